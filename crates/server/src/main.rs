@@ -1,0 +1,2 @@
+//! The binary `trueup`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Source dialects that end in feed records.

@@ -1,0 +1,1 @@
+//! The only SQL: entities, migrations, one file a noun; SQLite and PostgreSQL.

@@ -1,0 +1,1 @@
+//! The one HTTP sender: retry, adaptive rate limit, deadlines, redaction, host rules.
