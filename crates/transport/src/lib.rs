@@ -1,1 +1,26 @@
 //! The one HTTP sender: retry, adaptive rate limit, deadlines, redaction, host rules.
+//!
+//! Everything that leaves the program over HTTP goes through a [`Sender`]. It knows nothing of any vendor: a dialect
+//! builds a [`Call`], says with [`Safety`] whether it may be repeated, and gets an [`Outcome`] that keeps three things
+//! apart that clients usually mix up: it was done, it was certainly not done, or nobody can say.
+//!
+//! One `Sender` belongs to one connection (a tenant on a host). Its limiter, its retry budget and its connection pool
+//! are shared by all clones and by nobody else.
+
+mod call;
+mod hosts;
+mod limiter;
+mod outcome;
+mod redact;
+mod retry;
+mod sender;
+mod stats;
+
+pub use call::{Call, Safety};
+pub use hosts::{AddressClass, HostError, HostRules, classify};
+pub use http::{Method, StatusCode};
+pub use limiter::{LimiterConfig, Pace};
+pub use outcome::{Doubt, EdgePage, Outcome, Refusal, Reply};
+pub use redact::{MAX_ERROR_TEXT, Redactor};
+pub use sender::{BuildError, Sender, SenderConfig};
+pub use stats::{Exchange, Recorder, Stats};

@@ -1,0 +1,422 @@
+//! Sends calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use crate::call::{Call, Safety};
+use crate::hosts::{CheckedResolver, HostError, HostRules};
+use crate::limiter::{Feedback, Limiter, LimiterConfig, Permit};
+use crate::outcome::{Doubt, Outcome, Refusal, Reply};
+use crate::redact::{Redactor, shown_url};
+use crate::retry::{RetryBudget, backoff, retry_after};
+use crate::stats::{Counters, Exchange, Recorder, Stats};
+
+/// How a sender is made.
+#[derive(Clone)]
+pub struct SenderConfig {
+    /// The addresses that may be called.
+    pub rules: HostRules,
+    /// The limiter's settings.
+    pub limiter: LimiterConfig,
+    /// The secrets to mask wherever they are echoed.
+    pub redactor: Redactor,
+    /// What the other side is told about who calls.
+    pub user_agent: String,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// How long a call may take with all waiting and retries.
+    pub deadline: Duration,
+    /// The longest answer that is read.
+    pub max_body_bytes: usize,
+    /// The most retries after a failure, 429 not counted.
+    pub max_retries: u32,
+    /// The most retries after a 429.
+    pub max_throttle_retries: u32,
+    /// Whether a plain 500 may pass by itself; many services answer 500 to what will never work.
+    pub transient_500: fn(&Reply) -> bool,
+    /// Sees every exchange.
+    pub recorder: Option<Arc<dyn Recorder>>,
+}
+
+impl Default for SenderConfig {
+    fn default() -> Self {
+        Self {
+            rules: HostRules::none(),
+            limiter: LimiterConfig::default(),
+            redactor: Redactor::default(),
+            user_agent: concat!("trueup/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(60),
+            deadline: Duration::from_secs(600),
+            max_body_bytes: 64 * 1024 * 1024,
+            max_retries: 4,
+            max_throttle_retries: 20,
+            transient_500: |_| false,
+            recorder: None,
+        }
+    }
+}
+
+/// The HTTP client could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client could not be set up: {0}")]
+pub struct BuildError(String);
+
+/// Sends calls for one connection. Clones share everything.
+#[derive(Clone)]
+pub struct Sender {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: reqwest::Client,
+    config: SenderConfig,
+    limiter: Arc<Limiter>,
+    budget: RetryBudget,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// Makes a sender.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up on this machine.
+    pub fn new(config: SenderConfig) -> Result<Self, BuildError> {
+        let client = reqwest::Client::builder()
+            .user_agent(config.user_agent.clone())
+            .connect_timeout(config.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            // A proxy from the environment would connect for us, past the address check.
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(usize::try_from(config.limiter.max).unwrap_or(usize::MAX))
+            .pool_idle_timeout(Duration::from_secs(50))
+            .dns_resolver(CheckedResolver { rules: Arc::new(config.rules.clone()) })
+            .build()
+            .map_err(|e| BuildError(chain(&e.without_url())))?;
+        let limiter = Arc::new(Limiter::new(config.limiter.clone()));
+        let inner =
+            Inner { client, config, limiter, budget: RetryBudget::new(), counters: Counters::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What this sender has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let c = &self.inner.counters;
+        let (window, pace) = self.inner.limiter.view();
+        Stats {
+            calls: Counters::read(&c.calls),
+            retries: Counters::read(&c.retries),
+            throttled: Counters::read(&c.throttled),
+            in_doubt: Counters::read(&c.in_doubt),
+            waited_ms: Counters::read(&c.waited_ms),
+            window,
+            pace,
+        }
+    }
+
+    /// The addresses this sender may call.
+    #[must_use]
+    pub fn rules(&self) -> &HostRules {
+        &self.inner.config.rules
+    }
+
+    /// Masks this sender's secrets in a text and cuts it.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        self.inner.config.redactor.clean(text)
+    }
+
+    /// Sends a call, waiting and retrying as far as its safety and its deadline allow.
+    pub async fn send(&self, call: Call) -> Outcome {
+        if let Some(name) = &call.invalid_header {
+            return Outcome::Refused(Refusal::Invalid(format!(
+                "the value of header `{name}` has characters HTTP does not allow"
+            )));
+        }
+        if let Err(error) = self.inner.config.rules.check_url(&call.url) {
+            return Outcome::Refused(Refusal::Host(error));
+        }
+        let outcome = self.run(&call).await;
+        if matches!(outcome, Outcome::InDoubt(_)) {
+            Counters::add(&self.inner.counters.in_doubt, 1);
+        }
+        outcome
+    }
+
+    async fn run(&self, call: &Call) -> Outcome {
+        let config = &self.inner.config;
+        let deadline = Instant::now() + call.deadline.unwrap_or(config.deadline);
+        self.inner.budget.earn();
+        let (mut failures, mut throttles, mut attempt) = (0_u32, 0_u32, 0_u32);
+        let mut last: Option<Outcome> = None;
+        loop {
+            let permit = match self.wait_turn(deadline).await {
+                Ok(permit) => permit,
+                Err(wait) => return gave_up(last, wait),
+            };
+            attempt += 1;
+            Counters::add(&self.inner.counters.calls, 1);
+            Counters::add(&self.inner.counters.retries, u64::from(attempt > 1));
+            let outcome = self.attempt(call, attempt, deadline).await;
+            let step = self.judge(call, &outcome, &permit);
+            drop(permit);
+            match step {
+                Step::Stop => return outcome,
+                Step::Throttled => {
+                    throttles += 1;
+                    if throttles > config.max_throttle_retries {
+                        return outcome;
+                    }
+                }
+                Step::Again => {
+                    failures += 1;
+                    if failures > config.max_retries || !self.inner.budget.spend() {
+                        return outcome;
+                    }
+                    let wait = backoff(Duration::from_millis(300), Duration::from_secs(30), failures);
+                    if Instant::now() + wait >= deadline {
+                        return outcome;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+            last = Some(outcome);
+        }
+    }
+
+    async fn wait_turn(&self, deadline: Instant) -> Result<Permit, Option<Duration>> {
+        let asked = Instant::now();
+        let turn = self.inner.limiter.acquire(deadline).await;
+        let waited = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Counters::add(&self.inner.counters.waited_ms, waited);
+        turn
+    }
+
+    /// Tells the limiter, and decides whether to try again.
+    fn judge(&self, call: &Call, outcome: &Outcome, permit: &Permit) -> Step {
+        let reply = outcome.reply();
+        match reply.map(|r| (r.status().as_u16(), r)) {
+            Some((429, r)) => {
+                Counters::add(&self.inner.counters.throttled, 1);
+                permit.report(Feedback::Throttled(retry_after(r)));
+                // The limiter refused it before anything was done, so even a creation may go again.
+                return Step::Throttled;
+            }
+            Some((503, r)) => {
+                Counters::add(&self.inner.counters.throttled, 1);
+                permit.report(Feedback::Overloaded(retry_after(r)));
+            }
+            Some(_) => permit.report(Feedback::Accepted),
+            None => permit.report(Feedback::Silent),
+        }
+        let passing = match outcome {
+            Outcome::Done(_) => false,
+            Outcome::Refused(Refusal::Connect(_)) => return Step::Again,
+            Outcome::Refused(Refusal::Edge { .. }) => true,
+            Outcome::Refused(_) => false,
+            Outcome::InDoubt(Doubt::Server(r)) => match r.status().as_u16() {
+                500 => (self.inner.config.transient_500)(r),
+                502..=504 | 520..=527 => true,
+                _ => false,
+            },
+            Outcome::InDoubt(Doubt::TooLong { .. }) => false,
+            Outcome::InDoubt(_) => true,
+        };
+        if passing && call.safety == Safety::Repeatable { Step::Again } else { Step::Stop }
+    }
+
+    async fn attempt(&self, call: &Call, attempt: u32, deadline: Instant) -> Outcome {
+        let config = &self.inner.config;
+        let timeout = call
+            .attempt_timeout
+            .unwrap_or(config.attempt_timeout)
+            .min(deadline.saturating_duration_since(Instant::now()));
+        let started = Instant::now();
+        let outcome = match tokio::time::timeout(timeout, self.exchange(call)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::InDoubt(Doubt::Timeout),
+        };
+        self.record(call, attempt, &outcome, started.elapsed());
+        outcome
+    }
+
+    async fn exchange(&self, call: &Call) -> Outcome {
+        let mut request =
+            self.inner.client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return self.sending_failed(error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let limit = call.max_body_bytes.unwrap_or(self.inner.config.max_body_bytes);
+        let body = match read_body(response, limit).await {
+            Ok(body) => body,
+            // A 4xx is a refusal even if its text got lost; anything else stays in doubt.
+            Err(_) if status.is_client_error() => Bytes::new(),
+            Err(BodyError::TooLong) => return Outcome::InDoubt(Doubt::TooLong { limit }),
+            Err(BodyError::Broken(why)) => return Outcome::InDoubt(Doubt::Unreadable(self.clean(&why))),
+        };
+        let body = if status.is_success() { body } else { self.masked(body) };
+        classify_reply(Reply { status, headers, body })
+    }
+
+    fn sending_failed(&self, error: reqwest::Error) -> Outcome {
+        let error = error.without_url();
+        if let Some(host) = host_error(&error) {
+            return Outcome::Refused(Refusal::Host(host));
+        }
+        let text = self.clean(&chain(&error));
+        if error.is_connect() {
+            return Outcome::Refused(Refusal::Connect(text));
+        }
+        if error.is_builder() {
+            return Outcome::Refused(Refusal::Invalid(text));
+        }
+        if error.is_timeout() {
+            return Outcome::InDoubt(Doubt::Timeout);
+        }
+        Outcome::InDoubt(Doubt::Dropped(text))
+    }
+
+    /// Error texts may echo what was sent.
+    fn masked(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body) {
+            Ok(text) => match self.inner.config.redactor.mask(text) {
+                std::borrow::Cow::Borrowed(_) => body,
+                std::borrow::Cow::Owned(masked) => Bytes::from(masked),
+            },
+            Err(_) => body,
+        }
+    }
+
+    fn record(&self, call: &Call, attempt: u32, outcome: &Outcome, elapsed: Duration) {
+        let reply = outcome.reply();
+        tracing::debug!(
+            method = %call.method,
+            url = %shown_url(&call.url),
+            attempt,
+            status = reply.map(|r| r.status().as_u16()),
+            elapsed_ms = elapsed.as_millis(),
+            "call"
+        );
+        let Some(recorder) = &self.inner.config.recorder else { return };
+        let text = |bytes: &Bytes| self.clean(&String::from_utf8_lossy(bytes));
+        recorder.record(Exchange {
+            method: call.method.to_string(),
+            url: shown_url(&call.url),
+            query: call.url.query().map(|q| self.clean(q)),
+            attempt,
+            sent: call.body.as_ref().map(text),
+            status: reply.map(|r| r.status().as_u16()),
+            received: reply.map(|r| text(r.body())),
+            failure: match outcome {
+                Outcome::Done(_) => None,
+                Outcome::Refused(refusal) => Some(refusal.to_string()),
+                Outcome::InDoubt(doubt) => Some(doubt.to_string()),
+            },
+            elapsed,
+        });
+    }
+}
+
+enum Step {
+    Stop,
+    Again,
+    Throttled,
+}
+
+/// The deadline came while waiting for the limiter: the last answer stands where there was one.
+fn gave_up(last: Option<Outcome>, wait: Option<Duration>) -> Outcome {
+    match last {
+        Some(Outcome::Refused(Refusal::Throttled { reply, .. })) => {
+            Outcome::Refused(Refusal::Throttled { wait, reply })
+        }
+        Some(outcome) => outcome,
+        None => Outcome::Refused(Refusal::Throttled { wait, reply: None }),
+    }
+}
+
+fn classify_reply(reply: Reply) -> Outcome {
+    let status = reply.status();
+    if status.is_success() {
+        return Outcome::Done(reply);
+    }
+    if status.as_u16() == 429 {
+        return Outcome::Refused(Refusal::Throttled { wait: retry_after(&reply), reply: Some(reply) });
+    }
+    if reply.not_executed()
+        && let Some(page) = reply.edge_page()
+    {
+        return Outcome::Refused(Refusal::Edge { page, reply });
+    }
+    if status.is_server_error() {
+        return Outcome::InDoubt(Doubt::Server(reply));
+    }
+    Outcome::Refused(Refusal::Status(reply))
+}
+
+enum BodyError {
+    TooLong,
+    Broken(String),
+}
+
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
+    let hint = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    if hint > limit {
+        return Err(BodyError::TooLong);
+    }
+    let mut body = BytesMut::with_capacity(hint);
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(BodyError::TooLong),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => return Err(BodyError::Broken(chain(&error.without_url()))),
+        }
+    }
+}
+
+/// The host rule inside a connection error, where one stopped it.
+fn host_error(error: &reqwest::Error) -> Option<HostError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(host) = current.downcast_ref::<HostError>() {
+            return Some(host.clone());
+        }
+        cause = current.source();
+    }
+    None
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let part = current.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = current.source();
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! Counters and recording.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::limiter::Pace;
+
+/// What a sender has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Requests put on the wire, retries included.
+    pub calls: u64,
+    /// Of these, repetitions of an earlier request.
+    pub retries: u64,
+    /// Answers that asked for fewer calls (429), and 503.
+    pub throttled: u64,
+    /// Outcomes that stayed in doubt.
+    pub in_doubt: u64,
+    /// Milliseconds spent waiting for the limiter, summed over all calls.
+    pub waited_ms: u64,
+    /// Calls that may be in flight together at the moment.
+    pub window: u32,
+    /// The pace learnt from the other side's refusals, where there was one.
+    pub pace: Option<Pace>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) calls: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) throttled: AtomicU64,
+    pub(crate) in_doubt: AtomicU64,
+    pub(crate) waited_ms: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// One request and its answer, as a recorder sees it: no headers, secrets masked, texts cut.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The HTTP method.
+    pub method: String,
+    /// The address without user and query.
+    pub url: String,
+    /// The query, masked.
+    pub query: Option<String>,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// What was sent, masked and cut.
+    pub sent: Option<String>,
+    /// The status, where an answer came.
+    pub status: Option<u16>,
+    /// What came back, masked and cut.
+    pub received: Option<String>,
+    /// Why there is no answer, where there is none.
+    pub failure: Option<String>,
+    /// From sending to the last byte.
+    pub elapsed: Duration,
+}
+
+/// Sees every exchange of a sender, for support files and tests.
+pub trait Recorder: Send + Sync {
+    /// Takes one exchange. Must not block.
+    fn record(&self, exchange: Exchange);
+}
