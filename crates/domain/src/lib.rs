@@ -1,1 +1,22 @@
-//! The pure core of trueup: money, periods, orders, plans. No I/O, no clock, no randomness.
+//! The pure core of trueup.
+//!
+//! Everything that decides what a ConnectWise agreement should hold lives here: money, periods, the feed's records,
+//! mappings, settings, the planner and the checker. Nothing in this crate reads a clock, a file, a socket or a random
+//! number, and nothing is asynchronous: the same input gives the same plan, to the byte.
+
+pub mod billing;
+pub mod check;
+pub mod feed;
+pub mod finding;
+pub mod ids;
+pub mod mapping;
+pub mod money;
+pub mod period;
+pub mod plan;
+pub mod planner;
+pub mod proration;
+pub mod psa;
+pub mod settings;
+pub mod task;
+
+pub use rust_decimal::Decimal;

@@ -1,0 +1,190 @@
+//! Mappings: the statement that something at the source is something in ConnectWise.
+
+use crate::ids::{
+    AdditionId, AgreementId, CatalogItemId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId,
+};
+use crate::period::BillingCycle;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a mapping is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MappingKind {
+    /// A customer is a company.
+    Customer,
+    /// A product is a catalog item.
+    Product,
+    /// A subscription (or all of a customer's) is billed on an agreement.
+    Agreement,
+    /// A fee is a catalog item.
+    Fee,
+    /// An addition that is there already is a subscription's line.
+    Addition,
+}
+
+impl MappingKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Customer, Self::Product, Self::Agreement, Self::Fee, Self::Addition];
+
+    /// The word in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Product => "product",
+            Self::Agreement => "agreement",
+            Self::Fee => "fee",
+            Self::Addition => "addition",
+        }
+    }
+
+    /// The kind that a file names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Where a mapping came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MappingOrigin {
+    /// A person, by hand or by file.
+    Person,
+    /// The only suitable choice, made by trueup and remembered.
+    Automatic,
+    /// An addition taken over.
+    Adopted,
+}
+
+/// One mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// What it is about.
+    pub kind: MappingKind,
+    /// The source whose ids are meant.
+    pub source: SourceId,
+    /// Customer, product or subscription id; `customer:ID`; a fee's name; or `subscription:ID/PRODUCT`.
+    pub source_id: String,
+    /// The record in ConnectWise; none with the option `do_not_bill`.
+    pub psa_id: Option<i64>,
+    /// Empty, a customer id, or `cycle:1-month`.
+    pub scope: String,
+    /// `key=value` pairs, such as `do_not_bill=reason` or `proration=41`.
+    pub options: BTreeMap<String, String>,
+    /// Where it came from.
+    pub origin: MappingOrigin,
+}
+
+/// What a product is mapped to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProductTarget {
+    /// Billed as this catalog item.
+    Item(CatalogItemId),
+    /// Not billed, for this reason.
+    DoNotBill(String),
+}
+
+/// All mappings of an organization, looked up by the planner.
+#[derive(Clone, Debug, Default)]
+pub struct Mappings {
+    by_key: BTreeMap<(MappingKind, SourceId, String, String), Mapping>,
+}
+
+impl Mappings {
+    /// Gathers mappings; a later one with the same kind, source, id and scope wins.
+    pub fn new(mappings: impl IntoIterator<Item = Mapping>) -> Self {
+        let by_key = mappings
+            .into_iter()
+            .map(|m| ((m.kind, m.source.clone(), m.source_id.clone(), m.scope.clone()), m))
+            .collect();
+        Self { by_key }
+    }
+
+    /// All mappings, in a stable order.
+    pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.by_key.values()
+    }
+
+    /// The mapping with exactly this scope.
+    pub fn find(
+        &self,
+        kind: MappingKind,
+        source: &SourceId,
+        source_id: &str,
+        scope: &str,
+    ) -> Option<&Mapping> {
+        self.by_key.get(&(kind, source.clone(), source_id.to_owned(), scope.to_owned()))
+    }
+
+    /// The company of a customer.
+    pub fn company_of(&self, source: &SourceId, customer: &CustomerId) -> Option<CompanyId> {
+        self.find(MappingKind::Customer, source, customer.as_str(), "").and_then(|m| m.psa_id).map(CompanyId)
+    }
+
+    /// Why a customer is not billed, where someone said so.
+    pub fn customer_not_billed(&self, source: &SourceId, customer: &CustomerId) -> Option<&str> {
+        let mapping = self.find(MappingKind::Customer, source, customer.as_str(), "")?;
+        mapping.options.get("do_not_bill").map(String::as_str)
+    }
+
+    /// The catalog item of a product: the customer's own mapping first, then the cycle's, then the general one.
+    pub fn product_target(
+        &self,
+        source: &SourceId,
+        product: &ProductId,
+        customer: &CustomerId,
+        cycle: Option<BillingCycle>,
+    ) -> Option<ProductTarget> {
+        let cycle_scopes =
+            cycle.map(|c| [format!("cycle:{}", c.slug()), format!("cycle:{}", c.normalised().slug())]);
+        let scopes = std::iter::once(customer.as_str().to_owned())
+            .chain(cycle_scopes.into_iter().flatten())
+            .chain(std::iter::once(String::new()));
+        for scope in scopes {
+            if let Some(mapping) = self.find(MappingKind::Product, source, product.as_str(), &scope) {
+                if let Some(reason) = mapping.options.get("do_not_bill") {
+                    return Some(ProductTarget::DoNotBill(reason.clone()));
+                }
+                return mapping.psa_id.map(|id| ProductTarget::Item(CatalogItemId(id)));
+            }
+        }
+        None
+    }
+
+    /// The catalog item of a fee.
+    pub fn fee_item(&self, source: &SourceId, fee: &str) -> Option<CatalogItemId> {
+        self.find(MappingKind::Fee, source, fee, "").and_then(|m| m.psa_id).map(CatalogItemId)
+    }
+
+    /// The mapping that chooses the agreement of a subscription: its own, else its customer's.
+    pub fn agreement_mapping(
+        &self,
+        source: &SourceId,
+        subscription: &SubscriptionId,
+        customer: &CustomerId,
+    ) -> Option<&Mapping> {
+        self.find(MappingKind::Agreement, source, subscription.as_str(), "")
+            .or_else(|| self.find(MappingKind::Agreement, source, &format!("customer:{customer}"), ""))
+    }
+
+    /// The agreement that a mapping names.
+    pub fn agreement_of(mapping: &Mapping) -> Option<AgreementId> {
+        mapping.psa_id.map(AgreementId)
+    }
+
+    /// The separate agreement for prorated lines that a mapping names by the option `proration=ID`.
+    pub fn proration_agreement_of(mapping: &Mapping) -> Option<AgreementId> {
+        mapping.options.get("proration").and_then(|id| id.parse().ok()).map(AgreementId)
+    }
+
+    /// The addition that someone said is a subscription's line for a product.
+    pub fn adopted_addition(
+        &self,
+        source: &SourceId,
+        subscription: &SubscriptionId,
+        product: &ProductId,
+    ) -> Option<AdditionId> {
+        let id = format!("subscription:{subscription}/{product}");
+        self.find(MappingKind::Addition, source, &id, "").and_then(|m| m.psa_id).map(AdditionId)
+    }
+}

@@ -1,0 +1,555 @@
+//! The plan: immutable data. Applying it decides nothing.
+//!
+//! A [`DraftPlan`] comes from the planner; only the checker turns it into a [`CheckedPlan`], and only a checked plan
+//! can be applied.
+
+use crate::finding::Finding;
+use crate::ids::{
+    AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, CustomerId, OrderId, OrganizationId,
+    ProductId, SourceId, SubscriptionId, TaskId,
+};
+use crate::money::{Currency, Money};
+use crate::period::Period;
+use crate::psa::{AdditionState, AgreementStatus};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What a line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Charged every cycle, open-ended.
+    Recurring,
+    /// Charged once at the start.
+    Setup,
+    /// A part period, or periods that were invoiced before the line could be written.
+    Prorate,
+    /// Use beyond what is included.
+    Overuse,
+    /// Fee for cancelling.
+    Cancellation,
+    /// Money back.
+    Refund,
+    /// Charged once: upgrades, discounts and one-time fees.
+    OneTime,
+    /// A counted quantity.
+    Quantity,
+}
+
+impl Role {
+    /// The word in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recurring => "recurring",
+            Self::Setup => "setup",
+            Self::Prorate => "prorate",
+            Self::Overuse => "overuse",
+            Self::Cancellation => "cancellation",
+            Self::Refund => "refund",
+            Self::OneTime => "one_time",
+            Self::Quantity => "quantity",
+        }
+    }
+}
+
+/// The deterministic key of one write: `tu` and 26 characters of a hash. A replan yields the same key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OperationKey(pub String);
+
+impl fmt::Display for OperationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// `prefix` and `length` characters of a hash over `parts`. The parts are length-prefixed, so that no two lists of
+/// parts run together.
+pub fn short_hash(prefix: &str, parts: &[&str], length: usize) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest = hasher.finalize();
+    let mut text = String::with_capacity(prefix.len() + length);
+    text.push_str(prefix);
+    let mut buffer = 0_u32;
+    let mut bits = 0_u32;
+    let mut bytes = digest.iter();
+    while text.len() < prefix.len() + length {
+        if bits < 5 {
+            let Some(byte) = bytes.next() else { break };
+            buffer = (buffer << 8) | u32::from(*byte);
+            bits += 8;
+        }
+        bits -= 5;
+        text.push(char::from(ALPHABET[(buffer >> bits) as usize & 31]));
+    }
+    text
+}
+
+/// What the key of a line is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyParts<'a> {
+    /// Organization.
+    pub organization: &'a OrganizationId,
+    /// Source.
+    pub source: &'a SourceId,
+    /// Order, or the subscription of a reconciliation.
+    pub order: &'a str,
+    /// Line of the order.
+    pub line: &'a str,
+    /// Role.
+    pub role: Role,
+    /// First day the line is truly for.
+    pub period_start: Date,
+    /// 0, or how often the same line had to be written anew on purpose.
+    pub revision: u32,
+}
+
+impl KeyParts<'_> {
+    /// The key that the line carries.
+    pub fn key(&self) -> OperationKey {
+        OperationKey(short_hash(
+            "tu",
+            &[
+                self.organization.as_str(),
+                self.source.as_str(),
+                self.order,
+                self.line,
+                self.role.name(),
+                &self.period_start.to_string(),
+                &self.revision.to_string(),
+            ],
+            26,
+        ))
+    }
+}
+
+/// The key of a change of a line that exists: not written anywhere but in the journal.
+pub fn edit_key(
+    organization: &OrganizationId,
+    order: &str,
+    op: &str,
+    target: &str,
+    wanted: &str,
+) -> OperationKey {
+    OperationKey(short_hash("tu", &["edit", organization.as_str(), order, op, target, wanted], 26))
+}
+
+/// Whether a text has the form of a key.
+pub fn looks_like_key(text: &str) -> bool {
+    text.len() == 28 && text.starts_with("tu") && text.bytes().skip(2).all(|b| ALPHABET.contains(&b))
+}
+
+/// An addition that exists, or one that an earlier change of the plan creates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// There already.
+    Existing(AdditionId),
+    /// Made by this change.
+    CreatedBy(ChangeId),
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Action {
+    /// A new addition.
+    Create {
+        /// What it should be.
+        wanted: AdditionState,
+    },
+    /// Managed fields of an addition change.
+    Update {
+        /// Which.
+        target: Target,
+        /// What was seen.
+        before: AdditionState,
+        /// What it should be.
+        wanted: AdditionState,
+    },
+    /// An addition ends: only its last billed day changes.
+    Cancel {
+        /// Which.
+        target: Target,
+        /// What was seen.
+        before: AdditionState,
+        /// The same with its last billed day.
+        wanted: AdditionState,
+    },
+    /// An addition that was never billed goes.
+    Delete {
+        /// Which.
+        target: Target,
+        /// What was seen.
+        before: AdditionState,
+    },
+    /// Nothing: it is as it should be.
+    Keep {
+        /// Which.
+        target: Target,
+        /// What was seen.
+        before: AdditionState,
+    },
+}
+
+impl Action {
+    /// The word in output.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Update { .. } => "update",
+            Self::Cancel { .. } => "cancel",
+            Self::Delete { .. } => "delete",
+            Self::Keep { .. } => "keep",
+        }
+    }
+
+    /// What is changed; none for a create.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { target, .. }
+            | Self::Cancel { target, .. }
+            | Self::Delete { target, .. }
+            | Self::Keep { target, .. } => Some(target),
+        }
+    }
+
+    /// What was seen.
+    pub fn before(&self) -> Option<&AdditionState> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { before, .. }
+            | Self::Cancel { before, .. }
+            | Self::Delete { before, .. }
+            | Self::Keep { before, .. } => Some(before),
+        }
+    }
+
+    /// What it should be afterwards; none when it goes.
+    pub fn after(&self) -> Option<&AdditionState> {
+        match self {
+            Self::Create { wanted } | Self::Update { wanted, .. } | Self::Cancel { wanted, .. } => {
+                Some(wanted)
+            }
+            Self::Delete { .. } => None,
+            Self::Keep { before, .. } => Some(before),
+        }
+    }
+}
+
+/// A managed field of an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// Catalog item.
+    CatalogItem,
+    /// Quantity.
+    Quantity,
+    /// Unit price.
+    UnitPrice,
+    /// Unit cost.
+    UnitCost,
+    /// First billed day.
+    EffectiveDate,
+    /// Last billed day.
+    CancelledDate,
+    /// Bill flag.
+    Bill,
+    /// Tax flag.
+    Taxable,
+    /// Text.
+    Description,
+    /// Text on the invoice.
+    InvoiceDescription,
+}
+
+/// One field's old and new value as text; decimals without trailing zeros for quantities, dates as `YYYY-MM-DD`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Which field.
+    pub field: Field,
+    /// Before; none where there was nothing.
+    pub from: Option<String>,
+    /// After; none where nothing remains.
+    pub to: Option<String>,
+}
+
+fn field_values(state: &AdditionState, currency: Currency) -> Vec<(Field, Option<String>)> {
+    let bill = match state.bill {
+        crate::psa::BillFlag::Billable => "billable",
+        crate::psa::BillFlag::DoNotBill => "do_not_bill",
+        crate::psa::BillFlag::NoCharge => "no_charge",
+    };
+    vec![
+        (Field::CatalogItem, Some(state.catalog_item.to_string())),
+        (Field::Quantity, Some(state.quantity.display())),
+        (Field::UnitPrice, Some(state.unit_price.display(currency))),
+        (Field::UnitCost, Some(state.unit_cost.display(currency))),
+        (Field::EffectiveDate, Some(state.effective.to_string())),
+        (Field::CancelledDate, state.cancelled.map(|d| d.to_string())),
+        (Field::Bill, Some(bill.to_owned())),
+        (Field::Taxable, state.taxable.map(|t| t.to_string())),
+        (Field::Description, state.description.clone()),
+        (Field::InvoiceDescription, state.invoice_description.clone()),
+    ]
+}
+
+/// The fields in which two states differ; a text or flag that is left to the catalog item differs from nothing.
+pub fn differing_fields(
+    before: &AdditionState,
+    after: &AdditionState,
+    currency: Currency,
+) -> Vec<FieldChange> {
+    let old = field_values(before, currency);
+    let new = field_values(after, currency);
+    old.into_iter()
+        .zip(new)
+        .filter(|((field, from), (_, to))| {
+            let left_to_catalog =
+                matches!(field, Field::Taxable | Field::Description | Field::InvoiceDescription)
+                    && to.is_none();
+            from != to && !left_to_catalog
+        })
+        .map(|((field, from), (_, to))| FieldChange { field, from, to })
+        .collect()
+}
+
+/// One change of a plan, with its reason and its effect in money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Id within the plan.
+    pub id: ChangeId,
+    /// What is done.
+    pub action: Action,
+    /// The key: carried by the addition where one is created.
+    pub key: OperationKey,
+    /// What the line is for.
+    pub role: Role,
+    /// The task that asks for it.
+    pub task: TaskId,
+    /// The order behind it.
+    pub order: Option<OrderId>,
+    /// The order's line behind it.
+    pub line: Option<String>,
+    /// Source.
+    pub source: SourceId,
+    /// Subscription.
+    pub subscription: SubscriptionId,
+    /// Customer.
+    pub customer: CustomerId,
+    /// The product at the source.
+    pub product: ProductId,
+    /// Company.
+    pub company: CompanyId,
+    /// Agreement.
+    pub agreement: AgreementId,
+    /// Catalog item.
+    pub catalog_item: CatalogItemId,
+    /// Currency of all its amounts.
+    pub currency: Currency,
+    /// The days that the line is truly for, where they differ from its dates or end.
+    pub true_period: Option<Period>,
+    /// What it adds to (or takes from) the next invoice; one period's amount for an open-ended line.
+    pub amount: Money,
+    /// The same for cost.
+    pub cost: Money,
+    /// One sentence: why.
+    pub reason: String,
+    /// How the amount came about.
+    pub formula: String,
+    /// Changes that must have succeeded before.
+    pub depends_on: Vec<ChangeId>,
+}
+
+impl Change {
+    /// The fields it changes; for a create all that are set.
+    pub fn fields(&self) -> Vec<FieldChange> {
+        match &self.action {
+            Action::Create { wanted } => field_values(wanted, self.currency)
+                .into_iter()
+                .filter(|(_, value)| value.is_some())
+                .map(|(field, to)| FieldChange { field, from: None, to })
+                .collect(),
+            Action::Update { before, wanted, .. } | Action::Cancel { before, wanted, .. } => {
+                differing_fields(before, wanted, self.currency)
+            }
+            Action::Delete { before, .. } => field_values(before, self.currency)
+                .into_iter()
+                .filter(|(_, value)| value.is_some())
+                .map(|(field, from)| FieldChange { field, from, to: None })
+                .collect(),
+            Action::Keep { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it writes anything.
+    pub fn writes(&self) -> bool {
+        !matches!(self.action, Action::Keep { .. })
+    }
+}
+
+/// What the plan saw of an agreement; if any of it changed, the plan is stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementSight {
+    /// State.
+    pub status: AgreementStatus,
+    /// First day that is not invoiced.
+    pub next_invoice: Option<Date>,
+    /// Whether it prorates.
+    pub prorates: bool,
+    /// Last day.
+    pub end: Option<Date>,
+    /// Every addition that bills one of the plan's catalog items, with the managed fields that were seen.
+    pub additions: BTreeMap<AdditionId, AdditionState>,
+}
+
+/// Sums of one currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrencyTotals {
+    /// Next invoices of the agreements touched, before.
+    pub next_invoice_before: Money,
+    /// And after.
+    pub next_invoice_after: Money,
+    /// The difference.
+    pub delta: Money,
+}
+
+/// The sums of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Money by currency.
+    pub by_currency: BTreeMap<Currency, CurrencyTotals>,
+    /// New additions.
+    pub create: usize,
+    /// Additions edited.
+    pub update: usize,
+    /// Additions ended.
+    pub cancel: usize,
+    /// Additions removed.
+    pub delete: usize,
+    /// Lines that stay as they are.
+    pub keep: usize,
+}
+
+/// What became of a task in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOutcome {
+    /// Its changes are in the plan, whole.
+    Planned,
+    /// ConnectWise holds it already.
+    NothingToDo,
+    /// A mapping is missing.
+    NeedsMapping,
+    /// An answer of a person is awaited for some of its lines.
+    Waiting,
+    /// Something else stands in the way: a finding says what.
+    Failed,
+    /// An earlier task of the subscription stands in the way.
+    Blocked,
+    /// Not supported: it is to be ignored with TU4004.
+    Unsupported,
+}
+
+/// What the planner proposes; not checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftPlan {
+    /// Changes, in the order in which they are carried out.
+    pub changes: Vec<Change>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// What the plan saw.
+    pub sights: BTreeMap<AgreementId, AgreementSight>,
+    /// What became of each task.
+    pub outcomes: BTreeMap<TaskId, TaskOutcome>,
+    /// Agreements chosen because nothing else fits, to be remembered.
+    pub remembered: Vec<(SourceId, SubscriptionId, AgreementId)>,
+    /// Additions taken over without a write.
+    pub adoptions: Vec<Adoption>,
+    /// Sums.
+    pub totals: Totals,
+    /// The day the plan was made for.
+    pub today: Option<Date>,
+}
+
+impl DraftPlan {
+    /// The agreements that it writes to.
+    pub fn agreements_written(&self) -> BTreeSet<AgreementId> {
+        self.changes.iter().filter(|c| c.writes()).map(|c| c.agreement).collect()
+    }
+}
+
+/// An addition that is there already and becomes a subscription's line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Which addition.
+    pub addition: AdditionId,
+    /// On which agreement.
+    pub agreement: AgreementId,
+    /// Of which task.
+    pub task: TaskId,
+    /// Source.
+    pub source: SourceId,
+    /// Subscription.
+    pub subscription: SubscriptionId,
+    /// Product.
+    pub product: ProductId,
+    /// What it holds.
+    pub state: AdditionState,
+}
+
+/// A plan that the checker let pass: the only thing that apply takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedPlan(DraftPlan);
+
+impl CheckedPlan {
+    /// Only the checker makes one.
+    pub(crate) fn new(draft: DraftPlan) -> Self {
+        Self(draft)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &DraftPlan {
+        &self.0
+    }
+}
+
+/// What trueup remembers of an addition it wrote or took over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdditionLink {
+    /// The addition.
+    pub addition: AdditionId,
+    /// Its agreement.
+    pub agreement: AgreementId,
+    /// Source.
+    pub source: SourceId,
+    /// Subscription.
+    pub subscription: SubscriptionId,
+    /// Product at the source.
+    pub product: ProductId,
+    /// What the line is for.
+    pub role: Role,
+    /// The order that made it.
+    pub order: Option<OrderId>,
+    /// Its key; none where it was adopted.
+    pub key: Option<OperationKey>,
+    /// The days it is truly for, where they differ from its dates.
+    pub true_period: Option<Period>,
+    /// What trueup last wrote, or saw when it took over.
+    pub written: AdditionState,
+    /// The agreement's next invoice date at the first write.
+    pub next_invoice_at_write: Option<Date>,
+    /// Whether trueup deleted it.
+    #[serde(default)]
+    pub deleted: bool,
+}

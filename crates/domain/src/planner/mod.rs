@@ -1,0 +1,73 @@
+//! The planner: from a snapshot, mappings, settings and tasks to a plan. Pure and synchronous.
+//!
+//! Tasks of one subscription are planned in the order of their completion, each on the picture that the one before
+//! leaves behind, so that several changes of one period come out in one plan.
+
+use crate::feed::{Customer, Product, Subscription};
+use crate::ids::{AgreementId, CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId};
+use crate::mapping::Mappings;
+use crate::plan::{AdditionLink, DraftPlan};
+use crate::psa::Snapshot;
+use crate::settings::Settings;
+use crate::task::{Demand, Task};
+use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What to do where an open addition with the mapped item is there and trueup did not write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AdoptionAnswer {
+    /// Propose it and let the new line wait.
+    #[default]
+    Propose,
+    /// Take it over where it is the only one.
+    TakeSingle,
+    /// Create a new line beside it.
+    CreateBeside,
+}
+
+/// Everything the planner may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// Whose plan it is.
+    pub organization: &'a OrganizationId,
+    /// The organization's date.
+    pub today: Date,
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// What ConnectWise holds.
+    pub snapshot: &'a Snapshot,
+    /// The mappings in force.
+    pub mappings: &'a Mappings,
+    /// What trueup wrote or took over.
+    pub links: &'a [AdditionLink],
+    /// Customers of the feed.
+    pub customers: &'a BTreeMap<(SourceId, CustomerId), Customer>,
+    /// Products of the feed.
+    pub products: &'a BTreeMap<(SourceId, ProductId), Product>,
+    /// Subscriptions of the feed, newest version.
+    pub subscriptions: &'a BTreeMap<(SourceId, SubscriptionId), Subscription>,
+    /// The answer about adoption.
+    pub adoption: AdoptionAnswer,
+}
+
+/// One task with what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskInput<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// Its demand.
+    pub demand: &'a Demand,
+}
+
+/// The agreements whose additions the plan of these tasks needs: those chosen for their subscriptions, those that hold
+/// lines of them already, and the separate ones for proration. Needs companies and agreements, no additions.
+pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
+    let _ = (world, tasks);
+    BTreeSet::new()
+}
+
+/// Plans the tasks. The snapshot must hold the additions of [`agreements_of_interest`], whole.
+pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>]) -> DraftPlan {
+    let _ = (world, tasks);
+    DraftPlan::default()
+}

@@ -1,0 +1,139 @@
+//! Shares of a period: how many days count, of how many, and the sentence that explains it.
+
+use crate::money::{Exact, MoneyError};
+use crate::period::{Period, days_between};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+/// How days are counted, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DayCount {
+    /// Days charged over the days of the whole period.
+    #[default]
+    Actual,
+    /// Days charged over 30.
+    #[serde(rename = "actual_30")]
+    Actual30,
+    /// Every month has 30 days; a last day of a month counts as the 30th; both ends counted.
+    #[serde(rename = "strict_30_360")]
+    Strict30360,
+    /// Seconds over the seconds of the period; on civil dates the same as actual days.
+    Seconds,
+    /// No proration: a part period costs the whole price.
+    None,
+    /// CloudBlue's printed formula read literally: the effective day itself is not charged, and day one is.
+    CloudblueLiteral,
+}
+
+impl DayCount {
+    /// The setting's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Actual => "actual",
+            Self::Actual30 => "actual_30",
+            Self::Strict30360 => "strict_30_360",
+            Self::Seconds => "seconds",
+            Self::None => "none",
+            Self::CloudblueLiteral => "cloudblue_literal",
+        }
+    }
+}
+
+/// Why a share cannot be computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProrationError {
+    /// The charged days do not lie inside the period.
+    #[error("{charged} does not lie inside the billing period {period}")]
+    OutsidePeriod {
+        /// What should be charged.
+        charged: Period,
+        /// The whole period.
+        period: Period,
+    },
+    /// The arithmetic left its range.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+}
+
+/// A share of a period: `numerator / denominator` as they are counted, not reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Units charged.
+    pub charged: i64,
+    /// Units of the whole.
+    pub whole: i64,
+}
+
+impl Share {
+    /// The whole period.
+    pub const WHOLE: Self = Self { charged: 1, whole: 1 };
+
+    /// The exact ratio.
+    ///
+    /// # Errors
+    /// [`MoneyError::DivisionByZero`] for an empty whole.
+    pub fn exact(self) -> Result<Exact, MoneyError> {
+        Exact::ratio(i128::from(self.charged), i128::from(self.whole))
+    }
+
+    /// Whether it is the whole.
+    pub fn is_whole(self) -> bool {
+        self.charged == self.whole
+    }
+
+    /// `17/31`.
+    pub fn describe(self) -> String {
+        format!("{}/{}", self.charged, self.whole)
+    }
+}
+
+/// The share of `period` that `charged` covers, by the named day count.
+///
+/// # Errors
+/// [`ProrationError::OutsidePeriod`] when `charged` is not inside `period`.
+pub fn share(day_count: DayCount, period: Period, charged: Period) -> Result<Share, ProrationError> {
+    if charged.start() < period.start() || charged.end() > period.end() {
+        return Err(ProrationError::OutsidePeriod { charged, period });
+    }
+    Ok(match day_count {
+        DayCount::Actual => Share { charged: charged.days(), whole: period.days() },
+        DayCount::Actual30 => Share { charged: charged.days(), whole: 30 },
+        DayCount::Strict30360 => Share { charged: days_30_360(charged), whole: 30 },
+        DayCount::Seconds => Share { charged: charged.days() * 86_400, whole: period.days() * 86_400 },
+        DayCount::None => Share::WHOLE,
+        DayCount::CloudblueLiteral => literal(period, charged),
+    })
+}
+
+/// The share of a period given in seconds since any epoch; for sources that charge by the second.
+///
+/// # Errors
+/// [`MoneyError::DivisionByZero`] for an empty period.
+pub fn share_of_seconds(period: (i64, i64), charged: (i64, i64)) -> Result<Share, MoneyError> {
+    let whole = period.1 - period.0;
+    if whole <= 0 {
+        return Err(MoneyError::DivisionByZero);
+    }
+    Ok(Share { charged: (charged.1.min(period.1) - charged.0.max(period.0)).max(0), whole })
+}
+
+/// (N - k) / N with k the 1-based ordinal of the first charged day; the first day of a period means the whole price,
+/// because the printed rule applies only when the effective date differs from the period start.
+fn literal(period: Period, charged: Period) -> Share {
+    let whole = period.days();
+    if charged.start() == period.start() {
+        return Share { charged: whole, whole };
+    }
+    let ordinal = days_between(period.start(), charged.start()) + 1;
+    Share { charged: whole - ordinal, whole }
+}
+
+fn days_30_360(charged: Period) -> i64 {
+    let first = charged.start();
+    let last = charged.last_day();
+    let day = |date: Date| if date == date.last_of_month() { 30 } else { i64::from(date.day()) };
+    let months = (i64::from(last.year()) - i64::from(first.year())) * 12 + i64::from(last.month())
+        - i64::from(first.month());
+    months * 30 + day(last) - i64::from(first.day()).min(30) + 1
+}

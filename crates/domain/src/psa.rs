@@ -1,0 +1,232 @@
+//! What ConnectWise holds, in our words: companies, agreements, additions, catalog items, and a snapshot of them.
+
+use crate::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
+use crate::money::{Currency, Money, Quantity};
+use crate::period::{BillingCycle, Period};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Whether a record can be used, and if not why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompanyState {
+    /// In use.
+    Active,
+    /// Set inactive.
+    Inactive,
+    /// In the recycle bin.
+    Deleted,
+}
+
+/// A customer's record in ConnectWise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Company {
+    /// Record id.
+    pub id: CompanyId,
+    /// Short unique text.
+    pub identifier: String,
+    /// Display name.
+    pub name: String,
+    /// State.
+    pub state: CompanyState,
+    /// Currency, where set.
+    pub currency: Option<Currency>,
+}
+
+/// State of an agreement, as ConnectWise derives it from dates and the cancelled flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgreementStatus {
+    /// In force.
+    Active,
+    /// Cancelled.
+    Cancelled,
+    /// Past its end date.
+    Expired,
+    /// Not begun, or switched off.
+    Inactive,
+}
+
+/// A recurring contract in ConnectWise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Record id.
+    pub id: AgreementId,
+    /// Display name.
+    pub name: String,
+    /// Whose.
+    pub company: CompanyId,
+    /// Name of the agreement type.
+    pub agreement_type: String,
+    /// State.
+    pub status: AgreementStatus,
+    /// Billing cycle; none when it is unknown or not recurring.
+    pub billing_cycle: Option<BillingCycle>,
+    /// Currency: the agreement's, else the company's, else the system's.
+    pub currency: Option<Currency>,
+    /// First day.
+    pub start: Option<Date>,
+    /// Last day; none without end.
+    pub end: Option<Date>,
+    /// First day that is billed.
+    pub bill_start: Option<Date>,
+    /// First day of the next period to be invoiced: everything before it is invoiced.
+    pub next_invoice: Option<Date>,
+    /// Whether ConnectWise prorates additions by itself.
+    pub prorates: bool,
+    /// The agreement on whose invoice this one is billed.
+    pub parent: Option<AgreementId>,
+    /// When ConnectWise last changed the record, as it writes it.
+    pub last_updated: Option<String>,
+}
+
+impl Agreement {
+    /// Whether anything was invoiced on it: the next invoice date has moved past the billing start.
+    pub fn invoiced_before(&self, date: Date) -> bool {
+        match (self.next_invoice, self.bill_start.or(self.start)) {
+            (Some(next), Some(start)) => next > start && date < next,
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// The period that the next invoice bills.
+    pub fn open_period(&self) -> Option<Period> {
+        let next = self.next_invoice?;
+        let cycle = self.billing_cycle?;
+        let anchor = self.bill_start.or(self.start).unwrap_or(next);
+        // Invoiced periods are laid from the billing start; an agreement moved by hand is laid from where it stands.
+        match cycle.period_containing(anchor, next) {
+            Ok(period) if period.start() == next => Some(period),
+            Ok(_) | Err(_) => Period::new(next, cycle.boundary(next, 1).ok()?).ok(),
+        }
+    }
+}
+
+/// Whether an addition is billed to the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BillFlag {
+    /// Billed.
+    #[default]
+    Billable,
+    /// Not billed.
+    DoNotBill,
+    /// Shown at no charge.
+    NoCharge,
+}
+
+/// The managed fields of an addition: what trueup writes, compares and explains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdditionState {
+    /// What is billed.
+    pub catalog_item: CatalogItemId,
+    /// How many.
+    pub quantity: Quantity,
+    /// Price of one unit.
+    pub unit_price: Money,
+    /// Cost of one unit.
+    pub unit_cost: Money,
+    /// First billed day.
+    pub effective: Date,
+    /// Last billed day; none while open. The tenant's own reading of ConnectWise's field is handled at the edge.
+    pub cancelled: Option<Date>,
+    /// Whether it is billed.
+    #[serde(default)]
+    pub bill: BillFlag,
+    /// Whether it is taxed; none leaves it to the catalog item.
+    pub taxable: Option<bool>,
+    /// The line's text; none leaves it to the catalog item.
+    pub description: Option<String>,
+    /// The text that prints on the invoice; none leaves it to the catalog item.
+    pub invoice_description: Option<String>,
+}
+
+impl AdditionState {
+    /// Whether the addition bills on `day`.
+    pub fn bills_on(&self, day: Date) -> bool {
+        self.effective <= day && self.cancelled.is_none_or(|last| day <= last)
+    }
+
+    /// Whether it has no end.
+    pub fn is_open(&self) -> bool {
+        self.cancelled.is_none()
+    }
+}
+
+/// A line on an agreement, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedAddition {
+    /// Record id.
+    pub id: AdditionId,
+    /// On which agreement.
+    pub agreement: AgreementId,
+    /// The managed fields.
+    pub state: AdditionState,
+    /// How many of the quantity are included and not billed.
+    #[serde(default)]
+    pub less_included: Quantity,
+    /// Our key, where the addition carries one.
+    pub marker: Option<String>,
+    /// When ConnectWise last changed the record, as it writes it.
+    pub last_updated: Option<String>,
+}
+
+/// A product definition in ConnectWise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogItem {
+    /// Record id.
+    pub id: CatalogItemId,
+    /// Short unique text.
+    pub identifier: String,
+    /// Text.
+    pub description: String,
+    /// Price of one unit.
+    pub price: Option<Money>,
+    /// Cost of one unit.
+    pub cost: Option<Money>,
+    /// Whether it is taxed.
+    pub taxable: Option<bool>,
+    /// Whether it was set inactive.
+    pub inactive: bool,
+    /// Whether it is of class Bundle, which cannot be an addition.
+    pub bundle: bool,
+}
+
+/// What was read from ConnectWise, whole: a snapshot is a value only when every list in it arrived complete.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Companies by id.
+    pub companies: BTreeMap<CompanyId, Company>,
+    /// Agreements by id.
+    pub agreements: BTreeMap<AgreementId, Agreement>,
+    /// Additions of each agreement that was read, in the order of their ids.
+    pub additions: BTreeMap<AgreementId, Vec<ObservedAddition>>,
+    /// Catalog items by id.
+    pub catalog: BTreeMap<CatalogItemId, CatalogItem>,
+}
+
+impl Snapshot {
+    /// The additions of one agreement.
+    pub fn additions_of(&self, agreement: AgreementId) -> &[ObservedAddition] {
+        self.additions.get(&agreement).map_or(&[], Vec::as_slice)
+    }
+
+    /// One addition, wherever it is.
+    pub fn find_addition(&self, id: AdditionId) -> Option<&ObservedAddition> {
+        self.additions.values().flatten().find(|a| a.id == id)
+    }
+
+    /// The agreement whose invoice bills this one: itself, or its parent where it has one.
+    pub fn invoicing_agreement<'a>(&'a self, agreement: &'a Agreement) -> &'a Agreement {
+        let mut at = agreement;
+        // Parents of parents do not occur in ConnectWise; the bound keeps a broken record from looping.
+        for _ in 0..8 {
+            match at.parent.and_then(|id| self.agreements.get(&id)) {
+                Some(parent) => at = parent,
+                None => break,
+            }
+        }
+        at
+    }
+}

@@ -1,0 +1,441 @@
+//! The settings that decide what is written: one table with key, default, allowed values and meaning, and the typed
+//! values read from it. A new setting is one row here and one field in [`Settings`].
+
+use crate::money::RoundingMode;
+use crate::proration::DayCount;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a setting's value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// One of these words; the first is the default.
+    Choice(&'static [&'static str]),
+    /// A non-negative decimal.
+    Number,
+    /// A whole number of seconds.
+    Seconds,
+    /// A date, or empty.
+    OptionalDate,
+    /// `auto`, `serial_number`, `custom_field:CAPTION` or `none`.
+    Marker,
+}
+
+/// One row of the settings table.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingRow {
+    /// The key that people write.
+    pub key: &'static str,
+    /// The default value.
+    pub default: &'static str,
+    /// What is allowed.
+    pub kind: ValueKind,
+    /// One sentence.
+    pub meaning: &'static str,
+}
+
+const fn choice(key: &'static str, values: &'static [&'static str], meaning: &'static str) -> SettingRow {
+    SettingRow { key, default: values[0], kind: ValueKind::Choice(values), meaning }
+}
+
+const fn row(key: &'static str, default: &'static str, kind: ValueKind, meaning: &'static str) -> SettingRow {
+    SettingRow { key, default, kind, meaning }
+}
+
+/// Every setting, in the order they are listed.
+pub const SETTINGS: &[SettingRow] = &[
+    choice("price_source", &["marketplace", "connectwise"], "where unit price and cost come from"),
+    choice(
+        "rounding_place",
+        &["unit", "line"],
+        "a prorated amount is rounded per unit and multiplied, or once per line",
+    ),
+    choice(
+        "day_count",
+        &["actual", "actual_30", "strict_30_360", "seconds", "none", "cloudblue_literal"],
+        "how the days of a part period are counted",
+    ),
+    choice("proration_by", &["trueup", "connectwise", "none"], "who bills a part period"),
+    choice("line_mode", &["prorate_line", "single", "dual", "commitment"], "how a part period is shown"),
+    choice("rounding_mode", &["half_up", "half_even", "floor", "ceil"], "how a prorated amount is rounded"),
+    choice("change_day", &["new", "old"], "to which state the day of a change belongs"),
+    choice(
+        "credits",
+        &["off", "on"],
+        "whether refunds and decreases inside a paid period are written as negative lines",
+    ),
+    choice("quantity_change", &["end_and_create", "edit_in_place"], "history by dates, or one line edited"),
+    choice(
+        "cancelled_date",
+        &["last_billed_day", "first_unbilled_day"],
+        "what ConnectWise's cancelled date means on this tenant",
+    ),
+    row("marker", "auto", ValueKind::Marker, "where the key of a line lives in ConnectWise"),
+    choice(
+        "create_missing_products",
+        &["off", "on"],
+        "whether automatic runs create catalog items that are missing",
+    ),
+    choice("trim_descriptions", &["off", "on"], "whether a line's text is the product's name alone"),
+    row("go_live", "", ValueKind::OptionalDate, "the day before which nothing is billed by trueup"),
+    row(
+        "rounding_tolerance",
+        "0.05",
+        ValueKind::Number,
+        "rounding drift of one line that is worth a warning",
+    ),
+    row(
+        "brakes.percent",
+        "5",
+        ValueKind::Number,
+        "a run that ends or changes more percent of the open additions waits",
+    ),
+    row("brakes.cancels", "50", ValueKind::Number, "a run that ends more additions than this waits"),
+    row(
+        "brakes.value_percent",
+        "10",
+        ValueKind::Number,
+        "a run that moves the monthly value by more percent waits",
+    ),
+    row(
+        "brakes.min_changes",
+        "20",
+        ValueKind::Number,
+        "below this many changes the percentages do not count",
+    ),
+    row(
+        "apply.settle_seconds",
+        "120",
+        ValueKind::Seconds,
+        "how long an operation in doubt waits before it is looked up",
+    ),
+];
+
+/// A value that the table does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// No such key.
+    #[error("there is no setting `{0}`; `trueup setting list` shows them all")]
+    UnknownKey(String),
+    /// The value is not allowed.
+    #[error("`{value}` is not a value of {key}: {allowed}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What would be accepted.
+        allowed: String,
+    },
+}
+
+/// The row of a key.
+///
+/// # Errors
+/// [`SettingError::UnknownKey`].
+pub fn row_of(key: &str) -> Result<&'static SettingRow, SettingError> {
+    SETTINGS.iter().find(|r| r.key == key).ok_or_else(|| SettingError::UnknownKey(key.to_owned()))
+}
+
+impl SettingRow {
+    /// What is accepted, in words.
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            ValueKind::Choice(values) => format!("one of {}", values.join(", ")),
+            ValueKind::Number => "a number from 0 on".into(),
+            ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
+            ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
+            ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
+        }
+    }
+
+    /// Refuses a value that is not allowed.
+    ///
+    /// # Errors
+    /// [`SettingError::BadValue`].
+    pub fn check(&self, value: &str) -> Result<(), SettingError> {
+        let good = match self.kind {
+            ValueKind::Choice(values) => values.contains(&value),
+            ValueKind::Number => value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative()),
+            ValueKind::Seconds => value.parse::<u64>().is_ok_and(|n| n <= 86_400),
+            ValueKind::OptionalDate => value.is_empty() || value.parse::<Date>().is_ok(),
+            ValueKind::Marker => {
+                matches!(value, "auto" | "serial_number" | "none")
+                    || value.strip_prefix("custom_field:").is_some_and(|caption| !caption.trim().is_empty())
+            }
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(SettingError::BadValue { key: self.key.into(), value: value.into(), allowed: self.allowed() })
+        }
+    }
+}
+
+/// Where price and cost come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceSource {
+    /// The order.
+    #[default]
+    Marketplace,
+    /// The existing addition, else the catalog item.
+    Connectwise,
+}
+
+/// Where a prorated amount is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundingPlace {
+    /// The unit amount is rounded, then multiplied.
+    #[default]
+    Unit,
+    /// The line is rounded once.
+    Line,
+}
+
+/// Who bills a part period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProrationBy {
+    /// A line of ours.
+    #[default]
+    Trueup,
+    /// ConnectWise, from the dates.
+    Connectwise,
+    /// Nobody.
+    None,
+}
+
+/// How a part period is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineMode {
+    /// A one-time line for the part.
+    #[default]
+    ProrateLine,
+    /// One line with an averaged unit price.
+    Single,
+    /// The full line and a correction line.
+    Dual,
+    /// Lines dated by the commitment, corrections as in dual.
+    Commitment,
+}
+
+/// To which state the day of a change belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeDay {
+    /// To the new one.
+    #[default]
+    New,
+    /// To the old one.
+    Old,
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Switch {
+    /// Off.
+    #[default]
+    Off,
+    /// On.
+    On,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// How a change of quantity is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuantityChange {
+    /// The old addition ends, a new one begins.
+    #[default]
+    EndAndCreate,
+    /// The addition is edited where that bills the right amount.
+    EditInPlace,
+}
+
+/// What ConnectWise's cancelled date means on a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelledDate {
+    /// The last billed day.
+    #[default]
+    LastBilledDay,
+    /// The first day that is not billed.
+    FirstUnbilledDay,
+}
+
+/// Where the key of a line lives.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkerPlace {
+    /// A custom field captioned `trueup key` where the tenant has one, else the serial number.
+    #[default]
+    Auto,
+    /// The serial number.
+    SerialNumber,
+    /// The custom field with this caption.
+    CustomField(String),
+    /// Nowhere: the journal and the natural key alone.
+    None,
+}
+
+/// When a run stops and asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brakes {
+    /// Percent of the open additions that may end or change.
+    pub percent: Decimal,
+    /// How many additions may end.
+    pub cancels: Decimal,
+    /// Percent of the monthly value that may move.
+    pub value_percent: Decimal,
+    /// Below this many changes the percentages do not count.
+    pub min_changes: Decimal,
+}
+
+/// The settings of an organization, typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Where price and cost come from.
+    pub price_source: PriceSource,
+    /// Where a prorated amount is rounded.
+    pub rounding_place: RoundingPlace,
+    /// How days are counted.
+    pub day_count: DayCount,
+    /// Who bills a part period.
+    pub proration_by: ProrationBy,
+    /// How a part period is shown.
+    pub line_mode: LineMode,
+    /// How a prorated amount is rounded.
+    pub rounding_mode: RoundingMode,
+    /// To which state the day of a change belongs.
+    pub change_day: ChangeDay,
+    /// Whether credits are written.
+    pub credits: Switch,
+    /// How a change of quantity is written.
+    pub quantity_change: QuantityChange,
+    /// What the cancelled date means on this tenant.
+    pub cancelled_date: CancelledDate,
+    /// Where the key lives.
+    pub marker: MarkerPlace,
+    /// Whether automatic runs create catalog items.
+    pub create_missing_products: Switch,
+    /// Whether a line's text is the product's name alone.
+    pub trim_descriptions: Switch,
+    /// The day before which nothing is billed by trueup.
+    pub go_live: Option<Date>,
+    /// Rounding drift of one line that is worth a warning.
+    pub rounding_tolerance: Decimal,
+    /// When a run stops and asks.
+    pub brakes: Brakes,
+    /// How long an operation in doubt waits, in seconds.
+    pub settle_seconds: u64,
+}
+
+impl Settings {
+    /// Reads typed settings; keys that are missing take their defaults.
+    ///
+    /// # Errors
+    /// [`SettingError`] for a key or value that the table does not know.
+    pub fn from_values(values: &BTreeMap<String, String>) -> Result<Self, SettingError> {
+        for (key, value) in values {
+            row_of(key)?.check(value)?;
+        }
+        let text = |key: &str| {
+            let default = row_of(key).map_or("", |row| row.default);
+            values.get(key).map_or(default, String::as_str)
+        };
+        let number = |key: &str| text(key).parse::<Decimal>().unwrap_or_default();
+        Ok(Self {
+            price_source: if text("price_source") == "connectwise" {
+                PriceSource::Connectwise
+            } else {
+                PriceSource::Marketplace
+            },
+            rounding_place: if text("rounding_place") == "line" {
+                RoundingPlace::Line
+            } else {
+                RoundingPlace::Unit
+            },
+            day_count: match text("day_count") {
+                "actual_30" => DayCount::Actual30,
+                "strict_30_360" => DayCount::Strict30360,
+                "seconds" => DayCount::Seconds,
+                "none" => DayCount::None,
+                "cloudblue_literal" => DayCount::CloudblueLiteral,
+                _ => DayCount::Actual, // open set: text, checked above
+            },
+            proration_by: match text("proration_by") {
+                "connectwise" => ProrationBy::Connectwise,
+                "none" => ProrationBy::None,
+                _ => ProrationBy::Trueup, // open set: text, checked above
+            },
+            line_mode: match text("line_mode") {
+                "single" => LineMode::Single,
+                "dual" => LineMode::Dual,
+                "commitment" => LineMode::Commitment,
+                _ => LineMode::ProrateLine, // open set: text, checked above
+            },
+            rounding_mode: match text("rounding_mode") {
+                "half_even" => RoundingMode::HalfEven,
+                "floor" => RoundingMode::Floor,
+                "ceil" => RoundingMode::Ceil,
+                _ => RoundingMode::HalfUp, // open set: text, checked above
+            },
+            change_day: if text("change_day") == "old" { ChangeDay::Old } else { ChangeDay::New },
+            credits: switch(text("credits")),
+            quantity_change: if text("quantity_change") == "edit_in_place" {
+                QuantityChange::EditInPlace
+            } else {
+                QuantityChange::EndAndCreate
+            },
+            cancelled_date: if text("cancelled_date") == "first_unbilled_day" {
+                CancelledDate::FirstUnbilledDay
+            } else {
+                CancelledDate::LastBilledDay
+            },
+            marker: marker(text("marker")),
+            create_missing_products: switch(text("create_missing_products")),
+            trim_descriptions: switch(text("trim_descriptions")),
+            go_live: text("go_live").parse().ok(),
+            rounding_tolerance: number("rounding_tolerance"),
+            brakes: Brakes {
+                percent: number("brakes.percent"),
+                cancels: number("brakes.cancels"),
+                value_percent: number("brakes.value_percent"),
+                min_changes: number("brakes.min_changes"),
+            },
+            settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // The table's own defaults are valid: a test reads each of them.
+        Self::from_values(&BTreeMap::new()).unwrap_or_else(|_| unreachable!("no value was given"))
+    }
+}
+
+fn switch(text: &str) -> Switch {
+    if text == "on" { Switch::On } else { Switch::Off }
+}
+
+fn marker(text: &str) -> MarkerPlace {
+    match text.strip_prefix("custom_field:") {
+        Some(caption) => MarkerPlace::CustomField(caption.trim().to_owned()),
+        None if text == "serial_number" => MarkerPlace::SerialNumber,
+        None if text == "none" => MarkerPlace::None,
+        None => MarkerPlace::Auto,
+    }
+}

@@ -1,0 +1,436 @@
+//! The four seams: the PSA, the sources, the store and the clock. Nothing else in the project is a trait of its own.
+
+use crate::records::{
+    AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
+    OperationRow, OrganizationRow, PlanState, SettingValues, StoredFinding, StoredPlan, StoredRecord,
+    TaskFilter,
+};
+use async_trait::async_trait;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use trueup_domain::feed::RecordKind;
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::{
+    AdditionId, AgreementId, CatalogItemId, CompanyId, OrganizationId, PlanId, SourceId, TaskId,
+};
+use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_domain::plan::{AdditionLink, FieldChange, OperationKey};
+use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_domain::settings::{CancelledDate, MarkerPlace};
+use trueup_domain::task::Task;
+
+/// A failure of the PSA, already classed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PsaError {
+    /// The exception code.
+    pub code: Code,
+    /// What happened and why, in plain words.
+    pub message: String,
+    /// The other side's own words: status, code, message. Secrets masked.
+    pub their_words: Option<String>,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Certainly not executed.
+    #[error("{0}")]
+    Refused(PsaError),
+    /// It may have been executed, or may still be.
+    #[error("{0}")]
+    InDoubt(PsaError),
+}
+
+/// How a tenant wants additions written.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct WriteStyle {
+    /// What the cancelled date means.
+    pub cancelled_date: CancelledDate,
+    /// Where the key lives.
+    pub marker: MarkerPlace,
+}
+
+/// One right that the job needs, and whether the API member has it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Right {
+    /// Module, such as `Finance`.
+    pub module: String,
+    /// Function, such as `Agreements`.
+    pub function: String,
+    /// Level, such as `Inquire All`.
+    pub level: String,
+    /// `granted`, `missing`, or `unknown` where no harmless call can tell.
+    pub state: String,
+    /// What it is needed for.
+    pub purpose: String,
+}
+
+/// What a connection test found.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PsaReport {
+    /// Version of the server.
+    pub version: Option<String>,
+    /// Whether it is ConnectWise's cloud.
+    pub cloud: Option<bool>,
+    /// Every right the job needs.
+    pub rights: Vec<Right>,
+    /// Where keys will be written, in words (`custom field trueup key`, `serial number`).
+    pub marker: String,
+}
+
+/// The professional services automation: ConnectWise.
+#[async_trait]
+pub trait Psa: Send + Sync {
+    /// Tests address, keys and rights without changing anything.
+    async fn probe(&self) -> Result<PsaReport, PsaError>;
+    /// Companies by id; `None` reads all that are not deleted. Ids that do not exist are simply absent.
+    async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError>;
+    /// Agreements of the companies; `None` reads all. Parents that are named are included.
+    async fn list_agreements(&self, companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError>;
+    /// The additions of one agreement, whole, in the order of their ids.
+    async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError>;
+    /// The additions of many agreements, read in parallel as far as the limiter lets; fails whole if one fails.
+    async fn list_additions_of(
+        &self,
+        agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError>;
+    /// Catalog items by id; `None` reads all.
+    async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError>;
+    /// One agreement, fresh.
+    async fn find_agreement(&self, id: AgreementId) -> Result<Option<Agreement>, PsaError>;
+    /// Creates an addition that carries `key`. Sent once; never retried where it may have been executed.
+    async fn create_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError>;
+    /// Sets the named fields of an addition to absolute values.
+    async fn update_addition(
+        &self,
+        agreement: AgreementId,
+        addition: AdditionId,
+        wanted: &AdditionState,
+        fields: &[FieldChange],
+    ) -> Result<ObservedAddition, WriteError>;
+    /// Deletes an addition. One that is gone already counts as deleted.
+    async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError>;
+    /// Creates a catalog item.
+    async fn create_catalog_item(
+        &self,
+        identifier: &str,
+        description: &str,
+    ) -> Result<CatalogItem, WriteError>;
+    /// Calls sent so far, retries included.
+    fn calls(&self) -> u64;
+}
+
+/// A failure of the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the data directory (TU9101).
+    #[error("the data directory is in use by another process: {0}")]
+    InUse(String),
+    /// Disk full, read-only or over quota (TU9102).
+    #[error("the data directory cannot be written: {0}")]
+    NotWritable(String),
+    /// The database cannot be reached (TU9103).
+    #[error("the database cannot be reached: {0}")]
+    OutOfReach(String),
+    /// Written by a later version, or a migration stopped (TU9104).
+    #[error("the database does not fit this version: {0}")]
+    WrongVersion(String),
+    /// A sealed secret cannot be opened (TU9105).
+    #[error("a sealed secret cannot be opened: {0}")]
+    KeyMissing(String),
+    /// The lease was lost: another worker holds the lane.
+    #[error("the lane is held by another worker")]
+    Fenced,
+    /// A row that must be unique is there already.
+    #[error("{0} is there already")]
+    Conflict(String),
+    /// A stored row cannot be read back.
+    #[error("a stored row is damaged: {0}")]
+    Damaged(String),
+}
+
+impl StoreError {
+    /// The exception code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::InUse(_) => Code::Tu9101,
+            Self::NotWritable(_) => Code::Tu9102,
+            Self::OutOfReach(_) | Self::Fenced | Self::Conflict(_) => Code::Tu9103,
+            Self::WrongVersion(_) | Self::Damaged(_) => Code::Tu9104,
+            Self::KeyMissing(_) => Code::Tu9105,
+        }
+    }
+}
+
+/// A lease on a lane, with its fencing number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The lane: `agreement/40`, or `run` for a whole organization.
+    pub lane: String,
+    /// Who holds it.
+    pub owner: String,
+    /// Grows with every new holder; writes with an older number are refused.
+    pub fencing: i64,
+}
+
+/// What one finished (or newly doubtful) operation leaves behind; saved in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationOutcome {
+    /// The journal row in its new state.
+    pub operation: OperationRow,
+    /// The link to save, where an addition was written.
+    pub link: Option<AdditionLink>,
+    /// What the audit says.
+    pub audit: Vec<NewAuditEntry>,
+}
+
+/// The store. Every function takes the organization: nothing of one is visible to another.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Makes the organization if it is not there (kind `partner`, name = slug).
+    async fn ensure_organization(&self, org: &OrganizationId) -> Result<(), StoreError>;
+    /// Adds an organization below a parent; a taken slug is a conflict.
+    async fn add_organization(&self, row: &OrganizationRow) -> Result<(), StoreError>;
+    /// The organizations.
+    async fn list_organizations(&self) -> Result<Vec<OrganizationRow>, StoreError>;
+
+    /// The stored settings that hold for the organization, each from the nearest level that sets it.
+    async fn load_settings(&self, org: &OrganizationId) -> Result<SettingValues, StoreError>;
+    /// Sets or (with `None`) resets one setting of the organization itself.
+    async fn save_setting(
+        &self,
+        org: &OrganizationId,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), StoreError>;
+
+    /// Saves a connection, its private key sealed; the same name replaces.
+    async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError>;
+    /// The organization's connections, nearest first: its own, then those of the levels above.
+    async fn list_connections(&self, org: &OrganizationId) -> Result<Vec<Connection>, StoreError>;
+
+    /// Saves a batch of records in one transaction: unchanged ones change nothing, changed ones become a new version.
+    async fn save_records(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        at: Millis,
+        batch: &[IncomingRecord],
+    ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError>;
+    /// The newest versions of a kind (of one source, or of all), in the order of source and id.
+    async fn list_records(
+        &self,
+        org: &OrganizationId,
+        source: Option<&SourceId>,
+        kind: RecordKind,
+    ) -> Result<Vec<StoredRecord>, StoreError>;
+    /// The newest version of one record.
+    async fn find_record(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        id: &str,
+    ) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Saves mappings, each replacing the one with the same kind, source, id and scope; the old ones go to history.
+    async fn save_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        mappings: &[Mapping],
+    ) -> Result<(), StoreError>;
+    /// All mappings in force.
+    async fn list_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError>;
+    /// Releases one mapping (into history). Returns whether there was one.
+    async fn release_mapping(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        kind: MappingKind,
+        source: &SourceId,
+        source_id: &str,
+        scope: &str,
+    ) -> Result<bool, StoreError>;
+
+    /// Saves tasks by their id; an existing one is replaced.
+    async fn save_tasks(&self, org: &OrganizationId, at: Millis, tasks: &[Task]) -> Result<(), StoreError>;
+    /// Tasks that fit the filter, by subscription and completion instant.
+    async fn list_tasks(&self, org: &OrganizationId, filter: &TaskFilter) -> Result<Vec<Task>, StoreError>;
+    /// A named mark of the organization, such as the watermark of a source's orders.
+    async fn load_mark(&self, org: &OrganizationId, name: &str) -> Result<Option<String>, StoreError>;
+    /// Sets a named mark.
+    async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError>;
+
+    /// Replaces the local picture of ConnectWise made by `psa pull`: a JSON document per connection.
+    async fn save_snapshot(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        at: Millis,
+        snapshot: &trueup_domain::psa::Snapshot,
+    ) -> Result<(), StoreError>;
+    /// The local picture and when it was made.
+    async fn load_snapshot(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<(Millis, trueup_domain::psa::Snapshot)>, StoreError>;
+
+    /// Stores a plan.
+    async fn save_plan(&self, org: &OrganizationId, plan: &StoredPlan) -> Result<(), StoreError>;
+    /// One plan.
+    async fn find_plan(&self, org: &OrganizationId, id: &PlanId) -> Result<Option<StoredPlan>, StoreError>;
+    /// The newest plans.
+    async fn list_plans(&self, org: &OrganizationId, limit: u32) -> Result<Vec<StoredPlan>, StoreError>;
+    /// Moves a plan to another state.
+    async fn set_plan_state(
+        &self,
+        org: &OrganizationId,
+        id: &PlanId,
+        state: PlanState,
+    ) -> Result<(), StoreError>;
+
+    /// Claims a lane: free, expired or one's own. `None` when another holds it.
+    async fn acquire_lease(
+        &self,
+        org: &OrganizationId,
+        lane: &str,
+        owner: &str,
+        now: Millis,
+        ttl_ms: i64,
+    ) -> Result<Option<Lease>, StoreError>;
+    /// Gives a lane back.
+    async fn release_lease(&self, org: &OrganizationId, lease: &Lease) -> Result<(), StoreError>;
+
+    /// Writes operations as intents, durable on return. A row that exists (same plan and change) is left as it is.
+    async fn save_intents(&self, org: &OrganizationId, rows: &[OperationRow]) -> Result<(), StoreError>;
+    /// Moves operations to `Sending` (attempts and `sent_at` as given), durable on return, if the lease still holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the lane has a newer holder, [`StoreError::Conflict`] when another operation with the
+    /// same key is not finished or is done.
+    async fn begin_operations(
+        &self,
+        org: &OrganizationId,
+        lease: &Lease,
+        rows: &[OperationRow],
+    ) -> Result<(), StoreError>;
+    /// Saves outcomes with their links and audit entries, each in one transaction, if the lease still holds.
+    async fn finish_operations(
+        &self,
+        org: &OrganizationId,
+        lease: &Lease,
+        outcomes: &[OperationOutcome],
+    ) -> Result<(), StoreError>;
+    /// The operations of a plan.
+    async fn list_operations(
+        &self,
+        org: &OrganizationId,
+        plan: &PlanId,
+    ) -> Result<Vec<OperationRow>, StoreError>;
+    /// Operations that are `Sending` or `InDoubt`, of all plans.
+    async fn list_unresolved_operations(&self, org: &OrganizationId)
+    -> Result<Vec<OperationRow>, StoreError>;
+    /// The newest operation with a key that is not skipped.
+    async fn find_operation_by_key(
+        &self,
+        org: &OrganizationId,
+        key: &OperationKey,
+    ) -> Result<Option<OperationRow>, StoreError>;
+
+    /// Saves links by their addition.
+    async fn save_links(&self, org: &OrganizationId, links: &[AdditionLink]) -> Result<(), StoreError>;
+    /// All links (also deleted ones), by addition.
+    async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError>;
+
+    /// Records findings of one scope (such as `plan` or `check` or `task/ID`): seen ones are counted, open ones of the
+    /// scope that are not among them become resolved.
+    async fn record_findings(
+        &self,
+        org: &OrganizationId,
+        scope: &str,
+        at: Millis,
+        today: Date,
+        findings: &[Finding],
+    ) -> Result<(), StoreError>;
+    /// Findings that fit the filter.
+    async fn list_findings(
+        &self,
+        org: &OrganizationId,
+        filter: &FindingFilter,
+    ) -> Result<Vec<StoredFinding>, StoreError>;
+    /// Mutes, ignores or re-opens a finding. Returns whether it exists.
+    async fn decide_finding(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        state: FindingState,
+        until: Option<Date>,
+        reason: Option<&str>,
+        actor: &str,
+    ) -> Result<bool, StoreError>;
+
+    /// Appends to the audit: numbers without gaps, each entry hashed over the one before.
+    async fn append_audit(&self, org: &OrganizationId, entries: &[NewAuditEntry]) -> Result<(), StoreError>;
+    /// The audit of one addition, or (without one) the newest entries.
+    async fn list_audit(
+        &self,
+        org: &OrganizationId,
+        addition: Option<AdditionId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError>;
+    /// Recomputes the chain. Returns the number of the first entry that does not fit, if any.
+    async fn verify_audit(&self, org: &OrganizationId) -> Result<Option<i64>, StoreError>;
+
+    /// Removes a task's finding scope and the like is not needed: tasks are never deleted. This only tells how many
+    /// tasks are in each state.
+    async fn count_tasks(&self, org: &OrganizationId) -> Result<BTreeMap<String, u64>, StoreError>;
+    /// The plan that last answered a task.
+    async fn find_plan_of_task(
+        &self,
+        org: &OrganizationId,
+        task: &TaskId,
+    ) -> Result<Option<PlanId>, StoreError>;
+}
+
+/// Time. Today is the organization's date, and may be set from outside for replays.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The instant, in UTC.
+    fn now(&self) -> Millis;
+    /// The date.
+    fn today(&self) -> Date;
+    /// Waits until the instant.
+    async fn sleep_until(&self, at: Millis);
+}
+
+/// What a source hands over: feed records and refusals, page by page.
+pub trait Source: Send {
+    /// The next record or refusal; `None` at the end.
+    fn next_record(&mut self) -> Option<Result<trueup_domain::feed::Record, Refusal>>;
+}
+
+/// A record that was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// File, or `-`.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u64,
+    /// The field, where one is to blame.
+    pub field: Option<String>,
+    /// What is wrong, why, and what to do.
+    pub reason: String,
+    /// Exception code, `TU8004` for most.
+    pub code: String,
+    /// Whether the record was taken in all the same (a warning).
+    #[serde(skip)]
+    pub warning: bool,
+}
