@@ -1,1 +1,6 @@
-//! The ConnectWise dialect (client) and the Psa port on top of it (adapter).
+//! The ConnectWise dialect ([`client`]) and the Psa port on top of it.
+//!
+//! `client` is usable by anyone on its own: it knows how ConnectWise Manage (PSA) is spoken to and nothing of what
+//! trueup does with it.
+
+pub mod client;

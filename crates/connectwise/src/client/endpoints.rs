@@ -1,0 +1,220 @@
+//! The calls that are used, typed.
+
+use serde::Serialize;
+
+use super::cond::Cond;
+use super::error::ClientError;
+use super::page::Query;
+use super::patch::PatchOp;
+use super::session::ConnectWiseClient;
+use super::value::{Number, WireDate};
+use super::wire::{
+    Addition, Agreement, BillCustomer, BillingCycle, ById, CatalogItem, Company, Currency, CustomField,
+    Invoice, SystemInfo, UserDefinedField,
+};
+
+/// Companies have a hundred fields; a page of whole ones is several megabytes.
+const COMPANY_FIELDS: &str =
+    "id,identifier,name,status,deletedFlag,currency,accountNumber,billToCompany,_info";
+
+/// A new addition. What is left out, ConnectWise takes from the catalog item.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewAddition {
+    /// The catalog item.
+    pub product: ById,
+    /// How many.
+    pub quantity: Number,
+    /// Price of one.
+    pub unit_price: Number,
+    /// Cost of one.
+    pub unit_cost: Number,
+    /// Whether it is billed.
+    pub bill_customer: BillCustomer,
+    /// First billed day.
+    pub effective_date: WireDate,
+    /// End of billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_date: Option<WireDate>,
+    /// Whether it is taxed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taxable_flag: Option<bool>,
+    /// The text on the screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The text on the invoice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invoice_description: Option<String>,
+    /// The serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// Fields of the tenant's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_fields: Option<Vec<CustomField>>,
+}
+
+impl ConnectWiseClient {
+    /// Companies that meet a condition; those in the recycle bin are listed as well where the server does so.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_companies(&self, query: &Query) -> Result<Vec<Company>, ClientError> {
+        self.list("/company/companies", &query.clone().fields(COMPANY_FIELDS)).await
+    }
+
+    /// Companies by id.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_companies_by_id(&self, ids: &[i64]) -> Result<Vec<Company>, ClientError> {
+        self.list_in("/company/companies", "id", ids, &Query::all().fields(COMPANY_FIELDS)).await
+    }
+
+    /// Agreements that meet a condition.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_agreements(&self, query: &Query) -> Result<Vec<Agreement>, ClientError> {
+        self.list("/finance/agreements", query).await
+    }
+
+    /// All agreements of these companies.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_agreements_of(&self, companies: &[i64]) -> Result<Vec<Agreement>, ClientError> {
+        self.list_in("/finance/agreements", "company/id", companies, &Query::all()).await
+    }
+
+    /// Agreements by id.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_agreements_by_id(&self, ids: &[i64]) -> Result<Vec<Agreement>, ClientError> {
+        self.list_in("/finance/agreements", "id", ids, &Query::all()).await
+    }
+
+    /// One agreement.
+    ///
+    /// # Errors
+    /// Where it is not there or not readable.
+    pub async fn get_agreement(&self, id: i64) -> Result<Agreement, ClientError> {
+        self.get(&format!("/finance/agreements/{id}"), "").await
+    }
+
+    /// The additions of an agreement, all of them: ended ones tell what was billed.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_additions(&self, agreement: i64) -> Result<Vec<Addition>, ClientError> {
+        self.list(&format!("/finance/agreements/{agreement}/additions"), &Query::all()).await
+    }
+
+    /// One addition.
+    ///
+    /// # Errors
+    /// Where it is not there or not readable.
+    pub async fn get_addition(&self, agreement: i64, id: i64) -> Result<Addition, ClientError> {
+        self.get(&format!("/finance/agreements/{agreement}/additions/{id}"), "").await
+    }
+
+    /// Creates an addition.
+    ///
+    /// # Errors
+    /// [`ClientError::InDoubt`] where it may have been created.
+    pub async fn create_addition(
+        &self,
+        agreement: i64,
+        addition: &NewAddition,
+    ) -> Result<Addition, ClientError> {
+        self.post(&format!("/finance/agreements/{agreement}/additions"), addition).await
+    }
+
+    /// Sets fields of an addition.
+    ///
+    /// # Errors
+    /// [`ClientError::InDoubt`] where it may have been written; repeating it is harmless.
+    pub async fn patch_addition(
+        &self,
+        agreement: i64,
+        id: i64,
+        ops: &[PatchOp],
+    ) -> Result<Addition, ClientError> {
+        self.patch(&format!("/finance/agreements/{agreement}/additions/{id}"), ops).await
+    }
+
+    /// Deletes an addition.
+    ///
+    /// # Errors
+    /// Every way in which it may still be there.
+    pub async fn delete_addition(&self, agreement: i64, id: i64) -> Result<(), ClientError> {
+        self.delete(&format!("/finance/agreements/{agreement}/additions/{id}")).await
+    }
+
+    /// Catalog items by id.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_catalog_by_id(&self, ids: &[i64]) -> Result<Vec<CatalogItem>, ClientError> {
+        self.list_in("/procurement/catalog", "id", ids, &Query::all()).await
+    }
+
+    /// Catalog items that meet a condition.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_catalog(&self, query: &Query) -> Result<Vec<CatalogItem>, ClientError> {
+        self.list("/procurement/catalog", query).await
+    }
+
+    /// The billing cycles of the tenant. Without the right to its setup tables the readable copy answers, which has
+    /// names and no lengths.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_billing_cycles(&self) -> Result<Vec<BillingCycle>, ClientError> {
+        match self.list("/finance/billingCycles", &Query::all()).await {
+            Err(ClientError::Refused(api)) if api.status == 403 => {
+                self.list("/finance/billingCycles/info", &Query::all()).await
+            }
+            other => other,
+        }
+    }
+
+    /// The currencies of the tenant.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_currencies(&self) -> Result<Vec<Currency>, ClientError> {
+        match self.list("/finance/currencies", &Query::all()).await {
+            Err(ClientError::Refused(api)) if api.status == 403 => {
+                self.list("/finance/currencies/info", &Query::all()).await
+            }
+            other => other,
+        }
+    }
+
+    /// Invoices that meet a condition.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_invoices(&self, query: &Query) -> Result<Vec<Invoice>, ClientError> {
+        self.list("/finance/invoices", query).await
+    }
+
+    /// Custom fields with a caption, on whatever screen.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_custom_fields(&self, caption: &str) -> Result<Vec<UserDefinedField>, ClientError> {
+        self.list("/system/userDefinedFields", &Query::filter(Cond::eq("caption", caption))).await
+    }
+
+    /// Facts of the server. Some sites give them without keys, so this proves no right.
+    ///
+    /// # Errors
+    /// Where the site is out of reach.
+    pub async fn get_system_info(&self) -> Result<SystemInfo, ClientError> {
+        self.get("/system/info", "").await
+    }
+}

@@ -1,0 +1,243 @@
+//! The rights check: one harmless read for each right that the job needs.
+//!
+//! A 403 never says which right is missing, so each probe stands for one row of the security role. What only a write
+//! would show is read from the role's settings where the member may see them, and is called unknown where not.
+
+use futures::future::join_all;
+
+use super::error::ClientError;
+use super::page::Query;
+use super::session::ConnectWiseClient;
+use super::wire::{AccessLevel, ApiMember, Named, SecurityRoleSetting};
+
+/// Whether the API member has a right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RightState {
+    /// It has.
+    Granted,
+    /// It has not, or only for its own records.
+    Missing,
+    /// No harmless call can tell.
+    Unknown,
+}
+
+/// One right that the job needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RightCheck {
+    /// The module of the security role.
+    pub module: &'static str,
+    /// The function of the module.
+    pub function: &'static str,
+    /// The level, for instance `Inquire All`.
+    pub level: &'static str,
+    /// What it is needed for.
+    pub purpose: &'static str,
+    /// Whether it is there.
+    pub state: RightState,
+}
+
+struct Probe {
+    module: &'static str,
+    function: &'static str,
+    purpose: &'static str,
+    path: &'static str,
+}
+
+const PROBES: [Probe; 7] = [
+    Probe {
+        module: "Companies",
+        function: "Company Maintenance",
+        purpose: "find the customers",
+        path: "/company/companies",
+    },
+    Probe {
+        module: "Finance",
+        function: "Agreements",
+        purpose: "read agreements and additions",
+        path: "/finance/agreements",
+    },
+    Probe {
+        module: "Finance",
+        function: "Invoicing",
+        purpose: "see what was invoiced",
+        path: "/finance/invoices",
+    },
+    Probe {
+        module: "Procurement",
+        function: "Product Catalog",
+        purpose: "find the products",
+        path: "/procurement/catalog",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Invoicing / Billing Cycle",
+        purpose: "know how often an agreement is billed",
+        path: "/finance/billingCycles",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Currency",
+        purpose: "know the currency",
+        path: "/finance/currencies",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Custom Fields",
+        purpose: "find the custom field for keys",
+        path: "/system/userDefinedFields",
+    },
+];
+
+#[derive(Clone, Copy)]
+enum Act {
+    Add,
+    Edit,
+    Delete,
+}
+
+struct WriteRight {
+    module: &'static str,
+    function: &'static str,
+    level: &'static str,
+    purpose: &'static str,
+    act: Act,
+}
+
+const WRITES: [WriteRight; 4] = [
+    WriteRight {
+        module: "Finance",
+        function: "Agreements",
+        level: "Add All",
+        purpose: "create additions",
+        act: Act::Add,
+    },
+    WriteRight {
+        module: "Finance",
+        function: "Agreements",
+        level: "Edit All",
+        purpose: "change and end additions",
+        act: Act::Edit,
+    },
+    WriteRight {
+        module: "Finance",
+        function: "Agreements",
+        level: "Delete All",
+        purpose: "remove additions that were never billed",
+        act: Act::Delete,
+    },
+    WriteRight {
+        module: "Procurement",
+        function: "Product Catalog",
+        level: "Add All",
+        purpose: "create missing products, where that is switched on",
+        act: Act::Add,
+    },
+];
+
+impl ConnectWiseClient {
+    /// Checks address, keys and rights without changing anything.
+    ///
+    /// # Errors
+    /// Where the site is out of reach or does not accept the keys or the client id.
+    pub async fn check_rights(&self) -> Result<Vec<RightCheck>, ClientError> {
+        let states = join_all(PROBES.iter().map(|p| self.probe(p.path))).await;
+        let mut checks = Vec::new();
+        for (probe, state) in PROBES.iter().zip(states) {
+            checks.push(RightCheck {
+                module: probe.module,
+                function: probe.function,
+                level: "Inquire All",
+                purpose: probe.purpose,
+                state: state?,
+            });
+        }
+        let roles = self.own_role_settings().await;
+        for check in &mut checks {
+            // A right for one's own records answers the probe, and then hides everybody else's.
+            if check.state == RightState::Granted
+                && judge(&roles, check.module, check.function, |s| s.inquire_level.as_ref())
+                    == RightState::Missing
+            {
+                check.state = RightState::Missing;
+            }
+        }
+        checks.extend(WRITES.iter().map(|w| RightCheck {
+            module: w.module,
+            function: w.function,
+            level: w.level,
+            purpose: w.purpose,
+            state: judge(&roles, w.module, w.function, |s| match w.act {
+                Act::Add => s.add_level.as_ref(),
+                Act::Edit => s.edit_level.as_ref(),
+                Act::Delete => s.delete_level.as_ref(),
+            }),
+        }));
+        Ok(checks)
+    }
+
+    async fn probe(&self, path: &str) -> Result<RightState, ClientError> {
+        let answer: Result<Vec<Named>, ClientError> = self.get(path, "pageSize=1&fields=id").await;
+        match answer {
+            Ok(_) => Ok(RightState::Granted),
+            Err(error @ ClientError::Refused(_)) => match error.code() {
+                "TU1004" => Ok(RightState::Missing),
+                "TU1001" | "TU1002" | "TU1003" | "TU1005" => Err(error),
+                _ => Ok(RightState::Unknown),
+            },
+            Err(ClientError::NotUnderstood { .. }) => Ok(RightState::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The settings of the role that our member has, or of every role it may have: the API does not say who we are.
+    async fn own_role_settings(&self) -> Vec<Vec<SecurityRoleSetting>> {
+        let members: Vec<ApiMember> = match self.list("/system/apiMembers", &Query::all()).await {
+            Ok(members) => members,
+            // The member may not see members; then it cannot be told.
+            Err(_) => return Vec::new(),
+        };
+        let mut roles: Vec<i64> = members.iter().filter_map(|m| m.security_role.as_ref()?.id).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        if roles.is_empty() || roles.len() > 5 {
+            return Vec::new();
+        }
+        let mut settings = Vec::new();
+        for role in roles {
+            match self.list(&format!("/system/securityRoles/{role}/settings"), &Query::all()).await {
+                Ok(list) => settings.push(list),
+                Err(_) => return Vec::new(),
+            }
+        }
+        settings
+    }
+}
+
+/// Granted or missing only where every role that may be ours says so.
+fn judge(
+    roles: &[Vec<SecurityRoleSetting>],
+    module: &str,
+    function: &str,
+    level: impl Fn(&SecurityRoleSetting) -> Option<&AccessLevel>,
+) -> RightState {
+    let mut states = roles.iter().map(|settings| {
+        let row = settings.iter().find(|s| {
+            is_named(module, [&s.module_name, &s.module_identifier])
+                && is_named(function, [&s.module_function_name, &s.module_function_identifier])
+        });
+        match row.and_then(&level) {
+            Some(AccessLevel::All) => RightState::Granted,
+            Some(AccessLevel::None | AccessLevel::My) => RightState::Missing,
+            Some(AccessLevel::Unknown(_)) | None => RightState::Unknown,
+        }
+    });
+    match states.next() {
+        Some(first) if states.all(|s| s == first) => first,
+        _ => RightState::Unknown,
+    }
+}
+
+fn is_named(wanted: &str, names: [&Option<String>; 2]) -> bool {
+    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    names.into_iter().flatten().any(|name| plain(name) == plain(wanted))
+}
