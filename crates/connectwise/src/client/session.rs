@@ -25,7 +25,7 @@ pub const API_VERSION: &str = "2025.1";
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("clientid");
 
-/// How long a code base that was just confirmed is not asked for again.
+/// How long after a 404 that changed nothing the code base is not asked for again.
 const CODEBASE_TRUSTED: Duration = Duration::from_secs(60);
 
 /// The keys of an API member.
@@ -140,7 +140,8 @@ struct Inner {
 #[derive(Clone)]
 struct Codebase {
     name: String,
-    confirmed: Instant,
+    /// When a 404 made us ask again and the answer was the same.
+    reconfirmed: Option<Instant>,
 }
 
 impl std::fmt::Debug for ConnectWiseClient {
@@ -226,12 +227,14 @@ impl ConnectWiseClient {
         let mut slot = self.inner.codebase.write().await;
         if let Some(known) = slot.as_ref() {
             let moved_already = seen.is_some_and(|s| s != known.name);
-            if seen.is_none() || moved_already || known.confirmed.elapsed() < CODEBASE_TRUSTED {
+            let settled = known.reconfirmed.is_some_and(|at| at.elapsed() < CODEBASE_TRUSTED);
+            if seen.is_none() || moved_already || settled {
                 return Ok(known.name.clone());
             }
         }
         let name = fetch_codebase(&self.inner.sender, &self.inner.site, &self.inner.company).await?;
-        *slot = Some(Codebase { name: name.clone(), confirmed: Instant::now() });
+        let same = seen == Some(name.as_str());
+        *slot = Some(Codebase { name: name.clone(), reconfirmed: same.then(Instant::now) });
         Ok(name)
     }
 
