@@ -1,1 +1,87 @@
-//! (in work)
+//! How ConnectWise bills the additions of an agreement, as far as a plan has to foresee it.
+//!
+//! An invoice bills one period. An addition is on it when any of its days is. Where the agreement does not prorate, it
+//! is on it with its whole amount; where it does, with the share of its days, rounded per unit as ConnectWise does.
+
+use crate::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
+use crate::period::{Period, next_day};
+use crate::psa::{AdditionState, Agreement, BillFlag, Snapshot};
+
+/// Price and cost together; they are always rounded each on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PriceAndCost {
+    /// What the customer pays.
+    pub price: Money,
+    /// What the seller pays.
+    pub cost: Money,
+}
+
+impl PriceAndCost {
+    /// Both sums.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        Ok(Self { price: self.price.plus(other.price)?, cost: self.cost.plus(other.cost)? })
+    }
+
+    /// Both differences.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+        Ok(Self { price: self.price.minus(other.price)?, cost: self.cost.minus(other.cost)? })
+    }
+}
+
+/// The whole amount of a line: quantity less what is included, times price and cost.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn extended(
+    state: &AdditionState,
+    less_included: Quantity,
+    currency: Currency,
+) -> Result<PriceAndCost, MoneyError> {
+    let quantity = state.quantity.minus(less_included)?;
+    Ok(PriceAndCost {
+        price: state.unit_price.extended(quantity, currency)?,
+        cost: state.unit_cost.extended(quantity, currency)?,
+    })
+}
+
+/// What an addition adds to the invoice of `period`.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn billed_in(
+    state: &AdditionState,
+    less_included: Quantity,
+    period: Period,
+    prorates: bool,
+    currency: Currency,
+) -> Result<PriceAndCost, MoneyError> {
+    let days = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day))
+        .ok()
+        .and_then(|own| own.intersect(period));
+    let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else {
+        return Ok(PriceAndCost::default());
+    };
+    if !prorates || days == period {
+        return extended(state, less_included, currency);
+    }
+    let share = Exact::ratio(i128::from(days.days()), i128::from(period.days()))?;
+    let part = |unit: Money| -> Result<Money, MoneyError> {
+        unit.exact().times(share)?.round(currency.places(), RoundingMode::HalfUp).map(Money::new)
+    };
+    let quantity = state.quantity.minus(less_included)?;
+    Ok(PriceAndCost {
+        price: part(state.unit_price)?.extended(quantity, currency)?,
+        cost: part(state.unit_cost)?.extended(quantity, currency)?,
+    })
+}
+
+/// The period that the next invoice of the agreement bills: its own, or its parent's where it is billed there.
+pub fn open_period(snapshot: &Snapshot, agreement: &Agreement) -> Option<Period> {
+    snapshot.invoicing_agreement(agreement).open_period().or_else(|| agreement.open_period())
+}

@@ -1,0 +1,181 @@
+//! Choosing the agreement of a subscription: company, cycle, currency, dates; the one that fits, or the reasons why not.
+
+use super::context::{Stop, Wanted};
+use crate::finding::{Code, Finding, Subject};
+use crate::mapping::Mappings;
+use crate::period::Period;
+use crate::plan::TaskOutcome;
+use crate::psa::{Agreement, AgreementStatus};
+use std::collections::BTreeSet;
+
+/// How the agreement was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A mapping names it.
+    Mapped,
+    /// The subscription's lines are on it.
+    Remembered,
+    /// Nothing else fits.
+    Only,
+}
+
+/// One thing that keeps an agreement from being used.
+struct Misfit {
+    code: Code,
+    why: String,
+}
+
+/// The agreement of the subscription.
+pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
+    let world = wanted.world;
+    let linked = linked_agreement(wanted);
+    let mapping = world.mappings.agreement_mapping(wanted.source, wanted.subscription_id, wanted.customer_id);
+    if let Some(id) = mapping.and_then(Mappings::agreement_of) {
+        let automatic = mapping.is_some_and(|m| m.origin == crate::mapping::MappingOrigin::Automatic);
+        let Some(agreement) = world.snapshot.agreements.get(&id) else {
+            let message = format!("Agreement {id}, chosen for this subscription, is not there any more.");
+            return Err(wanted.stop(Code::Tu3003, message, TaskOutcome::Failed));
+        };
+        let misfits = misfits(wanted, agreement);
+        if misfits.is_empty() {
+            if let Some(other) = linked.filter(|other| other.id != id && other.company == agreement.company) {
+                let same_cycle = other.billing_cycle.is_some_and(|c| c.same_length(wanted.cycle));
+                if same_cycle && misfits_of_dates(wanted, other).is_empty() {
+                    let message = format!(
+                        "Agreement {id} is chosen, but lines of this subscription are open on agreement {}: one \
+                         subscription is billed on one agreement.",
+                        other.id
+                    );
+                    return Err(wanted.stop(Code::Tu3005, message, TaskOutcome::Failed));
+                }
+            }
+            return Ok((agreement, Choice::Mapped));
+        }
+        // A remembered choice gives way when the subscription's cycle has changed; a person's choice does not.
+        if !(automatic && misfits.iter().all(|m| m.code == Code::Tu3004)) {
+            let findings = misfits
+                .into_iter()
+                .map(|m| {
+                    let subject = Subject { agreement: Some(id), ..wanted.subject() };
+                    Finding::new(m.code, subject, format!("Agreement {id} ({}) {}.", agreement.name, m.why))
+                })
+                .collect();
+            return Err(Stop { findings, outcome: TaskOutcome::Failed });
+        }
+    }
+    if let Some(agreement) = linked.filter(|a| misfits(wanted, a).is_empty()) {
+        return Ok((agreement, Choice::Remembered));
+    }
+    only_fit(wanted)
+}
+
+/// The agreement that holds open lines of the subscription, the newest line first.
+fn linked_agreement<'a>(wanted: &Wanted<'a>) -> Option<&'a Agreement> {
+    let world = wanted.world;
+    world
+        .links
+        .iter()
+        .filter(|l| {
+            &l.source == wanted.source
+                && &l.subscription == wanted.subscription_id
+                && !l.deleted
+                && l.written.is_open()
+        })
+        .max_by_key(|l| l.addition)
+        .and_then(|l| world.snapshot.agreements.get(&l.agreement))
+        .filter(|a| a.company == wanted.company)
+}
+
+fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
+    let mut fitting = Vec::new();
+    let mut reasons = Vec::new();
+    let mut codes: Vec<BTreeSet<Code>> = Vec::new();
+    for agreement in wanted.world.snapshot.agreements.values().filter(|a| a.company == wanted.company) {
+        let misfits = misfits(wanted, agreement);
+        if misfits.is_empty() {
+            fitting.push(agreement);
+        } else {
+            let why: Vec<String> = misfits.iter().map(|m| m.why.clone()).collect();
+            reasons.push(format!("agreement {} ({}) {}", agreement.id, agreement.name, why.join(" and ")));
+            codes.push(misfits.into_iter().map(|m| m.code).collect());
+        }
+    }
+    match fitting.as_slice() {
+        [one] => Ok((one, Choice::Only)),
+        [] => {
+            let said = if reasons.is_empty() {
+                "The company has no agreement that trueup can see.".to_owned()
+            } else {
+                format!("No agreement of the company fits: {}.", reasons.join("; "))
+            };
+            let mut findings = vec![Finding::new(Code::Tu3001, wanted.subject(), said.clone())];
+            // Where all of them fail for the same single reason, that reason is a finding too: it names the fix.
+            if let Some(first) =
+                codes.first().filter(|c| c.len() == 1 && codes.iter().all(|other| other == *c))
+            {
+                findings.extend(
+                    first
+                        .iter()
+                        .filter(|code| **code != Code::Tu3001)
+                        .map(|code| Finding::new(*code, wanted.subject(), said.clone())),
+                );
+            }
+            Err(Stop { findings, outcome: TaskOutcome::NeedsMapping })
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|a| format!("{} ({})", a.id, a.name)).collect();
+            let message = format!("{} agreements of the company fit: {}.", several.len(), names.join(", "));
+            Err(wanted.stop(Code::Tu3002, message, TaskOutcome::NeedsMapping))
+        }
+    }
+}
+
+fn misfits(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    if agreement.company != wanted.company {
+        found.push(Misfit { code: Code::Tu3003, why: format!("belongs to company {}", agreement.company) });
+    }
+    match agreement.status {
+        AgreementStatus::Cancelled => found.push(Misfit { code: Code::Tu3003, why: "is cancelled".into() }),
+        AgreementStatus::Expired => found.push(Misfit { code: Code::Tu3003, why: "has expired".into() }),
+        // An agreement that starts in the future is inactive in ConnectWise's words, and its dates decide.
+        AgreementStatus::Inactive if agreement.start.is_none_or(|s| s <= wanted.world.today) => {
+            found.push(Misfit { code: Code::Tu3003, why: "is inactive".into() });
+        }
+        AgreementStatus::Inactive | AgreementStatus::Active => {}
+    }
+    match agreement.billing_cycle {
+        Some(cycle) if cycle.same_length(wanted.cycle) => {}
+        Some(cycle) => found.push(Misfit {
+            code: Code::Tu3004,
+            why: format!("is billed {} and the subscription {}", cycle.describe(), wanted.cycle.describe()),
+        }),
+        None => found.push(Misfit { code: Code::Tu3004, why: "has no billing cycle that is known".into() }),
+    }
+    match agreement.currency {
+        Some(currency) if currency == wanted.currency => {}
+        Some(currency) => found.push(Misfit {
+            code: Code::Tu6001,
+            why: format!("is in {currency} and the order in {}; there is no conversion", wanted.currency),
+        }),
+        None => found.push(Misfit { code: Code::Tu6001, why: "has no currency that is known".into() }),
+    }
+    found.extend(misfits_of_dates(wanted, agreement));
+    found
+}
+
+fn misfits_of_dates(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    let days: Period = wanted.days;
+    if let Some(start) = agreement.start.filter(|s| *s > days.last_day()) {
+        found.push(Misfit {
+            code: Code::Tu4003,
+            why: format!("starts on {start}, after the days to be billed"),
+        });
+    }
+    if let Some(end) = agreement.end.filter(|e| *e < days.start()) {
+        found
+            .push(Misfit { code: Code::Tu4003, why: format!("ends on {end}, before the days to be billed") });
+    }
+    found
+}

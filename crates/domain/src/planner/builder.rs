@@ -1,0 +1,807 @@
+//! Building the changes of one task: placing lines on legal days, and keeping picture, findings and money in step.
+
+use super::AdoptionAnswer;
+use super::context::{Context, Stop, subject_of};
+use super::part::{self, Expressed, Prices};
+use super::picture::{Line, Origin, Picture, change_id};
+use crate::billing::{self, PriceAndCost};
+use crate::finding::{Code, Finding, Severity, Subject};
+use crate::ids::{ChangeId, ProductId};
+use crate::money::{Exact, Money, MoneyError, Quantity};
+use crate::period::{Period, PeriodError, previous_day};
+use crate::plan::{
+    Action, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, differing_fields,
+    edit_key,
+};
+use crate::proration::{self, ProrationError, Share};
+use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
+use jiff::civil::Date;
+
+/// A line to be written, before it is placed.
+#[derive(Clone)]
+pub struct NewLine<'a> {
+    /// Line of the order it comes from.
+    pub line_id: String,
+    /// Product.
+    pub product: ProductId,
+    /// Catalog item.
+    pub item: &'a CatalogItem,
+    /// What it is for.
+    pub role: Role,
+    /// Quantity and unit prices.
+    pub money: Expressed,
+    /// Text of the line; none leaves it to the catalog item.
+    pub description: Option<String>,
+    /// Bill flag, kept from the line it replaces.
+    pub bill: BillFlag,
+    /// Tax flag, kept from the line it replaces.
+    pub taxable: Option<bool>,
+    /// One sentence: why.
+    pub reason: String,
+}
+
+/// Where a line may be dated.
+enum Place {
+    /// On these days; `moved` when they are not its true ones.
+    On { effective: Date, last: Date, moved: bool },
+    /// Before go-live: nothing is written.
+    BeforeGoLive,
+    /// Not at all.
+    Illegal(Box<Finding>),
+}
+
+/// The changes of one task as they come about.
+pub struct Builder<'c, 'a> {
+    /// What was resolved.
+    pub context: &'c Context<'a>,
+    /// The working picture.
+    pub picture: Picture,
+    changes: Vec<Change>,
+    findings: Vec<Finding>,
+    adoptions: Vec<Adoption>,
+    first_index: usize,
+    withheld: bool,
+}
+
+impl From<MoneyError> for Stop {
+    fn from(error: MoneyError) -> Self {
+        let message = format!("An amount cannot be computed: {error}.");
+        let finding = Finding::new(Code::Tu4006, Subject::default(), message);
+        Self { findings: vec![finding], outcome: TaskOutcome::Failed }
+    }
+}
+
+impl From<ProrationError> for Stop {
+    fn from(error: ProrationError) -> Self {
+        let finding = Finding::new(Code::Tu4006, Subject::default(), format!("{error}."));
+        Self { findings: vec![finding], outcome: TaskOutcome::Failed }
+    }
+}
+
+impl From<PeriodError> for Stop {
+    fn from(error: PeriodError) -> Self {
+        let finding = Finding::new(Code::Tu4006, Subject::default(), format!("{error}."));
+        Self { findings: vec![finding], outcome: TaskOutcome::Failed }
+    }
+}
+
+impl<'c, 'a> Builder<'c, 'a> {
+    /// Starts on a copy of the picture.
+    pub fn new(context: &'c Context<'a>, picture: Picture, first_index: usize) -> Self {
+        Self {
+            context,
+            picture,
+            changes: Vec::new(),
+            findings: Vec::new(),
+            adoptions: Vec::new(),
+            first_index,
+            withheld: false,
+        }
+    }
+
+    /// Hands the task's part over to the plan and tells what became of the task.
+    pub fn into_draft(self, picture: &mut Picture, draft: &mut DraftPlan) -> TaskOutcome {
+        let writes = self.changes.iter().any(Change::writes);
+        if self.context.choice == super::agreement::Choice::Only && (writes || !self.adoptions.is_empty()) {
+            let task = self.context.task;
+            draft.remembered.push((
+                task.source.clone(),
+                task.subscription.clone(),
+                self.context.agreement.id,
+            ));
+        }
+        draft.changes.extend(self.changes);
+        draft.findings.extend(self.findings);
+        draft.adoptions.extend(self.adoptions);
+        *picture = self.picture;
+        match (self.withheld, writes) {
+            (true, _) => TaskOutcome::Waiting,
+            (false, true) => TaskOutcome::Planned,
+            (false, false) => TaskOutcome::NothingToDo,
+        }
+    }
+
+    /// Says something.
+    pub fn find(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Says something about a product, and keeps its line back: the task stays open.
+    pub fn withhold(&mut self, finding: Finding) {
+        self.withheld = true;
+        self.find(finding);
+    }
+
+    /// A finding about a product.
+    pub fn about(&self, code: Code, product: &ProductId, message: impl Into<String>) -> Finding {
+        Finding::new(code, self.context.subject_of_product(product), message)
+    }
+
+    /// What is left out, with its amount.
+    pub fn left_out(&mut self, product: &ProductId, amount: Exact, why: &str) -> Result<(), MoneyError> {
+        if amount.is_zero() {
+            return Ok(());
+        }
+        let currency = self.context.currency;
+        let rounded = Money::new(amount.round(currency.places(), self.context.world.settings.rounding_mode)?);
+        let name = self.context.product_name(product);
+        let message = format!("{} {currency} for {name} is left out: {why}.", rounded.display(currency));
+        let finding = self.about(Code::Tu6005, product, message).amount(rounded, currency);
+        self.find(finding);
+        Ok(())
+    }
+
+    fn order_text(&self) -> &'a str {
+        let task = self.context.task;
+        task.order_id.as_ref().map_or(task.subscription.as_str(), |o| o.as_str())
+    }
+
+    fn next_id(&self) -> ChangeId {
+        change_id(self.first_index + self.changes.len())
+    }
+
+    /// The agreement whose invoices bill `agreement`.
+    pub fn invoicing(&self, agreement: &'a Agreement) -> &'a Agreement {
+        self.context.world.snapshot.invoicing_agreement(agreement)
+    }
+
+    /// Whether `day` was invoiced on the agreement (or its parent), so that no line may be dated on it any more.
+    pub fn is_invoiced(&self, agreement: &'a Agreement, day: Date) -> bool {
+        self.invoicing(agreement).invoiced_before(day)
+    }
+
+    /// The last invoiced day, where anything was invoiced.
+    pub fn last_invoiced_day(&self, agreement: &'a Agreement) -> Option<Date> {
+        let next = self.invoicing(agreement).next_invoice?;
+        let last = previous_day(next);
+        self.is_invoiced(agreement, last).then_some(last)
+    }
+
+    /// The share of `period` that `charged` is, by the settings; the whole period is always the whole price.
+    pub fn share(&self, period: Period, charged: Period) -> Result<Share, ProrationError> {
+        if charged == period {
+            return Ok(Share::WHOLE);
+        }
+        proration::share(self.context.world.settings.day_count, period, charged)
+    }
+
+    /// The agreement that prorated lines go to.
+    pub fn proration_home(&self) -> &'a Agreement {
+        self.context.proration_agreement.unwrap_or(self.context.agreement)
+    }
+
+    fn key(&self, line: &str, role: Role, start: Date) -> OperationKey {
+        KeyParts {
+            organization: self.context.world.organization,
+            source: &self.context.task.source,
+            order: self.order_text(),
+            line,
+            role,
+            period_start: start,
+            revision: 0,
+        }
+        .key()
+    }
+
+    /// Where a one-time line for `true_days` may be dated on `agreement`.
+    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role) -> Place {
+        let world = self.context.world;
+        if world.settings.go_live.is_some_and(|day| true_days.end() <= day) {
+            return Place::BeforeGoLive;
+        }
+        let billed_by = self.invoicing(agreement);
+        let illegal = |code: Code, message: String| {
+            let subject = Subject { agreement: Some(agreement.id), ..self.context.subject() };
+            Place::Illegal(Box::new(Finding::new(code, subject, message)))
+        };
+        let floor = billed_by.bill_start.or(agreement.bill_start);
+        let invoiced = self.is_invoiced(agreement, true_days.start());
+        if let Some(floor) = floor.filter(|floor| true_days.start() < *floor && !invoiced) {
+            let message = format!(
+                "{} cannot be billed on agreement {}: billing starts on {floor}, the first legal date.",
+                true_days, agreement.id
+            );
+            return illegal(Code::Tu4001, message);
+        }
+        if let Some(end) = agreement.end.filter(|end| true_days.start() > *end) {
+            let message = format!("{true_days} lies after the end of agreement {} on {end}.", agreement.id);
+            return illegal(Code::Tu4003, message);
+        }
+        let open = billing::open_period(world.snapshot, agreement);
+        if invoiced {
+            let Some(open) = open else {
+                let message =
+                    format!("Agreement {} has no next invoice date to move {true_days} to.", agreement.id);
+                return illegal(Code::Tu4002, message);
+            };
+            if let Some(end) = agreement.end.filter(|end| open.start() > *end) {
+                let message = format!(
+                    "{true_days} is invoiced and agreement {} ends on {end}, before the next.",
+                    agreement.id
+                );
+                return illegal(Code::Tu4002, message);
+            }
+            return Place::On { effective: open.start(), last: open.last_day(), moved: true };
+        }
+        // ConnectWise would prorate a one-time line by its dates: over a whole period it bills the whole amount.
+        if agreement.prorates && role != Role::Prorate {
+            let cycle = billed_by.billing_cycle.or(agreement.billing_cycle);
+            let anchor = billed_by.bill_start.or(agreement.bill_start).or(agreement.start);
+            if let (Some(cycle), Some(anchor)) = (cycle, anchor) {
+                if let Ok(whole) = cycle.period_containing(anchor, true_days.start()) {
+                    return Place::On {
+                        effective: whole.start(),
+                        last: whole.last_day(),
+                        moved: whole != true_days,
+                    };
+                }
+            }
+        }
+        Place::On { effective: true_days.start(), last: true_days.last_day(), moved: false }
+    }
+
+    /// Writes a line for `true_days` once. Nothing is written when it is there already.
+    pub fn one_time(
+        &mut self,
+        agreement: &'a Agreement,
+        line: NewLine<'a>,
+        true_days: Period,
+    ) -> Result<(), Stop> {
+        let key = self.key(&line.line_id, line.role, true_days.start());
+        if self.is_there(&key, &line) {
+            return Ok(());
+        }
+        let (effective, last, moved) = match self.place(agreement, true_days, line.role) {
+            Place::On { effective, last, moved } => (effective, last, moved),
+            Place::BeforeGoLive => {
+                let message = format!(
+                    "{} for {true_days} lies before go-live and is not written.",
+                    self.context.product_name(&line.product)
+                );
+                let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Info);
+                self.find(finding);
+                return Ok(());
+            }
+            Place::Illegal(finding) => {
+                self.withhold(*finding);
+                return Ok(());
+            }
+        };
+        let name = self.context.product_name(&line.product);
+        let mut reason = line.reason.clone();
+        if moved && self.is_invoiced(agreement, true_days.start()) {
+            let message = format!(
+                "{true_days} is invoiced already on agreement {}: {name} is billed in the open period {effective} to \
+                 {last} and names its true period.",
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
+            self.find(finding);
+            reason.push_str(&format!(
+                " Its period is invoiced already, so it is billed {effective} to {last}."
+            ));
+        }
+        let text = line.description.clone().unwrap_or_else(|| name.clone());
+        let wanted = AdditionState {
+            catalog_item: line.item.id,
+            quantity: line.money.quantity,
+            unit_price: line.money.unit_price,
+            unit_cost: line.money.unit_cost,
+            effective,
+            cancelled: Some(last),
+            bill: line.bill,
+            taxable: line.taxable,
+            description: line.description.clone(),
+            invoice_description: Some(safe_text(&format!("{text} ({true_days})"))),
+        };
+        self.push_create(agreement, line, wanted, key, moved.then_some(true_days), reason)
+    }
+
+    /// Writes an open-ended line from `start` on (or up to `last`, for a commitment). Days of it that are invoiced
+    /// already are billed once, in the open period.
+    pub fn recurring(
+        &mut self,
+        agreement: &'a Agreement,
+        line: NewLine<'a>,
+        start: Date,
+        last: Option<Date>,
+        anchor: Period,
+    ) -> Result<(), Stop> {
+        let key = self.key(&line.line_id, line.role, start);
+        if self.is_there(&key, &line) {
+            return Ok(());
+        }
+        let billed_by = self.invoicing(agreement);
+        let mut effective = start;
+        let mut reason = line.reason.clone();
+        if !agreement.prorates && self.is_invoiced(agreement, start) {
+            let next = billed_by.next_invoice.unwrap_or(start);
+            let message = format!(
+                "{start} to {} is invoiced already on agreement {}: the line starts on {next}, and a one-time line \
+                 carries what those days would have cost.",
+                previous_day(next),
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
+            self.find(finding);
+            reason.push_str(&format!(" The days before {next} are invoiced already, so it starts there."));
+            self.catch_up(agreement, &line, start, next, anchor)?;
+            effective = next;
+        } else if let Some(floor) = billed_by.bill_start.filter(|floor| start < *floor) {
+            let message = format!(
+                "The line cannot start on {start}: billing of agreement {} starts on {floor}, the first legal date.",
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4001, &line.product, message);
+            self.withhold(finding);
+            return Ok(());
+        }
+        if let Some(end) = agreement.end.filter(|end| effective > *end) {
+            let message =
+                format!("The line would start on {effective}; agreement {} ends on {end}.", agreement.id);
+            let finding = self.about(Code::Tu4003, &line.product, message);
+            self.withhold(finding);
+            return Ok(());
+        }
+        if last.is_some_and(|last| last < effective) {
+            return Ok(());
+        }
+        let wanted = AdditionState {
+            catalog_item: line.item.id,
+            quantity: line.money.quantity,
+            unit_price: line.money.unit_price,
+            unit_cost: line.money.unit_cost,
+            effective,
+            cancelled: last,
+            bill: line.bill,
+            taxable: line.taxable,
+            description: line.description.clone(),
+            invoice_description: None,
+        };
+        self.push_create(agreement, line, wanted, key, None, reason)
+    }
+
+    /// A one-time line for the days from `start` to `next` that were invoiced before the line could be written.
+    fn catch_up(
+        &mut self,
+        agreement: &'a Agreement,
+        line: &NewLine<'a>,
+        start: Date,
+        next: Date,
+        anchor: Period,
+    ) -> Result<(), Stop> {
+        let days = Period::new(start, next)?;
+        let units = self.units_in(days, anchor)?;
+        let settings = self.context.world.settings;
+        let currency = self.context.currency;
+        let (num, den) = units.parts();
+        let share = Share {
+            charged: i64::try_from(num).map_err(|_| MoneyError::Overflow)?,
+            whole: i64::try_from(den).map_err(|_| MoneyError::Overflow)?,
+        };
+        let prices = Prices { price: line.money.unit_price, cost: line.money.unit_cost, cost_known: true };
+        let mut money = part::prorated(settings, currency, prices, line.money.quantity, share)?;
+        if den == 1 {
+            money.formula = format!(
+                "{} x {num} periods; {} x {}",
+                prices.price.display(currency),
+                money.quantity.display(),
+                money.unit_price.display(currency)
+            );
+        }
+        let catch_up = NewLine {
+            role: Role::Prorate,
+            money,
+            reason: format!("{days} was invoiced before this line could be written."),
+            ..line.clone()
+        };
+        self.one_time(agreement, catch_up, days)
+    }
+
+    /// How many periods of the cycle, laid from `anchor`, the days are: whole ones and shares.
+    pub fn units_in(&self, days: Period, anchor: Period) -> Result<Exact, Stop> {
+        let mut units = Exact::ZERO;
+        let mut at = days.start();
+        // One step a period: 600 are 50 years of months, and days further apart than that are not billed by anyone.
+        for _ in 0..600 {
+            if at >= days.end() {
+                break;
+            }
+            let period = self.context.cycle.period_containing(anchor.start(), at)?;
+            let part = period.intersect(days).unwrap_or(period);
+            units = units.plus(self.share(period, part)?.exact()?)?;
+            at = period.end();
+        }
+        Ok(units)
+    }
+
+    fn is_there(&mut self, key: &OperationKey, line: &NewLine<'_>) -> bool {
+        let Some(there) = self.picture.find_key(key).cloned() else { return false };
+        if let Target::Existing(_) = there.target {
+            let agreement = there.agreement;
+            let before = there.state.clone();
+            let reason = "It is there already.".to_owned();
+            let action = Action::Keep { target: there.target, before };
+            self.push(
+                action,
+                key.clone(),
+                line.role,
+                &line.product,
+                agreement,
+                line.line_id.clone(),
+                reason,
+                String::new(),
+            );
+        }
+        true
+    }
+
+    fn push_create(
+        &mut self,
+        agreement: &'a Agreement,
+        line: NewLine<'a>,
+        wanted: AdditionState,
+        key: OperationKey,
+        true_period: Option<Period>,
+        reason: String,
+    ) -> Result<(), Stop> {
+        let currency = self.context.currency;
+        if wanted.quantity.is_zero() {
+            return Ok(());
+        }
+        self.tell_drift(&line)?;
+        let id = self.next_id();
+        let task = self.context.task;
+        let origin = Origin {
+            source: task.source.clone(),
+            subscription: task.subscription.clone(),
+            product: line.product.clone(),
+            role: line.role,
+            order: task.order_id.clone(),
+            true_period,
+            written: wanted.clone(),
+            next_invoice_at_write: self.invoicing(agreement).next_invoice,
+        };
+        let amounts = billing::extended(&wanted, Quantity::ZERO, currency)?;
+        let formula = line.money.formula.clone();
+        let action = Action::Create { wanted: wanted.clone() };
+        self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
+        if let Some(change) = self.changes.last_mut() {
+            change.amount = amounts.price;
+            change.cost = amounts.cost;
+            change.true_period = true_period;
+        }
+        self.picture.add(Line {
+            target: Target::CreatedBy(id),
+            agreement: agreement.id,
+            state: wanted,
+            less_included: Quantity::ZERO,
+            key: Some(key),
+            origin: Some(origin),
+        });
+        Ok(())
+    }
+
+    /// The drift between the exact and the billed amount: a warning above the tolerance; always said where the amount
+    /// is the source's own.
+    fn tell_drift(&mut self, line: &NewLine<'_>) -> Result<(), Stop> {
+        let currency = self.context.currency;
+        let drift = line.money.drift(currency)?;
+        let named = line.money.formula.contains("as the order says");
+        let tolerance = Exact::from_decimal(self.context.world.settings.rounding_tolerance);
+        let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
+        let large = tolerance.minus(size)?.is_negative();
+        if drift.is_zero() || !(named || large) {
+            return Ok(());
+        }
+        let billed = line.money.unit_price.extended(line.money.quantity, currency)?;
+        let exact = line.money.exact.round(12, crate::money::RoundingMode::HalfUp)?.normalize();
+        let message = format!(
+            "{} is billed as {} {currency}; exactly it is {exact}: a drift of {}.",
+            self.context.product_name(&line.product),
+            billed.display(currency),
+            drift.round(12, crate::money::RoundingMode::HalfUp)?.normalize()
+        );
+        let severity = if large { Severity::Warning } else { Severity::Info };
+        let subject =
+            Subject { detail: Some(line.line_id.clone()), ..self.context.subject_of_product(&line.product) };
+        let rounded = Money::new(drift.round(currency.places(), crate::money::RoundingMode::HalfUp)?);
+        self.find(Finding::new(Code::Tu6006, subject, message).severity(severity).amount(rounded, currency));
+        Ok(())
+    }
+
+    /// Ends a line on `last`, its last billed day. A line that never billed a day by then is removed.
+    pub fn end(&mut self, line: &Line, last: Date, reason: String) -> Result<(), Stop> {
+        if line.state.cancelled.is_some_and(|at| at <= last) {
+            return Ok(());
+        }
+        let billed = self.agreement_of(line).is_some_and(|a| line.is_billed(a));
+        if last < line.state.effective && !billed {
+            return self.delete(line, reason);
+        }
+        let wanted = AdditionState { cancelled: Some(last.max(line.state.effective)), ..line.state.clone() };
+        self.edit(line, wanted, reason, EditKind::Cancel)
+    }
+
+    /// Sets managed fields of a line.
+    pub fn update(&mut self, line: &Line, wanted: AdditionState, reason: String) -> Result<(), Stop> {
+        self.edit(line, wanted, reason, EditKind::Update)
+    }
+
+    fn edit(
+        &mut self,
+        line: &Line,
+        wanted: AdditionState,
+        reason: String,
+        kind: EditKind,
+    ) -> Result<(), Stop> {
+        if differing_fields(&line.state, &wanted, self.context.currency).is_empty() {
+            return Ok(());
+        }
+        let before = line.state.clone();
+        let op = match kind {
+            EditKind::Cancel => "cancel",
+            EditKind::Update => "update",
+        };
+        let goal =
+            format!("{:?}/{}/{}/{}", wanted.cancelled, wanted.quantity, wanted.unit_price, wanted.unit_cost);
+        let key = self.edit_key(op, &line.target, &goal);
+        let effect = self.effect(line, Some(&wanted))?;
+        let action = match kind {
+            EditKind::Cancel => {
+                Action::Cancel { target: line.target.clone(), before, wanted: wanted.clone() }
+            }
+            EditKind::Update => {
+                Action::Update { target: line.target.clone(), before, wanted: wanted.clone() }
+            }
+        };
+        let formula = match kind {
+            EditKind::Cancel => format!("last billed day {}", wanted.cancelled.unwrap_or(wanted.effective)),
+            EditKind::Update => {
+                format!(
+                    "{} x {}",
+                    wanted.quantity.display(),
+                    wanted.unit_price.display(self.context.currency)
+                )
+            }
+        };
+        self.push_edit(action, key, line, reason, formula, effect);
+        self.picture.set_state(&line.target, &wanted);
+        Ok(())
+    }
+
+    /// Removes a line that was never billed.
+    pub fn delete(&mut self, line: &Line, reason: String) -> Result<(), Stop> {
+        let effect = self.effect(line, None)?;
+        let key = self.edit_key("delete", &line.target, "");
+        let action = Action::Delete { target: line.target.clone(), before: line.state.clone() };
+        self.push_edit(action, key, line, reason, "never billed".into(), effect);
+        self.picture.remove(&line.target);
+        Ok(())
+    }
+
+    fn edit_key(&self, op: &str, target: &Target, goal: &str) -> OperationKey {
+        let target = match target {
+            Target::Existing(id) => id.to_string(),
+            // The line has no id yet: its own key stands for it.
+            Target::CreatedBy(_) => {
+                self.picture.find(target).and_then(|l| l.key.clone()).map(|k| k.0).unwrap_or_default()
+            }
+        };
+        edit_key(self.context.world.organization, self.order_text(), op, &target, goal)
+    }
+
+    fn push_edit(
+        &mut self,
+        action: Action,
+        key: OperationKey,
+        line: &Line,
+        reason: String,
+        formula: String,
+        effect: PriceAndCost,
+    ) {
+        let (role, product) = line
+            .origin
+            .as_ref()
+            .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone()));
+        self.push(action, key, role, &product, line.agreement, String::new(), reason, formula);
+        if let Some(change) = self.changes.last_mut() {
+            change.catalog_item = line.state.catalog_item;
+            change.amount = effect.price;
+            change.cost = effect.cost;
+            if let Target::CreatedBy(made_by) = &line.target {
+                change.depends_on.push(made_by.clone());
+            }
+        }
+    }
+
+    /// What a change of a line adds to the next invoice.
+    fn effect(&self, line: &Line, wanted: Option<&AdditionState>) -> Result<PriceAndCost, MoneyError> {
+        let world = self.context.world;
+        let Some(agreement) = self.agreement_of(line) else { return Ok(PriceAndCost::default()) };
+        let Some(period) = billing::open_period(world.snapshot, agreement) else {
+            return Ok(PriceAndCost::default());
+        };
+        let billed = |state: &AdditionState| {
+            billing::billed_in(state, line.less_included, period, agreement.prorates, self.context.currency)
+        };
+        let before = billed(&line.state)?;
+        let after = wanted.map_or(Ok(PriceAndCost::default()), billed)?;
+        after.minus(before)
+    }
+
+    /// The agreement of a line.
+    pub fn agreement_of(&self, line: &Line) -> Option<&'a Agreement> {
+        self.context.world.snapshot.agreements.get(&line.agreement)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private place where a change is put together")]
+    fn push(
+        &mut self,
+        action: Action,
+        key: OperationKey,
+        role: Role,
+        product: &ProductId,
+        agreement: crate::ids::AgreementId,
+        line_id: String,
+        reason: String,
+        formula: String,
+    ) {
+        let task = self.context.task;
+        let catalog_item = action
+            .after()
+            .or(action.before())
+            .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
+        self.changes.push(Change {
+            id: self.next_id(),
+            action,
+            key,
+            role,
+            task: task.id.clone(),
+            order: task.order_id.clone(),
+            line: (!line_id.is_empty()).then_some(line_id),
+            source: task.source.clone(),
+            subscription: task.subscription.clone(),
+            customer: self.context.customer_id.clone(),
+            product: product.clone(),
+            company: self.context.company,
+            agreement,
+            catalog_item,
+            currency: self.context.currency,
+            true_period: None,
+            amount: Money::ZERO,
+            cost: Money::ZERO,
+            reason,
+            formula,
+            depends_on: Vec::new(),
+        });
+    }
+
+    /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
+    pub fn adopt(&mut self, line: &Line, product: &ProductId) {
+        let Target::Existing(addition) = line.target else { return };
+        let task = self.context.task;
+        self.adoptions.push(Adoption {
+            addition,
+            agreement: line.agreement,
+            task: task.id.clone(),
+            source: task.source.clone(),
+            subscription: task.subscription.clone(),
+            product: product.clone(),
+            state: line.state.clone(),
+        });
+        self.picture.claim(
+            &line.target,
+            &Origin {
+                source: task.source.clone(),
+                subscription: task.subscription.clone(),
+                product: product.clone(),
+                role: Role::Recurring,
+                order: None,
+                true_period: None,
+                written: line.state.clone(),
+                next_invoice_at_write: None,
+            },
+        );
+    }
+
+    /// The open additions with the item that nobody has claimed, on the agreement of the task.
+    pub fn unclaimed(&self, item: &CatalogItem) -> Vec<Line> {
+        self.picture.unclaimed(self.context.agreement.id, item.id).into_iter().cloned().collect()
+    }
+
+    /// The line that a mapping says is the subscription's line for the product; taken over when it is first used.
+    pub fn mapped_line(&mut self, product: &ProductId) -> Option<Line> {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
+        let line = self.picture.find(&Target::Existing(id)).cloned()?;
+        if line.origin.is_none() {
+            self.adopt(&line, product);
+            return self.picture.find(&Target::Existing(id)).cloned();
+        }
+        line.is_of(&task.source, &task.subscription, product, Role::Recurring).then_some(line)
+    }
+
+    /// The answer about adoption.
+    pub fn adoption(&self) -> AdoptionAnswer {
+        self.context.world.adoption
+    }
+
+    /// The text of a new line.
+    pub fn description(&self, product: &ProductId, said: Option<&str>) -> Option<String> {
+        if self.context.price_source == crate::settings::PriceSource::Connectwise {
+            return None;
+        }
+        let name = self.context.product_name(product);
+        let text = match said {
+            Some(text)
+                if !self.context.world.settings.trim_descriptions.is_on() && !text.trim().is_empty() =>
+            {
+                text.trim().to_owned()
+            }
+            Some(_) | None => name,
+        };
+        Some(safe_text(&text))
+    }
+
+    /// Ends the task with one finding about a product.
+    pub fn stop(&self, code: Code, product: &ProductId, message: impl Into<String>) -> Stop {
+        Stop { findings: vec![self.about(code, product, message)], outcome: TaskOutcome::Failed }
+    }
+
+    /// Clamps a first day to go-live.
+    pub fn not_before_go_live(&self, day: Date) -> Date {
+        self.context.world.settings.go_live.map_or(day, |go_live| day.max(go_live))
+    }
+
+    /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.
+    pub fn period_of(&self, order_period: Period, day: Date) -> Result<Period, PeriodError> {
+        if order_period.contains(day) {
+            Ok(order_period)
+        } else {
+            self.context.cycle.period_containing(order_period.start(), day)
+        }
+    }
+
+    /// The subject of the task, for findings made elsewhere.
+    pub fn subject(&self) -> Subject {
+        subject_of(self.context.task)
+    }
+}
+
+enum EditKind {
+    Cancel,
+    Update,
+}
+
+/// Text that a spreadsheet would not take for a formula, without control characters.
+pub fn safe_text(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
+        format!("'{clean}")
+    } else {
+        clean
+    }
+}

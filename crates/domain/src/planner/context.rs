@@ -1,0 +1,379 @@
+//! What every kind of task needs first: customer, company, agreement, cycle, currency, catalog items; or the findings
+//! that say what is missing.
+
+use super::agreement::{self, Choice};
+use super::{TaskInput, World};
+use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
+use crate::finding::{Code, Finding, Subject};
+use crate::ids::{CatalogItemId, CompanyId, CustomerId, OrderId, ProductId, SourceId, SubscriptionId};
+use crate::mapping::{Mappings, ProductTarget};
+use crate::money::Currency;
+use crate::period::{BillingCycle, CycleUnit, Period, next_day};
+use crate::plan::TaskOutcome;
+use crate::psa::{Agreement, CatalogItem, CompanyState};
+use crate::settings::PriceSource;
+use crate::task::{Demand, Task};
+use std::collections::BTreeMap;
+
+/// Why a task gives no changes.
+#[derive(Debug)]
+pub struct Stop {
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// What becomes of the task.
+    pub outcome: TaskOutcome,
+}
+
+/// What an agreement has to fit.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The world.
+    pub world: &'a World<'a>,
+    /// The task.
+    pub task: &'a Task,
+    /// Source.
+    pub source: &'a SourceId,
+    /// Subscription.
+    pub subscription_id: &'a SubscriptionId,
+    /// Customer.
+    pub customer_id: &'a CustomerId,
+    /// Company.
+    pub company: CompanyId,
+    /// Billing cycle of the subscription.
+    pub cycle: BillingCycle,
+    /// Currency of the order.
+    pub currency: Currency,
+    /// The days to be billed.
+    pub days: Period,
+}
+
+impl Wanted<'_> {
+    /// What findings are about.
+    pub fn subject(&self) -> Subject {
+        subject_of(self.task)
+    }
+
+    /// One finding that ends the task.
+    pub fn stop(&self, code: Code, message: String, outcome: TaskOutcome) -> Stop {
+        Stop { findings: vec![Finding::new(code, self.subject(), message)], outcome }
+    }
+}
+
+/// A catalog item that may be billed, or the reason why nothing is.
+#[derive(Clone, Copy, Debug)]
+pub enum Billing<'a> {
+    /// Billed as this item.
+    As(&'a CatalogItem),
+    /// Someone said that it is not billed.
+    Not,
+}
+
+/// Everything that the planning of one task starts from.
+pub struct Context<'a> {
+    /// The world.
+    pub world: &'a World<'a>,
+    /// The task.
+    pub task: &'a Task,
+    /// The subscription of the feed, where it is there.
+    pub subscription: Option<&'a Subscription>,
+    /// Who is billed.
+    pub customer_id: CustomerId,
+    /// The company.
+    pub company: CompanyId,
+    /// The agreement.
+    pub agreement: &'a Agreement,
+    /// How it was chosen.
+    pub choice: Choice,
+    /// A separate agreement for prorated lines.
+    pub proration_agreement: Option<&'a Agreement>,
+    /// Cycle of the subscription.
+    pub cycle: BillingCycle,
+    /// Currency of everything the task bills.
+    pub currency: Currency,
+    /// Where prices come from.
+    pub price_source: PriceSource,
+    items: BTreeMap<ProductId, Billing<'a>>,
+    fee: Option<&'a CatalogItem>,
+}
+
+/// What the findings of a task are about.
+pub fn subject_of(task: &Task) -> Subject {
+    Subject {
+        task: Some(task.id.clone()),
+        source: Some(task.source.clone()),
+        customer: Some(task.customer.clone()),
+        subscription: Some(task.subscription.clone()),
+        ..Subject::default()
+    }
+}
+
+impl<'a> Context<'a> {
+    /// Resolves everything, or says what is missing.
+    pub fn resolve(world: &'a World<'a>, input: &TaskInput<'a>) -> Result<Self, Stop> {
+        let task = input.task;
+        let order = match input.demand {
+            Demand::Order(order) => Some(order.as_ref()),
+            Demand::Reconcile { .. } => None,
+        };
+        let fail = |code: Code, message: String, outcome: TaskOutcome| Stop {
+            findings: vec![Finding::new(code, subject_of(task), message)],
+            outcome,
+        };
+        let subscription = world.subscriptions.get(&(task.source.clone(), task.subscription.clone()));
+        if order.is_none() && subscription.is_none() {
+            let message = format!("Subscription {} is not in the feed.", task.subscription);
+            return Err(fail(Code::Tu8004, message, TaskOutcome::Failed));
+        }
+        let customer_id = task.customer.clone();
+        if world.mappings.customer_not_billed(&task.source, &customer_id).is_some() {
+            return Err(Stop { findings: Vec::new(), outcome: TaskOutcome::NothingToDo });
+        }
+        let company = resolve_company(world, task, &customer_id)?;
+        let cycle = match (subscription, order) {
+            (Some(subscription), _) => subscription.billing_cycle,
+            (None, Some(order)) => cycle_of(order.period).ok_or_else(|| {
+                let message = format!(
+                    "The subscription is not in the feed, and the order's period {} is no whole number of months.",
+                    order.period
+                );
+                fail(Code::Tu4006, message, TaskOutcome::Failed)
+            })?,
+            (None, None) => BillingCycle::MONTHLY,
+        };
+        let currency = match (order, subscription) {
+            (Some(order), Some(subscription)) if order.currency != subscription.currency => {
+                let message = format!(
+                    "The order is in {} and the subscription in {}; there is no conversion.",
+                    order.currency, subscription.currency
+                );
+                return Err(fail(Code::Tu6001, message, TaskOutcome::Failed));
+            }
+            (Some(order), _) => order.currency,
+            (None, Some(subscription)) => subscription.currency,
+            (None, None) => {
+                return Err(fail(Code::Tu6001, "No currency is known.".into(), TaskOutcome::Failed));
+            }
+        };
+        let days = match (order, input.demand) {
+            (Some(order), _) => order.period,
+            (None, Demand::Reconcile { period: Some(period), .. }) => *period,
+            (None, _) => Period::new(world.today, next_day(world.today))
+                .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
+        };
+        // Missing products and the missing agreement are told together, so that one round of mapping is enough.
+        let items = resolve_items(world, task, &customer_id, cycle, order, subscription);
+        let wanted = Wanted {
+            world,
+            task,
+            source: &task.source,
+            subscription_id: &task.subscription,
+            customer_id: &task.customer,
+            company,
+            cycle,
+            currency,
+            days,
+        };
+        let chosen = agreement::choose(&wanted);
+        let (items, (agreement, choice)) = match (items, chosen) {
+            (Ok(items), Ok(chosen)) => (items, chosen),
+            (Err(mut stop), Err(other)) => {
+                stop.findings.extend(other.findings);
+                return Err(stop);
+            }
+            (Err(stop), Ok(_)) | (Ok(_), Err(stop)) => return Err(stop),
+        };
+        let mapping = world.mappings.agreement_mapping(&task.source, &task.subscription, &task.customer);
+        let proration_agreement = mapping
+            .and_then(Mappings::proration_agreement_of)
+            .and_then(|id| world.snapshot.agreements.get(&id))
+            .filter(|a| a.company == company && a.currency == Some(currency));
+        let fee = world
+            .mappings
+            .fee_item(&task.source, "cancellation")
+            .and_then(|id| world.snapshot.catalog.get(&id))
+            .filter(|item| !item.inactive && !item.bundle);
+        Ok(Self {
+            world,
+            task,
+            subscription,
+            customer_id,
+            company,
+            agreement,
+            choice,
+            proration_agreement,
+            cycle,
+            currency,
+            price_source: task.price_source.unwrap_or(world.settings.price_source),
+            items,
+            fee,
+        })
+    }
+
+    /// What findings are about.
+    pub fn subject(&self) -> Subject {
+        subject_of(self.task)
+    }
+
+    /// The same, for one product.
+    pub fn subject_of_product(&self, product: &ProductId) -> Subject {
+        Subject { product: Some(product.clone()), ..self.subject() }
+    }
+
+    /// The order of the task.
+    pub fn order_id(&self) -> Option<&'a OrderId> {
+        self.task.order_id.as_ref()
+    }
+
+    /// How a product is billed; every product that the task bills was resolved at the start.
+    pub fn billing_of(&self, product: &ProductId) -> Option<Billing<'a>> {
+        self.items.get(product).copied()
+    }
+
+    /// The item of the cancellation fee.
+    pub fn fee_item(&self) -> Option<&'a CatalogItem> {
+        self.fee
+    }
+
+    /// The product of the feed.
+    pub fn product(&self, product: &ProductId) -> Option<&'a Product> {
+        self.world.products.get(&(self.task.source.clone(), product.clone()))
+    }
+
+    /// The product's name, or its id.
+    pub fn product_name(&self, product: &ProductId) -> String {
+        self.product(product).map_or_else(|| product.to_string(), |p| p.name.clone())
+    }
+
+    /// A stop with one finding.
+    pub fn stop(&self, code: Code, message: impl Into<String>) -> Stop {
+        Stop { findings: vec![Finding::new(code, self.subject(), message)], outcome: TaskOutcome::Failed }
+    }
+}
+
+fn resolve_company(world: &World<'_>, task: &Task, customer: &CustomerId) -> Result<CompanyId, Stop> {
+    let stop = |code: Code, message: String, outcome: TaskOutcome| Stop {
+        findings: vec![Finding::new(code, subject_of(task), message)],
+        outcome,
+    };
+    let name = world
+        .customers
+        .get(&(task.source.clone(), customer.clone()))
+        .map_or_else(|| customer.to_string(), |c| format!("{} ({})", c.name, c.id));
+    let Some(id) = world.mappings.company_of(&task.source, customer) else {
+        let message = format!("Customer {name} has no company in ConnectWise.");
+        return Err(stop(Code::Tu2001, message, TaskOutcome::NeedsMapping));
+    };
+    match world.snapshot.companies.get(&id).map(|c| c.state) {
+        Some(CompanyState::Active) => Ok(id),
+        Some(CompanyState::Inactive) => {
+            let message =
+                format!("Customer {name} is mapped to company {id}, which is inactive in ConnectWise.");
+            Err(stop(Code::Tu2002, message, TaskOutcome::Failed))
+        }
+        Some(CompanyState::Deleted) | None => {
+            let message =
+                format!("Customer {name} is mapped to company {id}, which is not in ConnectWise any more.");
+            Err(stop(Code::Tu2002, message, TaskOutcome::Failed))
+        }
+    }
+}
+
+/// Whether a line can give an addition at all; lines that cannot need no mapping.
+fn needs_item(order: &Order, line: &OrderLine, advance: bool) -> bool {
+    if line.charge == Charge::Cancellation {
+        return false;
+    }
+    // The open-ended addition bills the recurring part of a charge-before subscription by itself.
+    if order.kind == OrderKind::Billing && advance && line.charge == Charge::Recurring {
+        return false;
+    }
+    let nothing = line.quantity.is_zero()
+        && line.amount.is_none_or(|a| a.is_zero())
+        && line.new_quantity.is_none_or(|q| q.is_zero())
+        && line.old_quantity.is_none_or(|q| q.is_zero());
+    // A change of price alone has quantity 0.
+    !nothing || matches!(order.kind, OrderKind::Change | OrderKind::Renewal)
+}
+
+fn resolve_items<'a>(
+    world: &'a World<'a>,
+    task: &Task,
+    customer: &CustomerId,
+    cycle: BillingCycle,
+    order: Option<&Order>,
+    subscription: Option<&Subscription>,
+) -> Result<BTreeMap<ProductId, Billing<'a>>, Stop> {
+    let advance = subscription.is_none_or(|s| s.billing_model == crate::feed::BillingModel::Advance);
+    let mut needed: Vec<(ProductId, bool)> = Vec::new();
+    if let Some(order) = order {
+        let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
+        needed.extend(lines.map(|l| (l.product.clone(), true)));
+    }
+    // A cancellation ends what the subscription holds, and a reconciliation looks at all of it: their items are
+    // resolved where they can be, and are missed only when a line would have to be written.
+    if let Some(subscription) = subscription {
+        let must = order.is_none();
+        needed.extend(subscription.items.iter().map(|i| (i.product.clone(), must && !i.quantity.is_zero())));
+        needed.extend(subscription.plan.iter().map(|p| (p.product.clone(), must)));
+    }
+    needed.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    needed.dedup_by(|later, first| later.0 == first.0);
+    let mut items = BTreeMap::new();
+    let mut findings = Vec::new();
+    let mut outcome = TaskOutcome::NeedsMapping;
+    for (product, must) in needed {
+        let target = world.mappings.product_target(&task.source, &product, customer, Some(cycle));
+        let subject = Subject { product: Some(product.clone()), ..subject_of(task) };
+        let name = world
+            .products
+            .get(&(task.source.clone(), product.clone()))
+            .map_or_else(|| product.to_string(), |p| format!("{} ({})", p.name, p.id));
+        match target {
+            Some(ProductTarget::DoNotBill(_)) => {
+                items.insert(product, Billing::Not);
+            }
+            Some(ProductTarget::Item(id)) => match usable_item(world, id) {
+                Ok(item) => {
+                    items.insert(product, Billing::As(item));
+                }
+                Err(why) if must => {
+                    outcome = TaskOutcome::Failed;
+                    let message = format!("Product {name} is mapped to catalog item {id}, which {why}.");
+                    findings.push(Finding::new(Code::Tu2004, subject, message));
+                }
+                Err(_) => {}
+            },
+            None if must => {
+                let message = format!("Product {name} has no catalog item in ConnectWise.");
+                findings.push(Finding::new(Code::Tu2003, subject, message));
+            }
+            None => {}
+        }
+    }
+    if findings.is_empty() { Ok(items) } else { Err(Stop { findings, outcome }) }
+}
+
+fn usable_item<'a>(world: &'a World<'a>, id: CatalogItemId) -> Result<&'a CatalogItem, &'static str> {
+    match world.snapshot.catalog.get(&id) {
+        None => Err("is not in ConnectWise any more"),
+        Some(item) if item.inactive => Err("is inactive"),
+        Some(item) if item.bundle => Err("is a bundle, and bundles cannot be additions"),
+        Some(item) => Ok(item),
+    }
+}
+
+/// The cycle that a period spans, where it is a whole number of months (or of weeks).
+pub fn cycle_of(period: Period) -> Option<BillingCycle> {
+    for months in 1..=60 {
+        let cycle = BillingCycle { every: months, unit: CycleUnit::Month };
+        if cycle.boundary(period.start(), 1) == Ok(period.end()) {
+            return Some(cycle.normalised());
+        }
+    }
+    let days = period.days();
+    // A month laid from an anchor on the 29th to 31st does not come out from its own start.
+    if (28..=31).contains(&days) {
+        return Some(BillingCycle::MONTHLY);
+    }
+    (days % 7 == 0).then(|| BillingCycle { every: u32::try_from(days).unwrap_or(7), unit: CycleUnit::Day })
+}

@@ -1,0 +1,451 @@
+//! What all orders share: finding the line that is there, billing a line once, and deciding who bills a part period.
+
+use super::builder::{Builder, NewLine};
+use super::context::{Billing, Stop};
+use super::part::{self, Expressed, Prices};
+use super::picture::Line;
+use crate::feed::{Charge, OrderLine, ProductKind};
+use crate::finding::{Code, Severity};
+use crate::ids::ProductId;
+use crate::money::{Exact, Money, Quantity};
+use crate::period::Period;
+use crate::plan::{Role, Target};
+use crate::proration::Share;
+use crate::psa::{Agreement, BillFlag, CatalogItem};
+use crate::settings::{PriceSource, ProrationBy};
+use jiff::civil::Date;
+
+/// Who bills the part of a period.
+pub enum PartPolicy<'a> {
+    /// A line of ours, on this agreement.
+    Line(&'a Agreement),
+    /// ConnectWise, from the dates.
+    Connectwise,
+    /// Nobody, for this reason.
+    LeftOut(&'static str),
+}
+
+/// Who bills part periods of this task.
+///
+/// # Errors
+/// TU3006 where the agreement would prorate our prorated line again.
+pub fn part_policy<'a>(builder: &Builder<'_, 'a>) -> Result<PartPolicy<'a>, Stop> {
+    let context = builder.context;
+    let settings = context.world.settings;
+    let by_connectwise = settings.proration_by == ProrationBy::Connectwise && context.agreement.prorates;
+    if by_connectwise {
+        return Ok(PartPolicy::Connectwise);
+    }
+    if context.price_source == PriceSource::Connectwise {
+        return Ok(PartPolicy::LeftOut(
+            "prices come from ConnectWise, and only marketplace prices are prorated",
+        ));
+    }
+    match settings.proration_by {
+        ProrationBy::None => Ok(PartPolicy::LeftOut("part periods are not billed (proration_by)")),
+        ProrationBy::Connectwise => {
+            Ok(PartPolicy::LeftOut("ConnectWise is to prorate, and the agreement's flag for it is off"))
+        }
+        ProrationBy::Trueup => {
+            let home = builder.proration_home();
+            if home.prorates {
+                return Err(double_proration(builder, home));
+            }
+            Ok(PartPolicy::Line(home))
+        }
+    }
+}
+
+/// TU3006.
+pub fn double_proration(builder: &Builder<'_, '_>, home: &Agreement) -> Stop {
+    builder.context.stop(
+        Code::Tu3006,
+        format!(
+            "Agreement {} ({}) prorates additions by itself: a prorated line on it would be prorated twice.",
+            home.id, home.name
+        ),
+    )
+}
+
+/// The billable item of a line's product; `None` when someone said that it is not billed.
+pub fn item_of<'a>(builder: &Builder<'_, 'a>, product: &ProductId) -> Result<Option<&'a CatalogItem>, Stop> {
+    match builder.context.billing_of(product) {
+        Some(Billing::As(item)) => Ok(Some(item)),
+        Some(Billing::Not) => Ok(None),
+        None => {
+            let name = builder.context.product_name(product);
+            let mut stop = builder.stop(
+                Code::Tu2003,
+                product,
+                format!("Product {name} has no catalog item in ConnectWise."),
+            );
+            stop.outcome = crate::plan::TaskOutcome::NeedsMapping;
+            Err(stop)
+        }
+    }
+}
+
+/// A plan fee bills quantity 1.
+pub fn billed_quantity(builder: &Builder<'_, '_>, product: &ProductId, quantity: Quantity) -> Quantity {
+    let plan = builder.context.product(product).is_some_and(|p| p.kind == Some(ProductKind::Plan));
+    let one = Quantity::from(1);
+    match (plan, quantity.is_zero(), quantity.is_negative()) {
+        (true, false, false) => one,
+        (true, false, true) => -one,
+        (false, _, _) | (_, true, _) => quantity,
+    }
+}
+
+/// The full-period prices of a line, or its line kept back with TU6002; warns where cost and price are equal.
+pub fn prices(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    existing: Option<Prices>,
+) -> Option<Prices> {
+    let name = builder.context.product_name(&line.product);
+    let Some(prices) = part::prices_of(builder.context, line, item, existing) else {
+        let message = format!(
+            "{name} has no price: neither the order's line {} nor the catalog item has one.",
+            line.id
+        );
+        let finding = builder.about(Code::Tu6002, &line.product, message);
+        builder.withhold(finding);
+        return None;
+    };
+    if prices.price.is_negative() {
+        let message = format!("{name} has a negative price of {} on line {}.", prices.price, line.id);
+        let finding = builder.about(Code::Tu6002, &line.product, message);
+        builder.withhold(finding);
+        return None;
+    }
+    let marketplace = builder.context.price_source == PriceSource::Marketplace;
+    if !prices.cost_known {
+        let message =
+            format!("{name} has no cost at the source and none in the catalog: it is written as 0.");
+        let finding = builder.about(Code::Tu6002, &line.product, message).severity(Severity::Warning);
+        builder.find(finding);
+    } else if marketplace && prices.price == prices.cost && !prices.price.is_zero() {
+        let message = format!("Price and cost of {name} are both {}.", prices.price);
+        let finding = builder.about(Code::Tu6004, &line.product, message);
+        builder.find(finding);
+    }
+    Some(prices)
+}
+
+/// What stands where a subscription's recurring line for a product should be.
+pub enum Existing {
+    /// This line.
+    Line(Box<Line>),
+    /// None.
+    Nothing,
+    /// It cannot be told, or a person decides: a finding was made and the product is kept back.
+    Undecided,
+}
+
+/// The subscription's recurring line for a product: ours by its link, the one a mapping names, else the single open
+/// addition with the item (decision A7 of the order rules).
+pub fn existing_line(
+    builder: &mut Builder<'_, '_>,
+    product: &ProductId,
+    item: &CatalogItem,
+    from: Date,
+) -> Existing {
+    let task = builder.context.task;
+    let order = builder.context.order_id();
+    let ours: Vec<Line> = builder
+        .picture
+        .all()
+        .filter(|l| {
+            l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
+        })
+        .cloned()
+        .collect();
+    let open = ours.iter().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
+    let ending = || {
+        let still = ours
+            .iter()
+            .filter(|l| l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from));
+        still.max_by_key(|l| (l.state.cancelled, l.state.effective))
+    };
+    if let Some(line) = open.or_else(ending).cloned() {
+        return judge(builder, product, line);
+    }
+    if ours.is_empty() {
+        if let Some(gone) = missing_link(builder, product) {
+            let message = format!(
+                "Addition {gone}, which billed {}, is not in ConnectWise any more.",
+                builder.context.product_name(product)
+            );
+            let finding = builder.about(Code::Tu3008, product, message);
+            builder.withhold(finding);
+            return Existing::Undecided;
+        }
+    }
+    if let Some(line) = builder.mapped_line(product) {
+        return Existing::Line(Box::new(line));
+    }
+    if !ours.is_empty() {
+        return Existing::Nothing;
+    }
+    let found = builder.unclaimed(item);
+    match found.as_slice() {
+        [] => Existing::Nothing,
+        [line] => {
+            let line = line.clone();
+            builder.adopt(&line, product);
+            match builder.picture.find(&line.target).cloned() {
+                Some(line) => Existing::Line(Box::new(line)),
+                None => Existing::Nothing,
+            }
+        }
+        several => {
+            let finding = several_open(builder, product, several);
+            builder.withhold(finding);
+            Existing::Undecided
+        }
+    }
+}
+
+/// TU3007 for several open additions.
+pub fn several_open(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    lines: &[Line],
+) -> crate::finding::Finding {
+    let ids: Vec<String> = lines
+        .iter()
+        .filter_map(|l| match &l.target {
+            Target::Existing(id) => Some(id.to_string()),
+            Target::CreatedBy(_) => None,
+        })
+        .collect();
+    let name = builder.context.product_name(product);
+    let message = format!("{} open additions bill {name} on the agreement: {}.", ids.len(), ids.join(", "));
+    builder.about(Code::Tu3007, product, message)
+}
+
+/// An open line that we wrote and that is gone from an agreement that was read whole.
+fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate::ids::AdditionId> {
+    let context = builder.context;
+    let task = context.task;
+    context
+        .world
+        .links
+        .iter()
+        .filter(|l| {
+            l.source == task.source
+                && l.subscription == task.subscription
+                && &l.product == product
+                && l.role == Role::Recurring
+                && !l.deleted
+                && l.written.is_open()
+                && context.world.snapshot.additions.contains_key(&l.agreement)
+        })
+        .map(|l| l.addition)
+        .find(|id| context.world.snapshot.find_addition(*id).is_none())
+}
+
+/// A person's edit is found and never silently overwritten.
+fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
+    let Some(origin) = line.origin.clone() else { return Existing::Line(Box::new(line)) };
+    let name = builder.context.product_name(product);
+    let id = match &line.target {
+        Target::Existing(id) => id.to_string(),
+        Target::CreatedBy(_) => return Existing::Line(Box::new(line)),
+    };
+    let (written, state) = (&origin.written, &line.state);
+    if written.cancelled != state.cancelled {
+        let message = match state.cancelled {
+            Some(day) => format!(
+                "Addition {id} ({name}) was ended by a person on {day}; it stays ended until told otherwise."
+            ),
+            None => format!("Addition {id} ({name}) was ended by trueup and opened again by a person."),
+        };
+        let finding = builder.about(Code::Tu3008, product, message);
+        builder.withhold(finding);
+        return Existing::Undecided;
+    }
+    let mut differences = Vec::new();
+    if written.quantity != state.quantity {
+        differences.push(format!(
+            "quantity {} instead of {}",
+            state.quantity.display(),
+            written.quantity.display()
+        ));
+    }
+    if written.unit_price != state.unit_price {
+        differences.push(format!("unit price {} instead of {}", state.unit_price, written.unit_price));
+    }
+    if written.unit_cost != state.unit_cost {
+        differences.push(format!("unit cost {} instead of {}", state.unit_cost, written.unit_cost));
+    }
+    if written.effective != state.effective {
+        differences.push(format!("effective date {} instead of {}", state.effective, written.effective));
+    }
+    if written.catalog_item != state.catalog_item {
+        differences.push(format!("catalog item {} instead of {}", state.catalog_item, written.catalog_item));
+    }
+    if differences.is_empty() {
+        return Existing::Line(Box::new(line));
+    }
+    let message = format!("Addition {id} ({name}) was changed by a person: {}.", differences.join(", "));
+    let finding = builder.about(Code::Tu7002, product, message);
+    builder.withhold(finding);
+    Existing::Undecided
+}
+
+fn role_of(charge: Charge) -> Role {
+    match charge {
+        Charge::Setup => Role::Setup,
+        Charge::Recurring => Role::Recurring,
+        Charge::Overuse => Role::Overuse,
+        Charge::Prorate => Role::Prorate,
+        Charge::Refund => Role::Refund,
+        Charge::Cancellation => Role::Cancellation,
+        Charge::Upgrade | Charge::OneTime | Charge::Discount => Role::OneTime,
+    }
+}
+
+/// The exact cost of a line: named, or its quantity of unit costs.
+fn cost_of(
+    line: &OrderLine,
+    prices: Option<Prices>,
+    quantity: Quantity,
+    share: Share,
+) -> Result<Exact, Stop> {
+    if let Some(cost) = line.cost_amount {
+        return Ok(cost.exact());
+    }
+    let unit = prices.map_or(Money::ZERO, |p| p.cost);
+    Ok(unit.exact().times(quantity.exact())?.times(share.exact()?)?)
+}
+
+/// A reduction is below zero whatever sign the source gave it.
+fn reduced(value: Money) -> Money {
+    if value.is_negative() { value } else { -value }
+}
+
+/// Bills a line of the order once, for `days` of `period`, whatever its charge says; credits only where they are on.
+pub fn bill_once<'a>(
+    builder: &mut Builder<'_, 'a>,
+    line: &OrderLine,
+    item: &'a CatalogItem,
+    period: Period,
+    days: Period,
+) -> Result<(), Stop> {
+    let role = role_of(line.charge);
+    let reduces = matches!(line.charge, Charge::Refund | Charge::Discount);
+    let parts = matches!(line.charge, Charge::Prorate | Charge::Refund);
+    let settings = builder.context.world.settings;
+    let currency = builder.context.currency;
+    let mut quantity = billed_quantity(builder, &line.product, line.quantity);
+    let share = if parts && line.amount.is_none() {
+        period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(period, d))?
+    } else {
+        Share::WHOLE
+    };
+    let money = if let Some(amount) = line.amount {
+        let known = part::prices_of(builder.context, line, item, None);
+        let amount = if reduces { reduced(amount) } else { amount };
+        let cost = cost_of(line, known, quantity, share)?;
+        let same_sign = cost.is_negative() == amount.is_negative() || cost.is_zero();
+        let cost = if same_sign { cost } else { Exact::ZERO.minus(cost)? };
+        if amount.is_zero() && cost.is_zero() {
+            return Ok(());
+        }
+        if quantity.is_zero() {
+            quantity = Quantity::from(1);
+        }
+        part::named_amount(settings, currency, amount, cost, quantity)?
+    } else {
+        if quantity.is_zero() {
+            return Ok(());
+        }
+        let Some(prices) = prices(builder, line, item, None) else { return Ok(()) };
+        if prices.price.is_zero() && prices.cost.is_zero() {
+            return Ok(());
+        }
+        if reduces {
+            quantity = -quantity.abs();
+        }
+        part::prorated(settings, currency, prices, quantity, share)?
+    };
+    let credit = money.exact.is_negative();
+    if credit && line.charge != Charge::Discount && !settings.credits.is_on() {
+        builder.left_out(&line.product, money.exact, "credits are off")?;
+        return Ok(());
+    }
+    let text = |what: &str| {
+        format!(
+            "Order {} charges {what} for {days}.",
+            builder.context.task.order_id.as_ref().map_or("", |o| o.as_str())
+        )
+    };
+    let reason = match line.charge {
+        Charge::Setup => text("a setup fee"),
+        Charge::Recurring => text("the recurring fee"),
+        Charge::Overuse => text("use beyond what is included"),
+        Charge::Upgrade => text("an upgrade fee"),
+        Charge::Prorate => text("a part period"),
+        Charge::Refund => text("money back"),
+        Charge::Cancellation => text("a cancellation fee"),
+        Charge::OneTime => text("a one-time fee"),
+        Charge::Discount => text("a discount"),
+    };
+    let home = if parts {
+        match part_policy(builder)? {
+            PartPolicy::Line(home) => home,
+            // The amount is the source's own: it is written whoever prorates, save where nobody is to.
+            PartPolicy::Connectwise => return Err(double_proration(builder, builder.context.agreement)),
+            PartPolicy::LeftOut(why) => {
+                builder.left_out(&line.product, money.exact, why)?;
+                return Ok(());
+            }
+        }
+    } else {
+        builder.context.agreement
+    };
+    let role = if role == Role::Recurring && parts { Role::Prorate } else { role };
+    write_once(
+        builder,
+        home,
+        &line.id.0,
+        &line.product,
+        item,
+        role,
+        money,
+        line.description.as_deref(),
+        reason,
+        days,
+    )
+}
+
+/// Writes a one-time line with the usual text and flags.
+#[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
+pub fn write_once<'a>(
+    builder: &mut Builder<'_, 'a>,
+    home: &'a Agreement,
+    line_id: &str,
+    product: &ProductId,
+    item: &'a CatalogItem,
+    role: Role,
+    money: Expressed,
+    said: Option<&str>,
+    reason: String,
+    days: Period,
+) -> Result<(), Stop> {
+    let description = builder.description(product, said);
+    let new = NewLine {
+        line_id: line_id.to_owned(),
+        product: product.clone(),
+        item,
+        role,
+        money,
+        description,
+        bill: BillFlag::Billable,
+        taxable: None,
+        reason,
+    };
+    builder.one_time(home, new, days)
+}

@@ -1,0 +1,209 @@
+//! The other ways to show a part period: one line with an averaged price (single), the full line with a correction
+//! (dual), and lines dated by the commitment.
+
+use super::builder::Builder;
+use super::change::new_line;
+use super::context::Stop;
+use super::lines::{double_proration, write_once};
+use super::part::{self, Prices};
+use super::picture::Line;
+use super::sales::commitment_last;
+use crate::feed::{Order, OrderLine};
+use crate::money::{Exact, Money, Quantity};
+use crate::period::{Period, previous_day};
+use crate::plan::Role;
+use crate::psa::CatalogItem;
+use crate::settings::LineMode;
+use jiff::civil::Date;
+
+/// One product's change within a period.
+pub struct Shift<'a, 'o> {
+    /// The order's line.
+    pub line: &'o OrderLine,
+    /// Its item.
+    pub item: &'a CatalogItem,
+    /// The line that is there.
+    pub existing: Option<Line>,
+    /// Price and cost of the old state for a whole period.
+    pub old_value: (Exact, Exact),
+    /// Quantity of the new state.
+    pub new_quantity: Quantity,
+    /// Prices of the new state.
+    pub new: Prices,
+    /// First day of the new state.
+    pub effective: Date,
+    /// The period.
+    pub period: Period,
+}
+
+/// Shows the change in the mode of the settings.
+pub fn transition<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    shift: &Shift<'a, '_>,
+) -> Result<(), Stop> {
+    if builder.context.agreement.prorates {
+        return Err(double_proration(builder, builder.context.agreement));
+    }
+    if builder.context.world.settings.line_mode == LineMode::Single && single(builder, order, shift)? {
+        return Ok(());
+    }
+    dual(builder, order, shift)
+}
+
+/// Value of the new state for a whole period.
+fn new_value(shift: &Shift<'_, '_>) -> Result<(Exact, Exact), Stop> {
+    let quantity = shift.new_quantity.exact();
+    Ok((shift.new.price.exact().times(quantity)?, shift.new.cost.exact().times(quantity)?))
+}
+
+fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) -> Result<(), Stop> {
+    let currency = builder.context.currency;
+    let settings = builder.context.world.settings;
+    let agreement = builder.context.agreement;
+    let before =
+        shift.period.before_day(shift.effective).map(|d| builder.share(shift.period, d)).transpose()?;
+    let Some(before) = before else { return Ok(()) };
+    let (value, cost) = new_value(shift)?;
+    let factor = before.exact()?;
+    let correction = shift.old_value.0.minus(value)?.times(factor)?;
+    let correction_cost = shift.old_value.1.minus(cost)?.times(factor)?;
+    let begun = shift.existing.as_ref().map_or(shift.period.start(), |l| l.state.effective);
+    let start = begun.max(shift.period.start());
+    if !shift.new_quantity.is_zero() {
+        let line = new_line(
+            builder,
+            order,
+            shift.line,
+            shift.item,
+            shift.new_quantity,
+            shift.new,
+            shift.existing.as_ref(),
+            start,
+        )?;
+        let last = commitment_last(builder);
+        builder.recurring(agreement, line, start, last, shift.period)?;
+    }
+    if !correction.is_zero() {
+        let mut money = part::one_unit(settings, currency, correction, correction_cost)?;
+        money.formula = format!(
+            "({} - {}) x {} = {}",
+            part::short(shift.old_value.0),
+            part::short(value),
+            before.describe(),
+            money.formula
+        );
+        let reason = format!(
+            "Order {}: the full line bills all of {}; this line brings it to what the days before and after {} cost.",
+            order.shown(),
+            shift.period,
+            shift.effective
+        );
+        let home = builder.proration_home();
+        write_once(
+            builder,
+            home,
+            &shift.line.id.0,
+            &shift.line.product,
+            shift.item,
+            Role::Prorate,
+            money,
+            None,
+            reason,
+            shift.period,
+        )?;
+    }
+    end_old(builder, order, shift)
+}
+
+/// Whether the single line could be written; not where its drift would be too large.
+fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) -> Result<bool, Stop> {
+    let currency = builder.context.currency;
+    let settings = builder.context.world.settings;
+    let agreement = builder.context.agreement;
+    let task = builder.context.task;
+    let earlier: Vec<Line> = builder
+        .picture
+        .all()
+        .filter(|l| {
+            l.is_of(&task.source, &task.subscription, &shift.line.product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && l.state.cancelled == Some(shift.period.last_day())
+                && builder.agreement_of(l).is_some_and(|a| !l.is_billed(a))
+        })
+        .cloned()
+        .collect();
+    let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
+    let share = builder.share(shift.period, days)?.exact()?;
+    let (value, cost) = new_value(shift)?;
+    let (mut base, mut base_cost) =
+        if earlier.is_empty() { shift.old_value } else { (Exact::ZERO, Exact::ZERO) };
+    for line in &earlier {
+        base = base.plus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
+        base_cost = base_cost.plus(line.state.unit_cost.exact().times(line.state.quantity.exact())?)?;
+    }
+    let actual = base.plus(value.minus(shift.old_value.0)?.times(share)?)?;
+    let actual_cost = base_cost.plus(cost.minus(shift.old_value.1)?.times(share)?)?;
+    let mode = settings.rounding_mode;
+    let places = currency.places();
+    let mut money = part::one_unit(settings, currency, actual, actual_cost)?;
+    if !shift.new_quantity.is_zero() {
+        let unit = Money::new(actual.over(shift.new_quantity.exact())?.round(places, mode)?);
+        let unit_cost = Money::new(actual_cost.over(shift.new_quantity.exact())?.round(places, mode)?);
+        money.formula = format!(
+            "{} / {} -> {}",
+            part::short(actual),
+            shift.new_quantity.display(),
+            unit.display(currency)
+        );
+        money.quantity = shift.new_quantity;
+        money.unit_price = unit;
+        money.unit_cost = unit_cost;
+        let drift = money.drift(currency)?;
+        let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
+        if Exact::from_decimal(settings.rounding_tolerance).minus(size)?.is_negative() {
+            super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
+            return Ok(false);
+        }
+        let line = new_line(
+            builder,
+            order,
+            shift.line,
+            shift.item,
+            shift.new_quantity,
+            shift.new,
+            shift.existing.as_ref(),
+            shift.period.end(),
+        )?;
+        builder.recurring(agreement, line, shift.period.end(), None, shift.period)?;
+    }
+    let reason = format!("Order {}: all of {} in one line.", order.shown(), shift.period);
+    let home = builder.proration_home();
+    write_once(
+        builder,
+        home,
+        &shift.line.id.0,
+        &shift.line.product,
+        shift.item,
+        Role::Prorate,
+        money,
+        None,
+        reason,
+        shift.period,
+    )?;
+    for line in &earlier {
+        builder.delete(
+            line,
+            format!("Order {}: the line for {} is written anew.", order.shown(), shift.period),
+        )?;
+    }
+    end_old(builder, order, shift)?;
+    Ok(true)
+}
+
+fn end_old(builder: &mut Builder<'_, '_>, order: &Order, shift: &Shift<'_, '_>) -> Result<(), Stop> {
+    let Some(old) = &shift.existing else { return Ok(()) };
+    let last = previous_day(shift.period.start());
+    let reason = format!("Order {}: {} is billed by the new lines.", order.shown(), shift.period);
+    builder.end(old, last, reason)
+}

@@ -1,0 +1,199 @@
+//! Amounts of lines: the prices of an order line, a share of a period, and how an amount is put into quantity and unit
+//! price so that the invoice prints exactly it.
+
+use super::context::Context;
+use crate::feed::OrderLine;
+use crate::money::{Currency, Exact, Money, MoneyError, Quantity};
+use crate::proration::Share;
+use crate::psa::CatalogItem;
+use crate::settings::{PriceSource, RoundingPlace, Settings};
+
+/// Price and cost of one unit for one cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prices {
+    /// Price of one unit.
+    pub price: Money,
+    /// Cost of one unit.
+    pub cost: Money,
+    /// Whether the cost is known; otherwise it is the catalog item's, or 0.
+    pub cost_known: bool,
+}
+
+/// A line's money: what is written as quantity, unit price and unit cost, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expressed {
+    /// Quantity to write.
+    pub quantity: Quantity,
+    /// Unit price to write.
+    pub unit_price: Money,
+    /// Unit cost to write.
+    pub unit_cost: Money,
+    /// The exact amount before any rounding.
+    pub exact: Exact,
+    /// The sentence of figures.
+    pub formula: String,
+}
+
+impl Expressed {
+    /// What the invoice will print less what was exact.
+    pub fn drift(&self, currency: Currency) -> Result<Exact, MoneyError> {
+        let billed = self.unit_price.extended(self.quantity, currency)?;
+        billed.exact().minus(self.exact)
+    }
+}
+
+/// The full-period prices of an order line, by the task's price source. `None` when no price is known.
+pub fn prices_of(
+    context: &Context<'_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    existing: Option<Prices>,
+) -> Option<Prices> {
+    let catalog_cost = item.cost.unwrap_or_default();
+    match context.price_source {
+        PriceSource::Connectwise => existing.or_else(|| {
+            item.price.map(|price| Prices { price, cost: catalog_cost, cost_known: item.cost.is_some() })
+        }),
+        PriceSource::Marketplace => {
+            let cost = line.unit_cost.or_else(|| context.product(&line.product).and_then(|p| p.unit_cost));
+            let price = line.unit_price.or(item.price)?;
+            Some(Prices {
+                price,
+                cost: cost.unwrap_or(catalog_cost),
+                cost_known: cost.is_some() || item.cost.is_some(),
+            })
+        }
+    }
+}
+
+/// `quantity` units for a share of the period, rounded where the settings say.
+pub fn prorated(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+    share: Share,
+) -> Result<Expressed, MoneyError> {
+    let factor = share.exact()?;
+    let exact_unit = prices.price.exact().times(factor)?;
+    let exact = exact_unit.times(quantity.exact())?;
+    let places = currency.places();
+    let mode = settings.rounding_mode;
+    let shown_price = prices.price.display(currency);
+    if settings.rounding_place == RoundingPlace::Unit {
+        let unit_price = Money::new(exact_unit.round(places, mode)?);
+        let unit_cost = Money::new(prices.cost.exact().times(factor)?.round(places, mode)?);
+        let formula = if share.is_whole() {
+            format!("{} x {}", quantity.display(), unit_price.display(currency))
+        } else {
+            format!(
+                "{shown_price} x {} = {} -> {}; {} x {}",
+                share.describe(),
+                short(exact_unit),
+                unit_price.display(currency),
+                quantity.display(),
+                unit_price.display(currency)
+            )
+        };
+        return Ok(Expressed { quantity, unit_price, unit_cost, exact, formula });
+    }
+    let amount = Money::new(exact.round(places, mode)?);
+    let cost_exact = prices.cost.exact().times(factor)?.times(quantity.exact())?;
+    let cost = Money::new(cost_exact.round(places, mode)?);
+    let formula = format!(
+        "{} x {shown_price} x {} = {} -> {}",
+        quantity.display(),
+        share.describe(),
+        short(exact),
+        amount.display(currency)
+    );
+    let mut expressed = spread(amount, cost, quantity, currency)?;
+    expressed.exact = exact;
+    expressed.formula = formula;
+    Ok(expressed)
+}
+
+/// An amount that the source names: rounded once to the currency, and put into `quantity` units where both price and
+/// cost come out even, else into one unit.
+pub fn named_amount(
+    settings: &Settings,
+    currency: Currency,
+    amount: Money,
+    cost: Exact,
+    quantity: Quantity,
+) -> Result<Expressed, MoneyError> {
+    let mode = settings.rounding_mode;
+    let rounded = Money::new(amount.exact().round(currency.places(), mode)?);
+    let cost = Money::new(cost.round(currency.places(), mode)?);
+    let mut expressed = spread(rounded, cost, quantity, currency)?;
+    expressed.exact = amount.exact();
+    expressed.formula = if rounded.decimal() == amount.decimal() {
+        format!("{} as the order says", rounded.display(currency))
+    } else {
+        format!("{amount} as the order says -> {}", rounded.display(currency))
+    };
+    Ok(expressed)
+}
+
+/// An exact amount rounded once, in one unit.
+pub fn one_unit(
+    settings: &Settings,
+    currency: Currency,
+    amount: Exact,
+    cost: Exact,
+) -> Result<Expressed, MoneyError> {
+    let mode = settings.rounding_mode;
+    let price = Money::new(amount.round(currency.places(), mode)?);
+    let cost = Money::new(cost.round(currency.places(), mode)?);
+    Ok(Expressed {
+        quantity: Quantity::from(1),
+        unit_price: price,
+        unit_cost: cost,
+        exact: amount,
+        formula: format!("{} -> {}", short(amount), price.display(currency)),
+    })
+}
+
+/// A rounded amount as `quantity x unit` where it divides evenly, else as `1 x amount`.
+fn spread(
+    amount: Money,
+    cost: Money,
+    quantity: Quantity,
+    currency: Currency,
+) -> Result<Expressed, MoneyError> {
+    let one = Expressed {
+        quantity: Quantity::from(1),
+        unit_price: amount,
+        unit_cost: cost,
+        exact: amount.exact(),
+        formula: String::new(),
+    };
+    if quantity.is_zero() {
+        return Ok(one);
+    }
+    let places = currency.places();
+    // A credit is written as a negative quantity with a positive price.
+    let signed = if amount.is_negative() != quantity.is_negative() { -quantity } else { quantity };
+    let unit = amount.exact().over(signed.exact())?;
+    let unit_cost = cost.exact().over(signed.exact())?;
+    if unit.fits(places) && unit_cost.fits(places) {
+        let mode = crate::money::RoundingMode::HalfUp;
+        return Ok(Expressed {
+            quantity: signed,
+            unit_price: Money::new(unit.round(places, mode)?),
+            unit_cost: Money::new(unit_cost.round(places, mode)?),
+            ..one
+        });
+    }
+    if amount.is_negative() {
+        return Ok(Expressed { quantity: Quantity::from(-1), unit_price: -amount, unit_cost: -cost, ..one });
+    }
+    Ok(one)
+}
+
+/// At most four decimals, for a sentence.
+pub fn short(value: Exact) -> String {
+    value
+        .round(4, crate::money::RoundingMode::HalfUp)
+        .map_or_else(|_| value.to_string(), |v| v.normalize().to_string())
+}

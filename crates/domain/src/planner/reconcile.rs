@@ -1,0 +1,179 @@
+//! Reconciliation: the present lines of a subscription against what ConnectWise bills, without part periods.
+
+use super::AdoptionAnswer;
+use super::builder::{Builder, NewLine};
+use super::context::Stop;
+use super::lines::{self, Existing, billed_quantity, item_of};
+use super::part::{self, Prices};
+use crate::feed::{PlanFee, Subscription, SubscriptionItem};
+use crate::finding::{Code, Severity};
+use crate::ids::ProductId;
+use crate::money::{Money, Quantity};
+use crate::period::{Period, next_day, previous_day};
+use crate::plan::Role;
+use crate::proration::Share;
+use crate::psa::{BillFlag, CatalogItem};
+use crate::settings::PriceSource;
+use jiff::civil::Date;
+
+struct Target<'s> {
+    line_id: String,
+    product: &'s ProductId,
+    quantity: Quantity,
+    price: Option<Money>,
+    cost: Option<Money>,
+}
+
+fn targets(subscription: &Subscription) -> Vec<Target<'_>> {
+    let item = |i: &'_ SubscriptionItem| (i.id.clone(), i.quantity, i.included_quantity.unwrap_or_default());
+    let mut wanted: Vec<Target<'_>> = subscription
+        .items
+        .iter()
+        .filter_map(|i| {
+            let (line_id, quantity, included) = item(i);
+            // What is included in the plan is not billed (A17).
+            let quantity = quantity.minus(included).ok().filter(|q| !q.is_negative())?;
+            Some(Target { line_id, product: &i.product, quantity, price: i.unit_price, cost: i.unit_cost })
+        })
+        .collect();
+    wanted.extend(subscription.plan.as_ref().map(|PlanFee { product, unit_price, unit_cost }| Target {
+        line_id: "plan".into(),
+        product,
+        quantity: Quantity::from(1),
+        price: Some(*unit_price),
+        cost: *unit_cost,
+    }));
+    wanted
+}
+
+/// Plans the reconciliation of one subscription.
+pub fn plan(
+    builder: &mut Builder<'_, '_>,
+    period: Option<Period>,
+    confirm_invoiced: bool,
+) -> Result<(), Stop> {
+    let Some(subscription) = builder.context.subscription else { return Ok(()) };
+    if !subscription.status.bills() || subscription.billing_model != crate::feed::BillingModel::Advance {
+        return Ok(());
+    }
+    let world = builder.context.world;
+    let anchor = subscription.period.map_or(subscription.start, Period::start);
+    let period = match period {
+        Some(period) => period,
+        None => subscription.billing_cycle.period_containing(anchor, world.today)?,
+    };
+    let start = builder.not_before_go_live(period.start()).max(subscription.start);
+    for target in targets(subscription) {
+        let quantity = billed_quantity(builder, target.product, target.quantity);
+        if quantity.is_zero() {
+            continue;
+        }
+        let Some(item) = item_of(builder, target.product)? else { continue };
+        one(builder, &target, quantity, item, start, period, confirm_invoiced)?;
+    }
+    Ok(())
+}
+
+fn one<'a>(
+    builder: &mut Builder<'_, 'a>,
+    target: &Target<'_>,
+    quantity: Quantity,
+    item: &'a CatalogItem,
+    start: Date,
+    period: Period,
+    confirm_invoiced: bool,
+) -> Result<(), Stop> {
+    let product = target.product;
+    let name = builder.context.product_name(product);
+    // An unclaimed line is only taken over when someone said so; A7 is for orders.
+    let claimed = builder.unclaimed(item);
+    let ours = builder.picture.all().any(|l| {
+        l.is_of(&builder.context.task.source, &builder.context.task.subscription, product, Role::Recurring)
+    });
+    let mapped = builder.mapped_line(product).is_some();
+    if !ours && !mapped && !claimed.is_empty() && builder.adoption() != AdoptionAnswer::CreateBeside {
+        if let ([single], AdoptionAnswer::TakeSingle) = (claimed.as_slice(), builder.adoption()) {
+            let single = single.clone();
+            builder.adopt(&single, product);
+        } else {
+            let finding = lines::several_open(builder, product, &claimed).severity(Severity::Warning);
+            builder.withhold(finding);
+            return Ok(());
+        }
+    }
+    let existing = if builder.adoption() == AdoptionAnswer::CreateBeside && !ours && !mapped {
+        Existing::Nothing
+    } else {
+        lines::existing_line(builder, product, item, start)
+    };
+    let existing = match existing {
+        Existing::Undecided => return Ok(()),
+        Existing::Line(line) => Some(*line),
+        Existing::Nothing => None,
+    };
+    if existing
+        .as_ref()
+        .is_some_and(|l| l.state.quantity == quantity && l.state.bills_on(period.start().max(start)))
+    {
+        return Ok(());
+    }
+    let there = existing.as_ref().map(|l| Prices {
+        price: l.state.unit_price,
+        cost: l.state.unit_cost,
+        cost_known: true,
+    });
+    let marketplace = builder.context.price_source == PriceSource::Marketplace;
+    let listed = builder.context.product(product);
+    let price = target.price.or(listed.and_then(|p| p.unit_price)).filter(|_| marketplace);
+    let cost = target.cost.or(listed.and_then(|p| p.unit_cost)).filter(|_| marketplace);
+    let prices = price
+        .map(|price| Prices { price, cost: cost.or(item.cost).unwrap_or_default(), cost_known: true })
+        .or(there)
+        .or_else(|| {
+            item.price.map(|p| Prices { price: p, cost: item.cost.unwrap_or_default(), cost_known: true })
+        });
+    let Some(prices) = prices else {
+        let finding = builder.about(Code::Tu6002, product, format!("{name} has no price."));
+        builder.withhold(finding);
+        return Ok(());
+    };
+    let agreement = builder.context.agreement;
+    if builder.is_invoiced(agreement, start) && !confirm_invoiced {
+        let message =
+            format!("{start} is invoiced already on agreement {}; say so again to write it.", agreement.id);
+        let finding = builder.about(Code::Tu4002, product, message);
+        builder.withhold(finding);
+        return Ok(());
+    }
+    if let Some(old) = &existing {
+        let message = format!(
+            "The subscription has {} {name}, the addition bills {}.",
+            quantity.display(),
+            old.state.quantity.display()
+        );
+        let finding = builder.about(Code::Tu5001, product, message);
+        builder.find(finding);
+    }
+    let begin = builder.last_invoiced_day(agreement).map_or(start, |last| start.max(next_day(last)));
+    let settings = builder.context.world.settings;
+    let line = NewLine {
+        line_id: target.line_id.clone(),
+        product: product.clone(),
+        item,
+        role: Role::Recurring,
+        money: part::prorated(settings, builder.context.currency, prices, quantity, Share::WHOLE)?,
+        description: builder.description(product, None),
+        bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
+        taxable: existing.as_ref().and_then(|l| l.state.taxable),
+        reason: format!(
+            "The subscription has {} {name} and ConnectWise does not bill them.",
+            quantity.display()
+        ),
+    };
+    builder.recurring(agreement, line, begin, None, period)?;
+    if let Some(old) = &existing {
+        let reason = format!("The subscription has {} {name} instead.", quantity.display());
+        builder.end(old, previous_day(begin), reason)?;
+    }
+    Ok(())
+}

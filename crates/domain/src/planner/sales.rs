@@ -1,0 +1,339 @@
+//! Sales orders: setup once, plan and resources open-ended, a short first period as a line of its own. And transfers,
+//! which end the lines of one customer and sell to another.
+
+use super::AdoptionAnswer;
+use super::builder::{Builder, NewLine};
+use super::context::Stop;
+use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
+use super::part::{self, Prices};
+use crate::feed::{Charge, Order, OrderLine};
+use crate::finding::{Code, Severity};
+use crate::money::{Money, Quantity};
+use crate::period::{Period, next_day, previous_day};
+use crate::plan::{Role, Target};
+use crate::proration::Share;
+use crate::psa::{BillFlag, CatalogItem};
+use crate::settings::LineMode;
+use jiff::civil::Date;
+
+/// The first day of the subscription that is billed: named by the order, else the subscription's start, else the day
+/// provisioning was completed; after a trial.
+fn first_day(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
+    let subscription = builder.context.subscription;
+    let start = subscription.map(|s| s.start).filter(|day| order.period.contains(*day));
+    let day = match (order.effective_given, start) {
+        (true, _) | (false, None) => order.effective.max(order.period.start()),
+        (false, Some(start)) => start,
+    };
+    let after_trial = subscription.and_then(|s| s.trial_until).map_or(day, |until| day.max(next_day(until)));
+    if day >= order.period.end() {
+        let message = format!("The sale takes effect on {day}, outside its own period {}.", order.period);
+        return Err(builder.context.stop(Code::Tu4006, message));
+    }
+    Ok(after_trial)
+}
+
+/// Plans a sales order.
+pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
+    let start = first_day(builder, order)?;
+    plan_from(builder, order, start)
+}
+
+/// The last day of the commitment, where lines are dated by it.
+pub fn commitment_last(builder: &Builder<'_, '_>) -> Option<Date> {
+    if builder.context.world.settings.line_mode != LineMode::Commitment {
+        return None;
+    }
+    builder.context.subscription.and_then(|s| s.term).and_then(|t| t.end).map(previous_day)
+}
+
+fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date) -> Result<(), Stop> {
+    let begin = builder.not_before_go_live(start);
+    let period = builder.period_of(order.period, begin)?;
+    for line in &order.lines {
+        if line.quantity.is_negative() && !matches!(line.charge, Charge::Refund | Charge::Discount) {
+            let message = format!("Line {} sells a quantity of {}.", line.id, line.quantity.display());
+            let finding = builder.about(Code::Tu5004, &line.product, message);
+            builder.withhold(finding);
+            continue;
+        }
+        match line.charge {
+            Charge::Recurring => recurring(builder, order, line, start, begin, period)?,
+            Charge::Cancellation => super::cancellation::fee(builder, order, line, begin)?,
+            Charge::Setup
+            | Charge::Overuse
+            | Charge::Upgrade
+            | Charge::Prorate
+            | Charge::Refund
+            | Charge::OneTime
+            | Charge::Discount => {
+                let Some(item) = once_item(builder, line)? else { continue };
+                let own = line.period.or_else(|| order.period.from_day(start.min(order.period.last_day())));
+                let days = own.unwrap_or(order.period);
+                bill_once(builder, line, item, order.period, days)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The item of a line that is billed once; a line of nothing needs no mapping and gives no line.
+pub fn once_item<'a>(builder: &Builder<'_, 'a>, line: &OrderLine) -> Result<Option<&'a CatalogItem>, Stop> {
+    let nothing = line.amount.map_or(line.quantity.is_zero(), |a| a.is_zero() && line.quantity.is_zero());
+    if nothing { Ok(None) } else { item_of(builder, &line.product) }
+}
+
+fn recurring(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    start: Date,
+    begin: Date,
+    period: Period,
+) -> Result<(), Stop> {
+    let quantity = billed_quantity(builder, &line.product, line.quantity);
+    if quantity.is_zero() {
+        return Ok(());
+    }
+    let Some(item) = item_of(builder, &line.product)? else { return Ok(()) };
+    if is_taken_over(builder, line, item, quantity)? {
+        return Ok(());
+    }
+    let Some(prices) = full_prices(builder, line, item, quantity, begin == start && period.start() == begin)?
+    else {
+        return Ok(());
+    };
+    let name = builder.context.product_name(&line.product);
+    let new = NewLine {
+        line_id: line.id.0.clone(),
+        product: line.product.clone(),
+        item,
+        role: Role::Recurring,
+        money: part::prorated(
+            builder.context.world.settings,
+            builder.context.currency,
+            prices,
+            quantity,
+            Share::WHOLE,
+        )?,
+        description: builder.description(&line.product, line.description.as_deref()),
+        bill: BillFlag::Billable,
+        taxable: None,
+        reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.display()),
+    };
+    let agreement = builder.context.agreement;
+    let last = commitment_last(builder);
+    let part = period.from_day(begin).filter(|part| *part != period);
+    let said_by_source =
+        order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
+    let Some(part) = part.filter(|_| !said_by_source) else {
+        let from = if said_by_source { period.end() } else { begin };
+        return builder.recurring(agreement, new, from, last, order.period);
+    };
+    let home = match part_policy(builder)? {
+        PartPolicy::Connectwise => return builder.recurring(agreement, new, begin, last, order.period),
+        PartPolicy::LeftOut(why) => {
+            let share = builder.share(period, part)?;
+            let exact = prices.price.exact().times(quantity.exact())?.times(share.exact()?)?;
+            builder.recurring(agreement, new, period.end(), last, order.period)?;
+            builder.left_out(&line.product, exact, why)?;
+            return Ok(());
+        }
+        PartPolicy::Line(home) => home,
+    };
+    let settings = builder.context.world.settings;
+    let share = builder.share(period, part)?;
+    let open = !builder.is_invoiced(agreement, begin);
+    if matches!(settings.line_mode, LineMode::Dual | LineMode::Commitment) && open {
+        // The full line bills the whole period; the second line takes away the days before the start.
+        let whole = prices.price.exact().times(quantity.exact())?;
+        let whole_cost = prices.cost.exact().times(quantity.exact())?;
+        let factor = share.exact()?;
+        let correction = whole.times(factor)?.minus(whole)?;
+        let cost = whole_cost.times(factor)?.minus(whole_cost)?;
+        let mut money = part::one_unit(settings, builder.context.currency, correction, cost)?;
+        money.formula = format!(
+            "{} x {} x ({} - 1) = {}",
+            quantity.display(),
+            prices.price.display(builder.context.currency),
+            share.describe(),
+            money.formula
+        );
+        let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
+        builder.recurring(agreement, new, begin, last, order.period)?;
+        return write_once(
+            builder,
+            home,
+            &line.id.0,
+            &line.product,
+            item,
+            Role::Prorate,
+            money,
+            None,
+            reason,
+            part,
+        );
+    }
+    let money = match line.amount.filter(|_| begin == start) {
+        Some(amount) => {
+            let cost = match line.cost_amount {
+                Some(cost) => cost.exact(),
+                None => prices.cost.exact().times(quantity.exact())?.times(share.exact()?)?,
+            };
+            part::named_amount(settings, builder.context.currency, amount, cost, quantity)?
+        }
+        None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
+    };
+    builder.recurring(agreement, new, period.end(), last, order.period)?;
+    let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
+    write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, part)
+}
+
+/// The full-period prices. For a whole period the source's own amount is the truth: where it is not quantity times
+/// unit price, the unit price follows it.
+fn full_prices(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    quantity: Quantity,
+    whole_period: bool,
+) -> Result<Option<Prices>, Stop> {
+    let currency = builder.context.currency;
+    let from_marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
+    let amount = line.amount.filter(|a| whole_period && from_marketplace && !a.is_zero());
+    if let Some(amount) = amount {
+        let named = line.unit_price.map(|p| p.extended(quantity, currency)).transpose()?;
+        if named.is_none_or(|n| n != amount) {
+            let unit = amount.exact().over(quantity.exact())?;
+            if unit.fits(6) {
+                let price = Money::new(unit.round(6, crate::money::RoundingMode::HalfUp)?.normalize());
+                let known = line.unit_cost.or(item.cost);
+                let cost = known.unwrap_or_default();
+                return Ok(Some(Prices { price, cost, cost_known: known.is_some() }));
+            }
+        }
+    }
+    Ok(lines::prices(builder, line, item, None))
+}
+
+/// First day at a customer who bills already: an open addition with the item that trueup did not write is proposed for
+/// adoption, taken over, or left beside, as the answer says. Whether the line of this sale is settled by it.
+fn is_taken_over(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    quantity: Quantity,
+) -> Result<bool, Stop> {
+    let context = builder.context;
+    let task = context.task;
+    let name = context.product_name(&line.product);
+    // A line of an earlier order, or one taken over before, is this subscription's line already.
+    let adopted = builder
+        .picture
+        .all()
+        .find(|l| {
+            l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring)
+                && l.origin.as_ref().is_some_and(|o| o.order.is_none())
+        })
+        .cloned();
+    let adopted = match adopted {
+        Some(there) => Some(there),
+        None => builder.mapped_line(&line.product),
+    };
+    if let Some(there) = adopted {
+        tell_difference(builder, line, &there, quantity);
+        return Ok(true);
+    }
+    let found = builder.unclaimed(item);
+    if found.is_empty() || builder.adoption() == AdoptionAnswer::CreateBeside {
+        return Ok(false);
+    }
+    match (builder.adoption(), found.as_slice()) {
+        (AdoptionAnswer::TakeSingle, [single]) => {
+            let single = single.clone();
+            builder.adopt(&single, &line.product);
+            tell_difference(builder, line, &single, quantity);
+            Ok(true)
+        }
+        (_, [single]) => {
+            let id = match &single.target {
+                Target::Existing(id) => id.to_string(),
+                Target::CreatedBy(change) => change.to_string(),
+            };
+            let message = format!(
+                "Addition {id} bills {} {name} on the agreement already and was not written by trueup: it is proposed \
+                 for adoption, and the new line waits.",
+                single.state.quantity.display()
+            );
+            let subject = crate::finding::Subject {
+                addition: id.parse().ok().map(crate::ids::AdditionId),
+                agreement: Some(single.agreement),
+                ..context.subject_of_product(&line.product)
+            };
+            let finding = crate::finding::Finding::new(Code::Tu3007, subject, message)
+                .severity(Severity::Warning)
+                .fix(format!(
+                    "Take it over with `apply --all --adopt` or the mapping `addition,subscription:{}/{},{id}`; \
+                     `--no-adopt` creates a line beside it.",
+                    task.subscription, line.product
+                ));
+            builder.withhold(finding);
+            Ok(true)
+        }
+        (_, several) => {
+            let finding = lines::several_open(builder, &line.product, several).severity(Severity::Warning);
+            builder.withhold(finding);
+            Ok(true)
+        }
+    }
+}
+
+fn tell_difference(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    there: &super::picture::Line,
+    quantity: Quantity,
+) {
+    if there.state.quantity != quantity {
+        let message = format!(
+            "The addition that was taken over bills {} {}, the order says {}.",
+            there.state.quantity.display(),
+            builder.context.product_name(&line.product),
+            quantity.display()
+        );
+        let finding = builder.about(Code::Tu5001, &line.product, message);
+        builder.find(finding);
+    }
+}
+
+/// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new
+/// one start there; parts and refunds only where the order names them.
+pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
+    let context = builder.context;
+    let task = context.task;
+    let effective = builder.not_before_go_live(order.effective);
+    let period = builder.period_of(order.period, effective)?;
+    let mut boundary = if effective == period.start() { period.start() } else { period.end() };
+    let old: Vec<_> = builder
+        .picture
+        .all()
+        .filter(|l| {
+            l.origin.as_ref().is_some_and(|o| {
+                o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
+            }) && !l.is_made_by(context.order_id())
+                && l.state.is_open()
+        })
+        .cloned()
+        .collect();
+    for line in &old {
+        if let Some(invoiced) = builder.agreement_of(line).and_then(|a| builder.last_invoiced_day(a)) {
+            boundary = boundary.max(next_day(invoiced));
+        }
+    }
+    plan_from(builder, order, boundary)?;
+    for line in &old {
+        let reason = format!("Order {} moves the subscription to another customer.", order.shown());
+        builder.end(line, previous_day(boundary), reason)?;
+    }
+    Ok(())
+}
