@@ -1,0 +1,73 @@
+//! Switches for what the vendor's documents leave open or tenants answer differently.
+//!
+//! A client must not depend on any of these, so a test can turn each one around.
+
+use serde::{Deserialize, Serialize};
+
+/// What an addition's `cancelledDate` means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelledDate {
+    /// The day is still billed.
+    #[default]
+    LastBilledDay,
+    /// The day is not billed any more.
+    FirstUnbilledDay,
+}
+
+/// Whether the shown `extPrice` takes `lessIncluded` off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExtPrice {
+    /// (quantity - lessIncluded) x unitPrice.
+    #[default]
+    Net,
+    /// quantity x unitPrice.
+    Gross,
+}
+
+/// The switches; names are the members of `POST /sandbox/rules`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rules {
+    /// Status for a missing `clientId` header: 400, 401 or 403.
+    pub missing_client_id_status: u16,
+    /// Status for wrong keys: 401, or 404 as some clouds answer.
+    pub bad_auth_status: u16,
+    /// Decimal places kept of `unitPrice` and `unitCost`; none keeps all.
+    pub price_decimals: Option<u32>,
+    /// Leading and trailing blanks of texts are cut.
+    pub trims_text: bool,
+    /// What `cancelledDate` means.
+    pub cancelled_date_is: CancelledDate,
+    /// What `extPrice` shows.
+    pub ext_price: ExtPrice,
+    /// An agreement needs a contact.
+    pub contact_required: bool,
+    /// A PATCH of `company/identifier` answers 200 and changes nothing.
+    pub false_identifier_patch: bool,
+    /// An addition that was invoiced may be deleted.
+    pub delete_invoiced_addition: bool,
+    /// The codebase told by `/login/companyinfo`, ending in a slash.
+    pub codebase: String,
+    /// Only the told codebase is answered; others are 404, as after an upgrade.
+    pub strict_codebase: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            missing_client_id_status: 400,
+            bad_auth_status: 401,
+            price_decimals: None,
+            trims_text: false,
+            cancelled_date_is: CancelledDate::LastBilledDay,
+            ext_price: ExtPrice::Net,
+            contact_required: true,
+            false_identifier_patch: false,
+            delete_invoiced_addition: false,
+            codebase: "v4_6_release/".to_owned(),
+            strict_codebase: false,
+        }
+    }
+}
