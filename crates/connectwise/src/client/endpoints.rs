@@ -10,7 +10,7 @@ use super::session::ConnectWiseClient;
 use super::value::{Number, WireDate};
 use super::wire::{
     Addition, Agreement, BillCustomer, BillingCycle, ById, CatalogItem, Company, Currency, CustomField,
-    Invoice, SystemInfo, UserDefinedField,
+    Invoice, NewCatalogItem, SetupRow, SystemInfo, UserDefinedField,
 };
 
 /// Companies have a hundred fields; a page of whole ones is several megabytes.
@@ -165,6 +165,30 @@ impl ConnectWiseClient {
     /// As [`ConnectWiseClient::list`].
     pub async fn list_catalog(&self, query: &Query) -> Result<Vec<CatalogItem>, ClientError> {
         self.list("/procurement/catalog", query).await
+    }
+
+    /// Creates a catalog item.
+    ///
+    /// # Errors
+    /// [`ClientError::InDoubt`] where it may have been created. The identifier is unique, so a second one is refused.
+    pub async fn create_catalog_item(&self, item: &NewCatalogItem) -> Result<CatalogItem, ClientError> {
+        self.post("/procurement/catalog", item).await
+    }
+
+    /// The subcategories of products.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_product_subcategories(&self) -> Result<Vec<SetupRow>, ClientError> {
+        self.list("/procurement/subcategories/info", &Query::all()).await
+    }
+
+    /// The types of products.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_product_types(&self) -> Result<Vec<SetupRow>, ClientError> {
+        self.list("/procurement/types/info", &Query::all()).await
     }
 
     /// The billing cycles of the tenant. Without the right to its setup tables the readable copy answers, which has

@@ -31,6 +31,7 @@ record!(
     BillingCycle,
     Currency,
     Invoice,
+    SetupRow,
     UserDefinedField,
     SecurityRole,
     SecurityRoleSetting,
@@ -101,7 +102,10 @@ pub struct CurrencyReference {
     /// The id.
     pub id: Option<i64>,
     /// The ISO code, where the tenant filled it in.
+    #[serde(default, deserialize_with = "text_or_name")]
     pub currency_code: Option<String>,
+    /// The tenant's own short text for it, often the ISO code.
+    pub currency_identifier: Option<String>,
     /// Decimal places.
     pub number_of_decimals: Option<i32>,
     /// The name.
@@ -115,14 +119,58 @@ pub struct Currency {
     /// The id.
     pub id: i64,
     /// The ISO code.
+    #[serde(default, deserialize_with = "text_or_name")]
     pub currency_code: Option<String>,
-    /// Decimal places.
-    pub number_of_decimals: Option<i32>,
+    /// The tenant's own short text for it, often the ISO code.
+    pub currency_identifier: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// Whether records without a currency have this one.
-    #[serde(default)]
+}
+
+/// The code is a text inside other records and a reference in the table of currencies.
+fn text_or_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Reference(Reference),
+    }
+    Ok(match Option::<Either>::deserialize(deserializer)? {
+        Some(Either::Text(text)) => Some(text),
+        Some(Either::Reference(reference)) => reference.name.or(reference.identifier),
+        None => None,
+    })
+}
+
+/// A row of a setup table, as far as anybody may read it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetupRow {
+    /// The id.
+    pub id: i64,
+    /// The name.
+    pub name: Option<String>,
+    /// Whether it is no longer used.
+    pub inactive_flag: Option<bool>,
+    /// Whether it is taken where nothing is said.
     pub default_flag: Option<bool>,
+}
+
+/// A new catalog item.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewCatalogItem {
+    /// The short unique text, 75 characters.
+    pub identifier: String,
+    /// The text, 60 characters.
+    pub description: String,
+    /// The text for customers.
+    pub customer_description: String,
+    /// The subcategory.
+    pub subcategory: ById,
+    /// The type.
+    #[serde(rename = "type")]
+    pub product_type: ById,
 }
 
 words! {

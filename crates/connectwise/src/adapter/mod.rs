@@ -1,0 +1,264 @@
+//! The Psa port, spoken to ConnectWise.
+
+mod convert;
+mod failure;
+mod lookups;
+mod marker;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use futures::stream::{StreamExt, TryStreamExt};
+use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
+use trueup_domain::plan::{FieldChange, OperationKey};
+use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_engine::ports::{Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
+
+use crate::client::rights::RightState;
+use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
+use crate::client::{ClientError, Cond, ConnectWiseClient, Query};
+use convert::{Faulty, Reading};
+use failure::{not_understood, psa_error, write_error};
+use lookups::Lookups;
+use marker::Marker;
+
+/// Lists asked for together. The limiter below decides how many are in flight; this bounds what waits for it.
+const LISTS_AT_ONCE: usize = 16;
+
+/// The Psa port for one ConnectWise tenant.
+#[derive(Debug)]
+pub struct PsaAdapter {
+    client: ConnectWiseClient,
+    style: WriteStyle,
+    lookups: Lookups,
+    marker: Marker,
+}
+
+impl PsaAdapter {
+    /// An adapter over a client, writing additions the way the tenant wants them.
+    #[must_use]
+    pub fn new(client: ConnectWiseClient, style: WriteStyle) -> Self {
+        let marker = Marker::new(style.marker.clone());
+        Self { client, style, lookups: Lookups::default(), marker }
+    }
+
+    /// The client below.
+    #[must_use]
+    pub fn client(&self) -> &ConnectWiseClient {
+        &self.client
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading { cancelled_date: self.style.cancelled_date, caption: self.marker.caption() }
+    }
+
+    /// Turns agreements into ours, with the tables that their cycles and currencies are looked up in.
+    async fn agreements(&self, records: Vec<wire::Agreement>) -> Result<Vec<Agreement>, ClientError> {
+        let tables = self.lookups.tables(&self.client, &records).await?;
+        records.iter().map(|record| convert::agreement(record, &tables).map_err(faulty)).collect()
+    }
+
+    /// Adds the parents that are named and not among the records: their invoices decide about the children's periods.
+    async fn with_parents(
+        &self,
+        mut records: Vec<wire::Agreement>,
+    ) -> Result<Vec<wire::Agreement>, ClientError> {
+        let known: BTreeSet<i64> = records.iter().map(|r| r.id).collect();
+        let missing: BTreeSet<i64> = records
+            .iter()
+            .filter_map(|r| r.parent_agreement.as_ref()?.id)
+            .filter(|id| !known.contains(id))
+            .collect();
+        if !missing.is_empty() {
+            let missing: Vec<i64> = missing.into_iter().collect();
+            records.extend(self.client.list_agreements_by_id(&missing).await?);
+            records.sort_by_key(|r| r.id);
+        }
+        Ok(records)
+    }
+
+    async fn additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, ClientError> {
+        let records = self.client.list_additions(agreement.0).await?;
+        self.marker.notice(&records);
+        let reading = self.reading();
+        records.iter().map(|record| convert::addition(record, agreement, &reading).map_err(faulty)).collect()
+    }
+
+    /// The record after a write. It was written, so what cannot be read leaves the write in doubt.
+    fn written(
+        &self,
+        record: &wire::Addition,
+        agreement: AgreementId,
+    ) -> Result<ObservedAddition, WriteError> {
+        convert::addition(record, agreement, &self.reading())
+            .map_err(|fault| WriteError::InDoubt(not_understood(fault.to_string())))
+    }
+}
+
+fn faulty(fault: Faulty) -> ClientError {
+    ClientError::NotUnderstood { call: fault.record, why: fault.why }
+}
+
+fn numbers<T: Copy>(ids: &[T], number: impl Fn(T) -> i64) -> Vec<i64> {
+    ids.iter().map(|id| number(*id)).collect()
+}
+
+#[async_trait]
+impl Psa for PsaAdapter {
+    async fn probe(&self) -> Result<PsaReport, PsaError> {
+        let rights = self.client.check_rights().await.map_err(psa_error)?;
+        // Some sites give these facts to nobody; that is no fault of the connection.
+        let info = self.client.get_system_info().await.ok();
+        let marker = self.marker.describe(&self.client).await.map_err(psa_error)?;
+        Ok(PsaReport {
+            version: info.as_ref().and_then(|i| i.version.clone()),
+            cloud: info.as_ref().and_then(|i| i.is_cloud),
+            rights: rights
+                .into_iter()
+                .map(|check| Right {
+                    module: check.module.to_owned(),
+                    function: check.function.to_owned(),
+                    level: check.level.to_owned(),
+                    state: match check.state {
+                        RightState::Granted => "granted",
+                        RightState::Missing => "missing",
+                        RightState::Unknown => "unknown",
+                    }
+                    .to_owned(),
+                    purpose: check.purpose.to_owned(),
+                })
+                .collect(),
+            marker,
+        })
+    }
+
+    async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {
+        let records = match ids {
+            Some(ids) => self.client.list_companies_by_id(&numbers(ids, |id| id.0)).await,
+            None => self.client.list_companies(&Query::filter(Cond::eq("deletedFlag", false))).await,
+        };
+        Ok(records.map_err(psa_error)?.iter().map(convert::company).collect())
+    }
+
+    async fn list_agreements(&self, companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError> {
+        let records = match companies {
+            Some(ids) => self.client.list_agreements_of(&numbers(ids, |id| id.0)).await,
+            None => self.client.list_agreements(&Query::all()).await,
+        };
+        let records = self.with_parents(records.map_err(psa_error)?).await.map_err(psa_error)?;
+        self.agreements(records).await.map_err(psa_error)
+    }
+
+    async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError> {
+        self.additions(agreement).await.map_err(psa_error)
+    }
+
+    async fn list_additions_of(
+        &self,
+        agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+        let unique: BTreeSet<AgreementId> = agreements.iter().copied().collect();
+        futures::stream::iter(unique)
+            .map(|id| async move { Ok((id, self.additions(id).await?)) })
+            .buffer_unordered(LISTS_AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(psa_error)
+    }
+
+    async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError> {
+        let records = match ids {
+            Some(ids) => self.client.list_catalog_by_id(&numbers(ids, |id| id.0)).await,
+            None => self.client.list_catalog(&Query::all()).await,
+        };
+        let items: Result<Vec<CatalogItem>, Faulty> =
+            records.map_err(psa_error)?.iter().map(convert::catalog_item).collect();
+        items.map_err(|fault| psa_error(faulty(fault)))
+    }
+
+    async fn find_agreement(&self, id: AgreementId) -> Result<Option<Agreement>, PsaError> {
+        let record = match self.client.get_agreement(id.0).await {
+            Ok(record) => record,
+            Err(ClientError::Refused(api)) if api.is_record_missing() => return Ok(None),
+            Err(error) => return Err(psa_error(error)),
+        };
+        let found = self.agreements(vec![record]).await.map_err(psa_error)?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn create_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError> {
+        let place = self.marker.place(&self.client).await.map_err(WriteError::Refused)?;
+        let addition = convert::new_addition(wanted, key, &place, self.style.cancelled_date)
+            .map_err(|why| WriteError::Refused(not_understood(why)))?;
+        let record = self.client.create_addition(agreement.0, &addition).await.map_err(write_error)?;
+        self.written(&record, agreement)
+    }
+
+    async fn update_addition(
+        &self,
+        agreement: AgreementId,
+        addition: AdditionId,
+        wanted: &AdditionState,
+        fields: &[FieldChange],
+    ) -> Result<ObservedAddition, WriteError> {
+        let ops = convert::patch(wanted, fields, self.style.cancelled_date)
+            .map_err(|why| WriteError::Refused(not_understood(why)))?;
+        let record = if ops.is_empty() {
+            // Nothing to set; the caller still wants to see the record.
+            self.client.get_addition(agreement.0, addition.0).await
+        } else {
+            self.client.patch_addition(agreement.0, addition.0, &ops).await
+        };
+        self.written(&record.map_err(write_error)?, agreement)
+    }
+
+    async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
+        self.client.delete_addition(agreement.0, addition.0).await.map_err(write_error)
+    }
+
+    async fn create_catalog_item(
+        &self,
+        identifier: &str,
+        description: &str,
+    ) -> Result<CatalogItem, WriteError> {
+        let subcategories = self.client.list_product_subcategories().await.map_err(not_sent)?;
+        let types = self.client.list_product_types().await.map_err(not_sent)?;
+        let item = NewCatalogItem {
+            identifier: cut(identifier, 75),
+            description: cut(description, 60),
+            customer_description: cut(description, 6_000),
+            subcategory: usual(&subcategories, "product subcategory")?,
+            product_type: usual(&types, "product type")?,
+        };
+        let record = self.client.create_catalog_item(&item).await.map_err(write_error)?;
+        convert::catalog_item(&record).map_err(|fault| WriteError::InDoubt(not_understood(fault.to_string())))
+    }
+
+    fn calls(&self) -> u64 {
+        self.client.stats().calls
+    }
+}
+
+/// A read that failed before anything was written.
+fn not_sent(error: ClientError) -> WriteError {
+    WriteError::Refused(psa_error(error))
+}
+
+/// The row of a setup table that is taken where nothing is said.
+fn usual(rows: &[SetupRow], kind: &str) -> Result<ById, WriteError> {
+    let active = || rows.iter().filter(|row| row.inactive_flag != Some(true));
+    active()
+        .find(|row| row.default_flag == Some(true))
+        .or_else(|| active().next())
+        .map(|row| ById { id: row.id })
+        .ok_or_else(|| WriteError::Refused(failure::lookup_missing(kind)))
+}
+
+fn cut(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
+}
