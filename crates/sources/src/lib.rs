@@ -1,1 +1,44 @@
 //! Source dialects that end in feed records.
+//!
+//! A dialect reads what one kind of system writes and yields [`Record`]s one at a time, with a [`Refusal`] for whatever
+//! could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
+
+pub mod feed;
+mod fields;
+mod input;
+mod json;
+mod time;
+
+use sha2::{Digest, Sha256};
+use trueup_domain::feed::Record;
+use trueup_engine::ports::Refusal;
+use trueup_engine::records::IncomingRecord;
+
+pub use feed::{FeedFormat, FeedOptions, FeedReader, read_feed};
+
+/// A refusal without a field.
+fn refusal(file: &str, line: u64, code: &str, reason: String) -> Refusal {
+    Refusal { file: file.to_owned(), line, field: None, reason, code: code.to_owned(), warning: false }
+}
+
+/// A record on its way into the store: its id, and a hash that is equal exactly when nothing changed.
+///
+/// The hash is the first half of SHA-256 over the record's canonical JSON: 128 bits keep two versions apart also where
+/// someone tries, and processors compute it at the pace of memory.
+pub fn incoming(record: Record) -> IncomingRecord {
+    let id = record.id();
+    let mut json = Vec::with_capacity(1024);
+    // Writing a record of plain data to memory cannot fail.
+    if serde_json::to_writer(&mut json, &record).is_err() {
+        json.clear();
+    }
+    let digest = Sha256::digest(&json);
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut hash = String::with_capacity(32);
+    for byte in digest.iter().take(16) {
+        for half in [byte >> 4, byte & 15] {
+            hash.push(char::from(HEX[usize::from(half)]));
+        }
+    }
+    IncomingRecord { record, id, hash }
+}

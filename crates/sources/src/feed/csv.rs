@@ -1,0 +1,356 @@
+//! The feed as a table: the fields' names as header, nested ones dotted, lists as rows.
+//!
+//! A row becomes the JSON text of its record, with every filled cell as text, and goes the way of all records. The lines
+//! of an order stand one a row under `line.` columns; consecutive rows with one id are one order, and must agree in
+//! the order's own columns. Items of a subscription (`item.`) and lines of an invoice (`line.`) work the same way.
+
+use super::{Records, Step, Wording};
+use crate::fields::{INCOMPLETE, REFUSED};
+use crate::input::table::{Row, Table};
+use crate::input::{MAX_RECORD_BYTES, Next};
+use crate::refusal;
+use std::collections::HashSet;
+use std::io::BufRead;
+use trueup_domain::feed::RecordKind;
+use trueup_engine::ports::Refusal;
+
+/// How deep dots may nest in a header.
+const MAX_DOTS: usize = 8;
+
+/// The columns under one name.
+#[derive(Debug, Default)]
+struct Column {
+    name: String,
+    cell: Option<usize>,
+    parts: Vec<Column>,
+}
+
+impl Column {
+    fn part(&mut self, name: &str) -> Option<&mut Column> {
+        let at = self.parts.iter().position(|part| part.name == name).unwrap_or_else(|| {
+            self.parts.push(Self { name: name.to_owned(), ..Self::default() });
+            self.parts.len() - 1
+        });
+        self.parts.get_mut(at)
+    }
+
+    /// Appends the columns' filled cells as the fields of an object; returns whether there was any.
+    fn write(&self, row: &Row, text: &str, out: &mut String) -> bool {
+        out.push('{');
+        let any = self.write_fields(row, text, out, None);
+        out.push('}');
+        any
+    }
+
+    fn write_fields(&self, row: &Row, text: &str, out: &mut String, leave: Option<&str>) -> bool {
+        let mut any = false;
+        for part in self.parts.iter().filter(|part| Some(part.name.as_str()) != leave) {
+            let before = out.len();
+            if any {
+                out.push(',');
+            }
+            write_text(&part.name, out);
+            out.push(':');
+            let written = match part.cell {
+                Some(cell) => {
+                    let cell = row.cell(text, cell).unwrap_or_default();
+                    write_text(cell, out);
+                    !cell.is_empty()
+                }
+                None => part.write(row, text, out),
+            };
+            if written {
+                any = true;
+            } else {
+                out.truncate(before);
+            }
+        }
+        any
+    }
+}
+
+/// Appends text as JSON text.
+fn write_text(text: &str, out: &mut String) {
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // Text always can be written as JSON.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
+}
+
+/// The records of a table.
+pub(crate) struct CsvRows<R> {
+    table: Table<R>,
+    columns: Option<Column>,
+    width: usize,
+    id_column: Option<usize>,
+    type_column: Option<usize>,
+    group: Option<Group>,
+    /// What ends the group and is handed out after it.
+    pending: Option<(u64, Refusal)>,
+    ended: bool,
+}
+
+/// Rows that make one record.
+struct Group {
+    line: u64,
+    kind: RecordKind,
+    id: String,
+    /// The record's own fields, as JSON without the braces.
+    head: String,
+    /// The list's name, and its items.
+    list: &'static str,
+    items: String,
+    /// Why the whole is refused.
+    fault: Option<String>,
+}
+
+/// Prefix and list of the kinds that have one.
+fn list_of(kind: RecordKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        RecordKind::Order | RecordKind::Invoice => Some(("line", "lines")),
+        RecordKind::Subscription => Some(("item", "items")),
+        RecordKind::Organization
+        | RecordKind::Customer
+        | RecordKind::Contact
+        | RecordKind::Product
+        | RecordKind::Usage
+        | RecordKind::Counter
+        | RecordKind::Payment
+        | RecordKind::Alert
+        | RecordKind::Snapshot => None,
+    }
+}
+
+impl<R: BufRead> CsvRows<R> {
+    pub(crate) fn new(input: R, delimiter: u8) -> Self {
+        Self {
+            table: Table::new(input, delimiter),
+            columns: None,
+            width: 0,
+            id_column: None,
+            type_column: None,
+            group: None,
+            pending: None,
+            ended: false,
+        }
+    }
+
+    /// The next record or refusal.
+    pub(crate) fn next_record(&mut self, records: &mut Records) -> Step {
+        loop {
+            if let Some((line, refusal)) = self.pending.take() {
+                return Some((line, Err(refusal)));
+            }
+            if self.ended {
+                return self.group.take().map(|group| group.finish(records));
+            }
+            let next = match self.table.next_row() {
+                Ok(next) => next,
+                Err(error) => {
+                    self.ended = true;
+                    self.pending = Some((0, records.broken_input(0, &error)));
+                    continue;
+                }
+            };
+            let outcome = match next {
+                Next::End => {
+                    self.ended = true;
+                    continue;
+                }
+                Next::Record(line) => self.row(line, records),
+                Next::TooLong(line) => Err((line, records.too_long(line))),
+                Next::Cut(line) | Next::Stray(line) => {
+                    let reason =
+                        "a quote is opened on this line and never closed; close or double it".to_owned();
+                    Err((line, records.refuse(line, INCOMPLETE, reason)))
+                }
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(step)) => return Some(step),
+                Err((line, refusal)) => {
+                    // A broken row may belong to the group before it or be one of its own: the group ends here.
+                    self.pending = Some((line, refusal));
+                    if let Some(group) = self.group.take() {
+                        return Some(group.finish(records));
+                    }
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn row(
+        &mut self,
+        line: u64,
+        records: &mut Records,
+    ) -> Result<Option<(u64, Result<Option<trueup_domain::feed::Record>, Refusal>)>, (u64, Refusal)> {
+        if self.table.row().is_blank() {
+            return Ok(None);
+        }
+        let row = self.table.row();
+        let text = match row.text() {
+            Ok(text) => text,
+            Err(what) => {
+                let reason = format!("{what}; write the file again as UTF-8");
+                return Err((line, records.refuse(line, REFUSED, reason)));
+            }
+        };
+        let Some(columns) = &self.columns else {
+            return match header(row, text) {
+                Ok(columns) => {
+                    self.width = row.len();
+                    let cell =
+                        |name: &str| columns.parts.iter().find(|c| c.name == name).and_then(|c| c.cell);
+                    self.id_column = cell("id");
+                    self.type_column = cell("type");
+                    self.columns = Some(columns);
+                    Ok(None)
+                }
+                Err(reason) => {
+                    // Without a header no row can be understood.
+                    self.ended = true;
+                    Err((line, records.refuse(line, REFUSED, reason)))
+                }
+            };
+        };
+        if row.len() > self.width {
+            let reason = format!(
+                "the row has {} cells and the header {}; quote cells that hold the delimiter",
+                row.len(),
+                self.width
+            );
+            return Err((line, records.refuse(line, REFUSED, reason)));
+        }
+        let cell = |column: Option<usize>| column.and_then(|at| row.cell(text, at)).unwrap_or_default();
+        let named = cell(self.type_column);
+        let kind = if named.is_empty() { records.kind } else { RecordKind::from_name(named) };
+        let list = kind.and_then(|kind| list_of(kind).map(|list| (kind, list)));
+        let Some((kind, (prefix, list))) = list else {
+            let mut json = String::with_capacity(text.len() * 2 + 64);
+            columns.write(row, text, &mut json);
+            let group = self.group.take();
+            let outcome = (line, records.text_record(&json, line, Wording::Cells).map(Some));
+            return match group {
+                None => Ok(Some(outcome)),
+                Some(before) => {
+                    self.group = Some(Group::whole(line, json));
+                    Ok(Some(before.finish(records)))
+                }
+            };
+        };
+        let id = cell(self.id_column).to_owned();
+        let mut head = String::with_capacity(256);
+        columns.write_fields(row, text, &mut head, Some(prefix));
+        let mut item = String::with_capacity(128);
+        let has_item = columns
+            .parts
+            .iter()
+            .find(|part| part.name == prefix)
+            .is_some_and(|part| part.write(row, text, &mut item));
+        if !has_item {
+            item.clear();
+        }
+        if let Some(group) = &mut self.group
+            && group.kind == kind
+            && group.id == id
+            && !group.list.is_empty()
+        {
+            group.add(line, &head, &item);
+            return Ok(None);
+        }
+        let next = Group { line, kind, id, head, list, items: item, fault: None };
+        let before = self.group.replace(next);
+        Ok(before.map(|group| group.finish(records)))
+    }
+}
+
+impl Group {
+    fn whole(line: u64, json: String) -> Self {
+        // A record of a flat kind that waits for the group before it to be handed out.
+        Self {
+            line,
+            kind: RecordKind::Snapshot,
+            id: String::new(),
+            head: json,
+            list: "",
+            items: String::new(),
+            fault: None,
+        }
+    }
+
+    fn add(&mut self, line: u64, head: &str, item: &str) {
+        if self.fault.is_some() {
+            return;
+        }
+        if head != self.head {
+            self.fault = Some(format!(
+                "the row on line {line} belongs to the same {} and says something else outside its `{}.` columns; rows of \
+                 one {} must agree there",
+                self.kind.name(),
+                self.list.trim_end_matches('s'),
+                self.kind.name()
+            ));
+        } else if self.items.len() + item.len() > MAX_RECORD_BYTES {
+            self.fault = Some("the rows of this record are longer than 8 MiB together; split it".to_owned());
+        } else if !item.is_empty() {
+            if !self.items.is_empty() {
+                self.items.push(',');
+            }
+            self.items.push_str(item);
+        }
+    }
+
+    fn finish(self, records: &mut Records) -> (u64, Result<Option<trueup_domain::feed::Record>, Refusal>) {
+        if let Some(reason) = self.fault {
+            records.refused.insert(self.kind);
+            return (self.line, Err(refusal(&records.file, self.line, REFUSED, reason)));
+        }
+        let json = if self.list.is_empty() {
+            self.head
+        } else {
+            let comma = if self.head.is_empty() { "" } else { "," };
+            format!("{{{}{comma}\"{}\":[{}]}}", self.head, self.list, self.items)
+        };
+        (self.line, records.text_record(&json, self.line, Wording::Cells).map(Some))
+    }
+}
+
+/// The columns of a header row.
+fn header(row: &Row, text: &str) -> Result<Column, String> {
+    let mut root = Column::default();
+    let mut seen = HashSet::new();
+    for index in 0..row.len() {
+        let name = row.cell(text, index).unwrap_or_default().trim();
+        if name.is_empty() {
+            return Err(format!("column {} of the header has no name; name it or take it out", index + 1));
+        }
+        if !seen.insert(name) {
+            return Err(format!("the column `{name}` stands twice in the header; take one out"));
+        }
+        let steps: Vec<&str> = name.split('.').collect();
+        if steps.len() > MAX_DOTS || steps.iter().any(|step| step.is_empty()) {
+            return Err(format!("the column `{name}` is no field name; use names such as `period.start`"));
+        }
+        let mut column = &mut root;
+        for step in steps {
+            if column.cell.is_some() {
+                return Err(clash(name));
+            }
+            column = column.part(step).ok_or_else(|| clash(name))?;
+        }
+        if !column.parts.is_empty() {
+            return Err(clash(name));
+        }
+        column.cell = Some(index);
+    }
+    Ok(root)
+}
+
+fn clash(name: &str) -> String {
+    format!("the column `{name}` is a field and a part of a field at once; take one out")
+}

@@ -1,0 +1,102 @@
+//! Finds out how a feed is written, from its name and from what its first bytes look like.
+
+use super::FeedFormat;
+use crate::input::fill;
+use std::io::BufRead;
+
+/// How the records lie in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One a line.
+    Lines,
+    /// In one array.
+    Array,
+    /// JSON values over several lines, one after the other.
+    Values,
+    /// A table with this delimiter.
+    Table(u8),
+}
+
+/// The layout of an input whose first bytes can be looked at.
+pub(crate) fn layout<R: BufRead>(input: &mut R, file: &str, format: FeedFormat) -> std::io::Result<Layout> {
+    let start = fill(input)?;
+    Ok(match format {
+        FeedFormat::Ndjson => Layout::Lines,
+        FeedFormat::Csv => Layout::Table(delimiter(start)),
+        FeedFormat::Json => json(start).unwrap_or(Layout::Array),
+        FeedFormat::Auto => {
+            let extension = file.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+            match extension.as_deref() {
+                Some("csv") => Layout::Table(delimiter(start)),
+                Some("ndjson" | "jsonl") => Layout::Lines,
+                Some(_) | None => json(start).unwrap_or_else(|| guess(start)),
+            }
+        }
+    })
+}
+
+fn json(start: &[u8]) -> Option<Layout> {
+    let text = start.trim_ascii_start();
+    match text.first() {
+        Some(b'[') => Some(Layout::Array),
+        Some(b'{') if opens_alone(text) => Some(Layout::Values),
+        Some(b'{') => Some(Layout::Lines),
+        Some(_) | None => None,
+    }
+}
+
+/// Whether a brace alone on its line, with a field on the next, opens an object that is written over several lines.
+fn opens_alone(text: &[u8]) -> bool {
+    let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.next() == Some(b"{")
+        && lines.find(|line| !line.is_empty()).is_some_and(|line| line.starts_with(b"\""))
+}
+
+/// A first line without braces before a second one without: a table.
+fn guess(start: &[u8]) -> Layout {
+    let mut lines = start.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let header = lines.next().unwrap_or_default();
+    let record = lines.next().unwrap_or_default();
+    let printable = !header.is_empty() && header.iter().all(|b| *b >= b' ' || *b == b'\t');
+    if printable && !header.contains(&b'{') && !record.starts_with(b"{") {
+        Layout::Table(delimiter(start))
+    } else {
+        Layout::Lines
+    }
+}
+
+/// The comma, or what the header has in its place.
+fn delimiter(start: &[u8]) -> u8 {
+    let header = start.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let count = |wanted: u8| header.iter().filter(|b| **b == wanted).count();
+    if count(b',') > 0 {
+        b','
+    } else if count(b';') > 0 {
+        b';'
+    } else if count(b'\t') > 0 {
+        b'\t'
+    } else {
+        b','
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("{\"a\":1}\n{", "-", Layout::Lines)]
+    #[case("\n [", "-", Layout::Array)]
+    #[case("{\n \"a\":1}", "x.json", Layout::Values)]
+    #[case("type,id\ncustomer,1", "-", Layout::Table(b','))]
+    #[case("type;id\ncustomer;1", "x.txt", Layout::Table(b';'))]
+    #[case("{", "x.csv", Layout::Table(b','))]
+    #[case("broken\n{\"a\":1}", "-", Layout::Lines)]
+    #[case("broken, too\nxx", "x.ndjson", Layout::Lines)]
+    #[case("\u{0}", "-", Layout::Lines)]
+    #[case("", "-", Layout::Lines)]
+    fn finds_the_layout(#[case] text: &str, #[case] file: &str, #[case] expected: Layout) {
+        assert_eq!(layout(&mut text.as_bytes(), file, FeedFormat::Auto).unwrap(), expected);
+    }
+}
