@@ -1,0 +1,70 @@
+//! The chores themselves: each a short list of commands.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::run::{cargo, root, run};
+use crate::setup;
+
+/// The whole suite. Plain `cargo test`, since it is on every machine that has Rust.
+pub fn test(arguments: &[OsString]) -> Result<()> {
+    let tools = setup::for_tests()?;
+    let mut command = cargo();
+    command.args(["test", "--workspace"]).args(arguments);
+    tools.export(&mut command);
+    run(&mut command)
+}
+
+/// Everything a change must satisfy beside its tests; the quick ones first.
+pub fn check() -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    let deny = setup::cargo_deny()?;
+    run(Command::new(deny).current_dir(root()).args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    run(cargo().args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(cargo().args(["test", "-p", "trueup-server", "--test", "architecture"]))
+}
+
+/// One command to see it work. The dev profile, since a first build in it takes half the time.
+pub fn demo(arguments: &[OsString]) -> Result<()> {
+    run(cargo().args(["run", "-p", "trueup-server", "--bin", "trueup", "--", "demo"]).args(arguments))
+}
+
+/// The long suites: kills, faults and random cases in numbers that a normal run cannot afford.
+///
+/// A test reads `TRUEUP_TORTURE` to choose its size: unset is the quick pass every `cargo test` makes, `full`
+/// the long one. `PROPTEST_CASES` raises every property test the same way. Both can be set from outside to go
+/// further, or lower for a trial. Tests that make sense only here are marked ignored, with this chore as the
+/// reason. The dev profile is that of every other run, so nothing is built again; `--release` goes in by hand.
+pub fn torture(arguments: &[OsString]) -> Result<()> {
+    let tools = setup::for_tests()?;
+    // One after the other: such a test starts processes of its own and measures whether they come back.
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--lib", "--bins", "--tests"]).args(arguments);
+    command.args(["--", "--include-ignored", "--nocapture", "--test-threads=1"]);
+    for (name, value) in [("TRUEUP_TORTURE", "full"), ("PROPTEST_CASES", "20000")] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
+    tools.export(&mut command);
+    run(&mut command)
+}
+
+/// Every benchmark target of the workspace, and nothing else: the unit tests' harness does not know the
+/// benchmarks' arguments.
+pub fn bench(arguments: &[OsString]) -> Result<()> {
+    let tools = setup::for_tests()?;
+    let mut command = cargo();
+    command.args(["bench", "--workspace", "--bench", "*"]).args(arguments);
+    tools.export(&mut command);
+    run(&mut command)
+}
