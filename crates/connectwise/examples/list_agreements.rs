@@ -9,6 +9,7 @@ use std::env::{VarError, var};
 
 use secrecy::SecretString;
 use trueup_connectwise::client::address::AllowedHosts;
+use trueup_connectwise::client::wire::names;
 use trueup_connectwise::client::{ClientConfig, Cond, ConnectWiseClient, Credentials, Query};
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.allowed = AllowedHosts { loopback: true, ..AllowedHosts::default() };
     let client = ConnectWiseClient::new(config)?;
 
-    let active = Query::filter(Cond::eq("cancelledFlag", false));
+    let active = Query::filter(Cond::eq(names::CANCELLED, false));
     for agreement in client.list_agreements(&active).await? {
         let additions = client.list_additions(agreement.id).await?;
         let company = agreement.company.name.unwrap_or_default();

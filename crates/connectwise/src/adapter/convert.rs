@@ -16,7 +16,9 @@ use trueup_domain::settings::CancelledDate;
 
 use super::lookups::Tables;
 use super::marker::{Place, same_caption};
-use crate::client::wire::{self, BillingOptions, ById, CurrencyReference, ProductClass};
+use crate::client::wire::{
+    self, BillingOptions, ById, CurrencyReference, ProductClass, addition_fields as fields,
+};
 use crate::client::{NewAddition, Number, PatchOp, WireDate};
 
 /// A record that cannot be carried over.
@@ -166,7 +168,7 @@ pub(super) fn addition(
         let value = value.ok_or_else(|| missing(field))?.0.normalize();
         in_range(value).then_some(value).ok_or_else(|| faulty(format!("`{field}` is out of range: {value}")))
     };
-    let bill = match record.bill_customer.as_ref().ok_or_else(|| missing("billCustomer"))? {
+    let bill = match record.bill_customer.as_ref().ok_or_else(|| missing(fields::BILL_CUSTOMER))? {
         wire::BillCustomer::Billable => BillFlag::Billable,
         wire::BillCustomer::DoNotBill => BillFlag::DoNotBill,
         wire::BillCustomer::NoCharge => BillFlag::NoCharge,
@@ -175,15 +177,15 @@ pub(super) fn addition(
         }
     };
     let less_included = match record.less_included {
-        Some(value) => Quantity::new(decimal("lessIncluded", Some(value))?),
+        Some(value) => Quantity::new(decimal(fields::LESS_INCLUDED, Some(value))?),
         None => Quantity::ZERO,
     };
     let state = AdditionState {
-        catalog_item: CatalogItemId(record.product.id.ok_or_else(|| missing("product/id"))?),
-        quantity: Quantity::new(decimal("quantity", record.quantity)?),
-        unit_price: Money::new(decimal("unitPrice", record.unit_price)?),
-        unit_cost: Money::new(decimal("unitCost", record.unit_cost)?),
-        effective: day(record.effective_date).ok_or_else(|| missing("effectiveDate"))?,
+        catalog_item: CatalogItemId(record.product.id.ok_or_else(|| missing(fields::PRODUCT))?),
+        quantity: Quantity::new(decimal(fields::QUANTITY, record.quantity)?),
+        unit_price: Money::new(decimal(fields::UNIT_PRICE, record.unit_price)?),
+        unit_cost: Money::new(decimal(fields::UNIT_COST, record.unit_cost)?),
+        effective: day(record.effective_date).ok_or_else(|| missing(fields::EFFECTIVE_DATE))?,
         cancelled: day(record.cancelled_date).map(|d| last_billed(d, reading.cancelled_date)),
         bill,
         taxable: record.taxable_flag,
@@ -268,27 +270,37 @@ pub(super) fn new_addition(
 /// The named fields, set to what is wanted.
 pub(super) fn patch(
     wanted: &AdditionState,
-    fields: &[FieldChange],
+    changes: &[FieldChange],
     cancelled_date: CancelledDate,
 ) -> Result<Vec<PatchOp>, String> {
     let mut ops = Vec::new();
-    for change in fields {
+    for change in changes {
         let op = match change.field {
-            Field::CatalogItem => Some(PatchOp::replace("product", &ById { id: wanted.catalog_item.0 })),
-            Field::Quantity => Some(PatchOp::replace("quantity", &Number(wanted.quantity.decimal()))),
-            Field::UnitPrice => Some(PatchOp::replace("unitPrice", &Number(wanted.unit_price.decimal()))),
-            Field::UnitCost => Some(PatchOp::replace("unitCost", &Number(wanted.unit_cost.decimal()))),
-            Field::EffectiveDate => Some(PatchOp::replace("effectiveDate", &WireDate(wanted.effective))),
+            Field::CatalogItem => {
+                Some(PatchOp::replace(fields::PRODUCT, &ById { id: wanted.catalog_item.0 }))
+            }
+            Field::Quantity => Some(PatchOp::replace(fields::QUANTITY, &Number(wanted.quantity.decimal()))),
+            Field::UnitPrice => {
+                Some(PatchOp::replace(fields::UNIT_PRICE, &Number(wanted.unit_price.decimal())))
+            }
+            Field::UnitCost => Some(PatchOp::replace(fields::UNIT_COST, &Number(wanted.unit_cost.decimal()))),
+            Field::EffectiveDate => {
+                Some(PatchOp::replace(fields::EFFECTIVE_DATE, &WireDate(wanted.effective)))
+            }
             Field::CancelledDate => Some(match wanted.cancelled {
-                Some(d) => PatchOp::replace("cancelledDate", &WireDate(written_end(d, cancelled_date))),
-                None => Ok(PatchOp::clear("cancelledDate")),
+                Some(d) => {
+                    PatchOp::replace(fields::CANCELLED_DATE, &WireDate(written_end(d, cancelled_date)))
+                }
+                None => Ok(PatchOp::clear(fields::CANCELLED_DATE)),
             }),
-            Field::Bill => Some(PatchOp::replace("billCustomer", &bill_customer(wanted.bill))),
+            Field::Bill => Some(PatchOp::replace(fields::BILL_CUSTOMER, &bill_customer(wanted.bill))),
             // None leaves these to the catalog item, so there is nothing to set.
-            Field::Taxable => wanted.taxable.map(|t| PatchOp::replace("taxableFlag", &t)),
-            Field::Description => wanted.description.as_ref().map(|t| PatchOp::replace("description", t)),
+            Field::Taxable => wanted.taxable.map(|t| PatchOp::replace(fields::TAXABLE, &t)),
+            Field::Description => {
+                wanted.description.as_ref().map(|t| PatchOp::replace(fields::DESCRIPTION, t))
+            }
             Field::InvoiceDescription => {
-                wanted.invoice_description.as_ref().map(|t| PatchOp::replace("invoiceDescription", t))
+                wanted.invoice_description.as_ref().map(|t| PatchOp::replace(fields::INVOICE_DESCRIPTION, t))
             }
         };
         ops.extend(op.transpose().map_err(|e| e.to_string())?);

@@ -135,7 +135,7 @@ impl Psa for PsaAdapter {
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {
         let records = match ids {
             Some(ids) => self.client.list_companies_by_id(&numbers(ids, |id| id.0)).await,
-            None => self.client.list_companies(&Query::filter(Cond::eq("deletedFlag", false))).await,
+            None => self.client.list_companies(&Query::filter(Cond::eq(wire::names::DELETED, false))).await,
         };
         Ok(records.map_err(psa_error)?.iter().map(convert::company).collect())
     }

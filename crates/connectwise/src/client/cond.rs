@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
+use super::wire::names;
+
 /// A value inside a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
@@ -136,7 +138,7 @@ impl Cond {
     #[must_use]
     pub fn in_ids(field: &'static str, ids: &[i64]) -> Self {
         if ids.is_empty() {
-            return Self::eq("id", -1);
+            return Self::eq(names::ID, -1);
         }
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();
         Self { text: format!("{field} in ({})", list.join(",")), loose: false }

@@ -1,57 +1,14 @@
 //! The calls that are used, typed.
 
-use serde::Serialize;
-
 use super::cond::Cond;
 use super::error::ClientError;
 use super::page::Query;
 use super::patch::PatchOp;
 use super::session::ConnectWiseClient;
-use super::value::{Number, WireDate};
 use super::wire::{
-    Addition, Agreement, BillCustomer, BillingCycle, ById, CatalogItem, Company, Currency, CustomField,
-    Invoice, NewCatalogItem, SetupRow, SystemInfo, UserDefinedField,
+    Addition, Agreement, BillingCycle, CatalogItem, Company, Currency, Invoice, NewAddition, NewCatalogItem,
+    SetupRow, SystemInfo, UserDefinedField, names,
 };
-
-/// Companies have a hundred fields; a page of whole ones is several megabytes.
-const COMPANY_FIELDS: &str =
-    "id,identifier,name,status,deletedFlag,currency,accountNumber,billToCompany,_info";
-
-/// A new addition. What is left out, ConnectWise takes from the catalog item.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NewAddition {
-    /// The catalog item.
-    pub product: ById,
-    /// How many.
-    pub quantity: Number,
-    /// Price of one.
-    pub unit_price: Number,
-    /// Cost of one.
-    pub unit_cost: Number,
-    /// Whether it is billed.
-    pub bill_customer: BillCustomer,
-    /// First billed day.
-    pub effective_date: WireDate,
-    /// End of billing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cancelled_date: Option<WireDate>,
-    /// Whether it is taxed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub taxable_flag: Option<bool>,
-    /// The text on the screen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// The text on the invoice.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub invoice_description: Option<String>,
-    /// The serial number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serial_number: Option<String>,
-    /// Fields of the tenant's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub custom_fields: Option<Vec<CustomField>>,
-}
 
 impl ConnectWiseClient {
     /// Companies that meet a condition; those in the recycle bin are listed as well where the server does so.
@@ -59,7 +16,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_companies(&self, query: &Query) -> Result<Vec<Company>, ClientError> {
-        self.list("/company/companies", &query.clone().fields(COMPANY_FIELDS)).await
+        self.list("/company/companies", &query.clone().fields(names::COMPANY_FIELDS)).await
     }
 
     /// Companies by id.
@@ -67,7 +24,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_companies_by_id(&self, ids: &[i64]) -> Result<Vec<Company>, ClientError> {
-        self.list_in("/company/companies", "id", ids, &Query::all().fields(COMPANY_FIELDS)).await
+        self.list_in("/company/companies", names::ID, ids, &Query::all().fields(names::COMPANY_FIELDS)).await
     }
 
     /// Agreements that meet a condition.
@@ -83,7 +40,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_agreements_of(&self, companies: &[i64]) -> Result<Vec<Agreement>, ClientError> {
-        self.list_in("/finance/agreements", "company/id", companies, &Query::all()).await
+        self.list_in("/finance/agreements", names::COMPANY_ID, companies, &Query::all()).await
     }
 
     /// Agreements by id.
@@ -91,7 +48,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_agreements_by_id(&self, ids: &[i64]) -> Result<Vec<Agreement>, ClientError> {
-        self.list_in("/finance/agreements", "id", ids, &Query::all()).await
+        self.list_in("/finance/agreements", names::ID, ids, &Query::all()).await
     }
 
     /// One agreement.
@@ -156,7 +113,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_catalog_by_id(&self, ids: &[i64]) -> Result<Vec<CatalogItem>, ClientError> {
-        self.list_in("/procurement/catalog", "id", ids, &Query::all()).await
+        self.list_in("/procurement/catalog", names::ID, ids, &Query::all()).await
     }
 
     /// Catalog items that meet a condition.
@@ -231,7 +188,7 @@ impl ConnectWiseClient {
     /// # Errors
     /// As [`ConnectWiseClient::list`].
     pub async fn list_custom_fields(&self, caption: &str) -> Result<Vec<UserDefinedField>, ClientError> {
-        self.list("/system/userDefinedFields", &Query::filter(Cond::eq("caption", caption))).await
+        self.list("/system/userDefinedFields", &Query::filter(Cond::eq(names::CAPTION, caption))).await
     }
 
     /// Facts of the server. Some sites give them without keys, so this proves no right.

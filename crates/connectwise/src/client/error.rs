@@ -145,6 +145,8 @@ impl ApiError {
             // A page in place of the service is the edge or a proxy talking, not a role.
             _ if self.html && self.status != 404 => "TU1001",
             403 => "TU1004",
+            // Some other web server answers.
+            404 if self.html => "TU1005",
             // On the cloud a wrong company or key can come back as a bare 404.
             404 if !self.is_from_connectwise() => "TU1002",
             429 => "TU1006",

@@ -2,7 +2,7 @@
 //!
 //! It signs in, finds the tenant's code base, reads lists whole or not at all, builds conditions, writes and reads
 //! decimals exactly and dates as dates, and tells three things apart after a write: done, refused, in doubt.
-//! [`wire`] alone spells like the vendor.
+//! [`wire`] alone spells the fields like the vendor.
 
 pub mod address;
 pub mod callback;
@@ -18,9 +18,9 @@ pub mod value;
 pub mod wire;
 
 pub use cond::{Cond, Literal};
-pub use endpoints::NewAddition;
 pub use error::{ApiError, ClientError, FieldError};
 pub use page::Query;
 pub use patch::PatchOp;
 pub use session::{API_VERSION, ClientConfig, ConnectWiseClient, Credentials};
 pub use value::{Number, WireDate};
+pub use wire::NewAddition;

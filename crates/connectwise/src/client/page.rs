@@ -10,7 +10,7 @@ use trueup_transport::Reply;
 use super::cond::{Cond, encode};
 use super::error::{ClientError, Kind};
 use super::session::{ConnectWiseClient, Request, decode};
-use super::wire::Record;
+use super::wire::{Record, names};
 
 /// The vendor asks to keep the whole URL within this.
 const MAX_URL: usize = 2_000;
@@ -182,7 +182,7 @@ impl ConnectWiseClient {
     }
 
     async fn page_by_key(&self, path: &str, query: &Query, last: i64) -> Result<Reply, ClientError> {
-        let text = query.clone().and(Cond::gt("id", last)).text();
+        let text = query.clone().and(Cond::gt(names::ID, last)).text();
         let text = format!("{text}&orderBy=id%20asc&pageSize={}&page=1", self.page_size());
         self.send(Request::read(path, &text)).await
     }
