@@ -1,1 +1,32 @@
 //! The only SQL: entities, migrations, one file a noun; SQLite and PostgreSQL.
+//!
+//! [`SqlStore`] is the [`Store`](trueup_engine::ports::Store) port on both databases, through one code path: whatever
+//! differs between them is in `db.rs` (opening, write transactions, row locks) and in the migrations (triggers).
+//!
+//! Documents (plans, tasks, records, links, findings) are kept as JSON text beside the columns that are searched. No
+//! amount of money has a column of its own: a decimal column of SQLite is a float, so amounts stay decimal text
+//! inside their documents and are summed in Rust, never in SQL.
+
+mod audit;
+mod connections;
+mod db;
+mod error;
+mod feed;
+mod findings;
+mod leases;
+mod links;
+mod lock;
+mod mappings;
+mod migration;
+mod operations;
+mod organizations;
+mod plans;
+mod port;
+mod seal;
+mod settings;
+mod snapshots;
+mod store;
+mod tasks;
+
+pub use feed::RecordVersion;
+pub use store::{SqlStore, StoreConfig};

@@ -1,0 +1,134 @@
+//! Connections to ConnectWise: the private key is sealed before it reaches a row and opened on load alone.
+
+use crate::db::{self, commit, write_tx};
+use crate::seal::{Place, SealKey};
+use crate::{error, organizations, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, QueryOrder};
+use std::collections::BTreeSet;
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{Connection, SecretText};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "connection")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub name: String,
+    pub url: String,
+    pub company: String,
+    pub public_key: String,
+    pub sealed_private_key: String,
+    pub client_id: String,
+    pub created_at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    fn place(&self) -> Place<'_> {
+        place(&self.org, &self.name)
+    }
+
+    fn opened(self, key: &SealKey) -> Result<Connection, StoreError> {
+        let private_key = SecretText::new(key.open(self.place(), &self.sealed_private_key)?);
+        Ok(Connection {
+            name: self.name,
+            url: self.url,
+            company: self.company,
+            public_key: self.public_key,
+            private_key,
+            client_id: self.client_id,
+            created_at: self.created_at,
+        })
+    }
+}
+
+fn place<'a>(organization: &'a str, connection: &'a str) -> Place<'a> {
+    Place { organization, connection, field: "private_key" }
+}
+
+pub(crate) async fn save(
+    store: &SqlStore,
+    org: &OrganizationId,
+    connection: &Connection,
+) -> Result<(), StoreError> {
+    let tx = write_tx(&store.db).await?;
+    db::guard(&tx, "", "seal key").await?;
+    let key = sealing_key(store, &tx, org, &connection.name).await?;
+    let row = Model {
+        org: org.0.clone(),
+        name: connection.name.clone(),
+        url: connection.url.clone(),
+        company: connection.company.clone(),
+        public_key: connection.public_key.clone(),
+        sealed_private_key: key
+            .seal(place(org.as_str(), &connection.name), connection.private_key.reveal())?,
+        client_id: connection.client_id.clone(),
+        created_at: connection.created_at,
+    };
+    let update = [
+        Column::Url,
+        Column::Company,
+        Column::PublicKey,
+        Column::SealedPrivateKey,
+        Column::ClientId,
+        Column::CreatedAt,
+    ];
+    db::upsert::<Entity>(&tx, vec![row], &[Column::Org, Column::Name], &update).await?;
+    commit(tx).await
+}
+
+/// The key to seal with. A new one is made only while it takes nothing away from rows that are sealed already; entering
+/// the one connection there is anew is the way out of a lost key.
+async fn sealing_key(
+    store: &SqlStore,
+    tx: &sea_orm::DatabaseTransaction,
+    org: &OrganizationId,
+    name: &str,
+) -> Result<SealKey, StoreError> {
+    let other = Entity::find()
+        .filter(Condition::any().add(Column::Org.ne(org.as_str())).add(Column::Name.ne(name)))
+        .one(tx)
+        .await
+        .map_err(error::of_db)?;
+    match (store.keys.find()?, other) {
+        (Some(key), Some(row)) => {
+            key.open(row.place(), &row.sealed_private_key)?;
+            Ok(key)
+        }
+        (Some(key), None) => Ok(key),
+        (None, Some(_)) => store.keys.get(),
+        (None, None) => store.keys.create(),
+    }
+}
+
+pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
+    let levels = organizations::levels(store, org).await?;
+    let rows = Entity::find()
+        .filter(Column::Org.is_in(levels.iter().map(String::as_str)))
+        .order_by_asc(Column::Name)
+        .all(&store.db)
+        .await
+        .map_err(error::of_db)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = store.keys.get()?;
+    let mut names = BTreeSet::new();
+    let mut nearest = Vec::new();
+    for level in &levels {
+        for row in rows.iter().filter(|row| &row.org == level) {
+            // A level below has its own connection by this name: that is the one meant.
+            if names.insert(row.name.clone()) {
+                nearest.push(row.clone().opened(&key)?);
+            }
+        }
+    }
+    Ok(nearest)
+}

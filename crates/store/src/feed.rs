@@ -1,0 +1,290 @@
+//! Feed records: the newest version of each, and every version before it.
+
+use crate::db::{self, commit, write_tx};
+use crate::{error, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseTransaction, DbBackend, QueryOrder, QuerySelect, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use trueup_domain::feed::{Record, RecordKind};
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{ImportCounts, IncomingRecord, Millis, StoredRecord};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "record")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub source: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub kind: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub version: i64,
+    pub hash: String,
+    pub received_at: i64,
+    pub doc: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// One version of a record, newest or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordVersion {
+    /// From 1.
+    pub version: u32,
+    /// Hex hash over the record's canonical form.
+    pub hash: String,
+    /// When it came in.
+    pub received_at: Millis,
+    /// The record.
+    pub record: Record,
+}
+
+/// Rows of one statement: five values each, and three for all.
+const CHUNK: usize = 2_500;
+
+type Key<'a> = (RecordKind, &'a str);
+
+/// What the batch makes of one record.
+struct Fate<'a> {
+    version: i64,
+    hash: String,
+    /// The incoming record that is to become the newest; none while it is the stored one.
+    newest: Option<&'a IncomingRecord>,
+    stored: bool,
+}
+
+pub(crate) async fn save(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: &SourceId,
+    at: Millis,
+    batch: &[IncomingRecord],
+) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
+    let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+    if batch.is_empty() {
+        return Ok(counts);
+    }
+    let tx = write_tx(&store.db).await?;
+    db::guard(&tx, org.as_str(), &format!("records/{source}")).await?;
+    let scope = Scope { tx: &tx, org: org.as_str(), source: source.as_str(), at };
+    let mut fates = scope.known(batch).await?;
+    let mut passing = Vec::new();
+    for incoming in batch {
+        let kind = incoming.record.kind();
+        let count = counts.entry(kind).or_default();
+        match fates.get_mut(&(kind, incoming.id.as_str())) {
+            None => {
+                count.new += 1;
+                let hash = incoming.hash.clone();
+                let fate = Fate { version: 1, hash, newest: Some(incoming), stored: false };
+                fates.insert((kind, &incoming.id), fate);
+            }
+            Some(fate) if fate.hash == incoming.hash => count.unchanged += 1,
+            Some(fate) => {
+                count.changed += 1;
+                // The same record twice in a batch: the first of the two is history before it was ever stored.
+                if let Some(replaced) = fate.newest {
+                    passing.push((replaced, fate.version));
+                }
+                fate.version += 1;
+                fate.hash.clone_from(&incoming.hash);
+                fate.newest = Some(incoming);
+            }
+        }
+    }
+    scope.keep_stored_versions(&fates).await?;
+    scope.insert("record_history", &passing, "").await?;
+    let newest: Vec<_> = fates.values().filter_map(|f| Some((f.newest?, f.version))).collect();
+    let update = "ON CONFLICT (org, source, kind, id) DO UPDATE SET version = excluded.version, \
+                  hash = excluded.hash, received_at = excluded.received_at, doc = excluded.doc";
+    scope.insert("record", &newest, update).await?;
+    commit(tx).await?;
+    Ok(counts)
+}
+
+/// One batch of one source.
+struct Scope<'a> {
+    tx: &'a DatabaseTransaction,
+    org: &'a str,
+    source: &'a str,
+    at: Millis,
+}
+
+impl Scope<'_> {
+    /// Hash and version of those records of the batch that are stored.
+    async fn known<'b>(&self, batch: &'b [IncomingRecord]) -> Result<HashMap<Key<'b>, Fate<'b>>, StoreError> {
+        let mut by_kind: BTreeMap<RecordKind, HashMap<&str, ()>> = BTreeMap::new();
+        for incoming in batch {
+            by_kind.entry(incoming.record.kind()).or_default().insert(&incoming.id, ());
+        }
+        let mut fates = HashMap::with_capacity(batch.len());
+        for (kind, ids) in &by_kind {
+            let all: Vec<&str> = ids.keys().copied().collect();
+            for part in all.chunks(db::MAX_VALUES) {
+                let rows: Vec<(String, i64, String)> = Entity::find()
+                    .select_only()
+                    .columns([Column::Id, Column::Version, Column::Hash])
+                    .filter(Column::Org.eq(self.org))
+                    .filter(Column::Source.eq(self.source))
+                    .filter(Column::Kind.eq(kind.name()))
+                    .filter(Column::Id.is_in(part.iter().copied()))
+                    .into_tuple()
+                    .all(self.tx)
+                    .await
+                    .map_err(error::of_db)?;
+                for (id, version, hash) in rows {
+                    if let Some((id, ())) = ids.get_key_value(id.as_str()) {
+                        fates.insert((*kind, *id), Fate { version, hash, newest: None, stored: true });
+                    }
+                }
+            }
+        }
+        Ok(fates)
+    }
+
+    /// Copies the stored version of every record that changes into the history.
+    async fn keep_stored_versions(&self, fates: &HashMap<Key<'_>, Fate<'_>>) -> Result<(), StoreError> {
+        let mut by_kind: BTreeMap<RecordKind, Vec<&str>> = BTreeMap::new();
+        for ((kind, id), _) in fates.iter().filter(|(_, f)| f.stored && f.newest.is_some()) {
+            by_kind.entry(*kind).or_default().push(id);
+        }
+        for (kind, ids) in by_kind {
+            for part in ids.chunks(CHUNK) {
+                let mut sql =
+                    "INSERT INTO record_history (org, source, kind, id, version, hash, received_at, doc) \
+                               SELECT org, source, kind, id, version, hash, received_at, doc FROM record \
+                               WHERE org = $1 AND source = $2 AND kind = $3 AND id IN ("
+                        .to_owned();
+                for at in 0..part.len() {
+                    let comma = if at == 0 { "" } else { "," };
+                    write!(sql, "{comma}${}", at + 4).map_err(|e| error::damaged("a statement", e))?;
+                }
+                sql.push(')');
+                let first: [Value; 3] = [self.org.into(), self.source.into(), kind.name().into()];
+                let values = first.into_iter().chain(part.iter().map(|id| Value::from(*id)));
+                db::run(self.tx, &sql, values).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts rows by hand-laid SQL: organization, source and instant are bound once for all of them, which is half of
+    /// an import's time.
+    async fn insert(
+        &self,
+        table: &str,
+        rows: &[(&IncomingRecord, i64)],
+        conflict: &str,
+    ) -> Result<(), StoreError> {
+        let mark = if self.tx.get_database_backend() == DbBackend::Sqlite { '?' } else { '$' };
+        for part in rows.chunks(CHUNK) {
+            let mut sql = format!(
+                "INSERT INTO {table} (org, source, received_at, kind, id, version, hash, doc) VALUES "
+            );
+            let mut values: Vec<Value> = Vec::with_capacity(3 + part.len() * 5);
+            values.extend([self.org.into(), self.source.into(), self.at.into()]);
+            for (row, (incoming, version)) in part.iter().enumerate() {
+                let comma = if row == 0 { "" } else { "," };
+                let n = values.len();
+                write!(
+                    sql,
+                    "{comma}({mark}1,{mark}2,{mark}3,{mark}{},{mark}{},{mark}{},{mark}{},{mark}{})",
+                    n + 1,
+                    n + 2,
+                    n + 3,
+                    n + 4,
+                    n + 5
+                )
+                .map_err(|e| error::damaged("a statement", e))?;
+                values.extend([
+                    incoming.record.kind().name().into(),
+                    incoming.id.as_str().into(),
+                    (*version).into(),
+                    incoming.hash.as_str().into(),
+                    db::to_doc("a record", &incoming.record)?.into(),
+                ]);
+            }
+            sql.push(' ');
+            sql.push_str(conflict);
+            db::run(self.tx, &sql, values).await?;
+        }
+        Ok(())
+    }
+}
+
+fn to_stored(row: Model) -> Result<StoredRecord, StoreError> {
+    Ok(StoredRecord {
+        record: db::from_doc(&format!("the {} {}", row.kind, row.id), &row.doc)?,
+        source: SourceId(row.source),
+        version: to_version(row.version)?,
+        received_at: row.received_at,
+    })
+}
+
+fn to_version(version: i64) -> Result<u32, StoreError> {
+    u32::try_from(version).map_err(|e| error::damaged("a record's version", e))
+}
+
+pub(crate) async fn list(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: Option<&SourceId>,
+    kind: RecordKind,
+) -> Result<Vec<StoredRecord>, StoreError> {
+    let mut query = Entity::find().filter(Column::Org.eq(org.as_str())).filter(Column::Kind.eq(kind.name()));
+    if let Some(source) = source {
+        query = query.filter(Column::Source.eq(source.as_str()));
+    }
+    let query = query.order_by_asc(Column::Source).order_by_asc(Column::Id);
+    query.all(&store.db).await.map_err(error::of_db)?.into_iter().map(to_stored).collect()
+}
+
+pub(crate) async fn find(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: &SourceId,
+    kind: RecordKind,
+    id: &str,
+) -> Result<Option<StoredRecord>, StoreError> {
+    let key = (org.0.clone(), source.0.clone(), kind.name().to_owned(), id.to_owned());
+    Entity::find_by_id(key).one(&store.db).await.map_err(error::of_db)?.map(to_stored).transpose()
+}
+
+impl SqlStore {
+    /// Every version of one record, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a version cannot be read back.
+    pub async fn list_record_versions(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        id: &str,
+    ) -> Result<Vec<RecordVersion>, StoreError> {
+        let sql = "SELECT version, hash, received_at, doc FROM record_history \
+                   WHERE org = $1 AND source = $2 AND kind = $3 AND id = $4 \
+                   UNION ALL SELECT version, hash, received_at, doc FROM record \
+                   WHERE org = $1 AND source = $2 AND kind = $3 AND id = $4 ORDER BY version";
+        let key: [Value; 4] = [org.as_str().into(), source.as_str().into(), kind.name().into(), id.into()];
+        let rows = db::query(&self.db, sql, key).await?;
+        rows.iter()
+            .map(|row| {
+                let doc: String = row.try_get("", "doc").map_err(error::of_db)?;
+                Ok(RecordVersion {
+                    version: to_version(row.try_get("", "version").map_err(error::of_db)?)?,
+                    hash: row.try_get("", "hash").map_err(error::of_db)?,
+                    received_at: row.try_get("", "received_at").map_err(error::of_db)?,
+                    record: db::from_doc("a record's version", &doc)?,
+                })
+            })
+            .collect()
+    }
+}

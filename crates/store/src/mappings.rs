@@ -1,0 +1,194 @@
+//! Mappings: those in force, and every one that was replaced or released.
+
+use crate::db::{self, commit, write_tx};
+use crate::{error, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseTransaction, QueryOrder};
+use std::collections::BTreeMap;
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::Millis;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "mapping")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub kind: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub source: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub source_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub scope: String,
+    /// Counts on over a release, so that history never has two of one number.
+    pub version: i64,
+    pub saved_at: i64,
+    /// Set once it is released.
+    pub ended_at: Option<i64>,
+    pub doc: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Versions that are no longer in force.
+mod history {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "mapping_history")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub kind: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub source: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub source_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub scope: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub version: i64,
+        pub saved_at: i64,
+        pub ended_at: Option<i64>,
+        pub doc: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+const KEY: [Column; 5] = [Column::Org, Column::Kind, Column::Source, Column::SourceId, Column::Scope];
+/// Ids in one look-up.
+const LOOKUP: usize = 5_000;
+
+type MappingKey = (String, String, String, String);
+
+impl Model {
+    fn key(&self) -> MappingKey {
+        (self.kind.clone(), self.source.clone(), self.source_id.clone(), self.scope.clone())
+    }
+
+    fn ended(self, at: Millis) -> history::Model {
+        history::Model {
+            org: self.org,
+            kind: self.kind,
+            source: self.source,
+            source_id: self.source_id,
+            scope: self.scope,
+            version: self.version,
+            saved_at: self.saved_at,
+            ended_at: Some(at),
+            doc: self.doc,
+        }
+    }
+}
+
+async fn keep(tx: &DatabaseTransaction, rows: Vec<history::Model>) -> Result<(), StoreError> {
+    use history::Column as C;
+    db::upsert::<history::Entity>(
+        tx,
+        rows,
+        &[C::Org, C::Kind, C::Source, C::SourceId, C::Scope, C::Version],
+        &[],
+    )
+    .await
+}
+
+pub(crate) async fn save(
+    store: &SqlStore,
+    org: &OrganizationId,
+    at: Millis,
+    mappings: &[Mapping],
+) -> Result<(), StoreError> {
+    if mappings.is_empty() {
+        return Ok(());
+    }
+    let tx = write_tx(&store.db).await?;
+    db::guard(&tx, org.as_str(), "mappings").await?;
+    let mut stored: BTreeMap<MappingKey, Model> = BTreeMap::new();
+    for part in mappings.chunks(LOOKUP) {
+        let rows = Entity::find()
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::SourceId.is_in(part.iter().map(|m| m.source_id.as_str())))
+            .all(&tx)
+            .await
+            .map_err(error::of_db)?;
+        stored.extend(rows.into_iter().map(|row| (row.key(), row)));
+    }
+    let mut replaced = Vec::new();
+    let mut changed: BTreeMap<MappingKey, Model> = BTreeMap::new();
+    for mapping in mappings {
+        let mut row = Model {
+            org: org.0.clone(),
+            kind: mapping.kind.name().to_owned(),
+            source: mapping.source.0.clone(),
+            source_id: mapping.source_id.clone(),
+            scope: mapping.scope.clone(),
+            version: 1,
+            saved_at: at,
+            ended_at: None,
+            doc: db::to_doc("a mapping", mapping)?,
+        };
+        let key = row.key();
+        if let Some(before) = stored.get(&key) {
+            if before.ended_at.is_none() && before.doc == row.doc {
+                continue;
+            }
+            row.version = before.version + 1;
+            // A released one is in history already.
+            if before.ended_at.is_none() {
+                replaced.push(before.clone().ended(at));
+            }
+        }
+        stored.insert(key.clone(), row.clone());
+        changed.insert(key, row);
+    }
+    keep(&tx, replaced).await?;
+    let update = [Column::Version, Column::SavedAt, Column::EndedAt, Column::Doc];
+    db::upsert::<Entity>(&tx, changed.into_values().collect(), &KEY, &update).await?;
+    commit(tx).await
+}
+
+pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::EndedAt.is_null())
+        .order_by_asc(Column::Kind)
+        .order_by_asc(Column::Source)
+        .order_by_asc(Column::SourceId)
+        .order_by_asc(Column::Scope)
+        .all(&store.db)
+        .await
+        .map_err(error::of_db)?;
+    rows.iter().map(|row| db::from_doc("a mapping", &row.doc)).collect()
+}
+
+pub(crate) async fn release(
+    store: &SqlStore,
+    org: &OrganizationId,
+    at: Millis,
+    (kind, source, source_id, scope): (MappingKind, &SourceId, &str, &str),
+) -> Result<bool, StoreError> {
+    let tx = write_tx(&store.db).await?;
+    db::guard(&tx, org.as_str(), "mappings").await?;
+    let key =
+        (org.0.clone(), kind.name().to_owned(), source.0.clone(), source_id.to_owned(), scope.to_owned());
+    let row = Entity::find_by_id(key).one(&tx).await.map_err(error::of_db)?;
+    let Some(mut row) = row.filter(|row| row.ended_at.is_none()) else {
+        return Ok(false);
+    };
+    keep(&tx, vec![row.clone().ended(at)]).await?;
+    row.ended_at = Some(at);
+    db::upsert::<Entity>(&tx, vec![row], &KEY, &[Column::EndedAt]).await?;
+    commit(tx).await?;
+    Ok(true)
+}

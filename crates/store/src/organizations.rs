@@ -1,0 +1,96 @@
+//! Organizations: the tree that settings and connections are inherited along.
+
+use crate::db::{self, commit, write_tx};
+use crate::{error, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{IntoActiveModel, QueryOrder};
+use std::collections::BTreeMap;
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::OrganizationRow;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "organization")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub name: String,
+    pub kind: String,
+    pub parent: Option<String>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Deeper trees do not exist; the bound also keeps a broken parent from looping.
+const MAX_DEPTH: usize = 32;
+
+pub(crate) async fn ensure(store: &SqlStore, org: &OrganizationId) -> Result<(), StoreError> {
+    let row = Model { id: org.0.clone(), name: org.0.clone(), kind: "partner".to_owned(), parent: None };
+    let tx = write_tx(&store.db).await?;
+    db::upsert::<Entity>(&tx, vec![row], &[Column::Id], &[]).await?;
+    commit(tx).await
+}
+
+pub(crate) async fn add(store: &SqlStore, row: &OrganizationRow) -> Result<(), StoreError> {
+    let tx = write_tx(&store.db).await?;
+    if find(&tx, row.id.as_str()).await?.is_some() {
+        return Err(StoreError::Conflict(format!("the organization {}", row.id)));
+    }
+    if let Some(parent) = &row.parent
+        && find(&tx, parent.as_str()).await?.is_none()
+    {
+        return Err(StoreError::Conflict(format!(
+            "the organization {} cannot be placed below {parent}: there is no such organization; nothing",
+            row.id
+        )));
+    }
+    let model = Model {
+        id: row.id.0.clone(),
+        name: row.name.clone(),
+        kind: row.kind.clone(),
+        parent: row.parent.as_ref().map(|p| p.0.clone()),
+    };
+    Entity::insert(model.into_active_model()).exec_without_returning(&tx).await.map_err(error::of_db)?;
+    commit(tx).await
+}
+
+async fn find<C: ConnectionTrait>(db: &C, id: &str) -> Result<Option<Model>, StoreError> {
+    Entity::find().filter(Column::Id.eq(id)).one(db).await.map_err(error::of_db)
+}
+
+pub(crate) async fn list(store: &SqlStore) -> Result<Vec<OrganizationRow>, StoreError> {
+    let rows = Entity::find().order_by_asc(Column::Id).all(&store.db).await.map_err(error::of_db)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| OrganizationRow {
+            id: OrganizationId(row.id),
+            name: row.name,
+            kind: row.kind,
+            parent: row.parent.map(OrganizationId),
+        })
+        .collect())
+}
+
+/// The organization and the levels above it, nearest first. One that is not stored stands alone.
+pub(crate) async fn levels(store: &SqlStore, org: &OrganizationId) -> Result<Vec<String>, StoreError> {
+    let parents: BTreeMap<String, Option<String>> = Entity::find()
+        .all(&store.db)
+        .await
+        .map_err(error::of_db)?
+        .into_iter()
+        .map(|row| (row.id, row.parent))
+        .collect();
+    let mut levels = vec![org.0.clone()];
+    let mut at = parents.get(org.as_str()).and_then(Option::as_ref);
+    while let Some(parent) = at {
+        if levels.len() >= MAX_DEPTH || levels.contains(parent) {
+            break;
+        }
+        levels.push(parent.clone());
+        at = parents.get(parent).and_then(Option::as_ref);
+    }
+    Ok(levels)
+}

@@ -1,0 +1,167 @@
+//! Plans, and which tasks each of them answers.
+
+use crate::db::{self, commit, write_tx};
+use crate::{error, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{IntoActiveModel, QueryOrder, QuerySelect};
+use std::collections::BTreeSet;
+use trueup_domain::ids::{OrganizationId, PlanId, TaskId};
+use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{PlanState, StoredPlan};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "plan")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub connection: String,
+    pub created_at: i64,
+    pub actor: String,
+    pub state: String,
+    pub doc: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Which plan answers which task.
+mod answered {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "plan_task")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub task: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub plan: String,
+        pub created_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+fn to_stored(row: Model) -> Result<StoredPlan, StoreError> {
+    Ok(StoredPlan {
+        body: db::from_doc(&format!("the plan {}", row.id), &row.doc)?,
+        state: db::from_word("a plan's state", &row.state)?,
+        id: PlanId(row.id),
+        connection: row.connection,
+        created_at: row.created_at,
+        actor: row.actor,
+    })
+}
+
+/// The tasks that a plan says something final about.
+fn tasks_answered(plan: &DraftPlan) -> BTreeSet<&TaskId> {
+    let planned = plan.outcomes.iter().filter(|(_, outcome)| match outcome {
+        TaskOutcome::Planned | TaskOutcome::NothingToDo => true,
+        TaskOutcome::NeedsMapping
+        | TaskOutcome::Waiting
+        | TaskOutcome::Failed
+        | TaskOutcome::Blocked
+        | TaskOutcome::Unsupported => false,
+    });
+    let written = plan.changes.iter().map(|change| &change.task);
+    let adopted = plan.adoptions.iter().map(|adoption| &adoption.task);
+    planned.map(|(task, _)| task).chain(written).chain(adopted).collect()
+}
+
+pub(crate) async fn save(
+    store: &SqlStore,
+    org: &OrganizationId,
+    plan: &StoredPlan,
+) -> Result<(), StoreError> {
+    let row = Model {
+        org: org.0.clone(),
+        id: plan.id.0.clone(),
+        connection: plan.connection.clone(),
+        created_at: plan.created_at,
+        actor: plan.actor.clone(),
+        state: db::word(&plan.state)?,
+        doc: db::to_doc("a plan", &plan.body)?,
+    };
+    let answers = tasks_answered(plan.body.plan())
+        .into_iter()
+        .map(|task| answered::Model {
+            org: org.0.clone(),
+            task: task.0.clone(),
+            plan: plan.id.0.clone(),
+            created_at: plan.created_at,
+        })
+        .collect();
+    let tx = write_tx(&store.db).await?;
+    let inserted = Entity::insert(row.into_active_model()).exec_without_returning(&tx).await;
+    inserted.map_err(error::of_db).map_err(|e| match e {
+        StoreError::Conflict(_) => StoreError::Conflict(format!("the plan {}", plan.id)),
+        other => other,
+    })?;
+    let key = [answered::Column::Org, answered::Column::Task, answered::Column::Plan];
+    db::upsert::<answered::Entity>(&tx, answers, &key, &[]).await?;
+    commit(tx).await
+}
+
+pub(crate) async fn find(
+    store: &SqlStore,
+    org: &OrganizationId,
+    id: &PlanId,
+) -> Result<Option<StoredPlan>, StoreError> {
+    let row = Entity::find_by_id((org.0.clone(), id.0.clone()));
+    row.one(&store.db).await.map_err(error::of_db)?.map(to_stored).transpose()
+}
+
+pub(crate) async fn list(
+    store: &SqlStore,
+    org: &OrganizationId,
+    limit: u32,
+) -> Result<Vec<StoredPlan>, StoreError> {
+    let query = Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .limit(u64::from(limit));
+    query.all(&store.db).await.map_err(error::of_db)?.into_iter().map(to_stored).collect()
+}
+
+pub(crate) async fn set_state(
+    store: &SqlStore,
+    org: &OrganizationId,
+    id: &PlanId,
+    state: PlanState,
+) -> Result<(), StoreError> {
+    let tx = write_tx(&store.db).await?;
+    let moved = Entity::update_many()
+        .col_expr(Column::State, Expr::value(db::word(&state)?))
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::Id.eq(id.as_str()))
+        .exec(&tx)
+        .await
+        .map_err(error::of_db)?;
+    if moved.rows_affected == 0 {
+        return Err(StoreError::Damaged(format!("there is no plan {id} to move")));
+    }
+    commit(tx).await
+}
+
+pub(crate) async fn find_of_task(
+    store: &SqlStore,
+    org: &OrganizationId,
+    task: &TaskId,
+) -> Result<Option<PlanId>, StoreError> {
+    let query = answered::Entity::find()
+        .filter(answered::Column::Org.eq(org.as_str()))
+        .filter(answered::Column::Task.eq(task.as_str()))
+        .order_by_desc(answered::Column::CreatedAt)
+        .order_by_desc(answered::Column::Plan);
+    Ok(query.one(&store.db).await.map_err(error::of_db)?.map(|row| PlanId(row.plan)))
+}

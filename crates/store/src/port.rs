@@ -1,0 +1,256 @@
+//! The port, function by function: what each does is in the file of its noun.
+
+use crate::store::SqlStore;
+use crate::{
+    audit, connections, feed, findings, leases, links, mappings, operations, organizations, plans, settings,
+    snapshots, tasks,
+};
+use async_trait::async_trait;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use trueup_domain::feed::RecordKind;
+use trueup_domain::finding::Finding;
+use trueup_domain::ids::{AdditionId, OrganizationId, PlanId, SourceId, TaskId};
+use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_domain::plan::{AdditionLink, OperationKey};
+use trueup_domain::psa::Snapshot;
+use trueup_domain::task::Task;
+use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
+use trueup_engine::records::{
+    AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
+    OperationRow, OrganizationRow, PlanState, SettingValues, StoredFinding, StoredPlan, StoredRecord,
+    TaskFilter,
+};
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn ensure_organization(&self, org: &OrganizationId) -> Result<(), StoreError> {
+        organizations::ensure(self, org).await
+    }
+    async fn add_organization(&self, row: &OrganizationRow) -> Result<(), StoreError> {
+        organizations::add(self, row).await
+    }
+    async fn list_organizations(&self) -> Result<Vec<OrganizationRow>, StoreError> {
+        organizations::list(self).await
+    }
+    async fn load_settings(&self, org: &OrganizationId) -> Result<SettingValues, StoreError> {
+        settings::load(self, org).await
+    }
+    async fn save_setting(
+        &self,
+        org: &OrganizationId,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), StoreError> {
+        settings::save(self, org, key, value).await
+    }
+    async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError> {
+        connections::save(self, org, connection).await
+    }
+    async fn list_connections(&self, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
+        connections::list(self, org).await
+    }
+    async fn save_records(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        at: Millis,
+        batch: &[IncomingRecord],
+    ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
+        feed::save(self, org, source, at, batch).await
+    }
+    async fn list_records(
+        &self,
+        org: &OrganizationId,
+        source: Option<&SourceId>,
+        kind: RecordKind,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        feed::list(self, org, source, kind).await
+    }
+    async fn find_record(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        id: &str,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        feed::find(self, org, source, kind, id).await
+    }
+    async fn save_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        mappings: &[Mapping],
+    ) -> Result<(), StoreError> {
+        mappings::save(self, org, at, mappings).await
+    }
+    async fn list_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+        mappings::list(self, org).await
+    }
+    async fn release_mapping(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        kind: MappingKind,
+        source: &SourceId,
+        source_id: &str,
+        scope: &str,
+    ) -> Result<bool, StoreError> {
+        mappings::release(self, org, at, (kind, source, source_id, scope)).await
+    }
+    async fn save_tasks(&self, org: &OrganizationId, at: Millis, tasks: &[Task]) -> Result<(), StoreError> {
+        tasks::save(self, org, at, tasks).await
+    }
+    async fn list_tasks(&self, org: &OrganizationId, filter: &TaskFilter) -> Result<Vec<Task>, StoreError> {
+        tasks::list(self, org, filter).await
+    }
+    async fn load_mark(&self, org: &OrganizationId, name: &str) -> Result<Option<String>, StoreError> {
+        tasks::load_mark(self, org, name).await
+    }
+    async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError> {
+        tasks::save_mark(self, org, name, value).await
+    }
+    async fn save_snapshot(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        at: Millis,
+        snapshot: &Snapshot,
+    ) -> Result<(), StoreError> {
+        snapshots::save(self, org, connection, at, snapshot).await
+    }
+    async fn load_snapshot(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<(Millis, Snapshot)>, StoreError> {
+        snapshots::load(self, org, connection).await
+    }
+    async fn save_plan(&self, org: &OrganizationId, plan: &StoredPlan) -> Result<(), StoreError> {
+        plans::save(self, org, plan).await
+    }
+    async fn find_plan(&self, org: &OrganizationId, id: &PlanId) -> Result<Option<StoredPlan>, StoreError> {
+        plans::find(self, org, id).await
+    }
+    async fn list_plans(&self, org: &OrganizationId, limit: u32) -> Result<Vec<StoredPlan>, StoreError> {
+        plans::list(self, org, limit).await
+    }
+    async fn set_plan_state(
+        &self,
+        org: &OrganizationId,
+        id: &PlanId,
+        state: PlanState,
+    ) -> Result<(), StoreError> {
+        plans::set_state(self, org, id, state).await
+    }
+    async fn acquire_lease(
+        &self,
+        org: &OrganizationId,
+        lane: &str,
+        owner: &str,
+        now: Millis,
+        ttl_ms: i64,
+    ) -> Result<Option<Lease>, StoreError> {
+        leases::acquire(self, org, (lane, owner), now, ttl_ms).await
+    }
+    async fn release_lease(&self, org: &OrganizationId, lease: &Lease) -> Result<(), StoreError> {
+        leases::release(self, org, lease).await
+    }
+    async fn save_intents(&self, org: &OrganizationId, rows: &[OperationRow]) -> Result<(), StoreError> {
+        operations::save_intents(self, org, rows).await
+    }
+    async fn begin_operations(
+        &self,
+        org: &OrganizationId,
+        lease: &Lease,
+        rows: &[OperationRow],
+    ) -> Result<(), StoreError> {
+        operations::begin(self, org, lease, rows).await
+    }
+    async fn finish_operations(
+        &self,
+        org: &OrganizationId,
+        lease: &Lease,
+        outcomes: &[OperationOutcome],
+    ) -> Result<(), StoreError> {
+        operations::finish(self, org, lease, outcomes).await
+    }
+    async fn list_operations(
+        &self,
+        org: &OrganizationId,
+        plan: &PlanId,
+    ) -> Result<Vec<OperationRow>, StoreError> {
+        operations::list(self, org, plan).await
+    }
+    async fn list_unresolved_operations(
+        &self,
+        org: &OrganizationId,
+    ) -> Result<Vec<OperationRow>, StoreError> {
+        operations::list_unresolved(self, org).await
+    }
+    async fn find_operation_by_key(
+        &self,
+        org: &OrganizationId,
+        key: &OperationKey,
+    ) -> Result<Option<OperationRow>, StoreError> {
+        operations::find_by_key(self, org, key).await
+    }
+    async fn save_links(&self, org: &OrganizationId, links: &[AdditionLink]) -> Result<(), StoreError> {
+        links::save(self, org, links).await
+    }
+    async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError> {
+        links::list(self, org).await
+    }
+    async fn record_findings(
+        &self,
+        org: &OrganizationId,
+        scope: &str,
+        at: Millis,
+        today: Date,
+        findings: &[Finding],
+    ) -> Result<(), StoreError> {
+        findings::record(self, org, scope, (at, today), findings).await
+    }
+    async fn list_findings(
+        &self,
+        org: &OrganizationId,
+        filter: &FindingFilter,
+    ) -> Result<Vec<StoredFinding>, StoreError> {
+        findings::list(self, org, filter).await
+    }
+    async fn decide_finding(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        state: FindingState,
+        until: Option<Date>,
+        reason: Option<&str>,
+        actor: &str,
+    ) -> Result<bool, StoreError> {
+        findings::decide(self, org, id, findings::Decision { state, until, reason, actor }).await
+    }
+    async fn append_audit(&self, org: &OrganizationId, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+        audit::append(self, org, entries).await
+    }
+    async fn list_audit(
+        &self,
+        org: &OrganizationId,
+        addition: Option<AdditionId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::list(self, org, addition, limit).await
+    }
+    async fn verify_audit(&self, org: &OrganizationId) -> Result<Option<i64>, StoreError> {
+        audit::verify(self, org).await
+    }
+    async fn count_tasks(&self, org: &OrganizationId) -> Result<BTreeMap<String, u64>, StoreError> {
+        tasks::count(self, org).await
+    }
+    async fn find_plan_of_task(
+        &self,
+        org: &OrganizationId,
+        task: &TaskId,
+    ) -> Result<Option<PlanId>, StoreError> {
+        plans::find_of_task(self, org, task).await
+    }
+}

@@ -1,0 +1,162 @@
+//! Opening the store: the data directory, its lock, the database, the migrations.
+
+use crate::seal::KeyFile;
+use crate::{db, error, lock, migration};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use trueup_engine::ports::StoreError;
+
+/// Where the store lives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Holds `trueup.db` (unless PostgreSQL is used), the key file and the lock file; made where it is missing.
+    pub data_dir: PathBuf,
+    /// `postgres://…`; none for SQLite in the data directory.
+    pub database_url: Option<String>,
+}
+
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may carry a password.
+        f.debug_struct("StoreConfig")
+            .field("data_dir", &self.data_dir)
+            .field("database_url", &self.database_url.as_ref().map(|_| "[hidden]"))
+            .finish()
+    }
+}
+
+/// The store on SQLite or PostgreSQL.
+///
+/// On SQLite it holds the data directory until it is dropped.
+pub struct SqlStore {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) keys: KeyFile,
+    /// Dropped after the pool, which is the field above it.
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlStore").field("backend", &self.db.get_database_backend()).finish_non_exhaustive()
+    }
+}
+
+impl SqlStore {
+    /// Opens the store and brings its tables up to this version.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process holds the data directory, [`StoreError::WrongVersion`] when a later
+    /// version wrote the database or a migration stopped, [`StoreError::NotWritable`], [`StoreError::OutOfReach`].
+    pub async fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        make_data_dir(&config.data_dir)?;
+        let (options, lock) = match &config.database_url {
+            Some(url) => (postgres_options(url)?, None),
+            None => {
+                let lock = lock::hold(&config.data_dir)?;
+                let path = config.data_dir.join("trueup.db");
+                make_private(&path)?;
+                (sqlite_options(path), Some(lock))
+            }
+        };
+        let db = Database::connect(options).await.map_err(error::of_db)?;
+        migration::migrate(&db).await?;
+        Ok(Self { db, keys: KeyFile::in_dir(&config.data_dir), _lock: lock })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfReach`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.ping().await.map_err(error::of_db)
+    }
+
+    /// Closes the connections and gives the data directory back.
+    ///
+    /// # Errors
+    /// Whatever the last writes ran into.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.db.close().await.map_err(error::of_db)
+    }
+
+    /// Copies the database into a new file, consistent as of one instant, while the store is in use. SQLite alone:
+    /// PostgreSQL has its own tools.
+    ///
+    /// # Errors
+    /// [`StoreError::NotWritable`] when the file is there already or cannot be written.
+    pub async fn back_up(&self, target: &Path) -> Result<(), StoreError> {
+        if self.db.get_database_backend() != DbBackend::Sqlite {
+            return Err(StoreError::NotWritable("PostgreSQL is backed up with pg_dump".to_owned()));
+        }
+        if target.exists() {
+            return Err(StoreError::NotWritable(format!("{} is there already", target.display())));
+        }
+        let path = target.to_string_lossy().into_owned();
+        db::run(&self.db, "VACUUM INTO $1", [path.into()]).await?;
+        Ok(())
+    }
+}
+
+fn make_data_dir(dir: &Path) -> Result<(), StoreError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|e| error::of_io(&dir.display().to_string(), &e))
+}
+
+/// Makes the database file readable by its owner alone before SQLite makes it readable by everybody.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|e| error::of_io(&path.display().to_string(), &e))
+}
+
+fn sqlite_options(path: PathBuf) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    // The path goes in as a path: in an address `?` and `#` in a directory's name would have a meaning.
+    options
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .filename(&path)
+                .in_memory(false)
+                .shared_cache(false)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // An intent must survive a power cut once its transaction is committed.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(30))
+                .pragma("cache_size", "-65536")
+                .pragma("wal_autocheckpoint", "8000")
+                .pragma("journal_size_limit", "67108864")
+        })
+        .max_connections(8)
+        .min_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .acquire_timeout(Duration::from_secs(60))
+        .sqlx_logging(false);
+    options
+}
+
+fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        return Err(StoreError::OutOfReach(
+            "the database address must begin with postgres://; leave it out for SQLite in the data directory"
+                .to_owned(),
+        ));
+    }
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(16)
+        .acquire_timeout(Duration::from_secs(15))
+        .connect_timeout(Duration::from_secs(15))
+        .set_application_name("trueup")
+        .sqlx_logging(false);
+    Ok(options)
+}

@@ -1,0 +1,160 @@
+//! Tasks, and the named marks (watermarks) of an organization.
+
+use crate::db::{self, commit, write_tx};
+use crate::{error, store::SqlStore};
+use sea_orm::entity::prelude::*;
+use sea_orm::{QueryOrder, QuerySelect};
+use std::collections::BTreeMap;
+use trueup_domain::ids::OrganizationId;
+use trueup_domain::task::Task;
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{Millis, TaskFilter};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "task")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub org: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub source: String,
+    pub state: String,
+    pub customer: String,
+    pub subscription: String,
+    pub completed_us: i64,
+    pub saved_at: i64,
+    pub doc: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Named texts, such as watermarks.
+mod mark {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "mark")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        pub value: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(crate) async fn save(
+    store: &SqlStore,
+    org: &OrganizationId,
+    at: Millis,
+    tasks: &[Task],
+) -> Result<(), StoreError> {
+    let mut rows = BTreeMap::new();
+    for task in tasks {
+        let row = Model {
+            org: org.0.clone(),
+            id: task.id.0.clone(),
+            source: task.source.0.clone(),
+            state: task.state.name().to_owned(),
+            customer: task.customer.0.clone(),
+            subscription: task.subscription.0.clone(),
+            completed_us: task.completed_us,
+            saved_at: at,
+            doc: db::to_doc("a task", task)?,
+        };
+        rows.insert(row.id.clone(), row);
+    }
+    let tx = write_tx(&store.db).await?;
+    let update = [
+        Column::Source,
+        Column::State,
+        Column::Customer,
+        Column::Subscription,
+        Column::CompletedUs,
+        Column::SavedAt,
+        Column::Doc,
+    ];
+    db::upsert::<Entity>(&tx, rows.into_values().collect(), &[Column::Org, Column::Id], &update).await?;
+    commit(tx).await
+}
+
+pub(crate) async fn list(
+    store: &SqlStore,
+    org: &OrganizationId,
+    filter: &TaskFilter,
+) -> Result<Vec<Task>, StoreError> {
+    let mut query = Entity::find().filter(Column::Org.eq(org.as_str()));
+    if !filter.states.is_empty() {
+        query = query.filter(Column::State.is_in(filter.states.iter().map(|s| s.name())));
+    }
+    if let Some(customer) = &filter.customer {
+        query = query.filter(Column::Customer.eq(customer.as_str()));
+    }
+    if let Some(subscription) = &filter.subscription {
+        query = query.filter(Column::Subscription.eq(subscription.as_str()));
+    }
+    if let Some(source) = &filter.source {
+        query = query.filter(Column::Source.eq(source.as_str()));
+    }
+    let mut rows = Vec::new();
+    if filter.ids.is_empty() {
+        rows = query.clone().all(&store.db).await.map_err(error::of_db)?;
+    }
+    for part in filter.ids.chunks(db::MAX_VALUES / 2) {
+        let part = query.clone().filter(Column::Id.is_in(part.iter().map(|id| id.as_str())));
+        rows.extend(part.all(&store.db).await.map_err(error::of_db)?);
+    }
+    rows.sort_by(|a, b| {
+        (&a.subscription, a.completed_us, &a.id).cmp(&(&b.subscription, b.completed_us, &b.id))
+    });
+    rows.dedup_by(|a, b| a.id == b.id);
+    rows.iter().map(|row| db::from_doc("a task", &row.doc)).collect()
+}
+
+pub(crate) async fn count(
+    store: &SqlStore,
+    org: &OrganizationId,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let rows: Vec<(String, i64)> = Entity::find()
+        .select_only()
+        .column(Column::State)
+        .column_as(Column::Id.count(), "tasks")
+        .filter(Column::Org.eq(org.as_str()))
+        .group_by(Column::State)
+        .order_by_asc(Column::State)
+        .into_tuple()
+        .all(&store.db)
+        .await
+        .map_err(error::of_db)?;
+    Ok(rows.into_iter().map(|(state, tasks)| (state, u64::try_from(tasks).unwrap_or(0))).collect())
+}
+
+pub(crate) async fn load_mark(
+    store: &SqlStore,
+    org: &OrganizationId,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    let row = mark::Entity::find_by_id((org.0.clone(), name.to_owned()));
+    Ok(row.one(&store.db).await.map_err(error::of_db)?.map(|row| row.value))
+}
+
+pub(crate) async fn save_mark(
+    store: &SqlStore,
+    org: &OrganizationId,
+    name: &str,
+    value: &str,
+) -> Result<(), StoreError> {
+    let row = mark::Model { org: org.0.clone(), name: name.to_owned(), value: value.to_owned() };
+    let tx = write_tx(&store.db).await?;
+    let key = [mark::Column::Org, mark::Column::Name];
+    db::upsert::<mark::Entity>(&tx, vec![row], &key, &[mark::Column::Value]).await?;
+    commit(tx).await
+}

@@ -1,0 +1,83 @@
+//! Stores to run the contract suite on: SQLite in a fresh directory, PostgreSQL in a fresh database.
+
+mod postgres;
+pub mod rows;
+
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use trueup_store::{SqlStore, StoreConfig};
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// An open store and what it stands on.
+pub struct Fixture {
+    pub store: SqlStore,
+    pub backend: Backend,
+    url: Option<String>,
+    // The store's directory goes after the store, the server after everything.
+    dir: TempDir,
+    _server: Option<std::sync::Arc<postgres::Server>>,
+}
+
+impl Fixture {
+    /// None (and a word about it) where there is no PostgreSQL.
+    pub async fn new(backend: Backend) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let (url, server) = match backend {
+            Backend::Sqlite => (None, None),
+            Backend::Postgres => {
+                let Some(server) = postgres::Server::shared().await else {
+                    println!("skipped: no PostgreSQL");
+                    return None;
+                };
+                (Some(server.new_database().await), Some(server))
+            }
+        };
+        let config = StoreConfig { data_dir: dir.path().to_owned(), database_url: url.clone() };
+        let store = SqlStore::open(config).await.unwrap();
+        Some(Self { store, backend, url, dir, _server: server })
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn database_file(&self) -> PathBuf {
+        self.dir.path().join("trueup.db")
+    }
+
+    pub fn config(&self) -> StoreConfig {
+        StoreConfig { data_dir: self.dir.path().to_owned(), database_url: self.url.clone() }
+    }
+
+    /// Opens the same database anew.
+    pub async fn reopened(self) -> Self {
+        let config = self.config();
+        let Self { store, backend, url, dir, _server } = self;
+        store.close().await.unwrap();
+        Self { store: SqlStore::open(config).await.unwrap(), backend, url, dir, _server }
+    }
+
+    /// Runs SQL behind the store's back.
+    pub async fn raw(&self, sql: &str) -> Result<(), sqlx::Error> {
+        use sqlx::{AssertSqlSafe, Connection, Executor};
+        match &self.url {
+            Some(url) => {
+                let mut db = sqlx::PgConnection::connect(url).await?;
+                db.execute(AssertSqlSafe(sql.to_owned())).await?;
+                db.close().await
+            }
+            None => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database_file());
+                let mut db = sqlx::SqliteConnection::connect_with(&options).await?;
+                db.execute(AssertSqlSafe(sql.to_owned())).await?;
+                db.close().await
+            }
+        }
+    }
+}
