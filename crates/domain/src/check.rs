@@ -1,23 +1,399 @@
 //! The checker: code that did not make the plan looks at it. Only a plan that passes can be applied.
+//!
+//! It trusts nothing of the planner's own working: it replays the changes on the snapshot and looks at the result.
 
-use crate::finding::Finding;
-use crate::plan::{CheckedPlan, DraftPlan};
+use crate::billing;
+use crate::finding::{Code, Finding, Severity, Subject};
+use crate::ids::{AdditionId, AgreementId, ChangeId};
+use crate::money::{Currency, Money, MoneyError, Quantity};
+use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Target};
 use crate::planner::World;
-use crate::psa::Snapshot;
+use crate::psa::{AdditionState, Agreement, Snapshot};
 use crate::settings::Settings;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lints a plan. Gives it back, with what is wrong, when it may not be applied.
 ///
 /// # Errors
 /// The draft and the findings that keep it from being applied.
 pub fn check(draft: DraftPlan, world: &World<'_>) -> Result<CheckedPlan, Box<(DraftPlan, Vec<Finding>)>> {
-    let _ = world;
-    Ok(CheckedPlan::new(draft))
+    let mut wrong = Vec::new();
+    keys_are_unique(&draft, world, &mut wrong);
+    changes_fit(&draft, world, &mut wrong);
+    dependencies_hold(&draft, &mut wrong);
+    match replay(&draft, world) {
+        Ok(after) => money_is_conserved(&draft, world, &after, &mut wrong),
+        Err(finding) => wrong.push(*finding),
+    }
+    if wrong.is_empty() { Ok(CheckedPlan::new(draft)) } else { Err(Box::new((draft, wrong))) }
+}
+
+fn subject(change: &Change) -> Subject {
+    Subject {
+        task: Some(change.task.clone()),
+        source: Some(change.source.clone()),
+        customer: Some(change.customer.clone()),
+        subscription: Some(change.subscription.clone()),
+        product: Some(change.product.clone()),
+        agreement: Some(change.agreement),
+        addition: match change.action.target() {
+            Some(Target::Existing(id)) => Some(*id),
+            Some(Target::CreatedBy(_)) | None => None,
+        },
+        detail: Some(change.id.to_string()),
+    }
+}
+
+/// No two live additions with one key.
+fn keys_are_unique(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding>) {
+    let mut seen: BTreeMap<&str, &ChangeId> = BTreeMap::new();
+    let there: BTreeSet<&str> =
+        world.snapshot.additions.values().flatten().filter_map(|a| a.marker.as_deref()).collect();
+    for change in &draft.changes {
+        let Action::Create { .. } = change.action else { continue };
+        let key = change.key.0.as_str();
+        if let Some(other) = seen.insert(key, &change.id) {
+            let message =
+                format!("Changes {other} and {} would create the same line twice (key {key}).", change.id);
+            wrong.push(Finding::new(Code::Tu2007, subject(change), message));
+        }
+        if there.contains(key) {
+            let message =
+                format!("A line with key {key} is in ConnectWise already; {} would double it.", change.id);
+            wrong.push(Finding::new(Code::Tu2007, subject(change), message));
+        }
+    }
+}
+
+/// Company, currency, cycle and dates of every change fit its agreement, and nothing lands in an invoiced period.
+fn changes_fit(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding>) {
+    for change in draft.changes.iter().filter(|c| c.writes()) {
+        let Some(agreement) = world.snapshot.agreements.get(&change.agreement) else {
+            let message =
+                format!("{} writes to agreement {}, which was not read.", change.id, change.agreement);
+            wrong.push(Finding::new(Code::Tu3003, subject(change), message));
+            continue;
+        };
+        if agreement.currency != Some(change.currency) {
+            let message = format!(
+                "{} is in {} and agreement {} in {}.",
+                change.id,
+                change.currency,
+                agreement.id,
+                agreement.currency.map_or("no currency", Currency::code)
+            );
+            wrong.push(Finding::new(Code::Tu6001, subject(change), message));
+        }
+        match &change.action {
+            Action::Create { wanted } => created(change, agreement, world, wanted, wrong),
+            Action::Update { before, wanted, .. } => edited(change, agreement, world, before, wanted, wrong),
+            Action::Cancel { before, wanted, .. } => ended(change, agreement, world, before, wanted, wrong),
+            Action::Delete { .. } => deleted(change, agreement, world, wrong),
+            Action::Keep { .. } => {}
+        }
+    }
+}
+
+fn created(
+    change: &Change,
+    agreement: &Agreement,
+    world: &World<'_>,
+    wanted: &AdditionState,
+    wrong: &mut Vec<Finding>,
+) {
+    let billed_by = world.snapshot.invoicing_agreement(agreement);
+    if agreement.company != change.company {
+        let message = format!("{} writes to agreement {} of another company.", change.id, agreement.id);
+        wrong.push(Finding::new(Code::Tu3003, subject(change), message));
+    }
+    if !agreement.prorates && billed_by.invoiced_before(wanted.effective) {
+        let message =
+            format!("{} would start on {}, which is invoiced already.", change.id, wanted.effective);
+        wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
+    }
+    if billed_by.bill_start.is_some_and(|floor| wanted.effective < floor) {
+        let message =
+            format!("{} would start before the billing start of agreement {}.", change.id, agreement.id);
+        wrong.push(Finding::new(Code::Tu4001, subject(change), message));
+    }
+    if wanted.cancelled.is_some_and(|last| last < wanted.effective) {
+        let message = format!("{} would end before it starts.", change.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+    }
+    if agreement.end.is_some_and(|end| wanted.effective > end) {
+        let message = format!("{} would start after the end of agreement {}.", change.id, agreement.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+    }
+    match world.snapshot.catalog.get(&wanted.catalog_item) {
+        Some(item) if !item.inactive && !item.bundle => {}
+        Some(_) | None => {
+            let message =
+                format!("{} bills catalog item {}, which cannot be used.", change.id, wanted.catalog_item);
+            wrong.push(Finding::new(Code::Tu2004, subject(change), message));
+        }
+    }
+    let go_live = world.settings.go_live;
+    if go_live.is_some_and(|day| wanted.effective < day && change.true_period.is_none()) {
+        let message = format!("{} would start before go-live.", change.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+    }
+}
+
+/// An edit in place may touch a billed line only where the next invoice is the first to bill the new state: everything
+/// up to then is invoiced. Its first day never moves.
+fn edited(
+    change: &Change,
+    agreement: &Agreement,
+    world: &World<'_>,
+    before: &AdditionState,
+    wanted: &AdditionState,
+    wrong: &mut Vec<Finding>,
+) {
+    if before.effective != wanted.effective {
+        let message = format!("{} would move the first billed day of a line.", change.id);
+        wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
+    }
+    let billed_by = world.snapshot.invoicing_agreement(agreement);
+    let money_moves = before.quantity != wanted.quantity || before.unit_price != wanted.unit_price;
+    let unbilled = !billed_by.invoiced_before(before.effective);
+    let nothing_open = billed_by.next_invoice.is_none();
+    if money_moves && !unbilled && nothing_open {
+        let message =
+            format!("{} edits a line of agreement {} that will not be invoiced.", change.id, agreement.id);
+        wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
+    }
+}
+
+/// A line ends inside an invoiced period only where credits are on: then it changes no invoice that was made.
+fn ended(
+    change: &Change,
+    agreement: &Agreement,
+    world: &World<'_>,
+    before: &AdditionState,
+    wanted: &AdditionState,
+    wrong: &mut Vec<Finding>,
+) {
+    let Some(last) = wanted.cancelled else {
+        let message = format!("{} is to end a line and names no last day.", change.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+        return;
+    };
+    if last < before.effective {
+        let message = format!("{} would end a line before it starts.", change.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+    }
+    let same_otherwise = AdditionState { cancelled: before.cancelled, ..wanted.clone() } == *before;
+    if !same_otherwise {
+        let message = format!("{} is to end a line and would change more than its last day.", change.id);
+        wrong.push(Finding::new(Code::Tu7004, subject(change), message));
+    }
+    let billed_by = world.snapshot.invoicing_agreement(agreement);
+    let invoiced = last.tomorrow().is_ok_and(|next| billed_by.invoiced_before(next));
+    if invoiced && !world.settings.credits.is_on() {
+        let message = format!(
+            "{} would end a line on {last}, inside an invoiced period, and credits are off.",
+            change.id
+        );
+        wrong.push(Finding::new(Code::Tu4005, subject(change), message).severity(Severity::Error));
+    }
+}
+
+fn deleted(change: &Change, agreement: &Agreement, world: &World<'_>, wrong: &mut Vec<Finding>) {
+    let Some(Target::Existing(id)) = change.action.target() else { return };
+    let Some(before) = change.action.before() else { return };
+    let written_at = world.links.iter().find(|l| l.addition == *id).and_then(|l| l.next_invoice_at_write);
+    let next = agreement.next_invoice;
+    let billed = match written_at {
+        Some(then) => next.is_some_and(|now| now > then && before.effective < now),
+        None => agreement.invoiced_before(before.effective),
+    };
+    if billed {
+        let message = format!("{} would delete addition {id}, which was billed.", change.id);
+        wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
+    }
+}
+
+/// Everything a change depends on comes before it.
+fn dependencies_hold(draft: &DraftPlan, wrong: &mut Vec<Finding>) {
+    let mut earlier: BTreeSet<&ChangeId> = BTreeSet::new();
+    for change in &draft.changes {
+        let made_by = match change.action.target() {
+            Some(Target::CreatedBy(id)) => Some(id),
+            Some(Target::Existing(_)) | None => None,
+        };
+        for needed in change.depends_on.iter().chain(made_by) {
+            if !earlier.contains(needed) {
+                let message = format!("{} needs {needed}, which does not come before it.", change.id);
+                wrong.push(Finding::new(Code::Tu7006, subject(change), message).severity(Severity::Error));
+            }
+        }
+        if !earlier.insert(&change.id) {
+            let message = format!("Two changes have the id {}.", change.id);
+            wrong.push(Finding::new(Code::Tu7006, subject(change), message).severity(Severity::Error));
+        }
+    }
+}
+
+/// The lines of one agreement after the plan.
+type After = BTreeMap<AgreementId, BTreeMap<Target, (AdditionState, Quantity)>>;
+
+fn replay(draft: &DraftPlan, world: &World<'_>) -> Result<After, Box<Finding>> {
+    let mut after: After = BTreeMap::new();
+    for id in draft.agreements_written() {
+        let lines = world.snapshot.additions_of(id).iter();
+        let lines = lines.map(|a| (Target::Existing(a.id), (a.state.clone(), a.less_included)));
+        after.insert(id, lines.collect());
+    }
+    for change in &draft.changes {
+        let Some(lines) = after.get_mut(&change.agreement) else { continue };
+        let unseen = || {
+            let message =
+                format!("{} does not fit what was read: the line is not there as it was seen.", change.id);
+            Box::new(Finding::new(Code::Tu7001, subject(change), message).severity(Severity::Error))
+        };
+        match &change.action {
+            Action::Create { wanted } => {
+                lines.insert(Target::CreatedBy(change.id.clone()), (wanted.clone(), Quantity::ZERO));
+            }
+            Action::Update { target, before, wanted } | Action::Cancel { target, before, wanted } => {
+                let line = lines.get_mut(target).filter(|(state, _)| state == before).ok_or_else(unseen)?;
+                line.0 = wanted.clone();
+            }
+            Action::Delete { target, before } => {
+                lines.remove(target).filter(|(state, _)| state == before).ok_or_else(unseen)?;
+            }
+            Action::Keep { .. } => {}
+        }
+    }
+    Ok(after)
+}
+
+/// What the totals say is what the lines add up to, before and after.
+fn money_is_conserved(draft: &DraftPlan, world: &World<'_>, after: &After, wrong: &mut Vec<Finding>) {
+    let mut sums: BTreeMap<Currency, (Money, Money)> = BTreeMap::new();
+    let mut add = || -> Result<(), MoneyError> {
+        for (id, lines) in after {
+            let Some(agreement) = world.snapshot.agreements.get(id) else { continue };
+            let Some(currency) = agreement.currency else { continue };
+            let Some(period) = billing::open_period(world.snapshot, agreement) else { continue };
+            let bill = |state: &AdditionState, included: Quantity| {
+                billing::billed_in(state, included, period, agreement.prorates, currency).map(|b| b.price)
+            };
+            let sum = sums.entry(currency).or_default();
+            for addition in world.snapshot.additions_of(*id) {
+                sum.0 = sum.0.plus(bill(&addition.state, addition.less_included)?)?;
+            }
+            for (state, included) in lines.values() {
+                sum.1 = sum.1.plus(bill(state, *included)?)?;
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = add() {
+        wrong.push(Finding::new(
+            Code::Tu6006,
+            Subject::default(),
+            format!("The plan cannot be summed up: {error}."),
+        ));
+        return;
+    }
+    for (currency, (old, new)) in sums {
+        let said = draft.totals.by_currency.get(&currency).cloned().unwrap_or_default();
+        let differs = said.next_invoice_before != old
+            || said.next_invoice_after != new
+            || new.minus(old).ok() != Some(said.delta);
+        if differs {
+            let message = format!(
+                "The plan says that the next invoices go from {} to {} {currency}; its lines go from {old} to {new}.",
+                said.next_invoice_before, said.next_invoice_after
+            );
+            wrong.push(Finding::new(Code::Tu6006, Subject::default(), message).severity(Severity::Error));
+        }
+    }
 }
 
 /// The brakes: findings (TU7007) when the plan would end or change too much of what the connection holds. `snapshot`
 /// holds every open addition of the connection that is known.
 pub fn brakes(plan: &DraftPlan, snapshot: &Snapshot, settings: &Settings) -> Vec<Finding> {
-    let _ = (plan, snapshot, settings);
-    Vec::new()
+    let limits = &settings.brakes;
+    let open: Vec<_> = snapshot.additions.values().flatten().filter(|a| a.state.is_open()).collect();
+    let known: BTreeSet<AdditionId> = open.iter().map(|a| a.id).collect();
+    let touched: BTreeSet<AdditionId> = plan
+        .changes
+        .iter()
+        .filter(|c| c.writes())
+        .filter_map(|c| match c.action.target() {
+            Some(Target::Existing(id)) if known.contains(id) => Some(*id),
+            Some(Target::Existing(_) | Target::CreatedBy(_)) | None => None,
+        })
+        .collect();
+    let ends = plan
+        .changes
+        .iter()
+        .filter(|c| matches!(c.action, Action::Cancel { .. } | Action::Delete { .. }))
+        .filter(|c| matches!(c.action.target(), Some(Target::Existing(_))))
+        .count();
+    let changes = Decimal::from(touched.len());
+    let mut held = Vec::new();
+    let mut hold = |what: String| {
+        held.push(Finding::new(Code::Tu7007, Subject::default(), what));
+    };
+    if Decimal::from(ends) > limits.cancels {
+        hold(format!("The run would end {ends} additions; the limit is {}.", limits.cancels));
+    }
+    if changes < limits.min_changes {
+        return held;
+    }
+    let total = Decimal::from(open.len());
+    let hundred = Decimal::ONE_HUNDRED;
+    if changes * hundred > limits.percent * total {
+        hold(format!(
+            "The run would end or change {changes} of {total} open additions; the limit is {} percent.",
+            limits.percent
+        ));
+    }
+    for (currency, (moved, value)) in monthly_values(plan, snapshot) {
+        if moved * hundred > limits.value_percent * value {
+            hold(format!(
+                "The run would move {moved} {currency} of {value} {currency} a month; the limit is {} percent.",
+                limits.value_percent
+            ));
+        }
+    }
+    held
+}
+
+/// Monthly value moved by updates, ends and deletes, and the monthly value of all open additions, by currency.
+fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (Decimal, Decimal)> {
+    let mut sums: BTreeMap<Currency, (Decimal, Decimal)> = BTreeMap::new();
+    let months = |agreement: &Agreement| {
+        let every = agreement.billing_cycle.map_or(1, |c| c.normalised().every);
+        Decimal::from(every.max(1))
+    };
+    let value = |state: &AdditionState, included: Quantity, agreement: &Agreement| {
+        let currency = agreement.currency?;
+        let amount = billing::extended(state, included, currency).ok()?.price.decimal();
+        Some((currency, amount / months(agreement)))
+    };
+    for (id, additions) in &snapshot.additions {
+        let Some(agreement) = snapshot.agreements.get(id) else { continue };
+        for addition in additions.iter().filter(|a| a.state.is_open()) {
+            if let Some((currency, amount)) = value(&addition.state, addition.less_included, agreement) {
+                sums.entry(currency).or_default().1 += amount;
+            }
+        }
+    }
+    for change in plan.changes.iter().filter(|c| matches!(c.action.target(), Some(Target::Existing(_)))) {
+        let Some(agreement) = snapshot.agreements.get(&change.agreement) else { continue };
+        let amount_of = |state: Option<&AdditionState>| {
+            state
+                .filter(|s| s.is_open())
+                .and_then(|s| value(s, Quantity::ZERO, agreement))
+                .map_or(Decimal::ZERO, |v| v.1)
+        };
+        let moved = (amount_of(change.action.after()) - amount_of(change.action.before())).abs();
+        sums.entry(change.currency).or_default().0 += moved;
+    }
+    sums
 }

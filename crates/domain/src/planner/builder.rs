@@ -36,6 +36,8 @@ pub struct NewLine<'a> {
     pub bill: BillFlag,
     /// Tax flag, kept from the line it replaces.
     pub taxable: Option<bool>,
+    /// The day that its key is made of, where it is not the first day itself: the key must not move with the invoices.
+    pub key_day: Option<Date>,
     /// One sentence: why.
     pub reason: String,
 }
@@ -329,7 +331,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         last: Option<Date>,
         anchor: Period,
     ) -> Result<(), Stop> {
-        let key = self.key(&line.line_id, line.role, start);
+        let key = self.key(&line.line_id, line.role, line.key_day.unwrap_or(start));
         if self.is_there(&key, &line) {
             return Ok(());
         }
@@ -435,6 +437,11 @@ impl<'c, 'a> Builder<'c, 'a> {
             at = period.end();
         }
         Ok(units)
+    }
+
+    /// The line that an earlier run of this task wrote for a line of the order.
+    pub fn written(&self, line_id: &str, role: Role, day: Date) -> Option<&Line> {
+        self.picture.find_key(&self.key(line_id, role, day))
     }
 
     fn is_there(&mut self, key: &OperationKey, line: &NewLine<'_>) -> bool {

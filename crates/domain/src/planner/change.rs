@@ -375,6 +375,22 @@ fn transition<'a>(
     let whole = effective == period.start();
     let invoiced = !agreement.prorates && builder.is_invoiced(agreement, period.start());
     let policy = if whole || part_is_told { None } else { Some(part_policy(builder)?) };
+    if matches!(policy, Some(PartPolicy::Connectwise))
+        && builder.is_invoiced(agreement, effective)
+        && item.existing.is_some()
+        && !settings.credits.is_on()
+    {
+        let message = format!(
+            "{effective} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
+             any more, and the new one would be caught up on top of it.",
+            agreement.id
+        );
+        let finding = builder
+            .about(Code::Tu4002, &item.line.product, message)
+            .fix("Undo the invoice, switch credits on, or name a separate agreement for proration.");
+        builder.withhold(finding);
+        return Ok(());
+    }
     let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
     if in_modes && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
         return super::modes::transition(
@@ -401,11 +417,22 @@ fn transition<'a>(
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => period.end(),
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
-    let gap = paid_to.and_then(|paid| Period::new(begin, paid).ok());
+    let true_begin = begin;
+    let gap = match builder.written(&item.line.id.0, Role::Recurring, true_begin) {
+        // Written by an earlier run: what was invoiced since then is billed by it.
+        Some(there) => {
+            begin = there.state.effective;
+            None
+        }
+        None => paid_to.and_then(|paid| Period::new(begin, paid).ok()).filter(|gap| {
+            let still_bills = |l: &Line| l.state.bills_on(gap.start());
+            !item.new_quantity.is_zero() || item.existing.as_ref().is_some_and(still_bills)
+        }),
+    };
     if let Some(gap) = gap {
         begin = gap.end();
     }
-    create_or_edit(builder, order, item, begin, period)?;
+    create_or_edit(builder, order, item, (true_begin, begin), period)?;
     if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
         let days = item.line.amount.and(item.line.period).unwrap_or(days);
         let money = match item.line.amount {
@@ -508,7 +535,7 @@ fn create_or_edit<'a>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     item: &Item<'a, '_>,
-    begin: Date,
+    (true_begin, begin): (Date, Date),
     anchor: Period,
 ) -> Result<(), Stop> {
     if item.new_quantity.is_zero() {
@@ -574,6 +601,7 @@ pub fn new_line<'a>(
         description: builder.description(&line.product, line.description.as_deref()),
         bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: replaces.and_then(|l| l.state.taxable),
+        key_day: None,
         reason: format!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.display()),
     })
 }

@@ -445,6 +445,7 @@ pub fn write_once<'a>(
         description,
         bill: BillFlag::Billable,
         taxable: None,
+        key_day: None,
         reason,
     };
     builder.one_time(home, new, days)

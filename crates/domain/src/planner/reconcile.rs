@@ -165,6 +165,7 @@ fn one<'a>(
         description: builder.description(product, None),
         bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: existing.as_ref().and_then(|l| l.state.taxable),
+        key_day: None,
         reason: format!(
             "The subscription has {} {name} and ConnectWise does not bill them.",
             quantity.display()

@@ -119,6 +119,7 @@ fn recurring(
         description: builder.description(&line.product, line.description.as_deref()),
         bill: BillFlag::Billable,
         taxable: None,
+        key_day: None,
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.display()),
     };
     let agreement = builder.context.agreement;
