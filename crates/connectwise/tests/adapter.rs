@@ -15,12 +15,16 @@ use trueup_domain::psa::{AdditionState, AgreementStatus, BillFlag, CompanyState}
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
 use trueup_engine::ports::{Psa, WriteError, WriteStyle};
 use wiremock::matchers::{body_json, method, path, query_param};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer};
 
 const KEY: &str = "tu0123456789abcdefghjkmnpqrs";
 
 fn adapter(server: &MockServer, marker: MarkerPlace, cancelled_date: CancelledDate) -> PsaAdapter {
     PsaAdapter::new(client(server), WriteStyle { cancelled_date, marker })
+}
+
+fn record_answer(status: u16, body: &Value) -> wiremock::ResponseTemplate {
+    answer(status, &body.to_string())
 }
 
 fn plain(server: &MockServer) -> PsaAdapter {
@@ -53,7 +57,7 @@ fn state() -> AdditionState {
 async fn lists(server: &MockServer, records: &Value) {
     Mock::given(method("GET"))
         .and(path(format!("{ROOT}/finance/agreements/40/additions")))
-        .respond_with(ResponseTemplate::new(200).set_body_json(records))
+        .respond_with(record_answer(200, &records))
         .mount(server)
         .await;
 }
@@ -84,7 +88,7 @@ async fn the_first_unbilled_day_is_turned_into_the_last_billed_one_and_back() {
     let ops = json!([{"op": "replace", "path": "cancelledDate", "value": "2026-04-01T00:00:00Z"}]);
     Mock::given(method("PATCH"))
         .and(body_json(ops))
-        .respond_with(ResponseTemplate::new(200).set_body_json(&record))
+        .respond_with(record_answer(200, &record))
         .expect(1)
         .mount(&server)
         .await;
@@ -151,7 +155,7 @@ async fn a_creation_carries_its_key_in_the_serial_number() {
     Mock::given(method("POST"))
         .and(path(format!("{ROOT}/finance/agreements/40/additions")))
         .and(body_json(sent))
-        .respond_with(ResponseTemplate::new(201).set_body_json(addition()))
+        .respond_with(record_answer(201, &addition()))
         .expect(1)
         .mount(&server)
         .await;
@@ -166,7 +170,7 @@ fn definitions(fields: Value) -> Mock {
     Mock::given(method("GET"))
         .and(path(format!("{ROOT}/system/userDefinedFields")))
         .and(query_param("conditions", "caption = \"trueup key\""))
-        .respond_with(ResponseTemplate::new(200).set_body_json(fields))
+        .respond_with(record_answer(200, &fields))
 }
 
 async fn created_with(server: &MockServer) -> Value {
@@ -191,10 +195,7 @@ async fn auto_takes_the_custom_field_where_the_tenant_has_one(
     let mut record = addition();
     record["serialNumber"] = Value::Null;
     record["customFields"] = json!([{"id": 22, "caption": "trueup key", "type": "Text", "value": KEY}]);
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(201).set_body_json(&record))
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(record_answer(201, &record)).mount(&server).await;
     let adapter = adapter(&server, MarkerPlace::Auto, CancelledDate::LastBilledDay);
     for _ in 0..2 {
         let made =
@@ -216,10 +217,7 @@ async fn a_custom_field_seen_in_an_addition_is_not_asked_for() {
     let mut record = addition();
     record["customFields"] = json!([{"id": 31, "caption": "trueup key", "type": "Text"}]);
     lists(&server, &json!([record])).await;
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(201).set_body_json(&record))
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(record_answer(201, &record)).mount(&server).await;
     let adapter = adapter(&server, MarkerPlace::Auto, CancelledDate::LastBilledDay);
     let seen = adapter.list_additions(AgreementId(40)).await.unwrap();
     assert_eq!(seen[0].marker.as_deref(), Some(KEY), "an older key in the serial number is still found");
@@ -253,7 +251,7 @@ async fn only_the_named_fields_are_patched_to_what_is_wanted() {
     Mock::given(method("PATCH"))
         .and(path(format!("{ROOT}/finance/agreements/40/additions/311")))
         .and(body_json(ops))
-        .respond_with(ResponseTemplate::new(200).set_body_json(addition()))
+        .respond_with(record_answer(200, &addition()))
         .expect(1)
         .mount(&server)
         .await;
@@ -282,10 +280,7 @@ async fn a_write_whose_answer_is_strange_is_in_doubt_and_a_refusal_is_not() {
     let server = server().await;
     let mut record = addition();
     record["quantity"] = Value::Null;
-    Mock::given(method("POST"))
-        .respond_with(ResponseTemplate::new(201).set_body_json(&record))
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(record_answer(201, &record)).mount(&server).await;
     let words = r#"{"code":"InvalidObject","message":"addition object is invalid","errors":[{"code":"InvalidField","message":"effectiveDate cannot be less than the agreement billing start date","resource":"addition","field":"effectiveDate"}]}"#;
     Mock::given(method("PATCH")).respond_with(answer(400, words)).mount(&server).await;
     Mock::given(method("DELETE")).respond_with(answer(500, "{}")).mount(&server).await;
@@ -321,7 +316,7 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
         Mock::given(method("GET"))
             .and(path(format!("{ROOT}/finance/agreements")))
             .and(query_param("conditions", cond))
-            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .respond_with(record_answer(200, &body))
             .expect(1)
     };
     let children = json!([
@@ -401,7 +396,7 @@ async fn the_additions_of_many_agreements_come_whole_or_not_at_all() {
         let mut record = addition();
         record["agreementId"] = id.into();
         Mock::given(path(format!("{ROOT}/finance/agreements/{id}/additions")))
-            .respond_with(ResponseTemplate::new(200).set_body_json(json!([record])))
+            .respond_with(record_answer(200, &json!([record])))
             .mount(&server)
             .await;
     }

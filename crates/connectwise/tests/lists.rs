@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{ROOT, client, config, json, server};
+use support::{ROOT, bare, client, config, json, server};
 use trueup_connectwise::client::{ClientError, Cond, ConnectWiseClient, Query};
 use wiremock::matchers::{header, method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -72,16 +72,41 @@ async fn pages_follow_the_last_id_and_never_the_host_of_the_link() {
 #[tokio::test]
 async fn without_a_link_header_a_page_that_is_not_full_is_the_last() {
     let server = server().await;
-    mount(&server, None, json(200, &page(1..=2))).await;
-    mount(&server, Some("2"), json(200, &page(3..=3))).await;
-    assert_eq!(ids(&small_pages(&server).await).await.unwrap(), [1, 2, 3]);
-    assert_eq!(server.received_requests().await.unwrap().len(), 3, "companyinfo and two pages");
+    mount(&server, None, bare(200, &page(1..=2))).await;
+    mount(&server, Some("2"), bare(200, &page(3..=3))).await;
+    mount(&server, Some("3"), bare(200, "[]")).await;
+    let client = small_pages(&server).await;
+    assert_eq!(ids(&client).await.unwrap(), [1, 2, 3]);
+    assert_eq!(client.stats().calls, 4, "companyinfo, two pages, and one more to learn the server's habit");
+    assert_eq!(ids(&client).await.unwrap(), [1, 2, 3]);
+    assert_eq!(client.stats().calls, 6);
+}
+
+#[rstest::rstest]
+#[case::rows_lost(bare(200, &page(1..=2)))]
+#[case::all_rows_lost(bare(200, "[]"))]
+#[tokio::test]
+async fn a_page_that_lost_its_header_is_not_believed(#[case] cut: ResponseTemplate) {
+    let server = server().await;
+    let url = format!("{ROOT}/finance/agreements");
+    Mock::given(path(format!("{ROOT}/procurement/catalog")))
+        .respond_with(json(200, "[]"))
+        .mount(&server)
+        .await;
+    Mock::given(path(url)).respond_with(cut).up_to_n_times(1).mount(&server).await;
+    mount(&server, None, json(200, &page(1..=5))).await;
+    mount(&server, Some("2"), json(200, &page(3..=5))).await;
+    let client = client(&server);
+    client.list_catalog(&Query::all()).await.unwrap();
+    let before = client.stats().calls;
+    assert_eq!(ids(&client).await.unwrap(), [1, 2, 3, 4, 5]);
+    assert_eq!(client.stats().calls - before, 2);
 }
 
 #[tokio::test]
 async fn a_page_of_the_default_size_may_be_cut() {
     let server = server().await;
-    mount(&server, None, json(200, &page(1..=25))).await;
+    mount(&server, None, bare(200, &page(1..=25))).await;
     mount(&server, Some("25"), json(200, &page(26..=30))).await;
     assert_eq!(ids(&client(&server)).await.unwrap().len(), 30);
 }
@@ -94,9 +119,9 @@ async fn a_server_that_ignores_page_ids_is_paged_by_a_condition() {
             let conditions =
                 request.url.query_pairs().find(|(k, _)| k == "conditions").map(|(_, v)| v.into_owned());
             match conditions.as_deref() {
-                None => json(200, &page(1..=2)),
-                Some("id > 2") => json(200, &page(3..=4)),
-                Some("id > 4") => json(200, &page(5..=5)),
+                None => bare(200, &page(1..=2)),
+                Some("id > 2") => bare(200, &page(3..=4)),
+                Some("id > 4") => bare(200, &page(5..=5)),
                 Some(other) => panic!("{other}"),
             }
         }
@@ -134,7 +159,7 @@ async fn a_server_that_ignores_page_ids_is_paged_by_a_condition() {
 #[tokio::test]
 async fn a_second_page_that_fails_fails_the_list(#[case] second: ResponseTemplate, #[case] code: &str) {
     let server = server().await;
-    mount(&server, None, json(200, &page(1..=2))).await;
+    mount(&server, None, bare(200, &page(1..=2))).await;
     mount(&server, Some("2"), second).await;
     let error = ids(&small_pages(&server).await).await.unwrap_err();
     assert_eq!(error.code(), code, "{error}");

@@ -3,6 +3,8 @@
 //! Pages are asked for forward-only (`id` greater than the last one seen), which records that come and go meanwhile
 //! cannot shift. Of the `Link` header only its presence counts; no address in an answer is ever called.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use trueup_transport::Reply;
@@ -122,26 +124,28 @@ impl ConnectWiseClient {
         self.check_length(path, &fixed)?;
         let mut all: Vec<T> = Vec::new();
         let mut last: Option<i64> = None;
-        let mut by_keys = false;
+        let (mut by_keys, mut confirming) = (false, false);
         for _ in 0..MAX_PAGES {
             let reply = match (by_keys, last) {
                 (true, Some(last)) => self.page_by_key(path, query, last).await?,
                 _ => self.page_forward(path, &fixed, last).await?,
             };
             let page: Vec<T> = decode_list(&reply, &call)?;
-            let asked_beyond = last;
-            if !by_keys && asked_beyond.is_some_and(|l| page.iter().any(|r| r.id() <= l)) {
+            if !by_keys && last.is_some_and(|l| page.iter().any(|r| r.id() <= l)) {
                 // The path does not know forward-only paging and gave its first page again. The same order can be had
                 // with a condition.
                 by_keys = true;
                 continue;
             }
-            let next = check_order(&page, asked_beyond, &call)?;
-            let more = has_more(&reply, page.len(), self.page_size());
+            last = check_order(&page, last, &call)?;
+            let end = self.end_of(&reply, page.len(), by_keys);
+            let went_on = !page.is_empty();
             all.extend(page);
-            match next {
-                Some(next) if more => last = Some(next),
-                _ => return Ok(all),
+            match end {
+                End::More => confirming = false,
+                End::Sure => return Ok(all),
+                End::Unsure if confirming && !went_on => return Ok(all),
+                End::Unsure => confirming = true,
             }
         }
         Err(ClientError::NotUnderstood { call, why: format!("the list did not end after {MAX_PAGES} pages") })
@@ -253,20 +257,62 @@ fn check_order<T: Record>(page: &[T], after: Option<i64>, call: &str) -> Result<
         }
         last = Some(record.id());
     }
-    Ok(if page.is_empty() { None } else { last })
+    Ok(last)
 }
 
-/// Whether another page must be asked for.
-fn has_more(reply: &Reply, received: usize, page_size: u32) -> bool {
-    if received == 0 {
-        return false;
+/// What a page says about what comes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Another page must be asked for.
+    More,
+    /// The list is whole.
+    Sure,
+    /// It looks like the last page and does not say so: asking once more makes it sure.
+    Unsure,
+}
+
+/// Whether a server says with each forward-only page that there is, or is not, another one.
+///
+/// ConnectWise does. An answer without the header then went through something that cut it, and its rows may be cut as
+/// well; a server that never sends it would cost an extra call for every list, so that is learnt once.
+#[derive(Debug, Default)]
+pub(crate) struct LinkHabit(AtomicU8);
+
+impl LinkHabit {
+    const SENDS: u8 = 1;
+    const SENDS_NOT: u8 = 2;
+
+    fn is(&self, habit: u8) -> bool {
+        self.0.load(Ordering::Relaxed) == habit
     }
-    match reply.header("link") {
-        Some(link) => link.contains("rel=\"next\"") || link.contains("rel=next"),
-        // Without the header only a page that is not full is the last one; a page of the default size may be full.
-        None => {
-            u64::try_from(received).unwrap_or(u64::MAX) >= u64::from(page_size) || received == DEFAULT_PAGE
+
+    fn learn(&self, habit: u8) {
+        self.0.store(habit, Ordering::Relaxed);
+    }
+}
+
+impl ConnectWiseClient {
+    fn end_of(&self, reply: &Reply, received: usize, by_keys: bool) -> End {
+        let habit = self.link_habit();
+        let Some(link) = reply.header("link") else {
+            let full = u64::try_from(received).unwrap_or(u64::MAX) >= u64::from(self.page_size());
+            // A page of the default size comes from a server that did not heed the page size.
+            if received > 0 && (full || received == DEFAULT_PAGE) {
+                return End::More;
+            }
+            if by_keys || habit.is(LinkHabit::SENDS_NOT) {
+                return End::Sure;
+            }
+            if received == 0 && !habit.is(LinkHabit::SENDS) {
+                habit.learn(LinkHabit::SENDS_NOT);
+            }
+            return End::Unsure;
+        };
+        if !by_keys {
+            habit.learn(LinkHabit::SENDS);
         }
+        let next = link.contains("rel=\"next\"") || link.contains("rel=next");
+        if next && received > 0 { End::More } else { End::Sure }
     }
 }
 

@@ -18,6 +18,7 @@ use trueup_transport::{
 use super::address::{AllowedHosts, SiteAddress};
 use super::codebase::fetch_codebase;
 use super::error::{ClientError, Kind, into_reply};
+use super::page::LinkHabit;
 use super::patch::PatchOp;
 
 /// The version of the API's models that this client was written for. Without a pin the newest one would answer.
@@ -135,6 +136,7 @@ struct Inner {
     page_size: u32,
     sender: Sender,
     codebase: RwLock<Option<Codebase>>,
+    link_habit: LinkHabit,
 }
 
 #[derive(Clone)]
@@ -185,6 +187,7 @@ impl ConnectWiseClient {
                 page_size: config.page_size.clamp(1, 1_000),
                 sender,
                 codebase: RwLock::new(None),
+                link_habit: LinkHabit::default(),
             }),
         })
     }
@@ -205,6 +208,10 @@ impl ConnectWiseClient {
     #[must_use]
     pub fn company(&self) -> &str {
         &self.inner.company
+    }
+
+    pub(crate) fn link_habit(&self) -> &LinkHabit {
+        &self.inner.link_habit
     }
 
     pub(crate) fn page_size(&self) -> u32 {

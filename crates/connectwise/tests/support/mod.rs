@@ -61,7 +61,12 @@ pub async fn codebase(server: &MockServer, name: &str, times: u64) {
         .await;
 }
 
-/// JSON text with its type.
+/// JSON text with its type, and the empty `Link` that says that a list ends here.
 pub fn json(status: u16, text: &str) -> ResponseTemplate {
+    bare(status, text).insert_header("link", "")
+}
+
+/// The same without `Link`.
+pub fn bare(status: u16, text: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(text.as_bytes().to_vec(), "application/json; charset=utf-8")
 }
