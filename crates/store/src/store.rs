@@ -154,8 +154,8 @@ fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(16)
-        .acquire_timeout(Duration::from_secs(15))
-        .connect_timeout(Duration::from_secs(15))
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(10))
         .set_application_name("trueup")
         .sqlx_logging(false);
     Ok(options)

@@ -1,5 +1,7 @@
 //! The contract of the store: one suite, run on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use jiff::civil::{Date, date};

@@ -1,5 +1,7 @@
 //! Opening the store: the lock, what cannot be written, what cannot be reached.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::process::Command;
 use trueup_engine::ports::{Store, StoreError};
 use trueup_store::{SqlStore, StoreConfig};
