@@ -1,0 +1,212 @@
+//! Executing the core's effects through the ports.
+
+use super::core::{Answer, Core};
+use super::layout::StepKind;
+use crate::ports::{Clock, Lease, OperationOutcome, Psa, PsaError, Store, StoreError, WriteError};
+use crate::records::{Millis, OperationError, OperationRow};
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{AgreementId, CompanyId, OrganizationId};
+use trueup_domain::plan::Change;
+use trueup_domain::psa::{Agreement, ObservedAddition};
+
+/// Above so many companies all agreements are read: fewer pages than lists of ids.
+const COMPANIES_BY_ID: usize = 200;
+
+/// The ports of one run.
+#[derive(Clone, Copy)]
+pub(super) struct Ports<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) psa: &'a dyn Psa,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) org: &'a OrganizationId,
+}
+
+/// A lease with the instant at which it runs out.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    pub(super) until: Millis,
+    pub(super) ttl_ms: Millis,
+}
+
+/// Why a lane may not be used.
+#[derive(Clone, Debug)]
+pub(super) enum LaneError {
+    Lost,
+    Store(StoreError),
+}
+
+/// What an executed effect came to.
+pub(super) enum Happened {
+    Headers(Result<BTreeMap<AgreementId, Agreement>, PsaError>),
+    Looked(usize, Millis, Result<Vec<ObservedAddition>, OperationError>, Option<Held>),
+    IntentsSaved(Result<(), StoreError>),
+    Begun(usize, Result<(Held, String), BeginError>),
+    Answered(usize, Answer),
+    Finished(usize, Result<(), StoreError>),
+    Woke,
+}
+
+/// Why a step was not begun.
+pub(super) enum BeginError {
+    Lane(LaneError),
+    InUse(String),
+}
+
+pub(super) fn failure(code: Code, message: impl Into<String>) -> OperationError {
+    OperationError { code: code.to_string(), message: message.into(), their_words: None }
+}
+
+pub(super) fn of_psa(error: PsaError) -> OperationError {
+    OperationError { code: error.code.to_string(), message: error.message, their_words: error.their_words }
+}
+
+/// Extends a lease where less than half of it is left.
+///
+/// A number that grew by more than one means that another worker held the lane in between, so that what this run knows
+/// of it is no longer sure.
+pub(super) async fn extend(ports: Ports<'_>, held: Held) -> Result<Held, LaneError> {
+    let now = ports.clock.now();
+    if held.until.saturating_sub(now) > held.ttl_ms / 2 {
+        return Ok(held);
+    }
+    let again =
+        ports.store.acquire_lease(ports.org, &held.lease.lane, &held.lease.owner, now, held.ttl_ms).await;
+    match again {
+        Ok(Some(lease)) if lease.fencing <= held.lease.fencing + 1 => {
+            Ok(Held { lease, until: now.saturating_add(held.ttl_ms), ttl_ms: held.ttl_ms })
+        }
+        Ok(Some(_) | None) => Err(LaneError::Lost),
+        Err(error) => Err(LaneError::Store(error)),
+    }
+}
+
+pub(super) fn read_headers<'a>(ports: Ports<'a>, mut companies: Vec<CompanyId>) -> BoxFuture<'a, Happened> {
+    companies.sort_unstable();
+    companies.dedup();
+    Box::pin(async move {
+        let wanted = (companies.len() <= COMPANIES_BY_ID).then_some(companies.as_slice());
+        let read = ports.psa.list_agreements(wanted).await;
+        Happened::Headers(read.map(|all| all.into_iter().map(|a| (a.id, a)).collect()))
+    })
+}
+
+pub(super) fn look<'a>(
+    ports: Ports<'a>,
+    lane: usize,
+    agreement: AgreementId,
+    held: Held,
+) -> BoxFuture<'a, Happened> {
+    Box::pin(async move {
+        match extend(ports, held).await {
+            Ok(held) => {
+                // The instant before the read: what happens during it is not surely in it.
+                let at = ports.clock.now();
+                let read = ports.psa.list_additions(agreement).await.map_err(of_psa);
+                Happened::Looked(lane, at, read, Some(held))
+            }
+            Err(LaneError::Lost) => Happened::Looked(lane, ports.clock.now(), Err(lost(agreement)), None),
+            Err(LaneError::Store(error)) => {
+                let error = failure(error.code(), error.to_string());
+                Happened::Looked(lane, ports.clock.now(), Err(error), None)
+            }
+        }
+    })
+}
+
+pub(super) fn lost(agreement: AgreementId) -> OperationError {
+    failure(
+        Code::Tu7006,
+        format!("another worker took over agreement {agreement}; nothing more was sent for it"),
+    )
+}
+
+pub(super) fn begin<'a>(
+    ports: Ports<'a>,
+    number: usize,
+    held: Held,
+    mut row: OperationRow,
+    kind: StepKind,
+) -> BoxFuture<'a, Happened> {
+    Box::pin(async move {
+        let held = match extend(ports, held).await {
+            Ok(held) => held,
+            Err(error) => return Happened::Begun(number, Err(BeginError::Lane(error))),
+        };
+        row.fencing = held.lease.fencing;
+        let mut begun =
+            ports.store.begin_operations(ports.org, &held.lease, std::slice::from_ref(&row)).await;
+        if matches!(begun, Err(StoreError::Conflict(_))) && kind != StepKind::Create {
+            // The same edit was made by an earlier plan and undone since. It carries no key in ConnectWise and is
+            // absolute, so it may be made again under a key of this plan.
+            let own = format!("{}@{}", row.key, row.plan);
+            if row.key.contains('@') {
+                return Happened::Begun(number, Err(BeginError::InUse(row.key)));
+            }
+            row.key = own;
+            begun = ports.store.begin_operations(ports.org, &held.lease, std::slice::from_ref(&row)).await;
+        }
+        let result = match begun {
+            Ok(()) => Ok((held, row.key)),
+            Err(StoreError::Fenced) => Err(BeginError::Lane(LaneError::Lost)),
+            Err(StoreError::Conflict(what)) => Err(BeginError::InUse(what)),
+            Err(error) => Err(BeginError::Lane(LaneError::Store(error))),
+        };
+        Happened::Begun(number, result)
+    })
+}
+
+/// Sends the call of a step, unless so much time went by since it was begun that the lease may be another's by now.
+pub(super) fn call<'a>(
+    ports: Ports<'a>,
+    core: &Core<'_>,
+    number: usize,
+    change: &'a Change,
+    begun_at: Millis,
+    window_ms: Millis,
+) -> BoxFuture<'a, Happened> {
+    let target = core.addition_of(number);
+    let kind = core.kind_of(number);
+    Box::pin(async move {
+        if ports.clock.now().saturating_sub(begun_at) > window_ms {
+            return Happened::Answered(number, Answer::Withheld);
+        }
+        let sent = match (kind, target, change.action.after()) {
+            (Some(StepKind::Create), _, Some(wanted)) => {
+                ports.psa.create_addition(change.agreement, wanted, &change.key).await.map(Some)
+            }
+            (Some(StepKind::Edit), Some(id), Some(wanted)) => {
+                let fields = change.fields();
+                ports.psa.update_addition(change.agreement, id, wanted, &fields).await.map(Some)
+            }
+            (Some(StepKind::Delete), Some(id), _) => {
+                ports.psa.delete_addition(change.agreement, id).await.map(|()| None)
+            }
+            (Some(_) | None, _, _) => Err(WriteError::Refused(PsaError {
+                code: Code::Tu7001,
+                message: "the addition that this change works on is not known: plan again".to_owned(),
+                their_words: None,
+            })),
+        };
+        let answer = match sent {
+            Ok(record) => Answer::Done(record.map(Box::new)),
+            Err(WriteError::Refused(why)) => Answer::Refused(why),
+            Err(WriteError::InDoubt(why)) => Answer::InDoubt(why),
+        };
+        Happened::Answered(number, answer)
+    })
+}
+
+pub(super) fn finish<'a>(
+    ports: Ports<'a>,
+    number: usize,
+    lease: Lease,
+    outcome: OperationOutcome,
+) -> BoxFuture<'a, Happened> {
+    Box::pin(async move {
+        let saved = ports.store.finish_operations(ports.org, &lease, std::slice::from_ref(&outcome)).await;
+        Happened::Finished(number, saved)
+    })
+}

@@ -1,0 +1,212 @@
+//! What an operation leaves behind: its journal row, the link to its addition, and the audit.
+
+use super::core::{Core, Entry, State};
+use crate::ports::OperationOutcome;
+use crate::records::{Millis, NewAuditEntry, OperationRow};
+use serde_json::json;
+use std::collections::BTreeMap;
+use trueup_domain::ids::{AdditionId, PlanId};
+use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Role};
+use trueup_domain::psa::AdditionState;
+
+/// What rows and entries of one run have in common.
+pub(super) struct Recorder<'a> {
+    pub(super) plan: &'a DraftPlan,
+    pub(super) plan_id: &'a PlanId,
+    pub(super) actor: &'a str,
+    pub(super) links: &'a BTreeMap<AdditionId, AdditionLink>,
+}
+
+impl Recorder<'_> {
+    /// The journal row of a step.
+    pub(super) fn row(&self, change: &Change, entry: &Entry, key: &str, now: Millis) -> OperationRow {
+        OperationRow {
+            plan: self.plan_id.clone(),
+            change: change.id.clone(),
+            key: key.to_owned(),
+            agreement: change.agreement,
+            state: entry.state,
+            addition: entry.addition,
+            fencing: 0,
+            attempts: entry.attempts,
+            sent_at: entry.sent_at,
+            absent_at: entry.absent_at,
+            calls: entry.calls,
+            error: entry.error.as_deref().cloned(),
+            updated_at: now,
+        }
+    }
+
+    /// The outcome of a step, to be saved whole.
+    pub(super) fn outcome(
+        &self,
+        core: &Core<'_>,
+        number: usize,
+        change: &Change,
+        key: &str,
+        now: Millis,
+    ) -> Option<OperationOutcome> {
+        let entry = core.entries().get(number)?;
+        let operation = self.row(change, entry, key, now);
+        let after = core.returned(number).or(change.action.after());
+        let link = (entry.state == State::Done)
+            .then(|| self.link(change, entry.addition.or(core.addition_of(number))?, after))
+            .flatten();
+        let audit = self.audit(core, number, change, entry, now).into_iter().collect();
+        Some(OperationOutcome { operation, link, audit })
+    }
+
+    fn link(
+        &self,
+        change: &Change,
+        addition: AdditionId,
+        after: Option<&AdditionState>,
+    ) -> Option<AdditionLink> {
+        let next_invoice = self.plan.sights.get(&change.agreement).and_then(|s| s.next_invoice);
+        let fresh = |written: &AdditionState, key| AdditionLink {
+            addition,
+            agreement: change.agreement,
+            source: change.source.clone(),
+            subscription: change.subscription.clone(),
+            product: change.product.clone(),
+            role: change.role,
+            order: change.order.clone(),
+            key,
+            true_period: change.true_period,
+            written: written.clone(),
+            next_invoice_at_write: next_invoice,
+            deleted: false,
+        };
+        let known = self.links.get(&addition).cloned();
+        match &change.action {
+            Action::Create { wanted } => Some(fresh(after.unwrap_or(wanted), Some(change.key.clone()))),
+            Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
+                let written = after.unwrap_or(wanted);
+                Some(match known {
+                    Some(link) => AdditionLink { written: written.clone(), ..link },
+                    // Taken as the subscription's line by being the only one that fits.
+                    None => fresh(written, None),
+                })
+            }
+            Action::Delete { before, .. } => {
+                let link = known.unwrap_or_else(|| fresh(before, None));
+                Some(AdditionLink { deleted: true, ..link })
+            }
+            Action::Keep { .. } => None,
+        }
+    }
+
+    /// One entry for each call that was or may have been carried out; steps that were never sent leave none.
+    fn audit(
+        &self,
+        core: &Core<'_>,
+        number: usize,
+        change: &Change,
+        entry: &Entry,
+        now: Millis,
+    ) -> Option<NewAuditEntry> {
+        let outcome = match entry.state {
+            State::Done => "done",
+            State::Refused => "refused",
+            State::InDoubt => "in_doubt",
+            State::Intent | State::Sending | State::Skipped => return None,
+        };
+        let op = change.action.op();
+        let addition = entry.addition.or(core.addition_of(number));
+        let after = if entry.state == State::Done {
+            core.returned(number).or(change.action.after())
+        } else {
+            change.action.after()
+        };
+        let detail = json!({
+            "outcome": outcome,
+            "op": op,
+            "plan_id": self.plan_id,
+            "change_id": change.id,
+            "key": change.key,
+            "task_id": change.task,
+            "order_id": change.order,
+            "line": change.line,
+            "source": change.source,
+            "subscription_id": change.subscription,
+            "customer_id": change.customer,
+            "product_id": change.product,
+            "role": change.role,
+            "company_id": change.company,
+            "agreement_id": change.agreement,
+            "addition_id": addition,
+            "catalog_item_id": change.catalog_item,
+            "currency": change.currency,
+            "amount": change.amount,
+            "cost": change.cost,
+            "true_period": change.true_period,
+            "before": change.action.before(),
+            "wanted": change.action.after(),
+            "after": after,
+            "reason": change.reason,
+            "formula": change.formula,
+            "attempts": entry.attempts,
+            "found_by": if core.looked_up(number) { "look_up" } else { "answer" },
+            "error": entry.error,
+        });
+        Some(NewAuditEntry {
+            at: now,
+            actor: self.actor.to_owned(),
+            action: match entry.state {
+                State::Done => format!("addition.{op}"),
+                State::Refused | State::InDoubt | State::Intent | State::Sending | State::Skipped => {
+                    format!("addition.{op}.{outcome}")
+                }
+            },
+            object: addition
+                .map_or_else(|| format!("agreement/{}", change.agreement), |id| format!("addition/{id}")),
+            addition,
+            detail: detail.to_string(),
+        })
+    }
+
+    /// The link and the audit of an addition that is taken over without a write; none where it is taken over already.
+    pub(super) fn adoption(&self, adoption: &Adoption, now: Millis) -> Option<(AdditionLink, NewAuditEntry)> {
+        let known = self.links.get(&adoption.addition);
+        if known.is_some_and(|l| !l.deleted && l.subscription == adoption.subscription) {
+            return None;
+        }
+        let link = AdditionLink {
+            addition: adoption.addition,
+            agreement: adoption.agreement,
+            source: adoption.source.clone(),
+            subscription: adoption.subscription.clone(),
+            product: adoption.product.clone(),
+            role: Role::Recurring,
+            order: None,
+            key: None,
+            true_period: None,
+            written: adoption.state.clone(),
+            next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),
+            deleted: false,
+        };
+        let detail = json!({
+            "outcome": "done",
+            "op": "adopt",
+            "plan_id": self.plan_id,
+            "task_id": adoption.task,
+            "source": adoption.source,
+            "subscription_id": adoption.subscription,
+            "product_id": adoption.product,
+            "agreement_id": adoption.agreement,
+            "addition_id": adoption.addition,
+            "before": adoption.state,
+            "after": adoption.state,
+            "reason": "taken over as it is: nothing was written to ConnectWise",
+        });
+        let entry = NewAuditEntry {
+            at: now,
+            actor: self.actor.to_owned(),
+            action: "addition.adopt".to_owned(),
+            object: format!("addition/{}", adoption.addition),
+            addition: Some(adoption.addition),
+            detail: detail.to_string(),
+        };
+        Some((link, entry))
+    }
+}

@@ -1,0 +1,222 @@
+//! Operations in doubt: what a fresh list settles, and what it does not.
+
+use super::core::{Core, Effect, State};
+use super::layout::StepKind;
+use super::look::{Known, Listed, Verdict, holds, judge, natural_match};
+use super::machine::{error, subject};
+use crate::records::Millis;
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::AdditionId;
+use trueup_domain::psa::{AdditionState, ObservedAddition};
+
+/// What a verdict leads to.
+enum Next {
+    /// It is there.
+    Adopt(Option<ObservedAddition>),
+    /// Not there yet, or not there any more: wait for the settle time.
+    Wait,
+    /// First certain absence: remember when.
+    Remember,
+    /// It may be sent again.
+    Resend,
+    /// It was certainly not carried out, and is not sent again.
+    Close(Code, String),
+    /// Only a person can say.
+    Ask(Code, String),
+}
+
+impl Core<'_> {
+    /// Holds the operations of a lane against a fresh list: those in doubt, and creates that are intended but whose
+    /// key is there already, as after a journal that was restored from a backup.
+    pub(super) fn look_up(&mut self, lane: usize, at: Millis, list: &Listed<'_>, out: &mut Vec<Effect>) {
+        let layout = self.layout;
+        let steps = layout.lanes.get(lane).map(|l| l.steps.as_slice()).unwrap_or_default();
+        let plausible = self.plausible(lane, list);
+        for number in steps.iter().copied() {
+            let Some(entry) = self.entries.get(number) else { continue };
+            match entry.state {
+                State::Intent if self.rules.keyed => self.adopt_intended(number, list, out),
+                State::Sending | State::InDoubt if self.slots.get(number).is_some_and(|s| !s.busy) => {
+                    self.settle(number, at, list, plausible, out);
+                }
+                State::Intent
+                | State::Sending
+                | State::InDoubt
+                | State::Done
+                | State::Refused
+                | State::Skipped => {}
+            }
+        }
+    }
+
+    fn adopt_intended(&mut self, number: usize, list: &Listed<'_>, out: &mut Vec<Effect>) {
+        let Some(change) = self.change(number) else { return };
+        if self.kind_of(number) != Some(StepKind::Create) {
+            return;
+        }
+        let found = list.find_key(&change.key.0);
+        let fits = found.filter(|f| change.action.after().is_some_and(|wanted| holds(&f.state, wanted)));
+        if let Some(found) = fits {
+            self.settle_done(number, Some(found), true);
+            self.finish(number, out);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        number: usize,
+        at: Millis,
+        list: &Listed<'_>,
+        plausible: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let (Some(change), Some(kind)) = (self.change(number), self.kind_of(number)) else { return };
+        let target = self.target_of(number).filter(|_| kind != StepKind::Create);
+        let last = target.and_then(|id| self.written_state(id));
+        let twins = if self.rules.keyed { 1 } else { self.twins(number) };
+        let known =
+            Known { keyed: self.rules.keyed, twins, taken: &|id| self.accounted_for(id), written: last };
+        let verdict = judge(kind, change, target, list, &known);
+        let next = self.next_after(number, at, &verdict, plausible);
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        entry.calls += 1;
+        match next {
+            Next::Adopt(record) => self.settle_done(number, record.as_ref(), true),
+            Next::Wait => return,
+            Next::Remember => {
+                entry.state = State::InDoubt;
+                entry.absent_at = Some(at);
+            }
+            Next::Resend => {
+                if let Some(slot) = self.slots.get_mut(number) {
+                    slot.may_resend = true;
+                }
+                return;
+            }
+            Next::Close(code, message) => {
+                entry.state = State::Refused;
+                entry.error = Some(error(code, &message));
+                self.findings.push(Finding::new(code, subject(change, target), message));
+            }
+            Next::Ask(code, message) => {
+                entry.state = State::InDoubt;
+                entry.error = Some(error(code, &message));
+                self.findings.push(Finding::new(code, subject(change, target), message));
+            }
+        }
+        self.finish(number, out);
+    }
+
+    fn next_after(&self, number: usize, at: Millis, verdict: &Verdict<'_>, plausible: bool) -> Next {
+        let Some(entry) = self.entries.get(number) else { return Next::Wait };
+        let settled = |from: Millis| at >= from.saturating_add(self.rules.settle_ms);
+        let over = settled(entry.sent_at.unwrap_or(0));
+        match verdict {
+            Verdict::Done(record) => Next::Adopt(record.cloned()),
+            Verdict::Ambiguous(count) => Next::Ask(
+                Code::Tu7003,
+                format!(
+                    "{count} additions could be the one that was sent, and none carries its key: a person must say which"
+                ),
+            ),
+            // A call that is still on its way could change any other reading.
+            _ if !over => Next::Wait, // open set: every verdict that is not a proof
+            Verdict::Absent if !plausible => Next::Ask(
+                Code::Tu7003,
+                "the agreement came back without a single addition although it holds some: nothing is concluded from that"
+                    .to_owned(),
+            ),
+            Verdict::Absent => match entry.absent_at {
+                None => Next::Remember,
+                Some(first) if !settled(first) => Next::Wait,
+                Some(_) if self.closed_for_writes(number) => Next::Close(
+                    Code::Tu7001,
+                    "two look-ups found that it was not carried out, and the plan no longer fits: plan again".to_owned(),
+                ),
+                Some(_) if entry.attempts >= self.rules.max_attempts => Next::Close(
+                    Code::Tu7003,
+                    format!(
+                        "it was sent {} times without a clear answer and never arrived, as two look-ups each time showed",
+                        entry.attempts
+                    ),
+                ),
+                Some(_) => Next::Resend,
+            },
+            Verdict::AsBefore if self.closed_for_writes(number) => Next::Close(
+                Code::Tu7001,
+                "a look-up found that it was not carried out, and the plan no longer fits: plan again".to_owned(),
+            ),
+            Verdict::AsBefore if entry.attempts >= self.rules.max_attempts => Next::Close(
+                Code::Tu7003,
+                format!("it was sent {} times without a clear answer and took no effect", entry.attempts),
+            ),
+            Verdict::AsBefore => Next::Resend,
+            Verdict::Foreign(seen) => Next::Close(
+                Code::Tu7002,
+                format!("addition {} holds neither what was there before nor what was sent: somebody changed it", seen.id),
+            ),
+            Verdict::Gone => {
+                Next::Close(Code::Tu7001, "the addition to change is gone: plan again".to_owned())
+            }
+        }
+    }
+
+    fn closed_for_writes(&self, number: usize) -> bool {
+        let lane = self.layout.steps.get(number).and_then(|s| self.lanes.get(s.lane));
+        self.stale || lane.is_none_or(|l| l.stale)
+    }
+
+    /// Whether a list can be the whole truth: an empty one cannot, where additions are known to be there.
+    pub(super) fn plausible(&self, lane: usize, list: &Listed<'_>) -> bool {
+        if !list.all().is_empty() || self.rules.quirks.trusts_empty_list {
+            return true;
+        }
+        let Some(lane) = self.layout.lanes.get(lane) else { return true };
+        let removed = |id: AdditionId| {
+            lane.steps.iter().any(|n| {
+                self.kind_of(*n) == Some(StepKind::Delete)
+                    && self.target_of(*n) == Some(id)
+                    && self
+                        .entries
+                        .get(*n)
+                        .is_some_and(|e| matches!(e.state, State::Done | State::Sending | State::InDoubt))
+            })
+        };
+        let seen = self.plan.sights.get(&lane.agreement).map(|s| s.additions.keys().copied());
+        let made = lane
+            .steps
+            .iter()
+            .filter_map(|n| self.entries.get(*n).filter(|e| e.state == State::Done)?.addition);
+        !seen.into_iter().flatten().chain(made).any(|id| !removed(id))
+    }
+
+    /// Additions that cannot be what a create in doubt made: seen by the plan, known from before, or made by another
+    /// step.
+    fn accounted_for(&self, id: AdditionId) -> bool {
+        self.written.contains_key(&id)
+            || self.entries.iter().any(|e| e.addition == Some(id))
+            || self.plan.sights.values().any(|s| s.additions.contains_key(&id))
+    }
+
+    pub(super) fn written_state(&self, id: AdditionId) -> Option<&AdditionState> {
+        let own = self.entries.iter().zip(&self.slots).rev();
+        let mut own = own.filter(|(entry, _)| entry.state == State::Done && entry.addition == Some(id));
+        own.find_map(|(_, slot)| slot.returned.as_ref()).or_else(|| self.written.get(&id))
+    }
+
+    /// Creates in doubt on the same agreement that would look alike.
+    fn twins(&self, number: usize) -> usize {
+        let Some(wanted) = self.change(number).and_then(|c| c.action.after()) else { return 1 };
+        let lane = self.layout.steps.get(number).and_then(|s| self.layout.lanes.get(s.lane));
+        let steps = lane.map(|l| l.steps.as_slice()).unwrap_or_default();
+        let alike = steps.iter().filter(|n| {
+            self.kind_of(**n) == Some(StepKind::Create)
+                && self.entries.get(**n).is_some_and(|e| matches!(e.state, State::Sending | State::InDoubt))
+                && self
+                    .change(**n)
+                    .and_then(|c| c.action.after())
+                    .is_some_and(|other| natural_match(other, wanted))
+        });
+        alike.count().max(1)
+    }
+}

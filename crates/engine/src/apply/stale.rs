@@ -1,0 +1,215 @@
+//! Whether a plan still fits what ConnectWise holds. A plan that does not is refused, never merged.
+
+use super::core::Entry;
+use super::layout::{Layout, StepKind};
+use super::look::{Listed, resolve};
+use crate::records::OperationState;
+use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::ids::{AdditionId, AgreementId};
+use trueup_domain::plan::{AgreementSight, DraftPlan};
+use trueup_domain::psa::{AdditionState, Agreement, ObservedAddition};
+
+/// What the check of one lane looks at.
+pub struct LaneCheck<'a> {
+    /// The plan.
+    pub plan: &'a DraftPlan,
+    /// Its order.
+    pub layout: &'a Layout,
+    /// The lane.
+    pub lane: usize,
+    /// What the journal says this plan did already.
+    pub entries: &'a [Entry],
+    /// What was last written to an addition, as ConnectWise gave it back.
+    pub written: &'a dyn Fn(AdditionId) -> Option<&'a AdditionState>,
+}
+
+/// Compares the header of an agreement with what the plan saw.
+pub fn check_header(
+    agreement: AgreementId,
+    sight: &AgreementSight,
+    fresh: Option<&Agreement>,
+) -> Option<Finding> {
+    let what = match fresh {
+        None => "is gone".to_owned(),
+        Some(now) if now.status != sight.status => {
+            format!("is {:?}, it was {:?}", now.status, sight.status).to_lowercase()
+        }
+        Some(now) if now.next_invoice != sight.next_invoice => {
+            format!("is invoiced next on {}, it was {}", day(now.next_invoice), day(sight.next_invoice))
+        }
+        Some(now) if now.prorates != sight.prorates => "has its proration switched".to_owned(),
+        Some(now) if now.end != sight.end => {
+            format!("ends on {}, it was {}", day(now.end), day(sight.end))
+        }
+        Some(_) => return None,
+    };
+    Some(finding(agreement, None, format!("agreement {agreement} {what}")))
+}
+
+fn day(date: Option<jiff::civil::Date>) -> String {
+    date.map_or_else(|| "no day".to_owned(), |d| d.to_string())
+}
+
+fn finding(agreement: AgreementId, addition: Option<AdditionId>, what: String) -> Finding {
+    let subject = Subject { agreement: Some(agreement), addition, ..Subject::default() };
+    Finding::new(
+        Code::Tu7001,
+        subject,
+        format!("The plan is out of date: {what}. Nothing was written for it."),
+    )
+}
+
+enum Expected<'a> {
+    State(&'a AdditionState),
+    Gone,
+}
+
+impl LaneCheck<'_> {
+    /// Compares the additions of a lane's agreement with what the plan saw and has done to them since. The first
+    /// difference is enough.
+    pub fn run(&self, list: &Listed<'_>) -> Option<Finding> {
+        let lane = self.layout.lanes.get(self.lane)?;
+        let sight = self.plan.sights.get(&lane.agreement);
+        let seen_by_plan = sight.map(|s| &s.additions);
+        if let Some(additions) = seen_by_plan {
+            for (id, state) in additions {
+                if let Some(found) = self.differs(lane.agreement, *id, Some(state), list) {
+                    return Some(found);
+                }
+            }
+        }
+        for step in lane.steps.iter().copied() {
+            let id = self.target(step)?;
+            let known = id.filter(|id| seen_by_plan.is_none_or(|seen| !seen.contains_key(id)));
+            if let Some(id) = known
+                && let Some(found) = self.differs(lane.agreement, id, None, list)
+            {
+                return Some(found);
+            }
+        }
+        let foreign = list.all().iter().find(|a| self.is_foreign(a, lane.agreement, &lane.items))?;
+        Some(finding(
+            lane.agreement,
+            Some(foreign.id),
+            format!(
+                "addition {} with catalog item {} came to agreement {} after the plan was made",
+                foreign.id, foreign.state.catalog_item, lane.agreement
+            ),
+        ))
+    }
+
+    /// The addition of a step: the one it works on, or the one it made. The outer `None` is a step that is not there.
+    #[allow(clippy::option_option)]
+    fn target(&self, step: usize) -> Option<Option<AdditionId>> {
+        let target = self.layout.steps.get(step)?.target;
+        let made = |n: usize| self.entries.get(n).and_then(|e| e.addition);
+        Some(resolve(target, made).or_else(|| made(step)))
+    }
+
+    fn differs(
+        &self,
+        agreement: AgreementId,
+        id: AdditionId,
+        seen: Option<&AdditionState>,
+        list: &Listed<'_>,
+    ) -> Option<Finding> {
+        let now = list.find(id);
+        if self.expects(id, seen, now) {
+            return None;
+        }
+        let what = match now {
+            Some(_) => format!("addition {id} of agreement {agreement} is not what it was"),
+            None => format!("addition {id} of agreement {agreement} is gone"),
+        };
+        Some(finding(agreement, Some(id), what))
+    }
+
+    fn expects(&self, id: AdditionId, seen: Option<&AdditionState>, now: Option<&ObservedAddition>) -> bool {
+        let fits = |expected: &Expected<'_>| match (expected, now) {
+            (Expected::State(state), Some(now)) => super::look::holds(&now.state, state),
+            (Expected::Gone, None) => true,
+            (Expected::State(_), None) | (Expected::Gone, Some(_)) => false,
+        };
+        let mut base = seen.map(Expected::State);
+        let mut also: Option<Expected<'_>> = None;
+        let mut touched = false;
+        let steps = self.layout.lanes.get(self.lane).map(|l| l.steps.as_slice()).unwrap_or_default();
+        for number in steps.iter().copied() {
+            let (Some(step), Some(entry)) = (self.layout.steps.get(number), self.entries.get(number)) else {
+                continue;
+            };
+            if self.target(number).flatten() != Some(id) {
+                continue;
+            }
+            let Some(action) = self.plan.changes.get(step.change).map(|c| &c.action) else { continue };
+            if base.is_none()
+                && let Some(before) = action.before()
+            {
+                base = Some(Expected::State(before));
+            }
+            let after = match step.kind {
+                StepKind::Delete => Expected::Gone,
+                StepKind::Create | StepKind::Edit => match action.after() {
+                    Some(state) => Expected::State(state),
+                    None => Expected::Gone,
+                },
+            };
+            match entry.state {
+                OperationState::Done => {
+                    base = Some(after);
+                    also = None;
+                    touched = true;
+                }
+                OperationState::Sending | OperationState::InDoubt => also = Some(after),
+                OperationState::Intent | OperationState::Refused | OperationState::Skipped => {}
+            }
+        }
+        // Without anything to compare with, the addition need only be there.
+        let Some(base) = base else { return now.is_some() };
+        if fits(&base) || also.as_ref().is_some_and(&fits) {
+            return true;
+        }
+        // ConnectWise may keep what was written in another form; what it gave back is as good as what was sent.
+        touched
+            && now.is_some_and(|now| {
+                (self.written)(id).is_some_and(|kept| super::look::holds(&now.state, kept))
+            })
+    }
+
+    fn is_foreign(
+        &self,
+        addition: &ObservedAddition,
+        agreement: AgreementId,
+        items: &[trueup_domain::ids::CatalogItemId],
+    ) -> bool {
+        if !items.contains(&addition.state.catalog_item) {
+            return false;
+        }
+        let over =
+            addition.state.cancelled.is_some_and(|last| self.plan.today.is_none_or(|today| last < today));
+        if over {
+            return false;
+        }
+        let seen = self.plan.sights.get(&agreement).is_some_and(|s| s.additions.contains_key(&addition.id));
+        if seen {
+            return false;
+        }
+        let steps = self.layout.lanes.get(self.lane).map(|l| l.steps.as_slice()).unwrap_or_default();
+        !steps.iter().any(|n| self.target(*n).flatten() == Some(addition.id))
+            && !self.could_be_in_doubt(addition, steps)
+    }
+
+    /// Whether it may be what an operation in doubt created: on a tenant without keys that is for the look-up to say.
+    fn could_be_in_doubt(&self, addition: &ObservedAddition, steps: &[usize]) -> bool {
+        steps.iter().any(|n| {
+            let (Some(step), Some(entry)) = (self.layout.steps.get(*n), self.entries.get(*n)) else {
+                return false;
+            };
+            let change = self.plan.changes.get(step.change);
+            let wanted = change.and_then(|c| c.action.after());
+            step.kind == StepKind::Create
+                && matches!(entry.state, OperationState::Sending | OperationState::InDoubt)
+                && wanted.is_some_and(|w| super::look::natural_match(&addition.state, w))
+        })
+    }
+}
