@@ -251,14 +251,14 @@ impl<'c, 'a> Builder<'c, 'a> {
         if agreement.prorates && role != Role::Prorate {
             let cycle = billed_by.billing_cycle.or(agreement.billing_cycle);
             let anchor = billed_by.bill_start.or(agreement.bill_start).or(agreement.start);
-            if let (Some(cycle), Some(anchor)) = (cycle, anchor) {
-                if let Ok(whole) = cycle.period_containing(anchor, true_days.start()) {
-                    return Place::On {
-                        effective: whole.start(),
-                        last: whole.last_day(),
-                        moved: whole != true_days,
-                    };
-                }
+            if let (Some(cycle), Some(anchor)) = (cycle, anchor)
+                && let Ok(whole) = cycle.period_containing(anchor, true_days.start())
+            {
+                return Place::On {
+                    effective: whole.start(),
+                    last: whole.last_day(),
+                    moved: whole != true_days,
+                };
             }
         }
         Place::On { effective: true_days.start(), last: true_days.last_day(), moved: false }

@@ -112,19 +112,20 @@ fn resolve<'a, 'o>(
     moment: Moment,
 ) -> Result<Option<Item<'a, 'o>>, Stop> {
     let Some(item) = item_of(builder, &line.product)? else { return Ok(None) };
-    if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity) {
-        if order.kind == OrderKind::Change && new.minus(old)? != line.quantity {
-            let message = format!(
-                "Line {} changes by {}, but from {} to {} is another difference.",
-                line.id,
-                line.quantity.display(),
-                old.display(),
-                new.display()
-            );
-            let finding = builder.about(Code::Tu5004, &line.product, message);
-            builder.withhold(finding);
-            return Ok(None);
-        }
+    if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity)
+        && order.kind == OrderKind::Change
+        && new.minus(old)? != line.quantity
+    {
+        let message = format!(
+            "Line {} changes by {}, but from {} to {} is another difference.",
+            line.id,
+            line.quantity.display(),
+            old.display(),
+            new.display()
+        );
+        let finding = builder.about(Code::Tu5004, &line.product, message);
+        builder.withhold(finding);
+        return Ok(None);
     }
     let existing = match lines::existing_line(builder, &line.product, item, moment.effective) {
         Existing::Line(line) => Some(*line),
@@ -564,7 +565,7 @@ fn create_or_edit<'a>(
             return builder.update(there, wanted, reason);
         }
     }
-    let line = new_line(
+    let mut line = new_line(
         builder,
         order,
         item.line,
@@ -574,6 +575,7 @@ fn create_or_edit<'a>(
         item.existing.as_ref(),
         begin,
     )?;
+    line.key_day = Some(true_begin);
     let last = commitment_last(builder);
     builder.recurring(agreement, line, begin, last, anchor)
 }

@@ -162,25 +162,27 @@ pub fn existing_line(
         .cloned()
         .collect();
     let open = ours.iter().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
+    // One that a person ended is what should be there, and is judged; one that an order ended counts while it bills.
     let ending = || {
-        let still = ours
-            .iter()
-            .filter(|l| l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from));
+        let still = ours.iter().filter(|l| {
+            l.origin.as_ref().is_some_and(|o| o.written.is_open())
+                || l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
+        });
         still.max_by_key(|l| (l.state.cancelled, l.state.effective))
     };
     if let Some(line) = open.or_else(ending).cloned() {
         return judge(builder, product, line);
     }
-    if ours.is_empty() {
-        if let Some(gone) = missing_link(builder, product) {
-            let message = format!(
-                "Addition {gone}, which billed {}, is not in ConnectWise any more.",
-                builder.context.product_name(product)
-            );
-            let finding = builder.about(Code::Tu3008, product, message);
-            builder.withhold(finding);
-            return Existing::Undecided;
-        }
+    if ours.is_empty()
+        && let Some(gone) = missing_link(builder, product)
+    {
+        let message = format!(
+            "Addition {gone}, which billed {}, is not in ConnectWise any more.",
+            builder.context.product_name(product)
+        );
+        let finding = builder.about(Code::Tu3008, product, message);
+        builder.withhold(finding);
+        return Existing::Undecided;
     }
     if let Some(line) = builder.mapped_line(product) {
         return Existing::Line(Box::new(line));

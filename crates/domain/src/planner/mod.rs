@@ -227,7 +227,7 @@ fn finish(world: &World<'_>, draft: &mut DraftPlan, before: &Picture, after: &Pi
             },
         );
         if let Err(finding) = add_totals(world, draft, id, before, after) {
-            draft.findings.push(finding);
+            draft.findings.push(*finding);
         }
     }
 }
@@ -238,7 +238,7 @@ fn add_totals(
     id: AgreementId,
     before: &Picture,
     after: &Picture,
-) -> Result<(), Finding> {
+) -> Result<(), Box<Finding>> {
     let Some(agreement) = world.snapshot.agreements.get(&id) else { return Ok(()) };
     let (Some(currency), Some(period)) =
         (agreement.currency, billing::open_period(world.snapshot, agreement))
@@ -271,7 +271,7 @@ fn add_totals(
         Err(error) => {
             let subject = Subject { agreement: Some(id), ..Subject::default() };
             let message = format!("The next invoice of agreement {id} cannot be summed up: {error}.");
-            Err(Finding::new(Code::Tu6006, subject, message).severity(Severity::Warning))
+            Err(Box::new(Finding::new(Code::Tu6006, subject, message).severity(Severity::Warning)))
         }
     }
 }

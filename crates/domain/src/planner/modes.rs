@@ -71,7 +71,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     let begun = shift.existing.as_ref().map_or(shift.period.start(), |l| l.state.effective);
     let start = begun.max(shift.period.start());
     if !shift.new_quantity.is_zero() {
-        let line = new_line(
+        let mut line = new_line(
             builder,
             order,
             shift.line,
@@ -81,6 +81,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             shift.existing.as_ref(),
             start,
         )?;
+        line.key_day = Some(shift.period.start());
         let last = commitment_last(builder);
         builder.recurring(agreement, line, start, last, shift.period)?;
     }
@@ -122,6 +123,11 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     let settings = builder.context.world.settings;
     let agreement = builder.context.agreement;
     let task = builder.context.task;
+    // An earlier run of this very task may have written part of it: it is finished in the form it was begun in.
+    let begun_as_single = builder.written(&shift.line.id.0, Role::Recurring, shift.period.end()).is_some();
+    if builder.written(&shift.line.id.0, Role::Recurring, shift.period.start()).is_some() {
+        return Ok(false);
+    }
     let earlier: Vec<Line> = builder
         .picture
         .all()
@@ -129,6 +135,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             l.is_of(&task.source, &task.subscription, &shift.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && l.state.cancelled == Some(shift.period.last_day())
+                && l.origin.as_ref().is_some_and(|o| o.true_period.is_none())
                 && builder.agreement_of(l).is_some_and(|a| !l.is_billed(a))
         })
         .cloned()
@@ -161,7 +168,8 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         money.unit_cost = unit_cost;
         let drift = money.drift(currency)?;
         let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
-        if Exact::from_decimal(settings.rounding_tolerance).minus(size)?.is_negative() {
+        let too_far = Exact::from_decimal(settings.rounding_tolerance).minus(size)?.is_negative();
+        if too_far && !begun_as_single {
             super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
             return Ok(false);
         }
