@@ -6,7 +6,9 @@ pub(crate) mod elements;
 pub(crate) mod lines;
 pub(crate) mod table;
 
-use std::io::{BufRead, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+use trueup_engine::ports::Refusal;
 
 /// The longest record that is taken in.
 pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
@@ -45,4 +47,33 @@ pub(crate) fn skip_bom<R: BufRead>(input: &mut R) -> std::io::Result<()> {
         input.consume(3);
     }
     Ok(())
+}
+
+/// A file or standard input.
+pub(crate) type Input = Box<dyn BufRead + Send>;
+
+/// How much is read at once: large enough that reading is not what takes the time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Opens a file; `-` is standard input.
+pub(crate) fn open(path: &Path) -> std::io::Result<Input> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, std::io::stdin())));
+    }
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(std::io::Error::new(ErrorKind::IsADirectory, "it is a folder"));
+    }
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+}
+
+/// The name of a file for refusals.
+pub(crate) fn shown_name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The refusal of a file that cannot be opened.
+pub(crate) fn not_opened(name: &str, error: &std::io::Error) -> Refusal {
+    let reason = format!("the file cannot be read: {error}; check its name and its rights");
+    crate::refusal(name, 0, "TU8001", reason)
 }

@@ -1,0 +1,69 @@
+//! The one entry to all dialects: by name, over files.
+
+use crate::feed::{FeedFormat, FeedOptions, read_feed};
+use crate::focus::FocusReader;
+use crate::input;
+use std::path::PathBuf;
+use trueup_domain::feed::{Record, RecordKind};
+use trueup_engine::ports::{Refusal, Source};
+
+/// Records and refusals, one at a time. A refusal with `warning` set came with a record that was taken in all the same.
+pub type Records = Box<dyn Iterator<Item = Result<Record, Refusal>> + Send>;
+
+/// A way of writing down what was sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// trueup's own feed.
+    Feed,
+    /// FOCUS 1.0 bills.
+    Focus,
+}
+
+impl Dialect {
+    /// All dialects.
+    pub const ALL: [Self; 2] = [Self::Feed, Self::Focus];
+
+    /// The name to choose it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Feed => "feed",
+            Self::Focus => "focus",
+        }
+    }
+
+    /// Reads files, of which `-` is standard input. `kind` names the kind of feed records that name none themselves.
+    pub fn read(self, files: &[PathBuf], kind: Option<RecordKind>) -> Records {
+        match self {
+            Self::Feed => Box::new(files.to_vec().into_iter().flat_map(move |path| feed_file(path, kind))),
+            Self::Focus => Box::new(FocusReader::new(files)),
+        }
+    }
+
+    /// The same as a source of the engine.
+    pub fn source(self, files: &[PathBuf], kind: Option<RecordKind>) -> impl Source + use<> {
+        RecordSource(self.read(files, kind))
+    }
+}
+
+struct RecordSource(Records);
+
+impl Source for RecordSource {
+    fn next_record(&mut self) -> Option<Result<Record, Refusal>> {
+        self.0.next()
+    }
+}
+
+fn feed_file(path: PathBuf, kind: Option<RecordKind>) -> Records {
+    let name = input::shown_name(&path);
+    match input::open(&path) {
+        Ok(input) => {
+            Box::new(read_feed(input, FeedOptions { file_name: name, kind, format: FeedFormat::Auto }))
+        }
+        Err(error) => Box::new(std::iter::once(Err(input::not_opened(&name, &error)))),
+    }
+}
+
+/// The dialect of a name.
+pub fn dialect(name: &str) -> Option<Dialect> {
+    Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
+}
