@@ -1,14 +1,25 @@
 //! The one entry to all dialects: by name, over files.
 
+use crate::cloudblue_connect::ConnectReader;
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
 use crate::focus::FocusReader;
 use crate::input;
 use std::path::PathBuf;
 use trueup_domain::feed::{Record, RecordKind};
+use trueup_domain::money::Currency;
 use trueup_engine::ports::{Refusal, Source};
 
 /// Records and refusals, one at a time. A refusal with `warning` set came with a record that was taken in all the same.
 pub type Records = Box<dyn Iterator<Item = Result<Record, Refusal>> + Send>;
+
+/// What is known about files before they are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOptions {
+    /// The kind of feed records that name none themselves.
+    pub kind: Option<RecordKind>,
+    /// The currency of what names none itself, where a dialect knows such records.
+    pub currency: Option<Currency>,
+}
 
 /// A way of writing down what was sold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,31 +28,37 @@ pub enum Dialect {
     Feed,
     /// FOCUS 1.0 bills.
     Focus,
+    /// Answers of CloudBlue Connect.
+    CloudblueConnect,
 }
 
 impl Dialect {
     /// All dialects.
-    pub const ALL: [Self; 2] = [Self::Feed, Self::Focus];
+    pub const ALL: [Self; 3] = [Self::Feed, Self::Focus, Self::CloudblueConnect];
 
     /// The name to choose it by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Feed => "feed",
             Self::Focus => "focus",
+            Self::CloudblueConnect => "cloudblue-connect",
         }
     }
 
-    /// Reads files, of which `-` is standard input. `kind` names the kind of feed records that name none themselves.
-    pub fn read(self, files: &[PathBuf], kind: Option<RecordKind>) -> Records {
+    /// Reads files, of which `-` is standard input.
+    pub fn read(self, files: &[PathBuf], options: ReadOptions) -> Records {
         match self {
-            Self::Feed => Box::new(files.to_vec().into_iter().flat_map(move |path| feed_file(path, kind))),
+            Self::Feed => {
+                Box::new(files.to_vec().into_iter().flat_map(move |path| feed_file(path, options.kind)))
+            }
             Self::Focus => Box::new(FocusReader::new(files)),
+            Self::CloudblueConnect => Box::new(ConnectReader::new(files, options.currency)),
         }
     }
 
     /// The same as a source of the engine.
-    pub fn source(self, files: &[PathBuf], kind: Option<RecordKind>) -> impl Source + use<> {
-        RecordSource(self.read(files, kind))
+    pub fn source(self, files: &[PathBuf], options: ReadOptions) -> impl Source + use<> {
+        RecordSource(self.read(files, options))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A dialect reads what one kind of system writes and yields [`Record`]s one at a time, with a [`Refusal`] for whatever
 //! could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
 
+mod cloudblue_connect;
 pub mod dialect;
 pub mod feed;
 mod fields;
@@ -16,7 +17,7 @@ use trueup_domain::feed::Record;
 use trueup_engine::ports::Refusal;
 use trueup_engine::records::IncomingRecord;
 
-pub use dialect::{Dialect, Records, dialect};
+pub use dialect::{Dialect, ReadOptions, Records, dialect};
 pub use feed::{FeedFormat, FeedOptions, FeedReader, read_feed};
 
 /// A refusal without a field.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use trueup_domain::Decimal;
 use trueup_domain::feed::{Order, Record};
 use trueup_engine::ports::Refusal;
-use trueup_sources::Dialect;
+use trueup_sources::{Dialect, ReadOptions};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/focus").join(name)
@@ -15,7 +15,7 @@ fn data(name: &str) -> PathBuf {
 fn read(files: &[PathBuf]) -> (Vec<Record>, Vec<Refusal>) {
     let mut records = Vec::new();
     let mut refusals = Vec::new();
-    for item in Dialect::Focus.read(files, None) {
+    for item in Dialect::Focus.read(files, ReadOptions::default()) {
         match item {
             Ok(record) => records.push(record),
             Err(refusal) => refusals.push(refusal),

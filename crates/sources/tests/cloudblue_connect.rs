@@ -1,0 +1,236 @@
+//! CloudBlue Connect: the fixtures of CloudBlue's own tools, and one invented world.
+
+use std::path::{Path, PathBuf};
+use trueup_domain::feed::{Charge, OrderKind, Record, RecordKind, SubscriptionStatus};
+use trueup_engine::ports::Refusal;
+use trueup_sources::{ReadOptions, dialect};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn fixtures(extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(data("cloudblue-connect"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+fn read(files: &[PathBuf]) -> (Vec<Record>, Vec<Refusal>) {
+    let mut records = Vec::new();
+    let mut refusals = Vec::new();
+    for item in dialect("cloudblue-connect").unwrap().read(files, ReadOptions::default()) {
+        match item {
+            Ok(record) => records.push(record),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    (records, refusals)
+}
+
+macro_rules! of_kind {
+    ($records:expr, $kind:ident) => {
+        $records
+            .iter()
+            .filter_map(|r| if let Record::$kind(inner) = r { Some(inner) } else { None })
+            .collect::<Vec<_>>()
+    };
+}
+
+#[test]
+fn every_fixture_is_taken_in_or_reported() {
+    let (records, refusals) = read(&fixtures("json"));
+    let refused: Vec<&Refusal> = refusals.iter().filter(|r| !r.warning).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let count = |kind| records.iter().filter(|r| r.kind() == kind).count();
+    assert_eq!(count(RecordKind::Order), 9);
+    assert_eq!(count(RecordKind::Usage), 1);
+    assert_eq!(count(RecordKind::Alert), 1);
+    assert!(count(RecordKind::Customer) >= 5);
+    assert!(count(RecordKind::Product) >= 22);
+    // Three streams of each kind, ten columns, two transformations, contract, listing request, account, marketplace.
+    assert_eq!(refusals.iter().filter(|r| r.reason.contains("reference data")).count(), 22);
+    for file in fixtures("json") {
+        let (records, refusals) = read(&[file.clone()]);
+        assert!(!records.is_empty() || !refusals.is_empty(), "{}", file.display());
+        assert!(refusals.iter().all(|r| r.warning), "{}: {refusals:#?}", file.display());
+    }
+}
+
+#[test]
+fn nothing_is_lost_but_the_secrets() {
+    for name in ["ff_request", "billing_request", "usage_records_response", "ta_account", "helpdesk"] {
+        let file = data(&format!("cloudblue-connect/{name}.json"));
+        let source: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let source = if source.is_array() { source[0].clone() } else { source };
+        let (records, _) = read(&[file]);
+        let id = source["id"].as_str().unwrap();
+        let text = records.iter().find(|r| r.id() == id).map(|r| serde_json::to_value(r).unwrap()).unwrap();
+        let kept = text.as_object().unwrap().values().next().unwrap()["ext"]["source"].clone();
+        assert_eq!(kept, stripped(source), "{name}");
+    }
+    let (records, refusals) = read(&fixtures("json"));
+    let all = format!("{}{refusals:?}", serde_json::to_string(&records).unwrap());
+    for secret in ["not-a-password", "code=0000", "jwt_secret"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+}
+
+/// The source without what must not be kept, told a second way.
+fn stripped(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => Value::Array(items.into_iter().map(stripped).collect()),
+        Value::Object(mut fields) => {
+            if fields.get("type").is_some_and(|t| t == "password") {
+                fields.remove("value");
+            }
+            fields.remove("activation_key");
+            fields.retain(|_, v| !v.as_str().is_some_and(|text| text.contains("code=0000")));
+            Value::Object(fields.into_iter().map(|(k, v)| (k, stripped(v))).collect())
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_purchase_becomes_a_sales_order() {
+    let (records, refusals) =
+        read(&[data("cloudblue-connect/ff_request.json"), data("cloudblue-connect/mkp_list.json")]);
+    let order = of_kind!(records, Order)[0];
+    assert_eq!((order.kind, order.status.as_str()), (OrderKind::Sales, "pending"));
+    assert!(!order.is_completed());
+    let lines: Vec<(&str, String)> =
+        order.lines.iter().map(|l| (l.product.as_str(), l.quantity.to_string())).collect();
+    let expected =
+        [("PRD-276-377-545-0005", "5"), ("PRD-276-377-545-0006", "6"), ("PRD-276-377-545-0009", "9")];
+    assert_eq!(lines, expected.map(|(id, n)| (id, n.to_owned())));
+    let subscription = of_kind!(records, Subscription)[0];
+    assert_eq!((subscription.status, subscription.items.len()), (SubscriptionStatus::Pending, 18));
+    assert_eq!(subscription.currency.code(), "USD");
+    assert!(of_kind!(records, Customer).iter().any(|c| Some(&c.id) == order.customer.as_ref()));
+    let codes: Vec<&str> = refusals.iter().map(|r| r.code.as_str()).collect();
+    assert!(codes.contains(&"TU6002"), "{refusals:#?}");
+    assert!(!refusals.iter().any(|r| r.reason.contains("US dollars are assumed")));
+    let (_, alone) = read(&[data("cloudblue-connect/ff_request.json")]);
+    assert!(alone.iter().any(|r| r.reason.contains("US dollars are assumed")));
+}
+
+#[test]
+fn each_type_of_request_is_known() {
+    let (records, refusals) = read(&[data("cloudblue-connect/executive_fullfilment_requests.json")]);
+    let orders = of_kind!(records, Order);
+    let kinds: Vec<OrderKind> = orders.iter().map(|o| o.kind).collect();
+    use OrderKind::{Cancellation, Change, Sales};
+    assert_eq!(kinds, [Sales, Sales, Change, Change, Change, Cancellation, Change]);
+    assert!(orders.iter().all(|o| o.status == "pending"));
+    assert_eq!(refusals.iter().filter(|r| r.reason.contains("has no items") && r.line > 0).count(), 7);
+}
+
+#[test]
+fn approved_requests_are_completed_and_suspensions_are_not_synchronised() {
+    let text = std::fs::read_to_string(data("cloudblue-connect/ff_request.json")).unwrap();
+    let mut source: serde_json::Value = serde_json::from_str(&text).unwrap();
+    source["status"] = "approved".into();
+    source["effective_date"] = "2020-12-01T00:00:00+00:00".into();
+    let dir = tempfile::tempdir().unwrap();
+    for (kind, status, lines) in
+        [("purchase", "completed", 3), ("suspend", "suspended", 0), ("change", "completed", 3)]
+    {
+        source["type"] = kind.into();
+        source["asset"]["items"][4]["old_quantity"] = "7".into();
+        let file = dir.path().join("request.json");
+        std::fs::write(&file, source.to_string()).unwrap();
+        let (records, _) = read(&[file]);
+        let order = of_kind!(records, Order)[0];
+        assert_eq!((order.status.as_str(), order.lines.len()), (status, lines), "{kind}");
+        assert_eq!(order.effective.to_string(), "2020-12-01");
+        if kind == "change" {
+            assert_eq!(order.lines[0].quantity.to_string(), "-2");
+            assert_eq!(order.lines[0].old_quantity.unwrap().to_string(), "7");
+            assert_eq!(order.lines[0].new_quantity.unwrap().to_string(), "5");
+        }
+    }
+    source["type"] = "merge".into();
+    let file = dir.path().join("request.json");
+    std::fs::write(&file, source.to_string()).unwrap();
+    let (records, refusals) = read(&[file]);
+    assert!(of_kind!(records, Order).is_empty());
+    assert_eq!(refusals[0].field.as_deref(), Some("type"));
+}
+
+#[test]
+fn a_billing_request_becomes_a_billing_order() {
+    let (records, _) = read(&[data("cloudblue-connect/billing_request.json")]);
+    let order = of_kind!(records, Order)[0];
+    assert_eq!((order.kind, order.status.as_str(), order.lines.len()), (OrderKind::Billing, "vendor", 6));
+    assert_eq!(order.lines[0].quantity.to_string(), "3.0");
+    assert_eq!(order.lines[0].charge, Charge::Recurring);
+    assert_eq!(order.period.to_string(), "2020-12-13 to 2021-01-12");
+}
+
+#[test]
+fn accounts_products_and_usage_keep_their_fields() {
+    let (records, _) =
+        read(&[data("cloudblue-connect/cli_customer.json"), data("cloudblue-connect/cli_reseller.json")]);
+    let customer = of_kind!(records, Customer)
+        .into_iter()
+        .find(|c| c.id.as_str() == "TA-4889-0575-1415")
+        .unwrap()
+        .clone();
+    assert_eq!(customer.parent.unwrap().as_str(), "TA-7374-0753-1907");
+    assert_eq!(customer.phone.as_deref(), Some("+96250100004"));
+    let address = customer.address.unwrap();
+    assert_eq!((address.postcode, address.country.as_deref()), (None, Some("JO")));
+    assert_eq!(of_kind!(records, Contact).len(), 2);
+
+    let (records, _) = read(&[data("cloudblue-connect/usage_records_response.json")]);
+    let usage = of_kind!(records, Usage)[0];
+    assert_eq!((usage.quantity.to_string().as_str(), usage.status.as_str()), ("1.0", "final"));
+    assert_eq!(usage.currency.unwrap().code(), "USD");
+    assert_eq!(usage.amount, None);
+}
+
+#[test]
+fn workbooks_and_strange_objects_are_refused_clearly() {
+    let (records, refusals) = read(&fixtures("xlsx"));
+    assert!(records.is_empty());
+    assert!(refusals[0].reason.contains("workbook"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("odd.json");
+    std::fs::write(&file, "[{\"id\":\"XX-1\"},\n5,{\"id\":\"TA-1\"},{\"id\":\"PR-1\",\"type\":\"purchase\",\"asset\":{}},\n{\"id\":").unwrap();
+    let (records, refusals) = read(&[file]);
+    assert_eq!(records.len(), 1);
+    let lines: Vec<u64> = refusals.iter().filter(|r| !r.warning).map(|r| r.line).collect();
+    assert_eq!(lines, [1, 2, 2, 3]);
+}
+
+#[test]
+fn the_invented_world_comes_out_as_it_is() {
+    let shape = |name: &str| data(&format!("dialects/cloudblue-connect-shape/{name}.json"));
+    let (records, refusals) = read(&[shape("usage-records"), shape("subscriptions"), shape("tier-accounts")]);
+    assert!(refusals.iter().all(|r| r.warning), "{refusals:#?}");
+    let canonical: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(data("dialects/canonical.json")).unwrap()).unwrap();
+    let subscriptions = of_kind!(records, Subscription);
+    let expected = canonical["subscriptions"].as_array().unwrap();
+    assert_eq!(subscriptions.len(), expected.len());
+    for (found, expected) in subscriptions.iter().zip(expected) {
+        assert_eq!(found.items[0].quantity.to_string(), expected["quantity"].as_str().unwrap());
+        assert_eq!(serde_json::to_value(found.status).unwrap(), expected["status"]);
+        assert_eq!(found.anchor_day, Some(1));
+    }
+    let usage = of_kind!(records, Usage);
+    let expected = canonical["usage"].as_array().unwrap();
+    assert_eq!(usage.len(), expected.len());
+    for (found, expected) in usage.iter().zip(expected) {
+        assert_eq!(found.quantity.to_string(), expected["quantity"].as_str().unwrap());
+        assert_eq!(&found.start[..10], expected["day"].as_str().unwrap());
+    }
+    assert!(!serde_json::to_string(&records).unwrap().contains("not-a-password"));
+    assert_eq!(of_kind!(records, Customer).len(), 3);
+}
