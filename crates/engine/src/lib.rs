@@ -3,5 +3,16 @@
 //! Everything here is asynchronous and reaches the world through the four ports of [`ports`] alone: the PSA, the
 //! sources, the store and the clock.
 
+pub mod apply;
+pub mod applying;
+pub mod explain;
+pub mod failure;
+pub mod feed;
+pub mod findings;
+pub mod observe;
+pub mod planning;
 pub mod ports;
+pub mod reconcile;
 pub mod records;
+pub mod settings;
+pub mod tasks;

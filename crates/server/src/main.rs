@@ -1,2 +1,65 @@
-//! The binary `trueup`.
-fn main() {}
+//! The binary `trueup`: keeps ConnectWise agreements true to what was sold.
+//!
+//! This crate reads the command line and the configuration, puts the parts together, and renders what the use cases
+//! of the engine say. It decides nothing about money, dates or additions.
+
+mod app;
+mod cli;
+mod clock;
+mod commands;
+mod compose;
+mod config;
+mod failure;
+mod mapping_csv;
+mod output;
+
+use clap::Parser;
+use failure::{CliError, Exit};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    start_log(cli.global.verbose);
+    let json = cli.global.format == Some(output::Format::Json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = CliError::usage(format!("no runtime can be started: {error}"), "Free some memory.");
+            return error.report(json);
+        }
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report(json),
+    }
+}
+
+/// Help and version go to standard output; wrong usage goes to standard error, and as a document where JSON is asked
+/// for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.exit_code() == 0 {
+        return Exit::Done.into();
+    }
+    let wants_json = std::env::args().any(|a| a == "json" || a == "--format=json");
+    if wants_json {
+        let first =
+            error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        output::print_json(&CliError::usage(first, "See `trueup --help`.").document());
+    }
+    Exit::Usage.into()
+}
+
+fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug", // open set: a count of flags
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TRUEUP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,278 @@
+//! Carrying plans out, with everything around it: tasks before and after, findings, and runs over all tasks.
+
+use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeState, apply_plan, resolve_in_doubt};
+use crate::failure::Failure;
+use crate::findings;
+use crate::planning::{OF_APPLY, PlanRequest, Planned, make_plan};
+use crate::ports::{Clock, Psa, Store, StoreError};
+use crate::records::{OperationState, PlanBody, StoredPlan, TaskFilter};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::finding::Finding;
+use trueup_domain::ids::{ChangeId, OrganizationId, PlanId, TaskId};
+use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::task::{Task, TaskState};
+
+/// A run over all tasks plans anew at most so often, where ConnectWise changed underneath.
+const ROUNDS: usize = 3;
+
+/// Why a run over all tasks stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// While planning.
+    #[error(transparent)]
+    Planning(#[from] Failure),
+    /// While applying.
+    #[error(transparent)]
+    Applying(#[from] ApplyError),
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::Planning(error.into())
+    }
+}
+
+/// A plan that an earlier run left unfinished, and what became of it now.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// The plan.
+    pub stored: StoredPlan,
+    /// What became of it.
+    pub report: ApplyReport,
+    /// Changes that were settled before: they are no news.
+    pub settled_before: BTreeSet<ChangeId>,
+}
+
+/// What a run over all tasks did.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// Plans of earlier runs that were gone on with.
+    pub resumed: Vec<Resumed>,
+    /// Reports of plans that were out of date in part and planned anew, oldest first.
+    pub earlier: Vec<(StoredPlan, ApplyReport)>,
+    /// The last plan.
+    pub planned: Planned,
+    /// What became of it; none where it was held or refused.
+    pub report: Option<ApplyReport>,
+    /// Why it was held: over a limit, and nobody approved.
+    pub held: Vec<Finding>,
+}
+
+/// Carries a stored plan out, and moves its tasks.
+///
+/// # Errors
+/// [`ApplyError`]; nothing was sent that the journal does not know of.
+pub async fn apply(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+    options: &ApplyOptions<'_>,
+) -> Result<ApplyReport, ApplyError> {
+    if !matches!(stored.body, PlanBody::Checked(_)) {
+        return Err(ApplyError::NotChecked);
+    }
+    let draft = stored.body.plan();
+    let before = tasks_of(store, org, draft).await?;
+    let begun: Vec<Task> = before
+        .iter()
+        .filter(|t| t.state == TaskState::Planned)
+        .map(|t| Task { state: TaskState::Applying, reason: None, ..t.clone() })
+        .collect();
+    store.save_tasks(org, clock.now(), &begun).await?;
+    match apply_plan(store, psa, clock, org, stored, options).await {
+        Ok(report) => {
+            settle(store, clock, org, draft, &report).await?;
+            Ok(report)
+        }
+        Err(error) => {
+            let nothing_was_written = match &error {
+                ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Unread(_) => true,
+                ApplyError::Psa(_) | ApplyError::Store(_) => false,
+            };
+            if nothing_was_written {
+                let back: Vec<Task> = before.into_iter().filter(|t| t.state == TaskState::Planned).collect();
+                store.save_tasks(org, clock.now(), &back).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn tasks_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    draft: &DraftPlan,
+) -> Result<Vec<Task>, StoreError> {
+    let ids: Vec<TaskId> = draft
+        .outcomes
+        .iter()
+        .filter(|(_, outcome)| **outcome == TaskOutcome::Planned)
+        .map(|(id, _)| id.clone())
+        .collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await
+}
+
+/// Moves the tasks of a plan to where its changes leave them, and records what apply found.
+async fn settle(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    draft: &DraftPlan,
+    report: &ApplyReport,
+) -> Result<(), ApplyError> {
+    let mut tasks = tasks_of(store, org, draft).await?;
+    // What a person put aside in the meantime, or a later plan finished, stays as it is.
+    tasks.retain(|t| !t.state.is_final());
+    for task in &mut tasks {
+        (task.state, task.reason) = standing(draft, report, &task.id);
+    }
+    store.save_tasks(org, clock.now(), &tasks).await?;
+    let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
+    let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
+    findings::record(store, clock, org, scope, &report.findings).await.map_err(|failure| match failure {
+        Failure::Store(error) => ApplyError::Store(error),
+        Failure::Psa(error) => ApplyError::Psa(error),
+        Failure::Setting(_) | Failure::Wrong { .. } => {
+            ApplyError::Store(StoreError::Damaged(failure.to_string()))
+        }
+    })
+}
+
+fn standing(draft: &DraftPlan, report: &ApplyReport, task: &TaskId) -> (TaskState, Option<String>) {
+    let states: BTreeMap<&ChangeId, _> = report.changes.iter().map(|c| (&c.change_id, c)).collect();
+    let of_task: Vec<_> = draft
+        .changes
+        .iter()
+        .filter(|c| &c.task == task && c.writes())
+        .filter_map(|c| states.get(&c.id).copied())
+        .collect();
+    let first = |state: ChangeState| of_task.iter().find(|c| c.state == state);
+    if let Some(change) = first(ChangeState::InDoubt) {
+        return (TaskState::InDoubt, change.error.as_ref().map(|e| e.code.clone()));
+    }
+    if let Some(change) = first(ChangeState::Failed) {
+        return (TaskState::Failed, change.error.as_ref().map(|e| e.code.clone()));
+    }
+    if report.stale && of_task.iter().all(|c| c.state == ChangeState::Skipped) {
+        return (TaskState::Ready, Some("TU7001".to_owned()));
+    }
+    if let Some(change) = first(ChangeState::Skipped) {
+        return (TaskState::Ready, change.error.as_ref().map(|e| e.code.clone()));
+    }
+    (TaskState::Done, None)
+}
+
+/// Goes on with what earlier runs left: operations in doubt, and plans that were interrupted.
+///
+/// # Errors
+/// [`ApplyError`]; another worker at the same agreements is none.
+pub async fn resume(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    options: &ApplyOptions<'_>,
+) -> Result<Vec<Resumed>, ApplyError> {
+    let mut settled: BTreeMap<PlanId, BTreeSet<ChangeId>> = BTreeMap::new();
+    for id in unfinished_plans(store, org, options).await? {
+        let operations = store.list_operations(org, &id).await?;
+        let done = operations
+            .into_iter()
+            .filter(|o| matches!(o.state, OperationState::Done | OperationState::Refused))
+            .map(|o| o.change)
+            .collect();
+        settled.insert(id, done);
+    }
+    let mut resumed = Vec::new();
+    let mut reports: BTreeMap<PlanId, ApplyReport> =
+        resolve_in_doubt(store, psa, clock, org, options).await?.into_iter().collect();
+    for (id, settled_before) in settled {
+        let Some(stored) = store.find_plan(org, &id).await? else { continue };
+        let report = match reports.remove(&id) {
+            Some(report) => {
+                settle(store, clock, org, stored.body.plan(), &report).await?;
+                report
+            }
+            // Interrupted before anything was sent: intents alone, which the same plan goes on with.
+            None => match apply(store, psa, clock, org, &stored, options).await {
+                Ok(report) => report,
+                Err(ApplyError::Busy(_)) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        resumed.push(Resumed { stored, report, settled_before });
+    }
+    Ok(resumed)
+}
+
+/// Plans with an operation without outcome, and plans of tasks that were being applied when a run ended.
+async fn unfinished_plans(
+    store: &dyn Store,
+    org: &OrganizationId,
+    options: &ApplyOptions<'_>,
+) -> Result<BTreeSet<PlanId>, ApplyError> {
+    let mut plans: BTreeSet<PlanId> =
+        store.list_unresolved_operations(org).await?.into_iter().map(|o| o.plan).collect();
+    let filter =
+        TaskFilter { states: vec![TaskState::Applying, TaskState::InDoubt], ..TaskFilter::default() };
+    for task in store.list_tasks(org, &filter).await? {
+        plans.extend(store.find_plan_of_task(org, &task.id).await?);
+    }
+    let Some(connection) = &options.connection else { return Ok(plans) };
+    let mut of_connection = BTreeSet::new();
+    for id in plans {
+        if store.find_plan(org, &id).await?.is_some_and(|p| &p.connection == connection) {
+            of_connection.insert(id);
+        }
+    }
+    Ok(of_connection)
+}
+
+/// Whether an unattended run may pass a brake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// A limit holds the run.
+    Needed,
+    /// A person approved whatever the plan says.
+    Given,
+}
+
+/// Goes on with earlier runs, then plans and applies every task that is ready.
+///
+/// # Errors
+/// [`RunError`]; nothing was sent that the journal does not know of.
+pub async fn apply_all(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    approval: Approval,
+    options: &ApplyOptions<'_>,
+) -> Result<RunReport, RunError> {
+    let resumed = resume(store, psa, clock, request.org, options).await?;
+    let mut earlier = Vec::new();
+    loop {
+        let planned = make_plan(store, psa, clock, request).await?;
+        let refused = !matches!(planned.stored.body, PlanBody::Checked(_));
+        let held = if approval == Approval::Needed { planned.brakes.clone() } else { Vec::new() };
+        if refused || !held.is_empty() {
+            let nothing = BTreeSet::new();
+            let scope = findings::Scope { looked_at: &nothing, judged: None, general: "brakes" };
+            findings::record(store, clock, request.org, scope, &held).await?;
+            return Ok(RunReport { resumed, earlier, planned, report: None, held });
+        }
+        let options = ApplyOptions { fresh_reads: Some(&planned.reads), ..options.clone() };
+        let report = apply(store, psa, clock, request.org, &planned.stored, &options).await?;
+        // ConnectWise changed underneath: what was refused is planned anew on what it holds now.
+        if report.stale && earlier.len() + 1 < ROUNDS {
+            earlier.push((planned.stored, report));
+            continue;
+        }
+        return Ok(RunReport { resumed, earlier, planned, report: Some(report), held });
+    }
+}

@@ -1,0 +1,111 @@
+//! Explaining an addition: every value that trueup wrote, with the formula, the inputs and the source record behind it.
+
+use crate::failure::Failure;
+use crate::ports::Store;
+use crate::records::{AuditEntry, OperationRow, StoredRecord};
+use std::collections::BTreeSet;
+use trueup_domain::feed::{Order, OrderLine, Record, RecordKind};
+use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
+use trueup_domain::plan::{AdditionLink, Change};
+
+/// Entries of the audit that an explanation holds at most.
+const MAX_ENTRIES: u32 = 1_000;
+
+/// A change that touched the addition, with its operation.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The plan's change.
+    pub change: Change,
+    /// Its operation in the journal.
+    pub operation: OperationRow,
+    /// The order's line that the change names, where the feed still has it.
+    pub line: Option<OrderLine>,
+}
+
+/// Everything there is to say about an addition.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The addition.
+    pub addition: AdditionId,
+    /// What trueup remembers of it.
+    pub link: Option<AdditionLink>,
+    /// The changes that touched it, oldest first.
+    pub steps: Vec<Step>,
+    /// The order that made it, as the feed has it.
+    pub order: Option<StoredRecord>,
+    /// The audit, oldest first.
+    pub entries: Vec<AuditEntry>,
+}
+
+/// Explains one addition.
+///
+/// # Errors
+/// The store's, or [`Failure::Wrong`] for an addition that trueup never touched.
+pub async fn explain(
+    store: &dyn Store,
+    org: &OrganizationId,
+    addition: AdditionId,
+) -> Result<Explanation, Failure> {
+    let link = store.list_links(org).await?.into_iter().find(|l| l.addition == addition);
+    let mut entries = store.list_audit(org, Some(addition), MAX_ENTRIES).await?;
+    entries.sort_by_key(|e| e.number);
+    if link.is_none() && entries.is_empty() {
+        return Err(Failure::wrong(
+            format!("trueup neither wrote nor took over addition {addition}"),
+            "`trueup audit list` shows what it wrote.",
+        ));
+    }
+    let order = match &link {
+        Some(AdditionLink { source, order: Some(order), .. }) => {
+            store.find_record(org, source, RecordKind::Order, order.as_str()).await?
+        }
+        Some(AdditionLink { order: None, .. }) | None => None,
+    };
+    let steps = steps_of(store, org, addition, link.as_ref(), &entries).await?;
+    Ok(Explanation { addition, link, steps, order, entries })
+}
+
+/// The plans that the audit and the journal name, and of them what touched the addition.
+async fn steps_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    addition: AdditionId,
+    link: Option<&AdditionLink>,
+    entries: &[AuditEntry],
+) -> Result<Vec<Step>, Failure> {
+    let mut plans: BTreeSet<PlanId> = entries.iter().filter_map(plan_of_entry).collect();
+    if let Some(key) = link.and_then(|l| l.key.as_ref()) {
+        plans.extend(store.find_operation_by_key(org, key).await?.map(|o| o.plan));
+    }
+    let mut steps = Vec::new();
+    for id in plans {
+        let Some(plan) = store.find_plan(org, &id).await? else { continue };
+        let operations = store.list_operations(org, &id).await?;
+        for operation in operations.into_iter().filter(|o| o.addition == Some(addition)) {
+            let change = plan.body.plan().changes.iter().find(|c| c.id == operation.change);
+            if let Some(change) = change {
+                let line = line_behind(store, org, change).await?;
+                steps.push(Step { change: change.clone(), operation, line });
+            }
+        }
+    }
+    steps.sort_by_key(|s| s.operation.updated_at);
+    Ok(steps)
+}
+
+fn plan_of_entry(entry: &AuditEntry) -> Option<PlanId> {
+    let detail: serde_json::Value = serde_json::from_str(&entry.entry.detail).ok()?;
+    let named = detail.get("plan").or_else(|| detail.get("plan_id"))?;
+    named.as_str().map(PlanId::from)
+}
+
+async fn line_behind(
+    store: &dyn Store,
+    org: &OrganizationId,
+    change: &Change,
+) -> Result<Option<OrderLine>, Failure> {
+    let (Some(order), Some(line)) = (&change.order, &change.line) else { return Ok(None) };
+    let row = store.find_record(org, &change.source, RecordKind::Order, order.as_str()).await?;
+    let Some(StoredRecord { record: Record::Order(Order { lines, .. }), .. }) = row else { return Ok(None) };
+    Ok(lines.into_iter().find(|l| l.id.as_str() == line))
+}

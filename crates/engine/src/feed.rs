@@ -1,0 +1,196 @@
+//! Taking in feed records: batch by batch, so that memory stays flat, and idempotent per record.
+
+use crate::failure::Failure;
+use crate::ports::{Refusal, Store};
+use crate::records::{ImportCounts, IncomingRecord, Millis};
+use std::collections::BTreeMap;
+use trueup_domain::feed::{Order, Record, RecordKind};
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
+
+/// Records saved in one transaction.
+pub const BATCH: usize = 5_000;
+/// Refusals and warnings kept in a report; more are counted.
+pub const MAX_KEPT: usize = 10_000;
+
+/// Sums of one currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MoneyTotals {
+    /// Amounts.
+    pub amount: Money,
+    /// Costs.
+    pub cost: Money,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Counts by kind.
+    pub records: BTreeMap<RecordKind, ImportCounts>,
+    /// Records that were not taken in.
+    pub refused: Vec<Refusal>,
+    /// How many more were refused than `refused` keeps.
+    pub refused_more: u64,
+    /// Remarks about records that were taken in.
+    pub warnings: Vec<Refusal>,
+    /// How many more warnings there were.
+    pub warnings_more: u64,
+    /// The exact sums of the order lines' amounts taken in.
+    pub totals: BTreeMap<Currency, MoneyTotals>,
+}
+
+impl ImportReport {
+    /// How many records were taken in.
+    pub fn taken_in(&self) -> u64 {
+        self.records.values().map(|c| c.new + c.changed + c.unchanged).sum()
+    }
+
+    /// Whether a record was refused.
+    pub fn has_refusals(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    fn note(&mut self, refusal: Refusal) {
+        let (list, more) = if refusal.warning {
+            (&mut self.warnings, &mut self.warnings_more)
+        } else {
+            (&mut self.refused, &mut self.refused_more)
+        };
+        if list.len() < MAX_KEPT {
+            list.push(refusal);
+        } else {
+            *more += 1;
+        }
+    }
+
+    fn count(&mut self, counts: BTreeMap<RecordKind, ImportCounts>) {
+        for (kind, more) in counts {
+            let sum = self.records.entry(kind).or_default();
+            sum.new += more.new;
+            sum.changed += more.changed;
+            sum.unchanged += more.unchanged;
+        }
+    }
+}
+
+/// Where records go.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The store; none only validates.
+    pub store: Option<&'a dyn Store>,
+    /// The organization.
+    pub org: &'a OrganizationId,
+    /// The source whose ids these are.
+    pub source: &'a SourceId,
+    /// The instant.
+    pub at: Millis,
+}
+
+/// Takes in records until the source ends. `progress` is told how many were read so far.
+///
+/// Without a store nothing is saved: every good record counts as new.
+///
+/// # Errors
+/// The store's. What was saved before stays: the same file again changes nothing and goes on.
+pub async fn import<I>(
+    to: Destination<'_>,
+    records: I,
+    batch: usize,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<ImportReport, Failure>
+where
+    I: Iterator<Item = Result<IncomingRecord, Refusal>> + Send,
+{
+    let size = batch.max(1);
+    let mut report = ImportReport::default();
+    let mut sums = Sums::default();
+    let mut waiting = Vec::with_capacity(size);
+    let mut read = 0_u64;
+    if let Some(store) = to.store {
+        store.ensure_organization(to.org).await?;
+    }
+    for item in records {
+        match item {
+            Ok(record) => {
+                sums.add(&record.record);
+                waiting.push(record);
+            }
+            Err(refusal) => report.note(refusal),
+        }
+        read += 1;
+        if waiting.len() >= size {
+            report.count(save(to, &waiting).await?);
+            waiting.clear();
+            progress(read);
+        }
+    }
+    if !waiting.is_empty() {
+        report.count(save(to, &waiting).await?);
+    }
+    progress(read);
+    report.totals = sums.finish();
+    Ok(report)
+}
+
+async fn save(
+    to: Destination<'_>,
+    batch: &[IncomingRecord],
+) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+    if let Some(store) = to.store {
+        return Ok(store.save_records(to.org, to.source, to.at, batch).await?);
+    }
+    let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+    for record in batch {
+        counts.entry(record.record.kind()).or_default().new += 1;
+    }
+    Ok(counts)
+}
+
+/// Exact sums: ratios, so that no digit is lost on the way.
+#[derive(Default)]
+struct Sums(BTreeMap<Currency, (Exact, Exact)>);
+
+impl Sums {
+    fn add(&mut self, record: &Record) {
+        if let Record::Order(order) = record {
+            self.add_order(order);
+        }
+    }
+
+    fn add_order(&mut self, order: &Order) {
+        let sum = self.0.entry(order.currency).or_insert((Exact::ZERO, Exact::ZERO));
+        for line in &order.lines {
+            let amount = line_value(line.amount, line.unit_price, line.quantity);
+            let cost = line_value(line.cost_amount, line.unit_cost, line.quantity);
+            // Amounts that are let in are below 10^15, so that these sums overflow only after billions of lines.
+            sum.0 = amount.and_then(|a| sum.0.plus(a)).unwrap_or(sum.0);
+            sum.1 = cost.and_then(|c| sum.1.plus(c)).unwrap_or(sum.1);
+        }
+    }
+
+    fn finish(self) -> BTreeMap<Currency, MoneyTotals> {
+        self.0
+            .into_iter()
+            .map(|(currency, (amount, cost))| {
+                (currency, MoneyTotals { amount: decimal(amount), cost: decimal(cost) })
+            })
+            .collect()
+    }
+}
+
+fn line_value(given: Option<Money>, unit: Option<Money>, quantity: Quantity) -> Result<Exact, MoneyError> {
+    match (given, unit) {
+        (Some(amount), _) => Ok(amount.exact()),
+        (None, Some(price)) => price.exact().times(quantity.exact()),
+        (None, None) => Ok(Exact::ZERO),
+    }
+}
+
+/// The shortest decimal that is exactly the ratio; sums of products of decimals always have one.
+fn decimal(value: Exact) -> Money {
+    (0..=24)
+        .find(|places| value.fits(*places))
+        .and_then(|places| value.round(places, RoundingMode::HalfUp).ok())
+        .or_else(|| value.round(6, RoundingMode::HalfUp).ok())
+        .map_or(Money::ZERO, Money::new)
+}

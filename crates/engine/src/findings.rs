@@ -1,0 +1,164 @@
+//! Findings and what people decide about them.
+
+use crate::failure::Failure;
+use crate::ports::{Clock, Store};
+use crate::records::{FindingFilter, FindingState, NewAuditEntry, StoredFinding};
+use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::{OrganizationId, TaskId};
+
+/// What a person decides about a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Quiet until the date.
+    Mute(Date),
+    /// Put aside, with a reason.
+    Ignore(String),
+    /// Open again.
+    Reopen,
+}
+
+/// Records the findings of the tasks that were looked at, each under its task; what no longer holds becomes resolved.
+/// Findings without a task go under `general`.
+///
+/// With `judged`, only these codes were looked for: open findings of other codes are carried on.
+///
+/// # Errors
+/// The store's.
+pub async fn record(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    scope: Scope<'_>,
+    findings: &[Finding],
+) -> Result<(), Failure> {
+    let mut by_task: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for finding in findings {
+        match &finding.subject.task {
+            Some(task) => by_task.entry(task.clone()).or_default().push(finding.clone()),
+            None => others.push(finding.clone()),
+        }
+    }
+    let mut known = open_by_task(store, org).await?;
+    let (now, today) = (clock.now(), clock.today());
+    let all: BTreeSet<TaskId> = scope.looked_at.iter().cloned().chain(by_task.keys().cloned()).collect();
+    for task in all {
+        let mut found = by_task.remove(&task).unwrap_or_default();
+        let earlier = known.remove(&task).unwrap_or_default();
+        let (judged, carried): (Vec<Finding>, Vec<Finding>) =
+            earlier.into_iter().partition(|f| scope.judged.is_none_or(|codes| codes.contains(&f.code)));
+        // A task without a finding, now and before, needs no write.
+        if found.is_empty() && judged.is_empty() {
+            continue;
+        }
+        found.extend(carried);
+        store.record_findings(org, &format!("task/{task}"), now, today, &found).await?;
+    }
+    store.record_findings(org, scope.general, now, today, &others).await?;
+    Ok(())
+}
+
+/// What a run looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The tasks.
+    pub looked_at: &'a BTreeSet<TaskId>,
+    /// The codes that could have been found; none means all.
+    pub judged: Option<&'a [Code]>,
+    /// The name under which findings without a task are kept.
+    pub general: &'a str,
+}
+
+async fn open_by_task(
+    store: &dyn Store,
+    org: &OrganizationId,
+) -> Result<BTreeMap<TaskId, Vec<Finding>>, Failure> {
+    let filter = FindingFilter {
+        states: vec![FindingState::Open, FindingState::Recurred, FindingState::Muted, FindingState::Ignored],
+        ..FindingFilter::default()
+    };
+    let mut known: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    for stored in store.list_findings(org, &filter).await? {
+        if let Some(task) = stored.finding.subject.task.clone() {
+            known.entry(task).or_default().push(stored.finding);
+        }
+    }
+    Ok(known)
+}
+
+/// The findings that fit, the gravest first, then the ones seen last.
+///
+/// # Errors
+/// The store's.
+pub async fn list(
+    store: &dyn Store,
+    org: &OrganizationId,
+    filter: &FindingFilter,
+) -> Result<Vec<StoredFinding>, Failure> {
+    let mut found = store.list_findings(org, filter).await?;
+    found.sort_by(|a, b| {
+        b.finding
+            .severity
+            .cmp(&a.finding.severity)
+            .then(b.last_seen_at.cmp(&a.last_seen_at))
+            .then(a.id.cmp(&b.id))
+    });
+    Ok(found)
+}
+
+/// One finding.
+///
+/// # Errors
+/// [`Failure::Wrong`] where there is none with this id.
+pub async fn get(store: &dyn Store, org: &OrganizationId, id: &str) -> Result<StoredFinding, Failure> {
+    let all = store.list_findings(org, &FindingFilter::default()).await?;
+    all.into_iter().find(|f| f.id == id).ok_or_else(|| no_finding(id))
+}
+
+/// Mutes, ignores or re-opens a finding; the decision goes into the audit.
+///
+/// # Errors
+/// [`Failure::Wrong`] for an unknown id, a mute that is over already, or an empty reason.
+pub async fn decide(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    actor: &str,
+    id: &str,
+    decision: &Decision,
+) -> Result<(), Failure> {
+    let (state, until, reason) = match decision {
+        Decision::Mute(until) if *until <= clock.today() => {
+            return Err(Failure::wrong(
+                format!("a mute until {until} would be over already: today is {}", clock.today()),
+                "Name a later day.",
+            ));
+        }
+        Decision::Mute(until) => (FindingState::Muted, Some(*until), None),
+        Decision::Ignore(reason) if reason.trim().is_empty() => {
+            return Err(Failure::wrong("a finding is ignored for a reason, and none was given", "Say why."));
+        }
+        Decision::Ignore(reason) => (FindingState::Ignored, None, Some(reason.as_str())),
+        Decision::Reopen => (FindingState::Open, None, None),
+    };
+    if !store.decide_finding(org, id, state, until, reason, actor).await? {
+        return Err(no_finding(id));
+    }
+    let detail = serde_json::json!({ "state": state, "until": until, "reason": reason });
+    let entry = NewAuditEntry {
+        at: clock.now(),
+        actor: actor.to_owned(),
+        action: "finding.decide".into(),
+        object: format!("finding/{id}"),
+        addition: None,
+        detail: detail.to_string(),
+    };
+    store.append_audit(org, &[entry]).await?;
+    Ok(())
+}
+
+fn no_finding(id: &str) -> Failure {
+    Failure::wrong(format!("there is no finding `{id}`"), "`trueup finding list` shows them all.")
+}

@@ -1,0 +1,150 @@
+//! Reading ConnectWise: complete, or an error. A list that did not arrive whole never becomes a snapshot.
+
+use crate::failure::Failure;
+use crate::ports::{Psa, Store};
+use crate::records::Millis;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, OrganizationId};
+use trueup_domain::mapping::{MappingKind, Mappings};
+use trueup_domain::plan::AdditionLink;
+use trueup_domain::planner::{TaskInput, World, agreements_of_interest};
+use trueup_domain::psa::Snapshot;
+use trueup_domain::task::Demand;
+
+/// Reads companies, agreements, additions and catalog and keeps them as the local picture.
+///
+/// # Errors
+/// The PSA's or the store's; the picture that was there stays.
+pub async fn pull(
+    psa: &dyn Psa,
+    store: &dyn Store,
+    org: &OrganizationId,
+    connection: &str,
+    at: Millis,
+) -> Result<Snapshot, Failure> {
+    store.ensure_organization(org).await?;
+    let companies = psa.list_companies(None).await?;
+    let agreements = psa.list_agreements(None).await?;
+    let ids: Vec<AgreementId> = agreements.iter().map(|a| a.id).collect();
+    let additions = psa.list_additions_of(&ids).await?;
+    let catalog = psa.list_catalog_items(None).await?;
+    let snapshot = Snapshot {
+        companies: companies.into_iter().map(|c| (c.id, c)).collect(),
+        agreements: agreements.into_iter().map(|a| (a.id, a)).collect(),
+        additions,
+        catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
+    };
+    store.save_snapshot(org, connection, at, &snapshot).await?;
+    Ok(snapshot)
+}
+
+/// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their
+/// agreements, the additions of the agreements of interest alone, and the mapped catalog items.
+///
+/// `world.snapshot` is not looked at.
+///
+/// # Errors
+/// The PSA's.
+pub async fn observe_for(
+    psa: &dyn Psa,
+    world: &World<'_>,
+    tasks: &[TaskInput<'_>],
+) -> Result<Snapshot, Failure> {
+    let mut snapshot = Snapshot::default();
+    let companies = companies_of(world, tasks);
+    if !companies.is_empty() {
+        let ids: Vec<CompanyId> = companies.into_iter().collect();
+        snapshot.companies = psa.list_companies(Some(&ids)).await?.into_iter().map(|c| (c.id, c)).collect();
+        snapshot.agreements = psa.list_agreements(Some(&ids)).await?.into_iter().map(|a| (a.id, a)).collect();
+    }
+    add_agreements_of_links(psa, world, tasks, &mut snapshot).await?;
+    let wanted: Vec<AgreementId> = {
+        let partial = World { snapshot: &snapshot, ..*world };
+        agreements_of_interest(&partial, tasks)
+            .into_iter()
+            .filter(|id| snapshot.agreements.contains_key(id))
+            .collect()
+    };
+    if !wanted.is_empty() {
+        snapshot.additions = psa.list_additions_of(&wanted).await?;
+    }
+    let items: Vec<CatalogItemId> = catalog_items_of(world, tasks).into_iter().collect();
+    if !items.is_empty() {
+        snapshot.catalog =
+            psa.list_catalog_items(Some(&items)).await?.into_iter().map(|c| (c.id, c)).collect();
+    }
+    Ok(snapshot)
+}
+
+fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {
+    tasks
+        .iter()
+        .filter_map(|input| world.mappings.company_of(&input.task.source, &input.task.customer))
+        .collect()
+}
+
+/// A subscription may still have lines on an agreement of another company, after its customer was mapped anew.
+async fn add_agreements_of_links(
+    psa: &dyn Psa,
+    world: &World<'_>,
+    tasks: &[TaskInput<'_>],
+    snapshot: &mut Snapshot,
+) -> Result<(), Failure> {
+    let subscriptions: BTreeSet<_> = tasks.iter().map(|i| (&i.task.source, &i.task.subscription)).collect();
+    let missing: BTreeSet<AgreementId> = world
+        .links
+        .iter()
+        .filter(|l| is_alive(l) && subscriptions.contains(&(&l.source, &l.subscription)))
+        .map(|l| l.agreement)
+        .filter(|id| !snapshot.agreements.contains_key(id))
+        .collect();
+    for id in missing {
+        if let Some(agreement) = psa.find_agreement(id).await? {
+            snapshot.agreements.insert(id, agreement);
+        }
+    }
+    Ok(())
+}
+
+fn is_alive(link: &AdditionLink) -> bool {
+    !link.deleted
+}
+
+/// The catalog items that the lines of these tasks can be billed as, under any scope of their mappings.
+fn catalog_items_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CatalogItemId> {
+    let mut products: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for input in tasks {
+        let of_source = products.entry(input.task.source.as_str()).or_default();
+        if let Demand::Order(order) = input.demand {
+            of_source.extend(order.lines.iter().map(|l| l.product.as_str()));
+        }
+        let key = (input.task.source.clone(), input.task.subscription.clone());
+        if let Some(subscription) = world.subscriptions.get(&key) {
+            of_source.extend(subscription.items.iter().map(|i| i.product.as_str()));
+            of_source.extend(subscription.plan.iter().map(|p| p.product.as_str()));
+        }
+        of_source.extend(
+            world
+                .links
+                .iter()
+                .filter(|l| l.source == key.0 && l.subscription == key.1)
+                .map(|l| l.product.as_str()),
+        );
+    }
+    mapped_items(world.mappings, &products)
+}
+
+fn mapped_items(mappings: &Mappings, products: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<CatalogItemId> {
+    mappings
+        .iter()
+        .filter(|m| match (products.get(m.source.as_str()), m.kind) {
+            (Some(of_source), MappingKind::Product) => of_source.contains(m.source_id.as_str()),
+            (Some(_), MappingKind::Fee) => true,
+            (Some(_), MappingKind::Customer | MappingKind::Agreement | MappingKind::Addition) | (None, _) => {
+                false
+            }
+        })
+        .filter_map(|m| m.psa_id)
+        .map(CatalogItemId)
+        .collect()
+}

@@ -1,0 +1,391 @@
+//! Making a plan: gather the world, read ConnectWise afresh, plan, check, store. Nothing is written to ConnectWise.
+
+mod gather;
+
+use crate::apply::FreshReads;
+use crate::failure::Failure;
+use crate::findings;
+use crate::observe::observe_for;
+use crate::ports::{Clock, Psa, Store};
+use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
+use crate::tasks::assess::{Facts, Standing, assess, subject_of};
+use gather::{Feed, demands_of};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::check::{brakes, check};
+use trueup_domain::finding::{CODES, Code, Finding, Severity};
+use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
+use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
+use trueup_domain::psa::Snapshot;
+use trueup_domain::settings::{PriceSource, Settings};
+use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
+
+/// Which tasks are planned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice {
+    /// Every task of an order that is not finished.
+    All,
+    /// These, and the earlier unfinished ones of their subscriptions.
+    Tasks(Vec<TaskId>),
+    /// These, with what they ask for.
+    Given(Vec<(Task, Demand)>),
+}
+
+/// What a plan is asked for.
+#[derive(Clone, Debug)]
+pub struct PlanRequest<'a> {
+    /// Whose.
+    pub org: &'a OrganizationId,
+    /// Name of the connection.
+    pub connection: &'a str,
+    /// Who asks.
+    pub actor: &'a str,
+    /// The settings that hold.
+    pub settings: &'a Settings,
+    /// The answer about adoption.
+    pub adoption: AdoptionAnswer,
+    /// Which tasks.
+    pub choice: Choice,
+    /// Price source of the chosen tasks alone, from now on.
+    pub price_source: Option<PriceSource>,
+}
+
+/// A plan that was made and stored.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The plan.
+    pub stored: StoredPlan,
+    /// Why an unattended run should hold: over a limit.
+    pub brakes: Vec<Finding>,
+    /// The tasks it looked at, as they stand now.
+    pub tasks: Vec<Task>,
+    /// Tasks that were named and need no plan, with the reason.
+    pub skipped: Vec<(TaskId, String)>,
+    /// What was read for it: apply need not read it again where it is young enough.
+    pub reads: FreshReads,
+}
+
+/// Codes that apply raises: planning again says nothing about them.
+pub const OF_APPLY: [Code; 4] = [Code::Tu7001, Code::Tu7003, Code::Tu7004, Code::Tu7005];
+
+/// Makes and stores a plan, records its findings, and moves its tasks.
+///
+/// # Errors
+/// The store's or the PSA's, or [`Failure::Wrong`] for a task that cannot be planned.
+pub async fn make_plan(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+) -> Result<Planned, Failure> {
+    store.ensure_organization(request.org).await?;
+    let mut chosen = choose(store, request).await?;
+    for task in chosen.tasks.values_mut() {
+        task.price_source = request.price_source.or(task.price_source);
+    }
+    let (demands, mut extra) = demands_of(store, request.org, &mut chosen).await?;
+    let feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
+    let mappings = Mappings::new(store.list_mappings(request.org).await?);
+    let links = store.list_links(request.org).await?;
+    let inputs = inputs(&mut chosen.tasks, &demands, &feed, &mappings, &mut extra);
+    let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+    let nothing = Snapshot::default();
+    let world = World {
+        organization: request.org,
+        today: clock.today(),
+        settings: request.settings,
+        snapshot: &nothing,
+        mappings: &mappings,
+        links: &links,
+        customers: &feed.customers,
+        products: &feed.products,
+        subscriptions: &feed.subscriptions,
+        adoption: request.adoption,
+    };
+    let asked_at = clock.now();
+    let snapshot = observe_for(psa, &world, &inputs).await?;
+    let world = World { snapshot: &snapshot, ..world };
+    let mut draft = plan(&world, &inputs);
+    draft.today = Some(clock.today());
+    draft.findings.append(&mut extra);
+    let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
+    let body = match check(draft, &world) {
+        Ok(checked) => PlanBody::Checked(checked),
+        Err(refused) => {
+            let (mut draft, found) = *refused;
+            draft.findings.extend(found);
+            PlanBody::Draft(draft)
+        }
+    };
+    let stored = StoredPlan {
+        id: PlanId(uuid::Uuid::now_v7().simple().to_string()),
+        connection: request.connection.to_owned(),
+        created_at: clock.now(),
+        actor: request.actor.to_owned(),
+        state: match body {
+            PlanBody::Checked(_) => PlanState::Proposed,
+            PlanBody::Draft(_) => PlanState::Refused,
+        },
+        body,
+    };
+    keep(store, clock, request, &stored, &mut chosen).await?;
+    Ok(Planned {
+        stored,
+        brakes: held_up,
+        tasks: chosen.tasks.into_values().collect(),
+        skipped: chosen.skipped,
+        reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
+    })
+}
+
+/// The tasks of a plan on their way through.
+#[derive(Default)]
+pub(crate) struct Chosen {
+    /// By id.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// What they ask for, where the caller said so.
+    pub given: BTreeMap<TaskId, Demand>,
+    /// Named and left out.
+    pub skipped: Vec<(TaskId, String)>,
+    /// Of subscriptions with an operation under way: they wait for it.
+    pub waiting: Vec<(TaskId, TaskId)>,
+}
+
+const OPEN: [TaskState; 6] = [
+    TaskState::New,
+    TaskState::NeedsMapping,
+    TaskState::Ready,
+    TaskState::Planned,
+    TaskState::Failed,
+    TaskState::Blocked,
+];
+
+async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, Failure> {
+    let mut chosen = Chosen::default();
+    match &request.choice {
+        Choice::All => {
+            let filter = TaskFilter { states: OPEN.to_vec(), ..TaskFilter::default() };
+            let tasks = store.list_tasks(request.org, &filter).await?;
+            chosen.tasks = by_id(tasks.into_iter().filter(|t| t.kind != TaskKind::Reconciliation));
+        }
+        Choice::Tasks(ids) => choose_by_id(store, request.org, ids, &mut chosen).await?,
+        Choice::Given(given) => {
+            chosen.tasks = by_id(given.iter().map(|(task, _)| task.clone()));
+            chosen.given = given.iter().map(|(t, d)| (t.id.clone(), d.clone())).collect();
+        }
+    }
+    hold_behind_operations(store, request.org, &mut chosen).await?;
+    Ok(chosen)
+}
+
+fn by_id(tasks: impl Iterator<Item = Task>) -> BTreeMap<TaskId, Task> {
+    tasks.map(|t| (t.id.clone(), t)).collect()
+}
+
+async fn choose_by_id(
+    store: &dyn Store,
+    org: &OrganizationId,
+    ids: &[TaskId],
+    chosen: &mut Chosen,
+) -> Result<(), Failure> {
+    for id in ids {
+        let task = crate::tasks::get(store, org, id).await?;
+        match task.state {
+            TaskState::Done => {
+                chosen.skipped.push((id.clone(), "it is done already".into()));
+                continue;
+            }
+            TaskState::Ignored => {
+                let reason = task.reason.as_deref().unwrap_or("no reason is known");
+                return Err(Failure::wrong(
+                    format!("task {id} is ignored: {reason}"),
+                    "Take it back in with `trueup task unignore`, where that is right.",
+                ));
+            }
+            TaskState::Applying | TaskState::InDoubt => {
+                return Err(Failure::wrong(
+                    format!("task {id} is {}: an operation of it has no outcome yet", task.state.name()),
+                    "Run `trueup apply --all`: it looks operations in doubt up once the settle time is over.",
+                ));
+            }
+            TaskState::New
+            | TaskState::NeedsMapping
+            | TaskState::Ready
+            | TaskState::Planned
+            | TaskState::Failed
+            | TaskState::Blocked => {}
+        }
+        if task.kind != TaskKind::Reconciliation {
+            add_earlier(store, org, &task, chosen).await?;
+        }
+        chosen.tasks.insert(task.id.clone(), task);
+    }
+    Ok(())
+}
+
+/// Earlier unfinished tasks of the same subscription come first: one cannot be planned without them.
+async fn add_earlier(
+    store: &dyn Store,
+    org: &OrganizationId,
+    task: &Task,
+    chosen: &mut Chosen,
+) -> Result<(), Failure> {
+    let filter = TaskFilter {
+        states: OPEN.to_vec(),
+        subscription: Some(task.subscription.0.clone()),
+        source: Some(task.source.clone()),
+        ..TaskFilter::default()
+    };
+    let earlier = store.list_tasks(org, &filter).await?;
+    chosen.tasks.extend(by_id(earlier.into_iter().filter(|t| {
+        t.kind != TaskKind::Reconciliation
+            && (t.completed_us, &t.order_id) < (task.completed_us, &task.order_id)
+    })));
+    Ok(())
+}
+
+/// A subscription with an operation under way is not planned on top of it.
+async fn hold_behind_operations(
+    store: &dyn Store,
+    org: &OrganizationId,
+    chosen: &mut Chosen,
+) -> Result<(), Failure> {
+    let filter =
+        TaskFilter { states: vec![TaskState::Applying, TaskState::InDoubt], ..TaskFilter::default() };
+    let mut busy: BTreeMap<(SourceId, SubscriptionId), TaskId> = BTreeMap::new();
+    for task in store.list_tasks(org, &filter).await? {
+        busy.entry((task.source, task.subscription)).or_insert(task.id);
+    }
+    chosen.waiting = chosen
+        .tasks
+        .values()
+        .filter_map(|t| {
+            let behind = busy.get(&(t.source.clone(), t.subscription.clone()))?;
+            (behind != &t.id).then(|| (t.id.clone(), behind.clone()))
+        })
+        .collect();
+    Ok(())
+}
+
+/// The tasks that the planner sees. What is not billed at all, and what waits, is settled here.
+fn inputs(
+    tasks: &mut BTreeMap<TaskId, Task>,
+    demands: &BTreeMap<TaskId, Demand>,
+    feed: &Feed,
+    mappings: &Mappings,
+    findings: &mut Vec<Finding>,
+) -> Vec<(Task, Demand)> {
+    let mut inputs = Vec::new();
+    for task in tasks.values_mut() {
+        let Some(demand) = demands.get(&task.id) else { continue };
+        let order = match demand {
+            Demand::Order(order) => Some(order.as_ref()),
+            Demand::Reconcile { .. } => None,
+        };
+        let facts = Facts {
+            mappings,
+            subscription: feed.subscriptions.get(&(task.source.clone(), task.subscription.clone())),
+            picture: None,
+        };
+        if let Standing::Ignored(reason, finding) = assess(task, order, facts) {
+            task.state = TaskState::Ignored;
+            task.reason = Some(reason);
+            findings.extend(finding);
+            continue;
+        }
+        inputs.push((task.clone(), demand.clone()));
+    }
+    inputs
+}
+
+/// Everything that is known of the connection: the last local picture, and over it what was read just now.
+async fn known_snapshot(
+    store: &dyn Store,
+    request: &PlanRequest<'_>,
+    fresh: &Snapshot,
+) -> Result<Snapshot, Failure> {
+    let stored = store.load_snapshot(request.org, request.connection).await?;
+    let mut known = stored.map(|(_, snapshot)| snapshot).unwrap_or_default();
+    known.companies.extend(fresh.companies.clone());
+    known.agreements.extend(fresh.agreements.clone());
+    known.additions.extend(fresh.additions.clone());
+    known.catalog.extend(fresh.catalog.clone());
+    Ok(known)
+}
+
+/// Stores the plan and everything that follows from it.
+async fn keep(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    stored: &StoredPlan,
+    chosen: &mut Chosen,
+) -> Result<(), Failure> {
+    let draft = stored.body.plan();
+    store.save_plan(request.org, stored).await?;
+    let passed = matches!(stored.body, PlanBody::Checked(_));
+    if passed {
+        let remembered = remembered(draft);
+        store.save_mappings(request.org, clock.now(), &remembered).await?;
+    }
+    for task in chosen.tasks.values_mut() {
+        move_task(task, draft, passed);
+    }
+    let tasks: Vec<Task> = chosen.tasks.values().cloned().collect();
+    store.save_tasks(request.org, clock.now(), &tasks).await?;
+    let looked_at: BTreeSet<TaskId> = chosen.tasks.keys().cloned().collect();
+    let judged: Vec<Code> = CODES.iter().map(|r| r.code).filter(|c| !OF_APPLY.contains(c)).collect();
+    let scope = findings::Scope { looked_at: &looked_at, judged: Some(&judged), general: "plan" };
+    findings::record(store, clock, request.org, scope, &draft.findings).await
+}
+
+fn remembered(draft: &DraftPlan) -> Vec<Mapping> {
+    draft
+        .remembered
+        .iter()
+        .map(|(source, subscription, agreement)| Mapping {
+            kind: MappingKind::Agreement,
+            source: source.clone(),
+            source_id: subscription.0.clone(),
+            psa_id: Some(agreement.0),
+            scope: String::new(),
+            options: BTreeMap::new(),
+            origin: MappingOrigin::Automatic,
+        })
+        .collect()
+}
+
+fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
+    let Some(outcome) = draft.outcomes.get(&task.id) else { return };
+    let codes = || {
+        let codes: BTreeSet<String> = draft
+            .findings
+            .iter()
+            .filter(|f| f.subject.task.as_ref() == Some(&task.id) && f.severity != Severity::Info)
+            .map(|f| f.code.to_string())
+            .collect();
+        (!codes.is_empty()).then(|| codes.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let (state, reason) = match outcome {
+        TaskOutcome::Planned if passed => (TaskState::Planned, None),
+        TaskOutcome::Planned => (TaskState::Failed, Some("the checker refused the plan".to_owned())),
+        TaskOutcome::NothingToDo => (TaskState::Done, Some("ConnectWise holds it already".to_owned())),
+        TaskOutcome::NeedsMapping => (TaskState::NeedsMapping, codes()),
+        TaskOutcome::Waiting => (TaskState::Ready, codes()),
+        TaskOutcome::Failed => (TaskState::Failed, codes()),
+        TaskOutcome::Blocked => (TaskState::Blocked, codes()),
+        TaskOutcome::Unsupported => (TaskState::Ignored, Some("TU4004: not supported".to_owned())),
+    };
+    task.state = state;
+    task.reason = reason;
+}
+
+/// The finding of a task that waits for an operation of its subscription.
+pub(crate) fn waits_for(task: &Task, behind: &TaskId) -> Finding {
+    let message = format!(
+        "This task waits: task {behind} of the same subscription has an operation without a clear outcome yet."
+    );
+    Finding::new(Code::Tu7006, subject_of(task), message)
+        .fix("Run `trueup apply --all` once the settle time is over.")
+}

@@ -1,0 +1,171 @@
+//! What the planner needs of the feed: the orders behind the tasks, and their subscriptions, customers and products.
+
+use super::{Chosen, waits_for};
+use crate::failure::Failure;
+use crate::ports::Store;
+use crate::tasks::assess::subject_of;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscription};
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::{CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::task::{Demand, Task, TaskState};
+
+/// From this many records on, a kind is read whole instead of one by one.
+const READ_WHOLE: usize = 64;
+
+/// The records of one kind, as far as they are wanted.
+async fn records(
+    store: &dyn Store,
+    org: &OrganizationId,
+    kind: RecordKind,
+    wanted: &BTreeSet<(SourceId, String)>,
+) -> Result<BTreeMap<(SourceId, String), Record>, Failure> {
+    let mut found = BTreeMap::new();
+    if wanted.len() < READ_WHOLE {
+        for (source, id) in wanted {
+            if let Some(row) = store.find_record(org, source, kind, id).await? {
+                found.insert((source.clone(), id.clone()), row.record);
+            }
+        }
+        return Ok(found);
+    }
+    for row in store.list_records(org, None, kind).await? {
+        let key = (row.source, row.record.id());
+        if wanted.contains(&key) {
+            found.insert(key, row.record);
+        }
+    }
+    Ok(found)
+}
+
+/// What each task asks for. A task whose order is gone, not completed any more, or waiting for an operation gets no
+/// demand; its state and a finding say why.
+pub(super) async fn demands_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    chosen: &mut Chosen,
+) -> Result<(BTreeMap<TaskId, Demand>, Vec<Finding>), Failure> {
+    let mut findings = Vec::new();
+    for (id, behind) in std::mem::take(&mut chosen.waiting) {
+        if let Some(task) = chosen.tasks.get_mut(&id) {
+            findings.push(waits_for(task, &behind));
+            task.state = TaskState::Blocked;
+            task.reason = Some(behind.to_string());
+            chosen.given.remove(&id);
+        }
+    }
+    let blocked: BTreeSet<TaskId> = findings.iter().filter_map(|f| f.subject.task.clone()).collect();
+    let wanted = chosen
+        .tasks
+        .values()
+        .filter_map(|t| t.order_id.as_ref().map(|order| (t.source.clone(), order.0.clone())))
+        .collect();
+    let orders = records(store, org, RecordKind::Order, &wanted).await?;
+    let mut demands = BTreeMap::new();
+    for task in chosen.tasks.values_mut().filter(|t| !blocked.contains(&t.id)) {
+        if let Some(given) = chosen.given.get(&task.id) {
+            demands.insert(task.id.clone(), given.clone());
+            continue;
+        }
+        let Some(order_id) = &task.order_id else {
+            demands.insert(task.id.clone(), Demand::Reconcile { period: None, confirm_invoiced: false });
+            continue;
+        };
+        match orders.get(&(task.source.clone(), order_id.0.clone())) {
+            Some(Record::Order(order)) if order.is_completed() => {
+                demands.insert(task.id.clone(), Demand::Order(Box::new(order.clone())));
+            }
+            Some(Record::Order(order)) => {
+                task.reason = Some(format!("the order is {} at the source", order.status));
+                task.state = TaskState::Ignored;
+            }
+            Some(_) | None => {
+                let message = format!("Order {order_id} is not in the feed any more.");
+                findings.push(Finding::new(Code::Tu8004, subject_of(task), message));
+                task.state = TaskState::Failed;
+                task.reason = Some(Code::Tu8004.to_string());
+            }
+        }
+    }
+    Ok((demands, findings))
+}
+
+/// The feed's records that the planner may look at.
+pub(super) struct Feed {
+    /// Customers.
+    pub customers: BTreeMap<(SourceId, CustomerId), Customer>,
+    /// Products.
+    pub products: BTreeMap<(SourceId, ProductId), Product>,
+    /// Subscriptions.
+    pub subscriptions: BTreeMap<(SourceId, SubscriptionId), Subscription>,
+}
+
+impl Feed {
+    /// Reads what these tasks name.
+    pub async fn read(
+        store: &dyn Store,
+        org: &OrganizationId,
+        tasks: &BTreeMap<TaskId, Task>,
+        demands: &BTreeMap<TaskId, Demand>,
+    ) -> Result<Self, Failure> {
+        let subscriptions = subscriptions_of(store, org, tasks).await?;
+        let mut products: BTreeSet<(SourceId, String)> = BTreeSet::new();
+        for task in tasks.values() {
+            if let Some(Demand::Order(order)) = demands.get(&task.id) {
+                products.extend(products_of_order(&task.source, order));
+            }
+        }
+        for ((source, _), subscription) in &subscriptions {
+            products.extend(products_of_subscription(source, subscription));
+        }
+        let mut found_products = BTreeMap::new();
+        for ((source, _), record) in records(store, org, RecordKind::Product, &products).await? {
+            if let Record::Product(product) = record {
+                found_products.insert((source, product.id.clone()), product);
+            }
+        }
+        let wanted = tasks.values().map(|t| (t.source.clone(), t.customer.0.clone())).collect();
+        let mut customers = BTreeMap::new();
+        for ((source, _), record) in records(store, org, RecordKind::Customer, &wanted).await? {
+            if let Record::Customer(customer) = record {
+                customers.insert((source, customer.id.clone()), customer);
+            }
+        }
+        Ok(Self { customers, products: found_products, subscriptions })
+    }
+}
+
+async fn subscriptions_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    tasks: &BTreeMap<TaskId, Task>,
+) -> Result<BTreeMap<(SourceId, SubscriptionId), Subscription>, Failure> {
+    let wanted = tasks.values().map(|t| (t.source.clone(), t.subscription.0.clone())).collect();
+    let mut subscriptions = BTreeMap::new();
+    for ((source, _), record) in records(store, org, RecordKind::Subscription, &wanted).await? {
+        if let Record::Subscription(subscription) = record {
+            subscriptions.insert((source, subscription.id.clone()), subscription);
+        }
+    }
+    let parents: BTreeSet<(SourceId, String)> = subscriptions
+        .iter()
+        .filter_map(|((source, _), s)| s.parent.as_ref().map(|p| (source.clone(), p.0.clone())))
+        .filter(|key| !wanted.contains(key))
+        .collect();
+    for ((source, _), record) in records(store, org, RecordKind::Subscription, &parents).await? {
+        if let Record::Subscription(subscription) = record {
+            subscriptions.insert((source, subscription.id.clone()), subscription);
+        }
+    }
+    Ok(subscriptions)
+}
+
+fn products_of_order(source: &SourceId, order: &Order) -> Vec<(SourceId, String)> {
+    order.lines.iter().map(|l| (source.clone(), l.product.0.clone())).collect()
+}
+
+fn products_of_subscription(source: &SourceId, subscription: &Subscription) -> Vec<(SourceId, String)> {
+    let items = subscription.items.iter().map(|i| &i.product);
+    let plan = subscription.plan.iter().map(|p| &p.product);
+    items.chain(plan).map(|p| (source.clone(), p.0.clone())).collect()
+}

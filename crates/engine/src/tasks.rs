@@ -1,0 +1,620 @@
+//! 'Check Changes': orders and subscriptions of the feed become tasks, and people decide about tasks.
+//!
+//! The same order always gives the same task, so a check may be repeated at will. Nothing that came late is lost: an
+//! order is looked at when it was completed after the watermark (less an overlap), when its record came in after the
+//! last check, or when an earlier check had to put it off.
+
+pub mod assess;
+
+use crate::failure::Failure;
+use crate::findings;
+use crate::ports::{Clock, Store};
+use crate::records::{Millis, NewAuditEntry, StoredRecord, TaskFilter};
+use assess::{Facts, Standing, assess, customer_of, no_task_reason, without_customer};
+use jiff::civil::Date;
+use jiff::{Span, Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{Order, OrderKind, Record, RecordKind, Subscription};
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::mapping::Mappings;
+use trueup_domain::plan::AdditionLink;
+use trueup_domain::psa::Snapshot;
+use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_order, task_id_of_subscription};
+
+/// Orders completed this long before the watermark are looked at again.
+const OVERLAP_US: i64 = 7 * 86_400 * 1_000_000;
+
+/// The codes that a check looks for.
+pub const JUDGED: &[Code] = &[
+    Code::Tu2001,
+    Code::Tu2002,
+    Code::Tu2003,
+    Code::Tu2004,
+    Code::Tu2005,
+    Code::Tu3003,
+    Code::Tu4004,
+    Code::Tu8006,
+];
+
+/// An order that gives no task, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoTask {
+    /// Source.
+    pub source: SourceId,
+    /// Order.
+    pub order_id: OrderId,
+    /// Subscription.
+    pub subscription_id: SubscriptionId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a check did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CheckReport {
+    /// New tasks, in the order in which they run.
+    pub created: Vec<Task>,
+    /// Tasks that were there and stand elsewhere now.
+    pub moved: Vec<Task>,
+    /// Orders that need no task.
+    pub no_task: Vec<NoTask>,
+    /// Orders kept and not synchronised, because they are not completed.
+    pub not_completed: u64,
+    /// Orders completed after today: they wait for their day.
+    pub later: u64,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+/// How far the orders of a source were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    from: Option<Date>,
+    watermark_us: Option<i64>,
+    last_check_at: Millis,
+    #[serde(default)]
+    put_off: BTreeSet<String>,
+}
+
+type Key = (SourceId, SubscriptionId);
+
+/// Everything a check reads.
+struct Picture {
+    orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>>,
+    subscriptions: BTreeMap<Key, Subscription>,
+    tasks: BTreeMap<TaskId, Task>,
+    links: BTreeMap<Key, Vec<AdditionLink>>,
+    mappings: Mappings,
+    psa: Option<Snapshot>,
+}
+
+impl Picture {
+    async fn read(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
+        let mut orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>> = BTreeMap::new();
+        for row in store.list_records(org, None, RecordKind::Order).await? {
+            if let Record::Order(order) = &row.record {
+                let order = order.clone();
+                orders.entry(row.source.clone()).or_default().push((row, order));
+            }
+        }
+        let mut subscriptions = BTreeMap::new();
+        for row in store.list_records(org, None, RecordKind::Subscription).await? {
+            if let Record::Subscription(subscription) = row.record {
+                subscriptions.insert((row.source, subscription.id.clone()), subscription);
+            }
+        }
+        let tasks = store.list_tasks(org, &TaskFilter::default()).await?;
+        let mut links: BTreeMap<Key, Vec<AdditionLink>> = BTreeMap::new();
+        for link in store.list_links(org).await? {
+            links.entry((link.source.clone(), link.subscription.clone())).or_default().push(link);
+        }
+        let psa = match store.list_connections(org).await?.first() {
+            Some(connection) => store.load_snapshot(org, &connection.name).await?.map(|(_, s)| s),
+            None => None,
+        };
+        Ok(Self {
+            orders,
+            subscriptions,
+            tasks: tasks.into_iter().map(|t| (t.id.clone(), t)).collect(),
+            links,
+            mappings: Mappings::new(store.list_mappings(org).await?),
+            psa,
+        })
+    }
+
+    fn sources(&self) -> BTreeSet<SourceId> {
+        self.orders.keys().chain(self.subscriptions.keys().map(|(source, _)| source)).cloned().collect()
+    }
+
+    fn orders_of(&self, source: &SourceId) -> &[(StoredRecord, Order)] {
+        self.orders.get(source).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Turns new orders and subscriptions into tasks and judges the open ones again.
+///
+/// # Errors
+/// The store's.
+pub async fn check(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    since: Option<Date>,
+) -> Result<CheckReport, Failure> {
+    store.ensure_organization(org).await?;
+    let picture = Picture::read(store, org).await?;
+    let mut run = Run {
+        picture: &picture,
+        today: clock.today(),
+        since,
+        report: CheckReport::default(),
+        tasks: picture.tasks.clone(),
+        fresh: BTreeSet::new(),
+        all_findings: Vec::new(),
+    };
+    let mut marks = Vec::new();
+    for source in picture.sources() {
+        let name = format!("check/{source}");
+        let known: Option<Mark> =
+            store.load_mark(org, &name).await?.and_then(|text| serde_json::from_str(&text).ok());
+        marks.push((name, run.take_orders(&source, known, clock.now())));
+        run.add_reconciliations(&source);
+    }
+    run.judge_all();
+    run.block_later_ones();
+    let changed_orders = changed_after_done(store, org, &picture).await?;
+    run.all_findings.extend(changed_orders.iter().cloned());
+    run.report.findings.extend(changed_orders);
+    let Run { mut report, tasks, fresh, all_findings, .. } = run;
+    let changed: Vec<Task> =
+        tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
+    store.save_tasks(org, clock.now(), &changed).await?;
+    (report.created, report.moved) = changed.into_iter().partition(|t| fresh.contains(&t.id));
+    report.created.sort_by(|a, b| {
+        let key = |t: &Task| (t.source.clone(), t.subscription.clone(), t.completed_us);
+        key(a).cmp(&key(b))
+    });
+    let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
+    let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
+    findings::record(store, clock, org, scope, &all_findings).await?;
+    for (name, mark) in marks {
+        store.save_mark(org, &name, &serde_json::to_string(&mark).unwrap_or_default()).await?;
+    }
+    Ok(report)
+}
+
+struct Run<'a> {
+    picture: &'a Picture,
+    today: Date,
+    since: Option<Date>,
+    report: CheckReport,
+    tasks: BTreeMap<TaskId, Task>,
+    fresh: BTreeSet<TaskId>,
+    all_findings: Vec<Finding>,
+}
+
+impl Run<'_> {
+    /// Makes tasks of the orders of one source, and says how far it came.
+    fn take_orders(&mut self, source: &SourceId, known: Option<Mark>, now: Millis) -> Mark {
+        let first_run = !self.tasks.values().any(|t| &t.source == source);
+        let month_ago = self.today.checked_sub(Span::new().months(1)).unwrap_or(Date::MIN);
+        let mut mark = known.filter(|_| !first_run).unwrap_or_default();
+        let from = mark.from.unwrap_or(self.since.unwrap_or(month_ago));
+        let put_off = std::mem::take(&mut mark.put_off);
+        let reach = mark.watermark_us.unwrap_or(i64::MIN).saturating_sub(OVERLAP_US);
+        let mut watermark = mark.watermark_us;
+        let picture = self.picture;
+        for (row, order) in picture.orders_of(source) {
+            if !order.is_completed() {
+                self.report.not_completed += 1;
+                self.drop_task_of(source, order);
+                continue;
+            }
+            let day = completed_on(order);
+            if is_after(self.today, order, day) {
+                self.report.later += 1;
+                continue;
+            }
+            let wanted = if first_run {
+                day >= from
+            } else {
+                (day >= from && order.completed_us >= reach)
+                    || row.received_at >= mark.last_check_at
+                    || put_off.contains(order.id.as_str())
+                    || self.since.is_some_and(|since| day >= since)
+            };
+            if day >= from {
+                watermark = watermark.max(Some(order.completed_us));
+            }
+            if wanted && !self.take_order(source, order) {
+                mark.put_off.insert(order.id.0.clone());
+            }
+        }
+        Mark {
+            from: Some(self.since.map_or(from, |since| since.min(from))),
+            watermark_us: watermark,
+            last_check_at: now,
+            put_off: mark.put_off,
+        }
+    }
+
+    /// Whether the order is settled: a task, or none for a reason. False puts it off.
+    fn take_order(&mut self, source: &SourceId, order: &Order) -> bool {
+        let id = task_id_of_order(source, &order.id);
+        if self.tasks.contains_key(&id) {
+            return true;
+        }
+        let key = (source.clone(), order.subscription.clone());
+        let subscription = self.picture.subscriptions.get(&key);
+        let earlier: Vec<&Order> = match order.kind {
+            OrderKind::Renewal => self.completed_orders_of(&key),
+            OrderKind::Sales
+            | OrderKind::Change
+            | OrderKind::Billing
+            | OrderKind::Cancellation
+            | OrderKind::Transfer => Vec::new(),
+        };
+        let links: Vec<&AdditionLink> = self.picture.links.get(&key).into_iter().flatten().collect();
+        if let Some(reason) = no_task_reason(order, subscription, &earlier, &links) {
+            self.report.no_task.push(NoTask {
+                source: source.clone(),
+                order_id: order.id.clone(),
+                subscription_id: order.subscription.clone(),
+                reason,
+            });
+            return true;
+        }
+        let Some(customer) = customer_of(order, subscription) else {
+            let finding = without_customer(source, order);
+            self.all_findings.push(finding.clone());
+            self.report.findings.push(finding);
+            return false;
+        };
+        let task = Task {
+            id: id.clone(),
+            source: source.clone(),
+            kind: TaskKind::from(order.kind),
+            customer: customer.clone(),
+            subscription: order.subscription.clone(),
+            order_id: Some(order.id.clone()),
+            completed_us: order.completed_us,
+            state: TaskState::New,
+            reason: None,
+            decided_by: None,
+            price_source: None,
+        };
+        self.fresh.insert(id.clone());
+        self.tasks.insert(id, task);
+        true
+    }
+
+    fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {
+        self.picture
+            .orders_of(&key.0)
+            .iter()
+            .map(|(_, order)| order)
+            .filter(|o| o.subscription == key.1 && o.is_completed())
+            .collect()
+    }
+
+    /// A task whose order is no longer completed at the source is not carried out.
+    fn drop_task_of(&mut self, source: &SourceId, order: &Order) {
+        let Some(task) = self.tasks.get_mut(&task_id_of_order(source, &order.id)) else { return };
+        match task.state {
+            TaskState::New
+            | TaskState::NeedsMapping
+            | TaskState::Ready
+            | TaskState::Planned
+            | TaskState::Failed
+            | TaskState::Blocked => {
+                task.state = TaskState::Ignored;
+                task.reason = Some(format!("the order is {} at the source", order.status));
+            }
+            TaskState::Applying | TaskState::Done | TaskState::InDoubt | TaskState::Ignored => {}
+        }
+    }
+
+    /// Active subscriptions that no task and no line of ours covers: by hand alone.
+    fn add_reconciliations(&mut self, source: &SourceId) {
+        let covered: BTreeSet<SubscriptionId> =
+            self.tasks.values().filter(|t| &t.source == source).map(|t| t.subscription.clone()).collect();
+        let waiting: BTreeSet<&SubscriptionId> = self
+            .picture
+            .orders_of(source)
+            .iter()
+            .filter(|(_, o)| {
+                o.kind == OrderKind::Sales && (!o.is_completed() || is_after(self.today, o, completed_on(o)))
+            })
+            .map(|(_, o)| &o.subscription)
+            .collect();
+        for (key, subscription) in &self.picture.subscriptions {
+            let linked = self.picture.links.get(key).is_some_and(|l| l.iter().any(|l| !l.deleted));
+            let wanted = &key.0 == source
+                && subscription.status.bills()
+                && subscription.start <= self.today
+                && !covered.contains(&key.1)
+                && !waiting.contains(&key.1)
+                && !linked;
+            if wanted {
+                let task = reconciliation_task(source, subscription);
+                self.fresh.insert(task.id.clone());
+                self.tasks.insert(task.id.clone(), task);
+            }
+        }
+    }
+
+    /// Judges every task that is open and waits for nothing but us.
+    fn judge_all(&mut self) {
+        let mut orders: BTreeMap<(&SourceId, &OrderId), &Order> = BTreeMap::new();
+        for (source, rows) in &self.picture.orders {
+            orders.extend(rows.iter().map(|(_, order)| ((source, &order.id), order)));
+        }
+        for task in self.tasks.values_mut() {
+            if !may_judge(task) {
+                continue;
+            }
+            let order = task.order_id.as_ref().and_then(|id| orders.get(&(&task.source, id)).copied());
+            if order.is_some_and(|o| !o.is_completed()) {
+                continue;
+            }
+            let key = (task.source.clone(), task.subscription.clone());
+            let facts = Facts {
+                mappings: &self.picture.mappings,
+                subscription: self.picture.subscriptions.get(&key),
+                picture: self.picture.psa.as_ref(),
+            };
+            let was_ignored = task.state == TaskState::Ignored;
+            let standing = assess(task, order, facts);
+            let found = stand(task, standing);
+            // A task that was left out before is no news.
+            if !(was_ignored && task.state == TaskState::Ignored) {
+                self.report.findings.extend(found.iter().cloned());
+            }
+            self.all_findings.extend(found);
+        }
+    }
+
+    /// Tasks of one subscription run strictly in the order of completion.
+    fn block_later_ones(&mut self) {
+        let mut order: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        order.sort_by_key(|id| self.tasks.get(id).map(|t| (t.completed_us, t.order_id.clone())));
+        let mut stuck: BTreeMap<Key, TaskId> = BTreeMap::new();
+        for id in order {
+            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            if task.kind == TaskKind::Reconciliation {
+                continue;
+            }
+            let key = (task.source.clone(), task.subscription.clone());
+            match task.state {
+                TaskState::New | TaskState::Ready | TaskState::Blocked => {
+                    if let Some(earlier) = stuck.get(&key) {
+                        task.state = TaskState::Blocked;
+                        task.reason = Some(earlier.to_string());
+                    }
+                }
+                TaskState::NeedsMapping | TaskState::Failed | TaskState::InDoubt => {
+                    stuck.entry(key).or_insert(id);
+                }
+                TaskState::Planned | TaskState::Applying | TaskState::Done | TaskState::Ignored => {}
+            }
+        }
+    }
+}
+
+fn may_judge(task: &Task) -> bool {
+    match task.state {
+        TaskState::New | TaskState::NeedsMapping | TaskState::Ready | TaskState::Blocked => true,
+        // What a person put aside stays there; what we left out is looked at again.
+        TaskState::Ignored => task.decided_by.is_none(),
+        TaskState::Planned
+        | TaskState::Applying
+        | TaskState::Done
+        | TaskState::Failed
+        | TaskState::InDoubt => false,
+    }
+}
+
+fn stand(task: &mut Task, standing: Standing) -> Vec<Finding> {
+    let (state, reason, found) = match standing {
+        Standing::Ready => (TaskState::Ready, None, Vec::new()),
+        Standing::NeedsMapping(found) => {
+            let codes: BTreeSet<String> = found.iter().map(|f| f.code.to_string()).collect();
+            let reason = codes.into_iter().collect::<Vec<_>>().join(", ");
+            (TaskState::NeedsMapping, Some(reason), found)
+        }
+        Standing::Ignored(reason, finding) => {
+            (TaskState::Ignored, Some(reason), finding.into_iter().collect())
+        }
+    };
+    task.state = state;
+    task.reason = reason;
+    found
+}
+
+/// The reconciliation task of a subscription.
+pub fn reconciliation_task(source: &SourceId, subscription: &Subscription) -> Task {
+    Task {
+        id: task_id_of_subscription(source, &subscription.id),
+        source: source.clone(),
+        kind: TaskKind::Reconciliation,
+        customer: subscription.customer.clone(),
+        subscription: subscription.id.clone(),
+        order_id: None,
+        completed_us: midnight_us(subscription.start),
+        state: TaskState::New,
+        reason: None,
+        decided_by: None,
+        price_source: None,
+    }
+}
+
+fn midnight_us(date: Date) -> i64 {
+    date.to_zoned(TimeZone::UTC).map_or(0, |zoned| zoned.timestamp().as_microsecond())
+}
+
+/// The civil date of completion in the offset it is written with.
+pub fn completed_on(order: &Order) -> Date {
+    order.completed_at.get(..10).and_then(|text| text.parse().ok()).unwrap_or(order.effective)
+}
+
+/// Whether an order is completed on a day that has not come yet, wherever one stands.
+fn is_after(today: Date, order: &Order, day: Date) -> bool {
+    let utc_day = Timestamp::from_microsecond(order.completed_us)
+        .map_or(day, |instant| instant.to_zoned(TimeZone::UTC).date());
+    day > today && utc_day > today
+}
+
+/// Orders that changed at the source after their task was done: what was billed may no longer be what was sold.
+async fn changed_after_done(
+    store: &dyn Store,
+    org: &OrganizationId,
+    picture: &Picture,
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    let rows = picture.orders.iter().flat_map(|(source, rows)| rows.iter().map(move |row| (source, row)));
+    for (source, (row, order)) in rows.filter(|(_, (row, _))| row.version > 1) {
+        let Some(task) = picture.tasks.get(&task_id_of_order(source, &order.id)) else { continue };
+        if task.state != TaskState::Done {
+            continue;
+        }
+        let plan = match store.find_plan_of_task(org, &task.id).await? {
+            Some(id) => store.find_plan(org, &id).await?,
+            None => None,
+        };
+        if plan.is_some_and(|plan| plan.created_at < row.received_at) {
+            let message = format!(
+                "Order {} was changed at the source (version {}) after it was brought into ConnectWise.",
+                order.shown(),
+                row.version
+            );
+            let finding = Finding::new(Code::Tu8006, assess::subject_of(task), message).fix(
+                "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
+            );
+            found.push(finding);
+        }
+    }
+    Ok(found)
+}
+
+/// What a person decides about a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Leave it out, with a reason.
+    Ignore(String),
+    /// Take it back in.
+    Unignore,
+    /// Try it again.
+    Retry,
+}
+
+/// Carries out a decision about one task; it goes into the audit.
+///
+/// # Errors
+/// [`Failure::Wrong`] for an unknown task or a state that does not allow it.
+pub async fn decide(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    actor: &str,
+    id: &TaskId,
+    decision: &Decision,
+) -> Result<Task, Failure> {
+    let mut task = get(store, org, id).await?;
+    let before = task.state;
+    apply_decision(&mut task, actor, decision)?;
+    store.save_tasks(org, clock.now(), std::slice::from_ref(&task)).await?;
+    unblock(store, clock, org, &task).await?;
+    let detail = serde_json::json!({
+        "before": before.name(), "after": task.state.name(), "reason": task.reason,
+    });
+    let entry = NewAuditEntry {
+        at: clock.now(),
+        actor: actor.to_owned(),
+        action: "task.decide".into(),
+        object: format!("task/{id}"),
+        addition: None,
+        detail: detail.to_string(),
+    };
+    store.append_audit(org, &[entry]).await?;
+    Ok(task)
+}
+
+fn apply_decision(task: &mut Task, actor: &str, decision: &Decision) -> Result<(), Failure> {
+    let refuse = |what: &str, fix: &str| {
+        Err(Failure::wrong(format!("task {} is {} and cannot be {what}", task.id, task.state.name()), fix))
+    };
+    let busy = matches!(task.state, TaskState::Applying | TaskState::InDoubt);
+    match decision {
+        Decision::Ignore(reason) if reason.trim().is_empty() => {
+            return Err(Failure::wrong("a task is ignored for a reason, and none was given", "Say why."));
+        }
+        Decision::Ignore(_) if busy || task.state == TaskState::Done => {
+            return refuse("ignored", "Let the next `trueup apply` finish what is under way.");
+        }
+        Decision::Ignore(reason) => {
+            task.state = TaskState::Ignored;
+            task.reason = Some(reason.clone());
+            task.decided_by = Some(actor.to_owned());
+        }
+        Decision::Unignore if task.state != TaskState::Ignored => {
+            return refuse("taken back in", "Only an ignored task can be.");
+        }
+        Decision::Unignore => back_to_ready(task),
+        Decision::Retry if busy => {
+            return refuse(
+                "tried again",
+                "Run `trueup apply --all`: it looks the operations in doubt up once the settle time is over.",
+            );
+        }
+        Decision::Retry if task.state.is_final() => {
+            return refuse("tried again", "`trueup task unignore` takes an ignored task back in.");
+        }
+        Decision::Retry => back_to_ready(task),
+    }
+    Ok(())
+}
+
+fn back_to_ready(task: &mut Task) {
+    task.state = TaskState::Ready;
+    task.reason = None;
+    task.decided_by = None;
+}
+
+/// Tasks that waited for this one wait no longer once it is out of the way.
+async fn unblock(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    settled: &Task,
+) -> Result<(), Failure> {
+    if !settled.state.is_final() {
+        return Ok(());
+    }
+    let filter = TaskFilter {
+        states: vec![TaskState::Blocked],
+        subscription: Some(settled.subscription.0.clone()),
+        source: Some(settled.source.clone()),
+        ..TaskFilter::default()
+    };
+    let mut free: Vec<Task> = store.list_tasks(org, &filter).await?;
+    free.retain(|t| t.reason.as_deref() == Some(settled.id.as_str()));
+    for task in &mut free {
+        task.state = TaskState::Ready;
+        task.reason = None;
+    }
+    store.save_tasks(org, clock.now(), &free).await?;
+    Ok(())
+}
+
+/// One task.
+///
+/// # Errors
+/// [`Failure::Wrong`] where there is none with this id.
+pub async fn get(store: &dyn Store, org: &OrganizationId, id: &TaskId) -> Result<Task, Failure> {
+    let filter = TaskFilter { ids: vec![id.clone()], ..TaskFilter::default() };
+    store.list_tasks(org, &filter).await?.into_iter().next().ok_or_else(|| {
+        Failure::wrong(format!("there is no task `{id}`"), "`trueup task list` shows them all.")
+    })
+}

@@ -1,0 +1,164 @@
+//! The command line: every command, flag and environment variable.
+
+use crate::commands::{
+    apply, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
+};
+use crate::output::Format;
+use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
+use std::path::PathBuf;
+
+/// Keeps ConnectWise agreements true to what was sold.
+///
+/// Exit codes: 0 done, 1 done but something needs a person, 2 wrong usage or configuration, 3 the other side refused or
+/// is out of reach.
+#[derive(Debug, Parser)]
+#[command(name = "trueup", version, about, max_term_width = 110, propagate_version = true)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Where the embedded database, the key file and logs live [default: ./trueup-data]
+    #[arg(long, global = true, value_name = "DIR", env = "TRUEUP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// PostgreSQL (postgres://...) instead of the embedded database
+    #[arg(long, global = true, value_name = "URL", env = "TRUEUP_DATABASE_URL", hide_env_values = true)]
+    pub database: Option<String>,
+    /// Configuration file [default: trueup.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "TRUEUP_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Work as if it were this day (YYYY-MM-DD)
+    #[arg(long, global = true, value_name = "DATE", env = "TRUEUP_TODAY")]
+    pub today: Option<Date>,
+    /// The organization [default: default]
+    #[arg(long, global = true, value_name = "SLUG", env = "TRUEUP_ORG")]
+    pub org: Option<String>,
+    /// How records are printed
+    #[arg(long, global = true, value_enum, env = "TRUEUP_FORMAT")]
+    pub format: Option<Format>,
+    /// A setting for this run alone, over the environment and the stored one; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Says more on standard error; twice for the details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One process with sandbox, sample data and console
+    Demo,
+    /// The service: API, console, schedules, workers
+    Serve(ServeArgs),
+    /// The stateful ConnectWise sandbox alone
+    Sandbox(sandbox::SandboxArgs),
+    /// Connections to ConnectWise
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
+    /// Tests connection, rights, catalog, schedules and storage, and says what to fix
+    Doctor,
+    /// Takes in what was sold
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
+    /// What at the source is what in ConnectWise
+    #[command(subcommand)]
+    Mapping(mapping::MappingCommand),
+    /// What ConnectWise holds
+    #[command(subcommand)]
+    Psa(PsaCommand),
+    /// 'Check Changes': turns new orders and subscriptions into tasks
+    Check(check::CheckArgs),
+    /// Orders on their way into ConnectWise
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// What a person should know or do
+    #[command(subcommand)]
+    Finding(finding::FindingCommand),
+    /// The organizations
+    #[command(subcommand)]
+    Org(org::OrgCommand),
+    /// People who sign in to the service
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Computes and stores a plan; changes nothing in ConnectWise
+    Plan(plan::PlanArgs),
+    /// Carries plans out
+    Apply(apply::ApplyArgs),
+    /// The settings that decide what is written
+    #[command(subcommand)]
+    Setting(setting::SettingCommand),
+    /// Who wrote what, when and why
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man {
+        /// Writes one page a command into this directory instead
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What the service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// API and workers.
+    All,
+    /// API and console alone.
+    Api,
+    /// Workers alone.
+    Worker,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// What this process does
+    #[arg(long, value_enum, default_value = "all")]
+    pub role: Role,
+}
+
+/// What ConnectWise holds.
+#[derive(Debug, Subcommand)]
+pub enum PsaCommand {
+    /// Reads companies, agreements, additions and catalog into the local snapshot
+    Pull {
+        /// The connection [default: the nearest one]
+        #[arg(long, value_name = "NAME")]
+        connection: Option<String>,
+    },
+}
+
+/// People.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Adds a person
+    Add {
+        /// E-mail address
+        email: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

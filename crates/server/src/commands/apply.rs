@@ -1,0 +1,190 @@
+//! `trueup apply`: carries a stored plan out, or plans and applies every ready task.
+
+use super::plan::{AdoptionArgs, find, print};
+use crate::app::App;
+use crate::failure::{CliError, Exit};
+use crate::output::contract::{ChangeDoc, Lines, Outcome, Outcomes, PlanDoc, SummaryDoc};
+use crate::output::documents::FindingDoc;
+use crate::output::{any_error, note};
+use clap::Args;
+use indicatif::ProgressBar;
+use std::collections::BTreeSet;
+use trueup_domain::finding::Finding;
+use trueup_domain::ids::{ChangeId, PlanId};
+use trueup_domain::settings::{MarkerPlace, Settings};
+use trueup_engine::apply::{ApplyOptions, ApplyReport, Progress};
+use trueup_engine::applying::{self, Approval, RunReport};
+use trueup_engine::planning::{Choice, PlanRequest};
+use trueup_engine::records::{PlanState, StoredPlan};
+
+/// Flags of `apply`.
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// The stored plan
+    #[arg(value_name = "PLAN_ID", required_unless_present = "all", conflicts_with = "all")]
+    plan_id: Option<String>,
+    /// Plans and applies every ready task
+    #[arg(long)]
+    all: bool,
+    /// Lets the run pass where a limit would hold it
+    #[arg(long, requires = "all")]
+    approve: bool,
+    /// What to do where an addition is there that trueup did not write
+    #[command(flatten)]
+    adoption: AdoptionArgs,
+    /// The connection [default: the nearest one]
+    #[arg(long, value_name = "NAME", requires = "all")]
+    connection: Option<String>,
+}
+
+/// Runs the command.
+pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
+    let settings = app.settings().await?;
+    match &args.plan_id {
+        Some(id) => one(app, &settings, &PlanId::from(id.as_str())).await,
+        None => all(app, &settings, &args).await,
+    }
+}
+
+/// Told after every change; a bar on a terminal.
+fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
+    move |progress: Progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.finished as u64);
+        if progress.waits_until.is_some() {
+            bar.set_message("Waiting for an operation in doubt");
+        }
+    }
+}
+
+fn options<'a>(
+    app: &App,
+    settings: &Settings,
+    connection: &str,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+) -> ApplyOptions<'a> {
+    // Only one process can hold the embedded database, so its own leases are never another's. A database server is
+    // shared, and a name of its own keeps one process out of the lanes of another.
+    let owner = match &app.options.database {
+        Some(_) => format!("cli-{}", uuid::Uuid::now_v7().simple()),
+        None => "cli".to_owned(),
+    };
+    ApplyOptions {
+        actor: app.actor().to_owned(),
+        owner,
+        settle_ms: i64::try_from(settings.settle_seconds).unwrap_or(120).saturating_mul(1_000),
+        keyed: settings.marker != MarkerPlace::None,
+        progress: Some(progress),
+        connection: Some(connection.to_owned()),
+        ..ApplyOptions::default()
+    }
+}
+
+async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliError> {
+    let stored = find(app, id).await?;
+    let (connection, psa) = app.psa(Some(&stored.connection)).await?;
+    let bar = app.out.spinner("Applying");
+    let tell = teller(bar.clone());
+    let options = options(app, settings, &connection, &tell);
+    let report = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await;
+    bar.finish_and_clear();
+    let report = report?;
+    let (_, stored) = reread(app, stored).await?;
+    let mut document = document_of(app, &stored, &report, &[]);
+    document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
+    show(app, &stored, &document);
+    let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
+    Ok(Exit::needs_person_if(report.needs_attention() || grave))
+}
+
+/// The plan with the state that apply left it in.
+async fn reread(app: &App, stored: StoredPlan) -> Result<(PlanState, StoredPlan), CliError> {
+    let before = stored.state;
+    let now = app.store().find_plan(app.org(), &stored.id).await?;
+    Ok((before, now.unwrap_or(stored)))
+}
+
+fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Finding]) -> PlanDoc {
+    let outcomes: Outcomes = report.changes.iter().map(|c| (c.change_id.clone(), Outcome::from(c))).collect();
+    let findings: Vec<Finding> = report.findings.iter().chain(more).cloned().collect();
+    PlanDoc::new(stored, app.org(), &outcomes, &findings, Lines::Changes)
+}
+
+async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let (connection, psa) = app.psa(args.connection.as_deref()).await?;
+    let request = PlanRequest {
+        org: app.org(),
+        connection: &connection,
+        actor: app.actor(),
+        settings,
+        adoption: args.adoption.answer(),
+        choice: Choice::All,
+        price_source: None,
+    };
+    let approval = if args.approve { Approval::Given } else { Approval::Needed };
+    let bar = app.out.spinner("Planning and applying");
+    let tell = teller(bar.clone());
+    let options = options(app, settings, &connection, &tell);
+    let run = applying::apply_all(app.store(), psa.as_ref(), &app.clock, &request, approval, &options).await;
+    bar.finish_and_clear();
+    let run = run?;
+    let (_, stored) = reread(app, run.planned.stored.clone()).await?;
+    let nothing = ApplyReport::default();
+    let last = run.report.as_ref().unwrap_or(&nothing);
+    let mut document = document_of(app, &stored, last, &run.held);
+    add_others(app, &run, &mut document);
+    document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
+    show(app, &stored, &document);
+    if !run.held.is_empty() {
+        note(
+            "The run is held: look at the plan, then `trueup apply --all --approve` or `trueup apply PLAN_ID`.",
+        );
+    }
+    Ok(Exit::needs_person_if(needs_person(&run, &stored)))
+}
+
+/// What was gone on with from earlier runs, and what was carried out of plans that were partly out of date.
+fn add_others(app: &App, run: &RunReport, document: &mut PlanDoc) {
+    let mut changes: Vec<ChangeDoc> = Vec::new();
+    let mut findings: Vec<FindingDoc> = Vec::new();
+    for resumed in &run.resumed {
+        let mut report = resumed.report.clone();
+        let settled: &BTreeSet<ChangeId> = &resumed.settled_before;
+        report.changes.retain(|c| !settled.contains(&c.change_id));
+        let doc = document_of(app, &resumed.stored, &report, &[]);
+        changes.extend(doc.changes.into_iter().filter(|c| c.state != "planned"));
+        findings.extend(resumed.report.findings.iter().map(FindingDoc::from));
+    }
+    for (stored, report) in &run.earlier {
+        let doc = document_of(app, stored, report, &[]);
+        changes.extend(doc.changes.into_iter().filter(|c| !matches!(c.state, "planned" | "skipped")));
+    }
+    changes.append(&mut document.changes);
+    document.changes = changes;
+    document.findings.extend(findings);
+}
+
+fn needs_person(run: &RunReport, stored: &StoredPlan) -> bool {
+    let findings = stored
+        .body
+        .plan()
+        .findings
+        .iter()
+        .chain(run.report.iter().flat_map(|r| &r.findings))
+        .map(|f| &f.severity);
+    run.report.as_ref().is_none_or(ApplyReport::needs_attention)
+        || run.resumed.iter().any(|r| r.report.needs_attention())
+        || any_error(findings)
+}
+
+fn show(app: &App, stored: &StoredPlan, document: &PlanDoc) {
+    app.out.show(document, |out| {
+        print(out, stored, document);
+        if let Some(sum) = document.summary {
+            out.line(&format!(
+                "{} applied, {} failed, {} skipped, {} in doubt; {} calls.",
+                sum.applied, sum.failed, sum.skipped, sum.in_doubt, sum.calls
+            ));
+        }
+    });
+}

@@ -1,0 +1,261 @@
+//! `trueup audit`: who wrote what, when and why.
+
+use crate::app::App;
+use crate::failure::{CliError, Exit};
+use crate::output::documents::instant;
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use trueup_domain::feed::{OrderLine, Record};
+use trueup_domain::ids::AdditionId;
+use trueup_domain::plan::{Change, Field, FieldChange};
+use trueup_engine::explain::{Explanation, Step, explain};
+use trueup_engine::records::AuditEntry;
+
+/// The audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Explains every value of an addition: formula, inputs, source record
+    Explain {
+        /// The addition's id in ConnectWise
+        addition: i64,
+    },
+    /// Recomputes the chain of hashes
+    Verify,
+    /// Lists the newest entries
+    List {
+        /// Of this addition
+        #[arg(long, value_name = "ID")]
+        addition: Option<i64>,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+}
+
+/// Runs one of the commands.
+pub async fn run(app: &App, command: AuditCommand) -> Result<Exit, CliError> {
+    match command {
+        AuditCommand::Explain { addition } => show(app, AdditionId(addition)).await,
+        AuditCommand::Verify => verify(app).await,
+        AuditCommand::List { addition, limit } => list(app, addition.map(AdditionId), limit).await,
+    }
+}
+
+async fn verify(app: &App) -> Result<Exit, CliError> {
+    let broken = app.store().verify_audit(app.org()).await?;
+    app.out.show(&json!({ "intact": broken.is_none(), "first_broken": broken }), |out| match broken {
+        None => out.line("The audit is intact."),
+        Some(number) => out.line(&format!("The audit does not fit together from entry {number} on.")),
+    });
+    Ok(Exit::needs_person_if(broken.is_some()))
+}
+
+async fn list(app: &App, addition: Option<AdditionId>, limit: u32) -> Result<Exit, CliError> {
+    let mut entries = app.store().list_audit(app.org(), addition, limit).await?;
+    entries.sort_by_key(|e| std::cmp::Reverse(e.number));
+    let documents: Vec<EntryDoc> = entries.iter().map(EntryDoc::from).collect();
+    app.out.show(&json!({ "entries": documents }), |out| {
+        let rows = entries
+            .iter()
+            .map(|e| {
+                vec![
+                    e.number.to_string(),
+                    instant(e.entry.at),
+                    e.entry.actor.clone(),
+                    e.entry.action.clone(),
+                    e.entry.object.clone(),
+                ]
+            })
+            .collect();
+        out.table(&["number", "when", "who", "what", "on"], rows);
+    });
+    Ok(Exit::Done)
+}
+
+/// An entry with its detail opened up.
+#[derive(Serialize)]
+struct EntryDoc {
+    number: i64,
+    at: String,
+    actor: String,
+    action: String,
+    object: String,
+    detail: Value,
+    previous_hash: String,
+    hash: String,
+}
+
+impl From<&AuditEntry> for EntryDoc {
+    fn from(entry: &AuditEntry) -> Self {
+        let detail = &entry.entry.detail;
+        Self {
+            number: entry.number,
+            at: instant(entry.entry.at),
+            actor: entry.entry.actor.clone(),
+            action: entry.entry.action.clone(),
+            object: entry.entry.object.clone(),
+            detail: serde_json::from_str(detail).unwrap_or_else(|_| Value::String(detail.clone())),
+            previous_hash: entry.previous_hash.clone(),
+            hash: entry.hash.clone(),
+        }
+    }
+}
+
+/// One value of the addition and where it comes from.
+#[derive(Serialize)]
+struct ValueDoc {
+    value: Option<String>,
+    before: Option<String>,
+    formula: String,
+    inputs: Value,
+    change_id: String,
+    plan_id: String,
+    order_id: Option<String>,
+    line_id: Option<String>,
+    reason: String,
+}
+
+/// One change that touched the addition.
+#[derive(Serialize)]
+struct StepDoc {
+    plan_id: String,
+    change_id: String,
+    task_id: String,
+    op: &'static str,
+    state: String,
+    at: String,
+    role: &'static str,
+    amount: String,
+    cost: String,
+    currency: String,
+    reason: String,
+    formula: String,
+    key: String,
+    source_line: Option<OrderLine>,
+}
+
+async fn show(app: &App, addition: AdditionId) -> Result<Exit, CliError> {
+    let explanation = explain(app.store(), app.org(), addition).await?;
+    let values = values_of(&explanation);
+    let steps: Vec<StepDoc> = explanation.steps.iter().map(StepDoc::from).collect();
+    let entries: Vec<EntryDoc> = explanation.entries.iter().map(EntryDoc::from).collect();
+    let document = json!({
+        "addition_id": addition,
+        "agreement_id": explanation.link.as_ref().map(|l| l.agreement),
+        "subscription_id": explanation.link.as_ref().map(|l| &l.subscription),
+        "product_id": explanation.link.as_ref().map(|l| &l.product),
+        "role": explanation.link.as_ref().map(|l| l.role.name()),
+        "key": explanation.link.as_ref().and_then(|l| l.key.as_ref()),
+        "true_period": explanation.link.as_ref().and_then(|l| l.true_period),
+        "written": explanation.link.as_ref().map(|l| &l.written),
+        "deleted": explanation.link.as_ref().is_some_and(|l| l.deleted),
+        "values": values,
+        "changes": steps,
+        "source_record": source_record(&explanation),
+        "entries": entries,
+    });
+    app.out.show(&document, |out| {
+        let rows = values
+            .iter()
+            .map(|(name, v)| {
+                vec![
+                    (*name).to_owned(),
+                    v.value.clone().unwrap_or_default(),
+                    v.formula.clone(),
+                    v.order_id.clone().unwrap_or_default(),
+                    v.reason.clone(),
+                ]
+            })
+            .collect();
+        out.line(&format!("Addition {addition}"));
+        out.table(&["value", "is", "how", "order", "why"], rows);
+        for entry in &entries {
+            out.line(&format!("{} {} by {}", entry.at, entry.action, entry.actor));
+        }
+    });
+    Ok(Exit::Done)
+}
+
+fn source_record(explanation: &Explanation) -> Option<Value> {
+    let row = explanation.order.as_ref()?;
+    match &row.record {
+        Record::Order(order) => Some(json!({
+            "source": row.source,
+            "type": "order",
+            "version": row.version,
+            "received_at": instant(row.received_at),
+            "record": order,
+        })),
+        _ => None, // open set: only orders make additions
+    }
+}
+
+impl From<&Step> for StepDoc {
+    fn from(step: &Step) -> Self {
+        let change = &step.change;
+        Self {
+            plan_id: step.operation.plan.to_string(),
+            change_id: change.id.to_string(),
+            task_id: change.task.to_string(),
+            op: change.action.op(),
+            state: json!(step.operation.state).as_str().unwrap_or_default().to_owned(),
+            at: instant(step.operation.updated_at),
+            role: change.role.name(),
+            amount: change.amount.display(change.currency),
+            cost: change.cost.display(change.currency),
+            currency: change.currency.to_string(),
+            reason: change.reason.clone(),
+            formula: change.formula.clone(),
+            key: change.key.to_string(),
+            source_line: step.line.clone(),
+        }
+    }
+}
+
+/// The newest change of each value that was carried out.
+fn values_of(explanation: &Explanation) -> BTreeMap<&'static str, ValueDoc> {
+    let mut values = BTreeMap::new();
+    for step in &explanation.steps {
+        for field in step.change.fields() {
+            let Some(name) = name_of(field.field) else { continue };
+            values.insert(name, value_of(step, &step.change, field));
+        }
+    }
+    values
+}
+
+fn value_of(step: &Step, change: &Change, field: FieldChange) -> ValueDoc {
+    let priced = matches!(field.field, Field::UnitPrice | Field::UnitCost | Field::Quantity);
+    ValueDoc {
+        value: field.to,
+        before: field.from,
+        formula: if priced { change.formula.clone() } else { change.reason.clone() },
+        inputs: json!({
+            "line": step.line,
+            "true_period": change.true_period,
+            "catalog_item_id": change.catalog_item,
+        }),
+        change_id: change.id.to_string(),
+        plan_id: step.operation.plan.to_string(),
+        order_id: change.order.as_ref().map(ToString::to_string),
+        line_id: change.line.clone(),
+        reason: change.reason.clone(),
+    }
+}
+
+fn name_of(field: Field) -> Option<&'static str> {
+    match field {
+        Field::CatalogItem => Some("product"),
+        Field::Quantity => Some("quantity"),
+        Field::UnitPrice => Some("unitPrice"),
+        Field::UnitCost => Some("unitCost"),
+        Field::EffectiveDate => Some("effectiveDate"),
+        Field::CancelledDate => Some("cancelledDate"),
+        Field::Bill => Some("billCustomer"),
+        Field::Taxable => Some("taxableFlag"),
+        Field::Description => Some("description"),
+        Field::InvoiceDescription => Some("invoiceDescription"),
+    }
+}

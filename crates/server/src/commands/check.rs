@@ -1,0 +1,68 @@
+//! `trueup check`: new orders and subscriptions become tasks.
+
+use crate::app::App;
+use crate::failure::{CliError, Exit};
+use crate::output::documents::{FINDING_HEADER, FindingDoc, TASK_HEADER, TaskDoc, finding_rows, task_rows};
+use crate::output::{Output, any_error};
+use clap::Args;
+use jiff::civil::Date;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use trueup_engine::tasks::{self, CheckReport, NoTask};
+
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Takes orders completed from this day on, whatever the first-run rule says (YYYY-MM-DD)
+    #[arg(long, value_name = "DATE")]
+    pub since: Option<Date>,
+}
+
+#[derive(Serialize)]
+struct CheckDoc<'a> {
+    created: Vec<TaskDoc>,
+    moved: Vec<TaskDoc>,
+    no_task: &'a [NoTask],
+    not_completed: u64,
+    later: u64,
+    findings: Vec<FindingDoc>,
+    tasks: BTreeMap<String, u64>,
+}
+
+/// Runs the command.
+pub async fn run(app: &App, args: CheckArgs) -> Result<Exit, CliError> {
+    let spinner = app.out.spinner("Checking for changes");
+    let report = tasks::check(app.store(), &app.clock, app.org(), args.since).await;
+    spinner.finish_and_clear();
+    let report = report?;
+    let document = CheckDoc {
+        created: report.created.iter().map(TaskDoc::from).collect(),
+        moved: report.moved.iter().map(TaskDoc::from).collect(),
+        no_task: &report.no_task,
+        not_completed: report.not_completed,
+        later: report.later,
+        findings: report.findings.iter().map(FindingDoc::from).collect(),
+        tasks: app.store().count_tasks(app.org()).await?,
+    };
+    app.out.show(&document, |out| print(out, &report, &document));
+    Ok(Exit::needs_person_if(any_error(report.findings.iter().map(|f| &f.severity))))
+}
+
+fn print(out: Output, report: &CheckReport, document: &CheckDoc<'_>) {
+    out.line(&format!("{} new tasks, {} moved.", report.created.len(), report.moved.len()));
+    if !report.created.is_empty() {
+        out.table(TASK_HEADER, task_rows(&report.created));
+    }
+    for no_task in &report.no_task {
+        out.line(&format!("Order {} needs no task: {}.", no_task.order_id, no_task.reason));
+    }
+    if report.not_completed > 0 {
+        out.line(&format!("{} orders are not completed and were left alone.", report.not_completed));
+    }
+    if report.later > 0 {
+        out.line(&format!("{} orders are completed after today and wait for their day.", report.later));
+    }
+    if !report.findings.is_empty() {
+        out.table(FINDING_HEADER, finding_rows(&document.findings));
+    }
+}

@@ -1,0 +1,251 @@
+//! `trueup connection`: connections to ConnectWise. Private keys come from the environment or standard input, never
+//! from a flag, and are never printed.
+
+use crate::app::App;
+use crate::compose;
+use crate::failure::{CliError, Exit};
+use crate::output::{Output, documents::instant, note};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+use std::io::{BufRead, IsTerminal};
+use trueup_domain::finding::Code;
+use trueup_engine::ports::{Clock, PsaReport, Right};
+use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
+use url::Url;
+
+const KEY_VARIABLE: &str = "TRUEUP_CONNECTWISE_PRIVATE_KEY";
+
+/// Connections.
+#[derive(Debug, Subcommand)]
+pub enum ConnectionCommand {
+    /// Stores a connection, tests it, and lists missing permissions; the private key comes from
+    /// TRUEUP_CONNECTWISE_PRIVATE_KEY or standard input
+    Add(AddArgs),
+    /// Lists the connections
+    List,
+    /// Tests a connection
+    Test {
+        /// The connection [default: the nearest one]
+        name: Option<String>,
+    },
+    /// Replaces the keys of a connection once the new ones work
+    Rotate(RotateArgs),
+}
+
+/// Flags of `connection add`.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// Its name
+    #[arg(long, default_value = "connectwise")]
+    name: String,
+    /// The address, such as https://api-na.myconnectwise.net
+    #[arg(long, value_name = "ROOT")]
+    url: String,
+    /// The company as typed at sign-in
+    #[arg(long, value_name = "ID")]
+    company: String,
+    /// The public key of the API member
+    #[arg(long, value_name = "K")]
+    public_key: String,
+    /// The client id
+    #[arg(long, value_name = "G")]
+    client_id: String,
+}
+
+/// Flags of `connection rotate`.
+#[derive(Args, Debug)]
+pub struct RotateArgs {
+    /// The connection [default: the nearest one]
+    name: Option<String>,
+    /// The new public key [default: the old one]
+    #[arg(long, value_name = "K")]
+    public_key: Option<String>,
+    /// The new client id [default: the old one]
+    #[arg(long, value_name = "G")]
+    client_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ConnectionDoc<'a> {
+    name: &'a str,
+    url: &'a str,
+    company: &'a str,
+    public_key: &'a str,
+    client_id: &'a str,
+    created_at: String,
+}
+
+impl<'a> From<&'a Connection> for ConnectionDoc<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            name: &connection.name,
+            url: &connection.url,
+            company: &connection.company,
+            public_key: &connection.public_key,
+            client_id: &connection.client_id,
+            created_at: instant(connection.created_at),
+        }
+    }
+}
+
+/// Runs one of the commands.
+pub async fn run(app: &App, command: ConnectionCommand) -> Result<Exit, CliError> {
+    match command {
+        ConnectionCommand::Add(args) => add(app, args).await,
+        ConnectionCommand::List => list(app).await,
+        ConnectionCommand::Test { name } => {
+            let connection = app.connection(name.as_deref()).await?;
+            let report = probe(app, &connection).await?;
+            Ok(show(app.out, &connection, &report))
+        }
+        ConnectionCommand::Rotate(args) => rotate(app, args).await,
+    }
+}
+
+fn private_key() -> Result<SecretText, CliError> {
+    let from_environment = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty());
+    let text = match from_environment {
+        Some(key) => key,
+        None => {
+            if std::io::stdin().is_terminal() {
+                note("Type or paste the private key (it is shown), then press Enter:");
+            }
+            let mut line = String::new();
+            let _ = std::io::stdin().lock().read_line(&mut line);
+            line
+        }
+    };
+    let key = text.trim();
+    if key.is_empty() {
+        return Err(CliError::usage(
+            "the private key is missing",
+            format!("Put it into {KEY_VARIABLE}, or write it to standard input."),
+        ));
+    }
+    Ok(SecretText::new(key.to_owned()))
+}
+
+/// Plain http shows the keys to everybody on the way; it is accepted for this machine alone.
+fn check_address(address: &str) -> Result<(), CliError> {
+    let plain = Url::parse(address).is_ok_and(|url| url.scheme() == "http");
+    if plain && !compose::is_loopback(address) {
+        return Err(CliError::coded(
+            Exit::Usage,
+            Code::Tu1005,
+            format!("`{address}` is plain http, which is accepted for loopback addresses alone; use https"),
+        ));
+    }
+    Ok(())
+}
+
+async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
+    check_address(&args.url)?;
+    let connection = Connection {
+        name: args.name,
+        url: args.url.trim().to_owned(),
+        company: args.company,
+        public_key: args.public_key,
+        private_key: private_key()?,
+        client_id: args.client_id,
+        created_at: app.clock.now(),
+    };
+    // Building the adapter judges address and keys; what cannot be used is not stored.
+    compose::psa(&connection, &app.settings().await?, &app.options)?;
+    save(app, &connection, "connection.add").await?;
+    let report = match probe(app, &connection).await {
+        Ok(report) => report,
+        Err(error) => {
+            note(&format!("Connection {} is stored, but its test failed.", connection.name));
+            return Err(error);
+        }
+    };
+    Ok(show(app.out, &connection, &report))
+}
+
+async fn save(app: &App, connection: &Connection, action: &str) -> Result<(), CliError> {
+    app.store().save_connection(app.org(), connection).await?;
+    let entry = NewAuditEntry {
+        at: app.clock.now(),
+        actor: app.actor().to_owned(),
+        action: action.to_owned(),
+        object: format!("connection/{}", connection.name),
+        addition: None,
+        detail: json!(ConnectionDoc::from(connection)).to_string(),
+    };
+    Ok(app.store().append_audit(app.org(), &[entry]).await?)
+}
+
+async fn probe(app: &App, connection: &Connection) -> Result<PsaReport, CliError> {
+    let psa = compose::psa(connection, &app.settings().await?, &app.options)?;
+    let spinner = app.out.spinner("Testing the connection");
+    let report = psa.probe().await;
+    spinner.finish_and_clear();
+    Ok(report?)
+}
+
+async fn rotate(app: &App, args: RotateArgs) -> Result<Exit, CliError> {
+    let old = app.connection(args.name.as_deref()).await?;
+    let connection = Connection {
+        public_key: args.public_key.unwrap_or_else(|| old.public_key.clone()),
+        client_id: args.client_id.unwrap_or_else(|| old.client_id.clone()),
+        private_key: private_key()?,
+        ..old
+    };
+    // The old keys stay until the new ones have worked once.
+    let report = probe(app, &connection).await?;
+    save(app, &connection, "connection.rotate").await?;
+    Ok(show(app.out, &connection, &report))
+}
+
+async fn list(app: &App) -> Result<Exit, CliError> {
+    let all = app.store().list_connections(app.org()).await?;
+    let documents: Vec<ConnectionDoc<'_>> = all.iter().map(ConnectionDoc::from).collect();
+    app.out.show(&json!({ "connections": documents }), |out| {
+        let rows = all
+            .iter()
+            .map(|c| vec![c.name.clone(), c.url.clone(), c.company.clone(), c.public_key.clone()])
+            .collect();
+        out.table(&["name", "url", "company", "public key"], rows);
+    });
+    Ok(Exit::Done)
+}
+
+/// The rights that are missing.
+pub fn missing(report: &PsaReport) -> Vec<&Right> {
+    report.rights.iter().filter(|r| r.state == "missing").collect()
+}
+
+fn show(out: Output, connection: &Connection, report: &PsaReport) -> Exit {
+    let missing = missing(report);
+    let document = json!({
+        "connection": ConnectionDoc::from(connection),
+        "ok": missing.is_empty(),
+        "version": report.version,
+        "cloud": report.cloud,
+        "marker": report.marker,
+        "rights": report.rights,
+        "missing": missing,
+    });
+    out.show(&document, |out| {
+        let version = report.version.as_deref().unwrap_or("unknown version");
+        out.line(&format!("Connection {} works: ConnectWise {version}.", connection.name));
+        out.line(&format!("Keys are written to: {}.", report.marker));
+        rights_table(out, &report.rights);
+        if !missing.is_empty() {
+            out.line(&format!("TU1004: {}", Code::Tu1004.row().fix));
+        }
+    });
+    Exit::needs_person_if(!missing.is_empty())
+}
+
+/// Rights as a table.
+pub fn rights_table(out: Output, rights: &[Right]) {
+    let rows = rights
+        .iter()
+        .map(|r| {
+            vec![r.state.clone(), r.module.clone(), r.function.clone(), r.level.clone(), r.purpose.clone()]
+        })
+        .collect();
+    out.table(&["state", "module", "function", "level", "for"], rows);
+}

@@ -1,0 +1,205 @@
+//! `trueup feed`: validates feed records and takes them in.
+
+use crate::app::{App, source_of};
+use crate::failure::{CliError, Exit};
+use crate::output::Output;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use trueup_domain::feed::RecordKind;
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_engine::feed::{BATCH, Destination, ImportReport};
+use trueup_engine::ports::{Clock, Refusal};
+use trueup_engine::records::{ImportCounts, IncomingRecord, NewAuditEntry};
+use trueup_sources::{Dialect, dialect, incoming};
+
+/// What was sold.
+#[derive(Debug, Subcommand)]
+pub enum FeedCommand {
+    /// Validates records and takes in nothing
+    Check(FileArgs),
+    /// Takes records in
+    Import(ImportArgs),
+}
+
+/// The files and what is known about them.
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// Files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How they are written
+    #[arg(long, value_name = "DIALECT", default_value = "feed")]
+    from: String,
+    /// The kind of records that name none themselves, such as `order`
+    #[arg(long = "type", value_name = "KIND")]
+    kind: Option<String>,
+}
+
+/// Flags of `feed import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// The source whose ids these are
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    source: String,
+}
+
+/// Exact sums of one currency.
+#[derive(Serialize)]
+struct TotalsDoc {
+    amount: String,
+    cost: String,
+}
+
+#[derive(Serialize)]
+struct SumsDoc {
+    by_currency: BTreeMap<String, TotalsDoc>,
+}
+
+#[derive(Serialize)]
+struct ImportDoc<'a> {
+    records: BTreeMap<&'static str, ImportCounts>,
+    refused: &'a [Refusal],
+    refused_more: u64,
+    warnings: &'a [Refusal],
+    warnings_more: u64,
+    totals: SumsDoc,
+}
+
+impl<'a> From<&'a ImportReport> for ImportDoc<'a> {
+    fn from(report: &'a ImportReport) -> Self {
+        let by_currency = report
+            .totals
+            .iter()
+            .map(|(currency, sums)| {
+                let doc =
+                    TotalsDoc { amount: sums.amount.display(*currency), cost: sums.cost.display(*currency) };
+                (currency.to_string(), doc)
+            })
+            .collect();
+        Self {
+            records: report.records.iter().map(|(kind, counts)| (kind.name(), *counts)).collect(),
+            refused: &report.refused,
+            refused_more: report.refused_more,
+            warnings: &report.warnings,
+            warnings_more: report.warnings_more,
+            totals: SumsDoc { by_currency },
+        }
+    }
+}
+
+type Items = Box<dyn Iterator<Item = Result<IncomingRecord, Refusal>> + Send>;
+
+fn open(args: &FileArgs) -> Result<Items, CliError> {
+    let dialect = dialect(&args.from).ok_or_else(|| {
+        let all: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
+        CliError::usage(
+            format!("there is no dialect `{}`", args.from),
+            format!("Use one of {}.", all.join(", ")),
+        )
+    })?;
+    let kind = args.kind.as_deref().map(kind_of).transpose()?;
+    for file in args.files.iter().filter(|f| f.as_path() != Path::new("-")) {
+        std::fs::File::open(file).map_err(|error| {
+            CliError::usage(format!("{} cannot be read: {error}", file.display()), "Name readable files.")
+        })?;
+    }
+    Ok(Box::new(dialect.read(&args.files, kind).map(|item| item.map(incoming))))
+}
+
+fn kind_of(name: &str) -> Result<RecordKind, CliError> {
+    RecordKind::from_name(name).ok_or_else(|| {
+        let all: Vec<&str> = RecordKind::ALL.iter().map(|k| k.name()).collect();
+        CliError::usage(format!("`{name}` is no kind of record"), format!("Use one of {}.", all.join(", ")))
+    })
+}
+
+/// `feed check`.
+pub async fn check(out: Output, args: FileArgs) -> Result<Exit, CliError> {
+    let (org, source) = (OrganizationId::from("default"), SourceId::from("default"));
+    let to = Destination { store: None, org: &org, source: &source, at: 0 };
+    let report = take(out, to, open(&args)?).await?;
+    Ok(show(out, &report, "valid"))
+}
+
+/// `feed import`.
+pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
+    let items = open(&args.files)?;
+    let source = source_of(Some(&args.source));
+    if source.as_str().trim().is_empty() {
+        return Err(CliError::usage(
+            "the source has no name",
+            "Name it with --source, or leave the flag out.",
+        ));
+    }
+    let to = Destination { store: Some(app.store()), org: app.org(), source: &source, at: app.clock.now() };
+    let report = take(app.out, to, items).await?;
+    record(app, &args, &report).await?;
+    Ok(show(app.out, &report, "taken in"))
+}
+
+async fn take(out: Output, to: Destination<'_>, items: Items) -> Result<ImportReport, CliError> {
+    let spinner = out.spinner("Reading records");
+    let bar = spinner.clone();
+    let report = trueup_engine::feed::import(to, items, BATCH, move |read| bar.set_position(read)).await;
+    spinner.finish_and_clear();
+    Ok(report?)
+}
+
+async fn record(app: &App, args: &ImportArgs, report: &ImportReport) -> Result<(), CliError> {
+    let files: Vec<String> = args.files.files.iter().map(|f| f.display().to_string()).collect();
+    let detail = serde_json::json!({
+        "files": files,
+        "from": args.files.from,
+        "records": ImportDoc::from(report).records,
+        "refused": report.refused.len(),
+    });
+    let entry = NewAuditEntry {
+        at: app.clock.now(),
+        actor: app.actor().to_owned(),
+        action: "feed.import".into(),
+        object: format!("source/{}", args.source),
+        addition: None,
+        detail: detail.to_string(),
+    };
+    Ok(app.store().append_audit(app.org(), &[entry]).await?)
+}
+
+fn show(out: Output, report: &ImportReport, what: &str) -> Exit {
+    let document = ImportDoc::from(report);
+    out.show(&document, |out| {
+        out.line(&format!("{} records {what}.", report.taken_in()));
+        let rows = document
+            .records
+            .iter()
+            .map(|(kind, c)| {
+                vec![(*kind).to_owned(), c.new.to_string(), c.changed.to_string(), c.unchanged.to_string()]
+            })
+            .collect();
+        out.table(&["kind", "new", "changed", "unchanged"], rows);
+        for (currency, sums) in &document.totals.by_currency {
+            out.line(&format!("Order lines in {currency}: amount {}, cost {}.", sums.amount, sums.cost));
+        }
+        refusals(out, "refused", document.refused);
+        refusals(out, "warning", document.warnings);
+    });
+    Exit::needs_person_if(report.has_refusals())
+}
+
+/// Refusals as a table.
+pub fn refusals(out: Output, what: &str, list: &[Refusal]) {
+    if list.is_empty() {
+        return;
+    }
+    let rows = list
+        .iter()
+        .map(|r| {
+            let field = r.field.clone().unwrap_or_default();
+            vec![what.to_owned(), r.file.clone(), r.line.to_string(), field, r.reason.clone()]
+        })
+        .collect();
+    out.table(&["", "file", "line", "field", "reason"], rows);
+}

@@ -1,0 +1,252 @@
+//! Proposals for mappings, by name: customers and companies, products and catalog items.
+
+use crate::app::{App, source_of};
+use crate::failure::{CliError, Exit};
+use crate::mapping_csv;
+use crate::output;
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{Record, RecordKind};
+use trueup_domain::ids::SourceId;
+use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
+use trueup_domain::psa::{CompanyState, Snapshot};
+
+/// Names that share fewer of their words (in percent) are no proposal.
+const LEAST: usize = 60;
+/// Proposals for one record at most.
+const MOST: usize = 3;
+/// Words of a company's name that say nothing about which company it is.
+const LEGAL: [&str; 14] = [
+    "llc",
+    "inc",
+    "ltd",
+    "limited",
+    "gmbh",
+    "corp",
+    "corporation",
+    "co",
+    "company",
+    "plc",
+    "bv",
+    "ag",
+    "sa",
+    "pty",
+];
+
+/// Flags of `mapping suggest`.
+#[derive(Args, Debug)]
+pub struct SuggestArgs {
+    /// The source whose records are looked at
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    source: String,
+    /// Prints the best proposal of each record as a file for `mapping import`
+    #[arg(long)]
+    csv: bool,
+}
+
+/// One proposal.
+#[derive(Serialize)]
+struct Proposal {
+    kind: &'static str,
+    source_id: String,
+    source_name: String,
+    psa_id: i64,
+    psa_name: String,
+    /// Shared words in percent; 100 for equal names.
+    score: usize,
+}
+
+/// A record with the names it goes by.
+struct Named {
+    id: String,
+    name: String,
+    keys: Vec<BTreeSet<String>>,
+}
+
+/// Runs the command.
+pub async fn run(app: &App, args: SuggestArgs) -> Result<Exit, CliError> {
+    let source = source_of(Some(&args.source));
+    let connection = app.connection(None).await?;
+    let Some((_, snapshot)) = app.store().load_snapshot(app.org(), &connection.name).await? else {
+        return Err(CliError::usage("nothing is known of ConnectWise yet", "Run `trueup psa pull` first."));
+    };
+    let mapped = app.store().list_mappings(app.org()).await?;
+    let mut found = proposals(
+        MappingKind::Customer,
+        &unmapped(customers(app, &source).await?, MappingKind::Customer, &source, &mapped),
+        &companies(&snapshot),
+    );
+    found.extend(proposals(
+        MappingKind::Product,
+        &unmapped(products(app, &source).await?, MappingKind::Product, &source, &mapped),
+        &items(&snapshot),
+    ));
+    if args.csv {
+        return as_csv(&found, &source);
+    }
+    app.out.show(&json!({ "suggestions": found }), |out| {
+        let rows = found
+            .iter()
+            .map(|p| {
+                vec![
+                    p.kind.to_owned(),
+                    p.source_id.clone(),
+                    p.source_name.clone(),
+                    p.psa_id.to_string(),
+                    p.psa_name.clone(),
+                    format!("{} %", p.score),
+                ]
+            })
+            .collect();
+        out.table(&["kind", "source id", "name", "psa id", "name there", "alike"], rows);
+    });
+    Ok(Exit::Done)
+}
+
+fn as_csv(found: &[Proposal], source: &SourceId) -> Result<Exit, CliError> {
+    let mut best: BTreeMap<(&str, &str), &Proposal> = BTreeMap::new();
+    for proposal in found {
+        best.entry((proposal.kind, &proposal.source_id)).or_insert(proposal);
+    }
+    let mappings: Vec<Mapping> = best
+        .into_values()
+        .filter_map(|p| {
+            Some(Mapping {
+                kind: MappingKind::from_name(p.kind)?,
+                source: source.clone(),
+                source_id: p.source_id.clone(),
+                psa_id: Some(p.psa_id),
+                scope: String::new(),
+                options: BTreeMap::new(),
+                origin: MappingOrigin::Person,
+            })
+        })
+        .collect();
+    let text = mapping_csv::write(&mappings).map_err(|error| {
+        CliError::usage(format!("the proposals cannot be written: {error}"), "Try again.")
+    })?;
+    output::print(text.trim_end());
+    Ok(Exit::Done)
+}
+
+async fn customers(app: &App, source: &SourceId) -> Result<Vec<Named>, CliError> {
+    let rows = app.store().list_records(app.org(), Some(source), RecordKind::Customer).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match row.record {
+            Record::Customer(c) => Some(named(c.id.0, c.name, c.code.as_deref())),
+            _ => None, // open set: only customers were asked for
+        })
+        .collect())
+}
+
+async fn products(app: &App, source: &SourceId) -> Result<Vec<Named>, CliError> {
+    let rows = app.store().list_records(app.org(), Some(source), RecordKind::Product).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match row.record {
+            Record::Product(p) => Some(named(p.id.0, p.name, p.sku.as_deref())),
+            _ => None, // open set: only products were asked for
+        })
+        .collect())
+}
+
+fn companies(snapshot: &Snapshot) -> Vec<Named> {
+    snapshot
+        .companies
+        .values()
+        .filter(|c| c.state == CompanyState::Active)
+        .map(|c| named(c.id.to_string(), c.name.clone(), Some(&c.identifier)))
+        .collect()
+}
+
+fn items(snapshot: &Snapshot) -> Vec<Named> {
+    snapshot
+        .catalog
+        .values()
+        .filter(|i| !i.inactive && !i.bundle)
+        .map(|i| named(i.id.to_string(), i.description.clone(), Some(&i.identifier)))
+        .collect()
+}
+
+fn named(id: String, name: String, other: Option<&str>) -> Named {
+    let keys =
+        [Some(name.as_str()), other].into_iter().flatten().map(words).filter(|w| !w.is_empty()).collect();
+    Named { id, name, keys }
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    let spaced: String =
+        text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    spaced.split_whitespace().filter(|w| !LEGAL.contains(w)).map(str::to_owned).collect()
+}
+
+fn unmapped(records: Vec<Named>, kind: MappingKind, source: &SourceId, mapped: &[Mapping]) -> Vec<Named> {
+    let known: BTreeSet<&str> = mapped
+        .iter()
+        .filter(|m| m.kind == kind && &m.source == source)
+        .map(|m| m.source_id.as_str())
+        .collect();
+    records.into_iter().filter(|r| !known.contains(r.id.as_str())).collect()
+}
+
+fn proposals(kind: MappingKind, records: &[Named], targets: &[Named]) -> Vec<Proposal> {
+    let mut by_word: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for (at, target) in targets.iter().enumerate() {
+        for word in target.keys.iter().flatten() {
+            by_word.entry(word).or_default().insert(at);
+        }
+    }
+    let mut found = Vec::new();
+    for record in records {
+        let near: BTreeSet<usize> =
+            record.keys.iter().flatten().filter_map(|w| by_word.get(w.as_str())).flatten().copied().collect();
+        let mut scored: Vec<(usize, &Named)> = near
+            .into_iter()
+            .filter_map(|at| targets.get(at))
+            .map(|target| (likeness(record, target), target))
+            .filter(|(score, _)| *score >= LEAST)
+            .collect();
+        scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.id.cmp(&b.1.id)));
+        found.extend(scored.into_iter().take(MOST).filter_map(|(score, target)| {
+            Some(Proposal {
+                kind: kind.name(),
+                source_id: record.id.clone(),
+                source_name: record.name.clone(),
+                psa_id: target.id.parse().ok()?,
+                psa_name: target.name.clone(),
+                score,
+            })
+        }));
+    }
+    found
+}
+
+/// Shared words in percent of all words, of the pair of names that are most alike.
+fn likeness(a: &Named, b: &Named) -> usize {
+    let pairs = a.keys.iter().flat_map(|x| b.keys.iter().map(move |y| (x, y)));
+    pairs
+        .map(|(x, y)| {
+            let shared = x.intersection(y).count();
+            let all = x.union(y).count().max(1);
+            shared * 100 / all
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_alike_without_their_legal_form() {
+        let a = named("c-1".into(), "Green Lane LLC".into(), None);
+        let b = named("12".into(), "Green Lane, Inc.".into(), Some("GreenLane"));
+        assert_eq!(likeness(&a, &b), 100);
+        let c = named("13".into(), "Blue Lane".into(), None);
+        assert!(likeness(&a, &c) < LEAST);
+    }
+}

@@ -1,0 +1,114 @@
+//! The commands: each reads its flags, calls one use case, and prints what it says.
+
+pub mod apply;
+pub mod audit;
+pub mod check;
+pub mod connection;
+pub mod doctor;
+pub mod feed;
+pub mod finding;
+pub mod mapping;
+pub mod org;
+pub mod plan;
+pub mod psa;
+pub mod sandbox;
+pub mod setting;
+pub mod task;
+
+use crate::app::App;
+use crate::cli::{Cli, Command, UserCommand};
+use crate::config;
+use crate::failure::{CliError, Exit};
+use crate::output;
+use clap::CommandFactory;
+use std::path::Path;
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever stopped it.
+pub async fn run(cli: Cli) -> Result<Exit, CliError> {
+    let options = config::resolve(&cli.global)?;
+    match cli.command {
+        Command::Sandbox(args) => return sandbox::run(args, options.today).await,
+        Command::Completions { shell } => return completions(shell),
+        Command::Man { dir } => return man(dir.as_deref()),
+        Command::Demo => return Err(not_in_this_build("demo", "`trueup sandbox` starts the sandbox alone.")),
+        Command::Serve(_) => {
+            return Err(not_in_this_build(
+                "serve",
+                "Run `trueup feed import`, `trueup check` and `trueup apply --all` from a scheduler of the system.",
+            ));
+        }
+        Command::User(UserCommand::Add { email }) => {
+            return Err(CliError::usage(
+                format!(
+                    "`{email}` cannot be added: people sign in to the service, which this build does not have"
+                ),
+                "The command line needs no users; access to the data directory is what counts.",
+            ));
+        }
+        Command::Feed(feed::FeedCommand::Check(args)) => {
+            return feed::check(output::Output::new(options.format), args).await;
+        }
+        _ => {} // every other command works on an open installation
+    }
+    if let Command::Doctor = cli.command {
+        return doctor::run(options).await;
+    }
+    let app = App::open(options).await?;
+    match cli.command {
+        Command::Connection(command) => connection::run(&app, command).await,
+        Command::Feed(feed::FeedCommand::Import(args)) => feed::import(&app, args).await,
+        Command::Mapping(command) => mapping::run(&app, command).await,
+        Command::Psa(command) => psa::run(&app, command).await,
+        Command::Check(args) => check::run(&app, args).await,
+        Command::Task(command) => task::run(&app, command).await,
+        Command::Finding(command) => finding::run(&app, command).await,
+        Command::Org(command) => org::run(&app, command).await,
+        Command::Plan(args) => plan::run(&app, args).await,
+        Command::Apply(args) => apply::run(&app, args).await,
+        Command::Setting(command) => setting::run(&app, command).await,
+        Command::Audit(command) => audit::run(&app, command).await,
+        Command::Demo
+        | Command::Serve(_)
+        | Command::Sandbox(_)
+        | Command::Doctor
+        | Command::Feed(feed::FeedCommand::Check(_))
+        | Command::User(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(Exit::Done),
+    }
+}
+
+fn not_in_this_build(command: &str, instead: &str) -> CliError {
+    CliError::usage(format!("`trueup {command}` is not part of this build yet"), instead)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Exit, CliError> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "trueup", &mut text);
+    output::print(String::from_utf8_lossy(&text).trim_end());
+    Ok(Exit::Done)
+}
+
+fn man(dir: Option<&Path>) -> Result<Exit, CliError> {
+    let failed = |error: std::io::Error| {
+        CliError::usage(
+            format!("the manual cannot be written: {error}"),
+            "Name a directory that can be written.",
+        )
+    };
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+            clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+        }
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text).map_err(failed)?;
+            output::print(String::from_utf8_lossy(&text).trim_end());
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,274 @@
+//! `trueup plan`: computes and stores a plan, and shows plans.
+
+use crate::app::App;
+use crate::failure::{CliError, Exit};
+use crate::output::any_error;
+use crate::output::contract::{CHANGE_HEADER, Lines, Outcome, Outcomes, PlanDoc, plan_state};
+use crate::output::documents::{FINDING_HEADER, finding_rows, instant};
+use crate::output::{Output, note};
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::civil::Date;
+use serde_json::json;
+use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
+use trueup_domain::period::Period;
+use trueup_domain::planner::AdoptionAnswer;
+use trueup_domain::settings::PriceSource;
+use trueup_engine::planning::{Choice, PlanRequest, make_plan};
+use trueup_engine::reconcile::{Reconciliation, tasks_for};
+use trueup_engine::records::{PlanState, StoredPlan};
+
+/// Flags of `plan`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct PlanArgs {
+    #[command(subcommand)]
+    command: Option<PlanCommand>,
+    /// These tasks, and the earlier ones of their subscriptions
+    #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["all", "reconcile"])]
+    task: Vec<String>,
+    /// Every task that is not finished (the default)
+    #[arg(long, conflicts_with = "reconcile")]
+    all: bool,
+    /// Reconciles a billing period, START..END, of which END no longer counts
+    #[arg(long, value_name = "START..END", requires = "customer")]
+    reconcile: Option<String>,
+    /// The customer to reconcile
+    #[arg(long, value_name = "ID", requires = "reconcile")]
+    customer: Option<String>,
+    /// The source that knows the customer [default: every source]
+    #[arg(long, value_name = "NAME", requires = "reconcile")]
+    source: Option<String>,
+    /// Proposes lines also for periods that are invoiced already
+    #[arg(long, requires = "reconcile")]
+    confirm_invoiced: bool,
+    /// Where prices of these tasks come from
+    #[arg(long, value_enum)]
+    price_source: Option<PriceSourceArg>,
+    /// Lists also the lines that stay as they are
+    #[arg(long)]
+    all_lines: bool,
+    /// What to do where an addition is there that trueup did not write
+    #[command(flatten)]
+    adoption: AdoptionArgs,
+    /// The connection [default: the nearest one]
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+}
+
+/// Adoption.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct AdoptionArgs {
+    /// Takes over an open addition with the mapped item where it is the only one
+    #[arg(long)]
+    adopt: bool,
+    /// Creates new lines beside open additions that trueup did not write
+    #[arg(long, conflicts_with = "adopt")]
+    no_adopt: bool,
+}
+
+impl AdoptionArgs {
+    /// The answer for the planner.
+    pub fn answer(self) -> AdoptionAnswer {
+        match (self.adopt, self.no_adopt) {
+            (true, _) => AdoptionAnswer::TakeSingle,
+            (false, true) => AdoptionAnswer::CreateBeside,
+            (false, false) => AdoptionAnswer::Propose,
+        }
+    }
+}
+
+/// Where prices come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PriceSourceArg {
+    /// The order.
+    Marketplace,
+    /// The existing addition, else the catalog item.
+    Connectwise,
+}
+
+/// Stored plans.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Lists the newest plans
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Shows one plan and what became of it
+    Show {
+        /// The plan
+        id: String,
+        /// Lists also the lines that stay as they are
+        #[arg(long)]
+        all_lines: bool,
+    },
+}
+
+fn lines(all: bool) -> Lines {
+    if all { Lines::All } else { Lines::Changes }
+}
+
+/// Runs the command.
+pub async fn run(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
+    match args.command {
+        Some(PlanCommand::List { limit }) => list(app, limit).await,
+        Some(PlanCommand::Show { id, all_lines }) => show(app, &PlanId(id), lines(all_lines)).await,
+        None => make(app, args).await,
+    }
+}
+
+async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
+    let settings = app.settings().await?;
+    let choice = choose(app, &args).await?;
+    let (connection, psa) = app.psa(args.connection.as_deref()).await?;
+    let request = PlanRequest {
+        org: app.org(),
+        connection: &connection,
+        actor: app.actor(),
+        settings: &settings,
+        adoption: args.adoption.answer(),
+        choice,
+        price_source: args.price_source.map(|source| match source {
+            PriceSourceArg::Marketplace => PriceSource::Marketplace,
+            PriceSourceArg::Connectwise => PriceSource::Connectwise,
+        }),
+    };
+    let spinner = app.out.spinner("Planning");
+    let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await;
+    spinner.finish_and_clear();
+    let planned = planned?;
+    for (task, reason) in &planned.skipped {
+        note(&format!("task {task} is left out: {reason}"));
+    }
+    let stored = &planned.stored;
+    let document = PlanDoc::new(stored, app.org(), &Outcomes::new(), &planned.brakes, lines(args.all_lines));
+    app.out.show(&document, |out| print(out, stored, &document));
+    Ok(exit_of(stored))
+}
+
+async fn choose(app: &App, args: &PlanArgs) -> Result<Choice, CliError> {
+    if let (Some(range), Some(customer)) = (&args.reconcile, &args.customer) {
+        let customer = CustomerId::from(customer.as_str());
+        let source = args.source.as_deref().map(SourceId::from);
+        let wanted = Reconciliation {
+            source: source.as_ref(),
+            customer: &customer,
+            period: period_of(range)?,
+            confirm_invoiced: args.confirm_invoiced,
+        };
+        return Ok(Choice::Given(tasks_for(app.store(), &app.clock, app.org(), &wanted).await?));
+    }
+    if args.task.is_empty() {
+        return Ok(Choice::All);
+    }
+    Ok(Choice::Tasks(args.task.iter().map(|id| TaskId::from(id.as_str())).collect()))
+}
+
+fn period_of(range: &str) -> Result<Period, CliError> {
+    let wrong = |why: String| {
+        CliError::usage(
+            format!("`{range}` is no period: {why}"),
+            "Write START..END, such as 2026-03-01..2026-04-01; END is the first day that no longer counts.",
+        )
+    };
+    let (start, end) = range.split_once("..").ok_or_else(|| wrong("there is no `..`".into()))?;
+    let day = |text: &str| text.trim().parse::<Date>().map_err(|_| wrong(format!("`{text}` is no date")));
+    Period::new(day(start)?, day(end)?).map_err(|error| wrong(error.to_string()))
+}
+
+/// 1 where something needs a person: a grave finding, or a plan that did not pass its checks.
+pub fn exit_of(stored: &StoredPlan) -> Exit {
+    let grave = any_error(stored.body.plan().findings.iter().map(|f| &f.severity));
+    Exit::needs_person_if(grave || stored.state == PlanState::Refused)
+}
+
+/// A plan for people.
+pub fn print(out: Output, stored: &StoredPlan, document: &PlanDoc) {
+    let totals = &stored.body.plan().totals;
+    out.line(&format!("Plan {} ({})", stored.id, document.state));
+    if !document.changes.is_empty() {
+        out.table(
+            CHANGE_HEADER,
+            document.changes.iter().map(super::super::output::contract::ChangeDoc::row).collect(),
+        );
+    }
+    out.line(&format!(
+        "{} to create, {} to update, {} to end, {} to delete, {} stay as they are.",
+        totals.create, totals.update, totals.cancel, totals.delete, totals.keep
+    ));
+    for (currency, sums) in &totals.by_currency {
+        out.line(&format!(
+            "Next invoices in {currency}: {} -> {} ({}).",
+            sums.next_invoice_before.display(*currency),
+            sums.next_invoice_after.display(*currency),
+            sums.delta.display(*currency)
+        ));
+    }
+    if !document.findings.is_empty() {
+        out.table(FINDING_HEADER, finding_rows(&document.findings));
+    }
+}
+
+/// One stored plan.
+///
+/// # Errors
+/// None has this id.
+pub async fn find(app: &App, id: &PlanId) -> Result<StoredPlan, CliError> {
+    app.store().find_plan(app.org(), id).await?.ok_or_else(|| {
+        CliError::usage(format!("there is no plan `{id}`"), "`trueup plan list` shows the newest ones.")
+    })
+}
+
+async fn show(app: &App, id: &PlanId, lines: Lines) -> Result<Exit, CliError> {
+    let stored = find(app, id).await?;
+    let outcomes: Outcomes = app
+        .store()
+        .list_operations(app.org(), id)
+        .await?
+        .iter()
+        .map(|row| (row.change.clone(), Outcome::from(row)))
+        .collect();
+    let document = PlanDoc::new(&stored, app.org(), &outcomes, &[], lines);
+    app.out.show(&document, |out| print(out, &stored, &document));
+    Ok(Exit::Done)
+}
+
+async fn list(app: &App, limit: u32) -> Result<Exit, CliError> {
+    let plans = app.store().list_plans(app.org(), limit).await?;
+    let documents: Vec<_> = plans
+        .iter()
+        .map(|p| {
+            let totals = &p.body.plan().totals;
+            json!({
+                "plan_id": p.id,
+                "created_at": instant(p.created_at),
+                "actor": p.actor,
+                "connection": p.connection,
+                "state": plan_state(p.state),
+                "create": totals.create,
+                "update": totals.update,
+                "cancel": totals.cancel,
+                "delete": totals.delete,
+                "keep": totals.keep,
+            })
+        })
+        .collect();
+    app.out.show(&json!({ "plans": documents }), |out| {
+        let rows = plans
+            .iter()
+            .map(|p| {
+                let t = &p.body.plan().totals;
+                vec![
+                    p.id.to_string(),
+                    instant(p.created_at),
+                    plan_state(p.state).to_owned(),
+                    p.actor.clone(),
+                    format!("{} / {} / {} / {}", t.create, t.update, t.cancel, t.delete),
+                ]
+            })
+            .collect();
+        out.table(&["plan", "made", "state", "by", "create / update / end / delete"], rows);
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,217 @@
+//! Configuration: flags over the environment over the file. Settings of the organization may stand in the file and in
+//! the environment as well.
+
+use crate::cli::Global;
+use crate::failure::CliError;
+use crate::output::Format;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use trueup_domain::ids::OrganizationId;
+use trueup_domain::settings::{SETTINGS, row_of};
+use trueup_engine::settings::{Overlays, variable_of};
+
+/// What every command needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the embedded database, the key file and logs live.
+    pub data_dir: PathBuf,
+    /// PostgreSQL instead of the embedded database.
+    pub database: Option<String>,
+    /// Work as if it were this day.
+    pub today: Option<Date>,
+    /// The organization.
+    pub org: OrganizationId,
+    /// How records are printed.
+    pub format: Format,
+    /// Settings from outside the store.
+    pub overlays: Overlays,
+    /// Who acts, for the audit.
+    pub actor: String,
+    /// Self-hosted ConnectWise servers with public addresses that may be called.
+    pub allowed_hosts: Vec<String>,
+    /// Self-hosted ConnectWise servers in a private network that may be called.
+    pub allowed_private_hosts: Vec<String>,
+}
+
+const DEFAULT_FILE: &str = "trueup.toml";
+
+/// Puts flags, environment and file together.
+///
+/// # Errors
+/// A file that cannot be read or holds something unknown, or a value that is not allowed.
+pub fn resolve(global: &Global) -> Result<Options, CliError> {
+    let file = read_file(global.config.as_deref())?;
+    let mut overlays = Overlays { environment: from_environment(), ..Overlays::default() };
+    for pair in &global.set {
+        let (key, value) = split_pair(pair)?;
+        overlays.flags.insert(key, value);
+    }
+    let mut plain: BTreeMap<String, String> = BTreeMap::new();
+    for (key, value) in file {
+        match key.as_str() {
+            "data_dir"
+            | "database"
+            | "today"
+            | "org"
+            | "format"
+            | "allowed_hosts"
+            | "allowed_private_hosts" => {
+                plain.insert(key, value);
+            }
+            _ => {
+                let setting = key.strip_prefix("settings.").unwrap_or(&key).to_owned();
+                row_of(&setting).and_then(|row| row.check(&value)).map_err(|error| {
+                    CliError::usage(format!("in the configuration file: {error}"), "Correct the file.")
+                })?;
+                overlays.file.insert(setting, value);
+            }
+        }
+    }
+    let today = match (global.today, plain.get("today")) {
+        (Some(day), _) => Some(day),
+        (None, Some(text)) => Some(text.parse().map_err(|_| {
+            CliError::usage(
+                format!("`today` in the configuration file is `{text}`, no date"),
+                "Write YYYY-MM-DD.",
+            )
+        })?),
+        (None, None) => None,
+    };
+    let format = match (global.format, plain.get("format").map(String::as_str)) {
+        (Some(format), _) => format,
+        (None, Some("json")) => Format::Json,
+        (None, Some("table") | None) => Format::Table,
+        (None, Some(other)) => {
+            return Err(CliError::usage(
+                format!("`format` in the configuration file is `{other}`"),
+                "Write table or json.",
+            ));
+        }
+    };
+    let org = global.org.clone().or_else(|| plain.get("org").cloned()).unwrap_or_else(|| "default".into());
+    Ok(Options {
+        data_dir: global
+            .data_dir
+            .clone()
+            .or_else(|| plain.get("data_dir").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("trueup-data")),
+        database: global.database.clone().or_else(|| plain.get("database").cloned()),
+        today,
+        org: slug(&org)?,
+        format,
+        overlays,
+        actor: actor(),
+        allowed_hosts: hosts("TRUEUP_ALLOWED_HOSTS", plain.get("allowed_hosts")),
+        allowed_private_hosts: hosts("TRUEUP_ALLOWED_PRIVATE_HOSTS", plain.get("allowed_private_hosts")),
+    })
+}
+
+/// Host names, separated by commas; the variable stands over the file.
+fn hosts(variable: &str, in_file: Option<&String>) -> Vec<String> {
+    let text = std::env::var(variable).ok().or_else(|| in_file.cloned()).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
+}
+
+/// A slug: lower-case letters, digits, dash and underscore.
+///
+/// # Errors
+/// Anything else.
+pub fn slug(text: &str) -> Result<OrganizationId, CliError> {
+    let good = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    if good {
+        Ok(OrganizationId::from(text))
+    } else {
+        Err(CliError::usage(
+            format!("`{text}` is no slug of an organization"),
+            "Use 1 to 64 lower-case letters, digits, `-` and `_`.",
+        ))
+    }
+}
+
+/// `KEY=VALUE`.
+fn split_pair(pair: &str) -> Result<(String, String), CliError> {
+    let Some((key, value)) = pair.split_once('=') else {
+        return Err(CliError::usage(format!("`{pair}` is not KEY=VALUE"), "Write for example credits=on."));
+    };
+    row_of(key.trim())?.check(value.trim())?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn actor() -> String {
+    ["TRUEUP_ACTOR", "USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.trim().is_empty()))
+        .map_or_else(|| "command line".to_owned(), |name| format!("{name} (command line)"))
+}
+
+fn from_environment() -> BTreeMap<String, String> {
+    SETTINGS
+        .iter()
+        .filter_map(|row| Some((row.key.to_owned(), std::env::var(variable_of(row.key)).ok()?)))
+        .collect()
+}
+
+fn read_file(named: Option<&Path>) -> Result<BTreeMap<String, String>, CliError> {
+    let path = match named {
+        Some(path) => path.to_path_buf(),
+        None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
+        None => return Ok(BTreeMap::new()),
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        CliError::usage(
+            format!("the configuration file {} cannot be read: {error}", path.display()),
+            "Name a readable file with --config.",
+        )
+    })?;
+    let table: toml::Table = text.parse().map_err(|error| {
+        CliError::usage(format!("{} is not TOML: {error}", path.display()), "Correct the file.")
+    })?;
+    let mut flat = BTreeMap::new();
+    flatten("", &table, &mut flat)?;
+    Ok(flat)
+}
+
+fn flatten(prefix: &str, table: &toml::Table, into: &mut BTreeMap<String, String>) -> Result<(), CliError> {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::String(text) => drop(into.insert(path, text.clone())),
+            toml::Value::Integer(number) => drop(into.insert(path, number.to_string())),
+            toml::Value::Datetime(date) => drop(into.insert(path, date.to_string())),
+            toml::Value::Boolean(flag) => {
+                drop(into.insert(path, if *flag { "on" } else { "off" }.to_owned()));
+            }
+            toml::Value::Table(inner) => flatten(&path, inner, into)?,
+            toml::Value::Float(_) | toml::Value::Array(_) => {
+                return Err(CliError::usage(
+                    format!("`{path}` in the configuration file is a {}", value.type_str()),
+                    "Write the value as a string, as in percent = \"7.5\".",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_lower_case() {
+        assert!(slug("north-1").is_ok());
+        assert!(slug("").is_err());
+        assert!(slug("../x").is_err());
+    }
+
+    #[test]
+    fn a_file_is_flattened() {
+        let table: toml::Table = "org = 'a'\n[settings.brakes]\ncancels = 7".parse().unwrap();
+        let mut flat = BTreeMap::new();
+        flatten("", &table, &mut flat).unwrap();
+        assert_eq!(flat.get("settings.brakes.cancels").map(String::as_str), Some("7"));
+    }
+}

@@ -1,0 +1,162 @@
+//! How a command ends: exit codes, and errors that say what happened, why and what to do.
+
+use crate::output;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use trueup_domain::finding::Code;
+use trueup_domain::settings::SettingError;
+use trueup_engine::apply::ApplyError;
+use trueup_engine::applying::RunError;
+use trueup_engine::failure::Failure;
+use trueup_engine::ports::{PsaError, StoreError};
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; warnings alone included.
+    Done,
+    /// Done, but something needs a person.
+    NeedsPerson,
+    /// Wrong usage or configuration.
+    Usage,
+    /// The other side refused or is out of reach.
+    OutOfReach,
+}
+
+impl Exit {
+    /// `NeedsPerson` where the condition holds.
+    pub fn needs_person_if(condition: bool) -> Self {
+        if condition { Self::NeedsPerson } else { Self::Done }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::from(0),
+            Exit::NeedsPerson => Self::from(1),
+            Exit::Usage => Self::from(2),
+            Exit::OutOfReach => Self::from(3),
+        }
+    }
+}
+
+/// Why a command stopped.
+#[derive(Clone, Debug)]
+pub struct CliError {
+    exit: Exit,
+    code: Option<Code>,
+    message: String,
+    fix: String,
+    their_words: Option<String>,
+}
+
+impl CliError {
+    /// Wrong usage or configuration.
+    pub fn usage(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, code: None, message: message.into(), fix: fix.into(), their_words: None }
+    }
+
+    /// With an exception code, its own fix and another exit code.
+    pub fn coded(exit: Exit, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code: Some(code),
+            message: message.into(),
+            fix: code.row().fix.to_owned(),
+            their_words: None,
+        }
+    }
+
+    /// The document for `--format json`.
+    pub fn document(&self) -> Value {
+        json!({ "error": {
+            "code": self.code.map(|c| c.to_string()),
+            "title": self.code.map(|c| c.row().title),
+            "message": self.message,
+            "fix": self.fix,
+            "their_words": self.their_words,
+        }})
+    }
+
+    /// Prints it and gives the exit code.
+    pub fn report(&self, as_json: bool) -> ExitCode {
+        if as_json {
+            output::print_json(&self.document());
+        }
+        let code = self.code.map(|c| format!(" [{c} {}]", c.row().title)).unwrap_or_default();
+        output::note(&format!("error{code}: {}", self.message));
+        if let Some(words) = &self.their_words {
+            output::note(&format!("  they said: {words}"));
+        }
+        output::note(&format!("  what to do: {}", self.fix));
+        self.exit.into()
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let exit = match error {
+            StoreError::OutOfReach(_) => Exit::OutOfReach,
+            StoreError::Fenced | StoreError::Conflict(_) => Exit::NeedsPerson,
+            StoreError::InUse(_)
+            | StoreError::NotWritable(_)
+            | StoreError::WrongVersion(_)
+            | StoreError::KeyMissing(_)
+            | StoreError::Damaged(_) => Exit::Usage,
+        };
+        Self::coded(exit, error.code(), error.to_string())
+    }
+}
+
+impl From<PsaError> for CliError {
+    fn from(error: PsaError) -> Self {
+        Self {
+            their_words: error.their_words.clone(),
+            ..Self::coded(Exit::OutOfReach, error.code, error.message)
+        }
+    }
+}
+
+impl From<SettingError> for CliError {
+    fn from(error: SettingError) -> Self {
+        Self::usage(error.to_string(), "`trueup setting list` shows keys and values.")
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error.into(),
+            Failure::Psa(error) => error.into(),
+            Failure::Setting(error) => error.into(),
+            Failure::Wrong { message, fix } => Self::usage(message, fix),
+        }
+    }
+}
+
+impl From<ApplyError> for CliError {
+    fn from(error: ApplyError) -> Self {
+        let code = error.code();
+        match error {
+            ApplyError::Store(error) => error.into(),
+            ApplyError::Psa(error) => error.into(),
+            ApplyError::Unread(ref failed) => Self {
+                their_words: failed.their_words.clone(),
+                ..Self::coded(Exit::OutOfReach, code, error.to_string())
+            },
+            ApplyError::NotChecked | ApplyError::Busy(_) => {
+                Self::coded(Exit::NeedsPerson, code, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Planning(failure) => failure.into(),
+            RunError::Applying(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Mappings as CSV: `kind,source_id,psa_id,scope,options`. Only the form is judged here.
+//!
+//! Cells that a spreadsheet would run as a formula are written with a leading apostrophe, and read without it.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use trueup_domain::finding::Code;
+use trueup_domain::ids::SourceId;
+use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
+use trueup_domain::period::{BillingCycle, CycleUnit};
+use trueup_engine::ports::Refusal;
+
+/// The columns, in the order in which they are written.
+pub const HEADER: [&str; 5] = ["kind", "source_id", "psa_id", "scope", "options"];
+
+/// Mappings read from a file, and the rows that were refused.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// Mappings.
+    pub mappings: Vec<Mapping>,
+    /// Refused rows.
+    pub refused: Vec<Refusal>,
+}
+
+/// What is wrong with a row: the field, and the reason.
+type Fault = (Option<&'static str>, String);
+
+/// Reads a file. Every bad row is refused with line, field and reason; the others are taken.
+pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(input);
+    let mut parsed = Parsed::default();
+    let refuse = |line: u64, (field, reason): Fault| Refusal {
+        file: file.to_owned(),
+        line,
+        field: field.map(str::to_owned),
+        reason,
+        code: Code::Tu8004.to_string(),
+        warning: false,
+    };
+    let columns = match reader.headers().map_err(|e| e.to_string()).and_then(columns_of) {
+        Ok(columns) => columns,
+        Err(reason) => {
+            parsed.refused.push(refuse(1, (None, reason)));
+            return parsed;
+        }
+    };
+    let mut seen: BTreeMap<(MappingKind, String, String), (u64, Option<i64>)> = BTreeMap::new();
+    for row in reader.records() {
+        match row {
+            Ok(row) => {
+                let line = row.position().map_or(0, csv::Position::line);
+                if row.iter().all(str::is_empty) {
+                    continue;
+                }
+                match mapping_of(&row, &columns, source).and_then(|m| once(&mut seen, line, m)) {
+                    Ok(mapping) => parsed.mappings.push(mapping),
+                    Err(fault) => parsed.refused.push(refuse(line, fault)),
+                }
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                parsed.refused.push(refuse(line, (None, format!("the row cannot be read: {error}"))));
+            }
+        }
+    }
+    parsed
+}
+
+/// Two rows of one file that say different things about the same record contradict each other.
+fn once(
+    seen: &mut BTreeMap<(MappingKind, String, String), (u64, Option<i64>)>,
+    line: u64,
+    mapping: Mapping,
+) -> Result<Mapping, Fault> {
+    let key = (mapping.kind, mapping.source_id.clone(), mapping.scope.clone());
+    match seen.get(&key) {
+        Some((earlier, target)) if *target != mapping.psa_id => Err((
+            Some("source_id"),
+            format!("line {earlier} maps the same record to something else; keep one of the two"),
+        )),
+        Some(_) | None => {
+            seen.entry(key).or_insert((line, mapping.psa_id));
+            Ok(mapping)
+        }
+    }
+}
+
+/// Where each column of the file stands.
+struct Columns([Option<usize>; 5]);
+
+fn columns_of(header: &csv::StringRecord) -> Result<Columns, String> {
+    let names: Vec<String> =
+        header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_ascii_lowercase()).collect();
+    if let Some(unknown) = names.iter().find(|n| !HEADER.contains(&n.as_str())) {
+        return Err(format!("the header names a column `{unknown}`; it must be {}", HEADER.join(",")));
+    }
+    let at = HEADER.map(|name| names.iter().position(|n| n == name));
+    for (name, position) in HEADER.iter().zip(at).take(3) {
+        if position.is_none() {
+            return Err(format!("the header lacks the column `{name}`; it must be {}", HEADER.join(",")));
+        }
+    }
+    Ok(Columns(at))
+}
+
+fn mapping_of(row: &csv::StringRecord, columns: &Columns, source: &SourceId) -> Result<Mapping, Fault> {
+    let [kind, source_id, psa_id, scope, options] =
+        columns.0.map(|at| plain(at.and_then(|at| row.get(at)).unwrap_or_default()));
+    let kind = MappingKind::from_name(&kind).ok_or_else(|| {
+        let all: Vec<&str> = MappingKind::ALL.iter().map(|k| k.name()).collect();
+        (Some("kind"), format!("`{kind}` is no kind of mapping; use one of {}", all.join(", ")))
+    })?;
+    check_source_id(kind, &source_id)?;
+    check_scope(kind, &scope)?;
+    let options = options_of(kind, &options)?;
+    let psa_id = psa_id_of(kind, &psa_id, &options)?;
+    Ok(Mapping {
+        kind,
+        source: source.clone(),
+        source_id,
+        psa_id,
+        scope,
+        options,
+        origin: MappingOrigin::Person,
+    })
+}
+
+/// Without the apostrophe that keeps a spreadsheet from running the cell.
+fn plain(cell: &str) -> String {
+    match cell.strip_prefix('\'') {
+        Some(rest) if needs_quote(rest) => rest.to_owned(),
+        Some(_) | None => cell.to_owned(),
+    }
+}
+
+fn starts_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+/// Also a cell that looks quoted already is quoted, so that it is read back as it is.
+fn needs_quote(text: &str) -> bool {
+    starts_formula(text.trim_start_matches('\''))
+}
+
+fn check_source_id(kind: MappingKind, id: &str) -> Result<(), Fault> {
+    let bad = |reason: String| Err((Some("source_id"), reason));
+    if id.is_empty() {
+        return bad("the id at the source is missing".into());
+    }
+    match kind {
+        MappingKind::Customer | MappingKind::Product => Ok(()),
+        MappingKind::Agreement if id.strip_prefix("customer:").is_some_and(str::is_empty) => {
+            bad("`customer:` names no customer; write customer:ID".into())
+        }
+        MappingKind::Agreement => Ok(()),
+        MappingKind::Fee if id == "cancellation" => Ok(()),
+        MappingKind::Fee => bad(format!("`{id}` is no fee; the fee is called cancellation")),
+        MappingKind::Addition => {
+            let parts = id.strip_prefix("subscription:").and_then(|rest| rest.split_once('/'));
+            match parts {
+                Some((subscription, product)) if !subscription.is_empty() && !product.is_empty() => Ok(()),
+                Some(_) | None => bad(format!("`{id}` names no line; write subscription:ID/PRODUCT")),
+            }
+        }
+    }
+}
+
+fn check_scope(kind: MappingKind, scope: &str) -> Result<(), Fault> {
+    let bad = |reason: String| Err((Some("scope"), reason));
+    if scope.is_empty() {
+        return Ok(());
+    }
+    if kind != MappingKind::Product {
+        return bad(format!("a mapping of kind {} has no scope", kind.name()));
+    }
+    match scope.strip_prefix("cycle:") {
+        Some(cycle) if cycle_of(cycle).is_none() => {
+            bad(format!("`{scope}` is no billing cycle; write for example cycle:1-month"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn cycle_of(text: &str) -> Option<BillingCycle> {
+    let (every, unit) = text.split_once('-')?;
+    let unit = [CycleUnit::Day, CycleUnit::Week, CycleUnit::Month, CycleUnit::Year]
+        .into_iter()
+        .find(|u| u.name() == unit)?;
+    BillingCycle::new(every.parse().ok()?, unit).ok()
+}
+
+fn options_of(kind: MappingKind, text: &str) -> Result<BTreeMap<String, String>, Fault> {
+    let bad = |reason: String| Err((Some("options"), reason));
+    let mut options = BTreeMap::new();
+    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((key, value)) = pair.split_once('=').map(|(k, v)| (k.trim(), v.trim())) else {
+            return bad(format!("`{pair}` is not key=value"));
+        };
+        match (key, kind) {
+            ("do_not_bill", MappingKind::Customer | MappingKind::Product) if value.is_empty() => {
+                return bad("do_not_bill needs a reason: do_not_bill=REASON".into());
+            }
+            ("do_not_bill", MappingKind::Customer | MappingKind::Product) => {}
+            ("proration", MappingKind::Agreement) if positive(value).is_none() => {
+                return bad(format!("`{value}` is no agreement id; write proration=ID"));
+            }
+            ("proration", MappingKind::Agreement) => {}
+            _ => return bad(format!("a mapping of kind {} has no option `{key}`", kind.name())), // open set: text
+        }
+        options.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(options)
+}
+
+fn positive(text: &str) -> Option<i64> {
+    text.parse::<i64>().ok().filter(|id| *id > 0)
+}
+
+fn psa_id_of(
+    kind: MappingKind,
+    text: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<i64>, Fault> {
+    let bad = |reason: String| Err((Some("psa_id"), reason));
+    let not_billed = options.contains_key("do_not_bill");
+    match (text.is_empty(), positive(text)) {
+        (true, _) if not_billed => Ok(None),
+        (true, _) if kind == MappingKind::Agreement && options.contains_key("proration") => {
+            bad("the agreement's id is missing beside its agreement for proration".into())
+        }
+        (true, _) => bad("the id in ConnectWise is missing".into()),
+        (false, Some(_)) if not_billed => {
+            bad("do_not_bill and an id contradict each other; leave psa_id empty".into())
+        }
+        (false, Some(id)) => Ok(Some(id)),
+        (false, None) => bad(format!("`{text}` is no id in ConnectWise: a whole number above 0")),
+    }
+}
+
+/// Writes mappings.
+///
+/// # Errors
+/// Where a row cannot be written, which memory does not refuse.
+pub fn write<'a>(mappings: impl IntoIterator<Item = &'a Mapping>) -> Result<String, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for mapping in mappings {
+        let options: Vec<String> = mapping.options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        writer.write_record([
+            mapping.kind.name(),
+            &safe(&mapping.source_id),
+            &mapping.psa_id.map(|id| id.to_string()).unwrap_or_default(),
+            &safe(&mapping.scope),
+            &safe(&options.join(";")),
+        ])?;
+    }
+    let bytes = writer.into_inner().map_err(|e| csv::Error::from(e.into_error()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn safe(cell: &str) -> String {
+    if needs_quote(cell) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+use super::*;
+
+fn read(text: &str) -> Parsed {
+    parse(text.as_bytes(), "m.csv", &SourceId::from("default"))
+}
+
+#[test]
+fn good_rows_are_taken_and_bad_ones_refused_with_line_field_and_reason() {
+    let parsed = read(
+        "kind,source_id,psa_id,scope,options\n\
+         customer,c-1,12,,\n\
+         customer,c-2,twelve,,\n\
+         colour,c-3,1,,\n\
+         product,p-1,7,cycle:1-month,\n\
+         product,p-2,7,cycle:1-moon,\n\
+         product,p-3,,,do_not_bill=bundled\n\
+         agreement,customer:c-1,40,,proration=41\n\
+         fee,setup,7,,\n\
+         addition,subscription:s-1/p-1,311,,\n\
+         addition,s-1,311,,\n",
+    );
+    assert_eq!(parsed.mappings.len(), 5);
+    let faults: Vec<(u64, Option<&str>)> =
+        parsed.refused.iter().map(|r| (r.line, r.field.as_deref())).collect();
+    assert_eq!(
+        faults,
+        [
+            (3, Some("psa_id")),
+            (4, Some("kind")),
+            (6, Some("scope")),
+            (9, Some("source_id")),
+            (11, Some("source_id")),
+        ]
+    );
+}
+
+#[test]
+fn a_header_without_a_needed_column_refuses_the_file() {
+    let parsed = read("kind,source_id\ncustomer,c-1\n");
+    assert!(parsed.mappings.is_empty());
+    assert_eq!(parsed.refused.len(), 1);
+}
+
+#[test]
+fn rows_that_contradict_each_other_are_refused() {
+    let parsed = read("kind,source_id,psa_id\ncustomer,c-1,1\ncustomer,c-1,2\ncustomer,c-1,1\n");
+    assert_eq!(parsed.mappings.len(), 2);
+    assert_eq!(parsed.refused.first().map(|r| r.line), Some(3));
+}
+
+#[test]
+fn a_formula_is_written_safe_and_read_back() {
+    let text =
+        "kind,source_id,psa_id,scope,options\nproduct,=1+1,7,,\nproduct,'=2,7,,\nproduct,'quoted,7,,\n";
+    let parsed = read(text);
+    let written = write(&parsed.mappings).unwrap();
+    assert!(written.contains("product,'=1+1,7"));
+    let again = read(&written);
+    assert_eq!(parsed.mappings, again.mappings);
+}

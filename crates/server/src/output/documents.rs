@@ -1,0 +1,194 @@
+//! Documents and table rows of records that several commands print.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use trueup_domain::finding::{Finding, Subject};
+use trueup_domain::ids::TaskId;
+use trueup_domain::money::{Currency, Money};
+use trueup_domain::settings::PriceSource;
+use trueup_domain::task::Task;
+use trueup_engine::records::{FindingState, Millis, StoredFinding};
+
+/// An instant as RFC 3339 in UTC.
+pub fn instant(at: Millis) -> String {
+    Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |t| t.to_string())
+}
+
+/// A task.
+#[derive(Debug, Serialize)]
+pub struct TaskDoc {
+    task_id: TaskId,
+    source: String,
+    kind: &'static str,
+    customer_id: String,
+    subscription_id: String,
+    order_id: Option<String>,
+    completed_at: Option<String>,
+    state: &'static str,
+    reason: Option<String>,
+    decided_by: Option<String>,
+    price_source: Option<&'static str>,
+}
+
+impl From<&Task> for TaskDoc {
+    fn from(task: &Task) -> Self {
+        let completed =
+            task.order_id.as_ref().and_then(|_| Timestamp::from_microsecond(task.completed_us).ok());
+        Self {
+            task_id: task.id.clone(),
+            source: task.source.to_string(),
+            kind: task.kind.name(),
+            customer_id: task.customer.to_string(),
+            subscription_id: task.subscription.to_string(),
+            order_id: task.order_id.as_ref().map(ToString::to_string),
+            completed_at: completed.map(|t| t.to_string()),
+            state: task.state.name(),
+            reason: task.reason.clone(),
+            decided_by: task.decided_by.clone(),
+            price_source: task.price_source.map(|p| match p {
+                PriceSource::Marketplace => "marketplace",
+                PriceSource::Connectwise => "connectwise",
+            }),
+        }
+    }
+}
+
+/// Header of task rows.
+pub const TASK_HEADER: &[&str] = &["task", "state", "kind", "order", "subscription", "customer", "reason"];
+
+/// Tasks as rows.
+pub fn task_rows(tasks: &[Task]) -> Vec<Vec<String>> {
+    tasks
+        .iter()
+        .map(|t| {
+            vec![
+                t.id.to_string(),
+                t.state.name().to_owned(),
+                t.kind.name().to_owned(),
+                t.order_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+                t.subscription.to_string(),
+                t.customer.to_string(),
+                t.reason.clone().unwrap_or_default(),
+            ]
+        })
+        .collect()
+}
+
+#[derive(Debug, Serialize)]
+struct MoneyDoc {
+    amount: String,
+    currency: Currency,
+}
+
+fn money(value: Option<(Money, Currency)>) -> Option<MoneyDoc> {
+    value.map(|(amount, currency)| MoneyDoc { amount: amount.display(currency), currency })
+}
+
+/// A finding as a plan or a check raises it.
+#[derive(Debug, Serialize)]
+pub struct FindingDoc {
+    code: String,
+    severity: &'static str,
+    title: &'static str,
+    message: String,
+    task_id: Option<TaskId>,
+    fix: String,
+    subject: Subject,
+    amount: Option<MoneyDoc>,
+    their_words: Option<String>,
+}
+
+impl From<&Finding> for FindingDoc {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            code: finding.code.to_string(),
+            severity: finding.severity.name(),
+            title: finding.code.row().title,
+            message: finding.message.clone(),
+            task_id: finding.subject.task.clone(),
+            fix: finding.fix.clone(),
+            subject: finding.subject.clone(),
+            amount: money(finding.amount),
+            their_words: finding.their_words.clone(),
+        }
+    }
+}
+
+/// Header of finding rows.
+pub const FINDING_HEADER: &[&str] = &["severity", "code", "message", "what to do", "task"];
+
+/// Findings as rows.
+pub fn finding_rows(findings: &[FindingDoc]) -> Vec<Vec<String>> {
+    findings
+        .iter()
+        .map(|f| {
+            vec![
+                f.severity.to_owned(),
+                f.code.clone(),
+                f.message.clone(),
+                f.fix.clone(),
+                f.task_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ]
+        })
+        .collect()
+}
+
+/// A finding with its state.
+#[derive(Debug, Serialize)]
+pub struct StoredFindingDoc {
+    finding_id: String,
+    /// The state's word.
+    pub state: &'static str,
+    #[serde(flatten)]
+    finding: FindingDoc,
+    count: u64,
+    first_seen_at: String,
+    last_seen_at: String,
+    muted_until: Option<String>,
+    reason: Option<String>,
+    decided_by: Option<String>,
+}
+
+impl From<&StoredFinding> for StoredFindingDoc {
+    fn from(stored: &StoredFinding) -> Self {
+        Self {
+            finding_id: stored.id.clone(),
+            state: match stored.state {
+                FindingState::Open => "open",
+                FindingState::Muted => "muted",
+                FindingState::Ignored => "ignored",
+                FindingState::Resolved => "resolved",
+                FindingState::Recurred => "recurred",
+            },
+            finding: FindingDoc::from(&stored.finding),
+            count: stored.count,
+            first_seen_at: instant(stored.first_seen_at),
+            last_seen_at: instant(stored.last_seen_at),
+            muted_until: stored.muted_until.map(|d| d.to_string()),
+            reason: stored.reason.clone(),
+            decided_by: stored.decided_by.clone(),
+        }
+    }
+}
+
+/// Header of stored findings.
+pub const STORED_FINDING_HEADER: &[&str] =
+    &["finding", "severity", "code", "state", "seen", "message", "what to do"];
+
+/// Stored findings as rows.
+pub fn stored_finding_rows(findings: &[StoredFindingDoc]) -> Vec<Vec<String>> {
+    findings
+        .iter()
+        .map(|f| {
+            vec![
+                f.finding_id.clone(),
+                f.finding.severity.to_owned(),
+                f.finding.code.clone(),
+                f.state.to_owned(),
+                f.count.to_string(),
+                f.finding.message.clone(),
+                f.finding.fix.clone(),
+            ]
+        })
+        .collect()
+}
