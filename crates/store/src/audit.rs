@@ -140,7 +140,7 @@ pub(crate) async fn append(
     org: &OrganizationId,
     entries: &[NewAuditEntry],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     append_in(&tx, org, entries.iter().collect()).await?;
     commit(tx).await
 }

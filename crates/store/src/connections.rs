@@ -58,7 +58,7 @@ pub(crate) async fn save(
     org: &OrganizationId,
     connection: &Connection,
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, "", "seal key").await?;
     let key = sealing_key(store, &tx, org, &connection.name).await?;
     let row = Model {

@@ -1,6 +1,7 @@
 //! What every noun shares: write transactions, row locks, upserts of many rows, JSON documents.
 
 use crate::error;
+use crate::store::SqlStore;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait,
@@ -9,14 +10,40 @@ use sea_orm::{
 use sea_orm::{IntoActiveModel, Iterable, SqliteTransactionMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
 use trueup_engine::ports::StoreError;
 
 /// Bound values that one statement may carry: below SQLite's 32,766 and PostgreSQL's 65,535.
 pub(crate) const MAX_VALUES: usize = 30_000;
 
-/// A write transaction. On SQLite it takes the write lock at once: a deferred one that reads and then writes fails
-/// with SQLITE_BUSY as soon as another writer came in between, whatever the busy timeout.
-pub(crate) async fn write_tx(db: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+/// A write transaction; dropped without [`commit`], it never was.
+pub(crate) struct WriteTx {
+    // Before the turn, so that the database hears of the end first.
+    tx: DatabaseTransaction,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Deref for WriteTx {
+    type Target = DatabaseTransaction;
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+}
+
+/// Begins a write transaction. On SQLite it takes the write lock at once: a deferred one that reads and then writes
+/// fails with SQLITE_BUSY as soon as another writer came in between, whatever the busy timeout. Writers queue for
+/// their turn before that, because SQLite's own waiting is polling, and polling is not fair.
+pub(crate) async fn write_tx(store: &SqlStore) -> Result<WriteTx, StoreError> {
+    let turn = match &store.writers {
+        Some(writers) => Some(Arc::clone(writers).lock_owned().await),
+        None => None,
+    };
+    Ok(WriteTx { tx: begin(&store.db).await?, _turn: turn })
+}
+
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
@@ -25,7 +52,8 @@ pub(crate) async fn write_tx(db: &DatabaseConnection) -> Result<DatabaseTransact
 }
 
 /// Commits.
-pub(crate) async fn commit(tx: DatabaseTransaction) -> Result<(), StoreError> {
+pub(crate) async fn commit(write: WriteTx) -> Result<(), StoreError> {
+    let WriteTx { tx, _turn } = write;
     tx.commit().await.map_err(error::of_db)
 }
 
@@ -74,7 +102,7 @@ pub(crate) async fn write_turn(
     if db.get_database_backend() == DbBackend::Sqlite {
         return Ok(None);
     }
-    let tx = write_tx(db).await?;
+    let tx = begin(db).await?;
     query(&tx, "SELECT 1 FROM pg_advisory_xact_lock($1)", [lock.into()]).await?;
     Ok(Some(tx))
 }

@@ -3,6 +3,7 @@
 use crate::db::{self, commit, write_tx};
 use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{Alias, Query};
 use sea_orm::{DatabaseTransaction, DbBackend, QueryOrder, QuerySelect, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -46,7 +47,8 @@ pub struct RecordVersion {
     pub record: Record,
 }
 
-/// Rows of one statement: five values each, and three for all.
+const COLUMNS: usize = 8;
+/// Rows of one statement.
 const CHUNK: usize = 2_500;
 
 type Key<'a> = (RecordKind, &'a str);
@@ -71,7 +73,7 @@ pub(crate) async fn save(
     if batch.is_empty() {
         return Ok(counts);
     }
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), &format!("records/{source}")).await?;
     let scope = Scope { tx: &tx, org: org.as_str(), source: source.as_str(), at };
     let mut fates = scope.known(batch).await?;
@@ -101,7 +103,14 @@ pub(crate) async fn save(
     }
     scope.keep_stored_versions(&fates).await?;
     scope.insert("record_history", &passing, "").await?;
-    let newest: Vec<_> = fates.values().filter_map(|f| Some((f.newest?, f.version))).collect();
+    // In the order of the batch, which is mostly that of the ids: the index then grows at one end.
+    let newest: Vec<_> = batch
+        .iter()
+        .filter_map(|incoming| {
+            let fate = fates.get(&(incoming.record.kind(), incoming.id.as_str()))?;
+            fate.newest.filter(|newest| std::ptr::eq(*newest, incoming)).map(|newest| (newest, fate.version))
+        })
+        .collect();
     let update = "ON CONFLICT (org, source, kind, id) DO UPDATE SET version = excluded.version, \
                   hash = excluded.hash, received_at = excluded.received_at, doc = excluded.doc";
     scope.insert("record", &newest, update).await?;
@@ -157,53 +166,56 @@ impl Scope<'_> {
         }
         for (kind, ids) in by_kind {
             for part in ids.chunks(CHUNK) {
-                let mut sql =
-                    "INSERT INTO record_history (org, source, kind, id, version, hash, received_at, doc) \
-                               SELECT org, source, kind, id, version, hash, received_at, doc FROM record \
-                               WHERE org = $1 AND source = $2 AND kind = $3 AND id IN ("
-                        .to_owned();
-                for at in 0..part.len() {
-                    let comma = if at == 0 { "" } else { "," };
-                    write!(sql, "{comma}${}", at + 4).map_err(|e| error::damaged("a statement", e))?;
-                }
-                sql.push(')');
-                let first: [Value; 3] = [self.org.into(), self.source.into(), kind.name().into()];
-                let values = first.into_iter().chain(part.iter().map(|id| Value::from(*id)));
-                db::run(self.tx, &sql, values).await?;
+                let columns = [
+                    Column::Org,
+                    Column::Source,
+                    Column::Kind,
+                    Column::Id,
+                    Column::Version,
+                    Column::Hash,
+                    Column::ReceivedAt,
+                    Column::Doc,
+                ];
+                let stored = Query::select()
+                    .columns(columns)
+                    .from(Entity)
+                    .and_where(Column::Org.eq(self.org))
+                    .and_where(Column::Source.eq(self.source))
+                    .and_where(Column::Kind.eq(kind.name()))
+                    .and_where(Column::Id.is_in(part.iter().copied()))
+                    .take();
+                let copy = Query::insert()
+                    .into_table(Alias::new("record_history"))
+                    .columns(columns)
+                    .select_from(stored)
+                    .map_err(|e| error::damaged("a statement", e))?
+                    .take();
+                self.tx.execute(&copy).await.map_err(error::of_db)?;
             }
         }
         Ok(())
     }
 
-    /// Inserts rows by hand-laid SQL: organization, source and instant are bound once for all of them, which is half of
-    /// an import's time.
+    /// Inserts rows by hand-laid SQL: it is the same for every full chunk, so that it is prepared once.
     async fn insert(
         &self,
         table: &str,
         rows: &[(&IncomingRecord, i64)],
         conflict: &str,
     ) -> Result<(), StoreError> {
-        let mark = if self.tx.get_database_backend() == DbBackend::Sqlite { '?' } else { '$' };
         for part in rows.chunks(CHUNK) {
             let mut sql = format!(
                 "INSERT INTO {table} (org, source, received_at, kind, id, version, hash, doc) VALUES "
             );
-            let mut values: Vec<Value> = Vec::with_capacity(3 + part.len() * 5);
-            values.extend([self.org.into(), self.source.into(), self.at.into()]);
+            let mut values: Vec<Value> = Vec::with_capacity(part.len() * COLUMNS);
             for (row, (incoming, version)) in part.iter().enumerate() {
-                let comma = if row == 0 { "" } else { "," };
-                let n = values.len();
-                write!(
-                    sql,
-                    "{comma}({mark}1,{mark}2,{mark}3,{mark}{},{mark}{},{mark}{},{mark}{},{mark}{})",
-                    n + 1,
-                    n + 2,
-                    n + 3,
-                    n + 4,
-                    n + 5
-                )
-                .map_err(|e| error::damaged("a statement", e))?;
+                sql.push_str(if row == 0 { "(" } else { ",(" });
+                self.marks(&mut sql, values.len())?;
+                sql.push(')');
                 values.extend([
+                    self.org.into(),
+                    self.source.into(),
+                    self.at.into(),
                     incoming.record.kind().name().into(),
                     incoming.id.as_str().into(),
                     (*version).into(),
@@ -214,6 +226,20 @@ impl Scope<'_> {
             sql.push(' ');
             sql.push_str(conflict);
             db::run(self.tx, &sql, values).await?;
+        }
+        Ok(())
+    }
+
+    /// The parameters of one row. SQLite's are left without numbers: it looks a numbered one up by walking through all
+    /// of them, which makes a long statement slow by the square of its length.
+    fn marks(&self, sql: &mut String, bound: usize) -> Result<(), StoreError> {
+        if self.tx.get_database_backend() == DbBackend::Sqlite {
+            sql.push_str("?,?,?,?,?,?,?,?");
+            return Ok(());
+        }
+        for column in 1..=COLUMNS {
+            let comma = if column == 1 { "" } else { "," };
+            write!(sql, "{comma}${}", bound + column).map_err(|e| error::damaged("a statement", e))?;
         }
         Ok(())
     }

@@ -143,17 +143,17 @@ pub(crate) async fn record(
         let row = Model::new(org, scope, at, id.clone(), finding)?;
         seen.insert(id, row);
     }
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "findings").await?;
     let own = Entity::find().filter(Column::Org.eq(org.as_str())).filter(Column::Scope.eq(scope));
-    let mut stored = own.all(&tx).await.map_err(error::of_db)?;
+    let mut stored = own.all(&*tx).await.map_err(error::of_db)?;
     let ids: Vec<&str> = seen.keys().map(String::as_str).collect();
     for part in ids.chunks(db::MAX_VALUES / 2) {
         let query = Entity::find()
             .filter(Column::Org.eq(org.as_str()))
             .filter(Column::Scope.ne(scope))
             .filter(Column::Id.is_in(part.iter().copied()));
-        stored.extend(query.all(&tx).await.map_err(error::of_db)?);
+        stored.extend(query.all(&*tx).await.map_err(error::of_db)?);
     }
     let mut rows = Vec::new();
     for mut row in stored {
@@ -227,9 +227,9 @@ pub(crate) async fn decide(
     id: &str,
     decision: Decision<'_>,
 ) -> Result<bool, StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "findings").await?;
-    let row = Entity::find_by_id((org.0.clone(), id.to_owned())).one(&tx).await.map_err(error::of_db)?;
+    let row = Entity::find_by_id((org.0.clone(), id.to_owned())).one(&*tx).await.map_err(error::of_db)?;
     let Some(mut row) = row else { return Ok(false) };
     row.state = db::word(&decision.state)?;
     row.muted_until =

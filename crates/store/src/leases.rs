@@ -24,8 +24,8 @@ pub(crate) async fn acquire(
                WHERE lease.owner = excluded.owner OR lease.expires_at <= $5 RETURNING fencing";
     let expires_at = now.saturating_add(ttl_ms.max(0));
     let values = [org.as_str().into(), lane.into(), owner.into(), expires_at.into(), now.into()];
-    let tx = write_tx(&store.db).await?;
-    let rows = db::query(&tx, sql, values).await?;
+    let tx = write_tx(store).await?;
+    let rows = db::query(&*tx, sql, values).await?;
     commit(tx).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let fencing = row.try_get("", "fencing").map_err(error::of_db)?;
@@ -36,8 +36,8 @@ pub(crate) async fn release(store: &SqlStore, org: &OrganizationId, lease: &Leas
     // The row stays: its number must go on growing.
     let sql = "UPDATE lease SET owner = '', expires_at = 0 \
                WHERE org = $1 AND lane = $2 AND owner = $3 AND fencing = $4";
-    let tx = write_tx(&store.db).await?;
-    db::run(&tx, sql, key(org, lease)).await?;
+    let tx = write_tx(store).await?;
+    db::run(&*tx, sql, key(org, lease)).await?;
     commit(tx).await
 }
 

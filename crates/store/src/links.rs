@@ -54,7 +54,7 @@ pub(crate) async fn save(
     org: &OrganizationId,
     links: &[AdditionLink],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     save_in(&tx, org, links.iter().collect()).await?;
     commit(tx).await
 }

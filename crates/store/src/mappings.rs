@@ -112,14 +112,14 @@ pub(crate) async fn save(
     if mappings.is_empty() {
         return Ok(());
     }
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
     let mut stored: BTreeMap<MappingKey, Model> = BTreeMap::new();
     for part in mappings.chunks(LOOKUP) {
         let rows = Entity::find()
             .filter(Column::Org.eq(org.as_str()))
             .filter(Column::SourceId.is_in(part.iter().map(|m| m.source_id.as_str())))
-            .all(&tx)
+            .all(&*tx)
             .await
             .map_err(error::of_db)?;
         stored.extend(rows.into_iter().map(|row| (row.key(), row)));
@@ -178,11 +178,11 @@ pub(crate) async fn release(
     at: Millis,
     (kind, source, source_id, scope): (MappingKind, &SourceId, &str, &str),
 ) -> Result<bool, StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
     let key =
         (org.0.clone(), kind.name().to_owned(), source.0.clone(), source_id.to_owned(), scope.to_owned());
-    let row = Entity::find_by_id(key).one(&tx).await.map_err(error::of_db)?;
+    let row = Entity::find_by_id(key).one(&*tx).await.map_err(error::of_db)?;
     let Some(mut row) = row.filter(|row| row.ended_at.is_none()) else {
         return Ok(false);
     };

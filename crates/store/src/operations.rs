@@ -108,7 +108,7 @@ pub(crate) async fn save_intents(
     org: &OrganizationId,
     rows: &[OperationRow],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     let (models, _) = placed(&tx, org, rows.iter().collect()).await?;
     db::upsert::<Entity>(&tx, models, &PRIMARY, &[]).await?;
     commit(tx).await
@@ -120,7 +120,7 @@ pub(crate) async fn begin(
     lease: &Lease,
     rows: &[OperationRow],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     leases::check(&tx, org, lease).await?;
     let sending: Vec<OperationRow> = rows
         .iter()
@@ -193,7 +193,7 @@ pub(crate) async fn finish(
     lease: &Lease,
     outcomes: &[OperationOutcome],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     leases::check(&tx, org, lease).await?;
     let (models, _) = placed(&tx, org, outcomes.iter().map(|o| &o.operation).collect()).await?;
     db::upsert::<Entity>(&tx, models, &PRIMARY, &UPDATE).await.map_err(twice)?;

@@ -4,7 +4,6 @@ use crate::db::{self, commit, write_tx};
 use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel, QueryOrder};
-use std::collections::BTreeMap;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::OrganizationRow;
@@ -29,18 +28,18 @@ const MAX_DEPTH: usize = 32;
 
 pub(crate) async fn ensure(store: &SqlStore, org: &OrganizationId) -> Result<(), StoreError> {
     let row = Model { id: org.0.clone(), name: org.0.clone(), kind: "partner".to_owned(), parent: None };
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::upsert::<Entity>(&tx, vec![row], &[Column::Id], &[]).await?;
     commit(tx).await
 }
 
 pub(crate) async fn add(store: &SqlStore, row: &OrganizationRow) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
-    if find(&tx, row.id.as_str()).await?.is_some() {
+    let tx = write_tx(store).await?;
+    if find(&*tx, row.id.as_str()).await?.is_some() {
         return Err(StoreError::Conflict(format!("the organization {}", row.id)));
     }
     if let Some(parent) = &row.parent
-        && find(&tx, parent.as_str()).await?.is_none()
+        && find(&*tx, parent.as_str()).await?.is_none()
     {
         return Err(StoreError::Conflict(format!(
             "the organization {} cannot be placed below {parent}: there is no such organization; nothing",
@@ -53,7 +52,7 @@ pub(crate) async fn add(store: &SqlStore, row: &OrganizationRow) -> Result<(), S
         kind: row.kind.clone(),
         parent: row.parent.as_ref().map(|p| p.0.clone()),
     };
-    Entity::insert(model.into_active_model()).exec_without_returning(&tx).await.map_err(error::of_db)?;
+    Entity::insert(model.into_active_model()).exec_without_returning(&*tx).await.map_err(error::of_db)?;
     commit(tx).await
 }
 
@@ -76,21 +75,14 @@ pub(crate) async fn list(store: &SqlStore) -> Result<Vec<OrganizationRow>, Store
 
 /// The organization and the levels above it, nearest first. One that is not stored stands alone.
 pub(crate) async fn levels(store: &SqlStore, org: &OrganizationId) -> Result<Vec<String>, StoreError> {
-    let parents: BTreeMap<String, Option<String>> = Entity::find()
-        .all(&store.db)
-        .await
-        .map_err(error::of_db)?
-        .into_iter()
-        .map(|row| (row.id, row.parent))
-        .collect();
     let mut levels = vec![org.0.clone()];
-    let mut at = parents.get(org.as_str()).and_then(Option::as_ref);
+    let mut at = find(&store.db, org.as_str()).await?.and_then(|row| row.parent);
     while let Some(parent) = at {
-        if levels.len() >= MAX_DEPTH || levels.contains(parent) {
+        if levels.len() >= MAX_DEPTH || levels.contains(&parent) {
             break;
         }
-        levels.push(parent.clone());
-        at = parents.get(parent).and_then(Option::as_ref);
+        at = find(&store.db, &parent).await?.and_then(|row| row.parent);
+        levels.push(parent);
     }
     Ok(levels)
 }

@@ -100,8 +100,8 @@ pub(crate) async fn save(
             created_at: plan.created_at,
         })
         .collect();
-    let tx = write_tx(&store.db).await?;
-    let inserted = Entity::insert(row.into_active_model()).exec_without_returning(&tx).await;
+    let tx = write_tx(store).await?;
+    let inserted = Entity::insert(row.into_active_model()).exec_without_returning(&*tx).await;
     inserted.map_err(error::of_db).map_err(|e| match e {
         StoreError::Conflict(_) => StoreError::Conflict(format!("the plan {}", plan.id)),
         other => other,
@@ -139,12 +139,12 @@ pub(crate) async fn set_state(
     id: &PlanId,
     state: PlanState,
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     let moved = Entity::update_many()
         .col_expr(Column::State, Expr::value(db::word(&state)?))
         .filter(Column::Org.eq(org.as_str()))
         .filter(Column::Id.eq(id.as_str()))
-        .exec(&tx)
+        .exec(&*tx)
         .await
         .map_err(error::of_db)?;
     if moved.rows_affected == 0 {

@@ -46,7 +46,7 @@ pub(crate) async fn save(
     key: &str,
     value: Option<&str>,
 ) -> Result<(), StoreError> {
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     match value {
         Some(value) => {
             let row = Model { org: org.0.clone(), key: key.to_owned(), value: value.to_owned() };
@@ -56,7 +56,7 @@ pub(crate) async fn save(
             Entity::delete_many()
                 .filter(Column::Org.eq(org.as_str()))
                 .filter(Column::Key.eq(key))
-                .exec(&tx)
+                .exec(&*tx)
                 .await
                 .map_err(error::of_db)?;
         }

@@ -33,7 +33,7 @@ pub(crate) async fn save(
 ) -> Result<(), StoreError> {
     let doc = db::to_doc("a snapshot", snapshot)?;
     let row = Model { org: org.0.clone(), connection: connection.to_owned(), at, doc };
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     db::upsert::<Entity>(&tx, vec![row], &[Column::Org, Column::Connection], &[Column::At, Column::Doc])
         .await?;
     commit(tx).await

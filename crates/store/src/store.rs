@@ -6,7 +6,9 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use trueup_engine::ports::StoreError;
 
 /// Where the store lives.
@@ -34,6 +36,8 @@ impl std::fmt::Debug for StoreConfig {
 pub struct SqlStore {
     pub(crate) db: DatabaseConnection,
     pub(crate) keys: KeyFile,
+    /// The queue of SQLite's writers; none on PostgreSQL.
+    pub(crate) writers: Option<Arc<Mutex<()>>>,
     /// Dropped after the pool, which is the field above it.
     _lock: Option<File>,
 }
@@ -63,7 +67,8 @@ impl SqlStore {
         };
         let db = Database::connect(options).await.map_err(error::of_db)?;
         migration::migrate(&db).await?;
-        Ok(Self { db, keys: KeyFile::in_dir(&config.data_dir), _lock: lock })
+        let writers = lock.is_some().then(Arc::default);
+        Ok(Self { db, keys: KeyFile::in_dir(&config.data_dir), writers, _lock: lock })
     }
 
     /// Whether the database answers.

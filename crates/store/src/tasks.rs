@@ -72,7 +72,7 @@ pub(crate) async fn save(
         };
         rows.insert(row.id.clone(), row);
     }
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     let update = [
         Column::Source,
         Column::State,
@@ -153,7 +153,7 @@ pub(crate) async fn save_mark(
     value: &str,
 ) -> Result<(), StoreError> {
     let row = mark::Model { org: org.0.clone(), name: name.to_owned(), value: value.to_owned() };
-    let tx = write_tx(&store.db).await?;
+    let tx = write_tx(store).await?;
     let key = [mark::Column::Org, mark::Column::Name];
     db::upsert::<mark::Entity>(&tx, vec![row], &key, &[mark::Column::Value]).await?;
     commit(tx).await

@@ -23,6 +23,11 @@ impl MigrationTrait for First {
         audit(m).await
     }
 
+    // Whole or not at all, on SQLite too.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
         Err(DbErr::Migration("there is nothing before the first tables".to_owned()))
     }

@@ -26,7 +26,7 @@ pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     refuse_later_version(db).await?;
     Migrator::up(db, None).await.map_err(stopped)?;
     match turn {
-        Some(turn) => crate::db::commit(turn).await,
+        Some(turn) => turn.commit().await.map_err(error::of_db),
         None => Ok(()),
     }
 }
