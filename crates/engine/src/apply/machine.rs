@@ -534,7 +534,11 @@ impl<'p> Core<'p> {
         entry.error = None;
         entry.addition = record.map(|r| r.id).or(target);
         slot.looked_up = looked_up;
-        slot.returned = record.map(|r| r.state.clone());
+        // What a look-up shows may be a person's work already; only the call's own answer is surely ours.
+        let ours = |r: &&ObservedAddition| {
+            !looked_up || change.action.after().is_some_and(|wanted| look::holds(&r.state, wanted))
+        };
+        slot.returned = record.filter(ours).map(|r| r.state.clone());
         if let (Some(record), Some(wanted)) = (record, change.action.after())
             && !look::holds(&record.state, wanted)
         {

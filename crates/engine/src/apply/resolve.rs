@@ -9,6 +9,9 @@ use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::AdditionId;
 use trueup_domain::psa::{AdditionState, ObservedAddition};
 
+/// After so long an empty list is believed even where additions were known: somebody may have removed them all.
+const BELIEVE_EMPTY_AFTER_MS: Millis = 24 * 3_600_000;
+
 /// What a verdict leads to.
 enum Next {
     /// It is there.
@@ -110,9 +113,12 @@ impl Core<'_> {
     fn next_after(&self, number: usize, at: Millis, verdict: &Verdict<'_>, plausible: bool) -> Next {
         let Some(entry) = self.entries.get(number) else { return Next::Wait };
         let settled = |from: Millis| at >= from.saturating_add(self.rules.settle_ms);
-        let over = settled(entry.sent_at.unwrap_or(0));
+        let sent = entry.sent_at.unwrap_or(0);
+        let over = settled(sent);
+        let plausible = plausible || at >= sent.saturating_add(BELIEVE_EMPTY_AFTER_MS);
         match verdict {
-            Verdict::Done(record) => Next::Adopt(record.cloned()),
+            Verdict::Done(Some(record)) => Next::Adopt(Some((*record).clone())),
+            Verdict::Done(None) if plausible => Next::Adopt(None),
             Verdict::Ambiguous(count) => Next::Ask(
                 Code::Tu7003,
                 format!(
@@ -121,7 +127,7 @@ impl Core<'_> {
             ),
             // A call that is still on its way could change any other reading.
             _ if !over => Next::Wait, // open set: every verdict that is not a proof
-            Verdict::Absent if !plausible => Next::Ask(
+            Verdict::Absent | Verdict::Gone | Verdict::Done(None) if !plausible => Next::Ask(
                 Code::Tu7003,
                 "the agreement came back without a single addition although it holds some: nothing is concluded from that"
                     .to_owned(),
@@ -155,7 +161,7 @@ impl Core<'_> {
                 Code::Tu7002,
                 format!("addition {} holds neither what was there before nor what was sent: somebody changed it", seen.id),
             ),
-            Verdict::Gone => {
+            Verdict::Gone | Verdict::Done(None) => {
                 Next::Close(Code::Tu7001, "the addition to change is gone: plan again".to_owned())
             }
         }
