@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use trueup_domain::feed::RecordKind;
 use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::money::{Currency, MoneyError};
 use trueup_engine::feed::{BATCH, Destination, ImportReport};
 use trueup_engine::ports::{Clock, Refusal};
 use trueup_engine::records::{ImportCounts, IncomingRecord, NewAuditEntry};
-use trueup_sources::{Dialect, dialect, incoming};
+use trueup_sources::{Dialect, ReadOptions, dialect, incoming};
 
 /// What was sold.
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,9 @@ pub struct FileArgs {
     /// The kind of records that name none themselves, such as `order`
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
+    /// The currency of amounts that name none themselves, in dialects that have such
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
 }
 
 /// Flags of `feed import`.
@@ -107,7 +111,15 @@ fn open(args: &FileArgs) -> Result<Items, CliError> {
             CliError::usage(format!("{} cannot be read: {error}", file.display()), "Name readable files.")
         })?;
     }
-    Ok(Box::new(dialect.read(&args.files, kind).map(|item| item.map(incoming))))
+    let currency = args.currency.as_deref().map(currency_of).transpose()?;
+    let options = ReadOptions { kind, currency };
+    Ok(Box::new(dialect.read(&args.files, options).map(|item| item.map(incoming))))
+}
+
+fn currency_of(code: &str) -> Result<Currency, CliError> {
+    code.parse().map_err(|error: MoneyError| {
+        CliError::usage(error.to_string(), "Use a code of ISO 4217, such as USD.")
+    })
 }
 
 fn kind_of(name: &str) -> Result<RecordKind, CliError> {
