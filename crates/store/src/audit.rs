@@ -145,7 +145,7 @@ pub(crate) async fn append(
     commit(tx).await
 }
 
-/// Oldest first for one addition; newest first without one.
+/// The newest entries: of one addition as a story, oldest first; of all the newest first.
 pub(crate) async fn list(
     store: &SqlStore,
     org: &OrganizationId,
@@ -154,10 +154,13 @@ pub(crate) async fn list(
 ) -> Result<Vec<AuditEntry>, StoreError> {
     let query = Entity::find().filter(Column::Org.eq(org.as_str())).limit(u64::from(limit));
     let query = match addition {
-        Some(addition) => query.filter(Column::Addition.eq(addition.0)).order_by_asc(Column::Number),
-        None => query.order_by_desc(Column::Number),
+        Some(addition) => query.filter(Column::Addition.eq(addition.0)),
+        None => query,
     };
-    let rows = query.all(&store.db).await.map_err(error::of_db)?;
+    let mut rows = query.order_by_desc(Column::Number).all(&store.db).await.map_err(error::of_db)?;
+    if addition.is_some() {
+        rows.reverse();
+    }
     Ok(rows
         .into_iter()
         .map(|row| AuditEntry {

@@ -3,8 +3,8 @@
 use crate::db::{self, commit, write_tx};
 use crate::{error, store::SqlStore};
 use jiff::civil::Date;
-use sea_orm::QueryOrder;
 use sea_orm::entity::prelude::*;
+use sea_orm::{DatabaseTransaction, QueryOrder};
 use std::collections::BTreeMap;
 use trueup_domain::finding::{Finding, Severity};
 use trueup_domain::ids::OrganizationId;
@@ -145,18 +145,8 @@ pub(crate) async fn record(
     }
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "findings").await?;
-    let own = Entity::find().filter(Column::Org.eq(org.as_str())).filter(Column::Scope.eq(scope));
-    let mut stored = own.all(&*tx).await.map_err(error::of_db)?;
-    let ids: Vec<&str> = seen.keys().map(String::as_str).collect();
-    for part in ids.chunks(db::MAX_VALUES / 2) {
-        let query = Entity::find()
-            .filter(Column::Org.eq(org.as_str()))
-            .filter(Column::Scope.ne(scope))
-            .filter(Column::Id.is_in(part.iter().copied()));
-        stored.extend(query.all(&*tx).await.map_err(error::of_db)?);
-    }
     let mut rows = Vec::new();
-    for mut row in stored {
+    for mut row in touched(&tx, org, scope, &seen).await? {
         match seen.remove(&row.id) {
             Some(again) => rows.push(row.seen_again(again, today)?),
             None => match state_of(&row)? {
@@ -172,6 +162,33 @@ pub(crate) async fn record(
     rows.extend(seen.into_values());
     db::upsert::<Entity>(&tx, rows, &[Column::Org, Column::Id], &UPDATE).await?;
     commit(tx).await
+}
+
+/// The stored findings that are seen again, and those that the scope would resolve.
+async fn touched(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    scope: &str,
+    seen: &BTreeMap<String, Model>,
+) -> Result<Vec<Model>, StoreError> {
+    let unsettled = [FindingState::Open, FindingState::Recurred, FindingState::Muted];
+    let words = unsettled.iter().map(db::word).collect::<Result<Vec<_>, _>>()?;
+    let own = Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::Scope.eq(scope))
+        .filter(Column::State.is_in(words));
+    let rows = own.all(tx).await.map_err(error::of_db)?;
+    let mut touched: BTreeMap<String, Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let ids: Vec<&str> = seen.keys().filter(|id| !touched.contains_key(*id)).map(String::as_str).collect();
+    let mut more = Vec::new();
+    for part in ids.chunks(db::MAX_VALUES / 2) {
+        let query = Entity::find()
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::Id.is_in(part.iter().copied()));
+        more.extend(query.all(tx).await.map_err(error::of_db)?);
+    }
+    touched.extend(more.into_iter().map(|row| (row.id.clone(), row)));
+    Ok(touched.into_values().collect())
 }
 
 /// The gravest first, then by code and id.

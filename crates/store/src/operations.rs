@@ -3,7 +3,7 @@
 use crate::db::{self, commit, write_tx};
 use crate::{audit, error, leases, links, store::SqlStore};
 use sea_orm::entity::prelude::*;
-use sea_orm::{DatabaseTransaction, QueryOrder};
+use sea_orm::{DatabaseTransaction, QueryOrder, QuerySelect};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{OrganizationId, PlanId};
 use trueup_domain::plan::OperationKey;
@@ -64,43 +64,72 @@ fn is_live(state: OperationState) -> bool {
     }
 }
 
-/// The rows to write, last of each change, with the places they have or get.
+/// The rows to write, last of each change, with the places they have or get; and those of them that are stored.
 async fn placed(
     tx: &DatabaseTransaction,
     org: &OrganizationId,
     rows: Vec<&OperationRow>,
 ) -> Result<(Vec<Model>, BTreeMap<ChangeKey, Model>), StoreError> {
-    let plans: BTreeSet<&str> = rows.iter().map(|row| row.plan.as_str()).collect();
-    let query =
-        Entity::find().filter(Column::Org.eq(org.as_str())).filter(Column::Plan.is_in(plans.iter().copied()));
-    let stored: BTreeMap<ChangeKey, Model> = query
-        .all(tx)
-        .await
-        .map_err(error::of_db)?
-        .into_iter()
-        .map(|row| ((row.plan.clone(), row.change.clone()), row))
-        .collect();
+    let stored = stored(tx, org, &rows).await?;
     let mut next: BTreeMap<&str, i64> = BTreeMap::new();
-    for row in stored.values() {
-        if let Some(plan) = plans.get(row.plan.as_str()) {
-            let place = next.entry(plan).or_default();
-            *place = (*place).max(row.position + 1);
-        }
-    }
     let mut models: BTreeMap<ChangeKey, Model> = BTreeMap::new();
     for row in rows {
         let key = (row.plan.0.clone(), row.change.0.clone());
         let position = match stored.get(&key).or_else(|| models.get(&key)) {
             Some(there) => there.position,
             None => {
-                let place = next.entry(row.plan.as_str()).or_default();
-                *place += 1;
-                *place - 1
+                let first = match next.get(row.plan.as_str()) {
+                    Some(place) => *place,
+                    None => first_free_place(tx, org, &row.plan).await?,
+                };
+                next.insert(row.plan.as_str(), first + 1);
+                first
             }
         };
         models.insert(key, to_model(org, row, position)?);
     }
     Ok((models.into_values().collect(), stored))
+}
+
+async fn stored(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    rows: &[&OperationRow],
+) -> Result<BTreeMap<ChangeKey, Model>, StoreError> {
+    let mut changes: BTreeMap<&PlanId, BTreeSet<&str>> = BTreeMap::new();
+    for row in rows {
+        changes.entry(&row.plan).or_default().insert(row.change.as_str());
+    }
+    let mut stored = BTreeMap::new();
+    for (plan, changes) in changes {
+        let changes: Vec<&str> = changes.into_iter().collect();
+        for part in changes.chunks(db::MAX_VALUES / 2) {
+            let query = Entity::find()
+                .filter(Column::Org.eq(org.as_str()))
+                .filter(Column::Plan.eq(plan.as_str()))
+                .filter(Column::Change.is_in(part.iter().copied()));
+            let rows = query.all(tx).await.map_err(error::of_db)?;
+            stored.extend(rows.into_iter().map(|row| ((row.plan.clone(), row.change.clone()), row)));
+        }
+    }
+    Ok(stored)
+}
+
+async fn first_free_place(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    plan: &PlanId,
+) -> Result<i64, StoreError> {
+    let last: Option<Option<i64>> = Entity::find()
+        .select_only()
+        .column_as(Column::Position.max(), "last")
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::Plan.eq(plan.as_str()))
+        .into_tuple()
+        .one(tx)
+        .await
+        .map_err(error::of_db)?;
+    Ok(last.flatten().map_or(0, |last| last + 1))
 }
 
 pub(crate) async fn save_intents(

@@ -4,6 +4,7 @@
 
 use std::process::Command;
 use trueup_engine::ports::{Store, StoreError};
+use trueup_engine::records::{OperationRow, OperationState};
 use trueup_store::{SqlStore, StoreConfig};
 
 fn config(dir: &std::path::Path) -> StoreConfig {
@@ -41,6 +42,36 @@ async fn a_second_process_is_refused() {
         .unwrap();
     let words = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && words.contains("1 passed"), "{words}");
+}
+
+/// Run by the test below as a process of its own: it dies the moment its intents are said to be durable.
+#[tokio::test]
+async fn child_process_dies_after_begin() {
+    let Some(dir) = std::env::var_os("TRUEUP_TEST_DYING_DIR") else { return };
+    let store = SqlStore::open(config(dir.as_ref())).await.unwrap();
+    let lease = store.acquire_lease(&"a".into(), "agreement/1", "w", 0, 100).await.unwrap().unwrap();
+    let row = r#"{"plan":"p","change":"c","key":"k","agreement":1,"state":"intent","addition":null,"fencing":0,
+        "attempts":1,"sent_at":5,"absent_at":null,"calls":0,"error":null,"updated_at":5}"#;
+    let row: OperationRow = serde_json::from_str(row).unwrap();
+    store.begin_operations(&"a".into(), &lease, &[row]).await.unwrap();
+    std::process::abort();
+}
+
+#[tokio::test]
+async fn what_was_begun_outlives_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_process_dies_after_begin", "--test-threads=1"])
+        .env("TRUEUP_TEST_DYING_DIR", dir.path())
+        .output()
+        .unwrap();
+    assert!(!child.status.success());
+    let store = SqlStore::open(config(dir.path())).await.unwrap();
+    let unresolved = store.list_unresolved_operations(&"a".into()).await.unwrap();
+    assert_eq!(
+        unresolved.iter().map(|row| (row.state, row.attempts)).collect::<Vec<_>>(),
+        [(OperationState::Sending, 1)]
+    );
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ async fn work(m: &SchemaManager<'_>) -> Result<(), DbErr> {
         ],
     )
     .await?;
-    index(m, "finding", &["org", "scope"]).await
+    index(m, "finding", &["org", "scope", "state"]).await
 }
 
 async fn journal(m: &SchemaManager<'_>) -> Result<(), DbErr> {

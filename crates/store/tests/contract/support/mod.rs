@@ -1,6 +1,6 @@
 //! Stores to run the contract suite on: SQLite in a fresh directory, PostgreSQL in a fresh database.
 
-mod postgres;
+pub mod postgres;
 pub mod rows;
 
 use std::path::{Path, PathBuf};

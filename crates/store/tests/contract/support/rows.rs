@@ -1,15 +1,19 @@
 //! Rows to put into a store.
 
+use jiff::civil::{Date, date};
 use std::collections::BTreeMap;
 use trueup_domain::feed::Record;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
-use trueup_domain::plan::AdditionLink;
+use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
 use trueup_domain::task::{Task, TaskKind, TaskState};
 use trueup_engine::records::{
-    Connection, IncomingRecord, NewAuditEntry, OperationRow, OperationState, SecretText,
+    Connection, IncomingRecord, NewAuditEntry, OperationRow, OperationState, PlanBody, PlanState, SecretText,
+    StoredPlan,
 };
+
+pub const TODAY: Date = date(2026, 3, 1);
 
 pub fn org(name: &str) -> OrganizationId {
     OrganizationId::from(name)
@@ -111,5 +115,23 @@ pub fn connection(name: &str, private_key: &str) -> Connection {
         private_key: SecretText::new(private_key.to_owned()),
         client_id: "client".to_owned(),
         created_at: 5,
+    }
+}
+
+pub fn plan(id: &str, created_at: i64, task: &str, outcome: TaskOutcome) -> StoredPlan {
+    let draft = DraftPlan {
+        outcomes: BTreeMap::from([(task.into(), outcome)]),
+        today: Some(TODAY),
+        ..DraftPlan::default()
+    };
+    // Only the checker makes a checked plan; its stored form is the plan's own.
+    let checked = format!(r#"{{"checked":{}}}"#, serde_json::to_string(&draft).unwrap());
+    StoredPlan {
+        id: id.into(),
+        connection: "main".to_owned(),
+        created_at,
+        actor: "trueup".to_owned(),
+        state: PlanState::Proposed,
+        body: serde_json::from_str::<PlanBody>(&checked).unwrap(),
     }
 }

@@ -31,10 +31,22 @@ impl Server {
                 }
             }
         };
+        server.answers().await;
+        Some(server)
+    }
+
+    /// A server for one test alone.
+    pub async fn of_its_own() -> Option<Self> {
+        let server = Self::start(&bin()?);
+        server.answers().await;
+        Some(server)
+    }
+
+    async fn answers(&self) {
         for _ in 0..300 {
-            if let Ok(db) = PgConnection::connect(&server.url("postgres")).await {
+            if let Ok(db) = PgConnection::connect(&self.url("postgres")).await {
                 db.close().await.unwrap();
-                return Some(server);
+                return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

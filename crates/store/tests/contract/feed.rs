@@ -1,0 +1,87 @@
+//! Records and mappings.
+
+use crate::support::rows::{counter, mapping, org, source};
+use crate::support::{Backend, Fixture};
+use rstest::rstest;
+use std::collections::BTreeMap;
+use trueup_domain::feed::RecordKind;
+use trueup_domain::mapping::MappingKind;
+use trueup_engine::ports::Store;
+use trueup_engine::records::ImportCounts;
+
+fn counts(new: u64, changed: u64, unchanged: u64) -> BTreeMap<RecordKind, ImportCounts> {
+    BTreeMap::from([(RecordKind::Counter, ImportCounts { new, changed, unchanged })])
+}
+
+#[rstest]
+#[tokio::test]
+async fn records_are_new_changed_or_unchanged(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    let batch = [counter("c-1", "1"), counter("c-2", "1")];
+    assert_eq!(store.save_records(&org, &source(), 10, &batch).await.unwrap(), counts(2, 0, 0));
+    // The same batch again changes nothing.
+    assert_eq!(store.save_records(&org, &source(), 20, &batch).await.unwrap(), counts(0, 0, 2));
+    let batch = [counter("c-1", "2"), counter("c-2", "1"), counter("C-3", "1")];
+    assert_eq!(store.save_records(&org, &source(), 30, &batch).await.unwrap(), counts(1, 1, 1));
+    // Twice in one batch: the last holds, the one in between is history.
+    let batch = [counter("c-1", "3"), counter("c-1", "4"), counter("c-9", "1"), counter("c-9", "2")];
+    assert_eq!(store.save_records(&org, &source(), 40, &batch).await.unwrap(), counts(1, 3, 0));
+    assert!(store.save_records(&org, &source(), 40, &[]).await.unwrap().is_empty());
+
+    let all = store.list_records(&org, None, RecordKind::Counter).await.unwrap();
+    let seen: Vec<_> = all.iter().map(|r| (r.version, r.received_at)).collect();
+    // By id byte by byte: `C-3` before `c-1`.
+    assert_eq!(seen, [(1, 30), (4, 40), (1, 10), (2, 40)]);
+    assert_eq!(all[1].record, counter("c-1", "4").record);
+    assert_eq!(store.list_records(&org, Some(&"other".into()), RecordKind::Counter).await.unwrap(), []);
+    assert_eq!(store.list_records(&org, None, RecordKind::Order).await.unwrap(), []);
+
+    let versions = store.list_record_versions(&org, &source(), RecordKind::Counter, "c-1").await.unwrap();
+    let hashes: Vec<_> = versions.iter().map(|v| (v.version, v.hash.as_str())).collect();
+    assert_eq!(hashes, [(1, "hash-1"), (2, "hash-2"), (3, "hash-3"), (4, "hash-4")]);
+    assert_eq!(versions[0].record, counter("c-1", "1").record);
+
+    let fixture = fixture.reopened().await;
+    let found = fixture.store.find_record(&org, &source(), RecordKind::Counter, "c-2").await.unwrap();
+    assert_eq!(found.unwrap().record, counter("c-2", "1").record);
+    let none = fixture.store.find_record(&org, &source(), RecordKind::Counter, "c-0").await.unwrap();
+    assert_eq!(none, None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_batch_larger_than_a_statement_is_taken_whole(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let first: Vec<_> = (0..6_001).map(|n| counter(&format!("c-{n}"), "1")).collect();
+    let second: Vec<_> = (0..6_001).map(|n| counter(&format!("c-{n}"), "2")).collect();
+    let store = &fixture.store;
+    assert_eq!(store.save_records(&org("a"), &source(), 1, &first).await.unwrap(), counts(6_001, 0, 0));
+    assert_eq!(store.save_records(&org("a"), &source(), 2, &second).await.unwrap(), counts(0, 6_001, 0));
+    let all = store.list_records(&org("a"), Some(&source()), RecordKind::Counter).await.unwrap();
+    assert!(all.len() == 6_001 && all.iter().all(|r| r.version == 2));
+}
+
+#[rstest]
+#[tokio::test]
+async fn mappings_replace_and_release(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    store.save_mappings(&org, 1, &[mapping("c-2", 20), mapping("c-1", 10)]).await.unwrap();
+    store.save_mappings(&org, 2, &[mapping("c-1", 11), mapping("c-1", 12)]).await.unwrap();
+    let ids =
+        async || -> Vec<_> { store.list_mappings(&org).await.unwrap().iter().map(|m| m.psa_id).collect() };
+    assert_eq!(ids().await, [Some(12), Some(20)]);
+    let release =
+        async |at| store.release_mapping(&org, at, MappingKind::Customer, &source(), "c-1", "").await;
+    assert!(release(3).await.unwrap());
+    assert!(!release(4).await.unwrap());
+    assert_eq!(ids().await, [Some(20)]);
+    store.save_mappings(&org, 5, &[mapping("c-1", 13)]).await.unwrap();
+    assert!(release(6).await.unwrap());
+    assert_eq!(ids().await, [Some(20)]);
+}

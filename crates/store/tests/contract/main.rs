@@ -1,0 +1,11 @@
+//! The contract of the store: one suite, run on SQLite and on PostgreSQL.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod audit;
+mod feed;
+mod journal;
+mod support;
+mod tenancy;
+mod versions;
+mod work;
