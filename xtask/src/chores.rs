@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::run::{cargo, root, run};
+use crate::run::{cargo, output, root, run};
 use crate::setup;
 
 /// The whole suite. Plain `cargo test`, since it is on every machine that has Rust.
@@ -62,6 +62,12 @@ pub fn torture(arguments: &[OsString]) -> Result<()> {
 /// Every benchmark target of the workspace, and nothing else: the unit tests' harness does not know the
 /// benchmarks' arguments.
 pub fn bench(arguments: &[OsString]) -> Result<()> {
+    // cargo takes a pattern that matches nothing for a mistake.
+    let targets = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
+    if !targets.context("`cargo metadata` failed")?.contains(r#""kind":["bench"]"#) {
+        eprintln!("xtask: there are no benchmarks");
+        return Ok(());
+    }
     let tools = setup::for_tests()?;
     let mut command = cargo();
     command.args(["bench", "--workspace", "--bench", "*"]).args(arguments);
