@@ -64,7 +64,10 @@ fn caught(name: &str, setup: Setup) {
 
 #[test]
 fn blind_retry_is_caught() {
-    caught("blind retry", Setup { quirks: Quirks { blind_retry: true, ..Quirks::default() }, ..Setup::default() });
+    caught(
+        "blind retry",
+        Setup { quirks: Quirks { blind_retry: true, ..Quirks::default() }, ..Setup::default() },
+    );
 }
 
 #[test]

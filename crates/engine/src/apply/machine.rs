@@ -301,22 +301,28 @@ impl<'p> Core<'p> {
     }
 
     fn close_stale(&mut self, number: usize, out: &mut Vec<Effect>) {
-        let Some(entry) = self.entries.get_mut(number) else { return };
-        if let Some(slot) = self.slots.get_mut(number) {
-            slot.may_resend = false;
-            // Found, but nowhere written down: the next plan sees it as it is.
-            if std::mem::take(&mut slot.to_finish) && !entry.saved {
-                entry.state = State::Intent;
-                entry.addition = None;
-            }
+        let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) else {
+            return;
+        };
+        if slot.busy {
+            return;
         }
-        if entry.state == State::Intent && self.slots.get(number).is_some_and(|s| !s.busy) {
+        let certainly_not_done = std::mem::take(&mut slot.may_resend);
+        // Found, but nowhere written down: the next plan sees it as it is.
+        if std::mem::take(&mut slot.to_finish) && !entry.saved {
+            entry.state = State::Intent;
+            entry.addition = None;
+        }
+        if entry.unresolved() && certainly_not_done {
+            entry.state = State::Refused;
+        } else if entry.state == State::Intent {
             entry.state = State::Skipped;
-            entry.error =
-                Some(error(Code::Tu7001, "the plan no longer fits what ConnectWise holds; plan again"));
-            if entry.saved {
-                self.finish(number, out);
-            }
+        } else {
+            return;
+        }
+        entry.error = Some(error(Code::Tu7001, "the plan no longer fits what ConnectWise holds; plan again"));
+        if entry.saved {
+            self.finish(number, out);
         }
     }
 

@@ -1,9 +1,12 @@
 //! A simulated ConnectWise, simulated plans and a seeded random number generator, for the torture tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod judge;
 pub mod plans;
+pub mod ports;
 pub mod remote;
 pub mod schedule;
+pub mod store;
 
 /// SplitMix64: small, fast, and the same on every machine.
 #[derive(Clone, Debug)]

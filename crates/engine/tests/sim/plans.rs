@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::period::BillingCycle;
-use trueup_domain::plan::{
-    Action, AgreementSight, Change, DraftPlan, KeyParts, Role, Target, edit_key,
-};
+use trueup_domain::plan::{Action, AgreementSight, Change, DraftPlan, KeyParts, Role, Target, edit_key};
 use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, BillFlag, ObservedAddition};
 
 /// A plan and the world it was made for.
@@ -168,15 +166,13 @@ fn add_block(
     match (rng.below(6), on) {
         (0, Some(a)) => {
             let wanted = AdditionState { quantity: Quantity::from(quantity), ..a.state.clone() };
-            let action =
-                Action::Update { target: Target::Existing(a.id), before: a.state.clone(), wanted };
+            let action = Action::Update { target: Target::Existing(a.id), before: a.state.clone(), wanted };
             plan.changes.push(change(first, agreement, &subscription, action));
         }
         (1 | 2, Some(a)) => {
             // The old line ends, the new one begins: the shape of most changes.
             let wanted = AdditionState { cancelled: Some(date(2026, 3, 16)), ..a.state.clone() };
-            let action =
-                Action::Cancel { target: Target::Existing(a.id), before: a.state.clone(), wanted };
+            let action = Action::Cancel { target: Target::Existing(a.id), before: a.state.clone(), wanted };
             plan.changes.push(change(first, agreement, &subscription, action));
             let mut second = create(first + 1, a.state.catalog_item.0);
             second.depends_on = vec![format!("c{first}").into()];

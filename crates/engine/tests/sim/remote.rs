@@ -24,11 +24,11 @@ pub enum Write {
 }
 
 impl Write {
-    fn agreement(&self) -> AgreementId {
+    pub fn agreement(&self) -> AgreementId {
         match self {
-            Self::Create { agreement, .. } | Self::Update { agreement, .. } | Self::Delete { agreement, .. } => {
-                *agreement
-            }
+            Self::Create { agreement, .. }
+            | Self::Update { agreement, .. }
+            | Self::Delete { agreement, .. } => *agreement,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One seeded schedule of the pure core: faults, crashes at every boundary, pauses longer than the lease, people.
 
 use super::Rng;
+use super::judge::{closed, judge};
 use super::plans::Scenario;
 use super::remote::{Remote, SERVER_LIMIT, Write};
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::Action;
 use trueup_domain::psa::AdditionState;
 use trueup_engine::apply::core::{Answer, Core, Effect, Entry, Event, Quirks, Rules};
-use trueup_engine::apply::layout::{Layout, StepKind};
+use trueup_engine::apply::layout::Layout;
 use trueup_engine::ports::WriteError;
 use trueup_engine::records::{Millis, OperationError, OperationState};
 
@@ -91,10 +92,18 @@ pub fn run(prepared: &Prepared, seed: u64, setup: Setup) -> Result<Outcome, Stri
     let mut remote = Remote::new(&prepared.scenario, Rng::new(seed ^ 0x77));
     remote.keyed = !rng.chance(100);
     remote.lies = setup.lies;
-    let mut sim =
-        Sim { at: prepared, written: &written, setup, remote, journal: Journal::default(), rng, out: Vec::new(), trace: std::env::var_os("TRUEUP_TRACE").is_some() };
+    let mut sim = Sim {
+        at: prepared,
+        written: &written,
+        setup,
+        remote,
+        journal: Journal::default(),
+        rng,
+        out: Vec::new(),
+        trace: std::env::var_os("TRUEUP_TRACE").is_some(),
+    };
     sim.whole().map_err(|what| format!("seed {seed}: {what}"))?;
-    sim.judge().map_err(|what| format!("seed {seed}: {what}"))?;
+    judge(prepared, &sim.remote, &sim.journal.rows).map_err(|what| format!("seed {seed}: {what}"))?;
     Ok(Outcome { calls: sim.remote.calls, entries: sim.journal.rows })
 }
 
@@ -235,7 +244,8 @@ impl<'p> Sim<'p> {
             Effect::SaveIntents => {
                 if !self.journal.saved {
                     self.journal.saved = true;
-                    self.journal.rows = vec![Entry { saved: true, ..Entry::default() }; self.at.layout.steps.len()];
+                    self.journal.rows =
+                        vec![Entry { saved: true, ..Entry::default() }; self.at.layout.steps.len()];
                 }
                 self.feed(worker, Event::IntentsSaved);
             }
@@ -271,7 +281,9 @@ impl<'p> Sim<'p> {
         let agreement = self.at.layout.lanes[lane].agreement;
         let at = self.remote.now;
         match self.remote.list(agreement) {
-            Some(list) => worker.core.step(at + 200, Event::Looked { lane, at, additions: list }, &mut self.out),
+            Some(list) => {
+                worker.core.step(at + 200, Event::Looked { lane, at, additions: list }, &mut self.out)
+            }
             None => worker.core.step(at + 200, Event::LookFailed(lane, error()), &mut self.out),
         }
         let now = self.remote.now;
@@ -291,73 +303,4 @@ impl<'p> Sim<'p> {
         };
         self.feed(worker, Event::Answered(step, answer));
     }
-
-    /// No addition doubled, lost or wrong; nothing left open.
-    fn judge(&self) -> Result<(), String> {
-        for (step, entry) in self.journal.rows.iter().enumerate() {
-            let change = &self.at.scenario.plan.changes[self.at.layout.steps[step].change];
-            let id = &change.id;
-            let mine: Vec<AdditionId> =
-                self.remote.created.iter().filter(|(key, _)| *key == change.key.0).map(|(_, id)| *id).collect();
-            let mine: Vec<AdditionId> =
-                mine.into_iter().filter(|m| entry.addition == Some(*m) || !self.remote.hidden(*m)).collect();
-            if !closed(entry.state) && !self.remote.edits.iter().any(|e| e.agreement == change.agreement) {
-                return Err(format!("{id} stays open: {entry:?}"));
-            }
-            if mine.len() > 1 {
-                return Err(format!("{id} doubled: {mine:?}"));
-            }
-            match (entry.state, self.at.layout.steps[step].kind) {
-                (OperationState::Done, StepKind::Create) => {
-                    if mine.first() != entry.addition.as_ref() {
-                        return Err(format!("{id} lost or mixed up: {mine:?}, journal {entry:?}"));
-                    }
-                }
-                (OperationState::Refused | OperationState::Skipped | OperationState::Intent, StepKind::Create) => {
-                    if !mine.is_empty() {
-                        return Err(format!("{id} is there as {mine:?} but the journal says {entry:?}"));
-                    }
-                }
-                (_, StepKind::Create | StepKind::Edit | StepKind::Delete) => {} // judged with its addition below
-            }
-        }
-        self.judge_states()
-    }
-
-    fn target(&self, step: usize) -> Option<AdditionId> {
-        trueup_engine::apply::look::resolve(self.at.layout.steps[step].target, |n| self.journal.rows[n].addition)
-    }
-
-    fn judge_states(&self) -> Result<(), String> {
-        let plan = &self.at.scenario.plan;
-        let touched = |id: AdditionId| self.remote.edits.iter().any(|e| e.addition == id);
-        let mut expected: BTreeMap<AdditionId, Option<AdditionState>> = BTreeMap::new();
-        for addition in self.at.scenario.additions.values().flatten() {
-            expected.insert(addition.id, Some(addition.state.clone()));
-        }
-        for (step, entry) in self.journal.rows.iter().enumerate() {
-            let change = &plan.changes[self.at.layout.steps[step].change];
-            if entry.state == OperationState::Done
-                && let Some(id) = entry.addition
-            {
-                expected.insert(id, change.action.after().cloned());
-            }
-            if matches!(entry.state, OperationState::Sending | OperationState::InDoubt)
-                && let Some(id) = entry.addition.or(self.target(step))
-            {
-                expected.remove(&id);
-            }
-        }
-        for (id, state) in expected {
-            let there = self.remote.additions.values().flatten().find(|a| a.id == id).map(|a| &a.state);
-            if there != state.as_ref() && !touched(id) {
-                return Err(format!("addition {id} is {there:?}, should be {state:?}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn closed(state: OperationState) -> bool {
-    matches!(state, OperationState::Done | OperationState::Refused | OperationState::Skipped)
 }

@@ -1,0 +1,142 @@
+//! The simulated world behind the ports Psa and Clock: every call can be cut off before and after it takes effect.
+
+use super::remote::{Remote, Write};
+use async_trait::async_trait;
+use jiff::civil::{Date, date};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
+use trueup_domain::plan::{FieldChange, OperationKey};
+use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, WriteError};
+use trueup_engine::records::Millis;
+
+/// Gives the other futures a turn: here the process can die.
+pub async fn turn() {
+    let mut first = true;
+    poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
+
+pub struct SimPsa {
+    pub remote: Arc<Mutex<Remote>>,
+    /// Keys that the journal holds as `Sending`: a call without one is a violation.
+    pub sending: Arc<Mutex<Vec<(AgreementId, String)>>>,
+}
+
+fn out_of_reach() -> PsaError {
+    super::remote::problem(Code::Tu1001, "out of reach")
+}
+
+impl SimPsa {
+    async fn send(&self, write: Write) -> Result<Option<ObservedAddition>, WriteError> {
+        turn().await;
+        {
+            let sending = self.sending.lock().unwrap();
+            let agreement = write.agreement();
+            let known = sending.iter().any(|(lane, key)| match &write {
+                Write::Create { key: own, .. } => own == key,
+                Write::Update { .. } | Write::Delete { .. } => *lane == agreement,
+            });
+            if !known {
+                let mut remote = self.remote.lock().unwrap();
+                remote.violation.get_or_insert(format!("sent without a durable intent: {write:?}"));
+            }
+        }
+        let answer = self.remote.lock().unwrap().send(write);
+        turn().await;
+        answer
+    }
+}
+
+#[async_trait]
+impl Psa for SimPsa {
+    async fn probe(&self) -> Result<PsaReport, PsaError> {
+        Err(out_of_reach())
+    }
+    async fn list_companies(&self, _ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {
+        Ok(Vec::new())
+    }
+    async fn list_agreements(&self, _companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError> {
+        turn().await;
+        let mut remote = self.remote.lock().unwrap();
+        remote.calls += 1;
+        Ok(remote.headers.values().cloned().collect())
+    }
+    async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError> {
+        turn().await;
+        let list = self.remote.lock().unwrap().list(agreement).map(<[_]>::to_vec);
+        turn().await;
+        list.ok_or_else(out_of_reach)
+    }
+    async fn list_additions_of(
+        &self,
+        _agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+        Err(out_of_reach())
+    }
+    async fn list_catalog_items(&self, _ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError> {
+        Ok(Vec::new())
+    }
+    async fn find_agreement(&self, _id: AgreementId) -> Result<Option<Agreement>, PsaError> {
+        Err(out_of_reach())
+    }
+    async fn create_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError> {
+        let made = self.send(Remote::create(agreement, wanted, key)).await?;
+        made.ok_or_else(|| WriteError::InDoubt(out_of_reach()))
+    }
+    async fn update_addition(
+        &self,
+        agreement: AgreementId,
+        addition: AdditionId,
+        wanted: &AdditionState,
+        fields: &[FieldChange],
+    ) -> Result<ObservedAddition, WriteError> {
+        assert!(!fields.is_empty(), "an edit names the fields that it sets");
+        let write = Write::Update { agreement, id: addition, wanted: wanted.clone() };
+        self.send(write).await?.ok_or_else(|| WriteError::InDoubt(out_of_reach()))
+    }
+    async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
+        self.send(Write::Delete { agreement, id: addition }).await.map(|_| ())
+    }
+    async fn create_catalog_item(&self, _identifier: &str, _text: &str) -> Result<CatalogItem, WriteError> {
+        Err(WriteError::Refused(out_of_reach()))
+    }
+    fn calls(&self) -> u64 {
+        self.remote.lock().unwrap().calls
+    }
+}
+
+pub struct SimClock {
+    pub remote: Arc<Mutex<Remote>>,
+}
+
+#[async_trait]
+impl Clock for SimClock {
+    fn now(&self) -> Millis {
+        self.remote.lock().unwrap().now
+    }
+    fn today(&self) -> Date {
+        date(2026, 3, 5)
+    }
+    async fn sleep_until(&self, at: Millis) {
+        turn().await;
+        self.remote.lock().unwrap().advance(at);
+        turn().await;
+    }
+}
