@@ -15,6 +15,7 @@ mod redact;
 mod retry;
 mod sender;
 mod stats;
+mod wire;
 
 pub use call::{Call, Safety};
 pub use hosts::{AddressClass, HostError, HostRules, classify};

@@ -18,6 +18,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Fewer accepted calls than this say nothing about a limit.
 const MIN_EVIDENCE: usize = 10;
 
+/// Calls in flight that a learnt pace keeps: enough for 1,000 a minute at 150 ms each.
+const PACED_LEAST: u32 = 3;
+
 /// The log of accepted calls never grows beyond this; no limit worth learning is higher.
 const MAX_LOG: usize = 50_000;
 
@@ -276,11 +279,13 @@ impl Limiter {
         // Calls that were under way when the last refusal came are the same event, not another one.
         let fresh = state.last_cut.is_none_or(|cut| started > cut);
         if fresh {
-            state.window = (state.window / 2).max(1);
             state.strikes = state.strikes.saturating_add(1);
             if learn {
                 self.learn(state, now, wait);
             }
+            // Where a pace holds calls back already, too few in flight would only miss it.
+            let least = if learn && state.pace.is_some() { PACED_LEAST.min(state.window) } else { 1 };
+            state.window = (state.window / 2).max(least);
             state.last_cut = Some(now);
         }
         let pause = wait.unwrap_or_else(|| {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::call::{Call, Safety};
-use crate::hosts::{CheckedResolver, HostError, HostRules};
+use crate::hosts::{CheckedResolver, HostRules};
 use crate::limiter::{Feedback, Limiter, LimiterConfig, Permit};
 use crate::outcome::{Doubt, Outcome, Refusal, Reply};
 use crate::redact::{Redactor, shown_url};
 use crate::retry::{RetryBudget, backoff, retry_after};
 use crate::stats::{Counters, Exchange, Recorder, Stats};
+use crate::wire::{BodyError, chain, host_error, read_body};
 
 /// How a sender is made.
 #[derive(Clone)]
@@ -371,52 +372,4 @@ fn classify_reply(reply: Reply) -> Outcome {
         return Outcome::InDoubt(Doubt::Server(reply));
     }
     Outcome::Refused(Refusal::Status(reply))
-}
-
-enum BodyError {
-    TooLong,
-    Broken(String),
-}
-
-async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
-    let hint = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    if hint > limit {
-        return Err(BodyError::TooLong);
-    }
-    let mut body = BytesMut::with_capacity(hint);
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(BodyError::TooLong),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(BodyError::Broken(chain(&error.without_url()))),
-        }
-    }
-}
-
-/// The host rule inside a connection error, where one stopped it.
-fn host_error(error: &reqwest::Error) -> Option<HostError> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(host) = current.downcast_ref::<HostError>() {
-            return Some(host.clone());
-        }
-        cause = current.source();
-    }
-    None
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        let part = current.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = current.source();
-    }
-    text
 }

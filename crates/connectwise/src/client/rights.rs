@@ -8,7 +8,10 @@ use futures::future::join_all;
 use super::error::ClientError;
 use super::page::Query;
 use super::session::ConnectWiseClient;
-use super::wire::{AccessLevel, ApiMember, Named, SecurityRoleSetting};
+use super::wire::{AccessLevel, ApiMember, Named, SecurityRole, SecurityRoleSetting};
+
+/// Of more roles than this none is read: they would hardly agree, and each costs a call.
+const MOST_ROLES: usize = 8;
 
 /// Whether the API member has a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,15 +194,18 @@ impl ConnectWiseClient {
 
     /// The settings of the role that our member has, or of every role it may have: the API does not say who we are.
     async fn own_role_settings(&self) -> Vec<Vec<SecurityRoleSetting>> {
-        let members: Vec<ApiMember> = match self.list("/system/apiMembers", &Query::all()).await {
-            Ok(members) => members,
-            // The member may not see members; then it cannot be told.
-            Err(_) => return Vec::new(),
-        };
-        let mut roles: Vec<i64> = members.iter().filter_map(|m| m.security_role.as_ref()?.id).collect();
+        let of_members =
+            self.list::<ApiMember>("/system/apiMembers", &Query::all()).await.unwrap_or_default();
+        let mut roles: Vec<i64> = of_members.iter().filter_map(|m| m.security_role.as_ref()?.id).collect();
+        if roles.is_empty() {
+            // The member may not see members; then its role is one of all.
+            let all =
+                self.list::<SecurityRole>("/system/securityroles", &Query::all()).await.unwrap_or_default();
+            roles = all.iter().map(|role| role.id).collect();
+        }
         roles.sort_unstable();
         roles.dedup();
-        if roles.is_empty() || roles.len() > 5 {
+        if roles.len() > MOST_ROLES {
             return Vec::new();
         }
         let mut settings = Vec::new();

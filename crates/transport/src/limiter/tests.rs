@@ -120,3 +120,58 @@ async fn random_refusals_without_a_wait_do_not_strangle_the_pace() {
     }
     assert_eq!(limiter.view().1, None);
 }
+
+/// A server that takes so many calls in any window of a few seconds and says how long until the oldest leaves it.
+struct Sliding {
+    limit: usize,
+    window: Duration,
+    taken: VecDeque<Instant>,
+}
+
+impl Sliding {
+    fn call(&mut self) -> Feedback {
+        let now = Instant::now();
+        while self.taken.front().is_some_and(|t| now.duration_since(*t) >= self.window) {
+            self.taken.pop_front();
+        }
+        if self.taken.len() < self.limit {
+            self.taken.push_back(now);
+            return Feedback::Accepted;
+        }
+        let left = self.window - now.duration_since(*self.taken.front().unwrap());
+        Feedback::Throttled(Some(Duration::from_secs(left.as_secs() + 1)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_window_is_not_taken_for_a_minute() {
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let server = Sliding { limit: 30, window: Duration::from_secs(3), taken: VecDeque::new() };
+    let server = Arc::new(Mutex::new(server));
+    let began = Instant::now();
+    let far = began + Duration::from_secs(100_000);
+    let tasks: Vec<_> = (0..400)
+        .map(|_| {
+            let (limiter, server) = (Arc::clone(&limiter), Arc::clone(&server));
+            tokio::spawn(async move {
+                let mut refused = 0;
+                loop {
+                    let permit = limiter.acquire(far).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    let feedback = server.lock().unwrap().call();
+                    permit.report(feedback);
+                    if feedback == Feedback::Accepted {
+                        return refused;
+                    }
+                    refused += 1;
+                }
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for task in tasks {
+        refused += task.await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?} {:?}", began.elapsed(), limiter.view());
+    assert!(refused <= 8, "{refused}");
+}
