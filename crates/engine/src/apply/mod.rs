@@ -4,15 +4,18 @@
 //! created addition carries its deterministic key, and an operation without a clear answer is looked up, twice, before
 //! anything is sent again. [`core`] decides, without input or output; [`driver`] executes what it decides.
 
+mod answers;
 pub mod core;
 pub mod driver;
 mod effects;
+mod flow;
 pub mod layout;
 pub mod look;
 mod machine;
 mod record;
 mod report;
 mod resolve;
+mod run;
 pub mod stale;
 
 pub use driver::{apply_plan, resolve_in_doubt};

@@ -4,6 +4,7 @@ use super::core::{Core, State};
 use super::machine::{error, subject};
 use super::{ApplyReport, ChangeReport, ChangeState};
 use crate::records::OperationError;
+use std::collections::BTreeSet;
 use trueup_domain::finding::{Code, Finding};
 
 impl Core<'_> {
@@ -19,6 +20,7 @@ impl Core<'_> {
             stale: self.stale || self.lanes.iter().any(|l| l.stale),
             ..ApplyReport::default()
         };
+        let said: BTreeSet<&str> = self.findings.iter().filter_map(|f| f.subject.detail.as_deref()).collect();
         for (number, entry) in self.entries.iter().enumerate() {
             let Some(change) = self.change(number) else { continue };
             let tried = self.slots.get(number).is_some_and(|s| s.tried);
@@ -43,9 +45,9 @@ impl Core<'_> {
                 ChangeState::InDoubt => &mut report.summary.in_doubt,
             };
             *count += 1;
-            let said =
-                report.findings.iter().any(|f| f.subject.detail.as_deref() == Some(change.id.as_str()));
-            if !said && let Some(found) = self.finding_of(number, state, told.as_ref()) {
+            if !said.contains(change.id.as_str())
+                && let Some(found) = self.finding_of(number, state, told.as_ref())
+            {
                 report.findings.push(found);
             }
             report.changes.push(ChangeReport {
