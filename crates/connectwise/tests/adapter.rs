@@ -57,7 +57,7 @@ fn state() -> AdditionState {
 async fn lists(server: &MockServer, records: &Value) {
     Mock::given(method("GET"))
         .and(path(format!("{ROOT}/finance/agreements/40/additions")))
-        .respond_with(record_answer(200, &records))
+        .respond_with(record_answer(200, records))
         .mount(server)
         .await;
 }

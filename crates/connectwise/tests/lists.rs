@@ -104,6 +104,16 @@ async fn a_page_that_lost_its_header_is_not_believed(#[case] cut: ResponseTempla
 }
 
 #[tokio::test]
+async fn a_path_without_any_paging_is_read_once_it_repeats_itself() {
+    let server = server().await;
+    let url = format!("{ROOT}/finance/agreements");
+    Mock::given(path(url)).respond_with(bare(200, &page(1..=2))).mount(&server).await;
+    assert_eq!(ids(&client(&server)).await.unwrap(), [1, 2]);
+    // A full page that repeats itself may have more behind it.
+    assert!(ids(&small_pages(&server).await).await.is_err());
+}
+
+#[tokio::test]
 async fn a_page_of_the_default_size_may_be_cut() {
     let server = server().await;
     mount(&server, None, bare(200, &page(1..=25))).await;

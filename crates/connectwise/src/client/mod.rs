@@ -22,5 +22,6 @@ pub use error::{ApiError, ClientError, FieldError};
 pub use page::Query;
 pub use patch::PatchOp;
 pub use session::{API_VERSION, ClientConfig, ConnectWiseClient, Credentials};
+pub use trueup_transport::{Exchange, LimiterConfig, Pace, Recorder, Stats};
 pub use value::{Number, WireDate};
 pub use wire::NewAddition;

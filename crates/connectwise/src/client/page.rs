@@ -131,11 +131,16 @@ impl ConnectWiseClient {
                 _ => self.page_forward(path, &fixed, last).await?,
             };
             let page: Vec<T> = decode_list(&reply, &call)?;
-            if !by_keys && last.is_some_and(|l| page.iter().any(|r| r.id() <= l)) {
+            let came_again = last.is_some_and(|l| page.iter().any(|r| r.id() <= l));
+            if came_again && !by_keys {
                 // The path does not know forward-only paging and gave its first page again. The same order can be had
                 // with a condition.
                 by_keys = true;
                 continue;
+            }
+            if came_again && confirming && same_records(&page, &all) {
+                // The path heeds neither: it gives all it has with every answer.
+                return Ok(all);
             }
             last = check_order(&page, last, &call)?;
             let end = self.end_of(&reply, page.len(), by_keys);
@@ -245,6 +250,10 @@ fn decode_list<T: DeserializeOwned>(reply: &Reply, call: &str) -> Result<Vec<T>,
         }
         None => error,
     })
+}
+
+fn same_records<T: Record>(page: &[T], all: &[T]) -> bool {
+    page.len() == all.len() && page.iter().zip(all).all(|(one, other)| one.id() == other.id())
 }
 
 /// Checks that a page goes on where the last one ended, and gives the last id.
