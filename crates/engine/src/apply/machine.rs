@@ -306,10 +306,10 @@ impl<'p> Core<'p> {
         let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) else {
             return;
         };
+        let certainly_not_done = std::mem::take(&mut slot.may_resend);
         if slot.busy {
             return;
         }
-        let certainly_not_done = std::mem::take(&mut slot.may_resend);
         // Found, but nowhere written down: the next plan sees it as it is.
         if std::mem::take(&mut slot.to_finish) && !entry.saved {
             entry.state = State::Intent;

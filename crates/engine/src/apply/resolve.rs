@@ -81,7 +81,11 @@ impl Core<'_> {
             Known { keyed: self.rules.keyed, twins, taken: &|id| self.accounted_for(id), written: last };
         let verdict = judge(kind, change, target, list, &known);
         let next = self.next_after(number, at, &verdict, plausible);
-        let Some(entry) = self.entries.get_mut(number) else { return };
+        let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) else {
+            return;
+        };
+        // What an earlier list allowed, a newer one has to allow again.
+        slot.may_resend = false;
         entry.calls += 1;
         match next {
             Next::Adopt(record) => self.settle_done(number, record.as_ref(), true),
@@ -91,9 +95,7 @@ impl Core<'_> {
                 entry.absent_at = Some(at);
             }
             Next::Resend => {
-                if let Some(slot) = self.slots.get_mut(number) {
-                    slot.may_resend = true;
-                }
+                slot.may_resend = true;
                 return;
             }
             Next::Close(code, message) => {
