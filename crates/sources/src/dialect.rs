@@ -1,6 +1,7 @@
 //! The one entry to all dialects: by name, over files.
 
 use crate::cloudblue_connect::ConnectReader;
+use crate::cloudblue_simpleapi::SimpleApiReader;
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
 use crate::focus::FocusReader;
 use crate::input;
@@ -30,11 +31,13 @@ pub enum Dialect {
     Focus,
     /// Answers of CloudBlue Connect.
     CloudblueConnect,
+    /// Answers of the SimpleAPI of CloudBlue Commerce.
+    CloudblueSimpleApi,
 }
 
 impl Dialect {
     /// All dialects.
-    pub const ALL: [Self; 3] = [Self::Feed, Self::Focus, Self::CloudblueConnect];
+    pub const ALL: [Self; 4] = [Self::Feed, Self::Focus, Self::CloudblueConnect, Self::CloudblueSimpleApi];
 
     /// The name to choose it by.
     pub fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Dialect {
             Self::Feed => "feed",
             Self::Focus => "focus",
             Self::CloudblueConnect => "cloudblue-connect",
+            Self::CloudblueSimpleApi => "cloudblue-simpleapi",
         }
     }
 
@@ -53,6 +57,7 @@ impl Dialect {
             }
             Self::Focus => Box::new(FocusReader::new(files)),
             Self::CloudblueConnect => Box::new(ConnectReader::new(files, options.currency)),
+            Self::CloudblueSimpleApi => Box::new(SimpleApiReader::new(files)),
         }
     }
 

@@ -4,12 +4,14 @@
 //! could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
 
 mod cloudblue_connect;
+mod cloudblue_simpleapi;
 pub mod dialect;
 pub mod feed;
 mod fields;
 mod focus;
 mod input;
 mod json;
+mod redact;
 mod time;
 
 use sha2::{Digest, Sha256};

@@ -17,7 +17,6 @@
 //! currency: both are reported. Each record keeps its whole source text, without secrets, as `source` in its `ext`.
 
 mod parties;
-mod redact;
 mod requests;
 mod subscriptions;
 mod usage;
@@ -29,7 +28,7 @@ use crate::json::{Kind, Room, Value};
 use crate::refusal;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
-use trueup_domain::feed::{Customer, Ext, Product, Record, Subscription};
+use trueup_domain::feed::{Customer, Product, Record, Subscription};
 use trueup_domain::money::Currency;
 use trueup_engine::ports::Refusal;
 
@@ -93,15 +92,6 @@ impl World {
             }
         }
     }
-}
-
-/// The source text of an object as the only unknown field.
-fn source_of(value: Value<'_>) -> Ext {
-    let mut ext = Ext::default();
-    if let Some(raw) = redact::without_secrets(value) {
-        ext.0.insert("source".to_owned(), raw);
-    }
-    ext
 }
 
 /// What an object is.

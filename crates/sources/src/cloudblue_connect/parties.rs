@@ -1,8 +1,9 @@
 //! Tier accounts, products and items.
 
-use super::{World, source_of};
+use super::World;
 use crate::fields::{Fault, id, req};
 use crate::json::Value;
+use crate::redact::source_of;
 use trueup_domain::feed::{Address, Contact, Customer, Product, ProductKind, Record};
 use trueup_domain::ids::ProductId;
 use trueup_domain::period::{BillingCycle, CycleUnit};

@@ -1,10 +1,11 @@
 //! Fulfilment and billing requests: the orders of Connect.
 
+use super::World;
 use super::parties::{item_id, said};
 use super::subscriptions::{date_at, item_quantity, read};
-use super::{World, source_of};
 use crate::fields::{Fault, NO_PRICE, REFUSED, id, instant, object, req, shown, word};
 use crate::json::Value;
+use crate::redact::source_of;
 use crate::time::Instant;
 use jiff::civil::Date;
 use std::collections::HashSet;

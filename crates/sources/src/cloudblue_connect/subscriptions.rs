@@ -1,9 +1,10 @@
 //! Subscriptions (Connect calls them assets), on their own and inside requests.
 
+use super::World;
 use super::parties::{cycle_of, item_id, item_product, mention_tiers, said};
-use super::{World, source_of};
 use crate::fields::{self, Fault, NO_PRICE, REFUSED, id, req, shown};
 use crate::json::Value;
+use crate::redact::source_of;
 use crate::time::{parse_date, parse_instant};
 use jiff::civil::Date;
 use std::collections::HashSet;

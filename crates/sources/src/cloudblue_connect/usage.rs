@@ -1,9 +1,10 @@
 //! Usage records and helpdesk cases.
 
+use super::World;
 use super::parties::{item_product, said};
-use super::{World, source_of};
 use crate::fields::{Fault, currency, id, instant_text, moment, money, opt, quantity, req, shown};
 use crate::json::Value;
+use crate::redact::source_of;
 use trueup_domain::feed::{Alert, Record, UsageRecord};
 
 /// Reads a usage record.

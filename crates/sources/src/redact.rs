@@ -1,17 +1,27 @@
 //! The source's own text without its secrets.
 //!
-//! Connect delivers parameters of type `password` in clear, one-time codes inside activation links, and signing secrets.
+//! CloudBlue delivers parameters of type `password` in clear, one-time codes inside activation links, and signing secrets.
 //! None of them may ever reach the store, so the text that is kept is written anew without them.
 
 use crate::json::{Kind, Value};
 use serde_json::value::RawValue;
+use trueup_domain::feed::Ext;
 
 /// Fields that hold secrets wherever they stand.
 const SECRET_FIELDS: [&str; 6] =
     ["jwt_secret", "activation_key", "password", "sastoken", "api_key", "access_token"];
 
+/// The source text of an object as the only unknown field of its record, without secrets.
+pub(crate) fn source_of(value: Value<'_>) -> Ext {
+    let mut ext = Ext::default();
+    if let Some(raw) = without_secrets(value) {
+        ext.0.insert("source".to_owned(), raw);
+    }
+    ext
+}
+
 /// The JSON text of a value, without secrets and without white space between values.
-pub(super) fn without_secrets(value: Value<'_>) -> Option<Box<RawValue>> {
+fn without_secrets(value: Value<'_>) -> Option<Box<RawValue>> {
     let mut text = String::with_capacity(value.raw().len());
     write(value, &mut text);
     RawValue::from_string(text).ok()
