@@ -43,7 +43,8 @@ pub(crate) async fn write_tx(store: &SqlStore) -> Result<WriteTx, StoreError> {
     Ok(WriteTx { tx: begin(&store.db).await?, _turn: turn })
 }
 
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+/// Begins a transaction without waiting for a turn.
+pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()

@@ -13,6 +13,7 @@ mod db;
 mod error;
 mod feed;
 mod findings;
+mod group;
 mod leases;
 mod links;
 mod lock;

@@ -1,6 +1,7 @@
 //! The journal: every write to ConnectWise, from durable intent to outcome.
 
 use crate::db::{self, commit, write_tx};
+use crate::group::{self, Step, Work};
 use crate::{audit, error, leases, links, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{DatabaseTransaction, QueryOrder, QuerySelect};
@@ -149,17 +150,26 @@ pub(crate) async fn begin(
     lease: &Lease,
     rows: &[OperationRow],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(store).await?;
-    leases::check(&tx, org, lease).await?;
+    let step = Step::Begin(rows.to_vec());
+    group::carry_out(store, Work { org: org.clone(), lease: lease.clone(), step }).await
+}
+
+pub(crate) async fn begin_in(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    lease: &Lease,
+    rows: &[OperationRow],
+) -> Result<(), StoreError> {
+    leases::check(tx, org, lease).await?;
     let sending: Vec<OperationRow> = rows
         .iter()
         .map(|row| OperationRow { state: OperationState::Sending, fencing: lease.fencing, ..row.clone() })
         .collect();
-    let (models, stored) = placed(&tx, org, sending.iter().collect()).await?;
+    let (models, stored) = placed(tx, org, sending.iter().collect()).await?;
     refuse_done(&models, &stored)?;
-    refuse_twice(&tx, org, &models).await?;
-    db::upsert::<Entity>(&tx, models, &PRIMARY, &UPDATE).await.map_err(twice)?;
-    commit(tx).await
+    refuse_twice(tx, org, &models).await?;
+    db::upsert::<Entity>(tx, models, &PRIMARY, &UPDATE).await.map_err(twice)?;
+    Ok(())
 }
 
 /// The index over live keys is the judge between two that began the same key at the same instant.
@@ -222,13 +232,22 @@ pub(crate) async fn finish(
     lease: &Lease,
     outcomes: &[OperationOutcome],
 ) -> Result<(), StoreError> {
-    let tx = write_tx(store).await?;
-    leases::check(&tx, org, lease).await?;
-    let (models, _) = placed(&tx, org, outcomes.iter().map(|o| &o.operation).collect()).await?;
-    db::upsert::<Entity>(&tx, models, &PRIMARY, &UPDATE).await.map_err(twice)?;
-    links::save_in(&tx, org, outcomes.iter().filter_map(|o| o.link.as_ref()).collect()).await?;
-    audit::append_in(&tx, org, outcomes.iter().flat_map(|o| &o.audit).collect()).await?;
-    commit(tx).await
+    let step = Step::Finish(outcomes.to_vec());
+    group::carry_out(store, Work { org: org.clone(), lease: lease.clone(), step }).await
+}
+
+pub(crate) async fn finish_in(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    lease: &Lease,
+    outcomes: &[OperationOutcome],
+) -> Result<(), StoreError> {
+    leases::check(tx, org, lease).await?;
+    let (models, _) = placed(tx, org, outcomes.iter().map(|o| &o.operation).collect()).await?;
+    db::upsert::<Entity>(tx, models, &PRIMARY, &UPDATE).await.map_err(twice)?;
+    links::save_in(tx, org, outcomes.iter().filter_map(|o| o.link.as_ref()).collect()).await?;
+    audit::append_in(tx, org, outcomes.iter().flat_map(|o| &o.audit).collect()).await?;
+    Ok(())
 }
 
 pub(crate) async fn list(

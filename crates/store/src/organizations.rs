@@ -41,8 +41,8 @@ pub(crate) async fn add(store: &SqlStore, row: &OrganizationRow) -> Result<(), S
     if let Some(parent) = &row.parent
         && find(&*tx, parent.as_str()).await?.is_none()
     {
-        return Err(StoreError::Conflict(format!(
-            "the organization {} cannot be placed below {parent}: there is no such organization; nothing",
+        return Err(StoreError::Damaged(format!(
+            "there is no organization {parent} to place {} below",
             row.id
         )));
     }

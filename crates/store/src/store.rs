@@ -1,5 +1,6 @@
 //! Opening the store: the data directory, its lock, the database, the migrations.
 
+use crate::group::Waiting;
 use crate::seal::KeyFile;
 use crate::{db, error, lock, migration};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
@@ -38,6 +39,8 @@ pub struct SqlStore {
     pub(crate) keys: KeyFile,
     /// The queue of SQLite's writers; none on PostgreSQL.
     pub(crate) writers: Option<Arc<Mutex<()>>>,
+    /// Steps of the journal that wait for one of those writers to take them along.
+    pub(crate) waiting: Waiting,
     /// Dropped after the pool, which is the field above it.
     _lock: Option<File>,
 }
@@ -68,7 +71,13 @@ impl SqlStore {
         let db = Database::connect(options).await.map_err(error::of_db)?;
         migration::migrate(&db).await?;
         let writers = lock.is_some().then(Arc::default);
-        Ok(Self { db, keys: KeyFile::in_dir(&config.data_dir), writers, _lock: lock })
+        Ok(Self {
+            db,
+            keys: KeyFile::in_dir(&config.data_dir),
+            writers,
+            waiting: Waiting::default(),
+            _lock: lock,
+        })
     }
 
     /// Whether the database answers.
@@ -136,7 +145,7 @@ fn sqlite_options(path: PathBuf) -> ConnectOptions {
                 // An intent must survive a power cut once its transaction is committed.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(30))
-                .pragma("cache_size", "-65536")
+                .pragma("cache_size", "-16384")
                 .pragma("wal_autocheckpoint", "8000")
                 .pragma("journal_size_limit", "67108864")
         })

@@ -163,3 +163,39 @@ async fn of_two_that_begin_one_key_one_wins(#[values(Backend::Sqlite, Backend::P
         assert!(results.iter().all(|r| matches!(r, Ok(()) | Err(StoreError::Conflict(_)))), "{results:?}");
     }
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lanes_at_the_same_time_do_not_disturb_each_other(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let store = &fixture.store;
+    let lane = async |number: u32| {
+        let name = format!("agreement/{number}");
+        let held = store.acquire_lease(&org("a"), &name, "w", 0, 100).await.unwrap().unwrap();
+        // Every third lane is taken over by somebody else.
+        let fenced = number.is_multiple_of(3);
+        if fenced {
+            store.acquire_lease(&org("a"), &name, "other", 200, 100).await.unwrap().unwrap();
+        }
+        for step in 0..4 {
+            let row = operation(&format!("p{number}"), &format!("c{step}"), &format!("k{number}-{step}"));
+            let begun = store.begin_operations(&org("a"), &held, std::slice::from_ref(&row)).await;
+            assert_eq!(begun, if fenced { Err(StoreError::Fenced) } else { Ok(()) });
+            let done = OperationOutcome {
+                operation: moved(&row, OperationState::Done, 2),
+                link: None,
+                audit: vec![entry("addition.create", None)],
+            };
+            let finished = store.finish_operations(&org("a"), &held, &[done]).await;
+            assert_eq!(finished, if fenced { Err(StoreError::Fenced) } else { Ok(()) });
+        }
+    };
+    futures::future::join_all((0..30).map(lane)).await;
+    assert_eq!(store.list_unresolved_operations(&org("a")).await.unwrap(), []);
+    assert_eq!(store.list_audit(&org("a"), None, 1).await.unwrap()[0].number, 80);
+    assert_eq!(store.verify_audit(&org("a")).await.unwrap(), None);
+    assert_eq!(store.list_operations(&org("a"), &"p1".into()).await.unwrap().len(), 4);
+    assert_eq!(store.list_operations(&org("a"), &"p3".into()).await.unwrap(), []);
+}
