@@ -53,7 +53,8 @@ impl Dialect {
     pub fn read(self, files: &[PathBuf], options: ReadOptions) -> Records {
         match self {
             Self::Feed => {
-                Box::new(files.to_vec().into_iter().flat_map(move |path| feed_file(path, options.kind)))
+                let files: Vec<PathBuf> = files.to_vec();
+                Box::new(files.into_iter().flat_map(move |path| feed_file(path, options.kind)))
             }
             Self::Focus => Box::new(FocusReader::new(files)),
             Self::CloudblueConnect => Box::new(ConnectReader::new(files, options.currency)),

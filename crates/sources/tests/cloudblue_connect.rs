@@ -1,4 +1,5 @@
 //! CloudBlue Connect: the fixtures of CloudBlue's own tools, and one invented world.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use trueup_domain::feed::{Charge, OrderKind, Record, RecordKind, SubscriptionStatus};

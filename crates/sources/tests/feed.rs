@@ -1,4 +1,5 @@
 //! The feed, from its text to records and refusals.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
 use rstest::rstest;

@@ -74,7 +74,8 @@ impl<R: BufRead> Elements<R> {
             match first {
                 b'\n' => self.line += 1,
                 b' ' | b'\t' | b'\r' => {}
-                b',' if self.around == Around::Array && self.opened => {}
+                // Also between values that nothing surrounds, where it would belong to none of them.
+                b',' if self.opened => {}
                 other => return Ok(Some(other)),
             }
             self.input.consume(1);
@@ -211,5 +212,6 @@ mod tests {
         assert_eq!(all("x", Around::Array)[0].0, Next::Stray(1));
         assert_eq!(all("[]", Around::Array), vec![]);
         assert_eq!(all("{\n}\n{}", Around::Nothing).len(), 2);
+        assert_eq!(all(",{},}]", Around::Nothing).len(), 3);
     }
 }
