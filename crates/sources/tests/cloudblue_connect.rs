@@ -55,7 +55,7 @@ fn every_fixture_is_taken_in_or_reported() {
     // Three streams of each kind, ten columns, two transformations, contract, listing request, account, marketplace.
     assert_eq!(refusals.iter().filter(|r| r.reason.contains("reference data")).count(), 22);
     for file in fixtures("json") {
-        let (records, refusals) = read(&[file.clone()]);
+        let (records, refusals) = read(std::slice::from_ref(&file));
         assert!(!records.is_empty() || !refusals.is_empty(), "{}", file.display());
         assert!(refusals.iter().all(|r| r.warning), "{}: {refusals:#?}", file.display());
     }
