@@ -62,7 +62,8 @@ impl Core<'_> {
             Answer::Withheld => {
                 entry.state = State::Intent;
                 entry.attempts = entry.attempts.saturating_sub(1);
-                slot.tried = true;
+                slot.withheld += 1;
+                slot.tried = slot.withheld >= GIVE_UP_AFTER;
             }
         }
         self.finish(number, out);

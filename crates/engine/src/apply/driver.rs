@@ -224,7 +224,6 @@ async fn run_leased(
         core,
         leases,
         keys,
-        begun_at: BTreeMap::new(),
         used_reads: BTreeSet::new(),
         looks: VecDeque::new(),
         looking: 0,

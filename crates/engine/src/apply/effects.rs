@@ -158,19 +158,19 @@ pub(super) fn begin<'a>(
     })
 }
 
-/// Sends the call of a step, unless so much time went by since it was begun that the lease may be another's by now.
+/// Sends the call of a step, unless so much time went by since the instant in the journal that the lease may be another's by now.
 pub(super) fn call<'a>(
     ports: Ports<'a>,
     core: &Core<'_>,
     number: usize,
     change: &'a Change,
-    begun_at: Millis,
+    sent_at: Millis,
     window_ms: Millis,
 ) -> BoxFuture<'a, Happened> {
     let target = core.addition_of(number);
     let kind = core.kind_of(number);
     Box::pin(async move {
-        if ports.clock.now().saturating_sub(begun_at) > window_ms {
+        if ports.clock.now().saturating_sub(sent_at) > window_ms {
             return Happened::Answered(number, Answer::Withheld);
         }
         let sent = match (kind, target, change.action.after()) {

@@ -32,6 +32,8 @@ pub(super) struct Slot {
     pub(super) may_resend: bool,
     /// It was tried in this run and stays an intent.
     pub(super) tried: bool,
+    /// How often its call was held back because it came too long after its begin.
+    pub(super) withheld: u32,
     /// Its outcome came from a look-up.
     pub(super) looked_up: bool,
     /// It is to be saved once the intents are.

@@ -28,7 +28,6 @@ pub(super) struct Run<'a, 'p> {
     pub(super) core: Core<'p>,
     pub(super) leases: &'a mut BTreeMap<usize, Held>,
     pub(super) keys: Vec<String>,
-    pub(super) begun_at: BTreeMap<usize, Millis>,
     pub(super) used_reads: BTreeSet<usize>,
     pub(super) looks: VecDeque<usize>,
     pub(super) looking: usize,
@@ -92,10 +91,12 @@ impl<'a, 'p> Run<'a, 'p> {
             }
             Effect::Call(number) => {
                 if let Some(change) = self.core.change(number) {
-                    let begun = self.begun_at.get(&number).copied().unwrap_or(now);
+                    let sent_at = self.core.entries().get(number).and_then(|e| e.sent_at).unwrap_or(now);
+                    // The journal's instant, the time until the call really leaves, and the server's own limit
+                    // (half the settle time at most) must all be over before a look-up may count.
                     let window =
-                        (self.options.settle_ms / 2).max(1_000).min(self.options.lease_ttl_ms.max(1_000) / 2);
-                    pending.push(effects::call(self.ports, &self.core, number, change, begun, window));
+                        (self.options.settle_ms / 3).max(1_000).min(self.options.lease_ttl_ms.max(1_000) / 2);
+                    pending.push(effects::call(self.ports, &self.core, number, change, sent_at, window));
                 }
             }
             Effect::Finish(number) => self.push_finish(number, now, pending),
@@ -195,7 +196,6 @@ impl<'a, 'p> Run<'a, 'p> {
                 if let Some(own) = self.keys.get_mut(step) {
                     *own = key;
                 }
-                self.begun_at.insert(step, now);
                 self.core.step(now, Event::Begun(step), out);
             }
             Happened::Begun(step, Err(error)) => self.not_begun(now, step, error, out),

@@ -40,7 +40,12 @@ fn out_of_reach() -> PsaError {
 
 impl SimPsa {
     async fn send(&self, write: Write) -> Result<Option<ObservedAddition>, WriteError> {
+        let entered = self.remote.lock().unwrap().now;
         turn().await;
+        // The sender's own deadline: a call that was held up for so long is not sent any more.
+        if self.remote.lock().unwrap().now - entered > 1_000 {
+            return Err(WriteError::Refused(out_of_reach()));
+        }
         {
             let sending = self.sending.lock().unwrap();
             let agreement = write.agreement();

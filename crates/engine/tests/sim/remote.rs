@@ -12,9 +12,9 @@ use trueup_engine::ports::{PsaError, WriteError};
 use trueup_engine::records::Millis;
 
 /// Longest time after the client gave up that the server may still carry a call out.
-pub const SERVER_LIMIT: Millis = 60_000;
+pub const SERVER_LIMIT: Millis = 40_000;
 /// How long the client waits for an answer.
-pub const CLIENT_TIMEOUT: Millis = 30_000;
+pub const CLIENT_TIMEOUT: Millis = 20_000;
 
 #[derive(Clone, Debug)]
 pub enum Write {

@@ -14,8 +14,8 @@ use trueup_engine::apply::layout::Layout;
 use trueup_engine::ports::WriteError;
 use trueup_engine::records::{Millis, OperationError, OperationState};
 
-/// Longest time between a durable begin and its call.
-const SEND_WINDOW: Millis = 60_000;
+/// Longest time between the instant that the journal holds for a call and the call itself.
+const SEND_WINDOW: Millis = 40_000;
 /// How long a lease holds.
 const LEASE: Millis = 180_000;
 
@@ -46,7 +46,7 @@ struct Journal {
 
 struct Worker<'p> {
     core: Core<'p>,
-    pending: Vec<(Effect, Millis)>,
+    pending: Vec<Effect>,
     fencing: i64,
     over: bool,
 }
@@ -151,8 +151,7 @@ impl<'p> Sim<'p> {
             eprintln!("    {event:?}");
         }
         worker.core.step(self.remote.now, event, &mut self.out);
-        let now = self.remote.now;
-        worker.pending.extend(self.out.drain(..).map(|effect| (effect, now)));
+        worker.pending.append(&mut self.out);
     }
 
     /// One process, from start to end or death.
@@ -182,7 +181,7 @@ impl<'p> Sim<'p> {
     /// The process dies, or is paused for so long that another one takes its lanes over.
     fn interrupt(&mut self, mut worker: Worker<'p>) -> Result<(), String> {
         if self.rng.chance(700) {
-            for (effect, _) in std::mem::take(&mut worker.pending) {
+            for effect in std::mem::take(&mut worker.pending) {
                 if let Effect::Call(step) = effect
                     && let Some(write) = self.write_of(&worker, step)
                 {
@@ -228,9 +227,13 @@ impl<'p> Sim<'p> {
             return;
         }
         let index = self.rng.below(worker.pending.len());
-        let (effect, since) = worker.pending.swap_remove(index);
+        let effect = worker.pending.swap_remove(index);
         if self.trace {
-            eprintln!("{} lease {}: {effect:?}", self.remote.now, worker.fencing);
+            let entry = match &effect {
+                Effect::Finish(step) => worker.core.entries().get(*step),
+                _ => None, // open set: only a finish has something to show
+            };
+            eprintln!("{} lease {}: {effect:?} {entry:?}", self.remote.now, worker.fencing);
         }
         let holds = !self.setup.fenced || worker.fencing == self.journal.fencing;
         match effect {
@@ -259,7 +262,7 @@ impl<'p> Sim<'p> {
                     self.feed(worker, event);
                 }
             }
-            Effect::Call(step) => self.call(worker, step, since),
+            Effect::Call(step) => self.call(worker, step),
             Effect::Finish(step) => {
                 if holds {
                     let entry = worker.core.entries()[step].clone();
@@ -286,11 +289,11 @@ impl<'p> Sim<'p> {
             }
             None => worker.core.step(at + 200, Event::LookFailed(lane, error()), &mut self.out),
         }
-        let now = self.remote.now;
-        worker.pending.extend(self.out.drain(..).map(|effect| (effect, now)));
+        worker.pending.append(&mut self.out);
     }
 
-    fn call(&mut self, worker: &mut Worker<'p>, step: usize, since: Millis) {
+    fn call(&mut self, worker: &mut Worker<'p>, step: usize) {
+        let since = worker.core.entries()[step].sent_at.unwrap_or(0);
         let answer = if self.remote.now - since > SEND_WINDOW {
             Answer::Withheld
         } else {
