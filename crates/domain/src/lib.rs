@@ -6,6 +6,7 @@
 
 pub mod billing;
 pub mod check;
+pub mod desired;
 pub mod feed;
 pub mod finding;
 pub mod ids;
