@@ -97,9 +97,13 @@ pub(crate) fn check(
     }
 }
 
-/// Whether any invoice has a line for this addition.
-pub(crate) fn is_invoiced(world: &World, id: i64) -> bool {
-    world.all_billed().flat_map(|invoice| &invoice.lines).any(|line| line.addition == Some(id))
+/// Whether an addition was invoiced: by a line of the ledger, or before the sandbox began, as far as a seed's next
+/// invoice date tells.
+pub(crate) fn is_invoiced(world: &World, row: &Row) -> bool {
+    let owner = world.record_at(paths::AGREEMENTS, Some(row.parent));
+    let before =
+        !row.own && owner.and_then(|owner| next_invoice(world, owner)) > row.record.day("effectiveDate");
+    before || world.all_billed().flat_map(|invoice| &invoice.lines).any(|line| line.addition == Some(row.id))
 }
 
 /// What the server works out for an addition.

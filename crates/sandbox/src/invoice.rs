@@ -274,9 +274,21 @@ pub(crate) fn recap(world: &World, row: &Row) -> Json {
         recap.set("lastInvoiceDate", Json::Str(day_text(last.period_start)));
         let number = invoice.and_then(|invoice| invoice.get("invoiceNumber")).cloned();
         recap.set("lastInvoiceNumber", number.unwrap_or_else(|| "".into()));
+    } else if let Some(last) = newest_invoice(world, payer) {
+        recap.set("lastInvoiceAmount", Json::Str(crate::json::double_text(last.number("total"))));
+        for (member, field) in [("lastInvoiceDate", "date"), ("lastInvoiceNumber", "invoiceNumber")] {
+            recap.set(member, last.get(field).cloned().unwrap_or_else(|| "".into()));
+        }
     }
     if let Some(next) = next_invoice(world, record) {
         recap.set("nextInvoiceDate", Json::Str(day_text(next)));
     }
     recap
+}
+
+/// The newest invoice record of an agreement, for invoices a seed brought along without lines.
+fn newest_invoice(world: &World, agreement: i64) -> Option<&Record> {
+    let invoices = world.table_at(paths::INVOICES).rows.values().map(|row| &row.record);
+    let own = invoices.filter(|invoice| invoice.link("agreement") == Some(agreement));
+    own.max_by_key(|invoice| invoice.day("date"))
 }

@@ -62,8 +62,11 @@ pub(crate) enum Place {
 
 /// How many records there are.
 pub(crate) fn count(world: &World, scope: Scope, query: &Query) -> Result<usize, ApiError> {
-    let filter = Filter::new(world, scope.resource, query)?;
-    if filter.is_open() && scope.only.is_none() && scope.parent == 0 {
+    let filter = Filter::new(scope.resource, query)?;
+    let function = schema::get(scope.resource).function;
+    let all_seen = world.roles.level(function, Right::Inquire) == Level::All
+        && world.roles.hidden_agreement_types.is_empty();
+    if all_seen && filter.is_open() && scope.only.is_none() && scope.parent == 0 {
         return Ok(world.table(scope.resource).rows.len());
     }
     Ok(rows(world, scope).filter(|row| scope.takes(world, row) && filter.takes(world, row)).count())
@@ -71,7 +74,7 @@ pub(crate) fn count(world: &World, scope: Scope, query: &Query) -> Result<usize,
 
 /// One page of records.
 pub(crate) fn page(world: &World, scope: Scope, query: &Query, forward: bool) -> Result<Page, ApiError> {
-    let filter = Filter::new(world, scope.resource, query)?;
+    let filter = Filter::new(scope.resource, query)?;
     let wanted = Fields::parse(query.get("fields"));
     let size = number(query, "pageSize")?.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let matching = |row: &&Row| scope.takes(world, row) && filter.takes(world, row);
@@ -160,7 +163,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(world: &World, resource: ResourceId, query: &Query) -> Result<Self, ApiError> {
+    fn new(resource: ResourceId, query: &Query) -> Result<Self, ApiError> {
         let parsed = |name: &str| query.get(name).map(conditions::parse).transpose();
         let plain = parsed("conditions")
             .and_then(|found| found.map(|c| conditions::bind(c, &|path| resolve(resource, path))).transpose())
@@ -171,7 +174,6 @@ impl Filter {
         let custom = parsed("customFieldConditions")
             .and_then(|found| found.map(|c| conditions::bind(c, &custom_field_name)).transpose())
             .map_err(|error| condition_error("customFieldConditions", &error))?;
-        let _ = world;
         Ok(Filter { plain, child, custom })
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn delete(world: &mut World, target: Target, id: i64) -> Result<(), A
             world.replace(id, record);
             return Ok(());
         }
-        paths::ADDITIONS if addition::is_invoiced(world, id) && !world.rules.delete_invoiced_addition => {
+        paths::ADDITIONS if addition::is_invoiced(world, row) && !world.rules.delete_invoiced_addition => {
             let message =
                 "The addition has been invoiced and cannot be deleted. Set the cancelled date instead.";
             return Err(ApiError::invalid(

@@ -83,8 +83,11 @@ async fn serve(state: &Arc<State>, cutter: Cutter, call: Call) -> Response {
             fault,
         });
     };
-    if let Some(seconds) = lock(&state.limiter).refuse() {
-        let limit = lock(&state.limiter).limit.clone();
+    let (refused, limit) = {
+        let mut limiter = lock(&state.limiter);
+        (limiter.refuse(), limiter.limit.clone())
+    };
+    if let Some(seconds) = refused {
         note(429, false, Some("rate_limit"));
         let retry_after = limit.retry_after.then_some(seconds);
         return made_up(&StatusFault { status: 429, retry_after, body: None, html: limit.html });

@@ -32,7 +32,10 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -69,6 +72,14 @@ impl World {
         }
     }
 
+    pub fn authorization(&self) -> &str {
+        &self.authorization
+    }
+
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// A call below `apis/3.0/` with the right keys.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         self.try_call(method, path, body, &[]).unwrap()
@@ -98,7 +109,8 @@ impl World {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> std::io::Result<Reply> {
-        let mut all = vec![("Authorization", self.authorization.as_str()), ("clientId", self.client_id.as_str())];
+        let mut all =
+            vec![("Authorization", self.authorization.as_str()), ("clientId", self.client_id.as_str())];
         all.extend_from_slice(headers);
         let text = body.map(Value::to_string);
         self.raw(method, &format!("/v4_6_release/apis/3.0/{path}"), text.as_deref(), &all)
@@ -115,12 +127,16 @@ impl World {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let target = target.replace(' ', "%20").replace('"', "%22");
-        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         if let Some(body) = body {
-            request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+            if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+                request.push_str("Content-Type: application/json\r\n");
+            }
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
         request.push_str(body.unwrap_or_default());
@@ -133,9 +149,15 @@ impl World {
     /// Setup for most tests: a company with a contact, a catalog item at 22.00, and an agreement.
     pub fn agreement(&self, start: &str, changes: &Value) -> i64 {
         let name = format!("Customer {}", self.get("company/companies/count").json()["count"]);
-        let company = expect(&self.post("company/companies", &json!({"identifier": name.replace(' ', ""), "name": name})), 201);
+        let company = expect(
+            &self.post("company/companies", &json!({"identifier": name.replace(' ', ""), "name": name})),
+            201,
+        );
         let contact = expect(
-            &self.post("company/contacts", &json!({"firstName": "Ada", "lastName": "Byron", "company": {"id": company["id"]}})),
+            &self.post(
+                "company/contacts",
+                &json!({"firstName": "Ada", "lastName": "Byron", "company": {"id": company["id"]}}),
+            ),
             201,
         );
         let mut body = json!({
