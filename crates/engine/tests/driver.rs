@@ -75,11 +75,15 @@ impl World {
     }
 
     fn entries(&self) -> Vec<Entry> {
+        let stale = self.store.plans.lock().unwrap()[0].state == PlanState::Stale;
         let rows = self.store.rows.lock().unwrap();
         let plan = &self.prepared.scenario.plan;
         let entry = |change: usize| {
             let row = rows.iter().find(|r| r.change == plan.changes[change].id)?;
-            Some(Entry { saved: true, state: row.state, addition: row.addition, ..Entry::default() })
+            // Of a plan that was refused as stale nothing more is sent: its open intents mean nothing.
+            let over = stale && row.state == OperationState::Intent;
+            let state = if over { OperationState::Skipped } else { row.state };
+            Some(Entry { saved: true, state, addition: row.addition, ..Entry::default() })
         };
         self.prepared.layout.steps.iter().map(|s| entry(s.change).unwrap_or_default()).collect()
     }
