@@ -334,27 +334,42 @@ fn join(
     let mut found = Comparison::default();
     let mut twice = BTreeSet::new();
     let mut index = Index::for_rows(desired.len());
-    for (at, row) in desired.iter().enumerate() {
-        if !left_out(row.key) && !index.insert(desired, at, row.key) {
-            twice.insert(row.key);
+    for (number, block) in desired.chunks(BLOCK).enumerate() {
+        let starts = index.starts(block);
+        index.fetch(&starts);
+        for (offset, (row, start)) in block.iter().zip(starts).enumerate() {
+            if !left_out(row.key) && !index.insert(desired, number * BLOCK + offset, row.key, start) {
+                twice.insert(row.key);
+            }
         }
     }
     let mut claimed = vec![0_u64; desired.len().div_ceil(64)];
-    for (place, row) in observed.iter().enumerate() {
-        if left_out(row.key) {
-            continue;
+    for (number, block) in observed.chunks(BLOCK).enumerate() {
+        let starts = index.starts(block);
+        index.fetch(&starts);
+        let entries = index.entries(&starts);
+        fetch_rows(desired, &entries);
+        for (offset, ((row, start), entry)) in block.iter().zip(starts).zip(entries).enumerate() {
+            if left_out(row.key) {
+                continue;
+            }
+            let place = number * BLOCK + offset;
+            let at = match entry {
+                0 => None,
+                entry => is(entry, start.1, desired, row.key).or_else(|| index.find(desired, row.key, start)),
+            };
+            let Some(at) = at else {
+                found.unclaimed.push(place);
+                continue;
+            };
+            let bit = 1 << (at % 64);
+            if claimed[at / 64] & bit != 0 {
+                twice.insert(row.key);
+                continue;
+            }
+            claimed[at / 64] |= bit;
+            found.pair((at, &desired[at]), (place, row), more);
         }
-        let Some(at) = index.find(desired, row.key) else {
-            found.unclaimed.push(place);
-            continue;
-        };
-        let bit = 1 << (at % 64);
-        if claimed[at / 64] & bit != 0 {
-            twice.insert(row.key);
-            continue;
-        }
-        claimed[at / 64] |= bit;
-        found.pair((at, &desired[at]), (place, row), more);
     }
     drop(index);
     found.missing = (0..desired.len())
@@ -375,6 +390,9 @@ struct Index {
     shift: u32,
 }
 
+/// So many rows are looked up together: their reads from memory then overlap instead of waiting for each other.
+const BLOCK: usize = 64;
+
 /// Bits of a place: more rows than 2^44 do not fit in a machine's address space.
 const PLACE_BITS: u32 = 44;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;
@@ -394,9 +412,38 @@ impl Index {
         ((hash >> self.shift) as usize, hash << PLACE_BITS)
     }
 
+    /// Where the searches for the keys of a block begin.
+    fn starts(&self, block: &[Row]) -> [(usize, u64); BLOCK] {
+        let mut starts = [(0, 0); BLOCK];
+        for (start, row) in starts.iter_mut().zip(block) {
+            *start = self.start(row.key);
+        }
+        starts
+    }
+
+    /// Reads the first slots of a block in one go.
+    fn fetch(&self, starts: &[(usize, u64); BLOCK]) {
+        let mixed = starts.iter().fold(0, |mixed, start| mixed ^ self.slots[start.0]);
+        std::hint::black_box(mixed);
+    }
+
+    /// The first entries of a block that have their key's bits, without a look at the rows; 0 where there is none.
+    fn entries(&self, starts: &[(usize, u64); BLOCK]) -> [u64; BLOCK] {
+        let mut entries = [0; BLOCK];
+        for (found, (start, tag)) in entries.iter_mut().zip(starts) {
+            let mut slot = *start;
+            *found = loop {
+                match self.slots[slot] {
+                    entry if entry == 0 || entry & !PLACE == *tag => break entry,
+                    _ => slot = (slot + 1) & (self.slots.len() - 1),
+                }
+            };
+        }
+        entries
+    }
+
     /// Adds a place; false where its key is in the table already.
-    fn insert(&mut self, rows: &[Row], at: usize, key: i64) -> bool {
-        let (mut slot, tag) = self.start(key);
+    fn insert(&mut self, rows: &[Row], at: usize, key: i64, (mut slot, tag): (usize, u64)) -> bool {
         loop {
             match self.slots[slot] {
                 0 => {
@@ -409,8 +456,7 @@ impl Index {
         }
     }
 
-    fn find(&self, rows: &[Row], key: i64) -> Option<usize> {
-        let (mut slot, tag) = self.start(key);
+    fn find(&self, rows: &[Row], key: i64, (mut slot, tag): (usize, u64)) -> Option<usize> {
         loop {
             match self.slots[slot] {
                 0 => return None,
@@ -421,6 +467,18 @@ impl Index {
             }
         }
     }
+}
+
+/// Reads the rows that the entries of a block name in one go.
+fn fetch_rows(rows: &[Row], entries: &[u64; BLOCK]) {
+    let mut mixed = 0;
+    for entry in entries {
+        let at = ((entry & PLACE).saturating_sub(1)) as usize;
+        if let Some(row) = rows.get(at) {
+            mixed ^= row.key ^ i64::from(row.cancelled.0);
+        }
+    }
+    std::hint::black_box(mixed);
 }
 
 /// The place of an entry, where it is one of the key.

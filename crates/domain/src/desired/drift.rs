@@ -74,7 +74,13 @@ impl<'a> Sides<'a> {
                 *row = Row::blank(row.key);
             }
         }
+        let our_marks: Vec<Marks> = self.written.iter().map(|l| Marks::of(&l.written)).collect();
+        let their_marks: Vec<Marks> = self.observed.iter().map(|a| Marks::of(&a.state)).collect();
         compare_with(&ours, &theirs, |at, place| {
+            let alike = our_marks[at].settle(their_marks[place]);
+            if alike && in_full.is_empty() {
+                return Fields::NONE;
+            }
             let (link, addition) = (self.written[at], self.observed[place]);
             let rest = flags_and_texts(&link.written, &addition.state);
             if !in_full.is_empty() && in_full.contains(&link.addition.0) {
@@ -235,6 +241,27 @@ impl<'a> Sides<'a> {
             let about = Subject { agreement, addition: Some(AdditionId(repeated.key)), ..Subject::default() };
             findings.push(Finding::new(Code::Tu8006, about, message));
         }
+    }
+}
+
+/// The flags of a state, and whether it has texts, in so little room that those of every addition stay near at hand:
+/// the records themselves lie anywhere in memory, and a look at each would cost more than the comparison.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Marks {
+    bill: BillFlag,
+    taxable: Option<bool>,
+    texts: bool,
+}
+
+impl Marks {
+    fn of(state: &AdditionState) -> Self {
+        let texts = state.description.is_some() || state.invoice_description.is_some();
+        Self { bill: state.bill, taxable: state.taxable, texts }
+    }
+
+    /// Whether the marks alone show that nothing of what trueup wrote differs.
+    fn settle(self, there: Self) -> bool {
+        !self.texts && self.bill == there.bill && (self.taxable.is_none() || self.taxable == there.taxable)
     }
 }
 
