@@ -39,10 +39,14 @@ def peak(name):
     return max(int(value) for value in re.findall(rf"^{name}_us=.*peak_kb=(\d+)", text, re.M))
 
 
-polars = all_of("polars")
-print("--- ratios to Polars' full join, median of the rounds")
-for name, goal in [("kernel", "0.25"), ("kernel_in_order", "0.25"), ("planner", "3")]:
-    ratios = [ours / theirs for ours, theirs in zip(all_of(name), polars)]
+print("--- ratios to Polars' full join of the same rows in the same order, median of the rounds")
+pairs = [
+    ("kernel", "polars", "0.25"),
+    ("kernel_in_order", "polars_in_order", "0.25"),
+    ("planner", "polars", "3"),
+]
+for name, peer, goal in pairs:
+    ratios = [ours / theirs for ours, theirs in zip(all_of(name), all_of(peer))]
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(f"{name}: {statistics.median(ratios):.3f} ({spread}), goal at most {goal}")
 print(f"memory: kernel {peak('kernel') / 1024:.0f} MiB (goal 200), Polars {peak('polars') / 1024:.0f} MiB")
