@@ -179,7 +179,10 @@ pub(crate) fn resolve(resource: ResourceId, path: &str) -> Option<Access> {
         ("updatedby" | "enteredby", None) => return Some(Access::Member),
         _ => {}
     }
-    let (index, field) = schema::get(resource).field_any_case(head)?;
+    let definition = schema::get(resource);
+    // Filter names differ from field names in places: PyPI connectpyse-manage filters boards by `inactive`.
+    let head = if definition.path == paths::BOARDS && word == "inactive" { "inactiveFlag" } else { head };
+    let (index, field) = definition.field_any_case(head)?;
     match (field.kind, rest) {
         (Kind::CustomFields | Kind::RefList(_), _) => None,
         (_, None) => Some(Access::Field(index)),
