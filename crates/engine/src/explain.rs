@@ -6,7 +6,8 @@ use crate::records::{AuditEntry, OperationRow, StoredRecord};
 use std::collections::BTreeSet;
 use trueup_domain::feed::{Order, OrderLine, Record, RecordKind};
 use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
-use trueup_domain::plan::{AdditionLink, Change};
+use trueup_domain::money::{Exact, Money, Quantity, RoundingMode};
+use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange};
 
 /// Entries of the audit that an explanation holds at most.
 const MAX_ENTRIES: u32 = 1_000;
@@ -108,4 +109,51 @@ async fn line_behind(
     let row = store.find_record(org, &change.source, RecordKind::Order, order.as_str()).await?;
     let Some(StoredRecord { record: Record::Order(Order { lines, .. }), .. }) = row else { return Ok(None) };
     Ok(lines.into_iter().find(|l| l.id.as_str() == line))
+}
+
+/// How one value of a change came about, in one line.
+pub fn formula_of(change: &Change, line: Option<&OrderLine>, field: &FieldChange) -> String {
+    let value = field.to.as_deref().unwrap_or("none");
+    match field.field {
+        Field::Quantity => quantity_formula(change, line, value),
+        Field::UnitPrice => price_formula(change, line.and_then(|l| l.unit_price), value)
+            .unwrap_or_else(|| change.formula.clone()),
+        Field::UnitCost => price_formula(change, line.and_then(|l| l.unit_cost), value)
+            .unwrap_or_else(|| format!("{value}, by the same rule as the price: {}", change.formula)),
+        Field::CatalogItem => format!("the mapping of product {} at {}", change.product, change.source),
+        Field::EffectiveDate | Field::CancelledDate => change.reason.clone(),
+        Field::Bill | Field::Taxable => "the default, or what the line before it had".to_owned(),
+        Field::Description | Field::InvoiceDescription => format!("the text of product {}", change.product),
+    }
+}
+
+fn quantity_formula(change: &Change, line: Option<&OrderLine>, value: &str) -> String {
+    let Some(line) = line else { return change.formula.clone() };
+    let is = |quantity: Option<Quantity>| quantity.is_some_and(|q| q.display() == value);
+    if is(Some(line.quantity)) {
+        return format!("quantity of order line {}", line.id);
+    }
+    if is(line.new_quantity) {
+        return format!("new_quantity of order line {}", line.id);
+    }
+    change.formula.clone()
+}
+
+/// A unit value that is the order line's own, or its share of a period: the change's formula names the share, and the
+/// line's value times the share must give what was written, or nothing is claimed.
+fn price_formula(change: &Change, unit: Option<Money>, value: &str) -> Option<String> {
+    let unit = unit?;
+    let shown = unit.display(change.currency);
+    if shown == value {
+        return Some(format!("{shown} of the order line"));
+    }
+    let (charged, whole) = change.formula.split_whitespace().find_map(|word| word.split_once('/'))?;
+    let share = Exact::ratio(charged.parse().ok()?, whole.parse().ok()?).ok()?;
+    let exact = unit.exact().times(share).ok()?;
+    let written: Money = value.parse().ok()?;
+    let fits = [RoundingMode::HalfUp, RoundingMode::HalfEven, RoundingMode::Floor, RoundingMode::Ceil]
+        .into_iter()
+        .filter_map(|mode| exact.round(change.currency.places(), mode).ok())
+        .any(|rounded| rounded == written.decimal());
+    fits.then(|| format!("{shown} x {charged}/{whole} = {} -> {value}", exact.approx()))
 }

@@ -424,9 +424,7 @@ fn stand(task: &mut Task, standing: Standing) -> Vec<Finding> {
             let reason = codes.into_iter().collect::<Vec<_>>().join(", ");
             (TaskState::NeedsMapping, Some(reason), found)
         }
-        Standing::Ignored(reason, finding) => {
-            (TaskState::Ignored, Some(reason), finding.into_iter().collect())
-        }
+        Standing::Ignored(reason, found) => (TaskState::Ignored, Some(reason), found),
     };
     task.state = state;
     task.reason = reason;

@@ -101,7 +101,7 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         org: slug(&org)?,
         format,
         overlays,
-        actor: actor(),
+        actor: actor(today),
         allowed_hosts: hosts("TRUEUP_ALLOWED_HOSTS", plain.get("allowed_hosts")),
         allowed_private_hosts: hosts("TRUEUP_ALLOWED_PRIVATE_HOSTS", plain.get("allowed_private_hosts")),
     })
@@ -140,11 +140,16 @@ fn split_pair(pair: &str) -> Result<(String, String), CliError> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-fn actor() -> String {
-    ["TRUEUP_ACTOR", "USER", "LOGNAME", "USERNAME"]
+/// Who acts; a day set from outside shows in the audit.
+fn actor(today: Option<Date>) -> String {
+    let name = ["TRUEUP_ACTOR", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.trim().is_empty()))
-        .map_or_else(|| "command line".to_owned(), |name| format!("{name} (command line)"))
+        .map_or_else(|| "command line".to_owned(), |name| format!("{name} (command line)"));
+    match today {
+        Some(day) => format!("{name}, as if it were {day}"),
+        None => name,
+    }
 }
 
 fn from_environment() -> BTreeMap<String, String> {

@@ -20,8 +20,8 @@ pub enum Standing {
     Ready,
     /// Something has no mapping, or a mapping that cannot be used.
     NeedsMapping(Vec<Finding>),
-    /// Left out, for this reason; a finding where someone has to bill it by hand.
-    Ignored(String, Option<Finding>),
+    /// Left out, for this reason; with findings where someone has to bill it by hand.
+    Ignored(String, Vec<Finding>),
 }
 
 /// What an assessment may look at.
@@ -51,14 +51,14 @@ pub fn assess(task: &Task, order: Option<&Order>, facts: Facts<'_>) -> Standing 
     if let Some(reason) = unsupported(facts.subscription, order) {
         let message = format!("{reason}; trueup does not bill this, and the task is left out.");
         let finding = Finding::new(Code::Tu4004, subject_of(task), message);
-        return Standing::Ignored(format!("TU4004: {reason}"), Some(finding));
+        return Standing::Ignored(format!("TU4004: {reason}"), vec![finding]);
     }
     if let Some(reason) = facts.mappings.customer_not_billed(&task.source, &task.customer) {
-        return Standing::Ignored(format!("do not bill: {reason}"), None);
+        return Standing::Ignored(format!("do not bill: {reason}"), Vec::new());
     }
     let products = products_of(order, facts.subscription);
     if let Some(reason) = none_is_billed(task, &products, facts) {
-        return Standing::Ignored(format!("do not bill: {reason}"), None);
+        return Standing::Ignored(format!("do not bill: {reason}"), Vec::new());
     }
     let mut findings = Vec::new();
     judge_customer(task, facts, &mut findings);

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::failure::{CliError, Exit};
+use crate::output::contract::field_name;
 use crate::output::documents::instant;
 use clap::Subcommand;
 use serde::Serialize;
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use trueup_domain::feed::{OrderLine, Record};
 use trueup_domain::ids::AdditionId;
-use trueup_domain::plan::{Change, Field, FieldChange};
-use trueup_engine::explain::{Explanation, Step, explain};
-use trueup_engine::records::AuditEntry;
+use trueup_domain::plan::FieldChange;
+use trueup_engine::explain::{Explanation, Step, explain, formula_of};
+use trueup_engine::records::{AuditEntry, OperationState};
 
 /// The audit.
 #[derive(Debug, Subcommand)]
@@ -217,21 +218,21 @@ impl From<&Step> for StepDoc {
 /// The newest change of each value that was carried out.
 fn values_of(explanation: &Explanation) -> BTreeMap<&'static str, ValueDoc> {
     let mut values = BTreeMap::new();
-    for step in &explanation.steps {
+    let carried_out = explanation.steps.iter().filter(|s| s.operation.state == OperationState::Done);
+    for step in carried_out {
         for field in step.change.fields() {
-            let Some(name) = name_of(field.field) else { continue };
-            values.insert(name, value_of(step, &step.change, field));
+            values.insert(field_name(field.field), value_of(step, field));
         }
     }
     values
 }
 
-fn value_of(step: &Step, change: &Change, field: FieldChange) -> ValueDoc {
-    let priced = matches!(field.field, Field::UnitPrice | Field::UnitCost | Field::Quantity);
+fn value_of(step: &Step, field: FieldChange) -> ValueDoc {
+    let change = &step.change;
     ValueDoc {
+        formula: formula_of(change, step.line.as_ref(), &field),
         value: field.to,
         before: field.from,
-        formula: if priced { change.formula.clone() } else { change.reason.clone() },
         inputs: json!({
             "line": step.line,
             "true_period": change.true_period,
@@ -242,20 +243,5 @@ fn value_of(step: &Step, change: &Change, field: FieldChange) -> ValueDoc {
         order_id: change.order.as_ref().map(ToString::to_string),
         line_id: change.line.clone(),
         reason: change.reason.clone(),
-    }
-}
-
-fn name_of(field: Field) -> Option<&'static str> {
-    match field {
-        Field::CatalogItem => Some("product"),
-        Field::Quantity => Some("quantity"),
-        Field::UnitPrice => Some("unitPrice"),
-        Field::UnitCost => Some("unitCost"),
-        Field::EffectiveDate => Some("effectiveDate"),
-        Field::CancelledDate => Some("cancelledDate"),
-        Field::Bill => Some("billCustomer"),
-        Field::Taxable => Some("taxableFlag"),
-        Field::Description => Some("description"),
-        Field::InvoiceDescription => Some("invoiceDescription"),
     }
 }

@@ -360,7 +360,8 @@ fn field_doc(change: FieldChange) -> FieldDoc {
     FieldDoc { from: change.from, to: change.to }
 }
 
-fn field_name(field: Field) -> &'static str {
+/// The name of a field.
+pub fn field_name(field: Field) -> &'static str {
     match field {
         Field::CatalogItem => "product",
         Field::Quantity => "quantity",

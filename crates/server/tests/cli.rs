@@ -1,0 +1,14 @@
+//! The binary through its front door: command lines in, documents and exit codes out. ConnectWise is the sandbox, run
+//! as a child on a port of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cli {
+    pub mod bench;
+    mod check;
+    mod doubt;
+    mod feed;
+    mod flow;
+    mod mapping;
+    mod settings;
+    mod usage;
+}

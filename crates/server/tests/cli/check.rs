@@ -1,0 +1,179 @@
+//! 'Check Changes': which orders become tasks.
+
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
+use serde_json::Value;
+
+fn created(document: &Value) -> Vec<(String, String)> {
+    document["created"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| (t["kind"].as_str().unwrap().to_owned(), t["state"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn pair(kind: &str, state: &str) -> (String, String) {
+    (kind.into(), state.into())
+}
+
+#[test]
+fn the_first_run_takes_a_month_and_reconciles_what_is_older() {
+    let bench = Bench::new("2023-05-10");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("reconciliation", "ready")]);
+}
+
+#[test]
+fn since_takes_older_orders_whatever_the_first_run_rule_says() {
+    let bench = Bench::new("2023-05-10");
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check", "--since", "2023-03-01"]).exits(0).json();
+    assert_eq!(created(&document), [pair("sales", "ready"), pair("change", "ready")]);
+    let again = bench.json(&["check", "--since", "2023-03-01"]).exits(0).json();
+    assert!(created(&again).is_empty());
+}
+
+#[test]
+fn unmapped_tasks_say_what_is_missing_and_become_ready_by_themselves() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    let document = bench.json(&["check"]).exits(1).json();
+    assert_eq!(created(&document), [pair("sales", "needs_mapping")]);
+    let codes: Vec<&str> =
+        document["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
+    assert_eq!(codes, ["TU2001", "TU2003"]);
+    assert_eq!(
+        bench.json(&["finding", "list"]).exits(0).json()["findings"].as_array().map(Vec::len),
+        Some(2)
+    );
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["moved"][0]["state"], "ready");
+    assert_eq!(
+        bench.json(&["finding", "list"]).exits(0).json()["findings"].as_array().map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn an_order_that_comes_late_is_not_lost() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.feed(&format!("{BASE}{}", upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    assert_eq!(created(&bench.json(&["check"]).exits(0).json()).len(), 1);
+    bench.on("2023-06-01");
+    bench.feed(&sale()).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("sales", "ready")]);
+}
+
+#[test]
+fn only_completed_orders_of_days_that_have_come_become_tasks() {
+    let mut bench = Bench::new("2023-03-10");
+    let pending = sale().replace("\"currency\"", "\"status\":\"pending\",\"currency\"");
+    bench.feed(&format!("{BASE}{pending}{}", upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert!(created(&document).is_empty(), "{document}");
+    assert_eq!(document["not_completed"], 1);
+    assert_eq!(document["later"], 1);
+    bench.on("2023-03-15");
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("change", "ready")]);
+}
+
+#[test]
+fn a_billing_order_of_recurring_lines_needs_no_task_and_one_with_overuse_does() {
+    let bench = Bench::new("2023-03-20");
+    let plain = order("BO-1", "billing", "2023-03-10", r#""charge":"recurring","quantity":"5""#);
+    let overuse = order("BO-2", "billing", "2023-03-12", r#""charge":"overuse","quantity":"100""#);
+    bench.feed(&format!("{BASE}{plain}{overuse}")).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("billing", "ready")]);
+    assert_eq!(document["no_task"][0]["order_id"], "BO-1");
+    assert!(document["no_task"][0]["reason"].as_str().is_some_and(|r| !r.is_empty()));
+}
+
+#[test]
+fn a_renewal_needs_a_task_only_where_something_changes() {
+    let same = order("RN-1", "renewal", "2023-03-18", r#""charge":"recurring","quantity":"5""#);
+    let more = order("RN-1", "renewal", "2023-03-18", r#""charge":"recurring","quantity":"6""#);
+    for (renewal, known, tasks) in [(&same, true, 1), (&more, true, 2), (&same, false, 1)] {
+        let bench = Bench::new("2023-03-20");
+        let before = if known { sale() } else { String::new() };
+        bench.feed(&format!("{BASE}{before}{renewal}")).exits(0);
+        bench.map(MAPPINGS).exits(0);
+        let document = bench.json(&["check"]).exits(0).json();
+        assert_eq!(created(&document).len(), tasks, "{document}");
+        let untouched = usize::from(known && tasks == 1);
+        assert_eq!(document["no_task"].as_array().map(Vec::len), Some(untouched));
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_ignored_with_a_code() {
+    let bench = Bench::new("2023-03-20");
+    let base = BASE.replace(
+        r#""start":"2023-03-01","#,
+        r#""start":"2023-03-01","charge_model":"before_subscription_period","#,
+    );
+    assert!(base != BASE);
+    bench.feed(&format!("{base}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(1).json();
+    assert_eq!(created(&document), [pair("sales", "ignored")]);
+    assert_eq!(document["findings"][0]["code"], "TU4004");
+    // Seen before, it is no news.
+    bench.json(&["check"]).exits(0);
+}
+
+#[test]
+fn what_is_not_billed_is_ignored_with_its_reason() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map("customer,c-100,,,do_not_bill=our own company\nproduct,exo-p1,7,,\n").exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("sales", "ignored")]);
+    assert!(document["created"][0]["reason"].as_str().is_some_and(|r| r.contains("our own company")));
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["moved"][0]["state"], "ready");
+}
+
+#[test]
+fn an_order_without_a_customer_waits_for_its_subscription() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(&sale()).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(1).json();
+    assert!(created(&document).is_empty());
+    assert_eq!(document["findings"][0]["code"], "TU8004");
+    bench.feed(BASE).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("sales", "ready")]);
+}
+
+#[test]
+fn people_put_tasks_aside_and_take_them_back() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    let id = document["created"][0]["task_id"].as_str().unwrap().to_owned();
+    bench.json(&["task", "unignore", &id]).exits(2);
+    bench.json(&["task", "ignore", &id, "--reason", " "]).exits(2);
+    let ignored = bench.json(&["task", "ignore", &id, "--reason", "billed by hand"]).exits(0).json();
+    assert_eq!(ignored["tasks"][0]["state"], "ignored");
+    assert!(ignored["tasks"][0]["decided_by"].as_str().is_some_and(|by| by.contains("tester")));
+    // A check leaves alone what a person put aside.
+    bench.json(&["check"]).exits(0);
+    let list = bench.json(&["task", "list", "--state", "ignored"]).exits(0).json();
+    assert_eq!(list["tasks"].as_array().map(Vec::len), Some(1));
+    bench.json(&["task", "unignore", &id]).exits(0);
+    let shown = bench.json(&["task", "show", &id]).exits(0).json();
+    assert_eq!(shown["task"]["state"], "ready");
+}

@@ -1,0 +1,78 @@
+//! Operations without a clear answer, and runs that ended in the middle.
+
+use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use serde_json::json;
+
+fn ready() -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    bench
+}
+
+fn additions(bench: &Bench) -> u64 {
+    bench.json(&["psa", "pull"]).exits(0).json()["additions"].as_u64().unwrap()
+}
+
+#[test]
+fn a_write_without_an_answer_is_in_doubt_and_the_next_run_settles_it_once() {
+    let bench = ready();
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "POST", "path_contains": "additions"}, "action": "drop_after"}]}),
+    );
+    let first = bench.json(&["apply", "--all"]).exits(1).json();
+    assert!(first["summary"]["in_doubt"].as_u64().is_some_and(|n| n >= 1), "{first}");
+    let doubtful = first["changes"].as_array().unwrap().iter().find(|c| c["state"] == "in_doubt").unwrap();
+    assert_eq!(doubtful["error"]["code"], "TU7003");
+    let tasks = bench.json(&["task", "list", "--state", "in_doubt"]).exits(0).json();
+    assert!(!tasks["tasks"].as_array().unwrap().is_empty());
+
+    let mut last = json!(null);
+    for _ in 0..4 {
+        let ran = bench.json(&["apply", "--all"]);
+        last = ran.json();
+        if ran.exit == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+    }
+    assert_eq!(last["summary"]["in_doubt"], 0, "{last}");
+    assert_eq!(additions(&bench), 3);
+    let left = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(left["changes"].as_array().map(Vec::len), Some(0));
+    let tasks = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_refused_write_fails_its_task_and_is_tried_again() {
+    let bench = ready();
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "POST", "path_contains": "additions"}, "action": "status",
+            "status": 400}]}),
+    );
+    let first = bench.json(&["apply", "--all"]).exits(1).json();
+    assert!(first["summary"]["failed"].as_u64().is_some_and(|n| n >= 1), "{first}");
+    let failed = bench.json(&["task", "list", "--state", "failed"]).exits(0).json();
+    assert_eq!(failed["tasks"].as_array().map(Vec::len), Some(1));
+    let second = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(second["summary"]["failed"], 0);
+    assert_eq!(additions(&bench), 3);
+}
+
+#[test]
+fn what_cannot_be_reached_moves_no_task_to_applying() {
+    let mut bench = ready();
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    bench.sandbox = None;
+    let id = plan["plan_id"].as_str().unwrap();
+    bench.json(&["apply", id]).exits(3);
+    bench.json(&["apply", "--all"]).exits(3);
+    let tasks = bench.json(&["task", "list", "--state", "planned"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(2));
+}

@@ -1,0 +1,186 @@
+//! From the feed to ConnectWise and back: plan, apply, explain.
+
+use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use serde_json::Value;
+
+fn ready(lines: &str) -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{lines}")).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench
+}
+
+fn field<'a>(change: &'a Value, name: &str) -> &'a str {
+    change["fields"][name]["to"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn a_sale_and_an_upgrade_become_three_additions() {
+    let bench = ready(&format!("{}{}", sale(), upgrade()));
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(plan["organization"], "default");
+    assert_eq!(plan["totals"]["create"], 3);
+    assert_eq!(plan["totals"]["by_currency"]["USD"]["delta"], "146.18");
+    let part = plan["changes"].as_array().unwrap().iter().find(|c| c["role"] == "prorate").unwrap();
+    assert_eq!(
+        (field(part, "quantity"), field(part, "unitPrice"), field(part, "unitCost")),
+        ("3", "12.06", "9.65")
+    );
+    assert_eq!(part["amount"], "36.18");
+    assert_eq!(part["cost"], "28.95");
+    assert!(part["addition_id"].is_null());
+    assert!(
+        part["fields"]["quantity"].as_object().is_some_and(|f| f.contains_key("from") && f["from"].is_null())
+    );
+
+    let id = plan["plan_id"].as_str().unwrap();
+    let applied = bench.json(&["apply", id]).exits(0).json();
+    assert_eq!(applied["plan_id"], id);
+    assert_eq!(applied["summary"]["applied"], 4);
+    assert!(
+        applied["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|c| c["state"] == "applied" && c["addition_id"].is_i64())
+    );
+    let shown = bench.json(&["plan", "show", id]).exits(0).json();
+    assert_eq!(shown["state"], "applied");
+
+    // Nothing is left to do, and nothing is done twice.
+    let again = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(again["changes"].as_array().map(Vec::len), Some(0));
+    let twice = bench.json(&["apply", id]);
+    assert!(twice.exit <= 1, "{twice:?}");
+    let pulled = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!(pulled["additions"], 3);
+    assert_eq!(bench.json(&["audit", "verify"]).exits(0).json()["intact"], true);
+}
+
+#[test]
+fn every_value_is_explained_from_its_order_line() {
+    let bench = ready(&format!("{}{}", sale(), upgrade()));
+    let applied = bench.json(&["apply", "--all"]).exits(0).json();
+    let part = applied["changes"].as_array().unwrap().iter().find(|c| c["role"] == "prorate").unwrap();
+    let id = part["addition_id"].to_string();
+    let explained = bench.json(&["audit", "explain", &id]).exits(0).json();
+    assert_eq!(explained["values"]["unitPrice"]["value"], "12.06");
+    assert_eq!(explained["values"]["unitPrice"]["formula"], "22.00 x 17/31 = 12.064516 -> 12.06");
+    assert_eq!(explained["values"]["unitCost"]["formula"], "17.60 x 17/31 = 9.651613 -> 9.65");
+    assert_eq!(explained["values"]["quantity"]["formula"], "quantity of order line 1");
+    assert_eq!(explained["source_record"]["record"]["id"], "CH-1");
+    assert!(explained["entries"].as_array().is_some_and(|e| !e.is_empty()));
+    bench.run(&["audit", "explain", &id]).exits(0);
+}
+
+#[test]
+fn a_plan_that_no_longer_fits_is_refused_and_nothing_is_written() {
+    let bench = ready(&sale());
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    let id = plan["plan_id"].as_str().unwrap().to_owned();
+    // Somebody else writes the same line in the meantime.
+    let other = bench.json(&["plan", "--all"]).exits(0).json();
+    bench.json(&["apply", other["plan_id"].as_str().unwrap()]).exits(0);
+    let late = bench.json(&["apply", &id]);
+    let pulled = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!(pulled["additions"], 1, "{late:?}");
+}
+
+#[test]
+fn the_task_of_a_failed_mapping_stops_and_the_later_one_waits() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map("customer,c-100,12,,\nproduct,exo-p1,7777,,\n").exits(0);
+    bench.json(&["check"]).exits(0);
+    let plan = bench.json(&["plan", "--all"]).exits(1).json();
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(0));
+    let codes: Vec<&str> =
+        plan["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
+    assert!(codes.contains(&"TU2004") && codes.contains(&"TU7006"), "{codes:?}");
+    let tasks = bench.json(&["task", "list", "--state", "blocked"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1));
+    bench.map(MAPPINGS).exits(0);
+    assert_eq!(bench.json(&["apply", "--all"]).exits(0).json()["summary"]["applied"], 4);
+}
+
+#[test]
+fn naming_a_later_task_brings_the_earlier_one_along() {
+    let bench = ready(&format!("{}{}", sale(), upgrade()));
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    let change = tasks["tasks"].as_array().unwrap().iter().find(|t| t["kind"] == "change").unwrap();
+    let id = change["task_id"].as_str().unwrap();
+    let plan = bench.json(&["plan", "--task", id]).exits(0).json();
+    assert_eq!(plan["totals"]["create"], 3);
+}
+
+#[test]
+fn a_customer_is_reconciled_for_a_period() {
+    let mut bench = Bench::new("2023-05-10");
+    bench.connect("2023-05-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    // Reconciliation tasks are for people: a run over all tasks leaves them alone.
+    assert_eq!(bench.json(&["apply", "--all"]).exits(0).json()["summary"]["applied"], 0);
+    let period = "2023-05-01..2023-06-01";
+    let plan = bench.json(&["plan", "--reconcile", period, "--customer", "c-100"]).exits(0).json();
+    assert_eq!(plan["totals"]["create"], 1, "{plan}");
+    assert_eq!(field(&plan["changes"][0], "quantity"), "5");
+    bench.json(&["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
+    bench.json(&["plan", "--reconcile", period, "--customer", "nobody"]).exits(2);
+    bench.json(&["plan", "--reconcile", "2023-05-01..2023-04-01", "--customer", "c-100"]).exits(2);
+}
+
+#[test]
+fn an_order_that_changes_after_it_was_billed_is_a_warning() {
+    let bench = ready(&sale());
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&sale().replace("\"quantity\":\"5\"", "\"quantity\":\"9\"")).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["findings"][0]["code"], "TU8006");
+    assert_eq!(document["findings"][0]["severity"], "warning");
+    let list = bench.json(&["finding", "list", "--code", "TU8006"]).exits(0).json();
+    let id = list["findings"][0]["finding_id"].as_str().unwrap().to_owned();
+    bench.json(&["finding", "mute", &id, "--until", "2023-01-01"]).exits(2);
+    let muted = bench.json(&["finding", "mute", &id, "--until", "2023-04-01"]).exits(0).json();
+    assert_eq!(muted["state"], "muted");
+    let ignored = bench.json(&["finding", "ignore", &id, "--reason", "intended"]).exits(0).json();
+    assert_eq!(ignored["state"], "ignored");
+    assert_eq!(
+        bench.json(&["finding", "list"]).exits(0).json()["findings"].as_array().map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_brake_holds_an_unattended_run_until_it_is_approved() {
+    let mut bench = ready(&format!("{}{}", sale(), upgrade()));
+    bench.json(&["apply", "--all"]).exits(0);
+    let end =
+        super::bench::order("CA-1", "cancellation", "2023-03-20", r#""charge":"recurring","quantity":"8""#);
+    bench.feed(&end).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.env("TRUEUP_BRAKES_MIN_CHANGES", "0");
+    let held = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(held["summary"]["applied"], 0, "{held}");
+    assert!(held["findings"].as_array().unwrap().iter().any(|f| f["code"] == "TU7007"), "{held}");
+    let passed = bench.json(&["apply", "--all", "--approve"]).json();
+    assert!(passed["summary"]["applied"].as_u64().is_some_and(|n| n > 0), "{passed}");
+}
+
+#[test]
+fn doctor_says_what_is_fine_and_what_is_not() {
+    let bench = ready(&sale());
+    bench.json(&["psa", "pull"]).exits(0);
+    let document = bench.json(&["doctor"]).exits(0).json();
+    let checks = document["checks"].as_array().unwrap();
+    let state = |name: &str| checks.iter().find(|c| c["name"] == name).map(|c| c["state"].as_str().unwrap());
+    assert_eq!(state("storage"), Some("ok"));
+    assert_eq!(state("connection"), Some("ok"));
+    assert_eq!(state("catalog"), Some("ok"));
+    // Without a custom field the key lives in the serial number, which an invoice may print.
+    assert_eq!(state("marker"), Some("warning"));
+}

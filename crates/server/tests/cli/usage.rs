@@ -1,0 +1,161 @@
+//! Exit codes and errors.
+
+use super::bench::Bench;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let bench = Bench::new("2023-03-20");
+    bench.run(&["no-such-command"]).exits(2);
+    bench.run(&["plan", "--reconcile", "2023-03-01..2023-04-01"]).exits(2);
+    bench.run(&["apply"]).exits(2);
+    bench.run(&["check", "--since", "yesterday"]).exits(2);
+    let usage = bench.json(&["apply"]).exits(2);
+    assert!(usage.json()["error"]["message"].is_string(), "{usage:?}");
+}
+
+#[test]
+fn help_completions_and_manual_are_generated() {
+    let bench = Bench::new("2023-03-20");
+    assert!(bench.run(&["--help"]).exits(0).out.contains("Check Changes"));
+    assert!(bench.run(&["completions", "bash"]).exits(0).out.contains("trueup"));
+    assert!(bench.run(&["man"]).exits(0).out.contains(".TH"));
+    let dir = bench.path("man");
+    bench.run(&["man", "--dir", &dir.display().to_string()]).exits(0);
+    assert!(dir.join("trueup-apply.1").exists());
+}
+
+#[test]
+fn what_does_not_exist_is_said_in_text_and_json() {
+    let bench = Bench::new("2023-03-20");
+    for args in [
+        &["plan", "show", "nope"][..],
+        &["apply", "nope"],
+        &["task", "show", "nope"],
+        &["finding", "show", "nope"],
+        &["audit", "explain", "1"],
+        &["psa", "pull"],
+        &["--org", "elsewhere", "task", "list"],
+        &["feed", "import", "nope.ndjson"],
+        &["feed", "import", "--from", "nope", "seed.json"],
+    ] {
+        let ran = bench.json(args).exits(2);
+        let error = &ran.json()["error"];
+        assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "{args:?}");
+        assert!(error["fix"].as_str().is_some_and(|m| !m.is_empty()), "{args:?}");
+        assert!(ran.err.contains("what to do"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_nobody_answers_exits_with_3() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", "secret-of-the-test");
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let add = ["connection", "add", "--url", &url, "--company", "c", "--public-key", "k", "--client-id", "i"];
+    let ran = bench.json(&add).exits(3);
+    assert_eq!(ran.json()["error"]["code"], "TU1001");
+    assert!(!ran.out.contains("secret-of-the-test") && !ran.err.contains("secret-of-the-test"));
+    bench.json(&["psa", "pull"]).exits(3);
+    bench.json(&["doctor"]).exits(3);
+    let list = bench.json(&["connection", "list"]).exits(0);
+    assert_eq!(list.json()["connections"][0]["url"], url.as_str());
+    assert!(!list.out.contains("secret-of-the-test"));
+}
+
+#[test]
+fn plain_http_is_for_this_machine_alone() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", "x");
+    let add = [
+        "connection",
+        "add",
+        "--url",
+        "http://psa.example.com",
+        "--company",
+        "c",
+        "--public-key",
+        "k",
+        "--client-id",
+        "i",
+    ];
+    let ran = bench.json(&add).exits(2);
+    assert_eq!(ran.json()["error"]["code"], "TU1005");
+    let list = bench.json(&["connection", "list"]).exits(0).json();
+    assert_eq!(list["connections"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn another_process_on_the_same_data_is_refused() {
+    let bench = Bench::new("2023-03-20");
+    bench.run(&["org", "list"]).exits(0);
+    // An import that waits for its standard input holds the data directory.
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .args(["connection", "add", "--url", "https://api-na.myconnectwise.net", "--company", "c"])
+        .args(["--public-key", "k", "--client-id", "i"])
+        .env("TRUEUP_DATA_DIR", bench.path("data"))
+        .env_remove("TRUEUP_CONNECTWISE_PRIVATE_KEY")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut refused = None;
+    for _ in 0..100 {
+        let ran = bench.json(&["org", "list"]);
+        if ran.exit != 0 {
+            refused = Some(ran);
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let refused = refused.expect("the holder never opened the data directory").exits(2);
+    assert_eq!(refused.json()["error"]["code"], "TU9101");
+    bench.run(&["org", "list"]).exits(0);
+}
+
+#[test]
+fn the_sandbox_says_how_to_reach_it_in_its_first_line() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .arg("sandbox")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let access: serde_json::Value = serde_json::from_str(&line).unwrap();
+    for name in ["url", "company", "public_key", "private_key", "client_id"] {
+        assert!(access[name].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+    }
+    std::io::stdout().flush().unwrap();
+}
+
+#[test]
+fn what_this_build_lacks_is_said() {
+    let bench = Bench::new("2023-03-20");
+    for args in [&["serve"][..], &["demo"], &["user", "add", "a@example.com"]] {
+        let ran = bench.run(args).exits(2);
+        assert!(ran.err.contains("build"), "{ran:?}");
+    }
+}
+
+#[test]
+fn organizations_are_added_below_others() {
+    let bench = Bench::new("2023-03-20");
+    bench.json(&["org", "add", "north", "--name", "North", "--parent", "default"]).exits(0);
+    bench.json(&["org", "add", "north"]).exits(2);
+    bench.json(&["org", "add", "lost", "--parent", "nowhere"]).exits(2);
+    let all = bench.json(&["org", "list"]).exits(0).json();
+    let slugs: Vec<&str> =
+        all["organizations"].as_array().unwrap().iter().filter_map(|o| o["id"].as_str()).collect();
+    assert!(slugs.contains(&"north") && slugs.contains(&"default"), "{slugs:?}");
+    bench.json(&["--org", "north", "task", "list"]).exits(0);
+}
