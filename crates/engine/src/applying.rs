@@ -1,15 +1,17 @@
 //! Carrying plans out, with everything around it: tasks before and after, findings, and runs over all tasks.
 
-use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeState, apply_plan, resolve_in_doubt};
+use crate::apply::{
+    ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan, resolve_in_doubt,
+};
 use crate::failure::Failure;
 use crate::findings;
 use crate::planning::{OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store, StoreError};
-use crate::records::{OperationState, PlanBody, StoredPlan, TaskFilter};
+use crate::records::{OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter};
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::finding::Finding;
-use trueup_domain::ids::{ChangeId, OrganizationId, PlanId, TaskId};
-use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
+use trueup_domain::plan::{Action, DraftPlan, TaskOutcome};
 use trueup_domain::task::{Task, TaskState};
 
 /// A run over all tasks plans anew at most so often, where ConnectWise changed underneath.
@@ -74,6 +76,11 @@ pub async fn apply(
         return Err(ApplyError::NotChecked);
     }
     let draft = stored.body.plan();
+    if let Some(report) = written_meanwhile(store, org, stored).await? {
+        store.set_plan_state(org, &stored.id, PlanState::Stale).await?;
+        settle(store, clock, org, draft, &report).await?;
+        return Ok(report);
+    }
     let before = tasks_of(store, org, draft).await?;
     let begun: Vec<Task> = before
         .iter()
@@ -88,8 +95,10 @@ pub async fn apply(
         }
         Err(error) => {
             let nothing_was_written = match &error {
-                ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Unread(_) => true,
-                ApplyError::Psa(_) | ApplyError::Store(_) => false,
+                ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Unread(_) | ApplyError::Psa(_) => {
+                    true
+                }
+                ApplyError::Store(_) => false,
             };
             if nothing_was_written {
                 let back: Vec<Task> = before.into_iter().filter(|t| t.state == TaskState::Planned).collect();
@@ -97,6 +106,58 @@ pub async fn apply(
             }
             Err(error)
         }
+    }
+}
+
+/// A plan that was not begun yet, and of which another plan wrote a line since, is out of date as a whole: the journal
+/// takes a key once.
+async fn written_meanwhile(
+    store: &dyn Store,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+) -> Result<Option<ApplyReport>, StoreError> {
+    if stored.state != PlanState::Proposed {
+        return Ok(None);
+    }
+    let draft = stored.body.plan();
+    for change in draft.changes.iter().filter(|c| matches!(c.action, Action::Create { .. })) {
+        let Some(operation) = store.find_operation_by_key(org, &change.key).await? else { continue };
+        let live = match operation.state {
+            OperationState::Sending | OperationState::Done | OperationState::InDoubt => true,
+            OperationState::Intent | OperationState::Refused | OperationState::Skipped => false,
+        };
+        if live && operation.plan != stored.id {
+            let message = format!(
+                "Plan {} is out of date: plan {} wrote one of its lines since ({}). Nothing was written.",
+                stored.id, operation.plan, change.reason
+            );
+            return Ok(Some(out_of_date(draft, &message, change.agreement)));
+        }
+    }
+    Ok(None)
+}
+
+fn out_of_date(draft: &DraftPlan, message: &str, agreement: AgreementId) -> ApplyReport {
+    let code = Code::Tu7001;
+    let error = OperationError { code: code.to_string(), message: message.to_owned(), their_words: None };
+    let changes: Vec<ChangeReport> = draft
+        .changes
+        .iter()
+        .filter(|c| c.writes())
+        .map(|c| ChangeReport {
+            change_id: c.id.clone(),
+            state: ChangeState::Skipped,
+            addition: None,
+            error: Some(error.clone()),
+            calls: 0,
+        })
+        .collect();
+    let subject = Subject { agreement: Some(agreement), ..Subject::default() };
+    ApplyReport {
+        summary: Summary { skipped: changes.len(), ..Summary::default() },
+        changes,
+        findings: vec![Finding::new(code, subject, message)],
+        stale: true,
     }
 }
 

@@ -58,6 +58,12 @@ pub async fn observe_for(
         snapshot.agreements = psa.list_agreements(Some(&ids)).await?.into_iter().map(|a| (a.id, a)).collect();
     }
     add_agreements_of_links(psa, world, tasks, &mut snapshot).await?;
+    // Which agreement a subscription is billed on can be told only where its items are known to be usable.
+    let items: Vec<CatalogItemId> = catalog_items_of(world, tasks).into_iter().collect();
+    if !items.is_empty() {
+        snapshot.catalog =
+            psa.list_catalog_items(Some(&items)).await?.into_iter().map(|c| (c.id, c)).collect();
+    }
     let wanted: Vec<AgreementId> = {
         let partial = World { snapshot: &snapshot, ..*world };
         agreements_of_interest(&partial, tasks)
@@ -67,11 +73,6 @@ pub async fn observe_for(
     };
     if !wanted.is_empty() {
         snapshot.additions = psa.list_additions_of(&wanted).await?;
-    }
-    let items: Vec<CatalogItemId> = catalog_items_of(world, tasks).into_iter().collect();
-    if !items.is_empty() {
-        snapshot.catalog =
-            psa.list_catalog_items(Some(&items)).await?.into_iter().map(|c| (c.id, c)).collect();
     }
     Ok(snapshot)
 }

@@ -83,6 +83,8 @@ type Key = (SourceId, SubscriptionId);
 /// Everything a check reads.
 struct Picture {
     orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>>,
+    /// Where the orders of each subscription stand among those of its source.
+    places: BTreeMap<Key, Vec<usize>>,
     subscriptions: BTreeMap<Key, Subscription>,
     tasks: BTreeMap<TaskId, Task>,
     links: BTreeMap<Key, Vec<AdditionLink>>,
@@ -93,10 +95,14 @@ struct Picture {
 impl Picture {
     async fn read(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
         let mut orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>> = BTreeMap::new();
+        let mut places: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
         for row in store.list_records(org, None, RecordKind::Order).await? {
             if let Record::Order(order) = &row.record {
                 let order = order.clone();
-                orders.entry(row.source.clone()).or_default().push((row, order));
+                let key = (row.source.clone(), order.subscription.clone());
+                let of_source = orders.entry(row.source.clone()).or_default();
+                places.entry(key).or_default().push(of_source.len());
+                of_source.push((row, order));
             }
         }
         let mut subscriptions = BTreeMap::new();
@@ -116,6 +122,7 @@ impl Picture {
         };
         Ok(Self {
             orders,
+            places,
             subscriptions,
             tasks: tasks.into_iter().map(|t| (t.id.clone(), t)).collect(),
             links,
@@ -291,12 +298,10 @@ impl Run<'_> {
     }
 
     fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {
-        self.picture
-            .orders_of(&key.0)
-            .iter()
-            .map(|(_, order)| order)
-            .filter(|o| o.subscription == key.1 && o.is_completed())
-            .collect()
+        let places = self.picture.places.get(key).map_or(&[][..], Vec::as_slice);
+        let orders = self.picture.orders_of(&key.0);
+        let found = places.iter().filter_map(|at| orders.get(*at)).map(|(_, order)| order);
+        found.filter(|o| o.is_completed()).collect()
     }
 
     /// A task whose order is no longer completed at the source is not carried out.

@@ -83,9 +83,11 @@ fn a_plan_that_no_longer_fits_is_refused_and_nothing_is_written() {
     // Somebody else writes the same line in the meantime.
     let other = bench.json(&["plan", "--all"]).exits(0).json();
     bench.json(&["apply", other["plan_id"].as_str().unwrap()]).exits(0);
-    let late = bench.json(&["apply", &id]);
+    let late = bench.json(&["apply", &id]).exits(1).json();
+    assert_eq!(late["findings"][0]["code"], "TU7001", "{late}");
+    assert_eq!(late["summary"]["applied"], 0);
     let pulled = bench.json(&["psa", "pull"]).exits(0).json();
-    assert_eq!(pulled["additions"], 1, "{late:?}");
+    assert_eq!(pulled["additions"], 1);
 }
 
 #[test]
@@ -183,4 +185,49 @@ fn doctor_says_what_is_fine_and_what_is_not() {
     assert_eq!(state("catalog"), Some("ok"));
     // Without a custom field the key lives in the serial number, which an invoice may print.
     assert_eq!(state("marker"), Some("warning"));
+}
+
+/// An open addition with the mapped item, as a person would have made it.
+fn by_hand(bench: &Bench) {
+    let addition = serde_json::json!({
+        "id": 900, "product": {"id": 7}, "quantity": 5, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
+        "effectiveDate": "2023-03-01T00:00:00Z",
+    });
+    bench.control(
+        "seed",
+        &serde_json::json!({"resources": {"finance/agreements/{id}/additions": {"40": [addition]}}}),
+    );
+}
+
+#[test]
+fn a_line_that_is_there_already_is_proposed_and_taken_over_when_asked() {
+    let bench = ready(&sale());
+    by_hand(&bench);
+    let waiting = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(waiting["summary"]["applied"], 0, "{waiting}");
+    assert!(
+        waiting["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|f| f["code"] == "TU3007" && f["severity"] == "warning")
+    );
+    let tasks = bench.json(&["task", "list", "--state", "ready"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1));
+
+    bench.json(&["apply", "--all", "--adopt"]).exits(0);
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 1);
+    let done = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    assert_eq!(done["tasks"].as_array().map(Vec::len), Some(1));
+    let explained = bench.json(&["audit", "explain", "900"]).exits(0).json();
+    assert_eq!(explained["subscription_id"], "s-1");
+}
+
+#[test]
+fn a_line_that_is_there_already_stays_beside_the_new_one_when_asked() {
+    let bench = ready(&sale());
+    by_hand(&bench);
+    let applied = bench.json(&["apply", "--all", "--no-adopt"]).exits(0).json();
+    assert_eq!(applied["summary"]["applied"], 1);
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 2);
 }
