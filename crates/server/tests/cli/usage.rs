@@ -91,8 +91,7 @@ fn plain_http_is_for_this_machine_alone() {
 #[test]
 fn another_process_on_the_same_data_is_refused() {
     let bench = Bench::new("2023-03-20");
-    bench.run(&["org", "list"]).exits(0);
-    // An import that waits for its standard input holds the data directory.
+    // A command that waits for its standard input holds the data directory.
     let mut holder = Command::new(env!("CARGO_BIN_EXE_trueup"))
         .args(["connection", "add", "--url", "https://api-na.myconnectwise.net", "--company", "c"])
         .args(["--public-key", "k", "--client-id", "i"])
@@ -103,18 +102,17 @@ fn another_process_on_the_same_data_is_refused() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut refused = None;
-    for _ in 0..100 {
-        let ran = bench.json(&["org", "list"]);
-        if ran.exit != 0 {
-            refused = Some(ran);
+    // The lock comes before the database file.
+    for _ in 0..200 {
+        if bench.path("data/trueup.db").exists() {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
+    let refused = bench.json(&["org", "list"]);
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let refused = refused.expect("the holder never opened the data directory").exits(2);
+    let refused = refused.exits(2);
     assert_eq!(refused.json()["error"]["code"], "TU9101");
     bench.run(&["org", "list"]).exits(0);
 }
