@@ -435,7 +435,7 @@ impl Index {
             *found = loop {
                 match self.slots[slot] {
                     entry if entry == 0 || entry & !PLACE == *tag => break entry,
-                    _ => slot = (slot + 1) & (self.slots.len() - 1),
+                    _ => slot = (slot + 1) & (self.slots.len() - 1), // open set: a place in the table, not an enum
                 }
             };
         }
@@ -451,7 +451,7 @@ impl Index {
                     return true;
                 }
                 entry if is(entry, tag, rows, key).is_some() => return false,
-                _ => slot = (slot + 1) & (self.slots.len() - 1),
+                _ => slot = (slot + 1) & (self.slots.len() - 1), // open set: a place in the table, not an enum
             }
         }
     }

@@ -87,8 +87,8 @@ impl Query {
             }
         };
         put("conditions", self.cond.as_ref().map(Cond::to_string));
-        put("childConditions", self.child.as_ref().map(Cond::to_string));
-        put("customFieldConditions", self.custom.as_ref().map(Cond::to_string));
+        put(names::CHILD_CONDITIONS, self.child.as_ref().map(Cond::to_string));
+        put(names::CUSTOM_FIELD_CONDITIONS, self.custom.as_ref().map(Cond::to_string));
         put("fields", self.fields.map(str::to_owned));
         parts.join("&")
     }

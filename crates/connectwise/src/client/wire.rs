@@ -27,6 +27,10 @@ pub mod names {
     pub const CAPTION: &str = "caption";
     /// When a record was changed; every kind of record can be filtered by it.
     pub const LAST_UPDATED: &str = "lastUpdated";
+    /// Query parameter: conditions on the children of a record.
+    pub const CHILD_CONDITIONS: &str = "childConditions";
+    /// Query parameter: conditions on custom fields.
+    pub const CUSTOM_FIELD_CONDITIONS: &str = "customFieldConditions";
     /// The fields of a company that are read: it has a hundred, and a page of whole ones is several megabytes.
     pub const COMPANY_FIELDS: &str =
         "id,identifier,name,status,deletedFlag,currency,accountNumber,billToCompany,_info";

@@ -72,15 +72,11 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
 /// The agreement that holds open lines of the subscription, the newest line first.
 fn linked_agreement<'a>(wanted: &Wanted<'a>) -> Option<&'a Agreement> {
     let world = wanted.world;
-    world
-        .links
+    wanted
+        .index
+        .links_of(wanted.source, wanted.subscription_id)
         .iter()
-        .filter(|l| {
-            &l.source == wanted.source
-                && &l.subscription == wanted.subscription_id
-                && !l.deleted
-                && l.written.is_open()
-        })
+        .filter(|l| !l.deleted && l.written.is_open())
         .max_by_key(|l| l.addition)
         .and_then(|l| world.snapshot.agreements.get(&l.agreement))
         .filter(|a| a.company == wanted.company)
@@ -90,7 +86,7 @@ fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
     let mut fitting = Vec::new();
     let mut reasons = Vec::new();
     let mut codes: Vec<BTreeSet<Code>> = Vec::new();
-    for agreement in wanted.world.snapshot.agreements.values().filter(|a| a.company == wanted.company) {
+    for agreement in wanted.index.agreements_of(wanted.company).iter().copied() {
         let misfits = misfits(wanted, agreement);
         if misfits.is_empty() {
             fitting.push(agreement);

@@ -59,7 +59,7 @@ fn lines_to_end(builder: &Builder<'_, '_>) -> Vec<Line> {
     let task = builder.context.task;
     builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
@@ -74,16 +74,10 @@ fn deleted_before(builder: &Builder<'_, '_>) -> Vec<ProductId> {
     let task = builder.context.task;
     builder
         .context
-        .world
-        .links
+        .index
+        .links_of(&task.source, &task.subscription)
         .iter()
-        .filter(|l| {
-            l.source == task.source
-                && l.subscription == task.subscription
-                && l.role == Role::Recurring
-                && l.deleted
-                && l.written.is_open()
-        })
+        .filter(|l| l.role == Role::Recurring && l.deleted && l.written.is_open())
         .map(|l| l.product.clone())
         .collect()
 }
@@ -173,7 +167,7 @@ fn drop_later_lines(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> 
     let task = builder.context.task;
     let later: Vec<Line> = builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 o.source == task.source

@@ -2,6 +2,7 @@
 //! that say what is missing.
 
 use super::agreement::{self, Choice};
+use super::picture::Index;
 use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};
@@ -29,6 +30,8 @@ pub struct Stop {
 pub struct Wanted<'a> {
     /// The world.
     pub world: &'a World<'a>,
+    /// What is looked up in it.
+    pub index: &'a Index<'a>,
     /// The task.
     pub task: &'a Task,
     /// Source.
@@ -72,6 +75,8 @@ pub enum Billing<'a> {
 pub struct Context<'a> {
     /// The world.
     pub world: &'a World<'a>,
+    /// What is looked up in it.
+    pub index: &'a Index<'a>,
     /// The task.
     pub task: &'a Task,
     /// The subscription of the feed, where it is there.
@@ -109,7 +114,7 @@ pub fn subject_of(task: &Task) -> Subject {
 
 impl<'a> Context<'a> {
     /// Resolves everything, or says what is missing.
-    pub fn resolve(world: &'a World<'a>, input: &TaskInput<'a>) -> Result<Self, Stop> {
+    pub fn resolve(world: &'a World<'a>, index: &'a Index<'a>, input: &TaskInput<'a>) -> Result<Self, Stop> {
         let task = input.task;
         let order = match input.demand {
             Demand::Order(order) => Some(order.as_ref()),
@@ -164,6 +169,7 @@ impl<'a> Context<'a> {
         let items = resolve_items(world, task, &customer_id, cycle, order, subscription);
         let wanted = Wanted {
             world,
+            index,
             task,
             source: &task.source,
             subscription_id: &task.subscription,
@@ -194,6 +200,7 @@ impl<'a> Context<'a> {
             .filter(|item| !item.inactive && !item.bundle);
         Ok(Self {
             world,
+            index,
             task,
             subscription,
             customer_id,

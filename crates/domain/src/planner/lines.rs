@@ -155,7 +155,7 @@ pub fn existing_line(
     let order = builder.context.order_id();
     let ours: Vec<Line> = builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
         })
@@ -232,20 +232,18 @@ fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate:
     let context = builder.context;
     let task = context.task;
     context
-        .world
-        .links
+        .index
+        .links_of(&task.source, &task.subscription)
         .iter()
         .filter(|l| {
-            l.source == task.source
-                && l.subscription == task.subscription
-                && &l.product == product
+            &l.product == product
                 && l.role == Role::Recurring
                 && !l.deleted
                 && l.written.is_open()
                 && context.world.snapshot.additions.contains_key(&l.agreement)
         })
         .map(|l| l.addition)
-        .find(|id| context.world.snapshot.find_addition(*id).is_none())
+        .find(|id| !context.index.was_read(*id))
 }
 
 /// A person's edit is found and never silently overwritten.

@@ -28,7 +28,7 @@ use crate::task::{Demand, Task};
 use builder::Builder;
 use context::{Context, Stop};
 use jiff::civil::Date;
-use picture::Picture;
+use picture::{Index, Picture};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What to do where an open addition with the mapped item is there and trueup did not write it.
@@ -80,15 +80,13 @@ pub struct TaskInput<'a> {
 /// The agreements whose additions the plan of these tasks needs: those chosen for their subscriptions, those that hold
 /// lines of them already, and the separate ones for proration. Needs companies and agreements, no additions.
 pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
+    let index = Index::new(world);
     let mut wanted = BTreeSet::new();
     for input in tasks {
         let task = input.task;
-        let lines = world
-            .links
-            .iter()
-            .filter(|l| l.source == task.source && l.subscription == task.subscription && !l.deleted);
+        let lines = index.links_of(&task.source, &task.subscription).iter().filter(|l| !l.deleted);
         wanted.extend(lines.map(|l| l.agreement));
-        if let Ok(context) = Context::resolve(world, input) {
+        if let Ok(context) = Context::resolve(world, &index, input) {
             wanted.insert(context.agreement.id);
             wanted.extend(context.proration_agreement.map(|a| a.id));
         }
@@ -109,6 +107,7 @@ pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>]) -> DraftPlan {
     });
     let mut picture = Picture::new(world);
     let before = picture.clone();
+    let index = Index::new(world);
     let mut draft = DraftPlan { today: Some(world.today), ..DraftPlan::default() };
     let mut held: BTreeMap<(SourceId, SubscriptionId), &Task> = BTreeMap::new();
     for input in ordered {
@@ -119,7 +118,7 @@ pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>]) -> DraftPlan {
                 draft.findings.push(blocked(task, earlier));
                 TaskOutcome::Blocked
             }
-            None => plan_task(world, input, &mut picture, &mut draft),
+            None => plan_task(world, &index, input, &mut picture, &mut draft),
         };
         match outcome {
             TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
@@ -150,21 +149,23 @@ fn blocked(task: &Task, earlier: &Task) -> Finding {
     Finding::new(Code::Tu7006, subject, message)
 }
 
-/// Plans one task on a copy of the picture, which is kept only when the task comes through.
-fn plan_task(
-    world: &World<'_>,
-    input: &TaskInput<'_>,
+/// Plans one task on the picture; what it did is taken back when it does not come through.
+fn plan_task<'a>(
+    world: &'a World<'a>,
+    index: &'a Index<'a>,
+    input: &TaskInput<'a>,
     picture: &mut Picture,
     draft: &mut DraftPlan,
 ) -> TaskOutcome {
-    let context = match Context::resolve(world, input) {
+    let context = match Context::resolve(world, index, input) {
         Ok(context) => context,
         Err(stop) => {
             draft.findings.extend(stop.findings);
             return stop.outcome;
         }
     };
-    let mut builder = Builder::new(&context, picture.clone(), draft.changes.len());
+    let mark = picture.mark();
+    let mut builder = Builder::new(&context, std::mem::take(picture), draft.changes.len());
     let planned = match input.demand {
         Demand::Order(order) => match order.kind {
             OrderKind::Sales => sales::plan(&mut builder, order),
@@ -180,6 +181,8 @@ fn plan_task(
     match planned {
         Ok(()) => builder.into_draft(picture, draft),
         Err(Stop { findings, outcome }) => {
+            *picture = builder.picture;
+            picture.roll_back(mark);
             draft.findings.extend(findings);
             outcome
         }
@@ -197,14 +200,17 @@ fn finish(world: &World<'_>, draft: &mut DraftPlan, before: &Picture, after: &Pi
             Action::Keep { .. } => draft.totals.keep += 1,
         }
     }
+    let mut of_agreement: BTreeMap<AgreementId, Vec<usize>> = BTreeMap::new();
+    for (place, change) in draft.changes.iter().enumerate() {
+        of_agreement.entry(change.agreement).or_default().push(place);
+    }
     for id in draft.agreements_written() {
+        let places = of_agreement.remove(&id).unwrap_or_default();
         let Some(agreement) = world.snapshot.agreements.get(&id) else { continue };
-        let items: BTreeSet<_> =
-            draft.changes.iter().filter(|c| c.agreement == id).map(|c| c.catalog_item).collect();
-        let targets: BTreeSet<_> = draft
-            .changes
+        let items: BTreeSet<_> = places.iter().map(|p| draft.changes[*p].catalog_item).collect();
+        let targets: BTreeSet<_> = places
             .iter()
-            .filter_map(|c| match c.action.target() {
+            .filter_map(|p| match draft.changes[*p].action.target() {
                 Some(Target::Existing(addition)) => Some(*addition),
                 Some(Target::CreatedBy(_)) | None => None,
             })

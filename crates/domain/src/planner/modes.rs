@@ -130,7 +130,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     }
     let earlier: Vec<Line> = builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.is_of(&task.source, &task.subscription, &shift.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())

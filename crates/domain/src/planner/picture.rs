@@ -1,13 +1,15 @@
 //! The planner's working picture: what the agreements hold, overlaid with what the plan has done so far.
 
 use super::World;
-use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId, SourceId, SubscriptionId};
+use crate::ids::{
+    AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, OrderId, ProductId, SourceId, SubscriptionId,
+};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{OperationKey, Role, Target, looks_like_key};
+use crate::plan::{AdditionLink, OperationKey, Role, Target, looks_like_key};
 use crate::psa::{AdditionState, Agreement};
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What trueup knows of a line that it wrote or took over.
 #[derive(Clone, Debug)]
@@ -76,21 +78,73 @@ impl Line {
     }
 }
 
-/// All lines of the agreements that were read.
+/// What is looked up again and again: built once a plan.
+#[derive(Debug)]
+pub struct Index<'a> {
+    links: BTreeMap<&'a SourceId, BTreeMap<&'a SubscriptionId, Vec<&'a AdditionLink>>>,
+    agreements: BTreeMap<CompanyId, Vec<&'a Agreement>>,
+    additions: BTreeSet<AdditionId>,
+}
+
+impl<'a> Index<'a> {
+    /// The links and agreements of the world.
+    pub fn new(world: &'a World<'a>) -> Self {
+        let mut links: BTreeMap<_, BTreeMap<_, Vec<_>>> = BTreeMap::new();
+        for link in world.links {
+            links.entry(&link.source).or_default().entry(&link.subscription).or_default().push(link);
+        }
+        let mut agreements: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for agreement in world.snapshot.agreements.values() {
+            agreements.entry(agreement.company).or_default().push(agreement);
+        }
+        let additions = world.snapshot.additions.values().flatten().map(|a| a.id).collect();
+        Self { links, agreements, additions }
+    }
+
+    /// Whether the addition was read.
+    pub fn was_read(&self, addition: AdditionId) -> bool {
+        self.additions.contains(&addition)
+    }
+
+    /// What trueup wrote or took over for a subscription.
+    pub fn links_of(&self, source: &SourceId, subscription: &SubscriptionId) -> &[&'a AdditionLink] {
+        self.links.get(source).and_then(|of| of.get(subscription)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The agreements of a company.
+    pub fn agreements_of(&self, company: CompanyId) -> &[&'a Agreement] {
+        self.agreements.get(&company).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// How to take one step back.
+#[derive(Clone, Debug)]
+enum Undo {
+    Added(Target),
+    Changed(Target, Box<Line>),
+    Removed(usize, Box<Line>),
+}
+
+/// All lines of the agreements that were read. Steps can be taken back, so that a task that does not come through
+/// leaves nothing behind.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
     lines: BTreeMap<AgreementId, Vec<Line>>,
+    home: BTreeMap<Target, AgreementId>,
+    keys: BTreeMap<OperationKey, Target>,
+    subscriptions: BTreeMap<(SourceId, SubscriptionId), Vec<Target>>,
+    undo: Vec<Undo>,
 }
 
 impl Picture {
     /// What the snapshot holds, with the origin of each line that is ours.
     pub fn new(world: &World<'_>) -> Self {
-        let links: BTreeMap<_, _> = world.links.iter().map(|l| (l.addition, l)).collect();
-        let mut lines: BTreeMap<AgreementId, Vec<Line>> = BTreeMap::new();
+        let links: BTreeMap<_, _> =
+            world.links.iter().filter(|l| !l.deleted).map(|l| (l.addition, l)).collect();
+        let mut picture = Self::default();
         for (agreement, additions) in &world.snapshot.additions {
-            let of_agreement = lines.entry(*agreement).or_default();
             for addition in additions {
-                let link = links.get(&addition.id).filter(|l| !l.deleted);
+                let link = links.get(&addition.id);
                 let origin = link.map(|l| Origin {
                     source: l.source.clone(),
                     subscription: l.subscription.clone(),
@@ -104,17 +158,73 @@ impl Picture {
                 let marker = addition.marker.as_deref().filter(|m| looks_like_key(m));
                 let key =
                     link.and_then(|l| l.key.clone()).or_else(|| marker.map(|m| OperationKey(m.to_owned())));
-                of_agreement.push(Line {
-                    target: Target::Existing(addition.id),
-                    agreement: *agreement,
-                    state: addition.state.clone(),
-                    less_included: addition.less_included,
-                    key,
-                    origin,
-                });
+                picture.put(
+                    None,
+                    Line {
+                        target: Target::Existing(addition.id),
+                        agreement: *agreement,
+                        state: addition.state.clone(),
+                        less_included: addition.less_included,
+                        key,
+                        origin,
+                    },
+                );
             }
         }
-        Self { lines }
+        picture
+    }
+
+    fn put(&mut self, place: Option<usize>, line: Line) {
+        self.home.insert(line.target.clone(), line.agreement);
+        if let Some(key) = &line.key {
+            self.keys.entry(key.clone()).or_insert_with(|| line.target.clone());
+        }
+        if let Some(origin) = &line.origin {
+            let of = self.subscriptions.entry((origin.source.clone(), origin.subscription.clone()));
+            of.or_default().push(line.target.clone());
+        }
+        let lines = self.lines.entry(line.agreement).or_default();
+        lines.insert(place.unwrap_or(lines.len()).min(lines.len()), line);
+    }
+
+    fn take(&mut self, target: &Target) -> Option<(usize, Line)> {
+        let lines = self.lines.get_mut(self.home.get(target)?)?;
+        let place = lines.iter().position(|l| &l.target == target)?;
+        let line = lines.remove(place);
+        self.home.remove(target);
+        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(*key) == Some(target)) {
+            self.keys.remove(key);
+        }
+        if let Some(origin) = &line.origin {
+            let of = (origin.source.clone(), origin.subscription.clone());
+            if let Some(targets) = self.subscriptions.get_mut(&of) {
+                targets.retain(|t| t != target);
+            }
+        }
+        Some((place, line))
+    }
+
+    /// Where the picture stands now, to come back to.
+    pub fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Takes every step back that was taken since the mark.
+    pub fn roll_back(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            match self.undo.pop() {
+                Some(Undo::Added(target)) => {
+                    self.take(&target);
+                }
+                Some(Undo::Changed(target, before)) => {
+                    if let Some((place, _)) = self.take(&target) {
+                        self.put(Some(place), *before);
+                    }
+                }
+                Some(Undo::Removed(place, line)) => self.put(Some(place), *line),
+                None => break,
+            }
+        }
     }
 
     /// The lines of one agreement.
@@ -122,19 +232,24 @@ impl Picture {
         self.lines.get(&agreement).map_or(&[], Vec::as_slice)
     }
 
-    /// All lines.
-    pub fn all(&self) -> impl Iterator<Item = &Line> {
-        self.lines.values().flatten()
+    /// The lines of one subscription, whatever agreement they are on, in the order in which they came about.
+    pub fn of_subscription<'p>(
+        &'p self,
+        source: &SourceId,
+        subscription: &SubscriptionId,
+    ) -> impl Iterator<Item = &'p Line> + use<'p> {
+        let targets = self.subscriptions.get(&(source.clone(), subscription.clone()));
+        targets.map_or(&[][..], Vec::as_slice).iter().filter_map(|target| self.find(target))
     }
 
     /// The line that carries a key.
     pub fn find_key(&self, key: &OperationKey) -> Option<&Line> {
-        self.all().find(|l| l.key.as_ref() == Some(key))
+        self.keys.get(key).and_then(|target| self.find(target))
     }
 
     /// One line.
     pub fn find(&self, target: &Target) -> Option<&Line> {
-        self.all().find(|l| &l.target == target)
+        self.lines_of(*self.home.get(target)?).iter().find(|l| &l.target == target)
     }
 
     /// Open lines on the agreement with the item that nobody has claimed: neither written by trueup nor taken over.
@@ -149,34 +264,37 @@ impl Picture {
 
     /// Adds a line that a change creates.
     pub fn add(&mut self, line: Line) {
-        self.lines.entry(line.agreement).or_default().push(line);
+        self.undo.push(Undo::Added(line.target.clone()));
+        self.put(None, line);
+    }
+
+    fn change(&mut self, target: &Target, edit: impl FnOnce(&mut Line)) {
+        if let Some((place, mut line)) = self.take(target) {
+            self.undo.push(Undo::Changed(target.clone(), Box::new(line.clone())));
+            edit(&mut line);
+            self.put(Some(place), line);
+        }
     }
 
     /// Changes a line.
     pub fn set_state(&mut self, target: &Target, state: &AdditionState) {
-        for line in self.lines.values_mut().flatten() {
-            if &line.target == target {
-                line.state = state.clone();
-                if let Some(origin) = &mut line.origin {
-                    origin.written = state.clone();
-                }
+        self.change(target, |line| {
+            line.state = state.clone();
+            if let Some(origin) = &mut line.origin {
+                origin.written = state.clone();
             }
-        }
+        });
     }
 
     /// Says whose a line is.
     pub fn claim(&mut self, target: &Target, origin: &Origin) {
-        for line in self.lines.values_mut().flatten() {
-            if &line.target == target {
-                line.origin = Some(origin.clone());
-            }
-        }
+        self.change(target, |line| line.origin = Some(origin.clone()));
     }
 
     /// Removes a line.
     pub fn remove(&mut self, target: &Target) {
-        for lines in self.lines.values_mut() {
-            lines.retain(|l| &l.target != target);
+        if let Some((place, line)) = self.take(target) {
+            self.undo.push(Undo::Removed(place, Box::new(line)));
         }
     }
 }

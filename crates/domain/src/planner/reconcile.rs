@@ -87,9 +87,11 @@ fn one<'a>(
     let name = builder.context.product_name(product);
     // An unclaimed line is only taken over when someone said so; A7 is for orders.
     let claimed = builder.unclaimed(item);
-    let ours = builder.picture.all().any(|l| {
-        l.is_of(&builder.context.task.source, &builder.context.task.subscription, product, Role::Recurring)
-    });
+    let task = builder.context.task;
+    let ours = builder
+        .picture
+        .of_subscription(&task.source, &task.subscription)
+        .any(|l| l.is_of(&task.source, &task.subscription, product, Role::Recurring));
     let mapped = builder.mapped_line(product).is_some();
     if !ours && !mapped && !claimed.is_empty() && builder.adoption() != AdoptionAnswer::CreateBeside {
         if let ([single], AdoptionAnswer::TakeSingle) = (claimed.as_slice(), builder.adoption()) {

@@ -231,7 +231,7 @@ fn is_taken_over(
     // A line of an earlier order, or one taken over before, is this subscription's line already.
     let adopted = builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .find(|l| {
             l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring)
                 && l.origin.as_ref().is_some_and(|o| o.order.is_none())
@@ -317,7 +317,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
     let old: Vec<_> = builder
         .picture
-        .all()
+        .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
