@@ -45,10 +45,77 @@ pub fn transition<'a>(
     if builder.context.agreement.prorates {
         return Err(double_proration(builder, builder.context.agreement));
     }
+    let begun_as_part = [Role::Recurring, Role::Prorate]
+        .into_iter()
+        .any(|role| builder.written(&shift.line.id.0, role, shift.effective).is_some());
+    if begun_as_part {
+        return part_line(builder, order, shift);
+    }
     if builder.context.world.settings.line_mode == LineMode::Single && single(builder, order, shift)? {
         return Ok(());
     }
-    dual(builder, order, shift)
+    // Where lines of their own bill this period so far, no full line can be corrected: the rest is one more line.
+    let begun_as_dual = builder.written(&shift.line.id.0, Role::Recurring, shift.period.start()).is_some();
+    let begins_later = shift.existing.as_ref().is_some_and(|l| l.state.effective >= shift.period.end());
+    if begins_later && !begun_as_dual {
+        part_line(builder, order, shift)
+    } else {
+        dual(builder, order, shift)
+    }
+}
+
+/// The difference for the rest of the period as a line of its own, and the new state from the next period on.
+fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) -> Result<(), Stop> {
+    let agreement = builder.context.agreement;
+    let begin = shift.period.end();
+    if !shift.new_quantity.is_zero() {
+        let mut line = new_line(
+            builder,
+            order,
+            shift.line,
+            shift.item,
+            shift.new_quantity,
+            shift.new,
+            shift.existing.as_ref(),
+            begin,
+        )?;
+        line.key_day = Some(shift.effective);
+        let last = commitment_last(builder);
+        builder.recurring(agreement, line, begin, last, shift.period)?;
+    }
+    let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
+    let share = builder.share(shift.period, days)?;
+    let (value, cost) = new_value(shift)?;
+    let amount = value.minus(shift.old_value.0)?.times(share.exact()?)?;
+    let amount_cost = cost.minus(shift.old_value.1)?.times(share.exact()?)?;
+    if !amount.is_zero() {
+        let settings = builder.context.world.settings;
+        let mut money = part::one_unit(settings, builder.context.currency, amount, amount_cost)?;
+        money.formula = format!(
+            "({} - {}) x {} = {}",
+            part::short(value),
+            part::short(shift.old_value.0),
+            share.describe(),
+            money.formula
+        );
+        let reason = format!("Order {}: the difference for {days}.", order.shown());
+        let home = builder.proration_home();
+        write_once(
+            builder,
+            home,
+            &shift.line.id.0,
+            &shift.line.product,
+            shift.item,
+            Role::Prorate,
+            money,
+            None,
+            reason,
+            days,
+        )?;
+    }
+    let Some(old) = &shift.existing else { return Ok(()) };
+    let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
+    builder.end(old, previous_day(begin), reason)
 }
 
 /// Value of the new state for a whole period.
@@ -143,8 +210,9 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
     let share = builder.share(shift.period, days)?.exact()?;
     let (value, cost) = new_value(shift)?;
-    let (mut base, mut base_cost) =
-        if earlier.is_empty() { shift.old_value } else { (Exact::ZERO, Exact::ZERO) };
+    // What bills this period so far: the old line where it does, and the part lines of earlier orders.
+    let bills_now = shift.existing.as_ref().is_some_and(|l| l.state.effective < shift.period.end());
+    let (mut base, mut base_cost) = if bills_now { shift.old_value } else { (Exact::ZERO, Exact::ZERO) };
     for line in &earlier {
         base = base.plus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
         base_cost = base_cost.plus(line.state.unit_cost.exact().times(line.state.quantity.exact())?)?;
