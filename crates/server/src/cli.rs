@@ -3,6 +3,7 @@
 use crate::commands::{
     apply, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
 };
+use crate::demo::DemoArgs;
 use crate::output::Format;
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
@@ -55,8 +56,8 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// One process with sandbox, sample data and console
-    Demo,
+    /// One process with sandbox and sample data: from the feed to invoices that equal what was charged
+    Demo(DemoArgs),
     /// The service: API, console, schedules, workers
     Serve(ServeArgs),
     /// The stateful ConnectWise sandbox alone

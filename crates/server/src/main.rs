@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod compose;
 mod config;
+mod demo;
 mod failure;
 mod mapping_csv;
 mod output;

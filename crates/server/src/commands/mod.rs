@@ -18,6 +18,7 @@ pub mod task;
 use crate::app::App;
 use crate::cli::{Cli, Command, UserCommand};
 use crate::config;
+use crate::demo;
 use crate::failure::{CliError, Exit};
 use crate::output;
 use clap::CommandFactory;
@@ -33,7 +34,7 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Sandbox(args) => return sandbox::run(args, options.today).await,
         Command::Completions { shell } => return completions(shell),
         Command::Man { dir } => return man(dir.as_deref()),
-        Command::Demo => return Err(not_in_this_build("demo", "`trueup sandbox` starts the sandbox alone.")),
+        Command::Demo(args) => return demo::run(args, options, cli.global.data_dir.is_some()).await,
         Command::Serve(_) => {
             return Err(not_in_this_build(
                 "serve",
@@ -70,7 +71,7 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Apply(args) => apply::run(&app, args).await,
         Command::Setting(command) => setting::run(&app, command).await,
         Command::Audit(command) => audit::run(&app, command).await,
-        Command::Demo
+        Command::Demo(_)
         | Command::Serve(_)
         | Command::Sandbox(_)
         | Command::Doctor
