@@ -118,6 +118,23 @@ impl Bench {
         self.command(args).output().unwrap().into()
     }
 
+    /// Starts a command and leaves it running.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Asks the sandbox's own controls.
+    pub fn ask(&self, path: &str) -> Value {
+        let access = &self.sandbox.as_ref().unwrap().access;
+        let host = access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        let mut stream = std::net::TcpStream::connect(&host).unwrap();
+        write!(stream, "GET /sandbox/{path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    }
+
     /// Runs a command for programs.
     pub fn json(&self, args: &[&str]) -> Ran {
         let all: Vec<&str> = args.iter().copied().chain(["--format", "json"]).collect();
