@@ -1,9 +1,10 @@
 //! Reading ConnectWise: complete, or an error. A list that did not arrive whole never becomes a snapshot.
 
 use crate::failure::Failure;
-use crate::ports::{Psa, Store};
+use crate::ports::{Clock, Psa, Store};
 use crate::records::Millis;
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::desired::{Drift, drift};
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, OrganizationId};
 use trueup_domain::mapping::{MappingKind, Mappings};
 use trueup_domain::plan::AdditionLink;
@@ -36,6 +37,24 @@ pub async fn pull(
     };
     store.save_snapshot(org, connection, at, &snapshot).await?;
     Ok(snapshot)
+}
+
+/// Compares what trueup last wrote with a whole picture, and records what people changed, ended or removed since.
+///
+/// # Errors
+/// The store's.
+pub async fn tell_drift(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    connection: &str,
+    snapshot: &Snapshot,
+) -> Result<Drift, Failure> {
+    let links = store.list_links(org).await?;
+    let found = drift(&links, snapshot);
+    let scope = format!("drift/{connection}");
+    store.record_findings(org, &scope, clock.now(), clock.today(), &found.findings).await?;
+    Ok(found)
 }
 
 /// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their

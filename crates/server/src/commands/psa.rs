@@ -15,6 +15,7 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
     let snapshot = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now()).await;
     spinner.finish_and_clear();
     let snapshot = snapshot?;
+    let drift = observe::tell_drift(app.store(), &app.clock, app.org(), &name, &snapshot).await?;
     let additions: usize = snapshot.additions.values().map(Vec::len).sum();
     let document = json!({
         "connection": name,
@@ -23,6 +24,8 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
         "additions": additions,
         "catalog_items": snapshot.catalog.len(),
         "calls": psa.calls(),
+        "as_written": drift.unchanged,
+        "changed_by_people": drift.findings.len(),
     });
     app.out.show(&document, |out| {
         let rows = ["companies", "agreements", "additions", "catalog_items", "calls"];
@@ -30,6 +33,12 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
             &["read", "count"],
             rows.iter().map(|name| vec![(*name).to_owned(), document[*name].to_string()]).collect(),
         );
+        if !drift.findings.is_empty() {
+            out.line(&format!(
+                "{} additions are not as trueup left them: `trueup finding list` names each.",
+                drift.findings.len()
+            ));
+        }
     });
     Ok(Exit::Done)
 }

@@ -119,11 +119,13 @@ impl Bench {
     }
 
     /// Starts a command and leaves it running.
+    #[allow(dead_code, reason = "only the kill test needs it")]
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Asks the sandbox's own controls.
+    #[allow(dead_code, reason = "only the kill test needs it")]
     pub fn ask(&self, path: &str) -> Value {
         let access = &self.sandbox.as_ref().unwrap().access;
         let host = access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();

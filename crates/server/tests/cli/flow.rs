@@ -231,3 +231,24 @@ fn a_line_that_is_there_already_stays_beside_the_new_one_when_asked() {
     assert_eq!(applied["summary"]["applied"], 1);
     assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 2);
 }
+
+#[test]
+fn a_pull_tells_what_people_changed_since() {
+    let bench = ready(&sale());
+    by_hand(&bench);
+    bench.json(&["apply", "--all", "--adopt"]).exits(0);
+    let clean = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!((&clean["as_written"], &clean["changed_by_people"]), (&1.into(), &0.into()), "{clean}");
+    let edited = serde_json::json!({
+        "id": 900, "product": {"id": 7}, "quantity": 9, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
+        "effectiveDate": "2023-03-01T00:00:00Z",
+    });
+    bench.control(
+        "seed",
+        &serde_json::json!({"resources": {"finance/agreements/{id}/additions": {"40": [edited]}}}),
+    );
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["changed_by_people"], 1);
+    let findings = bench.json(&["finding", "list"]).exits(0).json();
+    let told = findings["findings"].as_array().unwrap().iter().any(|f| f["code"] == "TU7002");
+    assert!(told, "{findings}");
+}
