@@ -3,6 +3,7 @@
 use crate::apply::{
     ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan, resolve_in_doubt,
 };
+use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
 use crate::planning::{OF_APPLY, PlanRequest, Planned, make_plan};
@@ -317,8 +318,14 @@ pub async fn apply_all(
 ) -> Result<RunReport, RunError> {
     let resumed = resume(store, psa, clock, request.org, options).await?;
     let mut earlier = Vec::new();
+    let mut may_create = request.settings.create_missing_products.is_on();
     loop {
         let planned = make_plan(store, psa, clock, request).await?;
+        if std::mem::take(&mut may_create)
+            && catalog::create_missing(store, psa, clock, request, &planned).await? > 0
+        {
+            continue;
+        }
         let refused = !matches!(planned.stored.body, PlanBody::Checked(_));
         let held = if approval == Approval::Needed { planned.brakes.clone() } else { Vec::new() };
         if refused || !held.is_empty() {

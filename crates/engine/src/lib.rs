@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod applying;
+pub mod catalog;
 pub mod explain;
 pub mod failure;
 pub mod feed;

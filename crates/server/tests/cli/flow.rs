@@ -252,3 +252,20 @@ fn a_pull_tells_what_people_changed_since() {
     let told = findings["findings"].as_array().unwrap().iter().any(|f| f["code"] == "TU7002");
     assert!(told, "{findings}");
 }
+
+#[test]
+fn missing_catalog_items_are_created_once_where_the_setting_says_so() {
+    let bench = ready(&sale());
+    bench.json(&["mapping", "release", "product", "exo-p1"]).exits(0);
+    bench
+        .feed(r#"{"type":"product","id":"exo-p1","name":"Exchange Online (Plan 1)","sku":"NEW-1"}"#)
+        .exits(0);
+    bench.json(&["apply", "--all"]).exits(1);
+    bench.json(&["setting", "set", "create_missing_products", "on"]).exits(0);
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(ran["summary"]["applied"], 1, "{ran}");
+    let pulled = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!((&pulled["catalog_items"], &pulled["additions"]), (&2.into(), &1.into()));
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["catalog_items"], 2);
+}
