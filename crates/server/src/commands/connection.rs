@@ -39,7 +39,7 @@ pub struct AddArgs {
     /// Its name
     #[arg(long, default_value = "connectwise")]
     name: String,
-    /// The address, such as https://api-na.myconnectwise.net
+    /// The address, such as `https://api-na.myconnectwise.net`
     #[arg(long, value_name = "ROOT")]
     url: String,
     /// The company as typed at sign-in
