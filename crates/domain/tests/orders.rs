@@ -533,3 +533,148 @@ fn the_regular_billing_order_of_an_advance_subscription_gives_nothing() {
         ("", Some(&TaskOutcome::NothingToDo))
     );
 }
+
+/// Five seats since March, no invoice made, cancelled on 31 May with a refund of June.
+fn backlog() -> (Lab, OrderDraft) {
+    let mut lab = lab("2023-03-01");
+    lab.run(&seats("2023-03-01", "5").0);
+    let mut refund = line("1", Charge::Refund, "seat", "5", "22.00", "17.60");
+    refund.amount = Some("-110.00".parse().unwrap());
+    refund.period = Some(period("2023-06-01", "2023-07-01"));
+    let cancel = order("CL-1", OrderKind::Cancellation, "2023-05-31", period("2023-05-01", "2023-06-01"));
+    (lab, cancel.with(refund))
+}
+
+#[test]
+fn periods_that_wait_for_their_invoice_are_not_lost_by_a_cancellation() {
+    let (mut lab, cancel) = backlog();
+    lab.set("credits", "on");
+    let shown = lab.run(&cancel.0);
+    assert!(shown.starts_with("cancel recurring 2023-03-01..2023-05-31 5 x 22.00"), "{shown}");
+    assert!(shown.ends_with("TU6005 info\n"), "a refund of what is never invoiced: {shown}");
+    let billed: Vec<String> = (0..4).map(|_| lab.invoice(40)).collect();
+    assert_eq!(billed, ["110.00", "110.00", "110.00", "0"]);
+}
+
+#[test]
+fn a_setup_fee_does_not_cost_what_a_month_costs() {
+    let mut lab = lab("2023-03-01");
+    let key = (SourceId::from(SOURCE), trueup_domain::ids::ProductId::from("seat"));
+    lab.products.get_mut(&key).unwrap().unit_cost = Some("17.60".parse().unwrap());
+    let sale = order("SO-1", OrderKind::Sales, "2023-03-01", march()).with(line(
+        "1",
+        Charge::Setup,
+        "seat",
+        "5",
+        "2.00",
+        "",
+    ));
+    assert_eq!(lab.run(&sale.0), "create setup 2023-03-01..2023-03-31 5 x 2.00 cost 0.00 = 10.00\n");
+}
+
+#[test]
+fn a_transfer_that_names_its_part_loses_no_month() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&seats("2023-03-01", "5").0);
+    let mut other = lab.snapshot.companies[&trueup_domain::ids::CompanyId(12)].clone();
+    other.id = trueup_domain::ids::CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
+    lab.agreement_mut(50).company = trueup_domain::ids::CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    let mut part = line("2", Charge::Prorate, "seat", "5", "", "");
+    part.amount = Some("60.30".parse().unwrap());
+    part.period = Some(period("2023-03-15", "2023-04-01"));
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2023-03-15", march())
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .with(part);
+    transfer.0.customer = Some(CustomerId::from("c-200"));
+    let shown = lab.run(&transfer.0);
+    assert!(shown.contains("create recurring 2023-04-01..- 5 x 22.00"), "{shown}");
+    assert!(shown.contains("create prorate 2023-03-15..2023-03-31 5 x 12.06"), "{shown}");
+}
+
+#[test]
+fn a_short_first_period_is_a_part_of_the_whole_one() {
+    let rest = period("2023-03-15", "2023-04-01");
+    let wanted = "create recurring 2023-04-01..- 5 x 22.00 cost 17.60 = 110.00\n\
+                  create prorate 2023-03-15..2023-03-31 5 x 12.06 cost 9.65 = 60.30\n";
+    for amount in [None, Some("60.30")] {
+        let mut lab = lab("2023-03-01");
+        set_start(&mut lab, "2023-03-15");
+        let mut made = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+        made.amount = amount.map(|a| a.parse().unwrap());
+        made.cost_amount = amount.map(|_| "48.25".parse().unwrap());
+        let sale = order("SO-1", OrderKind::Sales, "2023-03-15", rest).with(made);
+        assert_eq!(lab.run(&sale.0), wanted);
+    }
+}
+
+#[test]
+fn an_amount_of_the_whole_period_counts_for_that_period_alone() {
+    let mut lab = lab("2023-03-01");
+    let mut made = line("1", Charge::Recurring, "seat", "3", "3.33", "2.00");
+    made.amount = Some("10.00".parse().unwrap());
+    made.cost_amount = Some("8.00".parse().unwrap());
+    let sale = order("SO-1", OrderKind::Sales, "2023-03-01", march()).with(made);
+    assert_eq!(
+        lab.run(&sale.0),
+        "create recurring 2023-04-01..- 3 x 3.33 cost 2.00 = 9.99\n\
+         create one_time 2023-03-01..2023-03-31 1 x 10.00 cost 8.00 = 10.00\n"
+    );
+}
+
+#[test]
+fn a_sale_with_a_part_of_the_whole_period_bills_both() {
+    let mut lab = lab("2023-03-01");
+    let mut part = line("2", Charge::Prorate, "seat", "2", "", "");
+    part.amount = Some("2.00".parse().unwrap());
+    let sale = seats("2023-03-01", "5").with(part);
+    lab.run(&sale.0);
+    assert_eq!(lab.invoice(40), "112.00");
+}
+
+#[test]
+fn what_is_charged_afterwards_is_billed_by_its_billing_orders_alone() {
+    let mut lab = lab("2023-03-01");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Arrears, "2023-03-01");
+    assert_eq!(lab.run(&seats("2023-03-01", "5").0), "TU4004 info\n");
+    let bill = order("BO-1", OrderKind::Billing, "2023-04-01", march()).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "5",
+        "22.00",
+        "17.60",
+    ));
+    lab.run(&bill.0);
+    assert_eq!(lab.invoice(40), "110.00");
+}
+
+#[test]
+fn a_discount_is_one_whatever_its_sign() {
+    for price in ["10.00", "-10.00"] {
+        let mut lab = lab("2023-03-01");
+        let sale = order("SO-1", OrderKind::Sales, "2023-03-01", march()).with(line(
+            "1",
+            Charge::Discount,
+            "seat",
+            "1",
+            price,
+            "0",
+        ));
+        let shown = lab.run(&sale.0);
+        assert!(shown.ends_with("= -10.00\n"), "{shown}");
+    }
+}
+
+#[test]
+fn changed_then_cancelled_before_any_invoice_goes_whole() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&seats("2023-03-01", "5").0);
+    lab.run(&change("CH-1", "2023-03-15", 5, 8).0);
+    let cancel = order("CL-1", OrderKind::Cancellation, "2023-03-20", march());
+    let shown = lab.run(&cancel.0);
+    assert_eq!(shown.matches("delete recurring").count(), 2, "{shown}");
+    assert_eq!(lab.invoice(40), "36.18", "the days that were used stay");
+}

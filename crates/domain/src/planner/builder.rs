@@ -785,11 +785,19 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.
     pub fn period_of(&self, order_period: Period, day: Date) -> Result<Period, PeriodError> {
-        if order_period.contains(day) {
-            Ok(order_period)
-        } else {
-            self.context.cycle.period_containing(order_period.start(), day)
+        let whole = self.whole_period(order_period)?;
+        if whole.contains(day) { Ok(whole) } else { self.context.cycle.period_containing(whole.start(), day) }
+    }
+
+    /// The billing period that an order's period is, or is the rest of: a short first period is a part of the one that
+    /// ends with it.
+    fn whole_period(&self, order_period: Period) -> Result<Period, PeriodError> {
+        let cycle = self.context.cycle;
+        if cycle.boundary(order_period.start(), 1)? <= order_period.end() {
+            return Ok(order_period);
         }
+        let start = cycle.boundary(order_period.end(), -1)?;
+        if start < order_period.start() { Period::new(start, order_period.end()) } else { Ok(order_period) }
     }
 
     /// The subject of the task, for findings made elsewhere.

@@ -19,13 +19,13 @@ use std::collections::BTreeSet;
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let day = builder.not_before_go_live(order.effective);
     adopt_what_is_there(builder, order, day);
-    let deleted = deleted_before(builder);
-    let removed: BTreeSet<ProductId> = lines_to_end(builder)
-        .iter()
-        .filter(|l| builder.agreement_of(l).is_some_and(|a| l.state.is_open() && !l.is_billed(a)))
-        .filter_map(|l| l.origin.as_ref().map(|o| o.product.clone()))
-        .chain(deleted)
-        .collect();
+    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
+    let (goes, stays): (Vec<Line>, Vec<Line>) = lines_to_end(builder)
+        .into_iter()
+        .partition(|l| builder.agreement_of(l).is_some_and(|a| never_billed(order, l, a)));
+    let stays: BTreeSet<ProductId> = stays.iter().filter_map(product_of).collect();
+    let gone = goes.iter().filter_map(product_of).chain(deleted_before(builder));
+    let removed: BTreeSet<ProductId> = gone.filter(|product| !stays.contains(product)).collect();
     for line in &order.lines {
         match line.charge {
             Charge::Cancellation => fee(builder, order, line, day)?,
@@ -39,6 +39,20 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             Charge::Refund | Charge::Setup | Charge::Upgrade | Charge::OneTime | Charge::Discount => {
                 let Some(item) = once_item(builder, line)? else { continue };
                 let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
+                let bills_nothing = removed.contains(&line.product) || days.start() > day;
+                let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
+                if line.charge == Charge::Refund && bills_nothing && !invoiced {
+                    let name = builder.context.product_name(&line.product);
+                    let message = format!(
+                        "Order {} gives money back for {days} of {name}, which ConnectWise has not invoiced and will \
+                         not: there is nothing to give back.",
+                        order.shown()
+                    );
+                    let finding =
+                        builder.about(Code::Tu6005, &line.product, message).severity(Severity::Info);
+                    builder.find(finding);
+                    continue;
+                }
                 bill_once(builder, line, item, order.period, days)?;
             }
         }
@@ -119,7 +133,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, day: Date
     }
     let name = line.origin.as_ref().map_or_else(String::new, |o| builder.context.product_name(&o.product));
     if !line.is_billed(agreement) {
-        if line.state.is_open() || line.state.effective > day {
+        if never_billed(order, line, agreement) || line.state.effective > day {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
             return builder.delete(line, reason);
@@ -142,12 +156,33 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, day: Date
             }
             invoiced
         }
+        Some(invoiced) if day < invoiced && !gives_back(order, line) => {
+            let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
+            let message = format!(
+                "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
+            );
+            let finding = builder.about(Code::Tu6005, &product, message);
+            builder.find(finding);
+            day
+        }
         // Where ConnectWise prorates, the last paid day is the one before the cancellation.
         Some(invoiced) if agreement.prorates && day > invoiced => previous_day(day).max(invoiced),
         Some(_) | None => day,
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
+}
+
+/// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.
+/// A line that began in an earlier period has whole periods to bill, even where no invoice was made yet.
+fn never_billed(order: &Order, line: &Line, agreement: &crate::psa::Agreement) -> bool {
+    !line.is_billed(agreement) && line.state.effective >= order.period.start()
+}
+
+/// Whether the order gives money back for the line's product.
+fn gives_back(order: &Order, line: &Line) -> bool {
+    let product = line.origin.as_ref().map(|o| &o.product);
+    order.lines.iter().any(|l| l.charge == Charge::Refund && Some(&l.product) == product)
 }
 
 /// A person ended or changed it: a finding said so, and it is left alone.

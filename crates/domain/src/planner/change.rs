@@ -112,6 +112,9 @@ fn resolve<'a, 'o>(
     moment: Moment,
 ) -> Result<Option<Item<'a, 'o>>, Stop> {
     let Some(item) = item_of(builder, &line.product)? else { return Ok(None) };
+    if lines::is_billed_afterwards(builder, line) {
+        return Ok(None);
+    }
     if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity)
         && order.kind == OrderKind::Change
         && new.minus(old)? != line.quantity

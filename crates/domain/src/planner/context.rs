@@ -133,7 +133,7 @@ impl<'a> Context<'a> {
         if world.mappings.customer_not_billed(&task.source, &customer_id).is_some() {
             return Err(Stop { findings: Vec::new(), outcome: TaskOutcome::NothingToDo });
         }
-        let company = resolve_company(world, task, &customer_id)?;
+        let company = resolve_company(world, task, &customer_id);
         let cycle = match (subscription, order) {
             (Some(subscription), _) => subscription.billing_cycle,
             (None, Some(order)) => cycle_of(order.period).ok_or_else(|| {
@@ -167,6 +167,14 @@ impl<'a> Context<'a> {
         };
         // Missing products and the missing agreement are told together, so that one round of mapping is enough.
         let items = resolve_items(world, task, &customer_id, cycle, order, subscription);
+        let company = match (company, &items) {
+            (Ok(company), _) => company,
+            (Err(mut stop), Err(other)) => {
+                stop.findings.extend(other.findings.iter().cloned());
+                return Err(stop);
+            }
+            (Err(stop), Ok(_)) => return Err(stop),
+        };
         let wanted = Wanted {
             world,
             index,

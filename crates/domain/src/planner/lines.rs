@@ -96,6 +96,21 @@ pub fn billed_quantity(builder: &Builder<'_, '_>, product: &ProductId, quantity:
     }
 }
 
+/// Whether the recurring fee of this subscription is charged after its period, by billing orders: then neither a sale
+/// nor a change writes an open-ended line, which would bill it twice.
+pub fn is_billed_afterwards(builder: &mut Builder<'_, '_>, line: &OrderLine) -> bool {
+    use crate::feed::BillingModel;
+    match builder.context.subscription.map(|s| s.billing_model) {
+        Some(BillingModel::Arrears | BillingModel::ExternalRating) => {}
+        Some(BillingModel::Advance) | None => return false,
+    }
+    let name = builder.context.product_name(&line.product);
+    let message = format!("{name} is charged after its period: its billing orders bill it.");
+    let finding = builder.about(Code::Tu4004, &line.product, message).severity(Severity::Info);
+    builder.find(finding);
+    true
+}
+
 /// The full-period prices of a line, or its line kept back with TU6002; warns where cost and price are equal.
 pub fn prices(
     builder: &mut Builder<'_, '_>,
@@ -336,6 +351,10 @@ pub fn bill_once<'a>(
 ) -> Result<(), Stop> {
     let role = role_of(line.charge);
     let reduces = matches!(line.charge, Charge::Refund | Charge::Discount);
+    // A reduction is one whatever sign its price has.
+    let unsigned =
+        OrderLine { unit_price: line.unit_price.map(|p| if reduces { p.abs() } else { p }), ..line.clone() };
+    let line = &unsigned;
     let parts = matches!(line.charge, Charge::Prorate | Charge::Refund);
     let settings = builder.context.world.settings;
     let currency = builder.context.currency;

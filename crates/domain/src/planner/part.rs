@@ -2,7 +2,7 @@
 //! price so that the invoice prints exactly it.
 
 use super::context::Context;
-use crate::feed::OrderLine;
+use crate::feed::{Charge, OrderLine};
 use crate::money::{Currency, Exact, Money, MoneyError, Quantity};
 use crate::proration::Share;
 use crate::psa::CatalogItem;
@@ -55,13 +55,19 @@ pub fn prices_of(
             item.price.map(|price| Prices { price, cost: catalog_cost, cost_known: item.cost.is_some() })
         }),
         PriceSource::Marketplace => {
-            let cost = line.unit_cost.or_else(|| context.product(&line.product).and_then(|p| p.unit_cost));
+            // A list cost is for one cycle: it says nothing of a fee that is charged once.
+            let by_cycle = match line.charge {
+                Charge::Recurring | Charge::Prorate | Charge::Refund | Charge::Overuse => true,
+                Charge::Setup
+                | Charge::Upgrade
+                | Charge::Cancellation
+                | Charge::OneTime
+                | Charge::Discount => false,
+            };
+            let listed = || context.product(&line.product).and_then(|p| p.unit_cost).or(item.cost);
+            let cost = line.unit_cost.or_else(|| if by_cycle { listed() } else { Some(Money::ZERO) });
             let price = line.unit_price.or(item.price)?;
-            Some(Prices {
-                price,
-                cost: cost.unwrap_or(catalog_cost),
-                cost_known: cost.is_some() || item.cost.is_some(),
-            })
+            Some(Prices { price, cost: cost.unwrap_or_default(), cost_known: cost.is_some() })
         }
     }
 }

@@ -96,13 +96,14 @@ fn recurring(
         return Ok(());
     }
     let Some(item) = item_of(builder, &line.product)? else { return Ok(()) };
+    if lines::is_billed_afterwards(builder, line) {
+        return Ok(());
+    }
     if is_taken_over(builder, line, item, quantity)? {
         return Ok(());
     }
-    let Some(prices) = full_prices(builder, line, item, quantity, begin == start && period.start() == begin)?
-    else {
-        return Ok(());
-    };
+    let whole_period = begin == start && period.start() == begin;
+    let Some(prices) = full_prices(builder, line, item, quantity, whole_period)? else { return Ok(()) };
     let name = builder.context.product_name(&line.product);
     let new = NewLine {
         line_id: line.id.0.clone(),
@@ -127,10 +128,31 @@ fn recurring(
     let part = period.from_day(begin).filter(|part| *part != period);
     let said_by_source =
         order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
-    let Some(part) = part.filter(|_| !said_by_source) else {
-        let from = if said_by_source { period.end() } else { begin };
-        return builder.recurring(agreement, new, from, last, order.period);
+    let Some(part) = part else {
+        if let Some((money, price)) = other_amount(builder, line, prices, quantity, period)? {
+            // This period costs what the source says, the next ones what a unit costs.
+            let later = NewLine { money: price, ..new };
+            builder.recurring(agreement, later, period.end(), last, period)?;
+            let reason = format!("Order {} charges {period} with an amount of its own.", order.shown());
+            let text = line.description.as_deref();
+            return write_once(
+                builder,
+                agreement,
+                &line.id.0,
+                &line.product,
+                item,
+                Role::OneTime,
+                money,
+                text,
+                reason,
+                period,
+            );
+        }
+        return builder.recurring(agreement, new, begin, last, period);
     };
+    if said_by_source {
+        return builder.recurring(agreement, new, period.end(), last, period);
+    }
     let home = match part_policy(builder)? {
         PartPolicy::Connectwise => return builder.recurring(agreement, new, begin, last, order.period),
         PartPolicy::LeftOut(why) => {
@@ -190,8 +212,8 @@ fn recurring(
     write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, part)
 }
 
-/// The full-period prices. For a whole period the source's own amount is the truth: where it is not quantity times
-/// unit price, the unit price follows it.
+/// The full-period prices: those of the line; without a unit price, what its amount makes of a unit. The cost follows
+/// the line's own cost where that is for the whole period.
 fn full_prices(
     builder: &mut Builder<'_, '_>,
     line: &OrderLine,
@@ -199,22 +221,50 @@ fn full_prices(
     quantity: Quantity,
     whole_period: bool,
 ) -> Result<Option<Prices>, Stop> {
-    let currency = builder.context.currency;
     let from_marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
-    let amount = line.amount.filter(|a| whole_period && from_marketplace && !a.is_zero());
-    if let Some(amount) = amount {
-        let named = line.unit_price.map(|p| p.extended(quantity, currency)).transpose()?;
-        if named.is_none_or(|n| n != amount) {
-            let unit = amount.exact().over(quantity.exact())?;
-            if unit.fits(6) {
-                let price = Money::new(unit.round(6, crate::money::RoundingMode::HalfUp)?.normalize());
-                let known = line.unit_cost.or(item.cost);
-                let cost = known.unwrap_or_default();
-                return Ok(Some(Prices { price, cost, cost_known: known.is_some() }));
-            }
-        }
-    }
-    Ok(lines::prices(builder, line, item, None))
+    let unit_of = |total: Option<Money>| -> Result<Option<Money>, Stop> {
+        let Some(total) = total.filter(|_| whole_period && from_marketplace) else { return Ok(None) };
+        let unit = total.exact().over(quantity.exact())?.round(6, crate::money::RoundingMode::HalfUp)?;
+        Ok(Some(Money::new(unit.normalize())))
+    };
+    let cost = unit_of(line.cost_amount)?;
+    let price = if line.unit_price.is_none() { unit_of(line.amount)? } else { None };
+    let told = OrderLine {
+        unit_price: price.or(line.unit_price),
+        unit_cost: cost.or(line.unit_cost),
+        ..line.clone()
+    };
+    Ok(lines::prices(builder, &told, item, None))
+}
+
+/// The source's own amount of a whole period where it is not quantity times unit price: as a line of its own, and the
+/// full-price money of the periods after it.
+fn other_amount(
+    builder: &Builder<'_, '_>,
+    line: &OrderLine,
+    prices: Prices,
+    quantity: Quantity,
+    period: Period,
+) -> Result<Option<(part::Expressed, part::Expressed)>, Stop> {
+    let context = builder.context;
+    let currency = context.currency;
+    let from_marketplace = context.price_source == crate::settings::PriceSource::Marketplace;
+    let named = line.amount.filter(|a| from_marketplace && line.unit_price.is_some() && !a.is_zero());
+    let same_days = line.period.is_none_or(|own| own == period);
+    let Some(amount) = named.filter(|a| same_days && prices.price.extended(quantity, currency) != Ok(*a))
+    else {
+        return Ok(None);
+    };
+    let settings = context.world.settings;
+    let cost = match line.cost_amount {
+        Some(cost) => cost.exact(),
+        None => prices.cost.exact().times(quantity.exact())?,
+    };
+    let later = Prices { cost: line.unit_cost.unwrap_or(prices.cost), ..prices };
+    Ok(Some((
+        part::named_amount(settings, currency, amount, cost, quantity)?,
+        part::prorated(settings, currency, later, quantity, Share::WHOLE)?,
+    )))
 }
 
 /// First day at a customer who bills already: an open addition with the item that trueup did not write is proposed for
