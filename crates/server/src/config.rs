@@ -90,13 +90,21 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         }
     };
     let org = global.org.clone().or_else(|| plain.get("org").cloned()).unwrap_or_else(|| "default".into());
+    let database = global.database.clone().or_else(|| plain.get("database").cloned());
+    let known = |url: &String| url.starts_with("postgres://") || url.starts_with("postgresql://");
+    if database.as_ref().is_some_and(|url| !known(url)) {
+        return Err(CliError::usage(
+            "the database address is none of PostgreSQL".to_owned(),
+            "Give it as postgres://USER@HOST/NAME, or leave it away for the embedded database.",
+        ));
+    }
     Ok(Options {
         data_dir: global
             .data_dir
             .clone()
             .or_else(|| plain.get("data_dir").map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("trueup-data")),
-        database: global.database.clone().or_else(|| plain.get("database").cloned()),
+        database,
         today,
         org: slug(&org)?,
         format,

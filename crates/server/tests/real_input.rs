@@ -354,7 +354,7 @@ fn the_answers_of_a_marketplace_become_the_lines_they_imply() {
 
     for expected in [
         // s1: setup and the rest of January, ten seats until the change, its part of June, twelve from July on.
-        "41/71: 1 x 25.00, 2024-01-15..2024-01-31",
+        "41/71: 10 x 2.50, 2024-01-15..2024-01-31",
         "41/71: 1 x 68.55, 2024-01-15..2024-01-31",
         "41/71: 10 x 12.50, 2024-02-01..2025-06-30",
         "41/71: 1 x 16.67, 2025-06-11..2025-06-30",

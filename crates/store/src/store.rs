@@ -150,7 +150,9 @@ fn sqlite_options(path: PathBuf) -> ConnectOptions {
                 .pragma("journal_size_limit", "67108864")
         })
         .max_connections(8)
-        .min_connections(1)
+        // Two connections that open a new file at once would both switch it to the write-ahead log, and one of them
+        // would fail as locked: the first is made when it is needed, and the others find the switch done.
+        .min_connections(0)
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .acquire_timeout(Duration::from_secs(60))

@@ -9,7 +9,7 @@ use crate::output::{any_error, note};
 use clap::Args;
 use indicatif::ProgressBar;
 use std::collections::BTreeSet;
-use trueup_domain::finding::Finding;
+use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{ChangeId, PlanId};
 use trueup_domain::settings::{MarkerPlace, Settings};
 use trueup_engine::apply::{ApplyOptions, ApplyReport, Progress};
@@ -91,6 +91,7 @@ async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliErr
     let report = report?;
     let (_, stored) = reread(app, stored).await?;
     let mut document = document_of(app, &stored, &report, &[]);
+    finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
     show(app, &stored, &document);
     let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
@@ -133,6 +134,7 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
     let last = run.report.as_ref().unwrap_or(&nothing);
     let mut document = document_of(app, &stored, last, &run.held);
     add_others(app, &run, &mut document);
+    finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
     show(app, &stored, &document);
     if !run.held.is_empty() {
@@ -141,6 +143,15 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
         );
     }
     Ok(Exit::needs_person_if(needs_person(&run, &stored)))
+}
+
+/// After a run nothing is merely planned: what was not sent was skipped. What holds a run up is told first.
+fn finished(document: &mut PlanDoc) {
+    for change in document.changes.iter_mut().filter(|change| change.state == "planned") {
+        change.state = "skipped";
+    }
+    let approval = Code::Tu7007.row().name;
+    document.findings.sort_by_key(|finding| finding.code != approval);
 }
 
 /// What was gone on with from earlier runs, and what was carried out of plans that were partly out of date.

@@ -87,7 +87,8 @@ fn money(value: Option<(Money, Currency)>) -> Option<MoneyDoc> {
 /// A finding as a plan or a check raises it.
 #[derive(Debug, Serialize)]
 pub struct FindingDoc {
-    code: String,
+    /// The exception code.
+    pub code: String,
     severity: &'static str,
     title: &'static str,
     message: String,
