@@ -17,6 +17,8 @@ pub enum ValueKind {
     Number,
     /// A whole number of seconds.
     Seconds,
+    /// A whole number of runs, from 1 on.
+    Runs,
     /// A date, or empty.
     OptionalDate,
     /// `auto`, `serial_number`, `custom_field:CAPTION` or `none`.
@@ -111,6 +113,12 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Seconds,
         "how long an operation in doubt waits before it is looked up",
     ),
+    row(
+        "observe.rotation",
+        "7",
+        ValueKind::Runs,
+        "every agreement is read at least once in so many pulls of what changed; 1 reads all each time",
+    ),
 ];
 
 /// A value that the table does not allow.
@@ -146,6 +154,7 @@ impl SettingRow {
             ValueKind::Choice(values) => format!("one of {}", values.join(", ")),
             ValueKind::Number => "a number from 0 on".into(),
             ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
+            ValueKind::Runs => "a whole number from 1 to 366".into(),
             ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
             ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
         }
@@ -160,6 +169,7 @@ impl SettingRow {
             ValueKind::Choice(values) => values.contains(&value),
             ValueKind::Number => value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative()),
             ValueKind::Seconds => value.parse::<u64>().is_ok_and(|n| n <= 86_400),
+            ValueKind::Runs => value.parse::<u32>().is_ok_and(|n| (1..=366).contains(&n)),
             ValueKind::OptionalDate => value.is_empty() || value.parse::<Date>().is_ok(),
             ValueKind::Marker => {
                 matches!(value, "auto" | "serial_number" | "none")
@@ -340,6 +350,8 @@ pub struct Settings {
     pub brakes: Brakes,
     /// How long an operation in doubt waits, in seconds.
     pub settle_seconds: u64,
+    /// In how many pulls of what changed every agreement is read at least once.
+    pub rotation: u32,
 }
 
 impl Settings {
@@ -416,6 +428,7 @@ impl Settings {
                 min_changes: number("brakes.min_changes"),
             },
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
+            rotation: text("observe.rotation").parse().unwrap_or(7),
         })
     }
 }
