@@ -5,6 +5,7 @@
 mod audit;
 mod feed;
 mod journal;
+mod service;
 mod support;
 mod tenancy;
 mod versions;

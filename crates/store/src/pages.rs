@@ -1,0 +1,296 @@
+//! Pages of long lists: filtered, sorted and cut by the database.
+
+use crate::store::SqlStore;
+use crate::{db, error};
+use sea_orm::{DbBackend, Value};
+use trueup_domain::feed::RecordKind;
+use trueup_domain::ids::{AdditionId, OrganizationId, SourceId};
+use trueup_domain::task::{Task, TaskKind};
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{AuditEntry, Millis, NewAuditEntry, StoredRecord, TaskFilter};
+
+/// What tasks are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskOrder {
+    /// When the order was completed.
+    #[default]
+    Completed,
+    /// When the task last moved.
+    Saved,
+    /// The customer.
+    Customer,
+    /// The subscription.
+    Subscription,
+    /// The state's word.
+    State,
+}
+
+impl TaskOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Completed => "completed_us",
+            Self::Saved => "saved_at",
+            Self::Customer => "customer",
+            Self::Subscription => "subscription",
+            Self::State => "state",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        match self {
+            Self::Completed | Self::Saved => true,
+            Self::Customer | Self::Subscription | Self::State => false,
+        }
+    }
+}
+
+/// Which page of the tasks is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct TaskPage {
+    /// The filter of lists.
+    pub filter: TaskFilter,
+    /// Of these kinds; empty means all.
+    pub kinds: Vec<TaskKind>,
+    /// Text in the ids of task, order, customer or subscription.
+    pub search: Option<String>,
+    /// Last moved since.
+    pub saved_since: Option<Millis>,
+    /// Sorted by.
+    pub order: TaskOrder,
+    /// The greatest first.
+    pub descending: bool,
+    /// After this value and id.
+    pub after: Option<(String, String)>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Which page of the records of one kind is wanted.
+#[derive(Clone, Debug)]
+pub struct RecordPage {
+    /// The kind.
+    pub kind: RecordKind,
+    /// Of this source.
+    pub source: Option<SourceId>,
+    /// Text in the record.
+    pub search: Option<String>,
+    /// After this source and id.
+    pub after: Option<(String, String)>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Which page of the audit is wanted; the newest entries come first.
+#[derive(Clone, Debug, Default)]
+pub struct AuditPage {
+    /// Of this addition.
+    pub addition: Option<AdditionId>,
+    /// By this person or program.
+    pub actor: Option<String>,
+    /// With an action that begins so, such as `setting.`.
+    pub action: Option<String>,
+    /// Before this number.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Conditions that grow with what is asked for, and the values bound to them.
+struct Wanted {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    fn of(org: &OrganizationId) -> Self {
+        Self { sql: "org = $1".to_owned(), values: vec![org.as_str().into()] }
+    }
+
+    /// The parameter that the value is bound to.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    fn and(&mut self, condition: &str) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+    }
+
+    fn equal(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            let at = self.bind(value);
+            self.and(&format!("{column} = {at}"));
+        }
+    }
+
+    fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = String>) {
+        let bound: Vec<String> = values.into_iter().map(|value| self.bind(value)).collect();
+        if !bound.is_empty() {
+            self.and(&format!("{column} IN ({})", bound.join(", ")));
+        }
+    }
+
+    /// Any of the columns holds the text, whatever the case of its letters.
+    fn holds(&mut self, columns: &[&str], text: Option<&str>) {
+        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return };
+        let mut pattern = String::from("%");
+        for letter in text.to_lowercase().chars() {
+            if matches!(letter, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('%');
+        let at = self.bind(pattern);
+        let any: Vec<String> = columns.iter().map(|c| format!("LOWER({c}) LIKE {at} ESCAPE '\\'")).collect();
+        self.and(&format!("({})", any.join(" OR ")));
+    }
+}
+
+/// A field of the document, as text.
+fn field(store: &SqlStore, name: &str) -> String {
+    match store.db.get_database_backend() {
+        DbBackend::Sqlite => format!("json_extract(doc, '$.{name}')"),
+        _ => format!("(CAST(doc AS json) ->> '{name}')"),
+    }
+}
+
+impl SqlStore {
+    /// A page of tasks, each with the value it is sorted by.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn page_tasks(
+        &self,
+        org: &OrganizationId,
+        page: &TaskPage,
+    ) -> Result<Vec<(Task, String)>, StoreError> {
+        let mut wanted = Wanted::of(org);
+        let filter = &page.filter;
+        wanted.one_of("state", filter.states.iter().map(|s| s.name().to_owned()));
+        wanted.one_of("id", filter.ids.iter().map(|id| id.0.clone()));
+        wanted.one_of(&field(self, "kind"), page.kinds.iter().map(|k| k.name().to_owned()));
+        wanted.equal("customer", filter.customer.as_deref());
+        wanted.equal("subscription", filter.subscription.as_deref());
+        wanted.equal("source", filter.source.as_ref().map(SourceId::as_str));
+        let order_id = format!("COALESCE({}, '')", field(self, "order_id"));
+        wanted.holds(&["id", "customer", "subscription", &order_id], page.search.as_deref());
+        if let Some(since) = page.saved_since {
+            let at = wanted.bind(since);
+            wanted.and(&format!("saved_at >= {at}"));
+        }
+        let column = page.order.column();
+        let (sign, way) = if page.descending { ("<", "DESC") } else { (">", "ASC") };
+        if let Some((value, id)) = &page.after {
+            let value = if page.order.is_number() {
+                wanted.bind(value.parse::<i64>().unwrap_or(0))
+            } else {
+                wanted.bind(value.as_str())
+            };
+            let id = wanted.bind(id.as_str());
+            wanted.and(&format!("({column}, id) {sign} ({value}, {id})"));
+        }
+        let limit = wanted.bind(i64::from(page.limit));
+        let sql = format!(
+            "SELECT CAST({column} AS TEXT) AS sorted_by, doc FROM task WHERE {} \
+             ORDER BY {column} {way}, id {way} LIMIT {limit}",
+            wanted.sql
+        );
+        let rows = db::query(&self.db, &sql, wanted.values).await?;
+        rows.iter()
+            .map(|row| {
+                let doc: String = row.try_get("", "doc").map_err(error::of_db)?;
+                let sorted_by: String = row.try_get("", "sorted_by").map_err(error::of_db)?;
+                Ok((db::from_doc("a task", &doc)?, sorted_by))
+            })
+            .collect()
+    }
+
+    /// A page of the newest versions of records, in the order of source and id, each with its id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn page_records(
+        &self,
+        org: &OrganizationId,
+        page: &RecordPage,
+    ) -> Result<Vec<(StoredRecord, String)>, StoreError> {
+        let mut wanted = Wanted::of(org);
+        wanted.equal("kind", Some(page.kind.name()));
+        wanted.equal("source", page.source.as_ref().map(SourceId::as_str));
+        wanted.holds(&["id", "doc"], page.search.as_deref());
+        if let Some((source, id)) = &page.after {
+            let (source, id) = (wanted.bind(source.as_str()), wanted.bind(id.as_str()));
+            wanted.and(&format!("(source, id) > ({source}, {id})"));
+        }
+        let limit = wanted.bind(i64::from(page.limit));
+        let sql = format!(
+            "SELECT source, id, version, received_at, doc FROM record WHERE {} ORDER BY source, id LIMIT {limit}",
+            wanted.sql
+        );
+        let rows = db::query(&self.db, &sql, wanted.values).await?;
+        rows.iter()
+            .map(|row| {
+                let doc: String = row.try_get("", "doc").map_err(error::of_db)?;
+                let version: i64 = row.try_get("", "version").map_err(error::of_db)?;
+                let record = StoredRecord {
+                    source: SourceId(row.try_get("", "source").map_err(error::of_db)?),
+                    record: db::from_doc("a record", &doc)?,
+                    version: u32::try_from(version).unwrap_or(0),
+                    received_at: row.try_get("", "received_at").map_err(error::of_db)?,
+                };
+                Ok((record, row.try_get("", "id").map_err(error::of_db)?))
+            })
+            .collect()
+    }
+
+    /// A page of the audit, the newest entries first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn page_audit(
+        &self,
+        org: &OrganizationId,
+        page: &AuditPage,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut wanted = Wanted::of(org);
+        wanted.equal("addition", page.addition.map(|a| a.0));
+        wanted.equal("actor", page.actor.as_deref());
+        if let Some(action) = &page.action {
+            let (from, to) = (wanted.bind(action.as_str()), wanted.bind(format!("{action}\u{10ffff}")));
+            wanted.and(&format!("action >= {from} AND action < {to}"));
+        }
+        if let Some(before) = page.before {
+            let at = wanted.bind(before);
+            wanted.and(&format!("number < {at}"));
+        }
+        let limit = wanted.bind(i64::from(page.limit));
+        let sql = format!(
+            "SELECT number, at, actor, action, object, addition, detail, previous_hash, hash FROM audit \
+             WHERE {} ORDER BY number DESC LIMIT {limit}",
+            wanted.sql
+        );
+        let rows = db::query(&self.db, &sql, wanted.values).await?;
+        rows.iter()
+            .map(|row| {
+                let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
+                let number = |name: &str| row.try_get::<i64>("", name).map_err(error::of_db);
+                let addition: Option<i64> = row.try_get("", "addition").map_err(error::of_db)?;
+                Ok(AuditEntry {
+                    number: number("number")?,
+                    entry: NewAuditEntry {
+                        at: number("at")?,
+                        actor: text("actor")?,
+                        action: text("action")?,
+                        object: text("object")?,
+                        addition: addition.map(AdditionId),
+                        detail: text("detail")?,
+                    },
+                    previous_hash: text("previous_hash")?,
+                    hash: text("hash")?,
+                })
+            })
+            .collect()
+    }
+}

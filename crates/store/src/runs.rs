@@ -1,0 +1,248 @@
+//! Runs: work that is longer than a request. A run waits in its row until a worker claims it; the claim has to be
+//! renewed, and a run whose worker went silent is claimed anew.
+
+use crate::db::{self, commit, write_tx};
+use crate::{audit, error, store::SqlStore};
+use sea_orm::QueryResult;
+use serde::{Deserialize, Serialize};
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{Millis, NewAuditEntry};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Waits for a worker.
+    Queued,
+    /// A worker is at it.
+    Running,
+    /// Done.
+    Done,
+    /// Done, but something needs a person.
+    NeedsPerson,
+    /// It stopped.
+    Failed,
+}
+
+impl RunState {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::NeedsPerson => "needs_person",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing more happens to it.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Done | Self::NeedsPerson | Self::Failed => true,
+            Self::Queued | Self::Running => false,
+        }
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Whose.
+    pub org: OrganizationId,
+    /// Id; ids grow with time.
+    pub id: String,
+    /// What it does, as the service names it.
+    pub kind: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Who asked for it.
+    pub actor: String,
+    /// What was asked for: JSON text.
+    pub request: String,
+    /// How often a worker began it.
+    pub attempts: u32,
+    /// When it was asked for.
+    pub created_at: Millis,
+    /// When a worker first began it.
+    pub started_at: Option<Millis>,
+    /// When it ended.
+    pub finished_at: Option<Millis>,
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all, as far as known.
+    pub total: u64,
+    /// What came out: JSON text.
+    pub result: Option<String>,
+}
+
+const COLUMNS: &str = "org, id, kind, state, actor, request, attempts, created_at, started_at, finished_at, done, \
+                       total, result";
+
+fn of_row(row: &QueryResult) -> Result<Run, StoreError> {
+    let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
+    let number = |name: &str| row.try_get::<i64>("", name).map_err(error::of_db);
+    let when = |name: &str| row.try_get::<Option<i64>>("", name).map_err(error::of_db);
+    Ok(Run {
+        org: OrganizationId(text("org")?),
+        id: text("id")?,
+        kind: text("kind")?,
+        state: db::from_word("the state of a run", &text("state")?)?,
+        actor: text("actor")?,
+        request: text("request")?,
+        attempts: u32::try_from(number("attempts")?).unwrap_or(u32::MAX),
+        created_at: number("created_at")?,
+        started_at: when("started_at")?,
+        finished_at: when("finished_at")?,
+        done: u64::try_from(number("done")?).unwrap_or(0),
+        total: u64::try_from(number("total")?).unwrap_or(0),
+        result: row.try_get("", "result").map_err(error::of_db)?,
+    })
+}
+
+fn steps(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl SqlStore {
+    /// Puts a run into the queue, with its audit entry.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn add_run(&self, run: &Run, entry: &NewAuditEntry) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "INSERT INTO run (org, id, kind, state, actor, request, attempts, created_at, done, total) \
+                   VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, 0, 0)";
+        let values = [
+            run.org.as_str().into(),
+            run.id.as_str().into(),
+            run.kind.as_str().into(),
+            run.actor.as_str().into(),
+            run.request.as_str().into(),
+            run.created_at.into(),
+        ];
+        db::run(&*tx, sql, values).await?;
+        audit::append_in(&tx, &run.org, vec![entry]).await?;
+        commit(tx).await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find_run(&self, org: &OrganizationId, id: &str) -> Result<Option<Run>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM run WHERE org = $1 AND id = $2");
+        db::query(&self.db, &sql, [org.as_str().into(), id.into()]).await?.first().map(of_row).transpose()
+    }
+
+    /// The newest runs; those before `before` in age, where it is given.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_runs(
+        &self,
+        org: &OrganizationId,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM run WHERE org = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3"
+        );
+        let values = [org.as_str().into(), before.unwrap_or_default().into(), i64::from(limit).into()];
+        db::query(&self.db, &sql, values).await?.iter().map(of_row).collect()
+    }
+
+    /// Claims the run that waits longest, of an organization at which no worker is: runs of one organization go one
+    /// after the other. A run whose claim ran out counts as waiting.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim_run(&self, owner: &str, now: Millis, ttl_ms: i64) -> Result<Option<Run>, StoreError> {
+        // Looked for without the write lock first: an idle worker must not hold writers up.
+        let waiting = format!(
+            "SELECT {COLUMNS} FROM run WHERE (state = 'queued' OR (state = 'running' AND lease_until <= $1)) \
+             AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.org = run.org AND other.state = 'running' \
+             AND other.lease_until > $1) ORDER BY created_at, id LIMIT 1"
+        );
+        if db::query(&self.db, &waiting, [now.into()]).await?.is_empty() {
+            return Ok(None);
+        }
+        let tx = write_tx(self).await?;
+        db::guard(&tx, "", "runs").await?;
+        let Some(mut run) = db::query(&*tx, &waiting, [now.into()]).await?.first().map(of_row).transpose()?
+        else {
+            return Ok(None);
+        };
+        let sql = "UPDATE run SET state = 'running', owner = $3, lease_until = $4, attempts = attempts + 1, \
+                   started_at = COALESCE(started_at, $5) WHERE org = $1 AND id = $2";
+        let values = [
+            run.org.as_str().into(),
+            run.id.as_str().into(),
+            owner.into(),
+            now.saturating_add(ttl_ms).into(),
+            now.into(),
+        ];
+        db::run(&*tx, sql, values).await?;
+        commit(tx).await?;
+        run.state = RunState::Running;
+        run.attempts += 1;
+        run.started_at = run.started_at.or(Some(now));
+        Ok(Some(run))
+    }
+
+    /// Renews a claim and tells how far the run is.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another worker holds the run by now.
+    pub async fn renew_run(
+        &self,
+        run: &Run,
+        owner: &str,
+        lease_until: Millis,
+        (done, total): (u64, u64),
+    ) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "UPDATE run SET lease_until = $4, done = $5, total = $6 \
+                   WHERE org = $1 AND id = $2 AND owner = $3 AND state = 'running'";
+        let values = [
+            run.org.as_str().into(),
+            run.id.as_str().into(),
+            owner.into(),
+            lease_until.into(),
+            steps(done).into(),
+            steps(total).into(),
+        ];
+        let held = db::run(&*tx, sql, values).await? > 0;
+        commit(tx).await?;
+        if held { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    /// Ends a run, or (in state `queued`) puts it back for another worker.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another worker holds the run by now.
+    pub async fn finish_run(
+        &self,
+        run: &Run,
+        owner: &str,
+        at: Millis,
+        state: RunState,
+        result: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "UPDATE run SET state = $4, finished_at = $5, result = $6, owner = NULL, lease_until = NULL \
+                   WHERE org = $1 AND id = $2 AND owner = $3 AND state = 'running'";
+        let values = [
+            run.org.as_str().into(),
+            run.id.as_str().into(),
+            owner.into(),
+            state.name().into(),
+            state.is_final().then_some(at).into(),
+            result.map(str::to_owned).into(),
+        ];
+        let held = db::run(&*tx, sql, values).await? > 0;
+        commit(tx).await?;
+        if held { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+}
