@@ -291,6 +291,42 @@ fn a_broken_table_is_refused_row_by_row() {
 }
 
 #[test]
+fn an_order_of_several_rows_is_taken_in_whole_or_not_at_all() {
+    let head = "type,id,kind,subscription,completed_at,period.start,period.end,currency,line.id,line.charge,\
+                line.product,line.quantity,line.unit_price,line.description\n";
+    let row = |id: &str, line: &str, text: &str| {
+        format!(
+            "order,{id},sales,s,2025-06-01T00:00:00Z,2025-06-01,2025-07-01,USD,{line},recurring,p,5,2.00,{text}\n"
+        )
+    };
+    let taken = |rows: &[String]| -> (Vec<String>, Vec<u64>) {
+        let found = read(format!("{head}{}", rows.concat()).as_bytes(), FeedFormat::Csv, None);
+        let ids = found.iter().filter_map(|r| r.as_ref().ok().map(Record::id)).collect();
+        (ids, found.iter().filter_map(|r| r.as_ref().err()).map(|r| r.line).collect())
+    };
+    // A row with a cell too many, with a quote that is never closed, with bytes that are no text: each costs its own
+    // order, and no other.
+    for broken in ["a,b", "\"open"] {
+        let (ids, lines) = taken(&[
+            row("O-1", "1", ""),
+            row("O-2", "1", ""),
+            row("O-2", "2", broken),
+            row("O-3", "1", ""),
+            row("O-4", "1", broken),
+            row("O-4", "2", ""),
+            row("O-5", "1", ""),
+        ]);
+        assert_eq!(ids, ["O-1", "O-3", "O-5"], "{broken}");
+        assert_eq!(lines, [4, 3, 6, 7], "{broken}");
+    }
+    // Nobody can say whose a row is that is too long: neither neighbour is believed.
+    let long = row("O-2", "2", &"x".repeat(9 * 1024 * 1024));
+    let (ids, lines) =
+        taken(&[row("O-0", "1", ""), row("O-1", "1", ""), long, row("O-3", "1", ""), row("O-4", "1", "")]);
+    assert_eq!((ids, lines), (vec!["O-0".to_owned(), "O-4".to_owned()], vec![4, 3, 5]));
+}
+
+#[test]
 fn equal_records_have_equal_hashes() {
     let spaced = ORDER.replace(':', ": ").replace("T00: 30: 00+03: 00", "T00:30:00+03:00");
     let hash = |text: &str| incoming(ndjson(text).remove(0).unwrap()).hash;

@@ -89,9 +89,18 @@ pub(crate) struct CsvRows<R> {
     id_column: Option<usize>,
     type_column: Option<usize>,
     group: Option<Group>,
-    /// What ends the group and is handed out after it.
+    /// What is handed out next.
     pending: Option<(u64, Refusal)>,
+    /// A broken row that may belong to the record of the rows around it.
+    broken: Option<Broken>,
     ended: bool,
+}
+
+/// A row that could not be read.
+struct Broken {
+    line: u64,
+    /// The id on it, where that could be told.
+    id: Option<String>,
 }
 
 /// Rows that make one record.
@@ -135,6 +144,7 @@ impl<R: BufRead> CsvRows<R> {
             type_column: None,
             group: None,
             pending: None,
+            broken: None,
             ended: false,
         }
     }
@@ -165,7 +175,7 @@ impl<R: BufRead> CsvRows<R> {
                 Next::TooLong(line) => Err((line, records.too_long(line))),
                 Next::Cut(line) | Next::Stray(line) => {
                     let reason =
-                        "a quote is opened on this line and never closed; close or double it".to_owned();
+                        "a quote is opened on this line and not closed before the end, or within 8 MiB; close or double it".to_owned();
                     Err((line, records.refuse(line, INCOMPLETE, reason)))
                 }
             };
@@ -173,14 +183,33 @@ impl<R: BufRead> CsvRows<R> {
                 Ok(None) => {}
                 Ok(Some(step)) => return Some(step),
                 Err((line, refusal)) => {
-                    // A broken row may belong to the group before it or be one of its own: the group ends here.
                     self.pending = Some((line, refusal));
-                    if let Some(group) = self.group.take() {
-                        return Some(group.finish(records));
+                    // Without a header, or between records that are one row each, nothing else is touched.
+                    if !self.ended {
+                        self.breaks(line);
                     }
                 }
             }
         }
+    }
+
+    /// A record is taken in whole or not at all: one whose rows may include a broken one is refused.
+    fn breaks(&mut self, line: u64) {
+        let told = |column: Option<usize>| {
+            column.and_then(|at| self.table.row().cell_lossy(at)).filter(|text| !text.is_empty())
+        };
+        let kind = told(self.type_column).and_then(|name| RecordKind::from_name(&name));
+        if kind.is_some_and(|kind| list_of(kind).is_none()) {
+            return;
+        }
+        let id = told(self.id_column);
+        if let Some(group) = &mut self.group
+            && !group.list.is_empty()
+            && id.as_ref().is_none_or(|id| *id == group.id)
+        {
+            group.lacks(line);
+        }
+        self.broken = Some(Broken { line, id });
     }
 
     #[allow(clippy::type_complexity)]
@@ -233,6 +262,7 @@ impl<R: BufRead> CsvRows<R> {
         let Some((kind, (prefix, list))) = list else {
             let mut json = String::with_capacity(text.len() * 2 + 64);
             columns.write(row, text, &mut json);
+            self.broken = None;
             let group = self.group.take();
             let outcome = (line, records.text_record(&json, line, Wording::Cells).map(Some));
             return match group {
@@ -263,7 +293,12 @@ impl<R: BufRead> CsvRows<R> {
             group.add(line, &head, &item);
             return Ok(None);
         }
-        let next = Group { line, kind, id, head, list, items: item, fault: None };
+        let mut next = Group { line, kind, id, head, list, items: item, fault: None };
+        if let Some(broken) = self.broken.take()
+            && broken.id.is_none_or(|id| id == next.id)
+        {
+            next.lacks(broken.line);
+        }
         let before = self.group.replace(next);
         Ok(before.map(|group| group.finish(records)))
     }
@@ -281,6 +316,16 @@ impl Group {
             items: String::new(),
             fault: None,
         }
+    }
+
+    fn lacks(&mut self, line: u64) {
+        self.fault.get_or_insert_with(|| {
+            format!(
+                "line {line}, beside its rows, is broken and may belong to this {}, which is taken in whole or not at \
+                 all; correct that line",
+                self.kind.name()
+            )
+        });
     }
 
     fn add(&mut self, line: u64, head: &str, item: &str) {

@@ -27,8 +27,9 @@ pub(crate) fn layout<R: BufRead>(input: &mut R, file: &str, format: FeedFormat) 
         FeedFormat::Auto => {
             let extension = file.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
             match extension.as_deref() {
-                Some("csv") => Layout::Table(delimiter(start)),
-                Some("ndjson" | "jsonl") => Layout::Lines,
+                // What is in the file counts more than what it is called.
+                Some("csv") if !is_json(start) => Layout::Table(delimiter(start)),
+                Some("ndjson" | "jsonl") => json(start).unwrap_or(Layout::Lines),
                 Some(_) | None => json(start).unwrap_or_else(|| guess(start)),
             }
         }
@@ -38,6 +39,7 @@ pub(crate) fn layout<R: BufRead>(input: &mut R, file: &str, format: FeedFormat) 
 fn json(start: &[u8]) -> Option<Layout> {
     let text = start.trim_ascii_start();
     match text.first() {
+        Some(b'[') if is_broken_line(text) => Some(Layout::Lines),
         Some(b'[') => Some(Layout::Array),
         Some(b'{') if opens_alone(text) => Some(Layout::Values),
         Some(b'{') => Some(Layout::Lines),
@@ -50,6 +52,21 @@ fn opens_alone(text: &[u8]) -> bool {
     let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
     lines.next() == Some(b"{")
         && lines.find(|line| !line.is_empty()).is_some_and(|line| line.starts_with(b"\""))
+}
+
+/// Whether a bracket stands on a line of its own kind, with records on the lines after it: one broken line of a file of
+/// lines, which must not take the others along.
+fn is_broken_line(text: &[u8]) -> bool {
+    let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let goes_on = matches!(first.last(), Some(b'[' | b',' | b'{' | b':'));
+    !goes_on && lines.next().is_some_and(|line| matches!(line.first(), Some(b'{' | b'[')))
+}
+
+/// Whether a table's header cannot look like this.
+fn is_json(start: &[u8]) -> bool {
+    let compact: Vec<u8> = start.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(3).collect();
+    compact.starts_with(b"{\"") || compact.starts_with(b"[{\"")
 }
 
 /// A first line without braces before a second one without: a table.
@@ -92,6 +109,13 @@ mod tests {
     #[case("type,id\ncustomer,1", "-", Layout::Table(b','))]
     #[case("type;id\ncustomer;1", "x.txt", Layout::Table(b';'))]
     #[case("{", "x.csv", Layout::Table(b','))]
+    #[case("[{\"type\":\"customer\"}]", "x.csv", Layout::Array)]
+    #[case("{\"type\":\"customer\"}", "x.csv", Layout::Lines)]
+    #[case("[{\"a\":1},{\"a\":2}]\n", "x.ndjson", Layout::Array)]
+    #[case("[\n{\"a\":1},\n{\"a\":2}]\n", "x.jsonl", Layout::Array)]
+    #[case("[{\"a\":1},\n{\"a\":2}]\n", "x.ndjson", Layout::Array)]
+    #[case("[{\"a\":1}]\n{\"a\":2}\n", "x.ndjson", Layout::Lines)]
+    #[case("[\"a\n{\"a\":2}\n", "-", Layout::Lines)]
     #[case("broken\n{\"a\":1}", "-", Layout::Lines)]
     #[case("broken, too\nxx", "x.ndjson", Layout::Lines)]
     #[case("\u{0}", "-", Layout::Lines)]

@@ -107,11 +107,14 @@ impl<R: BufRead> Elements<R> {
         if matches!(first, b']' | b'}') {
             self.input.consume(1);
             if first == b']' && self.around == Around::Array {
-                self.closed = true;
-                return match self.skip_between()? {
-                    Some(_) => self.stray(),
-                    None => Ok(Next::End),
-                };
+                let line = self.line;
+                if self.skip_between()?.is_none() {
+                    self.closed = true;
+                    return Ok(Next::End);
+                }
+                // The list is closed too early. What follows may be its values all the same.
+                self.around = Around::Nothing;
+                return Ok(Next::Stray(line));
             }
             return Ok(Next::Stray(self.line));
         }
@@ -209,6 +212,11 @@ mod tests {
         assert_eq!(all("[{\"a\":1}", Around::Array)[1].0, Next::Cut(1));
         assert_eq!(all("[{\"a\":", Around::Array)[0].0, Next::Cut(1));
         assert_eq!(all("[]x", Around::Array)[0].0, Next::Stray(1));
+        let early = all("[{}],\n{\"a\":1}]", Around::Array);
+        assert_eq!(
+            early.iter().map(|(next, _)| next).collect::<Vec<_>>(),
+            [&Next::Record(1), &Next::Stray(1), &Next::Record(2), &Next::Stray(2)]
+        );
         assert_eq!(all("x", Around::Array)[0].0, Next::Stray(1));
         assert_eq!(all("[]", Around::Array), vec![]);
         assert_eq!(all("{\n}\n{}", Around::Nothing).len(), 2);

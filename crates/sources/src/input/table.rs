@@ -10,6 +10,10 @@ use std::io::BufRead;
 /// The most columns that a table may have.
 pub(crate) const MAX_COLUMNS: usize = 4096;
 
+/// How often a table goes back behind a line with a quote that is never closed. Each time costs up to
+/// [`MAX_RECORD_BYTES`] read again, so that hostile input must not have it at will.
+const MAX_RETURNS: usize = 64;
+
 /// Reads row by row.
 #[derive(Debug)]
 pub(crate) struct Table<R> {
@@ -17,6 +21,10 @@ pub(crate) struct Table<R> {
     delimiter: u8,
     line: u64,
     row: Row,
+    /// What is read again before the input goes on.
+    back: Vec<u8>,
+    back_at: usize,
+    returns: usize,
 }
 
 /// The cells of one row, one after the other in one text.
@@ -57,6 +65,13 @@ impl Row {
         text.get(start..end)
     }
 
+    /// What can be told of one cell of a broken row.
+    pub(crate) fn cell_lossy(&self, index: usize) -> Option<String> {
+        let end = *self.ends.get(index)?;
+        let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? };
+        self.bytes.get(start..end).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -74,7 +89,8 @@ enum State {
 
 impl<R: BufRead> Table<R> {
     pub(crate) fn new(input: R, delimiter: u8) -> Self {
-        Self { input, delimiter, line: 1, row: Row::default() }
+        let (back, back_at, returns) = (Vec::new(), 0, 0);
+        Self { input, delimiter, line: 1, row: Row::default(), back, back_at, returns }
     }
 
     /// The row read last.
@@ -82,7 +98,17 @@ impl<R: BufRead> Table<R> {
         &self.row
     }
 
-    /// Reads the next row.
+    /// Goes back to the line after the one that a row began on.
+    fn return_to(&mut self, start: u64, mut after_first_line: Vec<u8>) {
+        after_first_line.extend_from_slice(self.back.get(self.back_at..).unwrap_or_default());
+        self.back = after_first_line;
+        self.back_at = 0;
+        self.returns += 1;
+        self.line = start + 1;
+    }
+
+    /// Reads the next row. A quote that is never closed, or that takes in more than a record may hold, costs its own
+    /// line alone: [`Next::Cut`] names it, and the lines after it are read as rows.
     pub(crate) fn next_row(&mut self) -> std::io::Result<Next> {
         self.row.clear();
         let start = self.line;
@@ -90,19 +116,30 @@ impl<R: BufRead> Table<R> {
         let mut too_long = false;
         let mut any = false;
         let mut ended = false;
+        let mut unclosed = false;
+        let mut after_first_line: Option<Vec<u8>> = None;
         while !ended {
-            let chunk = fill(&mut self.input)?;
+            let from_back = self.back_at < self.back.len();
+            let chunk = if from_back {
+                self.back.get(self.back_at..).unwrap_or_default()
+            } else {
+                fill(&mut self.input)?
+            };
             if chunk.is_empty() {
                 if !any {
                     return Ok(Next::End);
                 }
                 if state == State::Quoted {
+                    if let Some(rest) = after_first_line {
+                        self.return_to(start, rest);
+                    }
                     return Ok(Next::Cut(start));
                 }
                 break;
             }
             any = true;
             let mut used = 0;
+            let mut keep_from = after_first_line.is_some().then_some(0);
             for byte in chunk {
                 used += 1;
                 self.line += u64::from(*byte == b'\n');
@@ -121,11 +158,24 @@ impl<R: BufRead> Table<R> {
                         }
                         State::Start
                     }
+                    // Text right behind the quote of a cell over several lines: that quote belongs to another cell,
+                    // and the first one was never closed.
+                    (State::Quote, b)
+                        if keep_from.is_some()
+                            && self.returns < MAX_RETURNS
+                            && !matches!(b, b'"' | b'\r' | b' ') =>
+                    {
+                        unclosed = true;
+                        break;
+                    }
                     (before, b) => {
                         if self.row.bytes.len() < MAX_RECORD_BYTES {
                             self.row.bytes.push(b);
                         } else {
                             too_long = true;
+                        }
+                        if b == b'\n' && keep_from.is_none() {
+                            keep_from = Some(used);
                         }
                         match before {
                             // A doubled quote inside a quoted cell.
@@ -136,7 +186,25 @@ impl<R: BufRead> Table<R> {
                     }
                 };
             }
-            self.input.consume(used);
+            // What is kept stays near the bound: a row that grows beyond it goes back at once.
+            if let Some(from) = keep_from.filter(|_| self.returns < MAX_RETURNS) {
+                let kept = after_first_line.get_or_insert_default();
+                kept.extend_from_slice(chunk.get(from..used).unwrap_or_default());
+            }
+            if from_back {
+                self.back_at += used;
+            } else {
+                self.input.consume(used);
+                self.back = Vec::new();
+                self.back_at = 0;
+            }
+            if !ended
+                && (unclosed || too_long)
+                && let Some(rest) = after_first_line.take()
+            {
+                self.return_to(start, rest);
+                return Ok(Next::Cut(start));
+            }
         }
         if too_long {
             self.row = Row::default();
@@ -182,6 +250,43 @@ mod tests {
         let mut table = Table::new(std::io::Cursor::new(format!("\"{}", "x".repeat(9_000_000))), b',');
         assert_eq!(table.next_row().unwrap(), Next::Cut(1));
         assert!(table.row().bytes.len() <= MAX_RECORD_BYTES);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_costs_its_own_line_alone() {
+        for capacity in [1, 3, 1000] {
+            let bytes = b"a,b\n1,\"x\n2,y\n3,z\n";
+            let mut table = Table::new(std::io::BufReader::with_capacity(capacity, &bytes[..]), b',');
+            let mut found = Vec::new();
+            loop {
+                let next = table.next_row().unwrap();
+                if next == Next::End {
+                    break;
+                }
+                found.push((next, table.row().cell_lossy(0).unwrap()));
+                assert!(found.len() < 10);
+            }
+            let row = |line, id: &str| (Next::Record(line), id.to_owned());
+            assert_eq!(found, [row(1, "a"), (Next::Cut(2), "1".into()), row(3, "2"), row(4, "3")]);
+        }
+        // More than a record may hold behind the open quote: the rows are found all the same, from their lines.
+        let rows = "5,\"x\n".to_owned()
+            + &"6,yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\n".repeat(200_000);
+        let mut table = Table::new(std::io::BufReader::new(rows.as_bytes()), b',');
+        assert_eq!(table.next_row().unwrap(), Next::Cut(1));
+        for line in 2..=200_001 {
+            assert_eq!(table.next_row().unwrap(), Next::Record(line));
+            assert_eq!(table.row().cell_lossy(0).unwrap(), "6");
+        }
+        assert_eq!(table.next_row().unwrap(), Next::End);
+        // Hostile: every line opens such a quote anew.
+        let rows = "a\",\"\n".repeat(4_000_000);
+        let mut table = Table::new(std::io::BufReader::new(rows.as_bytes()), b',');
+        let mut seen = 0;
+        while table.next_row().unwrap() != Next::End {
+            seen += 1;
+        }
+        assert!(seen > 0 && table.returns <= MAX_RETURNS);
     }
 
     proptest! {
