@@ -87,6 +87,7 @@ pub(crate) fn check(
             wrong("effectiveDate", BEFORE_START);
         } else if redated
             && !owner.flag("prorateFlag")
+            && !(prorates_itself(draft) && in_current_period(world, owner, effective))
             && next_invoice(world, owner).is_some_and(|next| effective < next)
         {
             wrong("effectiveDate", PERIOD_INVOICED);
@@ -95,6 +96,17 @@ pub(crate) fn check(
             wrong("cancelledDate", "cancelledDate cannot be less than effectiveDate");
         }
     }
+}
+
+/// An addition with `prorateCurrentPeriodFlag` is prorated in its first period although its agreement prorates
+/// nothing, and may begin in the current period although that was invoiced.
+pub(crate) fn prorates_itself(record: &Record) -> bool {
+    record.flag("prorateCurrentPeriodFlag")
+}
+
+fn in_current_period(world: &World, owner: &Record, day: Date) -> bool {
+    let current = Cycle::of(world, owner).and_then(|cycle| cycle.containing(world.clock.today()));
+    current.is_some_and(|period| period.start <= day && day < period.end)
 }
 
 /// Whether an addition was invoiced: by a line of the ledger, or before the sandbox began, as far as a seed's next
@@ -149,10 +161,10 @@ fn times(unit: Decimal, record: &Record) -> Decimal {
     unit.checked_mul(billed_quantity(record)).unwrap_or_default()
 }
 
-/// Price or cost of a unit for the part of its first period, where the agreement prorates.
+/// Price or cost of a unit for the part of its first period, where the agreement or the addition prorates.
 fn prorated(world: &World, row: &Row, price: &str) -> Option<Decimal> {
     let owner = world.record_at(paths::AGREEMENTS, Some(row.parent))?;
-    if !owner.flag("prorateFlag") {
+    if !owner.flag("prorateFlag") && !prorates_itself(&row.record) {
         return None;
     }
     let effective = row.record.day("effectiveDate")?;

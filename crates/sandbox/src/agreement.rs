@@ -213,6 +213,12 @@ fn billed_by<'w>(world: &'w World, record: &Record) -> Option<&'w Record> {
     world.record_at(paths::AGREEMENTS, record.link("parentAgreement"))
 }
 
+/// The agreement whose invoices bill this one: its parent, or itself.
+pub(crate) fn payer(world: &World, agreement: i64) -> i64 {
+    let record = world.record_at(paths::AGREEMENTS, Some(agreement));
+    record.and_then(|record| record.link("parentAgreement")).unwrap_or(agreement)
+}
+
 /// The last day an agreement bills, if it ends.
 pub(crate) fn last_day(record: &Record) -> Option<Date> {
     let cancelled = if record.flag("cancelledFlag") { record.day("dateCancelled") } else { None };

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 
 use crate::error::{ApiError, Detail};
+use crate::events::Action;
 use crate::json::{Json, object};
 use crate::list::{Fields, Page, Place, Query, Scope, count, page, visible};
 use crate::normalize::Mode;
@@ -11,7 +12,7 @@ use crate::roles::{FUNCTIONS, Level, Right};
 use crate::route::{Route, Twin, owner, route};
 use crate::schema::{self, paths};
 use crate::store::World;
-use crate::{invoice, link, patch};
+use crate::{events, invoice, link, patch};
 
 /// The version the sandbox speaks.
 pub(crate) const VERSION: &str = "2026.4";
@@ -63,11 +64,13 @@ pub(crate) struct Answer {
     pub body: Option<String>,
     /// The `Link` header.
     pub link: Option<String>,
+    /// The body is sent as plain text, whatever is in it.
+    pub plain: bool,
 }
 
 impl Answer {
     fn json(status: u16, body: &Json) -> Self {
-        Answer { status, body: Some(body.to_text()), link: None }
+        Answer { status, body: Some(body.to_text()), link: None, plain: false }
     }
 }
 
@@ -96,13 +99,37 @@ fn try_answer(
     segments: &[&str],
     short: bool,
 ) -> Result<Answer, ApiError> {
+    if let [codebase, system, key, index] = segments
+        && [(system, "system"), (key, "callbackkey"), (index, "index.rails")]
+            .iter()
+            .all(|(sent, word)| sent.eq_ignore_ascii_case(word))
+        && answers_codebase(world, codebase)
+    {
+        return callback_key(world, keys, call);
+    }
     let [codebase, apis, version, below @ ..] = segments else { return Err(ApiError::no_endpoint()) };
     if !apis.eq_ignore_ascii_case("apis") || *version != "3.0" || !answers_codebase(world, codebase) {
         return Err(ApiError::no_endpoint());
     }
-    authenticate(world, keys, call)?;
-    let route = route(below).ok_or_else(ApiError::no_endpoint)?;
-    perform(world, call, route, short)
+    let route = route(below);
+    if !(world.rules.open_system_info && matches!(route, Some(Route::SystemInfo))) {
+        authenticate(world, keys, call)?;
+    }
+    perform(world, call, route.ok_or_else(ApiError::no_endpoint)?, short)
+}
+
+/// The key a callback was signed with, as text though it is JSON.
+fn callback_key(world: &World, keys: &Keys, call: &Call) -> Result<Answer, ApiError> {
+    if call.method != "GET" {
+        return Err(wrong_method(&call.method));
+    }
+    if world.rules.callback_key_needs_keys {
+        authenticate(world, keys, call)?;
+    }
+    let query = Query::parse(&call.query);
+    let asked = query.get("companyName").filter(|company| *company == world.company).and(query.get("id"));
+    let key = asked.and_then(|id| events::signing_key(world, id)).ok_or_else(ApiError::no_endpoint)?;
+    Ok(Answer { plain: true, ..Answer::json(200, &object([("signing_key", Json::Str(key))])) })
 }
 
 fn answers_codebase(world: &World, codebase: &str) -> bool {
@@ -197,6 +224,7 @@ fn perform(world: &mut World, call: &Call, route: Route, short: bool) -> Result<
         (Route::MakeInvoice(id), "POST") => {
             allow(world, "Finance/Agreement Invoicing", Right::Add)?;
             let invoice = invoice::generate(world, id)?;
+            events::raise(world, schema::find(paths::INVOICES).unwrap_or_default(), invoice, Action::Added);
             Ok(Answer::json(201, &Json::Int(invoice)))
         }
         (Route::RoleSettings(role, setting, count), "GET") => role_settings(world, role, setting, count),
@@ -235,7 +263,7 @@ fn perform(world: &mut World, call: &Call, route: Route, short: bool) -> Result<
             there(world, scope, id)?;
             owned(world, scope, id, Right::Delete)?;
             delete(world, target(scope), id)?;
-            Ok(Answer { status: 204, body: None, link: None })
+            Ok(Answer { status: 204, body: None, link: None, plain: false })
         }
         (_, method) => Err(wrong_method(method)),
     }
@@ -308,7 +336,7 @@ fn list(
     let mut body = String::with_capacity(items.len() * 512 + 2);
     let items = items.into_iter().map(|item| info_only(scope, twin, item)).collect();
     Json::Arr(items).write(&mut body);
-    Ok(Answer { status: 200, body: Some(body), link: header })
+    Ok(Answer { status: 200, body: Some(body), link: header, plain: false })
 }
 
 fn post(world: &mut World, call: &Call, scope: Scope, query: &Query) -> Result<Answer, ApiError> {

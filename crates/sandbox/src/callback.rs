@@ -1,4 +1,4 @@
-//! Rules of callback entries. The sandbox keeps entries and sends nothing.
+//! Rules of callback entries. What raises a callback is in [`crate::events`].
 
 use crate::error::Detail;
 use crate::json::Json;

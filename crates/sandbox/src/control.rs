@@ -21,6 +21,7 @@ pub(crate) fn answer(control: &SandboxControl, method: &str, path: &str, body: &
         ("GET", "state") => return (200, control.state_json().to_text()),
         ("GET", "journal") => return (200, lock(&control.state.journal).to_json().to_text()),
         ("GET", "journal/summary") => return (200, lock(&control.state.journal).summary().to_text()),
+        ("GET", "callbacks") => return (200, control.callbacks_json().to_text()),
         ("GET", "invoices") => return (200, control.invoices_json().to_text()),
         ("GET", "clock") => return (200, json!({"today": control.today()}).to_string()),
         ("DELETE", "journal") => {

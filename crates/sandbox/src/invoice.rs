@@ -3,8 +3,8 @@
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
-use crate::addition::{billed_quantity, last_billed_day, round, share};
-use crate::agreement::{last_day, next_invoice, places};
+use crate::addition::{billed_quantity, last_billed_day, prorates_itself, round, share};
+use crate::agreement::{last_day, next_invoice, payer, places};
 use crate::clock::day_text;
 use crate::error::{ApiError, Detail};
 use crate::json::{Json, object};
@@ -12,6 +12,7 @@ use crate::ledger::{BilledInvoice, BilledLine};
 use crate::period::{Cycle, Period, days_between};
 use crate::schema::{self, paths};
 use crate::store::{Record, Row, World};
+use crate::tax::sales_tax;
 
 fn refused(message: &str) -> ApiError {
     ApiError::invalid("agreement", vec![Detail::new("InvalidField", message, "agreement", "nextInvoiceDate")])
@@ -44,13 +45,49 @@ pub(crate) fn generate(world: &mut World, agreement: i64) -> Result<i64, ApiErro
         places: places(world, &owner),
     };
     let lines = lines(world, agreement, &owner, billing);
-    let billed =
-        BilledInvoice { invoice: 0, agreement, period_start: billing.from, period_end: period.end, lines };
-    let invoice = post(world, &owner, billed);
+    let billed = BilledInvoice {
+        invoice: 0,
+        agreement,
+        period_start: billing.from,
+        period_end: period.end,
+        additions_only: false,
+        sales_tax: sales_tax(world, &owner, &lines, billing.from, billing.places),
+        lines,
+    };
+    let invoice = post(world, &owner, billed, billing.from);
     let mut advanced = owner;
     advanced.set("nextInvoiceDate", Json::Str(day_text(period.end)));
     world.replace(agreement, advanced);
     Ok(invoice)
+}
+
+/// With `invoiceProratedAdditionsFlag`, what additions owe for periods already invoiced goes on an invoice of its own
+/// at once; the agreement's next invoice stays where it is. Answers the invoice, if there was anything to bill.
+pub(crate) fn bill_late_additions(world: &mut World, agreement: i64) -> Option<i64> {
+    let payer = payer(world, agreement);
+    let owner = world.record_at(paths::AGREEMENTS, Some(payer))?.clone();
+    if !owner.flag("invoiceProratedAdditionsFlag") {
+        return None;
+    }
+    let lines = late_lines(world, payer, &owner);
+    let period_start = lines.iter().map(|line| line.from).min()?;
+    let period_end = lines.iter().map(|line| line.period_end).max()?;
+    let today = world.clock.today();
+    let billed = BilledInvoice {
+        invoice: 0,
+        agreement: payer,
+        period_start,
+        period_end,
+        additions_only: true,
+        sales_tax: sales_tax(world, &owner, &lines, today, places(world, &owner)),
+        lines,
+    };
+    Some(post(world, &owner, billed, today))
+}
+
+/// The invoices of an agreement's periods, oldest first.
+fn period_invoices(world: &World, agreement: i64) -> impl DoubleEndedIterator<Item = &BilledInvoice> {
+    world.billed(agreement).iter().filter(|invoice| !invoice.additions_only)
 }
 
 /// The period the next invoice is for.
@@ -63,7 +100,7 @@ fn open_period(world: &World, agreement: i64, owner: &Record) -> Result<Period, 
         || world
             .record_at(paths::BILLING_CYCLES, owner.link("billingCycle"))
             .is_some_and(|cycle| cycle.text("billingOptions") == Some("NotRecurring"));
-    if once && !world.billed(agreement).is_empty() {
+    if once && period_invoices(world, agreement).next().is_some() {
         return Err(refused("The agreement bills once and was invoiced already."));
     }
     if last_day(owner).is_some_and(|last| last < next) {
@@ -74,28 +111,43 @@ fn open_period(world: &World, agreement: i64, owner: &Record) -> Result<Period, 
 
 fn lines(world: &World, agreement: i64, owner: &Record, billing: Billing) -> Vec<BilledLine> {
     let mut lines: Vec<BilledLine> = base_line(world, agreement, owner, billing).into_iter().collect();
+    for (record, row) in billable(world, agreement, owner) {
+        lines.extend(caught_up(world, agreement, record, row, billing));
+        lines.extend(addition_line(world, record, row, billing, false));
+    }
+    lines
+}
+
+/// What additions owe for periods that were invoiced before they were entered.
+fn late_lines(world: &World, agreement: i64, owner: &Record) -> Vec<BilledLine> {
+    let prorate = owner.flag("prorateFlag");
+    let places = places(world, owner);
+    let Some(newest) = period_invoices(world, agreement).next_back() else { return Vec::new() };
+    let period = Period { start: newest.period_start, end: newest.period_end };
+    let billing = Billing { from: newest.period_start, period, prorate, places };
+    billable(world, agreement, owner)
+        .into_iter()
+        .flat_map(|(record, row)| caught_up(world, agreement, record, row, billing))
+        .collect()
+}
+
+/// The billable additions of an agreement and of its children, with the agreement each belongs to.
+fn billable<'w>(world: &'w World, agreement: i64, owner: &'w Record) -> Vec<(&'w Record, &'w Row)> {
     let children = world
         .table_at(paths::AGREEMENTS)
         .rows
         .values()
         .filter(|row| row.record.link("parentAgreement") == Some(agreement))
         .map(|row| (row.id, &row.record));
-    for (id, record) in std::iter::once((agreement, owner)).chain(children) {
-        for row in world.table_at(paths::ADDITIONS).rows_of(id) {
-            if row.record.text("billCustomer") != Some("Billable") {
-                continue;
-            }
-            if billing.prorate {
-                lines.extend(caught_up(world, agreement, record, row, billing));
-            }
-            lines.extend(addition_line(world, record, row, billing, false));
-        }
-    }
-    lines
+    std::iter::once((agreement, owner))
+        .chain(children)
+        .flat_map(|(id, record)| world.table_at(paths::ADDITIONS).rows_of(id).map(move |row| (record, row)))
+        .filter(|(_, row)| row.record.text("billCustomer") == Some("Billable"))
+        .collect()
 }
 
 fn base_line(world: &World, agreement: i64, owner: &Record, billing: Billing) -> Option<BilledLine> {
-    let first = world.billed(agreement).is_empty();
+    let first = period_invoices(world, agreement).next().is_none();
     let part = owner.number("prorateFirstBill");
     let amount = if first && !part.is_zero() { part } else { owner.number("billAmount") };
     let amount = round(amount, billing.places);
@@ -106,6 +158,7 @@ fn base_line(world: &World, agreement: i64, owner: &Record, billing: Billing) ->
         quantity: Decimal::ONE,
         unit_price: amount,
         amount,
+        taxable: owner.flag("taxable"),
         period_start: billing.period.start,
         period_end: billing.period.end,
         from: billing.from,
@@ -117,9 +170,11 @@ fn base_line(world: &World, agreement: i64, owner: &Record, billing: Billing) ->
 
 /// Lines for periods that were invoiced before the addition was entered, each once.
 fn caught_up(world: &World, agreement: i64, owner: &Record, row: &Row, billing: Billing) -> Vec<BilledLine> {
+    if !billing.prorate && !prorates_itself(&row.record) {
+        return Vec::new();
+    }
     let earlier = world.billed(agreement);
-    earlier
-        .iter()
+    period_invoices(world, agreement)
         .filter_map(|invoice| {
             let known = earlier
                 .iter()
@@ -152,13 +207,16 @@ fn addition_line(
     }
     let price = record.number("unitPrice");
     let days = i64::from(days_between(from, to)) + 1;
+    // The addition's own switch is for its first period alone.
+    let prorate =
+        billing.prorate || (prorates_itself(record) && period.start <= effective && effective < period.end);
     let unit_price =
-        if billing.prorate { share(price, days, period, billing.places).unwrap_or(price) } else { price };
+        if prorate { share(price, days, period, billing.places).unwrap_or(price) } else { price };
     let quantity = billed_quantity(record);
     let item = world.record_at(paths::CATALOG, record.link("product"));
     let mut description =
         record.text("invoiceDescription").or(record.text("description")).unwrap_or_default().to_owned();
-    if billing.prorate && days < period.days() {
+    if prorate && days < period.days() {
         let (month, day, year) = (from.month(), from.day(), from.year());
         description
             .push_str(&format!(" This item has been prorated with a start date of {month}/{day}/{year}."));
@@ -170,6 +228,7 @@ fn addition_line(
         quantity,
         unit_price,
         amount: round(unit_price.checked_mul(quantity).unwrap_or_default(), billing.places),
+        taxable: record.flag("taxableFlag"),
         period_start: period.start,
         period_end: period.end,
         from,
@@ -180,11 +239,9 @@ fn addition_line(
 }
 
 /// Writes the invoice record and the ledger entry.
-fn post(world: &mut World, owner: &Record, mut billed: BilledInvoice) -> i64 {
+fn post(world: &mut World, owner: &Record, mut billed: BilledInvoice, date: Date) -> i64 {
     let resource = schema::find(paths::INVOICES).unwrap_or_default();
     let mut record = Record::new(resource);
-    let total = billed.total();
-    let date = billed.period_start;
     let due_days = world
         .record_at(paths::BILLING_TERMS, owner.link("billingTerms"))
         .and_then(|terms| terms.get("dueDays"))
@@ -211,11 +268,13 @@ fn post(world: &mut World, owner: &Record, mut billed: BilledInvoice) -> i64 {
     record.set("agreement", Json::Int(billed.agreement));
     record.set("date", Json::Str(day_text(date)));
     record.set("dueDate", Json::Str(day_text(due)));
-    record.set("taxableFlag", Json::Bool(false));
-    for field in ["agreementAmount", "subtotal", "total"] {
-        record.set(field, Json::Dec(total));
+    record.set("taxableFlag", Json::Bool(billed.lines.iter().any(|line| line.taxable)));
+    for field in ["agreementAmount", "subtotal"] {
+        record.set(field, Json::Dec(billed.subtotal()));
     }
-    for field in ["productTotal", "serviceTotal", "expenseTotal", "salesTax"] {
+    record.set("salesTax", Json::Dec(billed.sales_tax));
+    record.set("total", Json::Dec(billed.total()));
+    for field in ["productTotal", "serviceTotal", "expenseTotal"] {
         record.set(field, Json::Dec(Decimal::ZERO));
     }
     let id = world.insert(record, 0, None, true);
@@ -228,11 +287,14 @@ fn post(world: &mut World, owner: &Record, mut billed: BilledInvoice) -> i64 {
 /// Takes an agreement invoice back: its period is open again. Only the newest of an agreement can be.
 pub(crate) fn undo(world: &mut World, invoice: i64) -> Result<(), ApiError> {
     let Some(known) = world.all_billed().find(|known| known.invoice == invoice) else { return Ok(()) };
-    let (agreement, start) = (known.agreement, known.period_start);
+    let (agreement, start, additions_only) = (known.agreement, known.period_start, known.additions_only);
     if world.billed(agreement).last().map(|newest| newest.invoice) != Some(invoice) {
         return Err(ApiError::conflict());
     }
     world.unbill_newest(agreement);
+    if additions_only {
+        return Ok(());
+    }
     if let Some(owner) = world.record_at(paths::AGREEMENTS, Some(agreement)) {
         let mut owner = owner.clone();
         owner.set("nextInvoiceDate", Json::Str(day_text(start)));
@@ -267,8 +329,8 @@ pub(crate) fn recap(world: &World, row: &Row) -> Json {
     if let Some(status) = crate::agreement::computed(world, row, "agreementStatus") {
         recap.set("agreementStatus", status);
     }
-    let payer = record.link("parentAgreement").unwrap_or(row.id);
-    if let Some(last) = world.billed(payer).last() {
+    let payer = payer(world, row.id);
+    if let Some(last) = period_invoices(world, payer).next_back() {
         let invoice = world.record_at(paths::INVOICES, Some(last.invoice));
         recap.set("lastInvoiceAmount", Json::Str(crate::json::double_text(last.total())));
         recap.set("lastInvoiceDate", Json::Str(day_text(last.period_start)));

@@ -23,6 +23,8 @@ pub(crate) struct BilledLine {
     pub unit_price: Decimal,
     /// What the line adds to the invoice.
     pub amount: Decimal,
+    /// Sales tax is due on it.
+    pub taxable: bool,
     /// First day of the billing period.
     pub period_start: Date,
     /// First day after the billing period.
@@ -48,14 +50,23 @@ pub(crate) struct BilledInvoice {
     pub period_start: Date,
     /// First day after the period.
     pub period_end: Date,
+    /// It bills late additions alone, and no period of the agreement.
+    pub additions_only: bool,
     /// The lines.
     pub lines: Vec<BilledLine>,
+    /// Sales tax on the taxable lines.
+    pub sales_tax: Decimal,
 }
 
 impl BilledInvoice {
     /// The sum of the lines.
-    pub(crate) fn total(&self) -> Decimal {
+    pub(crate) fn subtotal(&self) -> Decimal {
         self.lines.iter().map(|line| line.amount).sum()
+    }
+
+    /// The sum of the lines and the tax.
+    pub(crate) fn total(&self) -> Decimal {
+        self.subtotal().checked_add(self.sales_tax).unwrap_or_default()
     }
 
     /// The invoice as the control interface shows it.
@@ -65,6 +76,9 @@ impl BilledInvoice {
             ("agreement_id", Json::Int(self.agreement)),
             ("period_start", day(self.period_start)),
             ("period_end", day(self.period_end)),
+            ("additions_only", Json::Bool(self.additions_only)),
+            ("subtotal", Json::Dec(self.subtotal())),
+            ("sales_tax", Json::Dec(self.sales_tax)),
             ("total", Json::Dec(self.total())),
             ("lines", Json::Arr(self.lines.iter().map(BilledLine::to_json).collect())),
         ])
@@ -80,6 +94,7 @@ impl BilledLine {
             ("quantity", Json::Dec(self.quantity)),
             ("unit_price", Json::Dec(self.unit_price)),
             ("amount", Json::Dec(self.amount)),
+            ("taxable", Json::Bool(self.taxable)),
             ("period_start", day(self.period_start)),
             ("period_end", day(self.period_end)),
             ("from", day(self.from)),

@@ -9,8 +9,9 @@
 //! It is the other side of the client and shares no type with it, so that a wrong belief about the API cannot be
 //! true on both sides.
 //!
-//! Left out: the sending of callbacks (entries can be kept, nothing is sent), report data, and invoices for prorated
-//! additions on their own (`invoiceProratedAdditionsFlag`).
+//! Callbacks are signed and posted, to receivers on this machine alone (`http://127.0.0.1`, `[::1]`, `localhost`).
+//!
+//! Left out: report data, read bundles, copies of agreements, documents, and what bills time and expenses.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), trueup_sandbox::SandboxError> {
@@ -29,7 +30,9 @@ mod clock;
 mod conditions;
 mod control;
 mod custom;
+mod delivery;
 mod error;
+mod events;
 mod faults;
 mod invoice;
 mod journal;
@@ -51,6 +54,7 @@ mod seed;
 mod server;
 mod state;
 mod store;
+mod tax;
 mod view;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -152,6 +156,7 @@ fn world(config: &SandboxConfig, address: SocketAddr) -> Result<World, SandboxEr
     };
     let mut world = World::new(Clock::new(today));
     world.base_url = format!("http://{address}");
+    world.company = default_keys().company;
     seed::defaults(&mut world).map_err(SandboxError::Seed)?;
     if let Some(seed) = &seed {
         seed::load(&mut world, seed).map_err(SandboxError::Seed)?;

@@ -1,6 +1,7 @@
 //! Creating, replacing, patching and deleting records, with the rules that belong to single resources.
 
 use crate::error::{ApiError, Detail};
+use crate::events::{Action, raise};
 use crate::json::Json;
 use crate::normalize::{Mode, normalize};
 use crate::schema::{self, ResourceId, paths};
@@ -36,6 +37,9 @@ pub(crate) fn create(world: &mut World, target: Target, body: &Json, mode: Mode)
     let given = if mode == Mode::Seed { body.get("id").and_then(Json::as_int) } else { None };
     let id = world.insert(draft, target.parent, given, mode != Mode::Seed);
     after_create(world, definition.path, id, body, mode)?;
+    if mode != Mode::Seed {
+        changed(world, target, id, Action::Added);
+    }
     Ok(id)
 }
 
@@ -68,7 +72,22 @@ pub(crate) fn update(
     if definition.path == paths::CONTACTS && mode == Mode::Patch {
         write_communications(world, id, body, true)?;
     }
+    changed(world, target, id, Action::Updated);
     Ok(())
+}
+
+/// What follows from a write through the API: callbacks, and invoices of late additions.
+fn changed(world: &mut World, target: Target, id: i64, action: Action) {
+    if schema::get(target.resource).path != paths::ADDITIONS {
+        return raise(world, target.resource, id, action);
+    }
+    if let Some(made) = invoice::bill_late_additions(world, target.parent) {
+        raise(world, schema::find(paths::INVOICES).unwrap_or_default(), made, Action::Added);
+    }
+    if world.rules.addition_calls_back {
+        let agreements = schema::find(paths::AGREEMENTS).unwrap_or_default();
+        raise(world, agreements, target.parent, Action::Updated);
+    }
 }
 
 /// Deletes a record.
@@ -84,6 +103,7 @@ pub(crate) fn delete(world: &mut World, target: Target, id: i64) -> Result<(), A
             record.set("deletedFlag", Json::Bool(true));
             record.set("dateDeleted", Json::Str(world.clock.now_text()));
             record.set("deletedBy", crate::view::MEMBER.into());
+            raise(world, target.resource, id, Action::Deleted);
             world.replace(id, record);
             return Ok(());
         }
@@ -112,6 +132,8 @@ pub(crate) fn delete(world: &mut World, target: Target, id: i64) -> Result<(), A
         _ if in_use(world, definition.path, id) => return Err(ApiError::conflict()),
         _ => {}
     }
+    // Before it goes: who listens follows from what the record refers to.
+    changed(world, target, id, Action::Deleted);
     world.remove(target.resource, id);
     Ok(())
 }

@@ -52,6 +52,18 @@ pub(crate) struct Rules {
     pub codebase: String,
     /// Only the told codebase is answered; others are 404, as after an upgrade.
     pub strict_codebase: bool,
+    /// `GET /system/info` needs no keys.
+    pub open_system_info: bool,
+    /// A change of an addition raises the callbacks of its agreement; additions have none of their own.
+    pub addition_calls_back: bool,
+    /// The address of a callback's signing key asks for the API's keys.
+    pub callback_key_needs_keys: bool,
+    /// How long a callback's receiver has to answer.
+    pub callback_timeout_ms: u64,
+    /// How long to wait before each repetition of a callback.
+    pub callback_retry_ms: Vec<u64>,
+    /// Failed deliveries in a row that disable a callback entry, beside the three days that always do.
+    pub callback_disabled_after: Option<u32>,
 }
 
 impl Default for Rules {
@@ -68,6 +80,12 @@ impl Default for Rules {
             delete_invoiced_addition: false,
             codebase: "v4_6_release/".to_owned(),
             strict_codebase: false,
+            open_system_info: false,
+            addition_calls_back: false,
+            callback_key_needs_keys: true,
+            callback_timeout_ms: 5000,
+            callback_retry_ms: vec![2000, 4000],
+            callback_disabled_after: None,
         }
     }
 }

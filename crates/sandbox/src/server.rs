@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::api::{self, Answer, Call, VERSION};
 use crate::control;
+use crate::delivery;
 use crate::faults::{self, Action, StatusFault};
 use crate::journal::Entry;
 use crate::net::Cutter;
@@ -22,6 +23,7 @@ use crate::state::{SandboxControl, State, lock};
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 const HTML: &str = "text/html";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const PLAIN_JSON: &str = "application/json; charset=utf-8";
 
 /// The one handler: every path comes here.
@@ -100,7 +102,7 @@ async fn serve(state: &Arc<State>, cutter: Cutter, call: Call) -> Response {
         body: &call.body,
     });
     let word = fault.as_ref().map(Action::word);
-    let execute = |short: bool| api::answer(&mut state.world(), &state.keys, &call, short);
+    let execute = |short: bool| carry_out(state, &call, short);
     match fault {
         None => {
             let answer = execute(false);
@@ -121,7 +123,7 @@ async fn serve(state: &Arc<State>, cutter: Cutter, call: Call) -> Response {
             let (state, call) = (Arc::clone(state), call.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
-                api::answer(&mut state.world(), &state.keys, &call, false);
+                carry_out(&state, &call, false);
                 lock(&state.journal).executed_late(seq);
             });
             dropped(&cutter)
@@ -149,6 +151,17 @@ async fn serve(state: &Arc<State>, cutter: Cutter, call: Call) -> Response {
     }
 }
 
+/// Carries a call out and sends the callbacks it raised.
+fn carry_out(state: &Arc<State>, call: &Call, short: bool) -> Answer {
+    let (answer, raised) = {
+        let mut world = state.world();
+        let answer = api::answer(&mut world, &state.keys, call, short);
+        (answer, std::mem::take(&mut world.outbox))
+    };
+    delivery::send(state, raised);
+    answer
+}
+
 /// The connection is cut, so this answer never leaves.
 fn dropped(cutter: &Cutter) -> Response {
     cutter.cut();
@@ -159,6 +172,9 @@ fn respond(call: &Call, seq: u64, answer: Answer) -> Response {
     let body = answer.body.map_or_else(Body::empty, Body::from);
     let mut response = Response::new(body);
     head(&mut response, call, seq, answer.status, answer.link.as_deref());
+    if answer.plain {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
+    }
     response
 }
 

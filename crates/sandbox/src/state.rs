@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::SandboxError;
 use crate::api::Keys;
 use crate::clock::Clock;
+use crate::delivery::Deliveries;
 use crate::faults::{FaultPlan, Faults};
 use crate::journal::Journal;
 use crate::json::{Json, object};
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) journal: Mutex<Journal>,
+    pub(crate) deliveries: Mutex<Deliveries>,
     latency_ms: AtomicU64,
 }
 
@@ -47,6 +49,7 @@ impl State {
             faults: Mutex::default(),
             limiter: Mutex::default(),
             journal: Mutex::default(),
+            deliveries: Mutex::default(),
             latency_ms: AtomicU64::new(0),
         }
     }
@@ -112,6 +115,12 @@ impl SandboxControl {
     /// Forgets the calls so far (`DELETE /sandbox/journal`).
     pub fn clear_journal(&self) {
         lock(&self.state.journal).clear();
+    }
+
+    /// Every callback so far with its attempts, oldest first (`GET /sandbox/callbacks`).
+    #[must_use]
+    pub fn callbacks(&self) -> Value {
+        self.callbacks_json().to_value()
     }
 
     /// Puts faults in force, `{}` for none (`POST /sandbox/faults`).
@@ -189,11 +198,12 @@ impl SandboxControl {
     }
 
     /// Goes back to the records, day, roles and rules of the start; lifts faults, limits and latency and forgets
-    /// the calls (`POST /sandbox/reset`).
+    /// the calls and the callbacks (`POST /sandbox/reset`).
     pub fn reset(&self) {
         *self.state.world() = self.state.start.clone();
         *lock(&self.state.faults) = Faults::default();
         *lock(&self.state.limiter) = Limiter::default();
+        lock(&self.state.deliveries).clear();
         self.set_latency_ms(0);
         self.clear_journal();
     }
@@ -239,6 +249,10 @@ impl SandboxControl {
             ("resources", Json::Obj(resources)),
             ("invoices", Json::Arr(invoices)),
         ])
+    }
+
+    pub(crate) fn callbacks_json(&self) -> Json {
+        lock(&self.state.deliveries).to_json()
     }
 
     pub(crate) fn invoices_json(&self) -> Json {

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use crate::clock::{Clock, day_of};
+use crate::events::Message;
 use crate::json::Json;
 use crate::ledger::BilledInvoice;
 use crate::roles::Roles;
@@ -178,6 +179,12 @@ pub(crate) struct World {
     ledger: BTreeMap<i64, Vec<BilledInvoice>>,
     /// Root of the links in `_info`, without the last slash.
     pub base_url: String,
+    /// The login company.
+    pub company: String,
+    /// Callbacks that the call under way has raised; the server sends them when it is done.
+    pub outbox: Vec<Message>,
+    /// How many callbacks were raised.
+    pub messages: u64,
 }
 
 impl World {
@@ -190,6 +197,9 @@ impl World {
             roles: Roles::default(),
             ledger: BTreeMap::new(),
             base_url: String::new(),
+            company: String::new(),
+            outbox: Vec::new(),
+            messages: 0,
         }
     }
 
