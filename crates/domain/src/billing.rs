@@ -6,6 +6,7 @@
 use crate::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::period::{Period, next_day};
 use crate::psa::{AdditionState, Agreement, BillFlag, Snapshot};
+use jiff::civil::Date;
 
 /// Price and cost together; they are always rounded each on its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,4 +85,20 @@ pub fn billed_in(
 /// The period that the next invoice of the agreement bills: its own, or its parent's where it is billed there.
 pub fn open_period(snapshot: &Snapshot, agreement: &Agreement) -> Option<Period> {
     snapshot.invoicing_agreement(agreement).open_period().or_else(|| agreement.open_period())
+}
+
+/// The invoice period of the agreement (or its parent) that holds `day`.
+pub fn invoice_period(snapshot: &Snapshot, agreement: &Agreement, day: Date) -> Option<Period> {
+    let billed_by = snapshot.invoicing_agreement(agreement);
+    let cycle = billed_by.billing_cycle.or(agreement.billing_cycle)?;
+    let from_start = billed_by.bill_start.or(billed_by.start);
+    // Invoices are laid from the billing start, or, where someone has moved them by hand, from where they stand.
+    let laid = |anchor: Date, at: Date| cycle.period_containing(anchor, at).ok();
+    let anchor = match (from_start, billed_by.next_invoice) {
+        (Some(start), Some(next)) if laid(start, next).is_some_and(|p| p.start() == next) => start,
+        (_, Some(next)) => next,
+        (Some(start), None) => start,
+        (None, None) => return None,
+    };
+    laid(anchor, day)
 }

@@ -208,7 +208,9 @@ fn deleted(change: &Change, agreement: &Agreement, world: &World<'_>, wrong: &mu
         Some(then) => next.is_some_and(|now| now > then && before.effective < now),
         None => agreement.invoiced_before(before.effective),
     };
-    if billed {
+    let parent = world.snapshot.invoicing_agreement(agreement);
+    let billed_by_parent = parent.id != agreement.id && parent.invoiced_before(before.effective);
+    if billed || billed_by_parent {
         let message = format!("{} would delete addition {id}, which was billed.", change.id);
         wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
     }

@@ -8,7 +8,7 @@ use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{ChangeId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
-use crate::period::{Period, PeriodError, previous_day};
+use crate::period::{Period, PeriodError, next_day, previous_day};
 use crate::plan::{
     Action, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, differing_fields,
     edit_key,
@@ -40,6 +40,12 @@ pub struct NewLine<'a> {
     pub key_day: Option<Date>,
     /// One sentence: why.
     pub reason: String,
+}
+
+/// What is written less what is exact.
+struct Drift {
+    exact: Exact,
+    large: bool,
 }
 
 /// Where a line may be dated.
@@ -172,6 +178,11 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// Whether `day` was invoiced on the agreement (or its parent), so that no line may be dated on it any more.
     pub fn is_invoiced(&self, agreement: &'a Agreement, day: Date) -> bool {
         self.invoicing(agreement).invoiced_before(day)
+    }
+
+    /// Whether an invoice has billed the line already.
+    pub fn is_billed(&self, line: &Line) -> bool {
+        self.agreement_of(line).is_some_and(|agreement| line.is_billed(agreement, self.invoicing(agreement)))
     }
 
     /// The last invoiced day, where anything was invoiced.
@@ -349,7 +360,8 @@ impl<'c, 'a> Builder<'c, 'a> {
             let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
             self.find(finding);
             reason.push_str(&format!(" The days before {next} are invoiced already, so it starts there."));
-            self.catch_up(agreement, &line, start, next, anchor)?;
+            let until = last.map_or(next, |last| next.min(next_day(last)));
+            self.catch_up(agreement, &line, start, until, anchor)?;
             effective = next;
         } else if let Some(floor) = billed_by.bill_start.filter(|floor| start < *floor) {
             let message = format!(
@@ -511,32 +523,52 @@ impl<'c, 'a> Builder<'c, 'a> {
         Ok(())
     }
 
-    /// The drift between the exact and the billed amount: a warning above the tolerance; always said where the amount
-    /// is the source's own.
+    /// The drift between exact and written amounts, of price and cost: a warning above the tolerance; always said where
+    /// the amount is the source's own.
     fn tell_drift(&mut self, line: &NewLine<'_>) -> Result<(), Stop> {
         let currency = self.context.currency;
-        let drift = line.money.drift(currency)?;
-        let named = line.money.formula.contains("as the order says");
-        let tolerance = Exact::from_decimal(self.context.world.settings.rounding_tolerance);
-        let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
-        let large = tolerance.minus(size)?.is_negative();
-        if drift.is_zero() || !(named || large) {
-            return Ok(());
+        let money = &line.money;
+        let price = self.drift_of(money.drift(currency)?, money.named.price)?;
+        let cost = self.drift_of(money.cost_drift(currency)?, money.named.cost)?;
+        let plain = |value: Exact| -> Result<String, MoneyError> {
+            Ok(value.round(12, crate::money::RoundingMode::HalfUp)?.normalize().to_string())
+        };
+        let mut said = Vec::new();
+        if let Some(drift) = &price {
+            let billed = money.unit_price.extended(money.quantity, currency)?;
+            said.push(format!(
+                "is billed as {} {currency}; exactly it is {}: a drift of {}",
+                billed.display(currency),
+                plain(money.exact)?,
+                plain(drift.exact)?
+            ));
         }
-        let billed = line.money.unit_price.extended(line.money.quantity, currency)?;
-        let exact = line.money.exact.round(12, crate::money::RoundingMode::HalfUp)?.normalize();
-        let message = format!(
-            "{} is billed as {} {currency}; exactly it is {exact}: a drift of {}.",
-            self.context.product_name(&line.product),
-            billed.display(currency),
-            drift.round(12, crate::money::RoundingMode::HalfUp)?.normalize()
-        );
+        if let Some(drift) = &cost {
+            let booked = money.unit_cost.extended(money.quantity, currency)?;
+            said.push(format!(
+                "has a cost of {} {currency}; exactly it is {}: a drift of {}",
+                booked.display(currency),
+                plain(money.exact_cost)?,
+                plain(drift.exact)?
+            ));
+        }
+        let Some(first) = price.as_ref().or(cost.as_ref()) else { return Ok(()) };
+        let large = price.as_ref().is_some_and(|d| d.large) || cost.as_ref().is_some_and(|d| d.large);
+        let message = format!("{} {}.", self.context.product_name(&line.product), said.join("; it "));
         let severity = if large { Severity::Warning } else { Severity::Info };
         let subject =
             Subject { detail: Some(line.line_id.clone()), ..self.context.subject_of_product(&line.product) };
-        let rounded = Money::new(drift.round(currency.places(), crate::money::RoundingMode::HalfUp)?);
+        let rounded = Money::new(first.exact.round(currency.places(), crate::money::RoundingMode::HalfUp)?);
         self.find(Finding::new(Code::Tu6006, subject, message).severity(severity).amount(rounded, currency));
         Ok(())
+    }
+
+    /// A drift that is worth saying.
+    fn drift_of(&self, exact: Exact, named: bool) -> Result<Option<Drift>, MoneyError> {
+        let tolerance = Exact::from_decimal(self.context.world.settings.rounding_tolerance);
+        let size = if exact.is_negative() { Exact::ZERO.minus(exact)? } else { exact };
+        let large = tolerance.minus(size)?.is_negative();
+        Ok((!exact.is_zero() && (named || large)).then_some(Drift { exact, large }))
     }
 
     /// Ends a line on `last`, its last billed day. A line that never billed a day by then is removed.
@@ -544,8 +576,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         if line.state.cancelled.is_some_and(|at| at <= last) {
             return Ok(());
         }
-        let billed = self.agreement_of(line).is_some_and(|a| line.is_billed(a));
-        if last < line.state.effective && !billed {
+        if last < line.state.effective && !self.is_billed(line) {
             return self.delete(line, reason);
         }
         let wanted = AdditionState { cancelled: Some(last.max(line.state.effective)), ..line.state.clone() };

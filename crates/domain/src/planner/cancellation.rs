@@ -6,30 +6,44 @@ use super::lines::{self, Existing, bill_once, write_once};
 use super::part;
 use super::picture::Line;
 use super::sales::once_item;
-use crate::feed::{Charge, Order, OrderLine};
+use crate::billing;
+use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
+use crate::psa::Agreement;
 use jiff::civil::Date;
 use std::collections::BTreeSet;
+
+/// What a cancellation is planned by.
+struct Ending {
+    /// The first day that is not paid for any more.
+    day: Date,
+    /// The whole billing period that it lies in, or that ends with it.
+    period: Period,
+    /// Products whose recurring line goes.
+    removed: BTreeSet<ProductId>,
+    /// Products whose used part is billed instead of the open period: their lines end before it.
+    used_alone: BTreeSet<ProductId>,
+}
 
 /// Plans a cancellation order.
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let day = builder.not_before_go_live(order.effective);
-    adopt_what_is_there(builder, order, day);
-    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
-    let (goes, stays): (Vec<Line>, Vec<Line>) = lines_to_end(builder)
-        .into_iter()
-        .partition(|l| builder.agreement_of(l).is_some_and(|a| never_billed(order, l, a)));
-    let stays: BTreeSet<ProductId> = stays.iter().filter_map(product_of).collect();
-    let gone = goes.iter().filter_map(product_of).chain(deleted_before(builder));
-    let removed: BTreeSet<ProductId> = gone.filter(|product| !stays.contains(product)).collect();
+    if adopt_what_is_there(builder, order, day) {
+        // It is not known which lines end: fee and refund wait with them.
+        return Ok(());
+    }
+    let period = period_of(builder, order, day)?;
+    let removed = lines_that_go(builder, period);
+    let used_alone = used_alone(builder, order, day, period, &removed);
+    let ending = Ending { day, period, removed, used_alone };
     for line in &order.lines {
         match line.charge {
             Charge::Cancellation => fee(builder, order, line, day)?,
-            Charge::Recurring | Charge::Prorate => used_part(builder, order, line, day, &removed)?,
+            Charge::Recurring | Charge::Prorate => used_part(builder, order, line, &ending)?,
             Charge::Overuse => {
                 // Overuse counts the day of cancellation, the recurring fee does not.
                 let days = Period::new(order.period.start().min(day), next_day(day))?;
@@ -39,7 +53,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             Charge::Refund | Charge::Setup | Charge::Upgrade | Charge::OneTime | Charge::Discount => {
                 let Some(item) = once_item(builder, line)? else { continue };
                 let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
-                let bills_nothing = removed.contains(&line.product) || days.start() > day;
+                let bills_nothing = ending.removed.contains(&line.product)
+                    || ending.used_alone.contains(&line.product)
+                    || days.start() > day;
                 let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
                 if line.charge == Charge::Refund && bills_nothing && !invoiced {
                     let name = builder.context.product_name(&line.product);
@@ -58,9 +74,55 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     for line in lines_to_end(builder) {
-        end_line(builder, order, &line, day)?;
+        end_line(builder, order, &line, &ending)?;
     }
     drop_later_lines(builder, order, day)
+}
+
+/// The billing period of the cancellation. An order may name only what was used of it, up to the day, or only the rest.
+fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Period, Stop> {
+    let cycle = builder.context.cycle;
+    let said = order.period;
+    let full = cycle.boundary(said.start(), 1)?;
+    if full > said.end() && said.end() <= day {
+        return Ok(Period::new(said.start(), full)?);
+    }
+    Ok(builder.period_of(said, said.start())?)
+}
+
+/// Products that nothing bills once the lines that were never billed are gone.
+fn lines_that_go(builder: &Builder<'_, '_>, period: Period) -> BTreeSet<ProductId> {
+    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
+    let (goes, stays): (Vec<Line>, Vec<Line>) =
+        lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period));
+    let stays: BTreeSet<ProductId> = stays.iter().filter_map(product_of).collect();
+    let gone = goes.iter().filter_map(product_of).chain(deleted_before(builder));
+    gone.filter(|product| !stays.contains(product)).collect()
+}
+
+/// Products whose used part the order charges and whose period no invoice has billed yet: the used part takes the place
+/// of the whole period, or both would be billed.
+fn used_alone(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    day: Date,
+    period: Period,
+    removed: &BTreeSet<ProductId>,
+) -> BTreeSet<ProductId> {
+    let agreement = builder.context.agreement;
+    let open = !agreement.prorates && !builder.is_invoiced(agreement, period.start());
+    let charges = |l: &&OrderLine| {
+        let amount = l.amount.map_or(!l.quantity.is_zero(), |a| !a.is_zero());
+        let begun = builder.written(&l.id.0, Role::Prorate, used_days(l, period, day).start()).is_some();
+        matches!(l.charge, Charge::Recurring | Charge::Prorate) && amount && (open || begun)
+    };
+    let products = order.lines.iter().filter(charges).map(|l| l.product.clone());
+    products.filter(|product| !removed.contains(product)).collect()
+}
+
+/// The days that a used part is for.
+fn used_days(line: &OrderLine, period: Period, day: Date) -> Period {
+    line.period.or_else(|| period.before_day(day)).unwrap_or(period)
 }
 
 /// From the day of cancellation to the end of its period.
@@ -68,16 +130,18 @@ fn rest_of(order: &Order, day: Date) -> Result<Period, Stop> {
     Ok(Period::new(day, order.period.end().max(next_day(day)))?)
 }
 
-/// Recurring lines of the subscription, whatever agreement they are on.
+/// Recurring lines of the subscription, whatever agreement they are on. What is charged after its period is billed by
+/// lines for days that were used: they stay.
 fn lines_to_end(builder: &Builder<'_, '_>) -> Vec<Line> {
     let task = builder.context.task;
+    let advance = builder.context.subscription.is_none_or(|s| s.billing_model == BillingModel::Advance);
     builder
         .picture
         .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
-            })
+            }) && (advance || l.state.is_open())
         })
         .cloned()
         .collect()
@@ -96,8 +160,10 @@ fn deleted_before(builder: &Builder<'_, '_>) -> Vec<ProductId> {
         .collect()
 }
 
-/// What the subscription holds and trueup has not written yet is taken as its lines (A7).
-fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) {
+/// What the subscription holds and trueup has not written yet is taken as its lines (A7). Whether one of them cannot be
+/// told from others.
+fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> bool {
+    let mut several = false;
     let mut products: BTreeSet<ProductId> = builder
         .context
         .subscription
@@ -121,30 +187,46 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
             // A finding is made where it cannot be told; a line that is found is in the picture from here on.
             match lines::existing_line(builder, &product, item, day) {
                 Existing::Line(_) | Existing::Nothing | Existing::Undecided => {}
+                Existing::Several => several = true,
             }
         }
     }
+    several
 }
 
-fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, day: Date) -> Result<(), Stop> {
+/// The last day that a line bills when it ends for a cancellation on `day`. The day itself is not paid for (decision
+/// A8): that shows where ConnectWise prorates, and on the first day of a period, which would be billed whole.
+fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, ending: &Ending) -> Date {
+    let product = line.origin.as_ref().map(|o| &o.product);
+    if product.is_some_and(|product| ending.used_alone.contains(product)) {
+        return previous_day(ending.period.start());
+    }
+    let begins_period = billing::invoice_period(builder.context.world.snapshot, agreement, ending.day)
+        .is_some_and(|period| period.start() == ending.day);
+    if agreement.prorates || begins_period { previous_day(ending.day) } else { ending.day }
+}
+
+fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &Ending) -> Result<(), Stop> {
     let Some(agreement) = builder.agreement_of(line) else { return Ok(()) };
     if touched_by_person(line) {
         return Ok(());
     }
+    let day = ending.day;
+    let last = last_day(builder, agreement, line, ending);
     let name = line.origin.as_ref().map_or_else(String::new, |o| builder.context.product_name(&o.product));
-    if !line.is_billed(agreement) {
-        if never_billed(order, line, agreement) || line.state.effective > day {
+    if !builder.is_billed(line) {
+        if never_billed(builder, line, ending.period) || line.state.effective > day {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
             return builder.delete(line, reason);
         }
         let reason = format!("Order {} cancels {name} on {day}.", order.shown());
-        return builder.end(line, day.max(line.state.effective), reason);
+        return builder.end(line, last.max(line.state.effective), reason);
     }
     let invoiced_to = builder.last_invoiced_day(agreement);
     let credits = builder.context.world.settings.credits.is_on();
     let last = match invoiced_to {
-        Some(invoiced) if day < invoiced && !credits => {
+        Some(invoiced) if last < invoiced && !credits => {
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
                 let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
                 let message = format!(
@@ -156,18 +238,16 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, day: Date
             }
             invoiced
         }
-        Some(invoiced) if day < invoiced && !gives_back(order, line) => {
+        Some(invoiced) if last < invoiced && !gives_back(order, line) => {
             let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
             let message = format!(
                 "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
             );
             let finding = builder.about(Code::Tu6005, &product, message);
             builder.find(finding);
-            day
+            last
         }
-        // Where ConnectWise prorates, the last paid day is the one before the cancellation.
-        Some(invoiced) if agreement.prorates && day > invoiced => previous_day(day).max(invoiced),
-        Some(_) | None => day,
+        Some(_) | None => last,
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
@@ -175,8 +255,8 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, day: Date
 
 /// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.
 /// A line that began in an earlier period has whole periods to bill, even where no invoice was made yet.
-fn never_billed(order: &Order, line: &Line, agreement: &crate::psa::Agreement) -> bool {
-    !line.is_billed(agreement) && line.state.effective >= order.period.start()
+fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period) -> bool {
+    !builder.is_billed(line) && line.state.effective >= period.start()
 }
 
 /// Whether the order gives money back for the line's product.
@@ -210,7 +290,7 @@ fn drop_later_lines(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> 
                     && matches!(o.role, Role::Prorate | Role::Setup | Role::OneTime)
                     && o.true_period.map_or(l.state.effective, Period::start) > day
             }) && !l.is_made_by(builder.context.order_id())
-                && builder.agreement_of(l).is_some_and(|a| !l.is_billed(a))
+                && !builder.is_billed(l)
                 && !touched_by_person(l)
         })
         .cloned()
@@ -222,16 +302,16 @@ fn drop_later_lines(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> 
     Ok(())
 }
 
-/// The part that was used, where the order charges it: only when the recurring line goes, else that line bills it.
+/// The part that was used, where the order charges it: only when the recurring line goes or ends before the period, else
+/// that line bills it.
 fn used_part(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     line: &OrderLine,
-    day: Date,
-    removed: &BTreeSet<ProductId>,
+    ending: &Ending,
 ) -> Result<(), Stop> {
     let name = builder.context.product_name(&line.product);
-    if !removed.contains(&line.product) {
+    if !ending.removed.contains(&line.product) && !ending.used_alone.contains(&line.product) {
         let message =
             format!("Order {} charges the used part of {name}; its recurring line bills it.", order.shown());
         let finding = builder.about(Code::Tu6005, &line.product, message).severity(Severity::Info);
@@ -239,10 +319,8 @@ fn used_part(
         return Ok(());
     }
     let Some(item) = once_item(builder, line)? else { return Ok(()) };
-    let days = line.period.or_else(|| order.period.before_day(day));
-    let Some(days) = days else { return Ok(()) };
     let as_part = OrderLine { charge: Charge::Prorate, ..line.clone() };
-    bill_once(builder, &as_part, item, order.period, days)
+    bill_once(builder, &as_part, item, ending.period, used_days(line, ending.period, ending.day))
 }
 
 /// The cancellation fee: quantity 1 of the fee's own catalog item.

@@ -133,7 +133,7 @@ fn resolve<'a, 'o>(
     let existing = match lines::existing_line(builder, &line.product, item, moment.effective) {
         Existing::Line(line) => Some(*line),
         Existing::Nothing => None,
-        Existing::Undecided => return Ok(None),
+        Existing::Undecided | Existing::Several => return Ok(None),
     };
     let there = existing.as_ref().map(|l| l.state.quantity);
     let (old_quantity, new_quantity) = match order.kind {
@@ -186,7 +186,9 @@ fn resolve<'a, 'o>(
         cost_known: true,
     };
     let delta = new_quantity.minus(old_quantity)?;
-    if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && existing.is_some() {
+    // A line that ends with its commitment does not go on by itself: its renewal begins another.
+    let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
+    if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
         return Ok(None);
     }
     Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new }))
@@ -515,7 +517,9 @@ fn named(
         }
     };
     let quantity = if item.delta.is_zero() { item.new_quantity } else { item.delta };
-    Ok(part::named_amount(builder.context.world.settings, builder.context.currency, amount, cost, quantity)?)
+    let money =
+        part::named_amount(builder.context.world.settings, builder.context.currency, amount, cost, quantity)?;
+    Ok(money.cost_named_if(item.line.cost_amount.is_some()))
 }
 
 fn reason_of(builder: &Builder<'_, '_>, order: &Order, item: &Item<'_, '_>, days: Period) -> String {
@@ -551,7 +555,7 @@ fn create_or_edit<'a>(
     if let Some(there) = item.existing.as_ref().filter(|l| l.state.is_open() && l.agreement == agreement.id) {
         let edits = settings.quantity_change == QuantityChange::EditInPlace;
         let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
-        let unbilled_from_begin = there.state.effective == begin && !there.is_billed(agreement);
+        let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
         if edits && (paid || unbilled_from_begin) && there.state.catalog_item == item.item.id {
             let wanted = AdditionState {
                 quantity: item.new_quantity,
@@ -579,7 +583,7 @@ fn create_or_edit<'a>(
         begin,
     )?;
     line.key_day = Some(true_begin);
-    let last = commitment_last(builder);
+    let last = commitment_last(builder, begin);
     builder.recurring(agreement, line, begin, last, anchor)
 }
 

@@ -154,8 +154,10 @@ pub enum Existing {
     Line(Box<Line>),
     /// None.
     Nothing,
-    /// It cannot be told, or a person decides: a finding was made and the product is kept back.
+    /// A person changed or ended it: a finding was made and the product is kept back.
     Undecided,
+    /// It cannot be told which of several it is: a finding was made and the product is kept back.
+    Several,
 }
 
 /// The subscription's recurring line for a product: ours by its link, the one a mapping names, else the single open
@@ -219,7 +221,7 @@ pub fn existing_line(
         several => {
             let finding = several_open(builder, product, several);
             builder.withhold(finding);
-            Existing::Undecided
+            Existing::Several
         }
     }
 }
@@ -377,6 +379,7 @@ pub fn bill_once<'a>(
             quantity = Quantity::from(1);
         }
         part::named_amount(settings, currency, amount, cost, quantity)?
+            .cost_named_if(line.cost_amount.is_some())
     } else {
         if quantity.is_zero() {
             return Ok(());
@@ -388,7 +391,7 @@ pub fn bill_once<'a>(
         if reduces {
             quantity = -quantity.abs();
         }
-        part::prorated(settings, currency, prices, quantity, share)?
+        part::charged(settings, currency, prices, quantity, share)?
     };
     let credit = money.exact.is_negative();
     if credit && line.charge != Charge::Discount && !settings.credits.is_on() {

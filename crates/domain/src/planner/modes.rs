@@ -12,6 +12,7 @@ use crate::feed::{Order, OrderLine};
 use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, previous_day};
 use crate::plan::Role;
+use crate::proration::Share;
 use crate::psa::CatalogItem;
 use crate::settings::LineMode;
 use jiff::civil::Date;
@@ -80,7 +81,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
             begin,
         )?;
         line.key_day = Some(shift.effective);
-        let last = commitment_last(builder);
+        let last = commitment_last(builder, begin);
         builder.recurring(agreement, line, begin, last, shift.period)?;
     }
     let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
@@ -128,9 +129,10 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     let currency = builder.context.currency;
     let settings = builder.context.world.settings;
     let agreement = builder.context.agreement;
-    let before =
-        shift.period.before_day(shift.effective).map(|d| builder.share(shift.period, d)).transpose()?;
-    let Some(before) = before else { return Ok(()) };
+    let rest = shift.period.from_day(shift.effective).unwrap_or(shift.period);
+    // The days before are what the part leaves: counted on their own, some day counts would not come to the whole.
+    let part = builder.share(shift.period, rest)?;
+    let before = Share { charged: part.whole - part.charged, whole: part.whole };
     let (value, cost) = new_value(shift)?;
     let factor = before.exact()?;
     let correction = shift.old_value.0.minus(value)?.times(factor)?;
@@ -149,7 +151,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             start,
         )?;
         line.key_day = Some(shift.period.start());
-        let last = commitment_last(builder);
+        let last = commitment_last(builder, start);
         builder.recurring(agreement, line, start, last, shift.period)?;
     }
     if !correction.is_zero() {
@@ -203,7 +205,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
                 && !l.is_made_by(builder.context.order_id())
                 && l.state.cancelled == Some(shift.period.last_day())
                 && l.origin.as_ref().is_some_and(|o| o.true_period.is_none())
-                && builder.agreement_of(l).is_some_and(|a| !l.is_billed(a))
+                && !builder.is_billed(l)
         })
         .cloned()
         .collect();

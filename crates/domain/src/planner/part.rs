@@ -30,8 +30,21 @@ pub struct Expressed {
     pub unit_cost: Money,
     /// The exact amount before any rounding.
     pub exact: Exact,
+    /// The exact cost before any rounding.
+    pub exact_cost: Exact,
+    /// Which of them the source names itself.
+    pub named: Named,
     /// The sentence of figures.
     pub formula: String,
+}
+
+/// What of a line's money is the source's own: there every rounding is told, however small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The amount.
+    pub price: bool,
+    /// The cost.
+    pub cost: bool,
 }
 
 impl Expressed {
@@ -39,6 +52,18 @@ impl Expressed {
     pub fn drift(&self, currency: Currency) -> Result<Exact, MoneyError> {
         let billed = self.unit_price.extended(self.quantity, currency)?;
         billed.exact().minus(self.exact)
+    }
+
+    /// The same for the cost.
+    pub fn cost_drift(&self, currency: Currency) -> Result<Exact, MoneyError> {
+        let booked = self.unit_cost.extended(self.quantity, currency)?;
+        booked.exact().minus(self.exact_cost)
+    }
+
+    /// Says whether the cost is the source's own.
+    pub fn cost_named_if(mut self, named: bool) -> Self {
+        self.named.cost = named;
+        self
     }
 }
 
@@ -101,7 +126,9 @@ pub fn prorated(
                 unit_price.display(currency)
             )
         };
-        return Ok(Expressed { quantity, unit_price, unit_cost, exact, formula });
+        let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
+        let named = Named::default();
+        return Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula });
     }
     let amount = Money::new(exact.round(places, mode)?);
     let cost_exact = prices.cost.exact().times(factor)?.times(quantity.exact())?;
@@ -115,8 +142,27 @@ pub fn prorated(
     );
     let mut expressed = spread(amount, cost, quantity, currency)?;
     expressed.exact = exact;
+    expressed.exact_cost = cost_exact;
     expressed.formula = formula;
     Ok(expressed)
+}
+
+/// What a line charges once. Rounding per unit is for prorated amounts: a whole price with more places than the currency
+/// has (use at 0.0034 a unit) is multiplied first, or thousands of units would be billed at a price that is not theirs.
+pub fn charged(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+    share: Share,
+) -> Result<Expressed, MoneyError> {
+    let places = currency.places();
+    let fits = prices.price.exact().fits(places) && prices.cost.exact().fits(places);
+    if fits || !share.is_whole() {
+        return prorated(settings, currency, prices, quantity, share);
+    }
+    let by_line = Settings { rounding_place: RoundingPlace::Line, ..settings.clone() };
+    prorated(&by_line, currency, prices, quantity, share)
 }
 
 /// An amount that the source names: rounded once to the currency, and put into `quantity` units where both price and
@@ -130,9 +176,11 @@ pub fn named_amount(
 ) -> Result<Expressed, MoneyError> {
     let mode = settings.rounding_mode;
     let rounded = Money::new(amount.exact().round(currency.places(), mode)?);
-    let cost = Money::new(cost.round(currency.places(), mode)?);
-    let mut expressed = spread(rounded, cost, quantity, currency)?;
+    let rounded_cost = Money::new(cost.round(currency.places(), mode)?);
+    let mut expressed = spread(rounded, rounded_cost, quantity, currency)?;
     expressed.exact = amount.exact();
+    expressed.exact_cost = cost;
+    expressed.named.price = true;
     expressed.formula = if rounded.decimal() == amount.decimal() {
         format!("{} as the order says", rounded.display(currency))
     } else {
@@ -150,12 +198,14 @@ pub fn one_unit(
 ) -> Result<Expressed, MoneyError> {
     let mode = settings.rounding_mode;
     let price = Money::new(amount.round(currency.places(), mode)?);
-    let cost = Money::new(cost.round(currency.places(), mode)?);
+    let unit_cost = Money::new(cost.round(currency.places(), mode)?);
     Ok(Expressed {
         quantity: Quantity::from(1),
         unit_price: price,
-        unit_cost: cost,
+        unit_cost,
         exact: amount,
+        exact_cost: cost,
+        named: Named::default(),
         formula: format!("{} -> {}", short(amount), price.display(currency)),
     })
 }
@@ -172,6 +222,8 @@ fn spread(
         unit_price: amount,
         unit_cost: cost,
         exact: amount.exact(),
+        exact_cost: cost.exact(),
+        named: Named::default(),
         formula: String::new(),
     };
     if quantity.is_zero() {

@@ -109,7 +109,7 @@ fn one<'a>(
         lines::existing_line(builder, product, item, start)
     };
     let existing = match existing {
-        Existing::Undecided => return Ok(()),
+        Existing::Undecided | Existing::Several => return Ok(()),
         Existing::Line(line) => Some(*line),
         Existing::Nothing => None,
     };

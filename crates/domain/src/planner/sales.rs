@@ -39,12 +39,14 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     plan_from(builder, order, start)
 }
 
-/// The last day of the commitment, where lines are dated by it.
-pub fn commitment_last(builder: &Builder<'_, '_>) -> Option<Date> {
+/// The last day of the commitment for a line from `begin` on, where lines are dated by it. A term that is over by then
+/// says nothing: the line goes on until the new one is known.
+pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
     if builder.context.world.settings.line_mode != LineMode::Commitment {
         return None;
     }
-    builder.context.subscription.and_then(|s| s.term).and_then(|t| t.end).map(previous_day)
+    let term = builder.context.subscription.and_then(|s| s.term);
+    term.and_then(|t| t.end).map(previous_day).filter(|last| *last >= begin)
 }
 
 fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date) -> Result<(), Stop> {
@@ -124,8 +126,8 @@ fn recurring(
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.display()),
     };
     let agreement = builder.context.agreement;
-    let last = commitment_last(builder);
     let part = period.from_day(begin).filter(|part| *part != period);
+    let last = commitment_last(builder, begin);
     let said_by_source =
         order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
     let Some(part) = part else {
@@ -204,6 +206,7 @@ fn recurring(
                 None => prices.cost.exact().times(quantity.exact())?.times(share.exact()?)?,
             };
             part::named_amount(settings, builder.context.currency, amount, cost, quantity)?
+                .cost_named_if(line.cost_amount.is_some())
         }
         None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
     };
@@ -262,7 +265,8 @@ fn other_amount(
     };
     let later = Prices { cost: line.unit_cost.unwrap_or(prices.cost), ..prices };
     Ok(Some((
-        part::named_amount(settings, currency, amount, cost, quantity)?,
+        part::named_amount(settings, currency, amount, cost, quantity)?
+            .cost_named_if(line.cost_amount.is_some()),
         part::prorated(settings, currency, later, quantity, Share::WHOLE)?,
     )))
 }
