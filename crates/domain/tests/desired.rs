@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use trueup_domain::Decimal;
 use trueup_domain::desired::{
-    Comparison, Day, Difference, Fields, Fixed, Repeated, Row, compare, compare_with, drift,
+    Comparison, Day, Difference, Fields, Fixed, Repeated, Row, compare, compare_on, compare_with, drift,
 };
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId};
@@ -70,43 +70,108 @@ fn plain(desired: &[Row], observed: &[Row]) -> Comparison {
     found
 }
 
-fn rows(unique: bool) -> impl Strategy<Value = Vec<Row>> {
-    let keys = prop_oneof![4 => 0_i64..80, 1 => any::<i64>(), 1 => Just(i64::MIN), 1 => Just(i64::MAX)];
-    prop::collection::vec((keys, 0_i64..3, 0_i64..3), 0..90).prop_map(move |rows| {
+/// Keys close together, far apart, around zero, and at both ends of what a key can be.
+fn keys() -> impl Strategy<Value = BoxedStrategy<i64>> {
+    prop_oneof![
+        Just((0_i64..80).boxed()),
+        Just((-40_i64..40).boxed()),
+        Just((i64::MAX - 80..=i64::MAX).boxed()),
+        Just((i64::MIN..i64::MIN + 80).boxed()),
+        Just((-300_000_i64..300_000).boxed()),
+        Just(any::<i64>().boxed()),
+        Just(
+            prop_oneof![4 => 0_i64..80, 1 => any::<i64>(), 1 => Just(i64::MIN), 1 => Just(i64::MAX)].boxed()
+        ),
+    ]
+}
+
+/// Two lists with keys of one kind, or of a kind each; with keys that occur once only, or as it comes.
+fn sides() -> impl Strategy<Value = (Vec<Row>, Vec<Row>)> {
+    let kinds = prop_oneof![3 => keys().prop_map(|k| (k.clone(), k)), 1 => (keys(), keys())];
+    (kinds, any::<[bool; 2]>())
+        .prop_flat_map(|((ours, theirs), unique)| (rows(ours, unique[0]), rows(theirs, unique[1])))
+}
+
+fn rows(keys: BoxedStrategy<i64>, unique: bool) -> impl Strategy<Value = Vec<Row>> {
+    let rows = prop::collection::vec((keys, 0_i64..3, 0_i64..3), 0..90);
+    rows.prop_flat_map(move |rows| {
         let rows = rows.into_iter().map(|(key, quantity, price)| row(key, quantity, price));
         if unique {
-            rows.map(|r| (r.key, r)).collect::<BTreeMap<_, _>>().into_values().collect()
+            let by_key: BTreeMap<_, _> = rows.map(|row| (row.key, row)).collect();
+            let ordered: Vec<_> = by_key.into_values().collect();
+            prop_oneof![1 => Just(ordered.clone()), 2 => Just(ordered).prop_shuffle()].boxed()
         } else {
-            rows.collect()
+            Just(rows.collect()).boxed()
         }
     })
+}
+
+fn in_order(rows: &[Row]) -> Vec<Row> {
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| row.key);
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_a_plain_join((desired, observed) in sides(), threads in 1_usize..=5) {
+        let expected = plain(&desired, &observed);
+        prop_assert_eq!(&compare_on(threads, &desired, &observed, |_, _| Fields::NONE), &expected);
+        prop_assert_eq!(compare(&desired, &observed), expected);
+    }
+
+    #[test]
+    fn lists_in_order_give_what_lists_out_of_order_give((desired, observed) in sides(), threads in 1_usize..=5) {
+        let (ours, theirs) = (in_order(&desired), in_order(&observed));
+        let ordered = compare_on(threads, &ours, &theirs, |_, _| Fields::NONE);
+        let found = compare_on(threads, &desired, &observed, |_, _| Fields::NONE);
+        prop_assert_eq!(&ordered, &plain(&ours, &theirs));
+        prop_assert_eq!(ordered.equal, found.equal);
+        let keys = |places: &[usize], rows: &[Row]| places.iter().map(|at| rows[*at].key).collect::<Vec<_>>();
+        prop_assert_eq!(keys(&ordered.missing, &ours), keys(&found.missing, &desired));
+        prop_assert_eq!(keys(&ordered.unclaimed, &theirs), keys(&found.unclaimed, &observed));
+        let told = |c: &Comparison| c.differing.iter().map(|d| (d.key, d.fields)).collect::<Vec<_>>();
+        prop_assert_eq!(told(&ordered), told(&found));
+    }
+}
+
+/// Enough rows for several threads: in order, dense, sparse, and with a key that occurs twice on either side.
+#[test]
+fn long_lists_give_what_a_plain_join_gives() {
+    for stride in [1_i64, 3, 1_000_003] {
+        let list = |skip: i64| {
+            let keys = (0..70_000_i64).filter(move |n| n % 97 != skip);
+            keys.map(|n| row((n - 30_000) * stride, n % 5 + i64::from(n % 89 == skip), 1)).collect::<Vec<_>>()
+        };
+        let (ordered, there) = (list(0), list(5));
+        // The length is no multiple of this prime, so that every row is taken once.
+        let shuffled: Vec<Row> = (0..ordered.len()).map(|n| ordered[n * 7_919 % ordered.len()]).collect();
+        let mut twice = shuffled.clone();
+        twice.push(shuffled[40_000]);
+        let mut there_twice = there.clone();
+        there_twice.push(there[50_000]);
+        let mut foreign_twice = there.clone();
+        foreign_twice.extend([row(15 * stride - 30_000 * stride - 1, 1, 1); 2]);
+        for desired in [&ordered, &shuffled, &twice] {
+            for observed in [&there, &there_twice, &foreign_twice] {
+                let expected = plain(desired, observed);
+                assert_eq!(compare(desired, observed), expected);
+                for threads in [1, 2, 3] {
+                    let found = compare_on(threads, desired, observed, |_, _| Fields::NONE);
+                    assert!(found == expected, "{stride} {threads}");
+                }
+            }
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn equals_a_plain_join(desired in rows(false), observed in rows(false)) {
-        prop_assert_eq!(compare(&desired, &observed), plain(&desired, &observed));
-    }
-
-    #[test]
-    fn lists_in_order_give_what_the_index_gives(
-        (ordered, shuffled) in rows(true).prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())),
-        observed in rows(true),
-    ) {
-        let (merged, joined) = (compare(&ordered, &observed), compare(&shuffled, &observed));
-        prop_assert_eq!(&merged, &plain(&ordered, &observed));
-        prop_assert_eq!(merged.equal, joined.equal);
-        prop_assert_eq!(&merged.unclaimed, &joined.unclaimed);
-        let keys = |places: &[usize], rows: &[Row]| places.iter().map(|at| rows[*at].key).collect::<Vec<_>>();
-        prop_assert_eq!(keys(&merged.missing, &ordered), keys(&joined.missing, &shuffled));
-        let told = |c: &Comparison| c.differing.iter().map(|d| (d.key, d.fields)).collect::<Vec<_>>();
-        prop_assert_eq!(told(&merged), told(&joined));
-    }
-
-    #[test]
-    fn every_row_is_in_exactly_one_part(desired in rows(false), observed in rows(false)) {
+    fn every_row_is_in_exactly_one_part((desired, observed) in sides()) {
         let found = compare(&desired, &observed);
         let repeated = |side: fn(&Repeated) -> usize| found.repeated.iter().map(side).sum::<usize>();
         let pairs = found.equal + found.differing.len();

@@ -8,7 +8,7 @@ use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{ChangeId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
-use crate::period::{Period, PeriodError, next_day, previous_day};
+use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::{
     Action, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, differing_fields,
     edit_key,
@@ -38,6 +38,8 @@ pub struct NewLine<'a> {
     pub taxable: Option<bool>,
     /// The day that its key is made of, where it is not the first day itself: the key must not move with the invoices.
     pub key_day: Option<Date>,
+    /// The day since which the state holds that the line bills, where it is not its first day.
+    pub since: Option<Date>,
     /// One sentence: why.
     pub reason: String,
 }
@@ -394,7 +396,10 @@ impl<'c, 'a> Builder<'c, 'a> {
             description: line.description.clone(),
             invoice_description: None,
         };
-        self.push_create(agreement, line, wanted, key, None, reason)
+        let since = line.since.unwrap_or(start);
+        let held_before =
+            Period::new(since, effective.max(next_day(since))).ok().filter(|_| since != effective);
+        self.push_create(agreement, line, wanted, key, held_before, reason)
     }
 
     /// A one-time line for the days from `start` to `next` that were invoiced before the line could be written.
@@ -434,16 +439,41 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.one_time(agreement, catch_up, days)
     }
 
+    /// The day that the cycle is laid from so that `period` is one of its periods. The period's own start will not do
+    /// where its month has no such day: what begins on the 31st is billed from the 30th in April.
+    fn anchor_of(&self, period: Period) -> Date {
+        let cycle = self.context.cycle;
+        let subscription = self.context.subscription;
+        let in_month = |day: i8| {
+            let at = (0..24).find_map(|n| {
+                let month = cycle.boundary(period.start().first_of_month(), -n).ok()?;
+                (month.days_in_month() >= day).then(|| month.with().day(day).build().ok()).flatten()
+            });
+            at.filter(|_| cycle.unit == CycleUnit::Month || cycle.unit == CycleUnit::Year)
+        };
+        let said = subscription.and_then(|s| s.anchor_day);
+        let candidates = [
+            said.and_then(|day| in_month(i8::try_from(day).ok()?)),
+            subscription.map(|s| s.start),
+            self.context.agreement.bill_start,
+            Some(period.end()),
+        ];
+        let fits =
+            |anchor: &Date| cycle.period_containing(*anchor, period.start()).is_ok_and(|p| p == period);
+        candidates.into_iter().flatten().find(fits).unwrap_or(period.start())
+    }
+
     /// How many periods of the cycle, laid from `anchor`, the days are: whole ones and shares.
     pub fn units_in(&self, days: Period, anchor: Period) -> Result<Exact, Stop> {
         let mut units = Exact::ZERO;
         let mut at = days.start();
+        let laid_from = self.anchor_of(anchor);
         // One step a period: 600 are 50 years of months, and days further apart than that are not billed by anyone.
         for _ in 0..600 {
             if at >= days.end() {
                 break;
             }
-            let period = self.context.cycle.period_containing(anchor.start(), at)?;
+            let period = self.context.cycle.period_containing(laid_from, at)?;
             let part = period.intersect(days).unwrap_or(period);
             units = units.plus(self.share(period, part)?.exact()?)?;
             at = period.end();
@@ -457,7 +487,9 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     fn is_there(&mut self, key: &OperationKey, line: &NewLine<'_>) -> bool {
-        let Some(there) = self.picture.find_key(key).cloned() else { return false };
+        let Some(there) = self.picture.find_key(key).cloned() else {
+            return self.context.index.was_removed(key);
+        };
         if let Target::Existing(_) = there.target {
             let agreement = there.agreement;
             let before = there.state.clone();
@@ -817,7 +849,11 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.
     pub fn period_of(&self, order_period: Period, day: Date) -> Result<Period, PeriodError> {
         let whole = self.whole_period(order_period)?;
-        if whole.contains(day) { Ok(whole) } else { self.context.cycle.period_containing(whole.start(), day) }
+        if whole.contains(day) {
+            Ok(whole)
+        } else {
+            self.context.cycle.period_containing(self.anchor_of(whole), day)
+        }
     }
 
     /// The billing period that an order's period is, or is the rest of: a short first period is a part of the one that

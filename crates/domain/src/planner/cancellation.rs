@@ -74,6 +74,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     for line in lines_to_end(builder) {
+        give_back_later_periods(builder, order, &line, &ending)?;
         end_line(builder, order, &line, &ending)?;
     }
     drop_later_lines(builder, order, day)
@@ -238,7 +239,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             }
             invoiced
         }
-        Some(invoiced) if last < invoiced && !gives_back(order, line) => {
+        Some(invoiced) if last < invoiced && day < ending.period.end() && !gives_back(order, line) => {
             let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
             let message = format!(
                 "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
@@ -251,6 +252,54 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
+}
+
+/// Whole periods after the cancelled one that were invoiced before the order came: nobody owes them, whatever the order
+/// says of its own period.
+fn give_back_later_periods(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &Line,
+    ending: &Ending,
+) -> Result<(), Stop> {
+    let Some(agreement) = builder.agreement_of(line) else { return Ok(()) };
+    let Some(product) = line.origin.as_ref().map(|o| o.product.clone()) else { return Ok(()) };
+    if touched_by_person(line) || !builder.is_billed(line) {
+        return Ok(());
+    }
+    let refunded = order
+        .lines
+        .iter()
+        .filter(|l| l.charge == Charge::Refund && l.product == product)
+        .filter_map(|l| l.period)
+        .map(Period::end)
+        .max();
+    let from =
+        refunded.map_or(ending.period.end(), |to| to.max(ending.period.end())).max(line.state.effective);
+    let Some(paid) = builder.last_invoiced_day(agreement).map(next_day) else { return Ok(()) };
+    let to = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
+    let Ok(days) = Period::new(from, to) else { return Ok(()) };
+    let units = builder.units_in(days, ending.period)?;
+    let quantity = line.state.quantity.exact();
+    let price = line.state.unit_price.exact().times(quantity)?.times(units)?;
+    let cost = line.state.unit_cost.exact().times(quantity)?.times(units)?;
+    let context = builder.context;
+    let credits = context.world.settings.credits.is_on();
+    let Some(item) = context.world.snapshot.catalog.get(&line.state.catalog_item).filter(|_| credits) else {
+        builder.left_out(&product, Exact::ZERO.minus(price)?, "credits are off")?;
+        return Ok(());
+    };
+    let mut money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+    money.formula = format!("{} x {} x {}", quantity, line.state.unit_price.display(context.currency), units);
+    let money = part::Expressed {
+        quantity: -money.quantity,
+        exact: Exact::ZERO.minus(money.exact)?,
+        exact_cost: Exact::ZERO.minus(money.exact_cost)?,
+        ..money
+    };
+    let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
+    let key_line = format!("after:{product}");
+    write_once(builder, agreement, &key_line, &product, item, Role::Refund, money, None, reason, days)
 }
 
 /// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.

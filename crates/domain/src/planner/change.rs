@@ -3,6 +3,7 @@
 
 use super::builder::{Builder, NewLine};
 use super::context::Stop;
+use super::late;
 use super::lines::{
     self, Existing, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once,
 };
@@ -31,6 +32,10 @@ struct Item<'a, 'o> {
     delta: Quantity,
     old: Prices,
     new: Prices,
+    /// The day since which the new state holds.
+    since: Date,
+    /// Where a later order was carried out before: the day from which its state is billed.
+    until: Option<Date>,
 }
 
 impl Item<'_, '_> {
@@ -91,9 +96,11 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
 }
 
 fn moment_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Moment, Stop> {
-    let said = match builder.context.world.settings.change_day {
-        ChangeDay::New => order.effective,
-        ChangeDay::Old => next_day(order.effective),
+    let said = match (order.kind, builder.context.world.settings.change_day) {
+        // Marketplaces renew before the term ends: the renewal counts from the period it is for.
+        (OrderKind::Renewal, _) => order.effective.max(order.period.start()),
+        (_, ChangeDay::New) => order.effective,
+        (_, ChangeDay::Old) => next_day(order.effective),
     };
     let latest = next_day(order.period.last_day());
     if said < order.period.start() || said > latest {
@@ -135,6 +142,14 @@ fn resolve<'a, 'o>(
         Existing::Nothing => None,
         Existing::Undecided | Existing::Several => return Ok(None),
     };
+    if late::was_ended(builder, order, line, existing.as_ref()) {
+        return Ok(None);
+    }
+    let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
+    let until =
+        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.effective));
+    let existing =
+        if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let there = existing.as_ref().map(|l| l.state.quantity);
     let (old_quantity, new_quantity) = match order.kind {
         OrderKind::Renewal => {
@@ -191,7 +206,8 @@ fn resolve<'a, 'o>(
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
         return Ok(None);
     }
-    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new }))
+    let since = moment.effective;
+    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, since, until }))
 }
 
 fn tell_mismatch(builder: &mut Builder<'_, '_>, line: &OrderLine, existing: Option<&Line>, old: Quantity) {
@@ -375,6 +391,9 @@ fn transition<'a>(
     moment: Moment,
     part_is_told: bool,
 ) -> Result<(), Stop> {
+    if let Some(until) = item.until {
+        return late_transition(builder, order, item, moment, part_is_told, until);
+    }
     let agreement = builder.context.agreement;
     let Moment { effective, period } = moment;
     let settings = builder.context.world.settings;
@@ -440,21 +459,58 @@ fn transition<'a>(
     }
     create_or_edit(builder, order, item, (true_begin, begin), period)?;
     if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
-        let days = item.line.amount.and(item.line.period).unwrap_or(days);
-        let money = match item.line.amount {
-            Some(amount) => named(builder, item, amount, days, period)?,
-            None => {
-                let share = builder.share(period, days)?;
-                part_money(builder, item, share)?
-            }
-        };
-        let reason = reason_of(builder, order, item, days);
-        write_part(builder, &item.line.id.0, &item.line.product, item.item, money, reason, days)?;
+        bill_part(builder, order, item, days, period)?;
     }
     if let Some(gap) = gap {
         bill_gap(builder, order, item, gap, period, whole)?;
     }
     end_old(builder, order, item, begin)
+}
+
+/// The days of the change's own period, once.
+fn bill_part<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    days: Period,
+    period: Period,
+) -> Result<(), Stop> {
+    let days = item.line.amount.and(item.line.period).unwrap_or(days);
+    let money = match item.line.amount {
+        Some(amount) => named(builder, item, amount, days, period)?,
+        None => {
+            let share = builder.share(period, days)?;
+            part_money(builder, item, share)?
+        }
+    };
+    let reason = reason_of(builder, order, item, days);
+    write_part(builder, &item.line.id.0, &item.line.product, item.item, money, reason, days)
+}
+
+/// A change that comes after a later one was carried out bills its days up to that one; no line begins and none ends.
+fn late_transition<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    moment: Moment,
+    part_is_told: bool,
+    until: Date,
+) -> Result<(), Stop> {
+    let Moment { effective, period } = moment;
+    let product = &item.line.product;
+    if !late::part_is_possible(builder, order, product)? {
+        return Ok(());
+    }
+    late::tell(builder, order, product, effective, until);
+    let whole = effective == period.start();
+    let begin = if whole { effective } else { period.end() };
+    if let (Some(days), false, false) = (Period::new(effective, begin.min(until)).ok(), whole, part_is_told) {
+        bill_part(builder, order, item, days, period)?;
+    }
+    match Period::new(begin, until) {
+        Ok(gap) => bill_gap(builder, order, item, gap, period, whole),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whole periods that were invoiced with the old state before this change could be written.
@@ -478,11 +534,21 @@ fn bill_gap<'a>(
         Some(amount) => named(builder, item, amount, gap, period)?,
         None => part_money(builder, item, share)?,
     };
-    let reason = format!("{gap} was invoiced before order {} could be written.", order.shown());
+    let reason = if item.until.is_some() {
+        format!("Order {} came late: {gap} is billed once.", order.shown())
+    } else {
+        format!("{gap} was invoiced before order {} could be written.", order.shown())
+    };
+    let credits = builder.context.world.settings.credits.is_on();
+    let money = if money.exact.is_negative() && !credits {
+        take_back_unbilled(builder, order, item, money, gap)?
+    } else {
+        money
+    };
     if money.exact.is_zero() {
         return Ok(());
     }
-    if money.exact.is_negative() && !builder.context.world.settings.credits.is_on() {
+    if money.exact.is_negative() && !credits {
         builder.left_out(&item.line.product, money.exact, "credits are off")?;
         return Ok(());
     }
@@ -499,6 +565,44 @@ fn bill_gap<'a>(
         reason,
         gap,
     )
+}
+
+/// What an earlier change made of the same days and no invoice has billed yet gives way to a later decrease: taking a
+/// line away that was never billed is no credit. What is left of both is billed instead.
+fn take_back_unbilled(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    money: Expressed,
+    gap: Period,
+) -> Result<Expressed, Stop> {
+    let task = builder.context.task;
+    let unbilled: Vec<Line> = builder
+        .picture
+        .of_subscription(&task.source, &task.subscription)
+        .filter(|l| {
+            let starts = l.origin.as_ref().and_then(|o| o.true_period).map(Period::start);
+            l.is_of(&task.source, &task.subscription, &item.line.product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && starts.is_some_and(|day| gap.contains(day))
+                && l.origin.as_ref().is_some_and(|o| o.written == l.state)
+                && !builder.is_billed(l)
+        })
+        .cloned()
+        .collect();
+    if unbilled.is_empty() {
+        return Ok(money);
+    }
+    let (mut price, mut cost) = (money.exact, money.exact_cost);
+    for line in &unbilled {
+        let quantity = line.state.quantity.exact();
+        price = price.plus(line.state.unit_price.exact().times(quantity)?)?;
+        cost = cost.plus(line.state.unit_cost.exact().times(quantity)?)?;
+        let reason =
+            format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown());
+        builder.delete(line, reason)?;
+    }
+    Ok(part::one_unit(builder.context.world.settings, builder.context.currency, price, cost)?)
 }
 
 /// The source's own amount for the part.
@@ -583,6 +687,7 @@ fn create_or_edit<'a>(
         begin,
     )?;
     line.key_day = Some(true_begin);
+    line.since = Some(item.since);
     let last = commitment_last(builder, begin);
     builder.recurring(agreement, line, begin, last, anchor)
 }
@@ -611,6 +716,7 @@ pub fn new_line<'a>(
         bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: replaces.and_then(|l| l.state.taxable),
         key_day: None,
+        since: None,
         reason: format!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.display()),
     })
 }

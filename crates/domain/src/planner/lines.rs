@@ -468,6 +468,7 @@ pub fn write_once<'a>(
         bill: BillFlag::Billable,
         taxable: None,
         key_day: None,
+        since: None,
         reason,
     };
     builder.one_time(home, new, days)

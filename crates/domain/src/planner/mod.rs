@@ -8,6 +8,7 @@ mod builder;
 mod cancellation;
 mod change;
 mod context;
+mod late;
 mod lines;
 mod modes;
 mod part;

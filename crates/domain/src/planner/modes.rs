@@ -81,6 +81,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
             begin,
         )?;
         line.key_day = Some(shift.effective);
+        line.since = Some(shift.effective);
         let last = commitment_last(builder, begin);
         builder.recurring(agreement, line, begin, last, shift.period)?;
     }
@@ -151,6 +152,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             start,
         )?;
         line.key_day = Some(shift.period.start());
+        line.since = Some(shift.effective);
         let last = commitment_last(builder, start);
         builder.recurring(agreement, line, start, last, shift.period)?;
     }
@@ -243,7 +245,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
             return Ok(false);
         }
-        let line = new_line(
+        let mut line = new_line(
             builder,
             order,
             shift.line,
@@ -253,6 +255,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             shift.existing.as_ref(),
             shift.period.end(),
         )?;
+        line.since = Some(shift.effective);
         builder.recurring(agreement, line, shift.period.end(), None, shift.period)?;
     }
     let reason = format!("Order {}: all of {} in one line.", order.shown(), shift.period);

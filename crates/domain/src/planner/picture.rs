@@ -88,6 +88,7 @@ pub struct Index<'a> {
     links: BTreeMap<&'a SourceId, BTreeMap<&'a SubscriptionId, Vec<&'a AdditionLink>>>,
     agreements: BTreeMap<CompanyId, Vec<&'a Agreement>>,
     additions: BTreeSet<AdditionId>,
+    removed: BTreeSet<&'a OperationKey>,
 }
 
 impl<'a> Index<'a> {
@@ -102,7 +103,14 @@ impl<'a> Index<'a> {
             agreements.entry(agreement.company).or_default().push(agreement);
         }
         let additions = world.snapshot.additions.values().flatten().map(|a| a.id).collect();
-        Self { links, agreements, additions }
+        let removed = world.links.iter().filter(|l| l.deleted).filter_map(|l| l.key.as_ref()).collect();
+        Self { links, agreements, additions, removed }
+    }
+
+    /// Whether trueup wrote the line with this key and removed it again: what an order made and a later one took away
+    /// is not made again.
+    pub fn was_removed(&self, key: &OperationKey) -> bool {
+        self.removed.contains(key)
     }
 
     /// Whether the addition was read.

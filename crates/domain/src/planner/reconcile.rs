@@ -5,6 +5,7 @@ use super::builder::{Builder, NewLine};
 use super::context::Stop;
 use super::lines::{self, Existing, billed_quantity, item_of};
 use super::part::{self, Prices};
+use super::picture::Line;
 use crate::feed::{PlanFee, Subscription, SubscriptionItem};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
@@ -113,10 +114,14 @@ fn one<'a>(
         Existing::Line(line) => Some(*line),
         Existing::Nothing => None,
     };
-    if existing
-        .as_ref()
-        .is_some_and(|l| l.state.quantity == quantity && l.state.bills_on(period.start().max(start)))
-    {
+    let agreement = builder.context.agreement;
+    let begin = builder.last_invoiced_day(agreement).map_or(start, |last| start.max(next_day(last)));
+    // A line of the right level that begins once the period is over, or with the next invoice, is the line asked for:
+    // an order's part, or an invoice that was made, lies before it.
+    let in_time = |l: &Line| {
+        l.state.bills_on(begin) || (l.state.is_open() && l.state.effective <= begin.max(period.end()))
+    };
+    if existing.as_ref().is_some_and(|l| l.state.quantity == quantity && in_time(l)) {
         return Ok(());
     }
     let there = existing.as_ref().map(|l| Prices {
@@ -139,7 +144,6 @@ fn one<'a>(
         builder.withhold(finding);
         return Ok(());
     };
-    let agreement = builder.context.agreement;
     if builder.is_invoiced(agreement, start) && !confirm_invoiced {
         let message =
             format!("{start} is invoiced already on agreement {}; say so again to write it.", agreement.id);
@@ -156,10 +160,29 @@ fn one<'a>(
         let finding = builder.about(Code::Tu5001, product, message);
         builder.find(finding);
     }
-    let begin = builder.last_invoiced_day(agreement).map_or(start, |last| start.max(next_day(last)));
+    // Where nothing bills it, the invoiced days that were confirmed are caught up; a line of another level is replaced
+    // from the next invoice on, or from where it begins.
+    let begin = match &existing {
+        Some(old) => begin.max(if old.state.is_open() { old.state.effective } else { begin }),
+        None => start,
+    };
     let settings = builder.context.world.settings;
+    // A line that replaces another needs a key of its own: the one it replaces may be of the same period.
+    let line_id = match existing.as_ref().map(|l| &l.target) {
+        Some(crate::plan::Target::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.display()),
+        Some(crate::plan::Target::CreatedBy(_)) | None => target.line_id.clone(),
+    };
+    if let (Some(old), Some(paid)) = (&existing, builder.last_invoiced_day(agreement).map(next_day))
+        && let Ok(days) = Period::new(start, paid)
+    {
+        let units = builder.units_in(days, period)?;
+        let new = prices.price.exact().times(quantity.exact())?;
+        let was = old.state.unit_price.exact().times(old.state.quantity.exact())?;
+        let why = format!("{days} is invoiced already, and the line is replaced from the next invoice on");
+        builder.left_out(product, new.minus(was)?.times(units)?, &why)?;
+    }
     let line = NewLine {
-        line_id: target.line_id.clone(),
+        line_id,
         product: product.clone(),
         item,
         role: Role::Recurring,
@@ -168,6 +191,7 @@ fn one<'a>(
         bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: existing.as_ref().and_then(|l| l.state.taxable),
         key_day: None,
+        since: None,
         reason: format!(
             "The subscription has {} {name} and ConnectWise does not bill them.",
             quantity.display()

@@ -4,9 +4,10 @@
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
 use super::context::Stop;
+use super::late;
 use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
 use super::part::{self, Prices};
-use crate::feed::{Charge, Order, OrderLine};
+use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
@@ -123,11 +124,21 @@ fn recurring(
         bill: BillFlag::Billable,
         taxable: None,
         key_day: None,
+        since: Some(begin),
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.display()),
     };
     let agreement = builder.context.agreement;
     let part = period.from_day(begin).filter(|part| *part != period);
     let last = commitment_last(builder, begin);
+    // A later order that was carried out first keeps its state: this line bills the days up to it.
+    let later = late::first_later(builder, &line.product, begin).filter(|_| order.kind == OrderKind::Sales);
+    let last = match later {
+        Some(until) => {
+            late::tell(builder, order, &line.product, begin, until);
+            Some(last.map_or(previous_day(until), |last| last.min(previous_day(until))))
+        }
+        None => last,
+    };
     let said_by_source =
         order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
     let Some(part) = part else {
@@ -156,11 +167,11 @@ fn recurring(
         return builder.recurring(agreement, new, period.end(), last, period);
     }
     let home = match part_policy(builder)? {
-        PartPolicy::Connectwise => return builder.recurring(agreement, new, begin, last, order.period),
+        PartPolicy::Connectwise => return builder.recurring(agreement, new, begin, last, period),
         PartPolicy::LeftOut(why) => {
             let share = builder.share(period, part)?;
             let exact = prices.price.exact().times(quantity.exact())?.times(share.exact()?)?;
-            builder.recurring(agreement, new, period.end(), last, order.period)?;
+            builder.recurring(agreement, new, period.end(), last, period)?;
             builder.left_out(&line.product, exact, why)?;
             return Ok(());
         }
@@ -185,7 +196,7 @@ fn recurring(
             money.formula
         );
         let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
-        builder.recurring(agreement, new, begin, last, order.period)?;
+        builder.recurring(agreement, new, begin, last, period)?;
         return write_once(
             builder,
             home,
@@ -210,7 +221,7 @@ fn recurring(
         }
         None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
     };
-    builder.recurring(agreement, new, period.end(), last, order.period)?;
+    builder.recurring(agreement, new, period.end(), last, period)?;
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
     write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, part)
 }

@@ -1,0 +1,346 @@
+//! What comes late: cancellations of invoiced months, orders that arrive after later ones, months invoiced ahead,
+//! periods whose anchor their month does not have, and reconciliations that are repeated.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind, SubscriptionItem};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
+use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::TaskOutcome;
+use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
+
+fn january() -> Period {
+    period("2025-01-01", "2025-02-01")
+}
+
+/// A monthly agreement and five seats at 22.00 sold from `start` on; nothing is planned yet.
+fn lab(start: &str) -> Lab {
+    let mut lab = Lab::monthly(start, start);
+    lab.today = day("2025-03-20");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, start);
+    lab
+}
+
+fn sale(start: &str, end: &str) -> OrderDraft {
+    order("SO-1", OrderKind::Sales, start, period(start, end)).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "5",
+        "22.00",
+        "17.60",
+    ))
+}
+
+fn change(id: &str, on: &str, of: Period, old: i64, new: i64) -> OrderDraft {
+    order(id, OrderKind::Change, on, of).change("1", "seat", old, new, "22.00", "17.60")
+}
+
+fn total(lab: &mut Lab, invoices: usize) -> rust_decimal::Decimal {
+    (0..invoices).map(|_| lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap()).sum()
+}
+
+fn dec(text: &str) -> rust_decimal::Decimal {
+    text.parse().unwrap()
+}
+
+// --- Cancellations ---------------------------------------------------------------------------------------------------
+
+/// Five seats; January and February are invoiced when the cancellation of 17 January comes in.
+#[rstest]
+#[case::refund(true, "on", "56.77")]
+#[case::no_refund(false, "on", "110.00")]
+#[case::off(true, "off", "220.00")]
+fn months_invoiced_after_a_cancellation_are_given_back(
+    #[case] refund: bool,
+    #[case] credits: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("2025-01-01");
+    lab.set("credits", credits);
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    let mut sum = total(&mut lab, 2);
+    let mut cancel = order("CL-1", OrderKind::Cancellation, "2025-01-17", january());
+    if refund {
+        let mut back = line("1", Charge::Refund, "seat", "5", "", "");
+        back.amount = Some("-53.23".parse().unwrap());
+        cancel = cancel.with(back);
+    }
+    let draft = lab.plan(&[&cancel.0]);
+    lab.run(&cancel.0);
+    sum += total(&mut lab, 3);
+    assert_eq!(sum, dec(billed), "{}", show(&draft));
+    let left: Vec<_> =
+        draft.findings.iter().filter(|f| f.code == Code::Tu6005).filter_map(|f| f.amount).collect();
+    if credits == "off" {
+        let sum: rust_decimal::Decimal = left.iter().map(|(amount, _)| amount.decimal()).sum();
+        assert_eq!(sum, dec("-163.23"), "what is left out is said");
+    }
+}
+
+// --- Anchors ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_month_end_anchor_survives_the_months_that_lack_the_day() {
+    let mut lab = lab("2025-01-31");
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().anchor_day = Some(31);
+    lab.run(&sale("2025-01-31", "2025-02-28").0);
+    for _ in 0..5 {
+        lab.invoice(40);
+    }
+    let of = period("2025-04-30", "2025-05-31");
+    let shown = lab.run(&change("CH-1", "2025-05-13", of, 5, 8).0);
+    assert!(shown.contains("3 x 22.00 cost 17.60 = 66.00"), "the invoiced period is a whole one: {shown}");
+    for anchor in [None, Some(31)] {
+        // The order's own end tells as much where the subscription says nothing.
+        let mut silent = self::lab("2025-04-30");
+        let anchored = silent.subscriptions.get_mut(&key).unwrap();
+        anchored.start = day("2025-01-31");
+        anchored.anchor_day = anchor;
+        silent.agreement_mut(40).bill_start = Some(day("2025-01-31"));
+        silent.agreement_mut(40).next_invoice = Some(day("2025-06-30"));
+        let shown = silent.run(&change("CH-1", "2025-05-13", of, 0, 3).0);
+        assert!(shown.contains("3 x 22.00 cost 17.60 = 66.00"), "{shown}");
+    }
+}
+
+#[test]
+fn a_short_first_period_is_caught_up_by_whole_months() {
+    // Sold on 15 March with a period of its own; March and April are invoiced already.
+    let mut lab = lab("2025-01-01");
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().start = day("2025-03-15");
+    lab.agreement_mut(40).next_invoice = Some(day("2025-05-01"));
+    let shown = lab.run(&sale("2025-03-15", "2025-04-01").0);
+    assert!(shown.contains("5 x 22.00 cost 17.60 = 110.00\n") && shown.contains("5 x 12.06"), "{shown}");
+    assert_eq!(total(&mut lab, 1), dec("280.30"), "17 days of March, April and May");
+}
+
+// --- Months that are invoiced ahead ----------------------------------------------------------------------------------
+
+#[rstest]
+#[case::one_by_one(false)]
+#[case::in_one_plan(true)]
+fn an_increase_that_is_taken_back_leaves_no_charge_for_a_month_invoiced_ahead(#[case] together: bool) {
+    let mut lab = lab("2025-03-01");
+    lab.run(&sale("2025-03-01", "2025-04-01").0);
+    let mut sum = total(&mut lab, 2);
+    let march = period("2025-03-01", "2025-04-01");
+    let up = change("CH-1", "2025-03-25", march, 5, 15).0;
+    let down = change("CH-2", "2025-03-28", march, 15, 5).0;
+    if together {
+        let draft = lab.plan(&[&up, &down]);
+        lab.apply(&draft);
+        assert!(lab.plan(&[&up, &down]).changes.iter().all(|c| !c.writes()));
+    } else {
+        lab.run(&up);
+        lab.run(&down);
+    }
+    sum += total(&mut lab, 1);
+    // March, April and May at five seats, and 10 x 22 x 7/31 for the days of March; its refund is off.
+    assert_eq!(sum, dec("379.70"));
+}
+
+#[test]
+fn a_smaller_increase_is_what_is_left_of_a_larger_one() {
+    let mut lab = lab("2025-03-01");
+    lab.run(&sale("2025-03-01", "2025-04-01").0);
+    let mut sum = total(&mut lab, 2);
+    let march = period("2025-03-01", "2025-04-01");
+    lab.run(&change("CH-1", "2025-03-25", march, 5, 15).0);
+    lab.run(&change("CH-2", "2025-03-28", march, 15, 8).0);
+    sum += total(&mut lab, 1);
+    // April and May at eight seats.
+    assert_eq!(sum, dec("110.00") + dec("49.70") + dec("176.00") + dec("176.00"));
+}
+
+// --- Orders that come after later ones -------------------------------------------------------------------------------
+
+#[test]
+fn a_sale_that_comes_after_its_change_bills_the_days_before_it() {
+    for together in [false, true] {
+        let mut lab = lab("2025-01-01");
+        let up = change("CH-1", "2025-01-15", january(), 5, 8).0;
+        let sold = sale("2025-01-01", "2025-02-01").0;
+        if together {
+            let draft = lab.plan(&[&up, &sold]);
+            lab.apply(&draft);
+        } else {
+            lab.run(&up);
+            let shown = lab.run(&sold);
+            assert!(shown.contains("create recurring 2025-01-01..2025-01-31 5 x 22.00"), "{shown}");
+            assert!(shown.contains("TU5001 warning"), "{shown}");
+        }
+        assert_eq!(total(&mut lab, 1), dec("146.18"));
+        assert_eq!(total(&mut lab, 1), dec("176.00"));
+    }
+}
+
+#[test]
+fn a_change_that_comes_after_a_later_one_leaves_the_later_state() {
+    let mut lab = lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&change("CH-2", "2025-01-20", january(), 8, 10).0);
+    let shown = lab.run(&change("CH-1", "2025-01-15", january(), 5, 8).0);
+    assert!(shown.contains("create prorate 2025-01-15..2025-01-31 3 x 12.06"), "{shown}");
+    assert!(!shown.contains("recurring"), "{shown}");
+    // 5 x 22 + 3 x 22 x 17/31 + 2 x 22 x 12/31
+    assert_eq!(total(&mut lab, 1), dec("163.22"));
+    assert_eq!(total(&mut lab, 1), dec("220.00"));
+}
+
+#[test]
+fn a_change_that_comes_months_late_bills_every_period_up_to_the_later_one() {
+    let mut lab = lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&change("CH-2", "2025-03-01", period("2025-03-01", "2025-04-01"), 8, 10).0);
+    lab.run(&change("CH-1", "2025-01-15", january(), 5, 8).0);
+    // January with its part, February at eight, March and April at ten.
+    assert_eq!(total(&mut lab, 4), dec("146.18") + dec("176.00") + dec("440.00"));
+}
+
+#[rstest]
+#[case::ended(true)]
+#[case::never_billed(false)]
+fn a_change_that_comes_after_the_cancellation_waits_for_a_person(#[case] billed: bool) {
+    let mut lab = lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    if billed {
+        lab.invoice(40);
+    }
+    lab.run(&order("CL-1", OrderKind::Cancellation, "2025-01-20", january()).0);
+    let draft = lab.plan(&[&change("CH-1", "2025-01-15", january(), 5, 8).0]);
+    assert_eq!(show(&draft), "TU3008 error\n");
+    assert_eq!(draft.outcomes.values().next(), Some(&TaskOutcome::Waiting));
+    // One that begins from nothing is a new line.
+    let anew = order("CH-3", OrderKind::Change, "2025-02-01", period("2025-02-01", "2025-03-01"))
+        .change("1", "seat", 0, 4, "22.00", "17.60");
+    assert!(lab.run(&anew.0).contains("create recurring 2025-02-01..- 4 x 22.00"));
+}
+
+#[test]
+fn changes_in_their_order_are_never_taken_for_late_ones() {
+    let mut lab = lab("2025-01-01");
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().start = day("2025-01-10");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    for (n, (on, old, new)) in
+        [("2025-01-12", 5, 8), ("2025-01-12", 8, 9), ("2025-01-20", 9, 4)].iter().enumerate()
+    {
+        let shown = lab.run(&change(&format!("CH-{n}"), on, january(), *old, *new).0);
+        assert!(shown.contains(&format!("create recurring 2025-02-01..- {new} x")), "{shown}");
+    }
+}
+
+// --- Renewals --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_renewal_that_is_completed_before_its_period_counts_from_it() {
+    let mut lab = lab("2025-02-01");
+    lab.run(&sale("2025-02-01", "2025-03-01").0);
+    let renewed = order("RN-1", OrderKind::Renewal, "2025-02-25", period("2025-03-01", "2025-04-01"))
+        .with(line("1", Charge::Recurring, "seat", "5", "24.00", "19.00"));
+    assert_eq!(
+        lab.run(&renewed.0),
+        "create recurring 2025-03-01..- 5 x 24.00 cost 19.00 = 120.00\n\
+         cancel recurring 2025-02-01..2025-02-28 5 x 22.00 cost 17.60 = 0.00\n"
+    );
+}
+
+// --- Reconciliation --------------------------------------------------------------------------------------------------
+
+fn reconcile(period: Period, confirm_invoiced: bool) -> (Task, Demand) {
+    let task = Task {
+        id: "rec-1".into(),
+        source: SourceId::from(SOURCE),
+        kind: TaskKind::Reconciliation,
+        customer: CustomerId::from("c-100"),
+        subscription: SubscriptionId::from("s-1"),
+        order_id: None,
+        completed_us: 0,
+        state: TaskState::Ready,
+        reason: None,
+        decided_by: None,
+        price_source: None,
+    };
+    (task, Demand::Reconcile { period: Some(period), confirm_invoiced })
+}
+
+fn with_seats(lab: &mut Lab, quantity: i64) {
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().items = vec![SubscriptionItem {
+        id: "seats".into(),
+        product: ProductId::from("seat"),
+        quantity: quantity.into(),
+        included_quantity: None,
+        unit_price: Some("22.00".parse().unwrap()),
+        unit_cost: Some("17.60".parse().unwrap()),
+        overuse_price: None,
+        overuse_cost: None,
+    }];
+}
+
+/// Plans, applies, and proves that doing it again writes nothing.
+fn reconciled(lab: &mut Lab, of: Period, confirm: bool) -> String {
+    let demand = [reconcile(of, confirm)];
+    let draft = lab.plan_tasks(&demand);
+    lab.apply(&draft);
+    let again = lab.plan_tasks(&demand);
+    assert!(again.changes.iter().all(|c| !c.writes()), "{}\nagain:\n{}", show(&draft), show(&again));
+    show(&draft)
+}
+
+#[test]
+fn reconciling_an_invoiced_period_asks_and_then_catches_it_up_once() {
+    let mut lab = lab("2025-01-01");
+    with_seats(&mut lab, 5);
+    lab.invoice(40);
+    assert_eq!(show(&lab.plan_tasks(&[reconcile(january(), false)])), "TU4002 error\n");
+    assert_eq!(
+        reconciled(&mut lab, january(), true),
+        "create prorate 2025-02-01..2025-02-28 5 x 22.00 cost 17.60 = 110.00\n\
+         create recurring 2025-02-01..- 5 x 22.00 cost 17.60 = 110.00\n\
+         TU4002 warning\nTU4002 warning\n"
+    );
+}
+
+#[test]
+fn reconciling_leaves_a_line_of_the_right_level_that_begins_next() {
+    let mut lab = lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&change("CH-1", "2025-01-15", january(), 5, 8).0);
+    with_seats(&mut lab, 8);
+    assert_eq!(reconciled(&mut lab, january(), false), "");
+    lab.invoice(40);
+    assert_eq!(reconciled(&mut lab, january(), true), "");
+}
+
+#[test]
+fn reconciling_twice_in_a_period_follows_the_level() {
+    let mut lab = lab("2025-01-01");
+    for quantity in [5, 8, 5, 8] {
+        with_seats(&mut lab, quantity);
+        reconciled(&mut lab, january(), false);
+        let billed = total(&mut lab, 1);
+        assert_eq!(billed, rust_decimal::Decimal::from(quantity * 22));
+        // The invoice was only a look.
+        lab.agreement_mut(40).next_invoice = Some(day("2025-01-01"));
+    }
+}
+
+#[test]
+fn reconciling_never_bills_a_future_line_beside_its_replacement() {
+    let mut lab = lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&change("CH-1", "2025-01-15", january(), 5, 8).0);
+    with_seats(&mut lab, 10);
+    let shown = reconciled(&mut lab, january(), false);
+    assert!(shown.contains("create recurring 2025-02-01..- 10"), "{shown}");
+    assert_eq!(total(&mut lab, 1), dec("146.18"), "January stays as its orders billed it");
+    assert_eq!(total(&mut lab, 1), dec("220.00"));
+}
