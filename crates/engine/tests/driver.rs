@@ -11,12 +11,15 @@ use sim::ports::{SimClock, SimPsa};
 use sim::remote::{Remote, SERVER_LIMIT};
 use sim::schedule::Prepared;
 use sim::store::SimStore;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use trueup_domain::ids::{OrganizationId, PlanId};
-use trueup_domain::plan::{Action, CheckedPlan};
+use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
+use trueup_domain::money::Quantity;
+use trueup_domain::plan::{Action, AdditionLink, Change, CheckedPlan};
+use trueup_domain::psa::ObservedAddition;
 use trueup_engine::apply::core::Entry;
 use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, apply_plan, resolve_in_doubt};
 use trueup_engine::records::{OperationState, PlanBody, PlanState, StoredPlan};
@@ -92,6 +95,13 @@ impl World {
     fn judge_records(&self) -> Result<(), String> {
         let links = self.store.links.lock().unwrap();
         let audit = self.store.audit.lock().unwrap();
+        let steps = &self.prepared.layout.steps;
+        let changes = steps.iter().map(|step| &self.prepared.scenario.plan.changes[step.change]);
+        let made: BTreeMap<AdditionId, &Change> = changes
+            .zip(self.entries())
+            .filter(|(change, _)| matches!(change.action, Action::Create { .. }))
+            .filter_map(|(change, entry)| Some((entry.addition?, change)))
+            .collect();
         for (entry, step) in self.entries().iter().zip(&self.prepared.layout.steps) {
             let change = &self.prepared.scenario.plan.changes[step.change];
             if entry.state != OperationState::Done {
@@ -101,6 +111,12 @@ impl World {
             let link = links.get(&id).ok_or_else(|| format!("addition {id} has no link"))?;
             if link.deleted != matches!(change.action, Action::Delete { .. }) {
                 return Err(format!("the link of {id} is wrong: {link:?}"));
+            }
+            // A line keeps the key and the order that made it, also when the same plan changes it.
+            if let Some(maker) = made.get(&id)
+                && (link.key.as_ref(), &link.order) != (Some(&maker.key), &maker.order)
+            {
+                return Err(format!("the link of {id} forgot what made it: {link:?}"));
             }
             let action = format!("addition.{}", change.action.op());
             let told = audit
@@ -258,6 +274,45 @@ fn reads_that_were_just_made_for_planning_are_not_made_again() {
     let report = poll_for(&mut Box::pin(run), 100_000).unwrap().unwrap();
     assert_eq!(report.summary.calls as usize, world.prepared.layout.steps.len());
     assert_eq!(report.summary.applied, world.prepared.layout.steps.len());
+}
+
+/// A read for planning is made before the lease is held: what another worker wrote in between is not in it.
+#[test]
+fn a_read_that_another_worker_overtook_is_made_again() {
+    let world = World::new(5);
+    let now = world.remote.lock().unwrap().now;
+    let reads =
+        world.prepared.scenario.additions.iter().map(|(id, list)| (*id, (now, list.clone()))).collect();
+    let stored = world.store.plans.lock().unwrap()[0].clone();
+    let change = &world.prepared.scenario.plan.changes[0];
+    let link = AdditionLink {
+        addition: AdditionId(999),
+        agreement: change.agreement,
+        source: change.source.clone(),
+        subscription: change.subscription.clone(),
+        product: change.product.clone(),
+        role: change.role,
+        order: change.order.clone(),
+        key: Some(change.key.clone()),
+        true_period: None,
+        written: sim::plans::state(change.catalog_item.0, 5),
+        next_invoice_at_write: None,
+        deleted: false,
+    };
+    world.store.links.lock().unwrap().insert(link.addition, link.clone());
+    world.remote.lock().unwrap().additions.get_mut(&link.agreement).unwrap().push(ObservedAddition {
+        id: link.addition,
+        agreement: link.agreement,
+        state: link.written.clone(),
+        less_included: Quantity::ZERO,
+        marker: link.key.map(|key| key.0),
+        last_updated: None,
+    });
+    let options = ApplyOptions { fresh_reads: Some(&reads), ..ApplyOptions::default() };
+    let run = apply_plan(&world.store, &world.psa, &world.clock, &world.org, &stored, &options);
+    let report = poll_for(&mut Box::pin(run), 100_000).unwrap().unwrap();
+    assert!(report.stale, "{report:?}");
+    assert!(world.remote.lock().unwrap().created.is_empty());
 }
 
 #[test]

@@ -122,6 +122,20 @@ impl Core<'_> {
         self.wake_dependents(number);
     }
 
+    /// Another plan wrote this line and the journal knows it there: nothing is left to do for it in this one. What builds
+    /// on it is planned anew.
+    pub(super) fn taken(&mut self, number: usize, error: OperationError, out: &mut Vec<Effect>) {
+        self.finished(number);
+        if let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) {
+            entry.state = State::Skipped;
+            entry.addition = None;
+            entry.error = Some(Box::new(error));
+            slot.returned = None;
+            slot.looked_up = false;
+        }
+        self.finish(number, out);
+    }
+
     pub(super) fn not_finished(&mut self, number: usize, error: OperationError) {
         self.finished(number);
         if let Some(entry) = self.entries.get_mut(number) {

@@ -178,6 +178,8 @@ pub enum Event<'a> {
     Finished(usize),
     /// The outcome could not be saved: the journal still holds what it held.
     NotFinished(usize, OperationError),
+    /// What a look-up found is the work of another plan: the journal takes a key once, and holds it there.
+    Taken(usize, OperationError),
     /// Stop sending; calls in flight still end.
     Halt(OperationError),
     /// The instant that was waited for has come.

@@ -5,12 +5,12 @@ use super::effects::{Held, Ports, failure};
 use super::layout::Layout;
 use super::record::Recorder;
 use super::run::Run;
-use super::{ApplyError, ApplyOptions, ApplyReport};
+use super::{ApplyError, ApplyOptions, ApplyReport, FreshReads, look};
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{OperationRow, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::{Code, Finding, Subject};
-use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
+use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId};
 use trueup_domain::plan::{AdditionLink, DraftPlan};
 use trueup_domain::psa::AdditionState;
 
@@ -212,6 +212,12 @@ async fn run_leased(
                 .unwrap_or_default()
         })
         .collect();
+    let overtaken = match options.fresh_reads {
+        Some(reads) => {
+            overtaken(reads, &links, &ports.store.list_unresolved_operations(ports.org).await?, &stored.id)
+        }
+        None => BTreeSet::new(),
+    };
     let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written);
     let recorder = Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links };
     let mut run = Run {
@@ -225,10 +231,30 @@ async fn run_leased(
         leases,
         keys,
         used_reads: BTreeSet::new(),
+        overtaken,
         looks: VecDeque::new(),
         looking: 0,
         store_error: None,
     };
     run.go().await?;
     run.close().await
+}
+
+/// The agreements whose read for planning no longer is the last word: it was made before the lease was held, and what the
+/// journal knows under the lease is not in it.
+fn overtaken(
+    reads: &FreshReads,
+    links: &BTreeMap<AdditionId, AdditionLink>,
+    unresolved: &[OperationRow],
+    own: &PlanId,
+) -> BTreeSet<AgreementId> {
+    let written = links.values().filter(|link| {
+        let Some((_, list)) = reads.get(&link.agreement) else { return false };
+        match list.iter().find(|seen| seen.id == link.addition) {
+            Some(seen) => link.deleted || !look::holds(&seen.state, &link.written),
+            None => !link.deleted,
+        }
+    });
+    let open = unresolved.iter().filter(|row| row.plan != *own);
+    written.map(|link| link.agreement).chain(open.map(|row| row.agreement)).collect()
 }

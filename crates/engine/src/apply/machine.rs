@@ -150,6 +150,7 @@ impl<'p> Core<'p> {
             Event::Answered(number, answer) => self.answered(now, number, answer, out),
             Event::Finished(number) => self.finished(number),
             Event::NotFinished(number, error) => self.not_finished(number, error),
+            Event::Taken(number, error) => self.taken(number, error, out),
             Event::Halt(error) => self.halt = Some(error),
             Event::Woke => {}
         }

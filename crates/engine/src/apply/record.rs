@@ -6,7 +6,7 @@ use crate::records::{Millis, NewAuditEntry, OperationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, PlanId};
-use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Role};
+use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Role, Target};
 use trueup_domain::psa::AdditionState;
 
 /// What rows and entries of one run have in common.
@@ -63,36 +63,60 @@ impl Recorder<'_> {
         after: Option<&AdditionState>,
     ) -> Option<AdditionLink> {
         let next_invoice = self.plan.sights.get(&change.agreement).and_then(|s| s.next_invoice);
-        let fresh = |written: &AdditionState, key| AdditionLink {
+        let fresh = |of: &Change, written: &AdditionState, key| AdditionLink {
             addition,
-            agreement: change.agreement,
-            source: change.source.clone(),
-            subscription: change.subscription.clone(),
-            product: change.product.clone(),
-            role: change.role,
-            order: change.order.clone(),
+            agreement: of.agreement,
+            source: of.source.clone(),
+            subscription: of.subscription.clone(),
+            product: of.product.clone(),
+            role: of.role,
+            order: of.order.clone(),
             key,
-            true_period: change.true_period,
+            true_period: of.true_period,
             written: written.clone(),
             next_invoice_at_write: next_invoice,
             deleted: false,
         };
-        let known = self.links.get(&addition).cloned();
+        // A line that this very plan made has no link in what was read when the run began.
+        let known = || {
+            self.links.get(&addition).cloned().or_else(|| {
+                let maker = self.maker_of(change)?;
+                Some(fresh(maker, maker.action.after()?, Some(maker.key.clone())))
+            })
+        };
         match &change.action {
-            Action::Create { wanted } => Some(fresh(after.unwrap_or(wanted), Some(change.key.clone()))),
+            Action::Create { wanted } => {
+                Some(fresh(change, after.unwrap_or(wanted), Some(change.key.clone())))
+            }
             Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
                 let written = after.unwrap_or(wanted);
-                Some(match known {
+                Some(match known() {
                     Some(link) => AdditionLink { written: written.clone(), ..link },
                     // Taken as the subscription's line by being the only one that fits.
-                    None => fresh(written, None),
+                    None => fresh(change, written, None),
                 })
             }
             Action::Delete { before, .. } => {
-                let link = known.unwrap_or_else(|| fresh(before, None));
+                let link = known().unwrap_or_else(|| fresh(change, before, None));
                 Some(AdditionLink { deleted: true, ..link })
             }
             Action::Keep { .. } => None,
+        }
+    }
+
+    /// The change of the same plan that makes the line which this one works on.
+    fn maker_of(&self, change: &Change) -> Option<&Change> {
+        match &change.action {
+            Action::Update { target: Target::CreatedBy(id), .. }
+            | Action::Cancel { target: Target::CreatedBy(id), .. }
+            | Action::Delete { target: Target::CreatedBy(id), .. } => {
+                self.plan.changes.iter().find(|c| &c.id == id)
+            }
+            Action::Create { .. }
+            | Action::Update { .. }
+            | Action::Cancel { .. }
+            | Action::Delete { .. }
+            | Action::Keep { .. } => None,
         }
     }
 

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::Code;
+use trueup_domain::ids::AgreementId;
 use trueup_domain::plan::DraftPlan;
 
 /// Reads under way at once; the sender paces them.
@@ -29,6 +30,8 @@ pub(super) struct Run<'a, 'p> {
     pub(super) leases: &'a mut BTreeMap<usize, Held>,
     pub(super) keys: Vec<String>,
     pub(super) used_reads: BTreeSet<usize>,
+    /// Agreements that another worker wrote to after they were read for planning.
+    pub(super) overtaken: BTreeSet<AgreementId>,
     pub(super) looks: VecDeque<usize>,
     pub(super) looking: usize,
     pub(super) store_error: Option<StoreError>,
@@ -123,8 +126,10 @@ impl<'a, 'p> Run<'a, 'p> {
     ) -> Option<&'a (Millis, Vec<trueup_domain::psa::ObservedAddition>)> {
         let agreement = self.layout.lanes.get(lane)?.agreement;
         let read = self.options.fresh_reads?.get(&agreement)?;
-        (now.saturating_sub(read.0) <= self.options.max_read_age_ms && !self.used_reads.contains(&lane))
-            .then_some(read)
+        (now.saturating_sub(read.0) <= self.options.max_read_age_ms
+            && !self.used_reads.contains(&lane)
+            && !self.overtaken.contains(&agreement))
+        .then_some(read)
     }
 
     fn all_read(&self, now: Millis) -> bool {
@@ -204,6 +209,10 @@ impl<'a, 'p> Run<'a, 'p> {
                 self.core.step(now, Event::Finished(step), out);
                 self.tell(None);
             }
+            Happened::Finished(step, Err(StoreError::Conflict(what))) if self.only_looked_up(step) => {
+                let message = format!("another plan wrote this line ({what}); nothing was sent for it");
+                self.core.step(now, Event::Taken(step, failure(Code::Tu7006, message)), out);
+            }
             Happened::Finished(step, Err(error)) => {
                 let told = failure(error.code(), error.to_string());
                 self.core.step(now, Event::NotFinished(step, told.clone()), out);
@@ -212,6 +221,11 @@ impl<'a, 'p> Run<'a, 'p> {
             Happened::Woke => self.core.step(now, Event::Woke, out),
         }
         Ok(())
+    }
+
+    /// Whether this plan sent nothing for a step and found its line there.
+    fn only_looked_up(&self, step: usize) -> bool {
+        self.core.entries().get(step).is_some_and(|e| e.state == State::Done && e.attempts == 0)
     }
 
     fn not_begun(&mut self, now: Millis, step: usize, error: BeginError, out: &mut Vec<Effect>) {

@@ -1,0 +1,60 @@
+//! Lines that another plan wrote: the journal takes a key once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod sim;
+
+use sim::plans::{change, state};
+use std::collections::BTreeMap;
+use trueup_domain::ids::{AdditionId, AgreementId};
+use trueup_domain::money::Quantity;
+use trueup_domain::plan::{Action, DraftPlan, Target};
+use trueup_domain::psa::{AdditionState, ObservedAddition};
+use trueup_engine::apply::core::{Core, Effect, Event, Rules};
+use trueup_engine::apply::layout::Layout;
+use trueup_engine::records::{OperationError, OperationState};
+
+const AGREEMENT: AgreementId = AgreementId(40);
+
+/// A plan finds its line there, and the journal holds the key under another plan: the step is skipped and so is what
+/// builds on it, and the run comes to its end. It used to stop there, at each run again.
+#[test]
+fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
+    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5) });
+    let wanted = AdditionState { quantity: Quantity::from(6), ..state(7, 5) };
+    let target = Target::CreatedBy("c0".into());
+    let edit = change(1, AGREEMENT, "s1", Action::Update { target, before: state(7, 5), wanted });
+    let there = ObservedAddition {
+        id: AdditionId(311),
+        agreement: AGREEMENT,
+        state: state(7, 5),
+        less_included: Quantity::ZERO,
+        marker: Some(create.key.0.clone()),
+        last_updated: None,
+    };
+    let plan = DraftPlan { changes: vec![create, edit], ..DraftPlan::default() };
+    let (layout, written) = (Layout::of(&plan), BTreeMap::new());
+    let mut core = Core::new(&plan, &layout, Rules::default(), Vec::new(), &written);
+    let mut out = Vec::new();
+    core.step(0, Event::Started, &mut out);
+    let list = [there];
+    core.step(0, Event::Looked { lane: 0, at: 0, additions: &list }, &mut out);
+    out.clear();
+    core.step(0, Event::IntentsSaved, &mut out);
+    assert_eq!(out, [Effect::Finish(0)]);
+    out.clear();
+    let error = OperationError { code: "TU7006".into(), message: "taken".into(), their_words: None };
+    core.step(0, Event::Taken(0, error), &mut out);
+    assert!(out.contains(&Effect::Finish(0)), "{out:?}");
+    for _ in 0..4 {
+        for effect in std::mem::take(&mut out) {
+            match effect {
+                Effect::Finish(step) => core.step(0, Event::Finished(step), &mut out),
+                Effect::Done => {}
+                other => panic!("{other:?}: nothing may be sent"),
+            }
+        }
+    }
+    assert!(core.is_over());
+    let states: Vec<_> = core.entries().iter().map(|e| e.state).collect();
+    assert_eq!(states, [OperationState::Skipped, OperationState::Skipped]);
+}
