@@ -36,6 +36,8 @@ pub struct SenderConfig {
     pub max_body_bytes: usize,
     /// The most retries after a failure, 429 not counted.
     pub max_retries: u32,
+    /// The longest wait before the first of them; it doubles with each, and is drawn at random below that.
+    pub retry_base: Duration,
     /// The most retries after a 429.
     pub max_throttle_retries: u32,
     /// Whether a plain 500 may pass by itself; many services answer 500 to what will never work.
@@ -56,6 +58,7 @@ impl Default for SenderConfig {
             deadline: Duration::from_secs(600),
             max_body_bytes: 64 * 1024 * 1024,
             max_retries: 4,
+            retry_base: Duration::from_millis(300),
             max_throttle_retries: 20,
             transient_500: |_| false,
             recorder: None,
@@ -189,7 +192,7 @@ impl Sender {
                     if failures > config.max_retries || !self.inner.budget.spend() {
                         return outcome;
                     }
-                    let wait = backoff(Duration::from_millis(300), Duration::from_secs(30), failures);
+                    let wait = backoff(config.retry_base, Duration::from_secs(30), failures);
                     if Instant::now() + wait >= deadline {
                         return outcome;
                     }
