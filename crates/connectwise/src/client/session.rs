@@ -97,6 +97,8 @@ pub struct ClientConfig {
     pub attempt_timeout: Duration,
     /// How long a call may take with all waiting and retries.
     pub deadline: Duration,
+    /// The longest wait before the first retry of a failed read.
+    pub retry_base: Duration,
     /// Records of a page; ConnectWise gives 1,000 at most.
     pub page_size: u32,
     /// Sees every exchange, secrets masked.
@@ -115,6 +117,7 @@ impl ClientConfig {
             limiter: LimiterConfig::default(),
             attempt_timeout: Duration::from_secs(60),
             deadline: Duration::from_secs(600),
+            retry_base: Duration::from_millis(300),
             page_size: 1_000,
             recorder: None,
         }
@@ -172,6 +175,7 @@ impl ConnectWiseClient {
             redactor,
             attempt_timeout: config.attempt_timeout,
             deadline: config.deadline,
+            retry_base: config.retry_base,
             transient_500,
             recorder: config.recorder,
             ..SenderConfig::default()
