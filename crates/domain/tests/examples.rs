@@ -203,8 +203,8 @@ fn e8_refund_based_details_are_netted_per_product() {
     assert_eq!(
         lab.run(&change.0),
         "create recurring 2023-05-01..- 15 x 18.00 cost 13.00 = 270.00\n\
-         cancel recurring 2023-04-01..2023-04-30 10 x 20.00 cost 15.00 = 0.00\n\
-         create prorate 2023-04-11..2023-04-30 1 x 46.67 cost 0.00 = 46.67\n"
+         create prorate 2023-04-11..2023-04-30 1 x 46.67 cost 0.00 = 46.67\n\
+         cancel recurring 2023-04-01..2023-04-30 10 x 20.00 cost 15.00 = 0.00\n"
     );
 }
 
@@ -225,9 +225,9 @@ fn e9_a_plan_switch_is_netted_per_subscription() {
         .change("2", "plan-2", 0, 1, "50.00", "0");
     assert_eq!(
         lab.run(&switch.0),
-        "create prorate 2023-03-15..2023-03-31 1 x 10.97 cost 0.00 = 10.97\n\
-         cancel recurring 2023-03-01..2023-03-31 1 x 30.00 cost 0.00 = 0.00\n\
-         create recurring 2023-04-01..- 1 x 50.00 cost 0.00 = 50.00\n"
+        "create recurring 2023-04-01..- 1 x 50.00 cost 0.00 = 50.00\n\
+         create prorate 2023-03-15..2023-03-31 1 x 10.97 cost 0.00 = 10.97\n\
+         cancel recurring 2023-03-01..2023-03-31 1 x 30.00 cost 0.00 = 0.00\n"
     );
 }
 

@@ -843,3 +843,128 @@ fn use_at_a_price_below_a_cent_is_billed_exactly(
     lab.run(&bill.0);
     assert_eq!(lab.invoice(40), billed);
 }
+
+// --- What people did -----------------------------------------------------------------------------------------------------
+
+fn written(lab: &mut Lab) -> &mut trueup_domain::psa::ObservedAddition {
+    &mut lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap()[0]
+}
+
+/// Five seats that trueup wrote; a person edits the line; a mapping names it: the change goes on from what is there.
+#[test]
+fn a_mapping_takes_an_edited_line_over_as_it_is() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&sale("2023-03-01", march(), "5").0);
+    written(&mut lab).state.quantity = 6.into();
+    let up = change("CH-1", "2023-03-15", 6, 8);
+    let draft = lab.plan(&[&up.0]);
+    assert_eq!(show(&draft), "TU7002 warning\n");
+    assert!(
+        draft.findings[0].fix.contains("addition,subscription:s-1/seat,1001"),
+        "{}",
+        draft.findings[0].fix
+    );
+    lab.map(MappingKind::Addition, "subscription:s-1/seat", 1001);
+    assert_eq!(
+        lab.run(&up.0),
+        "create recurring 2023-04-01..- 8 x 22.00 cost 17.60 = 176.00\n\
+         create prorate 2023-03-15..2023-03-31 2 x 12.06 cost 9.65 = 24.12\n\
+         cancel recurring 2023-03-01..2023-03-31 6 x 22.00 cost 17.60 = 0.00\n\
+         TU7002 info\n"
+    );
+    // The mapping speaks of that one line: an edit of the next one is found again.
+    let next = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
+    next.iter_mut().find(|a| a.state.is_open()).unwrap().state.quantity = 9.into();
+    let more =
+        order("CH-2", OrderKind::Change, "2023-04-10", april()).change("1", "seat", 8, 10, "22.00", "17.60");
+    assert_eq!(show(&lab.plan(&[&more.0])), "TU7002 warning\n");
+}
+
+#[rstest]
+#[case::ended(false)]
+#[case::deleted(true)]
+fn a_mapping_to_another_addition_answers_a_line_that_a_person_ended(#[case] deleted: bool) {
+    let mut lab = lab("2023-03-01");
+    lab.run(&sale("2023-03-01", march(), "5").0);
+    if deleted {
+        lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap().clear();
+    } else {
+        written(&mut lab).state.cancelled = Some(day("2023-03-10"));
+    }
+    lab.by_hand(40, 311, 7, "5", "22.00", "2023-03-11");
+    let up = change("CH-1", "2023-03-15", 5, 8);
+    assert_eq!(show(&lab.plan(&[&up.0])), "TU3008 warning\n");
+    lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
+    let shown = lab.run(&up.0);
+    assert!(shown.contains("cancel recurring 2023-03-11..2023-03-31 5 x 22.00"), "{shown}");
+    assert!(shown.contains("TU3008 info"), "{shown}");
+}
+
+#[test]
+fn a_part_is_as_free_as_its_line() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&sale("2023-03-01", march(), "5").0);
+    written(&mut lab).state.bill = BillFlag::DoNotBill;
+    let draft = lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0]);
+    for made in draft.changes.iter().filter_map(|c| c.action.after()).filter(|s| s.quantity != 5.into()) {
+        assert_eq!(made.bill, BillFlag::DoNotBill);
+    }
+    assert!(draft.changes.iter().all(|c| c.amount.is_zero() && c.cost.is_zero()), "{}", show(&draft));
+    lab.apply(&draft);
+    assert_eq!(invoices(&mut lab, 2), ["0", "0"]);
+}
+
+#[test]
+fn included_quantities_that_a_person_set_are_not_lost_with_their_line() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&sale("2023-03-01", march(), "5").0);
+    written(&mut lab).less_included = 2.into();
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU7002 warning\n");
+    let shown = show(&lab.plan(&[&cancel("2023-03-20", march()).0]));
+    assert!(shown.starts_with("delete recurring"), "ending it loses nothing: {shown}");
+}
+
+#[test]
+fn another_price_on_a_line_that_is_taken_over_is_said() {
+    let mut lab = lab("2023-03-01");
+    lab.by_hand(40, 311, 7, "5", "21.00", "2023-01-01");
+    lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
+    let draft = lab.plan(&[&sale("2023-03-01", march(), "5").0]);
+    assert_eq!(show(&draft), "TU6003 warning\n");
+}
+
+#[test]
+fn the_tolerance_of_rounding_follows_the_currency() {
+    // Three units with a drift of 1.16 yen, and 1,000 fils short by 8: five yen are allowed, and five fils.
+    for (currency, price, quantity, told) in [("JPY", "1000", 3, false), ("KWD", "10.005", 1000, true)] {
+        let mut lab = lab("2023-03-01");
+        lab.agreement(40, BillingCycle::MONTHLY, currency, "2023-01-01", "2023-03-01");
+        subscription(&mut lab).currency = currency.parse().unwrap();
+        let mut more = order("CH-1", OrderKind::Change, "2023-03-15", march())
+            .change("1", "seat", 0, quantity, price, "0");
+        more.0.currency = currency.parse().unwrap();
+        let draft = lab.plan(&[&more.0]);
+        let drift: Vec<_> =
+            draft.findings.iter().filter(|f| f.code == Code::Tu6006).map(|f| &f.message).collect();
+        assert_eq!(!drift.is_empty(), told, "{currency}: {drift:?}");
+    }
+}
+
+#[test]
+fn in_a_plan_switch_nothing_ends_before_the_new_plan_is_written() {
+    let mut lab = lab("2023-03-01");
+    lab.product("big", 8, ProductKind::Seat, "30.00", "20.00");
+    for mode in ["prorate_line", "single", "dual"] {
+        let mut lab = Lab { snapshot: lab.snapshot.clone(), ..self::lab("2023-03-01") };
+        lab.product("big", 8, ProductKind::Seat, "30.00", "20.00");
+        lab.set("line_mode", mode);
+        lab.run(&sale("2023-03-01", march(), "5").0);
+        let switch = order("CH-1", OrderKind::Change, "2023-03-15", march())
+            .change("1", "seat", 5, 0, "22.00", "17.60")
+            .change("2", "big", 0, 5, "30.00", "20.00");
+        let draft = lab.plan(&[&switch.0]);
+        let ops: Vec<_> = draft.changes.iter().map(|c| c.action.op()).collect();
+        let first_end = ops.iter().position(|op| matches!(*op, "cancel" | "delete")).unwrap();
+        assert!(ops[first_end..].iter().all(|op| matches!(*op, "cancel" | "delete")), "{mode}: {ops:?}");
+    }
+}

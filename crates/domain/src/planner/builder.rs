@@ -71,6 +71,13 @@ pub struct Builder<'c, 'a> {
     adoptions: Vec<Adoption>,
     first_index: usize,
     withheld: bool,
+    last: Vec<LastStep>,
+}
+
+/// What is done once every new line of the task is written (decision A26).
+enum LastStep {
+    End(Box<Line>, Date, String),
+    Delete(Box<Line>, String),
 }
 
 impl From<MoneyError> for Stop {
@@ -106,6 +113,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             adoptions: Vec::new(),
             first_index,
             withheld: false,
+            last: Vec::new(),
         }
     }
 
@@ -535,7 +543,10 @@ impl<'c, 'a> Builder<'c, 'a> {
             written: wanted.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
-        let amounts = billing::extended(&wanted, Quantity::ZERO, currency)?;
+        let amounts = match wanted.bill {
+            BillFlag::Billable => billing::extended(&wanted, Quantity::ZERO, currency)?,
+            BillFlag::DoNotBill | BillFlag::NoCharge => PriceAndCost::default(),
+        };
         let formula = line.money.formula.clone();
         let action = Action::Create { wanted: wanted.clone() };
         self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
@@ -595,9 +606,19 @@ impl<'c, 'a> Builder<'c, 'a> {
         Ok(())
     }
 
+    /// The tolerance of rounding in this currency: the setting speaks of currencies with two places.
+    pub fn tolerance(&self) -> Result<Exact, MoneyError> {
+        let places = self.context.currency.places();
+        let scale = match (places, 10_i128.checked_pow(places.abs_diff(2)).ok_or(MoneyError::Overflow)?) {
+            (0..=2, by) => Exact::ratio(by, 1)?,
+            (_, by) => Exact::ratio(1, by)?,
+        };
+        Exact::from_decimal(self.context.world.settings.rounding_tolerance).times(scale)
+    }
+
     /// A drift that is worth saying.
     fn drift_of(&self, exact: Exact, named: bool) -> Result<Option<Drift>, MoneyError> {
-        let tolerance = Exact::from_decimal(self.context.world.settings.rounding_tolerance);
+        let tolerance = self.tolerance()?;
         let size = if exact.is_negative() { Exact::ZERO.minus(exact)? } else { exact };
         let large = tolerance.minus(size)?.is_negative();
         Ok((!exact.is_zero() && (named || large)).then_some(Drift { exact, large }))
@@ -613,6 +634,27 @@ impl<'c, 'a> Builder<'c, 'a> {
         }
         let wanted = AdditionState { cancelled: Some(last.max(line.state.effective)), ..line.state.clone() };
         self.edit(line, wanted, reason, EditKind::Cancel)
+    }
+
+    /// Ends a line after everything new of this task: whatever stops a run half way leaves too much, never too little.
+    pub fn end_last(&mut self, line: &Line, last: Date, reason: String) {
+        self.last.push(LastStep::End(Box::new(line.clone()), last, reason));
+    }
+
+    /// Removes a line after everything new of this task.
+    pub fn delete_last(&mut self, line: &Line, reason: String) {
+        self.last.push(LastStep::Delete(Box::new(line.clone()), reason));
+    }
+
+    /// Does what was put off to the end.
+    pub fn last_steps(&mut self) -> Result<(), Stop> {
+        for step in std::mem::take(&mut self.last) {
+            match step {
+                LastStep::End(line, last, reason) => self.end(&line, last, reason)?,
+                LastStep::Delete(line, reason) => self.delete(&line, reason)?,
+            }
+        }
+        Ok(())
     }
 
     /// Sets managed fields of a line.
@@ -812,6 +854,33 @@ impl<'c, 'a> Builder<'c, 'a> {
             return self.picture.find(&Target::Existing(id)).cloned();
         }
         line.is_of(&task.source, &task.subscription, product, Role::Recurring).then_some(line)
+    }
+
+    /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very
+    /// subscription and open, or the line `itself` that is in question.
+    pub fn take_mapped(&mut self, product: &ProductId, itself: Option<&Target>) -> Option<Line> {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
+        let line = self.picture.find(&Target::Existing(id)).cloned()?;
+        if Some(&line.target) != itself && !line.state.is_open() {
+            return None;
+        }
+        let free = line.origin.is_none();
+        if !free && !line.is_of(&task.source, &task.subscription, product, Role::Recurring) {
+            return None;
+        }
+        self.adopt(&line, product);
+        self.picture.find(&line.target).cloned()
+    }
+
+    /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.
+    pub fn flags_of(&self, product: &ProductId) -> (BillFlag, Option<bool>) {
+        let task = self.context.task;
+        self.picture
+            .of_subscription(&task.source, &task.subscription)
+            .filter(|l| l.is_of(&task.source, &task.subscription, product, Role::Recurring))
+            .last()
+            .map_or((BillFlag::Billable, None), |l| (l.state.bill, l.state.taxable))
     }
 
     /// The answer about adoption.

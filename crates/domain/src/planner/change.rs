@@ -72,12 +72,12 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     let switched = switch_of(&items);
-    if !switched.is_empty() && moment.effective != moment.period.start() {
-        plan_switch(builder, order, &items, &switched, &explicit, moment)?;
-    }
     for (index, item) in items.iter().enumerate() {
         let part_is_told = explicit.contains(&item.line.product) || switched.contains(&index);
         transition(builder, order, item, moment, part_is_told)?;
+    }
+    if !switched.is_empty() && moment.effective != moment.period.start() {
+        plan_switch(builder, order, &items, &switched, &explicit, moment)?;
     }
     explicit_parts(builder, order, &explicit, moment)?;
     for line in &order.lines {
@@ -92,7 +92,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             }
         }
     }
-    Ok(())
+    builder.last_steps()
 }
 
 fn moment_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Moment, Stop> {
@@ -204,6 +204,19 @@ fn resolve<'a, 'o>(
     // A line that ends with its commitment does not go on by itself: its renewal begins another.
     let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
+        return Ok(None);
+    }
+    if let Some(there) = existing.as_ref().filter(|l| !l.less_included.is_zero()) {
+        let message = format!(
+            "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
+            there.less_included.display(),
+            there.state.quantity.display(),
+            builder.context.product_name(&line.product)
+        );
+        let finding = builder
+            .about(Code::Tu7002, &line.product, message)
+            .fix("Lower the quantity instead and set the included quantity to 0, then take the addition over as it is.");
+        builder.withhold(finding);
         return Ok(None);
     }
     let since = moment.effective;
@@ -600,7 +613,7 @@ fn take_back_unbilled(
         cost = cost.plus(line.state.unit_cost.exact().times(quantity)?)?;
         let reason =
             format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown());
-        builder.delete(line, reason)?;
+        builder.delete_last(line, reason);
     }
     Ok(part::one_unit(builder.context.world.settings, builder.context.currency, price, cost)?)
 }
@@ -746,7 +759,8 @@ fn end_old(
         now.state.quantity.display(),
         previous_day(begin)
     );
-    builder.end(&now, previous_day(begin), reason)
+    builder.end_last(&now, previous_day(begin), reason);
+    Ok(())
 }
 
 /// Parts that the source computed itself (`prorate` and `refund` lines), netted per product.

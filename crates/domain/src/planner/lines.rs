@@ -5,7 +5,7 @@ use super::context::{Billing, Stop};
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, OrderLine, ProductKind};
-use crate::finding::{Code, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity};
 use crate::period::Period;
@@ -198,6 +198,10 @@ pub fn existing_line(
             builder.context.product_name(product)
         );
         let finding = builder.about(Code::Tu3008, product, message);
+        if let Some(taken) = builder.take_mapped(product, None) {
+            builder.find(finding.severity(Severity::Info));
+            return Existing::Line(Box::new(taken));
+        }
         builder.withhold(finding);
         return Existing::Undecided;
     }
@@ -227,11 +231,7 @@ pub fn existing_line(
 }
 
 /// TU3007 for several open additions.
-pub fn several_open(
-    builder: &Builder<'_, '_>,
-    product: &ProductId,
-    lines: &[Line],
-) -> crate::finding::Finding {
+pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Line]) -> Finding {
     let ids: Vec<String> = lines
         .iter()
         .filter_map(|l| match &l.target {
@@ -263,14 +263,11 @@ fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate:
         .find(|id| !context.index.was_read(*id))
 }
 
-/// A person's edit is found and never silently overwritten.
-fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
-    let Some(origin) = line.origin.clone() else { return Existing::Line(Box::new(line)) };
+/// What a person did to a line that trueup wrote: the finding that says so.
+fn edit_by_person(builder: &Builder<'_, '_>, product: &ProductId, line: &Line) -> Option<Finding> {
+    let origin = line.origin.as_ref()?;
     let name = builder.context.product_name(product);
-    let id = match &line.target {
-        Target::Existing(id) => id.to_string(),
-        Target::CreatedBy(_) => return Existing::Line(Box::new(line)),
-    };
+    let Target::Existing(id) = &line.target else { return None };
     let (written, state) = (&origin.written, &line.state);
     if written.cancelled != state.cancelled {
         let message = match state.cancelled {
@@ -279,9 +276,7 @@ fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Exis
             ),
             None => format!("Addition {id} ({name}) was ended by trueup and opened again by a person."),
         };
-        let finding = builder.about(Code::Tu3008, product, message);
-        builder.withhold(finding);
-        return Existing::Undecided;
+        return Some(builder.about(Code::Tu3008, product, message));
     }
     let mut differences = Vec::new();
     if written.quantity != state.quantity {
@@ -304,11 +299,32 @@ fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Exis
         differences.push(format!("catalog item {} instead of {}", state.catalog_item, written.catalog_item));
     }
     if differences.is_empty() {
-        return Existing::Line(Box::new(line));
+        return None;
     }
     let message = format!("Addition {id} ({name}) was changed by a person: {}.", differences.join(", "));
-    let finding = builder.about(Code::Tu7002, product, message);
-    builder.withhold(finding);
+    Some(builder.about(Code::Tu7002, product, message))
+}
+
+/// A person's edit is found and never silently overwritten. The mapping of an addition is the person's word: the line
+/// that it names is taken as it is now.
+fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
+    let Some(finding) = edit_by_person(builder, product, &line) else {
+        return Existing::Line(Box::new(line));
+    };
+    if let Some(taken) = builder.take_mapped(product, Some(&line.target)) {
+        let message = format!("{} The mapping takes it over as it is.", finding.message);
+        builder.find(Finding { message, ..finding }.severity(Severity::Info));
+        return Existing::Line(Box::new(taken));
+    }
+    let task = builder.context.task;
+    let said = match &line.target {
+        Target::Existing(id) => format!("addition,subscription:{}/{product},{id}", task.subscription),
+        Target::CreatedBy(_) => String::new(),
+    };
+    let fix = format!(
+        "Put it back in ConnectWise, or take it over as it is now with the mapping `{said}` (or that of another addition)."
+    );
+    builder.withhold(finding.fix(fix));
     Existing::Undecided
 }
 
@@ -458,6 +474,16 @@ pub fn write_once<'a>(
     days: Period,
 ) -> Result<(), Stop> {
     let description = builder.description(product, said);
+    // Parts and refunds are of a line: what a person set on that one counts for them as well.
+    let (bill, taxable) = match role {
+        Role::Prorate | Role::Refund => builder.flags_of(product),
+        Role::Recurring
+        | Role::Setup
+        | Role::Overuse
+        | Role::Cancellation
+        | Role::OneTime
+        | Role::Quantity => (BillFlag::Billable, None),
+    };
     let new = NewLine {
         line_id: line_id.to_owned(),
         product: product.clone(),
@@ -465,8 +491,8 @@ pub fn write_once<'a>(
         role,
         money,
         description,
-        bill: BillFlag::Billable,
-        taxable: None,
+        bill,
+        taxable,
         key_day: None,
         since: None,
         reason,

@@ -117,7 +117,8 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     }
     let Some(old) = &shift.existing else { return Ok(()) };
     let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
-    builder.end(old, previous_day(begin), reason)
+    builder.end_last(old, previous_day(begin), reason);
+    Ok(())
 }
 
 /// Value of the new state for a whole period.
@@ -185,7 +186,8 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             shift.period,
         )?;
     }
-    end_old(builder, order, shift)
+    end_old(builder, order, shift);
+    Ok(())
 }
 
 /// Whether the single line could be written; not where its drift would be too large.
@@ -240,7 +242,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         money.unit_cost = unit_cost;
         let drift = money.drift(currency)?;
         let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
-        let too_far = Exact::from_decimal(settings.rounding_tolerance).minus(size)?.is_negative();
+        let too_far = builder.tolerance()?.minus(size)?.is_negative();
         if too_far && !begun_as_single {
             super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
             return Ok(false);
@@ -273,18 +275,16 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         shift.period,
     )?;
     for line in &earlier {
-        builder.delete(
-            line,
-            format!("Order {}: the line for {} is written anew.", order.shown(), shift.period),
-        )?;
+        let reason = format!("Order {}: the line for {} is written anew.", order.shown(), shift.period);
+        builder.delete_last(line, reason);
     }
-    end_old(builder, order, shift)?;
+    end_old(builder, order, shift);
     Ok(true)
 }
 
-fn end_old(builder: &mut Builder<'_, '_>, order: &Order, shift: &Shift<'_, '_>) -> Result<(), Stop> {
-    let Some(old) = &shift.existing else { return Ok(()) };
+fn end_old(builder: &mut Builder<'_, '_>, order: &Order, shift: &Shift<'_, '_>) {
+    let Some(old) = &shift.existing else { return };
     let last = previous_day(shift.period.start());
     let reason = format!("Order {}: {} is billed by the new lines.", order.shown(), shift.period);
-    builder.end(old, last, reason)
+    builder.end_last(old, last, reason);
 }

@@ -360,14 +360,29 @@ fn tell_difference(
     there: &super::picture::Line,
     quantity: Quantity,
 ) {
+    let name = builder.context.product_name(&line.product);
     if there.state.quantity != quantity {
         let message = format!(
-            "The addition that was taken over bills {} {}, the order says {}.",
+            "The addition that was taken over bills {} {name}, the order says {}.",
             there.state.quantity.display(),
-            builder.context.product_name(&line.product),
             quantity.display()
         );
         let finding = builder.about(Code::Tu5001, &line.product, message);
+        builder.find(finding);
+    }
+    let marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
+    let said = line.unit_price.filter(|price| marketplace && *price != there.state.unit_price);
+    if let Some(price) = said {
+        let currency = builder.context.currency;
+        let message = format!(
+            "The addition that was taken over bills {name} at {}, the order says {}; it stays as it is.",
+            there.state.unit_price.display(currency),
+            price.display(currency)
+        );
+        let finding = builder.about(Code::Tu6003, &line.product, message).fix(
+            "Change the price in ConnectWise where the order's is right; the next change of the subscription takes the \
+             order's.",
+        );
         builder.find(finding);
     }
 }
