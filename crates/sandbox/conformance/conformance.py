@@ -1,15 +1,18 @@
 """Runs two public ConnectWise clients against a running sandbox: one line a call, exit 1 when one failed.
 
-    pip install -r requirements.txt
-    cargo run -p trueup-sandbox --example serve > sandbox.json &
-    python conformance.py sandbox.json
+`cargo test-all` does this (tests/conformance.rs). By hand, over https, where both clients run as they are:
 
-The argument is the file with the line the sandbox prints at its start, or the sandbox's address when it was
-started with its default keys.
+    pip install -r requirements.txt
+    trueup sandbox --tls ca.pem > sandbox.json &
+    REQUESTS_CA_BUNDLE=ca.pem python conformance.py sandbox.json
+
+Without --tls it goes over plain http, for which pyconnectwise needs two methods overridden. The argument is the file
+with the line the sandbox prints at its start, or the sandbox's address when it was started with its default keys.
 """
 
 import json
 import os
+import ssl
 import sys
 import traceback
 import urllib.request
@@ -67,7 +70,8 @@ class Report:
 def control(url, path, body):
     data = json.dumps(body).encode()
     request = urllib.request.Request(f"{url}/sandbox/{path}", data=data, method="POST")
-    with urllib.request.urlopen(request) as answer:
+    trust = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE"))
+    with urllib.request.urlopen(request, context=trust) as answer:
         return json.load(answer)
 
 
@@ -112,9 +116,11 @@ def pyconnectwise(report, sandbox, ids):
     def run(name, call, accept=bool):
         return report.check(f"pyconnectwise {name}", call, accept)
 
-    client = run("codebase from companyinfo", lambda: PlainHttpManageClient(
+    scheme, address = sandbox["url"].split("://")
+    kind = ConnectWiseManageAPIClient if scheme == "https" else PlainHttpManageClient
+    client = run("codebase from companyinfo", lambda: kind(
         company_name=sandbox["company"],
-        manage_url=sandbox["url"].removeprefix("http://"),
+        manage_url=address,
         client_id=sandbox["client_id"],
         public_key=sandbox["public_key"],
         private_key=sandbox["private_key"],

@@ -55,9 +55,10 @@ mod server;
 mod state;
 mod store;
 mod tax;
+mod tls;
 mod view;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ use crate::net::{CuttableListener, Cutter};
 pub use crate::state::SandboxControl;
 use crate::state::State;
 use crate::store::World;
+use crate::tls::Tls;
 
 /// How long a shutdown waits for calls under way.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -101,6 +103,9 @@ pub enum SandboxError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// No certificate could be made.
+    #[error("the sandbox could not make a certificate for https: {0}; start it without TLS")]
+    Tls(String),
     /// The seed does not fit.
     #[error("the seed could not be loaded: {0}")]
     Seed(String),
@@ -112,7 +117,8 @@ pub enum SandboxError {
 /// A running sandbox. It stops when it is shut down or dropped.
 #[derive(Debug)]
 pub struct Sandbox {
-    address: SocketAddr,
+    url: String,
+    authority: Option<String>,
     control: SandboxControl,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -123,16 +129,36 @@ pub struct Sandbox {
 /// # Errors
 /// When the port is taken, the seed does not fit or the day is not one.
 pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
+    serve(config, None).await
+}
+
+/// Starts a sandbox that speaks https alone, under a certificate authority made for it: see [`Sandbox::authority`].
+///
+/// # Errors
+/// As [`start`], and when no certificate can be made.
+pub async fn start_tls(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
+    serve(config, Some(tls::make().map_err(SandboxError::Tls)?)).await
+}
+
+async fn serve(config: SandboxConfig, tls: Option<Tls>) -> Result<Sandbox, SandboxError> {
     let bound = |source| SandboxError::Bind { port: config.port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(bound)?;
     let address = listener.local_addr().map_err(bound)?;
-    let world = world(&config, address)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    let world = world(&config, &url)?;
+    let (listener, authority) = match tls {
+        Some(Tls { acceptor, authority }) => {
+            (CuttableListener::tls(listener, acceptor).map_err(bound)?, Some(authority))
+        }
+        None => (CuttableListener::Plain(listener), None),
+    };
     let state = Arc::new(State::new(default_keys(), world));
     let router = Router::new().fallback(server::handle).with_state(Arc::clone(&state));
     let service = router.into_make_service_with_connect_info::<Cutter>();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(async move {
-        let serving = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(async move {
+        let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
             // An error means the sandbox was dropped, which stops it as well.
             let _ = stopped.await;
         });
@@ -140,10 +166,10 @@ pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
             tracing::error!(%error, "the sandbox's server ended");
         }
     });
-    Ok(Sandbox { address, control: SandboxControl { state }, stop, server })
+    Ok(Sandbox { url, authority, control: SandboxControl { state }, stop, server })
 }
 
-fn world(config: &SandboxConfig, address: SocketAddr) -> Result<World, SandboxError> {
+fn world(config: &SandboxConfig, url: &str) -> Result<World, SandboxError> {
     let seed = match &config.seed {
         Some(seed) => Some(Json::from_value(seed).map_err(|error| SandboxError::Seed(error.to_string()))?),
         None => None,
@@ -155,7 +181,7 @@ fn world(config: &SandboxConfig, address: SocketAddr) -> Result<World, SandboxEr
         None => seed.as_ref().and_then(seed::today),
     };
     let mut world = World::new(Clock::new(today));
-    world.base_url = format!("http://{address}");
+    world.base_url = url.to_owned();
     world.company = default_keys().company;
     seed::defaults(&mut world).map_err(SandboxError::Seed)?;
     if let Some(seed) = &seed {
@@ -174,10 +200,16 @@ fn default_keys() -> Keys {
 }
 
 impl Sandbox {
-    /// The root address, `http://127.0.0.1:N`.
+    /// The root address, `http://127.0.0.1:N` or `https://127.0.0.1:N`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
+    }
+
+    /// The certificate a client has to trust, as PEM; none without TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// The login company.
