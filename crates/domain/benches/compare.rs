@@ -1,15 +1,16 @@
 //! The comparison of 1,000,000 desired with as many observed additions, in memory.
 //!
 //! `cargo bench -p trueup-domain --bench compare` measures the kernel (median of five runs, and the peak of resident
-//! memory before anything else is built), then the whole of drift: rows made from full records, the comparison, and
-//! every difference explained with its fields, formula and money. `benches/compare.sh` runs it beside Polars on the
+//! memory before anything else is built), then the whole of drift: full records compared, and every difference
+//! explained with its fields, formula and money. `benches/compare.sh` runs it beside Polars on the
 //! same rows, which `--write FILE` leaves in a file. Both lists are shuffled; 6.95 % of the rows differ.
 #![allow(clippy::panic, reason = "a benchmark whose result is wrong stops")]
 
+mod common;
+
+use common::{Lcg, measure, report};
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::io::Write as _;
-use std::time::Instant;
 use trueup_domain::Decimal;
 use trueup_domain::desired::{Comparison, Row, compare, drift};
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
@@ -18,28 +19,10 @@ use trueup_domain::period::BillingCycle;
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, BillFlag, ObservedAddition, Snapshot};
 
-const RUNS: usize = 5;
-
 /// Of 10,000 additions so many differ in a field, are gone, or are there and nobody asks for them.
 const CHANGED: usize = 600;
 const GONE: usize = 95;
 const FOREIGN: usize = 95;
-
-/// Knuth's MMIX generator: the same numbers everywhere.
-struct Lcg(u64);
-
-impl Lcg {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((u128::from(self.0) * bound as u128) >> 64) as usize
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-}
 
 fn key_of(number: usize) -> i64 {
     // Ids of one tenant ascend, with holes where additions were deleted.
@@ -170,32 +153,6 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
     (links, snapshot)
 }
 
-/// Peak of resident memory so far, in kB; 0 where the system does not tell.
-fn peak_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// Median of the runs in microseconds, and the shortest and longest.
-fn measure<T>(mut work: impl FnMut() -> T) -> (u128, u128, u128) {
-    let mut times: Vec<u128> = (0..RUNS)
-        .map(|_| {
-            let start = Instant::now();
-            let result = black_box(work());
-            let taken = start.elapsed().as_micros();
-            drop(result);
-            taken
-        })
-        .collect();
-    times.sort_unstable();
-    (times[RUNS / 2], times[0], times[RUNS - 1])
-}
-
-fn report(name: &str, (median, least, most): (u128, u128, u128)) {
-    println!("{name}_us={median} least={least} most={most} peak_kb={}", peak_kb());
-}
-
 fn told(found: &Comparison) -> BTreeMap<&'static str, usize> {
     BTreeMap::from([
         ("equal", found.equal),
@@ -237,5 +194,5 @@ fn main() {
         println!("{} {}", finding.code, finding.message);
     }
     drop(found);
-    report("planner", measure(|| drift(&links, &snapshot)));
+    report("drift", measure(|| drift(&links, &snapshot)));
 }

@@ -1,8 +1,8 @@
-//! What should be there against what is there: a join of additions in compact form, a million a side in memory.
+//! What should be there against what is there: a join of additions by key, a million a side in memory.
 //!
-//! A [`Row`] holds the managed fields of one addition that are numbers or dates, exactly, in 48 bytes. A value that
-//! does not fit is refused and never rounded: [`drift`] compares such additions in full. [`compare`] joins two lists
-//! by key. Its result is in the order of the keys, whatever the order of the lists and however many threads work on
+//! [`drift`] joins what trueup last wrote with what ConnectWise holds, the records as they are. [`compare`] joins lists
+//! in compact form by the same code: a [`Row`] holds the managed fields of one addition that are numbers or dates,
+//! exactly, in 48 bytes; a value that does not fit is refused and never rounded. The result is in the order of the keys, whatever the order of the lists and however many threads work on
 //! it, and a key that occurs twice on a side is reported and matched with nothing.
 //!
 //! Lists in the order of their keys are walked side by side; keys that lie close together are looked up in a table
@@ -82,10 +82,13 @@ pub fn compare_on(
     observed: &[Row],
     more: impl Fn(usize, usize) -> Fields + Sync,
 ) -> Comparison {
-    let pairs = RowPairs { desired, observed, more };
-    merge::ascending(&pairs, threads)
-        .or_else(|| dense::join(&pairs, threads))
-        .unwrap_or_else(|| sorted::join(&pairs, threads))
+    join(&RowPairs { desired, observed, more }, threads)
+}
+
+fn join(pairs: &impl Pairs, threads: usize) -> Comparison {
+    merge::ascending(pairs, threads)
+        .or_else(|| dense::join(pairs, threads))
+        .unwrap_or_else(|| sorted::join(pairs, threads))
 }
 
 /// Two lists that are joined by key, and what their rows say of each other.

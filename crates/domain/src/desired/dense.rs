@@ -9,10 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// So many slots a row are worth it: the table is then smaller than the rows, and a look into it near at hand.
 const SPREAD: u64 = 8;
 
-/// So many rows are looked up in the table before the rows themselves are: the reads of each kind then overlap
-/// instead of waiting for each other.
-const BLOCK: usize = 1024;
-
 /// Where the row of each key is.
 struct Places {
     least: i64,
@@ -74,28 +70,19 @@ pub(super) fn join(pairs: &impl Pairs, threads: usize) -> Option<Comparison> {
 
 fn probe(pairs: &impl Pairs, places: &Places, range: Range<usize>) -> Part {
     let mut part = Part { claimed: vec![0; pairs.desired().div_ceil(64)], ..Part::default() };
-    let mut entries = [0; BLOCK];
-    for start in range.clone().step_by(BLOCK) {
-        let block = start..(start + BLOCK).min(range.end);
-        for (entry, place) in entries.iter_mut().zip(block.clone()) {
-            *entry = places.entry(pairs.observed_key(place));
-        }
-        for (entry, place) in entries.iter().zip(block) {
-            let Some(at) = entry.checked_sub(1).map(|at| at as usize) else {
-                part.unclaimed.push((pairs.observed_key(place), place));
-                continue;
-            };
-            part.matched += 1;
-            part.claimed[at / 64] |= 1 << (at % 64);
-            if !pairs.alike(at, place) {
-                let fields = pairs.fields(at, place);
-                part.differing.push(Difference {
-                    key: pairs.observed_key(place),
-                    desired: at,
-                    observed: place,
-                    fields,
-                });
-            }
+    // All keys are looked up before the rows are: the table stays near at hand until the rows push it out.
+    let entries: Vec<u32> = range.clone().map(|place| places.entry(pairs.observed_key(place))).collect();
+    for (entry, place) in entries.into_iter().zip(range) {
+        let Some(at) = entry.checked_sub(1).map(|at| at as usize) else {
+            part.unclaimed.push((pairs.observed_key(place), place));
+            continue;
+        };
+        part.matched += 1;
+        part.claimed[at / 64] |= 1 << (at % 64);
+        if !pairs.alike(at, place) {
+            let fields = pairs.fields(at, place);
+            let key = pairs.observed_key(place);
+            part.differing.push(Difference { key, desired: at, observed: place, fields });
         }
     }
     part.differing.sort_unstable_by_key(|difference| difference.key);

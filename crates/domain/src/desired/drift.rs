@@ -1,14 +1,13 @@
 //! Drift: what trueup last wrote against what ConnectWise holds now, explained.
 
-use super::parallel::threads_for;
-use super::{Comparison, Fields, Repeated, Row, compare_with};
-use crate::billing::extended;
-use crate::finding::{Code, Finding, Subject};
-use crate::ids::AdditionId;
-use crate::money::{Currency, Money, MoneyError, Quantity};
+mod tell;
+
+use super::parallel::{on_each, ranges, threads_for};
+use super::{Comparison, Fields, Pairs, Repeated, join};
+use crate::finding::Finding;
+use crate::ids::AgreementId;
 use crate::plan::{AdditionLink, Field};
-use crate::psa::{AdditionState, BillFlag, ObservedAddition, Snapshot};
-use std::collections::BTreeSet;
+use crate::psa::{AdditionState, ObservedAddition, Snapshot};
 
 /// What became of the additions that trueup wrote or took over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,26 +33,24 @@ pub fn drift(links: &[AdditionLink], snapshot: &Snapshot) -> Drift {
 
 /// What [`drift`] says, on so many threads however few the additions are. The result is the same for every number.
 pub fn drift_on(threads: usize, links: &[AdditionLink], snapshot: &Snapshot) -> Drift {
-    let _ = threads;
-    let live = links.iter().filter(|link| !link.deleted);
-    let (written, unread): (Vec<&AdditionLink>, Vec<_>) =
-        live.partition(|link| snapshot.additions.contains_key(&link.agreement));
-    let observed: Vec<&ObservedAddition> = snapshot.additions.values().flatten().collect();
-    let sides = Sides { snapshot, written, observed };
-    let found = sides.compare();
+    let (sides, unread) = Sides::new(threads, links, snapshot);
+    let found = join(&sides, threads);
     Drift {
-        findings: sides.explain(&found),
+        findings: sides.explain(threads, &found),
         unchanged: found.equal,
-        unread: unread.len(),
+        unread,
         foreign: found.unclaimed.len(),
     }
 }
 
-/// Both sides, in lists whose places the kernel's rows share.
+/// Both sides: the records as they are, in any order, with their keys beside them. The records lie anywhere in memory,
+/// and those of one addition are looked at only once it is known which they are.
 struct Sides<'a> {
     snapshot: &'a Snapshot,
     written: Vec<&'a AdditionLink>,
+    written_keys: Vec<i64>,
     observed: Vec<&'a ObservedAddition>,
+    observed_keys: Vec<i64>,
 }
 
 /// One thing to be told, before it is told.
@@ -64,41 +61,47 @@ enum Case<'a> {
 }
 
 impl<'a> Sides<'a> {
-    fn compare(&self) -> Comparison {
-        // Where a number of either side does not fit a row, the rows of both are left blank and the states are
-        // compared as they are.
-        let mut in_full: BTreeSet<i64> = BTreeSet::new();
-        let mut row_of = |key: i64, state: &AdditionState| {
-            Row::new(key, state).unwrap_or_else(|| {
-                in_full.insert(key);
-                Row::blank(key)
-            })
+    /// The sides, and how many additions are on agreements that were not read.
+    fn new(threads: usize, links: &'a [AdditionLink], snapshot: &'a Snapshot) -> (Self, usize) {
+        let read = Read::new(snapshot);
+        let of_links = on_each(&ranges(links.len(), threads), |range| {
+            let mut live = 0;
+            let mut written = Vec::with_capacity(range.len());
+            for link in links[range].iter().filter(|link| !link.deleted) {
+                live += 1;
+                if read.has(link.agreement) {
+                    written.push(link);
+                }
+            }
+            let keys: Vec<i64> = written.iter().map(|link| link.addition.0).collect();
+            (live - written.len(), written, keys)
+        });
+        let lists: Vec<&[ObservedAddition]> = snapshot.additions.values().map(Vec::as_slice).collect();
+        let of_lists = on_each(&ranges(lists.len(), threads), |range| {
+            let observed: Vec<&ObservedAddition> = lists[range].iter().copied().flatten().collect();
+            let keys: Vec<i64> = observed.iter().map(|addition| addition.id.0).collect();
+            (observed, keys)
+        });
+        let unread = of_links.iter().map(|(unread, ..)| unread).sum();
+        let mut sides = Self {
+            snapshot,
+            written: Vec::new(),
+            written_keys: Vec::new(),
+            observed: Vec::new(),
+            observed_keys: Vec::new(),
         };
-        let mut ours: Vec<Row> = self.written.iter().map(|l| row_of(l.addition.0, &l.written)).collect();
-        let mut theirs: Vec<Row> = self.observed.iter().map(|a| row_of(a.id.0, &a.state)).collect();
-        if !in_full.is_empty() {
-            for row in ours.iter_mut().chain(&mut theirs).filter(|row| in_full.contains(&row.key)) {
-                *row = Row::blank(row.key);
-            }
+        for (_, mut written, mut keys) in of_links {
+            sides.written.append(&mut written);
+            sides.written_keys.append(&mut keys);
         }
-        let our_marks: Vec<Marks> = self.written.iter().map(|l| Marks::of(&l.written)).collect();
-        let their_marks: Vec<Marks> = self.observed.iter().map(|a| Marks::of(&a.state)).collect();
-        compare_with(&ours, &theirs, |at, place| {
-            let alike = our_marks[at].settle(their_marks[place]);
-            if alike && in_full.is_empty() {
-                return Fields::NONE;
-            }
-            let (link, addition) = (self.written[at], self.observed[place]);
-            let rest = flags_and_texts(&link.written, &addition.state);
-            if !in_full.is_empty() && in_full.contains(&link.addition.0) {
-                rest.and(numbers_and_dates(&link.written, &addition.state))
-            } else {
-                rest
-            }
-        })
+        for (mut observed, mut keys) in of_lists {
+            sides.observed.append(&mut observed);
+            sides.observed_keys.append(&mut keys);
+        }
+        (sides, unread)
     }
 
-    fn explain(&self, found: &Comparison) -> Vec<Finding> {
+    fn explain(&self, threads: usize, found: &Comparison) -> Vec<Finding> {
         let differing = found
             .differing
             .iter()
@@ -109,286 +112,99 @@ impl<'a> Sides<'a> {
         });
         let repeated = found.repeated.iter().map(|r| (r.key, Case::Repeated(r)));
         let mut cases: Vec<(i64, Case<'_>)> = differing.chain(gone).chain(repeated).collect();
-        // A key is in one part of the comparison only.
-        cases.sort_unstable_by_key(|(key, _)| *key);
-        let mut findings = Vec::with_capacity(cases.len());
-        for (_, case) in cases {
-            match case {
-                Case::Differs(link, addition, fields) => {
-                    let ended = Fields::of(Field::CancelledDate);
-                    if fields.contains(Field::CancelledDate) {
-                        findings.push(self.ended(link, addition));
-                    }
-                    if !fields.without(ended).is_empty() {
-                        findings.push(self.changed(link, addition, fields.without(ended)));
-                    }
-                }
-                Case::Gone(link) => findings.push(self.gone(link)),
-                Case::Repeated(repeated) => self.repeated(repeated, &mut findings),
+        // A key is in one part of the comparison only, and each part is in the order of the keys already.
+        cases.sort_by_key(|(key, _)| *key);
+        let told = on_each(&ranges(cases.len(), threads), |range| {
+            let mut findings = Vec::with_capacity(range.len());
+            for (_, case) in &cases[range] {
+                self.tell(case, &mut findings);
             }
-        }
+            findings
+        });
+        let mut told = told.into_iter();
+        let mut findings = told.next().unwrap_or_default();
+        findings.reserve(told.as_slice().iter().map(Vec::len).sum());
+        told.for_each(|mut more| findings.append(&mut more));
         findings
     }
+}
 
-    fn currency(&self, link: &AdditionLink) -> Option<Currency> {
-        self.snapshot.agreements.get(&link.agreement).and_then(|agreement| agreement.currency)
+impl Pairs for Sides<'_> {
+    fn desired(&self) -> usize {
+        self.written_keys.len()
     }
 
-    fn changed(&self, link: &AdditionLink, addition: &ObservedAddition, fields: Fields) -> Finding {
-        let currency = self.currency(link);
-        let (old, new) = (&link.written, &addition.state);
-        let mut message = opening(link);
-        message.push_str(" was changed by a person: ");
-        for (number, field) in fields.iter().enumerate() {
-            let comma = if number == 0 { "" } else { ", " };
-            let (from, to) = (value(old, field, currency), value(new, field, currency));
-            message.push_str(&format!("{comma}{} from {from} to {to}", name(field)));
-        }
-        message.push('.');
-        let mut finding = Finding::new(Code::Tu7002, subject(link), message);
-        let Some(currency) = currency else { return finding };
-        let worth = |state| Worth::of(state, addition.less_included, currency);
-        // Amounts beyond what can be kept exactly are left unsaid; the fields say what was changed.
-        if let (Ok(was), Ok(is)) = (worth(old), worth(new)) {
-            for (verb, was, is) in [("bills", &was.price, &is.price), ("costs", &was.cost, &is.cost)] {
-                let Ok(delta) = is.amount.minus(was.amount) else { continue };
-                if delta.is_zero() {
-                    continue;
+    fn observed(&self) -> usize {
+        self.observed_keys.len()
+    }
+
+    fn desired_key(&self, at: usize) -> i64 {
+        self.written_keys[at]
+    }
+
+    fn observed_key(&self, place: usize) -> i64 {
+        self.observed_keys[place]
+    }
+
+    fn alike(&self, at: usize, place: usize) -> bool {
+        self.fields(at, place).is_empty()
+    }
+
+    fn fields(&self, at: usize, place: usize) -> Fields {
+        differing(&self.written[at].written, &self.observed[place].state)
+    }
+}
+
+/// The agreements whose additions were read. Every link asks, so that ids which lie close together are looked up in a
+/// row of bits.
+struct Read<'a> {
+    snapshot: &'a Snapshot,
+    least: i64,
+    bits: Vec<u64>,
+}
+
+impl<'a> Read<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let mut read = Self { snapshot, least: 0, bits: Vec::new() };
+        let lists = &snapshot.additions;
+        if let (Some((least, _)), Some((most, _))) = (lists.first_key_value(), lists.last_key_value()) {
+            let span = most.0.abs_diff(least.0);
+            let words = usize::try_from(span / 64).ok().filter(|words| *words <= lists.len());
+            if let Some(words) = words {
+                read.least = least.0;
+                read.bits = vec![0; words + 1];
+                for id in lists.keys() {
+                    let bit = id.0.abs_diff(least.0);
+                    read.bits[(bit / 64) as usize] |= 1 << (bit % 64);
                 }
-                let more = if delta.is_negative() { "less" } else { "more" };
-                finding.message.push_str(&format!(
-                    " It {verb} {} instead of {}: {} {currency} {more}.",
-                    is.formula,
-                    was.formula,
-                    delta.abs().display(currency)
-                ));
-                if verb == "bills" {
-                    finding = finding.amount(delta, currency);
-                }
             }
         }
-        finding
+        read
     }
 
-    fn ended(&self, link: &AdditionLink, addition: &ObservedAddition) -> Finding {
-        let (before, verb) = (opening(link), if addition.state.is_open() { "bills" } else { "billed" });
-        let message = match (link.written.cancelled, addition.state.cancelled) {
-            (None, Some(day)) => {
-                format!("{before} was ended by a person on {day}; it stays ended until told otherwise.")
-            }
-            (Some(day), None) => {
-                format!("{before} was ended by trueup on {day} and opened again by a person.")
-            }
-            (Some(from), Some(to)) => {
-                format!("{before} ends on {to} instead of {from}: a person moved its last billed day.")
-            }
-            (None, None) => format!("{before} was ended and opened again by a person."),
-        };
-        self.with_worth(
-            Finding::new(Code::Tu3008, subject(link), message),
-            link,
-            &addition.state,
-            addition.less_included,
-            verb,
-        )
-    }
-
-    fn gone(&self, link: &AdditionLink) -> Finding {
-        let end =
-            link.written.cancelled.map_or(String::new(), |day| format!(" Its last billed day was {day}."));
-        let message = format!("{} is not in ConnectWise any more.{end}", opening(link));
-        let finding = Finding::new(Code::Tu3008, subject(link), message);
-        self.with_worth(finding, link, &link.written, Quantity::ZERO, "billed")
-    }
-
-    fn with_worth(
-        &self,
-        mut finding: Finding,
-        link: &AdditionLink,
-        state: &AdditionState,
-        less_included: Quantity,
-        verb: &str,
-    ) -> Finding {
-        let Some(currency) = self.currency(link) else { return finding };
-        let Ok(Worth { price, .. }) = Worth::of(state, less_included, currency) else { return finding };
-        finding.message.push_str(&format!(" It {verb} {} {currency}.", price.formula));
-        finding.amount(price.amount, currency)
-    }
-
-    fn repeated(&self, repeated: &Repeated, findings: &mut Vec<Finding>) {
-        if repeated.observed.len() > 1 {
-            let seen = repeated.observed.iter().map(|place| self.observed[*place].agreement);
-            let agreements: BTreeSet<_> = seen.collect();
-            let shown: Vec<String> = agreements.iter().map(ToString::to_string).collect();
-            let message = format!(
-                "ConnectWise listed addition {} {} times (agreement {}): the list moved while it was read.",
-                repeated.key,
-                repeated.observed.len(),
-                shown.join(", ")
-            );
-            let about = Subject {
-                agreement: agreements.first().copied(),
-                addition: Some(AdditionId(repeated.key)),
-                ..Subject::default()
-            };
-            findings.push(Finding::new(Code::Tu8002, about, message));
+    fn has(&self, agreement: AgreementId) -> bool {
+        if self.bits.is_empty() {
+            return self.snapshot.additions.contains_key(&agreement);
         }
-        if repeated.desired.len() > 1 {
-            let links = repeated.desired.iter().map(|at| self.written[*at]);
-            let agreement = links.clone().map(|link| link.agreement).min();
-            let lines: BTreeSet<String> = links
-                .map(|l| format!("{} of subscription {} ({})", l.product, l.subscription, l.source))
-                .collect();
-            let message = format!(
-                "Addition {} is remembered {} times: {}.",
-                repeated.key,
-                repeated.desired.len(),
-                lines.into_iter().collect::<Vec<_>>().join(", ")
-            );
-            let about = Subject { agreement, addition: Some(AdditionId(repeated.key)), ..Subject::default() };
-            findings.push(Finding::new(Code::Tu8006, about, message));
-        }
+        // Below the least id the difference wraps around to more than there are bits.
+        let bit = agreement.0.wrapping_sub(self.least).cast_unsigned();
+        let word = usize::try_from(bit / 64).ok().and_then(|word| self.bits.get(word));
+        word.is_some_and(|word| word & (1 << (bit % 64)) != 0)
     }
 }
 
-/// The flags of a state, and whether it has texts, in so little room that those of every addition stay near at hand:
-/// the records themselves lie anywhere in memory, and a look at each would cost more than the comparison.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Marks {
-    bill: BillFlag,
-    taxable: Option<bool>,
-    texts: bool,
-}
-
-impl Marks {
-    fn of(state: &AdditionState) -> Self {
-        let texts = state.description.is_some() || state.invoice_description.is_some();
-        Self { bill: state.bill, taxable: state.taxable, texts }
-    }
-
-    /// Whether the marks alone show that nothing of what trueup wrote differs.
-    fn settle(self, there: Self) -> bool {
-        !self.texts && self.bill == there.bill && (self.taxable.is_none() || self.taxable == there.taxable)
-    }
-}
-
-/// An amount and how it comes about.
-struct Reckoned {
-    amount: Money,
-    formula: String,
-}
-
-/// What a state bills and costs.
-struct Worth {
-    price: Reckoned,
-    cost: Reckoned,
-}
-
-impl Worth {
-    fn of(state: &AdditionState, less_included: Quantity, currency: Currency) -> Result<Self, MoneyError> {
-        let whole = extended(state, less_included, currency)?;
-        let quantity = if less_included.is_zero() {
-            state.quantity.display()
-        } else {
-            format!("({} - {})", state.quantity.display(), less_included.display())
-        };
-        let reckoned = |unit: Money, amount: Money| Reckoned {
-            amount,
-            formula: format!("{quantity} x {} = {}", unit.display(currency), amount.display(currency)),
-        };
-        let cost = reckoned(state.unit_cost, whole.cost);
-        let price = match state.bill {
-            BillFlag::Billable => reckoned(state.unit_price, whole.price),
-            BillFlag::DoNotBill | BillFlag::NoCharge => {
-                Reckoned { amount: Money::ZERO, formula: "nothing".to_owned() }
-            }
-        };
-        Ok(Self { price, cost })
-    }
-}
-
-fn subject(link: &AdditionLink) -> Subject {
-    Subject {
-        source: Some(link.source.clone()),
-        subscription: Some(link.subscription.clone()),
-        product: Some(link.product.clone()),
-        agreement: Some(link.agreement),
-        addition: Some(link.addition),
-        ..Subject::default()
-    }
-}
-
-fn opening(link: &AdditionLink) -> String {
-    format!("Addition {} ({}, {})", link.addition, link.product, link.role.name())
-}
-
-fn differing(fields: impl IntoIterator<Item = (bool, Field)>) -> Fields {
-    fields.into_iter().filter(|(differs, _)| *differs).map(|(_, field)| field).collect()
-}
-
-/// The fields that a row does not hold.
-fn flags_and_texts(written: &AdditionState, there: &AdditionState) -> Fields {
+/// The fields in which what is there differs from what trueup wrote.
+fn differing(written: &AdditionState, there: &AdditionState) -> Fields {
+    let bit = |differs: bool, field: Field| if differs { Fields::of(field) } else { Fields::NONE };
     let text = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours != theirs;
-    differing([
-        (written.bill != there.bill, Field::Bill),
-        (written.taxable.is_some() && written.taxable != there.taxable, Field::Taxable),
-        (text(&written.description, &there.description), Field::Description),
-        (text(&written.invoice_description, &there.invoice_description), Field::InvoiceDescription),
-    ])
-}
-
-/// The fields that a row holds where they fit.
-fn numbers_and_dates(written: &AdditionState, there: &AdditionState) -> Fields {
-    differing([
-        (written.catalog_item != there.catalog_item, Field::CatalogItem),
-        (written.quantity != there.quantity, Field::Quantity),
-        (written.unit_price != there.unit_price, Field::UnitPrice),
-        (written.unit_cost != there.unit_cost, Field::UnitCost),
-        (written.effective != there.effective, Field::EffectiveDate),
-        (written.cancelled != there.cancelled, Field::CancelledDate),
-    ])
-}
-
-fn name(field: Field) -> &'static str {
-    match field {
-        Field::CatalogItem => "catalog item",
-        Field::Quantity => "quantity",
-        Field::UnitPrice => "unit price",
-        Field::UnitCost => "unit cost",
-        Field::EffectiveDate => "effective date",
-        Field::CancelledDate => "last billed day",
-        Field::Bill => "billing",
-        Field::Taxable => "taxable",
-        Field::Description => "description",
-        Field::InvoiceDescription => "invoice description",
-    }
-}
-
-fn value(state: &AdditionState, field: Field, currency: Option<Currency>) -> String {
-    let money = |amount: Money| {
-        currency.map_or_else(|| amount.decimal().normalize().to_string(), |currency| amount.display(currency))
-    };
-    let text = |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| format!("`{text}`"));
-    match field {
-        Field::CatalogItem => state.catalog_item.to_string(),
-        Field::Quantity => state.quantity.display(),
-        Field::UnitPrice => money(state.unit_price),
-        Field::UnitCost => money(state.unit_cost),
-        Field::EffectiveDate => state.effective.to_string(),
-        Field::CancelledDate => state.cancelled.map_or("none".to_owned(), |day| day.to_string()),
-        Field::Bill => match state.bill {
-            BillFlag::Billable => "billable",
-            BillFlag::DoNotBill => "do not bill",
-            BillFlag::NoCharge => "no charge",
-        }
-        .to_owned(),
-        Field::Taxable => match state.taxable {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "as the catalog item",
-        }
-        .to_owned(),
-        Field::Description => text(&state.description),
-        Field::InvoiceDescription => text(&state.invoice_description),
-    }
+    bit(written.catalog_item != there.catalog_item, Field::CatalogItem)
+        .and(bit(written.quantity != there.quantity, Field::Quantity))
+        .and(bit(written.unit_price != there.unit_price, Field::UnitPrice))
+        .and(bit(written.unit_cost != there.unit_cost, Field::UnitCost))
+        .and(bit(written.effective != there.effective, Field::EffectiveDate))
+        .and(bit(written.cancelled != there.cancelled, Field::CancelledDate))
+        .and(bit(written.bill != there.bill, Field::Bill))
+        .and(bit(written.taxable.is_some() && written.taxable != there.taxable, Field::Taxable))
+        .and(bit(text(&written.description, &there.description), Field::Description))
+        .and(bit(text(&written.invoice_description, &there.invoice_description), Field::InvoiceDescription))
 }

@@ -98,20 +98,6 @@ impl Row {
         })
     }
 
-    /// A row of which only the key means anything.
-    pub(super) const fn blank(key: i64) -> Self {
-        let zero = Fixed(0);
-        Self {
-            key,
-            item: 0,
-            quantity: zero,
-            unit_price: zero,
-            unit_cost: zero,
-            effective: Day::OPEN,
-            cancelled: Day::OPEN,
-        }
-    }
-
     /// Whether two rows of one key are equal. Most are, so that every field is looked at without a branch.
     pub(super) const fn alike(&self, other: &Self) -> bool {
         let wide = (self.item ^ other.item)

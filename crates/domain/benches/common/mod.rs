@@ -1,0 +1,53 @@
+//! What the benchmarks share: numbers that are the same everywhere, and time and memory as they are reported.
+#![allow(dead_code, reason = "each benchmark uses its own part of it")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Knuth's MMIX generator: the same numbers everywhere.
+pub struct Lcg(pub u64);
+
+impl Lcg {
+    /// A number below the bound.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((u128::from(self.0) * bound as u128) >> 64) as usize
+    }
+
+    /// The items in another order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+/// Peak of resident memory so far, in kB; 0 where the system does not tell.
+fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// How often each measurement is taken.
+const RUNS: usize = 5;
+
+/// Median of the runs in microseconds, and the shortest and longest.
+pub fn measure<T>(mut work: impl FnMut() -> T) -> (u128, u128, u128) {
+    let mut times: Vec<u128> = (0..RUNS)
+        .map(|_| {
+            let start = Instant::now();
+            let result = black_box(work());
+            let taken = start.elapsed().as_micros();
+            drop(result);
+            taken
+        })
+        .collect();
+    times.sort_unstable();
+    (times[RUNS / 2], times[0], times[RUNS - 1])
+}
+
+/// One line for `benches/compare.sh` to read.
+pub fn report(name: &str, (median, least, most): (u128, u128, u128)) {
+    println!("{name}_us={median} least={least} most={most} peak_kb={}", peak_kb());
+}
