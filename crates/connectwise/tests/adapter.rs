@@ -350,6 +350,7 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
             200,
             r#"[{"id":7,"currencyCode":{"id":1,"name":"EUR"}},{"id":8,"currencyCode":"GBP"}]"#,
         ))
+        .expect(0)
         .mount(&server)
         .await;
     let adapter = plain(&server);
@@ -374,8 +375,8 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
     assert!(found[1].prorates && !found[0].prorates);
     assert_eq!(found[1].next_invoice, Some(date(2026, 2, 15)));
     assert_eq!(found[1].status, AgreementStatus::Active);
-    // companyinfo, two lists of agreements, cycles, the company, currencies
-    assert_eq!(adapter.calls(), 6);
+    // companyinfo, two lists of agreements, cycles, the company
+    assert_eq!(adapter.calls(), 5);
 }
 
 #[tokio::test]
@@ -407,6 +408,68 @@ async fn the_additions_of_many_agreements_come_whole_or_not_at_all() {
     let mut ids = ids;
     ids.push(AgreementId(31));
     assert!(adapter.list_additions_of(&ids).await.is_err());
+}
+
+#[tokio::test]
+async fn an_agreement_that_is_not_there_is_left_out() {
+    let server = server().await;
+    lists(&server, &json!([addition()])).await;
+    Mock::given(path(format!("{ROOT}/finance/agreements/41/additions")))
+        .respond_with(answer(404, r#"{"code":"NotFound","message":"Agreement 41 not found"}"#))
+        .mount(&server)
+        .await;
+    let found = plain(&server).list_additions_of(&[AgreementId(41), AgreementId(40)]).await.unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [AgreementId(40)]);
+}
+
+#[tokio::test]
+async fn what_changed_is_asked_for_in_whole_seconds_of_the_servers_own_time() {
+    let server = server().await;
+    Mock::given(path(format!("{ROOT}/finance/agreements")))
+        .and(query_param("conditions", "lastUpdated >= [2026-03-01T08:30:07Z]"))
+        .respond_with(answer(200, "[]").insert_header("date", "Sun, 01 Mar 2026 08:41:00 GMT"))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let adapter = plain(&server);
+    assert_eq!(adapter.server_time(), None);
+    // 2026-03-01T08:30:07.999Z
+    assert!(adapter.list_agreements_changed(1_772_353_807_999).await.unwrap().is_empty());
+    assert_eq!(adapter.server_time(), Some(1_772_354_460_000));
+}
+
+#[tokio::test]
+async fn companies_that_were_read_are_not_read_again_for_their_currency() {
+    let server = server().await;
+    Mock::given(path(format!("{ROOT}/company/companies")))
+        .respond_with(answer(
+            200,
+            r#"[{"id":12,"identifier":"X","name":"X","currency":{"id":8,"name":"GBP"}},
+                {"id":13,"identifier":"Y","name":"Y"}]"#,
+        ))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path(format!("{ROOT}/finance/agreements")))
+        .respond_with(record_answer(
+            200,
+            &json!([{"id": 40, "name": "Cloud", "company": {"id": 12}, "_info": {}},
+                {"id": 41, "name": "Cloud", "company": {"id": 13}, "_info": {}}]),
+        ))
+        .mount(&server)
+        .await;
+    Mock::given(path(format!("{ROOT}/finance/currencies")))
+        .respond_with(answer(200, r#"[{"id":7,"currencyCode":"EUR"}]"#))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let adapter = plain(&server);
+    adapter.list_companies(None).await.unwrap();
+    let found = adapter.list_agreements(None).await.unwrap();
+    let codes: Vec<String> = found.iter().filter_map(|a| Some(a.currency?.code().to_owned())).collect();
+    assert_eq!(codes, ["GBP", "EUR"]);
+    // companyinfo, companies, agreements, and the tenant's only currency for the company that has none
+    assert_eq!(adapter.calls(), 4);
 }
 
 #[tokio::test]

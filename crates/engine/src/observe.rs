@@ -1,61 +1,20 @@
 //! Reading ConnectWise: complete, or an error. A list that did not arrive whole never becomes a snapshot.
 
+mod drifting;
+mod pulling;
+
+pub use drifting::{Told, tell_drift};
+pub use pulling::{OVERLAP_MS, Pulled, Reach, pull};
+
 use crate::failure::Failure;
-use crate::ports::{Clock, Psa, Store};
-use crate::records::Millis;
+use crate::ports::Psa;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::desired::{Drift, drift};
-use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, OrganizationId};
+use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::mapping::{MappingKind, Mappings};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::planner::{TaskInput, World, agreements_of_interest};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::task::Demand;
-
-/// Reads companies, agreements, additions and catalog and keeps them as the local picture.
-///
-/// # Errors
-/// The PSA's or the store's; the picture that was there stays.
-pub async fn pull(
-    psa: &dyn Psa,
-    store: &dyn Store,
-    org: &OrganizationId,
-    connection: &str,
-    at: Millis,
-) -> Result<Snapshot, Failure> {
-    store.ensure_organization(org).await?;
-    let companies = psa.list_companies(None).await?;
-    let agreements = psa.list_agreements(None).await?;
-    let ids: Vec<AgreementId> = agreements.iter().map(|a| a.id).collect();
-    let additions = psa.list_additions_of(&ids).await?;
-    let catalog = psa.list_catalog_items(None).await?;
-    let snapshot = Snapshot {
-        companies: companies.into_iter().map(|c| (c.id, c)).collect(),
-        agreements: agreements.into_iter().map(|a| (a.id, a)).collect(),
-        additions,
-        catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
-    };
-    store.save_snapshot(org, connection, at, &snapshot).await?;
-    Ok(snapshot)
-}
-
-/// Compares what trueup last wrote with a whole picture, and records what people changed, ended or removed since.
-///
-/// # Errors
-/// The store's.
-pub async fn tell_drift(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    org: &OrganizationId,
-    connection: &str,
-    snapshot: &Snapshot,
-) -> Result<Drift, Failure> {
-    let links = store.list_links(org).await?;
-    let found = drift(&links, snapshot);
-    let scope = format!("drift/{connection}");
-    store.record_findings(org, &scope, clock.now(), clock.today(), &found.findings).await?;
-    Ok(found)
-}
 
 /// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their
 /// agreements, the additions of the agreements of interest alone, and the mapped catalog items.
@@ -92,6 +51,9 @@ pub async fn observe_for(
     };
     if !wanted.is_empty() {
         snapshot.additions = psa.list_additions_of(&wanted).await?;
+        // One that went away in between must not pass for one without lines.
+        let additions = &snapshot.additions;
+        snapshot.agreements.retain(|id, _| additions.contains_key(id) || !wanted.contains(id));
     }
     Ok(snapshot)
 }

@@ -2,8 +2,8 @@
 
 use crate::records::{
     AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OrganizationRow, PlanState, SettingValues, StoredFinding, StoredPlan, StoredRecord,
-    TaskFilter,
+    OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues, StoredFinding,
+    StoredPlan, StoredRecord, TaskFilter,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -15,7 +15,7 @@ use trueup_domain::ids::{
 };
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{AdditionLink, FieldChange, OperationKey};
-use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition, Snapshot};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
 use trueup_domain::task::Task;
 
@@ -88,9 +88,15 @@ pub trait Psa: Send + Sync {
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError>;
     /// Agreements of the companies; `None` reads all. Parents that are named are included.
     async fn list_agreements(&self, companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError>;
+    /// The agreements that ConnectWise says were changed in or after the second of `since`, by its own clock. Parents
+    /// are not added.
+    async fn list_agreements_changed(&self, since: Millis) -> Result<Vec<Agreement>, PsaError>;
+    /// Agreements by id, without their parents. Ids that do not exist are simply absent.
+    async fn list_agreements_by_id(&self, ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError>;
     /// The additions of one agreement, whole, in the order of their ids.
     async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError>;
-    /// The additions of many agreements, read in parallel as far as the limiter lets; fails whole if one fails.
+    /// The additions of many agreements, read in parallel as far as the limiter lets; fails whole if one fails. An
+    /// agreement that ConnectWise says is not there is left out.
     async fn list_additions_of(
         &self,
         agreements: &[AgreementId],
@@ -124,6 +130,8 @@ pub trait Psa: Send + Sync {
     ) -> Result<CatalogItem, WriteError>;
     /// Calls sent so far, retries included.
     fn calls(&self) -> u64;
+    /// The other side's own time at its latest answer; none where no answer told it yet.
+    fn server_time(&self) -> Option<Millis>;
 }
 
 /// A failure of the store.
@@ -268,20 +276,59 @@ pub trait Store: Send + Sync {
     /// Sets a named mark.
     async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError>;
 
-    /// Replaces the local picture of ConnectWise made by `psa pull`: a JSON document per connection.
-    async fn save_snapshot(
+    /// Begins a pull under a name of its own, and forgets what an earlier one left unfinished.
+    async fn begin_pull(&self, org: &OrganizationId, connection: &str, pull: &str) -> Result<(), StoreError>;
+    /// Puts aside what a pull has read, each list whole. The picture stays as it was until [`Store::finish_pull`].
+    ///
+    /// # Errors
+    /// As [`Store::finish_pull`].
+    async fn stage_pull(
         &self,
         org: &OrganizationId,
         connection: &str,
+        pull: &str,
         at: Millis,
-        snapshot: &trueup_domain::psa::Snapshot,
+        part: &Snapshot,
     ) -> Result<(), StoreError>;
-    /// The local picture and when it was made.
+    /// Puts everything that was put aside into the picture, in one transaction: what was read replaces what was known,
+    /// what was not read keeps the instant of its reading. Returns of how many agreements the additions differ from
+    /// what was known.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another pull of the connection began meanwhile.
+    async fn finish_pull(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        pull: &str,
+        end: &PulledEnd,
+    ) -> Result<u64, StoreError>;
+    /// How the local picture came about; none before the first pull was finished.
+    async fn load_picture_state(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<PictureState>, StoreError>;
+    /// The agreements of the picture, and when the additions of each were read; none where they never were.
+    async fn list_picture_agreements(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError>;
+    /// A part of the picture: the next `limit` agreements after an id, with their additions.
+    async fn load_picture_part(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        after: Option<AgreementId>,
+        limit: u32,
+    ) -> Result<Snapshot, StoreError>;
+    /// The whole local picture and when it was last brought up to date.
     async fn load_snapshot(
         &self,
         org: &OrganizationId,
         connection: &str,
-    ) -> Result<Option<(Millis, trueup_domain::psa::Snapshot)>, StoreError>;
+    ) -> Result<Option<(Millis, Snapshot)>, StoreError>;
 
     /// Stores a plan.
     async fn save_plan(&self, org: &OrganizationId, plan: &StoredPlan) -> Result<(), StoreError>;

@@ -46,6 +46,29 @@ pub struct StoredRecord {
     pub received_at: Millis,
 }
 
+/// How the local picture of a connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureState {
+    /// When it was last brought up to date, by our clock.
+    pub at: Millis,
+    /// The other side's own time when that pull began; none where its answers did not tell.
+    pub watermark: Option<Millis>,
+    /// How many pulls were finished.
+    pub runs: u64,
+}
+
+/// How a pull ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledEnd {
+    /// The picture's state from here on.
+    pub state: PictureState,
+    /// Whether everything was read: what was not put aside is then not there any more. Otherwise that holds for
+    /// companies and catalog items alone.
+    pub whole: bool,
+    /// Agreements that ConnectWise said are not there.
+    pub gone: Vec<AgreementId>,
+}
+
 /// Which tasks are wanted; empty fields mean all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskFilter {

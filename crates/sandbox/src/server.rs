@@ -8,7 +8,9 @@ use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LINK, RETRY_AFTER};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, LINK, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::api::{self, Answer, Call, VERSION};
@@ -64,7 +66,13 @@ pub(crate) async fn handle(
         path,
         body,
     };
-    serve(&state, cutter, call).await
+    let mut response = serve(&state, cutter, call).await;
+    // By the sandbox's own clock, which `lastUpdated` follows as well: a client compares the two.
+    let now = state.world().clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        response.headers_mut().insert(DATE, now);
+    }
+    response
 }
 
 async fn serve(state: &Arc<State>, cutter: Cutter, call: Call) -> Response {

@@ -72,6 +72,16 @@ fn keys_and_client_id_are_checked() {
 }
 
 #[test]
+fn system_info_may_be_open_and_proves_no_keys() {
+    let world = World::new("2026-03-10");
+    let get = || world.raw("GET", "/v4_6_release/apis/3.0/system/info", None, &[]).unwrap();
+    expect(&get(), 401);
+    world.control.set_rules(json!({"open_system_info": true})).unwrap();
+    assert_eq!(expect(&get(), 200)["isCloud"], false);
+    expect(&world.raw("GET", "/v4_6_release/apis/3.0/system/members", None, &[]).unwrap(), 401);
+}
+
+#[test]
 fn company_info_needs_no_keys_and_tells_the_codebase() {
     let world = World::new("2026-03-10");
     let get = |path: &str| world.raw("GET", path, None, &[]).unwrap();
@@ -89,6 +99,16 @@ fn the_body_type_follows_the_accept_header() {
     let accept = [("Accept", "application/vnd.connectwise.com+json; version=2025.1, application/json")];
     let reply = world.try_call("GET", "system/info", None, &accept).unwrap();
     assert_eq!(reply.header("content-type"), Some("application/vnd.connectwise.com+json; version=2025.1"));
+}
+
+#[test]
+fn the_date_of_an_answer_and_the_instant_of_a_change_come_from_one_clock() {
+    let world = World::new("2026-03-10");
+    let agreement = world.agreement("2026-03-01", &json!({}));
+    let reply = world.get(&format!("finance/agreements/{agreement}"));
+    assert!(reply.header("date").unwrap().starts_with("Tue, 10 Mar 2026 00:00:"), "{reply:?}");
+    let changed = reply.json()["_info"]["lastUpdated"].as_str().unwrap().to_owned();
+    assert!(changed.starts_with("2026-03-10T00:00:"), "{changed}");
 }
 
 #[test]

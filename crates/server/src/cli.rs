@@ -136,7 +136,14 @@ pub struct ServeArgs {
 #[derive(Debug, Subcommand)]
 pub enum PsaCommand {
     /// Reads companies, agreements, additions and catalog into the local snapshot
+    ///
+    /// Without --changed every agreement is read. With it, those that ConnectWise says were changed since the last pull,
+    /// and a share of the rest, so that every agreement is read within as many pulls as the setting observe.rotation
+    /// says (7): a manual edit of an addition is seen by then at the latest. The first pull reads everything.
     Pull {
+        /// Reads what changed since the last pull, and a share of the rest
+        #[arg(long)]
+        changed: bool,
         /// The connection [default: the nearest one]
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,

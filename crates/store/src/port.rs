@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use std::collections::BTreeMap;
 use trueup_domain::feed::RecordKind;
 use trueup_domain::finding::Finding;
-use trueup_domain::ids::{AdditionId, OrganizationId, PlanId, SourceId, TaskId};
+use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{AdditionLink, OperationKey};
 use trueup_domain::psa::Snapshot;
@@ -18,8 +18,8 @@ use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OrganizationRow, PlanState, SettingValues, StoredFinding, StoredPlan, StoredRecord,
-    TaskFilter,
+    OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues, StoredFinding,
+    StoredPlan, StoredRecord, TaskFilter,
 };
 
 #[async_trait]
@@ -110,14 +110,50 @@ impl Store for SqlStore {
     async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError> {
         tasks::save_mark(self, org, name, value).await
     }
-    async fn save_snapshot(
+    async fn begin_pull(&self, org: &OrganizationId, connection: &str, pull: &str) -> Result<(), StoreError> {
+        snapshots::begin(self, org, connection, pull).await
+    }
+    async fn stage_pull(
         &self,
         org: &OrganizationId,
         connection: &str,
+        pull: &str,
         at: Millis,
-        snapshot: &Snapshot,
+        part: &Snapshot,
     ) -> Result<(), StoreError> {
-        snapshots::save(self, org, connection, at, snapshot).await
+        snapshots::stage(self, (org, connection, pull), at, part).await
+    }
+    async fn finish_pull(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        pull: &str,
+        end: &PulledEnd,
+    ) -> Result<u64, StoreError> {
+        snapshots::finish(self, (org, connection, pull), end).await
+    }
+    async fn load_picture_state(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<PictureState>, StoreError> {
+        snapshots::state(self, org, connection).await
+    }
+    async fn list_picture_agreements(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
+        snapshots::agreements(self, org, connection).await
+    }
+    async fn load_picture_part(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        after: Option<AgreementId>,
+        limit: u32,
+    ) -> Result<Snapshot, StoreError> {
+        snapshots::load_part(self, org, connection, after, limit).await
     }
     async fn load_snapshot(
         &self,

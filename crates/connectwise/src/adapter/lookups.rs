@@ -46,12 +46,13 @@ impl Lookups {
             let rows = client.list_billing_cycles().await?;
             tables.cycles.extend(rows.iter().map(|row| (row.id, convert::billing_cycle(row))));
         }
-        let companies: Vec<i64> = agreements
+        let without_currency: Vec<i64> = agreements
             .iter()
             .filter(|a| convert::currency(a.currency.as_ref()).is_none())
             .filter_map(|a| a.company.id)
-            .filter(|id| !tables.company_currency.contains_key(id))
             .collect();
+        let known = |id: &i64| tables.company_currency.contains_key(id);
+        let companies: Vec<i64> = without_currency.iter().copied().filter(|id| !known(id)).collect();
         if !companies.is_empty() {
             for company in client.list_companies_by_id(&companies).await? {
                 tables.company_currency.insert(company.id, convert::currency(company.currency.as_ref()));
@@ -60,12 +61,22 @@ impl Lookups {
             for id in companies {
                 tables.company_currency.entry(id).or_default();
             }
-            if !tables.currencies_read {
-                tables.only_currency = convert::only_currency(&client.list_currencies().await?);
-                tables.currencies_read = true;
-            }
+        }
+        let open = |id: &i64| tables.company_currency.get(id).copied().flatten().is_none();
+        if !tables.currencies_read && without_currency.iter().any(open) {
+            tables.only_currency = convert::only_currency(&client.list_currencies().await?);
+            tables.currencies_read = true;
         }
         *kept = Arc::new(tables);
         Ok(Arc::clone(&kept))
+    }
+
+    /// Keeps the currencies of companies that were just read, so that their agreements need not ask for them.
+    pub(super) async fn note_companies(&self, companies: &[wire::Company]) {
+        let mut kept = self.tables.lock().await;
+        let tables = Arc::make_mut(&mut kept);
+        for company in companies {
+            tables.company_currency.insert(company.id, convert::currency(company.currency.as_ref()));
+        }
     }
 }

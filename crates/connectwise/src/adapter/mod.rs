@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use futures::stream::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
 use trueup_engine::ports::{Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
+use trueup_engine::records::Millis;
 
 use crate::client::rights::RightState;
 use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
@@ -137,7 +139,9 @@ impl Psa for PsaAdapter {
             Some(ids) => self.client.list_companies_by_id(&numbers(ids, |id| id.0)).await,
             None => self.client.list_companies(&Query::filter(Cond::eq(wire::names::DELETED, false))).await,
         };
-        Ok(records.map_err(psa_error)?.iter().map(convert::company).collect())
+        let records = records.map_err(psa_error)?;
+        self.lookups.note_companies(&records).await;
+        Ok(records.iter().map(convert::company).collect())
     }
 
     async fn list_agreements(&self, companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError> {
@@ -146,6 +150,18 @@ impl Psa for PsaAdapter {
             None => self.client.list_agreements(&Query::all()).await,
         };
         let records = self.with_parents(records.map_err(psa_error)?).await.map_err(psa_error)?;
+        self.agreements(records).await.map_err(psa_error)
+    }
+
+    async fn list_agreements_changed(&self, since: Millis) -> Result<Vec<Agreement>, PsaError> {
+        let since = Timestamp::from_millisecond(since).map_err(|e| not_understood(e.to_string()))?;
+        let query = Query::filter(Cond::ge(wire::names::LAST_UPDATED, since));
+        let records = self.client.list_agreements(&query).await.map_err(psa_error)?;
+        self.agreements(records).await.map_err(psa_error)
+    }
+
+    async fn list_agreements_by_id(&self, ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError> {
+        let records = self.client.list_agreements_by_id(&numbers(ids, |id| id.0)).await.map_err(psa_error)?;
         self.agreements(records).await.map_err(psa_error)
     }
 
@@ -159,8 +175,15 @@ impl Psa for PsaAdapter {
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
         let unique: BTreeSet<AgreementId> = agreements.iter().copied().collect();
         futures::stream::iter(unique)
-            .map(|id| async move { Ok((id, self.additions(id).await?)) })
+            .map(|id| async move {
+                match self.additions(id).await {
+                    Ok(additions) => Ok(Some((id, additions))),
+                    Err(ClientError::Refused(api)) if api.is_record_missing() => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
             .buffer_unordered(LISTS_AT_ONCE)
+            .try_filter_map(|found| async move { Ok(found) })
             .try_collect()
             .await
             .map_err(psa_error)
@@ -241,6 +264,10 @@ impl Psa for PsaAdapter {
 
     fn calls(&self) -> u64 {
         self.client.stats().calls
+    }
+
+    fn server_time(&self) -> Option<Millis> {
+        self.client.server_time().map(Timestamp::as_millisecond)
     }
 }
 

@@ -1,18 +1,21 @@
 //! The client itself: signs every call, keeps the code base, turns answers into values or errors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, HeaderName};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 use trueup_transport::{
-    Call, LimiterConfig, Method, Recorder, Redactor, Reply, Safety, Sender, SenderConfig, Stats,
+    Call, LimiterConfig, Method, Outcome, Recorder, Redactor, Reply, Safety, Sender, SenderConfig, Stats,
 };
 
 use super::address::{AllowedHosts, SiteAddress};
@@ -140,6 +143,8 @@ struct Inner {
     sender: Sender,
     codebase: RwLock<Option<Codebase>>,
     link_habit: LinkHabit,
+    /// The `Date` of the latest answer, in seconds since 1970; 0 before the first.
+    server_second: AtomicI64,
 }
 
 #[derive(Clone)]
@@ -192,6 +197,7 @@ impl ConnectWiseClient {
                 sender,
                 codebase: RwLock::new(None),
                 link_habit: LinkHabit::default(),
+                server_second: AtomicI64::new(0),
             }),
         })
     }
@@ -200,6 +206,20 @@ impl ConnectWiseClient {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.sender.stats()
+    }
+
+    /// The server's own time, by the `Date` of the latest answer that had one.
+    #[must_use]
+    pub fn server_time(&self) -> Option<Timestamp> {
+        let second = self.inner.server_second.load(Ordering::Relaxed);
+        Timestamp::from_second(second).ok().filter(|_| second != 0)
+    }
+
+    fn note_time(&self, outcome: &Outcome) {
+        let date = outcome.reply().and_then(|reply| reply.header("date"));
+        if let Some(Ok(at)) = date.map(|date| rfc2822::DateTimeParser::new().parse_timestamp(date)) {
+            self.inner.server_second.store(at.as_second(), Ordering::Relaxed);
+        }
     }
 
     /// The site that is called.
@@ -326,7 +346,9 @@ impl ConnectWiseClient {
             call = call.body("application/json", body.clone());
         }
         let shown = format!("{} {}", request.method, request.path);
-        into_reply(inner.sender.send(call).await, &shown, request.kind)
+        let outcome = inner.sender.send(call).await;
+        self.note_time(&outcome);
+        into_reply(outcome, &shown, request.kind)
     }
 
     /// Reads a URL of this very site that an answer named, with the client's credentials.

@@ -78,6 +78,12 @@ impl Psa for SimPsa {
         remote.calls += 1;
         Ok(remote.headers.values().cloned().collect())
     }
+    async fn list_agreements_changed(&self, _since: Millis) -> Result<Vec<Agreement>, PsaError> {
+        Err(out_of_reach())
+    }
+    async fn list_agreements_by_id(&self, _ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError> {
+        Err(out_of_reach())
+    }
     async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError> {
         turn().await;
         let list = self.remote.lock().unwrap().list(agreement).map(<[_]>::to_vec);
@@ -124,6 +130,9 @@ impl Psa for SimPsa {
     }
     fn calls(&self) -> u64 {
         self.remote.lock().unwrap().calls
+    }
+    fn server_time(&self) -> Option<Millis> {
+        None
     }
 }
 

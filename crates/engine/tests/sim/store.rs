@@ -15,8 +15,8 @@ use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OperationState, OrganizationRow, PlanState, SettingValues, StoredFinding, StoredPlan,
-    StoredRecord, TaskFilter,
+    OperationRow, OperationState, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues,
+    StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 struct HeldLease {
@@ -211,14 +211,55 @@ impl Store for SimStore {
     async fn save_mark(&self, _org: &OrganizationId, _name: &str, _value: &str) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn save_snapshot(
+    async fn begin_pull(
         &self,
         _org: &OrganizationId,
         _connection: &str,
-        _at: Millis,
-        _snapshot: &trueup_domain::psa::Snapshot,
+        _pull: &str,
     ) -> Result<(), StoreError> {
         Ok(())
+    }
+    async fn stage_pull(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+        _pull: &str,
+        _at: Millis,
+        _part: &trueup_domain::psa::Snapshot,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn finish_pull(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+        _pull: &str,
+        _end: &PulledEnd,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+    async fn load_picture_state(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+    ) -> Result<Option<PictureState>, StoreError> {
+        Ok(None)
+    }
+    async fn list_picture_agreements(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+    ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+    async fn load_picture_part(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+        _after: Option<AgreementId>,
+        _limit: u32,
+    ) -> Result<trueup_domain::psa::Snapshot, StoreError> {
+        Ok(trueup_domain::psa::Snapshot::default())
     }
     async fn load_snapshot(
         &self,

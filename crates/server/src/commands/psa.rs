@@ -4,39 +4,52 @@ use crate::app::App;
 use crate::cli::PsaCommand;
 use crate::failure::{CliError, Exit};
 use serde_json::json;
-use trueup_engine::observe;
+use trueup_engine::observe::{self, Reach};
 use trueup_engine::ports::Clock;
 
 /// Runs one of the commands.
 pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
-    let PsaCommand::Pull { connection } = command;
+    let PsaCommand::Pull { connection, changed } = command;
     let (name, psa) = app.psa(connection.as_deref()).await?;
+    let reach =
+        if changed { Reach::Changed { rotation: app.settings().await?.rotation } } else { Reach::Whole };
     let spinner = app.out.spinner("Reading ConnectWise");
-    let snapshot = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now()).await;
+    let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await;
     spinner.finish_and_clear();
-    let snapshot = snapshot?;
-    let drift = observe::tell_drift(app.store(), &app.clock, app.org(), &name, &snapshot).await?;
-    let additions: usize = snapshot.additions.values().map(Vec::len).sum();
+    let pulled = pulled?;
+    let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     let document = json!({
         "connection": name,
-        "companies": snapshot.companies.len(),
-        "agreements": snapshot.agreements.len(),
-        "additions": additions,
-        "catalog_items": snapshot.catalog.len(),
+        "whole": pulled.whole,
+        "companies": pulled.companies,
+        "agreements": told.agreements,
+        "additions": told.additions,
+        "catalog_items": pulled.catalog_items,
         "calls": psa.calls(),
-        "as_written": drift.unchanged,
-        "changed_by_people": drift.findings.len(),
+        "agreements_read": pulled.read,
+        "agreements_changed": pulled.changed,
+        "agreements_in_turn": pulled.in_turn,
+        "agreements_gone": pulled.gone,
+        "agreements_different": pulled.different,
+        "as_written": told.drift.unchanged,
+        "changed_by_people": told.drift.findings.len(),
     });
     app.out.show(&document, |out| {
-        let rows = ["companies", "agreements", "additions", "catalog_items", "calls"];
+        let rows = ["companies", "agreements", "additions", "catalog_items", "agreements_read", "calls"];
         out.table(
             &["read", "count"],
-            rows.iter().map(|name| vec![(*name).to_owned(), document[*name].to_string()]).collect(),
+            rows.iter().map(|name| vec![name.replace('_', " "), document[*name].to_string()]).collect(),
         );
-        if !drift.findings.is_empty() {
+        if !pulled.whole {
+            out.line(&format!(
+                "{} agreements were changed since the last pull, {} were read because it was their turn, {} are gone.",
+                pulled.changed, pulled.in_turn, pulled.gone
+            ));
+        }
+        if !told.drift.findings.is_empty() {
             out.line(&format!(
                 "{} additions are not as trueup left them: `trueup finding list` names each.",
-                drift.findings.len()
+                told.drift.findings.len()
             ));
         }
     });

@@ -1,6 +1,7 @@
 //! The tables, version by version. A migration that was released is never edited: a new one follows it.
 
 mod m0001_first;
+mod m0002_picture;
 mod m0003_service;
 mod tables;
 
@@ -14,7 +15,7 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::First), Box::new(m0003_service::Service)]
+        vec![Box::new(m0001_first::First), Box::new(m0002_picture::Picture), Box::new(m0003_service::Service)]
     }
 }
 

@@ -5,6 +5,7 @@
 mod audit;
 mod feed;
 mod journal;
+mod picture;
 mod service;
 mod support;
 mod tenancy;

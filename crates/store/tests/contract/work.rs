@@ -7,7 +7,6 @@ use rstest::rstest;
 use std::collections::BTreeMap;
 use trueup_domain::finding::{Code, Severity};
 use trueup_domain::plan::TaskOutcome;
-use trueup_domain::psa::Snapshot;
 use trueup_domain::task::TaskState;
 use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::{FindingFilter, FindingState, PlanState, TaskFilter};
@@ -68,11 +67,6 @@ async fn plans_keep_their_body_and_move(#[values(Backend::Sqlite, Backend::Postg
     // The second plan did not answer the task.
     assert_eq!(store.find_plan_of_task(&org, &"t1".into()).await.unwrap(), Some("p1".into()));
     assert_eq!(store.find_plan_of_task(&org, &"t2".into()).await.unwrap(), None);
-
-    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), None);
-    store.save_snapshot(&org, "main", 1, &Snapshot::default()).await.unwrap();
-    store.save_snapshot(&org, "main", 2, &Snapshot::default()).await.unwrap();
-    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((2, Snapshot::default())));
 
     store.save_links(&org, &[link(2), link(1), link(2)]).await.unwrap();
     assert_eq!(store.list_links(&org).await.unwrap(), [link(1), link(2)]);

@@ -1,0 +1,236 @@
+//! The pull: everything, or what changed and a share of the rest, into the local picture.
+//!
+//! An agreement's own instant of change need not move when one of its additions is edited. Therefore the pull of what
+//! changed also reads one in `rotation` of all agreements: after so many pulls every one was read, whatever
+//! ConnectWise says about it.
+
+use crate::failure::Failure;
+use crate::ports::{Psa, PsaError, Store};
+use crate::records::{Millis, PictureState, PulledEnd};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{AgreementId, OrganizationId};
+use trueup_domain::psa::{Agreement, Snapshot};
+
+/// How far a pull of what changed reaches back before the last one: the clocks of a cloud's servers differ, and a change
+/// gets its instant before it can be seen.
+pub const OVERLAP_MS: Millis = 10 * 60 * 1_000;
+
+/// Agreements whose additions are read, then put aside together.
+const AT_ONCE: usize = 1_000;
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    Whole,
+    /// What changed since the last pull, and a share of the rest, so that everything is read within `rotation` pulls.
+    /// The first pull of a connection is whole.
+    Changed {
+        /// The setting `observe.rotation`.
+        rotation: u32,
+    },
+}
+
+/// What a pull read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Whether everything was read.
+    pub whole: bool,
+    /// Companies, which are always read whole.
+    pub companies: usize,
+    /// Catalog items, which are always read whole.
+    pub catalog_items: usize,
+    /// Agreements whose additions were read.
+    pub read: usize,
+    /// Those among them that ConnectWise said were changed.
+    pub changed: usize,
+    /// Those among them that were read because it was their turn.
+    pub in_turn: usize,
+    /// Agreements that are not there any more.
+    pub gone: usize,
+    /// Agreements whose additions were not as they were known.
+    pub different: u64,
+}
+
+/// Reads ConnectWise into the local picture. Companies and catalog are read whole each time: that costs a call for a
+/// thousand of them.
+///
+/// # Errors
+/// The PSA's or the store's; then the picture and the point from which the next pull goes on are what they were.
+pub async fn pull(
+    psa: &dyn Psa,
+    store: &dyn Store,
+    org: &OrganizationId,
+    connection: &str,
+    at: Millis,
+    reach: Reach,
+) -> Result<Pulled, Failure> {
+    store.ensure_organization(org).await?;
+    let before = store.load_picture_state(org, connection).await?;
+    let name = uuid::Uuid::now_v7().simple().to_string();
+    store.begin_pull(org, connection, &name).await?;
+    let to = Target { psa, store, org, connection, name: &name, at };
+    let companies = psa.list_companies(None).await?;
+    // The other side's own time, from before any agreement was asked for: what changes from here on comes next time.
+    let watermark = psa.server_time();
+    let catalog = psa.list_catalog_items(None).await?;
+    let mut pulled = Pulled { companies: companies.len(), catalog_items: catalog.len(), ..Pulled::default() };
+    let lists = Snapshot {
+        companies: companies.into_iter().map(|c| (c.id, c)).collect(),
+        catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
+        ..Snapshot::default()
+    };
+    store.stage_pull(org, connection, &name, at, &lists).await?;
+    drop(lists);
+    let since = match (reach, before) {
+        (Reach::Changed { rotation }, Some(PictureState { watermark: Some(mark), runs, .. })) => {
+            Some((mark.saturating_sub(OVERLAP_MS), Turn { rotation, runs }))
+        }
+        // Nothing tells what changed before the first pull, or where the other side does not tell its time.
+        (Reach::Whole | Reach::Changed { .. }, _) => None,
+    };
+    let wanted = match since {
+        None => {
+            pulled.whole = true;
+            let all = psa.list_agreements(None).await?;
+            Wanted { read: all.iter().map(|a| a.id).collect(), records: by_id(all), gone: Vec::new() }
+        }
+        Some((since, turn)) => to.choose(since, turn, &mut pulled).await?,
+    };
+    let gone = to.read(wanted, &mut pulled).await?;
+    pulled.gone = gone.len();
+    let runs = before.map_or(0, |b| b.runs).saturating_add(1);
+    let end = PulledEnd { state: PictureState { at, watermark, runs }, whole: pulled.whole, gone };
+    pulled.different = store.finish_pull(org, connection, &name, &end).await?;
+    Ok(pulled)
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy)]
+struct Turn {
+    rotation: u32,
+    runs: u64,
+}
+
+impl Turn {
+    /// Of any `rotation` runs in a row, exactly one reads the agreement.
+    fn is_of(self, agreement: AgreementId) -> bool {
+        let rotation = i128::from(self.rotation.max(1));
+        (i128::from(agreement.0) + i128::from(self.runs)).rem_euclid(rotation) == 0
+    }
+}
+
+/// What is to be read.
+struct Wanted {
+    /// The agreements whose additions are read.
+    read: BTreeSet<AgreementId>,
+    /// Their own records, as far as they were read anew.
+    records: BTreeMap<AgreementId, Agreement>,
+    /// Agreements that a whole list did not hold any more.
+    gone: Vec<AgreementId>,
+}
+
+fn by_id(agreements: Vec<Agreement>) -> BTreeMap<AgreementId, Agreement> {
+    agreements.into_iter().map(|a| (a.id, a)).collect()
+}
+
+struct Target<'a> {
+    psa: &'a dyn Psa,
+    store: &'a dyn Store,
+    org: &'a OrganizationId,
+    connection: &'a str,
+    name: &'a str,
+    at: Millis,
+}
+
+impl Target<'_> {
+    /// What changed, whose turn it is, and what was never read.
+    async fn choose(&self, since: Millis, turn: Turn, pulled: &mut Pulled) -> Result<Wanted, Failure> {
+        let known = self.store.list_picture_agreements(self.org, self.connection).await?;
+        let mut records = by_id(self.psa.list_agreements_changed(since).await?);
+        let mut read: BTreeSet<AgreementId> = records.keys().copied().collect();
+        pulled.changed = read.len();
+        let in_turn: Vec<AgreementId> =
+            known.keys().copied().filter(|id| turn.is_of(*id) && !read.contains(id)).collect();
+        // Their own records as well: an invoice moves dates, and this whole list tells which are not there any more.
+        let found = by_id(self.psa.list_agreements_by_id(&in_turn).await?);
+        let gone = in_turn.iter().copied().filter(|id| !found.contains_key(id)).collect();
+        pulled.in_turn = found.len();
+        read.extend(found.keys().copied());
+        records.extend(found);
+        let unread = known.iter().filter(|(id, at)| at.is_none() && !in_turn.contains(id));
+        read.extend(unread.map(|(id, _)| *id));
+        Ok(Wanted { read, records, gone })
+    }
+
+    /// Reads the additions and puts them aside part by part; the next part is read while the last one is written.
+    /// Returns the agreements that are not there any more.
+    async fn read(&self, wanted: Wanted, pulled: &mut Pulled) -> Result<Vec<AgreementId>, Failure> {
+        let Wanted { read, mut records, mut gone } = wanted;
+        let ids: Vec<AgreementId> = read.into_iter().collect();
+        let mut waiting = Snapshot::default();
+        for chunk in ids.chunks(AT_ONCE) {
+            let put = std::mem::take(&mut waiting);
+            let reading = async { Ok::<_, Failure>(self.psa.list_additions_of(chunk).await?) };
+            let (additions, ()) = futures::try_join!(reading, self.put_aside(put))?;
+            for id in chunk.iter().filter(|id| !additions.contains_key(id)) {
+                self.must_be_gone(*id).await?;
+                gone.push(*id);
+            }
+            pulled.read += additions.len();
+            let agreements = additions.keys().filter_map(|id| records.remove_entry(id)).collect();
+            waiting = Snapshot { agreements, additions, ..Snapshot::default() };
+        }
+        self.put_aside(waiting).await?;
+        Ok(gone)
+    }
+
+    async fn put_aside(&self, part: Snapshot) -> Result<(), Failure> {
+        if part.additions.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.stage_pull(self.org, self.connection, self.name, self.at, &part).await?)
+    }
+
+    /// An agreement without a list of additions is believed to be gone only where its own record says so too.
+    async fn must_be_gone(&self, id: AgreementId) -> Result<(), Failure> {
+        match self.psa.find_agreement(id).await? {
+            None => Ok(()),
+            Some(_) => Err(Failure::Psa(PsaError {
+                code: Code::Tu1007,
+                message: format!(
+                    "ConnectWise has agreement {id} and says that its list of additions is not there; try again later"
+                ),
+                their_words: None,
+            })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turn;
+    use proptest::prelude::*;
+    use trueup_domain::ids::AgreementId;
+
+    proptest! {
+        #[test]
+        fn every_agreement_has_its_turn_once_in_so_many_runs(
+            id in any::<i64>(), first in 0_u64..u64::MAX - 400, rotation in 1_u32..=366,
+        ) {
+            let runs = first..first + u64::from(rotation);
+            let turns = runs.filter(|runs| Turn { rotation, runs: *runs }.is_of(AgreementId(id))).count();
+            prop_assert_eq!(turns, 1);
+        }
+    }
+
+    #[test]
+    fn shares_are_even() {
+        for runs in 0..14 {
+            let turn = Turn { rotation: 7, runs };
+            let share = (1..=10_000).filter(|id| turn.is_of(AgreementId(*id))).count();
+            assert!((1_428..=1_429).contains(&share), "{share}");
+        }
+    }
+}

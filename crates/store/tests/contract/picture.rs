@@ -1,0 +1,113 @@
+//! The local picture of ConnectWise: what a pull puts aside, and what it makes of the picture at its end.
+
+use crate::support::rows::org;
+use crate::support::{Backend, Fixture};
+use rstest::rstest;
+use serde_json::json;
+use trueup_domain::ids::AgreementId;
+use trueup_domain::psa::Snapshot;
+use trueup_engine::ports::{Store, StoreError};
+use trueup_engine::records::{PictureState, PulledEnd};
+
+/// Agreements, each with one addition of that quantity.
+fn part(agreements: &[(i64, u32)]) -> Snapshot {
+    let mut snapshot = json!({
+        "companies": {"12": {"id": 12, "identifier": "G", "name": "Green", "state": "active", "currency": "USD"}},
+        "agreements": {}, "additions": {}, "catalog": {}
+    });
+    for (id, quantity) in agreements {
+        snapshot["agreements"][id.to_string()] = json!({"id": id, "name": format!("A{id}"), "company": 12,
+            "agreement_type": "Cloud", "status": "active", "billing_cycle": null, "currency": null, "start": null,
+            "end": null, "bill_start": null, "next_invoice": null, "prorates": false, "parent": null,
+            "last_updated": null});
+        snapshot["additions"][id.to_string()] = json!([{"id": id * 10, "agreement": id, "marker": null,
+            "last_updated": null, "state": {"catalog_item": 7, "quantity": quantity.to_string(),
+            "unit_price": "12345678901234.123456", "unit_cost": "0.10", "effective": "2026-03-01", "cancelled": null,
+            "taxable": null, "description": null, "invoice_description": null}}]);
+    }
+    serde_json::from_value(snapshot).unwrap()
+}
+
+fn end(at: i64, runs: u64, whole: bool, gone: &[i64]) -> PulledEnd {
+    let state = PictureState { at, watermark: Some(at - 5), runs };
+    PulledEnd { state, whole, gone: gone.iter().copied().map(AgreementId).collect() }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), None);
+    assert_eq!(store.load_picture_state(&org, "main").await.unwrap(), None);
+
+    store.begin_pull(&org, "main", "p1").await.unwrap();
+    let all = part(&[(1, 1), (2, 1), (3, 1), (4, 1)]);
+    store.stage_pull(&org, "main", "p1", 100, &all).await.unwrap();
+    // What is put aside is no picture yet: conclusions from a half of it would be wrong.
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), None);
+    assert_eq!(store.finish_pull(&org, "main", "p1", &end(100, 1, true, &[])).await.unwrap(), 4);
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((100, all.clone())));
+    assert_eq!(store.load_snapshot(&org, "other").await.unwrap(), None);
+    assert_eq!(store.load_snapshot(&crate::support::rows::org("b"), "main").await.unwrap(), None);
+    let state = store.load_picture_state(&org, "main").await.unwrap();
+    assert_eq!(state, Some(PictureState { at: 100, watermark: Some(95), runs: 1 }));
+
+    // A part: 2 is as it was, 3 was edited, 4 is gone, 1 was not read.
+    store.begin_pull(&org, "main", "p2").await.unwrap();
+    store.stage_pull(&org, "main", "p2", 200, &part(&[(2, 1), (3, 9)])).await.unwrap();
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((100, all)));
+    assert_eq!(store.finish_pull(&org, "main", "p2", &end(200, 2, false, &[4])).await.unwrap(), 1);
+    let expected = part(&[(1, 1), (2, 1), (3, 9)]);
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((200, expected)));
+    let read: Vec<(i64, Option<i64>)> = store
+        .list_picture_agreements(&org, "main")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(id, at)| (id.0, at))
+        .collect();
+    assert_eq!(read, [(1, Some(100)), (2, Some(200)), (3, Some(200))]);
+
+    // In parts, by the order of the ids.
+    let first = store.load_picture_part(&org, "main", None, 2).await.unwrap();
+    assert_eq!(first.agreements.keys().map(|id| id.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(first.additions.keys().map(|id| id.0).collect::<Vec<_>>(), [1, 2]);
+    let rest = store.load_picture_part(&org, "main", Some(AgreementId(2)), 2).await.unwrap();
+    assert_eq!(rest.agreements.keys().map(|id| id.0).collect::<Vec<_>>(), [3]);
+    let none = store.load_picture_part(&org, "main", Some(AgreementId(3)), 2).await.unwrap();
+    assert!(none.agreements.is_empty() && none.additions.is_empty());
+
+    // A whole pull that saw less: what it did not see is not there any more, companies included.
+    store.begin_pull(&org, "main", "p3").await.unwrap();
+    let mut less = part(&[(2, 1)]);
+    less.companies.clear();
+    store.stage_pull(&org, "main", "p3", 300, &less).await.unwrap();
+    assert_eq!(store.finish_pull(&org, "main", "p3", &end(300, 3, true, &[])).await.unwrap(), 0);
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((300, less)));
+}
+
+#[rstest]
+#[tokio::test]
+async fn of_two_pulls_at_once_the_newer_one_counts(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    store.begin_pull(&org, "main", "old").await.unwrap();
+    store.stage_pull(&org, "main", "old", 1, &part(&[(1, 1), (2, 1)])).await.unwrap();
+    store.begin_pull(&org, "main", "new").await.unwrap();
+    // The older one has lost what it put aside: neither more of it nor its end may count.
+    let refused = store.stage_pull(&org, "main", "old", 1, &part(&[(3, 1)])).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    let refused = store.finish_pull(&org, "main", "old", &end(1, 1, true, &[])).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.stage_pull(&org, "main", "new", 2, &part(&[(5, 1)])).await.unwrap();
+    store.finish_pull(&org, "main", "new", &end(2, 1, true, &[])).await.unwrap();
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((2, part(&[(5, 1)]))));
+    // A finished pull is over.
+    let refused = store.finish_pull(&org, "main", "new", &end(3, 2, true, &[])).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+}
