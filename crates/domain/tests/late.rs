@@ -82,6 +82,29 @@ fn months_invoiced_after_a_cancellation_are_given_back(
     }
 }
 
+/// January to March are invoiced at five seats; then the change to two of 10 January comes in, then the cancellation of
+/// 10 February, or of 20 January.
+#[rstest]
+#[case("end_and_create", "2025-02-10", "107.17")]
+#[case("edit_in_place", "2025-02-10", "107.17")]
+#[case("end_and_create", "2025-01-20", "63.17")]
+#[case("edit_in_place", "2025-01-20", "63.17")]
+fn a_late_decrease_and_a_late_cancellation_give_back_each_month_once(
+    #[case] form: &str,
+    #[case] on: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("2025-01-01");
+    lab.set("credits", "on").set("quantity_change", form);
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    let mut sum = total(&mut lab, 3);
+    lab.run(&change("CH-1", "2025-01-10", january(), 5, 2).0);
+    let of = if on < "2025-02-01" { january() } else { period("2025-02-01", "2025-03-01") };
+    lab.run(&order("CL-1", OrderKind::Cancellation, on, of).0);
+    sum += total(&mut lab, 3);
+    assert_eq!(sum, dec(billed));
+}
+
 // --- Anchors ---------------------------------------------------------------------------------------------------------
 
 #[test]

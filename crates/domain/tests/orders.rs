@@ -589,6 +589,12 @@ fn a_transfer_that_names_its_part_loses_no_month() {
         .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
         .with(part);
     transfer.0.customer = Some(CustomerId::from("c-200"));
+    let mut unnamed = transfer.0.clone();
+    unnamed.lines[1].period = None;
+    assert!(
+        show(&lab.plan(&[&unnamed])).contains("create prorate 2023-03-15..2023-03-31"),
+        "from the day it names"
+    );
     let shown = lab.run(&transfer.0);
     assert!(shown.contains("create recurring 2023-04-01..- 5 x 22.00"), "{shown}");
     assert!(shown.contains("create prorate 2023-03-15..2023-03-31 5 x 12.06"), "{shown}");

@@ -764,22 +764,29 @@ fn the_drift_of_a_named_cost_is_told_like_that_of_a_price() {
     assert!(cost[0].1.contains("8.7654") && cost[0].1.contains("cost"), "{cost:?}");
 }
 
-#[test]
-fn a_cost_that_drifts_beyond_the_tolerance_is_a_warning() {
-    // 1,000 seats at a cost of 0.004: no cent holds it.
-    let lab = lab("2023-03-01");
+/// A unit price is written in the currency's places only where the line stays right.
+#[rstest]
+#[case("1000", "0.125", "125.00")]
+#[case("100000", "0.0004", "40.00")]
+#[case("3", "3.3333", "9.99")]
+#[case("8", "12.500", "100.00")]
+fn a_recurring_price_keeps_the_places_it_needs(
+    #[case] quantity: &str,
+    #[case] price: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("2023-03-01");
     let sold = order("SO-1", OrderKind::Sales, "2023-03-01", march()).with(line(
         "1",
         Charge::Recurring,
         "seat",
-        "1000",
-        "1.00",
-        "0.004",
+        quantity,
+        price,
+        price,
     ));
-    let draft = lab.plan(&[&sold.0]);
-    let told: Vec<_> = draft.findings.iter().filter(|f| f.code == Code::Tu6006).collect();
-    assert_eq!(told.len(), 1, "{}", show(&draft));
-    assert!(told[0].severity == Severity::Warning && told[0].message.contains("cost"), "{}", told[0].message);
+    lab.run(&sold.0);
+    assert_eq!(invoices(&mut lab, 2), [billed, billed]);
+    assert_eq!(lab.plan(&[&sold.0]).findings.iter().filter(|f| f.code == Code::Tu6006).count(), 0);
 }
 
 // --- Keys ------------------------------------------------------------------------------------------------------------
@@ -967,4 +974,61 @@ fn in_a_plan_switch_nothing_ends_before_the_new_plan_is_written() {
         let first_end = ops.iter().position(|op| matches!(*op, "cancel" | "delete")).unwrap();
         assert!(ops[first_end..].iter().all(|op| matches!(*op, "cancel" | "delete")), "{mode}: {ops:?}");
     }
+}
+
+#[test]
+fn a_cancellation_that_a_persons_edit_holds_back_is_an_error_even_where_nothing_names_the_product() {
+    let mut lab = lab("2023-03-01");
+    lab.run(&sale("2023-03-01", march(), "5").0);
+    lab.invoice(40);
+    written(&mut lab).state.quantity = 6.into();
+    let draft = lab.plan(&[&cancel("2023-03-20", march()).0]);
+    assert_eq!(show(&draft), "TU7002 error\n");
+    assert_eq!(draft.outcomes.values().next(), Some(&TaskOutcome::Waiting));
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 3).0])), "TU7002 error\n");
+    lab.map(MappingKind::Addition, "subscription:s-1/seat", 1001);
+    assert!(
+        lab.run(&cancel("2023-03-20", march()).0).starts_with("cancel recurring 2023-03-01..2023-03-31 6")
+    );
+}
+
+#[test]
+fn where_connectwise_prorates_the_open_period_gives_back_by_itself_and_an_invoiced_one_is_refunded() {
+    for (invoiced, refunds) in [(2, 0), (3, 1)] {
+        for separate in [false, true] {
+            let mut lab = since_january(invoiced);
+            lab.set("credits", "on").set("proration_by", if separate { "trueup" } else { "connectwise" });
+            lab.agreement_mut(40).prorates = true;
+            if separate {
+                lab.agreement(41, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
+                lab.map(MappingKind::Agreement, "s-1", 40);
+                lab.mappings.last_mut().unwrap().options.insert("proration".into(), "41".into());
+            }
+            let shown = lab.run(&cancel("2023-03-20", march()).with(named("1", Charge::Refund, "-68.13")).0);
+            assert_eq!(shown.matches("create refund").count(), refunds, "{invoiced} {separate}: {shown}");
+            assert!(
+                shown.contains("cancel recurring 2023-01-01..2023-03-19"),
+                "{invoiced} {separate}: {shown}"
+            );
+        }
+    }
+}
+
+/// Five seats at 22.00 and three at 20.00 of one product: an order means the line whose quantity it starts from.
+#[test]
+fn of_two_lines_of_one_product_an_order_changes_the_one_it_starts_from() {
+    let mut lab = lab("2023-03-01");
+    let sold =
+        sale("2023-03-01", march(), "5").with(line("2", Charge::Recurring, "seat", "3", "20.00", "16.00"));
+    lab.run(&sold.0);
+    assert_eq!(
+        lab.run(&change("CH-1", "2023-03-15", 5, 8).0),
+        "create recurring 2023-04-01..- 8 x 22.00 cost 17.60 = 176.00\n\
+         create prorate 2023-03-15..2023-03-31 3 x 12.06 cost 9.65 = 36.18\n\
+         cancel recurring 2023-03-01..2023-03-31 5 x 22.00 cost 17.60 = 0.00\n"
+    );
+    assert_eq!(invoices(&mut lab, 2), ["206.18", "236.00"]);
+    let other =
+        order("CH-2", OrderKind::Change, "2023-04-10", april()).change("1", "seat", 4, 9, "22.00", "17.60");
+    assert_eq!(show(&lab.plan(&[&other.0])), "TU3007 error\n");
 }

@@ -152,6 +152,19 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.find(finding);
     }
 
+    /// What keeps a line back is an error where less should be billed: as long as nobody decides, too much is.
+    pub fn waits_for_less(&mut self, product: &ProductId) {
+        for finding in &mut self.findings {
+            let of_it = finding.subject.product.as_ref() == Some(product);
+            if of_it
+                && matches!(finding.code, Code::Tu7002 | Code::Tu3008)
+                && finding.severity == Severity::Warning
+            {
+                finding.severity = Severity::Error;
+            }
+        }
+    }
+
     /// A finding about a product.
     pub fn about(&self, code: Code, product: &ProductId, message: impl Into<String>) -> Finding {
         Finding::new(code, self.context.subject_of_product(product), message)
@@ -282,7 +295,12 @@ impl<'c, 'a> Builder<'c, 'a> {
                 };
             }
         }
-        Place::On { effective: true_days.start(), last: true_days.last_day(), moved: false }
+        // An invoice bills a line whole on any of its days: days that lie on two invoices would be billed twice.
+        let last = match billing::invoice_period(world.snapshot, agreement, true_days.start()) {
+            Some(invoice) if !agreement.prorates => invoice.last_day().min(true_days.last_day()),
+            Some(_) | None => true_days.last_day(),
+        };
+        Place::On { effective: true_days.start(), last, moved: last != true_days.last_day() }
     }
 
     /// Writes a line for `true_days` once. Nothing is written when it is there already.
@@ -372,6 +390,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             reason.push_str(&format!(" The days before {next} are invoiced already, so it starts there."));
             let until = last.map_or(next, |last| next.min(next_day(last)));
             self.catch_up(agreement, &line, start, until, anchor)?;
+            self.tell_caught_up_by_shares(&line.product, agreement, Period::new(start, next)?);
             effective = next;
         } else if let Some(floor) = billed_by.bill_start.filter(|floor| start < *floor) {
             let message = format!(
@@ -606,14 +625,9 @@ impl<'c, 'a> Builder<'c, 'a> {
         Ok(())
     }
 
-    /// The tolerance of rounding in this currency: the setting speaks of currencies with two places.
+    /// The tolerance of rounding in the currency of the task.
     pub fn tolerance(&self) -> Result<Exact, MoneyError> {
-        let places = self.context.currency.places();
-        let scale = match (places, 10_i128.checked_pow(places.abs_diff(2)).ok_or(MoneyError::Overflow)?) {
-            (0..=2, by) => Exact::ratio(by, 1)?,
-            (_, by) => Exact::ratio(1, by)?,
-        };
-        Exact::from_decimal(self.context.world.settings.rounding_tolerance).times(scale)
+        part::tolerance(self.context.world.settings, self.context.currency)
     }
 
     /// A drift that is worth saying.
@@ -633,6 +647,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             return self.delete(line, reason);
         }
         let wanted = AdditionState { cancelled: Some(last.max(line.state.effective)), ..line.state.clone() };
+        self.tell_billed_again(line, last)?;
         self.edit(line, wanted, reason, EditKind::Cancel)
     }
 
@@ -871,6 +886,13 @@ impl<'c, 'a> Builder<'c, 'a> {
         }
         self.adopt(&line, product);
         self.picture.find(&line.target).cloned()
+    }
+
+    /// Whether a mapping names this very line for the product.
+    pub fn is_named_by_mapping(&self, line: &Line, product: &ProductId) -> bool {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product);
+        id.is_some_and(|id| line.target == Target::Existing(id))
     }
 
     /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.

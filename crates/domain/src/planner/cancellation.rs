@@ -14,6 +14,7 @@ use crate::money::{Exact, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
 use crate::psa::Agreement;
+use crate::settings::QuantityChange;
 use jiff::civil::Date;
 use std::collections::BTreeSet;
 
@@ -53,7 +54,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             Charge::Refund | Charge::Setup | Charge::Upgrade | Charge::OneTime | Charge::Discount => {
                 let Some(item) = once_item(builder, line)? else { continue };
                 let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
-                let bills_nothing = ending.removed.contains(&line.product)
+                let by_connectwise = builder.context.agreement.prorates;
+                let bills_nothing = by_connectwise
+                    || ending.removed.contains(&line.product)
                     || ending.used_alone.contains(&line.product)
                     || days.start() > day;
                 let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
@@ -73,11 +76,16 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             }
         }
     }
+    let later = later_lines(builder, day);
+    give_back_later_periods(builder, order, &ending, &later)?;
     for line in lines_to_end(builder) {
-        give_back_later_periods(builder, order, &line, &ending)?;
         end_line(builder, order, &line, &ending)?;
     }
-    drop_later_lines(builder, order, day)
+    for line in later {
+        let reason = format!("Order {} cancels on {day}: the line bills days after it.", order.shown());
+        builder.delete(&line, reason)?;
+    }
+    Ok(())
 }
 
 /// The billing period of the cancellation. An order may name only what was used of it, up to the day, or only the rest.
@@ -187,9 +195,18 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
         if let Some(Billing::As(item)) = builder.context.billing_of(&product) {
             // A finding is made where it cannot be told; a line that is found is in the picture from here on.
             match lines::existing_line(builder, &product, item, day) {
-                Existing::Line(_) | Existing::Nothing | Existing::Undecided => {}
+                Existing::Line(_) | Existing::Nothing => {}
+                Existing::Undecided => builder.waits_for_less(&product),
                 Existing::Several => several = true,
             }
+        }
+    }
+    // A line that a person touched is said and kept back, also where nothing in the order names its product.
+    for line in lines_to_end(builder).into_iter().filter(touched_by_person) {
+        let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
+        match lines::judge(builder, &product, line) {
+            Existing::Line(_) | Existing::Nothing => {}
+            Existing::Undecided | Existing::Several => builder.waits_for_less(&product),
         }
     }
     several
@@ -255,51 +272,104 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
 }
 
 /// Whole periods after the cancelled one that were invoiced before the order came: nobody owes them, whatever the order
-/// says of its own period.
+/// says of its own period. `later` are the one-time lines of those days that go unbilled.
 fn give_back_later_periods(
     builder: &mut Builder<'_, '_>,
     order: &Order,
-    line: &Line,
     ending: &Ending,
+    later: &[Line],
 ) -> Result<(), Stop> {
-    let Some(agreement) = builder.agreement_of(line) else { return Ok(()) };
-    let Some(product) = line.origin.as_ref().map(|o| o.product.clone()) else { return Ok(()) };
-    if touched_by_person(line) || !builder.is_billed(line) {
-        return Ok(());
-    }
-    let refunded = order
-        .lines
-        .iter()
-        .filter(|l| l.charge == Charge::Refund && l.product == product)
-        .filter_map(|l| l.period)
-        .map(Period::end)
-        .max();
-    let from =
-        refunded.map_or(ending.period.end(), |to| to.max(ending.period.end())).max(line.state.effective);
+    let agreement = builder.context.agreement;
     let Some(paid) = builder.last_invoiced_day(agreement).map(next_day) else { return Ok(()) };
-    let to = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
-    let Ok(days) = Period::new(from, to) else { return Ok(()) };
-    let units = builder.units_in(days, ending.period)?;
-    let quantity = line.state.quantity.exact();
-    let price = line.state.unit_price.exact().times(quantity)?.times(units)?;
-    let cost = line.state.unit_cost.exact().times(quantity)?.times(units)?;
-    let context = builder.context;
-    let credits = context.world.settings.credits.is_on();
-    let Some(item) = context.world.snapshot.catalog.get(&line.state.catalog_item).filter(|_| credits) else {
-        builder.left_out(&product, Exact::ZERO.minus(price)?, "credits are off")?;
-        return Ok(());
-    };
-    let mut money = part::one_unit(context.world.settings, context.currency, price, cost)?;
-    money.formula = format!("{} x {} x {}", quantity, line.state.unit_price.display(context.currency), units);
-    let money = part::Expressed {
-        quantity: -money.quantity,
-        exact: Exact::ZERO.minus(money.exact)?,
-        exact_cost: Exact::ZERO.minus(money.exact_cost)?,
-        ..money
-    };
-    let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
-    let key_line = format!("after:{product}");
-    write_once(builder, agreement, &key_line, &product, item, Role::Refund, money, None, reason, days)
+    let billed: Vec<Line> = lines_to_end(builder)
+        .into_iter()
+        .filter(|l| l.agreement == agreement.id && !touched_by_person(l) && builder.is_billed(l))
+        .collect();
+    let products: BTreeSet<ProductId> =
+        billed.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone())).collect();
+    for product in products {
+        let refunded = order
+            .lines
+            .iter()
+            .filter(|l| l.charge == Charge::Refund && l.product == product)
+            .filter_map(|l| l.period)
+            .map(Period::end)
+            .max();
+        let from = refunded.map_or(ending.period.end(), |to| to.max(ending.period.end()));
+        let Ok(days) = Period::new(from, paid) else { continue };
+        let mut value = (Exact::ZERO, Exact::ZERO);
+        let mut item = None;
+        for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| o.product == product)) {
+            let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
+            let Ok(own) = Period::new(from.max(line.state.effective), end) else { continue };
+            let units = builder.units_in(own, ending.period)?;
+            value = add(value, worth(line, units)?)?;
+            item = Some(line.state.catalog_item);
+        }
+        value = add(value, of_changes(builder, &product, ending, days, later)?)?;
+        let (price, cost) = value;
+        let Some(item) = item.filter(|_| !price.is_negative() && !price.is_zero()) else { continue };
+        let context = builder.context;
+        let credits = context.world.settings.credits.is_on();
+        let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {
+            builder.left_out(&product, Exact::ZERO.minus(price)?, "credits are off")?;
+            continue;
+        };
+        let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+        let money = part::Expressed {
+            quantity: -money.quantity,
+            exact: Exact::ZERO.minus(money.exact)?,
+            exact_cost: Exact::ZERO.minus(money.exact_cost)?,
+            ..money
+        };
+        let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
+        let key_line = format!("after:{product}");
+        write_once(builder, agreement, &key_line, &product, item, Role::Refund, money, None, reason, days)?;
+    }
+    Ok(())
+}
+
+fn add(a: (Exact, Exact), b: (Exact, Exact)) -> Result<(Exact, Exact), Stop> {
+    Ok((a.0.plus(b.0)?, a.1.plus(b.1)?))
+}
+
+/// Price and cost of a share of a line.
+fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
+    let units = line.state.quantity.exact().times(share)?;
+    Ok((line.state.unit_price.exact().times(units)?, line.state.unit_cost.exact().times(units)?))
+}
+
+/// What changes billed or gave back of the invoiced days after the cancelled period, by one-time lines. Where lines are
+/// edited in place they show the level of now: the invoices were made at that level less what was caught up.
+fn of_changes(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    ending: &Ending,
+    days: Period,
+    later: &[Line],
+) -> Result<(Exact, Exact), Stop> {
+    let task = builder.context.task;
+    let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
+    let goes = |line: &Line| later.iter().any(|l| l.target == line.target);
+    let parts: Vec<Line> = builder
+        .picture
+        .of_subscription(&task.source, &task.subscription)
+        .filter(|l| {
+            l.is_of(&task.source, &task.subscription, product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && goes(l) == edited
+        })
+        .cloned()
+        .collect();
+    let mut sum = (Exact::ZERO, Exact::ZERO);
+    for line in parts {
+        let Some(own) = line.origin.as_ref().and_then(|o| o.true_period) else { continue };
+        let Some(shared) = own.intersect(days) else { continue };
+        let all = builder.units_in(own, ending.period)?;
+        let (price, cost) = worth(&line, builder.units_in(shared, ending.period)?.over(all)?)?;
+        sum = if edited { (sum.0.minus(price)?, sum.1.minus(cost)?) } else { add(sum, (price, cost))? };
+    }
+    Ok(sum)
 }
 
 /// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.
@@ -327,28 +397,21 @@ fn touched_by_person(line: &Line) -> bool {
 }
 
 /// A cancellation takes away what bills days after it alone; a one-time line for days already used stays.
-fn drop_later_lines(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> Result<(), Stop> {
+fn later_lines(builder: &Builder<'_, '_>, day: Date) -> Vec<Line> {
     let task = builder.context.task;
-    let later: Vec<Line> = builder
+    builder
         .picture
         .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                o.source == task.source
-                    && o.subscription == task.subscription
-                    && matches!(o.role, Role::Prorate | Role::Setup | Role::OneTime)
+                matches!(o.role, Role::Prorate | Role::Setup | Role::OneTime)
                     && o.true_period.map_or(l.state.effective, Period::start) > day
             }) && !l.is_made_by(builder.context.order_id())
                 && !builder.is_billed(l)
                 && !touched_by_person(l)
         })
         .cloned()
-        .collect();
-    for line in later {
-        let reason = format!("Order {} cancels on {day}: the line bills days after it.", order.shown());
-        builder.delete(&line, reason)?;
-    }
-    Ok(())
+        .collect()
 }
 
 /// The part that was used, where the order charges it: only when the recurring line goes or ends before the period, else

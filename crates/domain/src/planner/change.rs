@@ -137,10 +137,16 @@ fn resolve<'a, 'o>(
         builder.withhold(finding);
         return Ok(None);
     }
-    let existing = match lines::existing_line(builder, &line.product, item, moment.effective) {
+    let existing = match lines::line_of(builder, line, item, moment.effective) {
         Existing::Line(line) => Some(*line),
         Existing::Nothing => None,
-        Existing::Undecided | Existing::Several => return Ok(None),
+        Existing::Undecided | Existing::Several => {
+            let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
+            if fewer || line.quantity.is_negative() {
+                builder.waits_for_less(&line.product);
+            }
+            return Ok(None);
+        }
     };
     if late::was_ended(builder, order, line, existing.as_ref()) {
         return Ok(None);
@@ -206,7 +212,8 @@ fn resolve<'a, 'o>(
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
         return Ok(None);
     }
-    if let Some(there) = existing.as_ref().filter(|l| !l.less_included.is_zero()) {
+    let included = existing.as_ref().filter(|l| !l.less_included.is_zero());
+    if let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) {
         let message = format!(
             "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
             there.less_included.display(),
@@ -215,7 +222,7 @@ fn resolve<'a, 'o>(
         );
         let finding = builder
             .about(Code::Tu7002, &line.product, message)
-            .fix("Lower the quantity instead and set the included quantity to 0, then take the addition over as it is.");
+            .fix("Map the addition (kind addition) to let the new line bill all of them, or end it and begin another by hand.");
         builder.withhold(finding);
         return Ok(None);
     }
@@ -476,6 +483,7 @@ fn transition<'a>(
     }
     if let Some(gap) = gap {
         bill_gap(builder, order, item, gap, period, whole)?;
+        builder.tell_caught_up_by_shares(&item.line.product, agreement, gap);
     }
     end_old(builder, order, item, begin)
 }

@@ -97,6 +97,8 @@ pub struct Context<'a> {
     pub currency: Currency,
     /// Where prices come from.
     pub price_source: PriceSource,
+    /// The billing period that the order names.
+    pub order_period: Option<Period>,
     items: BTreeMap<ProductId, Billing<'a>>,
     fee: Option<&'a CatalogItem>,
 }
@@ -219,6 +221,7 @@ impl<'a> Context<'a> {
             cycle,
             currency,
             price_source: task.price_source.unwrap_or(world.settings.price_source),
+            order_period: order.map(|o| o.period),
             items,
             fee,
         })

@@ -230,6 +230,47 @@ pub fn existing_line(
     }
 }
 
+/// The line that an order's line speaks of. A subscription may bill one product by several lines (a promotion, two
+/// tiers): then the quantity and the price that the order starts from say which one it is, and nothing else.
+pub fn line_of(builder: &mut Builder<'_, '_>, line: &OrderLine, item: &CatalogItem, from: Date) -> Existing {
+    let task = builder.context.task;
+    let order = builder.context.order_id();
+    let of_product: Vec<Line> = builder
+        .picture
+        .of_subscription(&task.source, &task.subscription)
+        .filter(|l| l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring))
+        .cloned()
+        .collect();
+    let written = of_product.iter().any(|l| l.is_made_by(order));
+    let others: Vec<&Line> = of_product.iter().filter(|l| !l.is_made_by(order)).collect();
+    let open = others.iter().filter(|l| l.state.is_open()).count();
+    // Once this order has written its own line, the one it replaced has ended already.
+    let still = |l: &&&Line| {
+        l.state.is_open()
+            || written && l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
+    };
+    let several = open > 1 || (written && open == 1 && others.iter().filter(still).count() > 1);
+    if !several {
+        return existing_line(builder, &line.product, item, from);
+    }
+    let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
+    let fits = |l: &&&Line| {
+        old_quantity.is_some_and(|old| l.state.quantity == old)
+            && line.old_unit_price.is_none_or(|old| l.state.unit_price == old)
+    };
+    let named: Vec<&Line> = others.iter().filter(still).filter(fits).copied().collect();
+    match named.as_slice() {
+        [one] => judge(builder, &line.product, (*one).clone()),
+        _ if open > 1 => {
+            let open: Vec<Line> = others.into_iter().filter(|l| l.state.is_open()).cloned().collect();
+            let finding = several_open(builder, &line.product, &open);
+            builder.withhold(finding);
+            Existing::Several
+        }
+        _ => existing_line(builder, &line.product, item, from),
+    }
+}
+
 /// TU3007 for several open additions.
 pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Line]) -> Finding {
     let ids: Vec<String> = lines
@@ -307,7 +348,7 @@ fn edit_by_person(builder: &Builder<'_, '_>, product: &ProductId, line: &Line) -
 
 /// A person's edit is found and never silently overwritten. The mapping of an addition is the person's word: the line
 /// that it names is taken as it is now.
-fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
+pub fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
     let Some(finding) = edit_by_person(builder, product, &line) else {
         return Existing::Line(Box::new(line));
     };
@@ -431,7 +472,11 @@ pub fn bill_once<'a>(
         Charge::OneTime => text("a one-time fee"),
         Charge::Discount => text("a discount"),
     };
-    let home = if parts {
+    // What is given back of an invoiced period is dated over the whole open one, so nobody prorates it.
+    let settled = line.charge == Charge::Refund
+        && builder.context.agreement.prorates
+        && builder.is_invoiced(builder.context.agreement, days.start());
+    let home = if parts && !settled {
         match part_policy(builder)? {
             PartPolicy::Line(home) => home,
             // The amount is the source's own: it is written whoever prorates, save where nobody is to.

@@ -4,6 +4,7 @@
 //! leaves behind, so that several changes of one period come out in one plan.
 
 mod agreement;
+mod alignment;
 mod builder;
 mod cancellation;
 mod change;

@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use crate::feed::{Charge, OrderLine};
-use crate::money::{Currency, Exact, Money, MoneyError, Quantity};
+use crate::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::proration::Share;
 use crate::psa::CatalogItem;
 use crate::settings::{PriceSource, RoundingPlace, Settings};
@@ -112,8 +112,15 @@ pub fn prorated(
     let mode = settings.rounding_mode;
     let shown_price = prices.price.display(currency);
     if settings.rounding_place == RoundingPlace::Unit {
-        let unit_price = Money::new(exact_unit.round(places, mode)?);
-        let unit_cost = Money::new(prices.cost.exact().times(factor)?.round(places, mode)?);
+        let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
+        let (unit_price, unit_cost) = if share.is_whole() {
+            let tolerance = tolerance(settings, currency)?;
+            let round = |unit: Money, exact| whole_unit(unit, exact, quantity, currency, mode, tolerance);
+            (round(prices.price, exact)?, round(prices.cost, exact_cost)?)
+        } else {
+            let cost = prices.cost.exact().times(factor)?.round(places, mode)?;
+            (Money::new(exact_unit.round(places, mode)?), Money::new(cost))
+        };
         let formula = if share.is_whole() {
             format!("{} x {}", quantity.display(), unit_price.display(currency))
         } else {
@@ -126,7 +133,6 @@ pub fn prorated(
                 unit_price.display(currency)
             )
         };
-        let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
         let named = Named::default();
         return Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula });
     }
@@ -145,6 +151,30 @@ pub fn prorated(
     expressed.exact_cost = cost_exact;
     expressed.formula = formula;
     Ok(expressed)
+}
+
+/// The unit price of a whole period: in the places of the currency, unless the line would be off by more than the
+/// tolerance then. 1,000 x 0.125 is not 1,000 x 0.13.
+fn whole_unit(
+    unit: Money,
+    exact: Exact,
+    quantity: Quantity,
+    currency: Currency,
+    mode: RoundingMode,
+    tolerance: Exact,
+) -> Result<Money, MoneyError> {
+    let rounded = Money::new(unit.exact().round(currency.places(), mode)?);
+    let drift = rounded.exact().times(quantity.exact())?.minus(exact)?;
+    let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
+    Ok(if tolerance.minus(size)?.is_negative() { unit } else { rounded })
+}
+
+/// The tolerance of rounding in a currency: the setting speaks of currencies with two places.
+pub fn tolerance(settings: &Settings, currency: Currency) -> Result<Exact, MoneyError> {
+    let places = currency.places();
+    let by = 10_i128.checked_pow(places.abs_diff(2)).ok_or(MoneyError::Overflow)?;
+    let scale = if places <= 2 { Exact::ratio(by, 1)? } else { Exact::ratio(1, by)? };
+    Exact::from_decimal(settings.rounding_tolerance).times(scale)
 }
 
 /// What a line charges once. Rounding per unit is for prorated amounts: a whole price with more places than the currency
@@ -235,7 +265,7 @@ fn spread(
     let unit = amount.exact().over(signed.exact())?;
     let unit_cost = cost.exact().over(signed.exact())?;
     if unit.fits(places) && unit_cost.fits(places) {
-        let mode = crate::money::RoundingMode::HalfUp;
+        let mode = RoundingMode::HalfUp;
         return Ok(Expressed {
             quantity: signed,
             unit_price: Money::new(unit.round(places, mode)?),
@@ -251,7 +281,5 @@ fn spread(
 
 /// At most four decimals, for a sentence.
 pub fn short(value: Exact) -> String {
-    value
-        .round(4, crate::money::RoundingMode::HalfUp)
-        .map_or_else(|_| value.to_string(), |v| v.normalize().to_string())
+    value.round(4, RoundingMode::HalfUp).map_or_else(|_| value.to_string(), |v| v.normalize().to_string())
 }

@@ -37,7 +37,7 @@ fn first_day(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
 /// Plans a sales order.
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let start = first_day(builder, order)?;
-    plan_from(builder, order, start)
+    plan_from(builder, order, start, start)
 }
 
 /// The last day of the commitment for a line from `begin` on, where lines are dated by it. A term that is over by then
@@ -50,7 +50,8 @@ pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
     term.and_then(|t| t.end).map(previous_day).filter(|last| *last >= begin)
 }
 
-fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date) -> Result<(), Stop> {
+/// Recurring lines from `start` on, what is billed once for the days from `once_from` on.
+fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_from: Date) -> Result<(), Stop> {
     let begin = builder.not_before_go_live(start);
     let period = builder.period_of(order.period, begin)?;
     for line in &order.lines {
@@ -71,7 +72,8 @@ fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date) -> Resul
             | Charge::OneTime
             | Charge::Discount => {
                 let Some(item) = once_item(builder, line)? else { continue };
-                let own = line.period.or_else(|| order.period.from_day(start.min(order.period.last_day())));
+                let own =
+                    line.period.or_else(|| order.period.from_day(once_from.min(order.period.last_day())));
                 let days = own.unwrap_or(order.period);
                 bill_once(builder, line, item, order.period, days)?;
             }
@@ -411,7 +413,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
             boundary = boundary.max(next_day(invoiced));
         }
     }
-    plan_from(builder, order, boundary)?;
+    plan_from(builder, order, boundary, effective)?;
     for line in &old {
         let reason = format!("Order {} moves the subscription to another customer.", order.shown());
         builder.end(line, previous_day(boundary), reason)?;
