@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, output, root, run};
+use crate::run::{cargo, output, root, run, succeeds};
 use crate::setup;
 
 /// The whole suite. Plain `cargo test`, since it is on every machine that has Rust.
@@ -60,7 +60,7 @@ pub fn torture(arguments: &[OsString]) -> Result<()> {
 }
 
 /// Every benchmark target of the workspace, and nothing else: the unit tests' harness does not know the
-/// benchmarks' arguments.
+/// benchmarks' arguments. Then the comparison with a peer, where there is a Python to run it with.
 pub fn bench(arguments: &[OsString]) -> Result<()> {
     // cargo takes a pattern that matches nothing for a mistake.
     let targets = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
@@ -72,5 +72,17 @@ pub fn bench(arguments: &[OsString]) -> Result<()> {
     let mut command = cargo();
     command.args(["bench", "--workspace", "--bench", "*"]).args(arguments);
     tools.export(&mut command);
-    run(&mut command)
+    run(&mut command)?;
+    compare_with_peers();
+    Ok(())
+}
+
+/// A machine without Python or without a way to the peer still has its own figures, so this is told and no failure.
+fn compare_with_peers() {
+    let script = root().join("benches").join("compare.sh");
+    if !succeeds(Command::new("python3").arg("--version")) {
+        eprintln!("xtask: not compared with Polars: there is no python3");
+    } else if let Err(error) = run(Command::new("bash").arg(script).current_dir(root())) {
+        eprintln!("xtask: not compared with Polars: {error:#}");
+    }
 }

@@ -20,7 +20,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   check           format, clippy, documentation, dependency rules, architecture
   demo [ARGS]     builds trueup and runs `trueup demo` (also: cargo demo)
   torture [ARGS]  the long suites: crashes, faults, many thousands of random cases
-  bench [ARGS]    the benchmarks
+  bench [ARGS]    the benchmarks, then the comparison with a peer
   setup           only the set-up, for working without the network afterwards
 
 Arguments after the chore go to the program it runs.";
