@@ -195,6 +195,50 @@ pub async fn check(
     Ok(report)
 }
 
+/// The codes that speak of mappings alone.
+const OF_MAPPINGS: &[Code] =
+    &[Code::Tu2001, Code::Tu2002, Code::Tu2003, Code::Tu2004, Code::Tu2005, Code::Tu3003];
+
+/// Judges the open tasks again, after mappings changed: what waited for one waits no longer, and what lost one waits.
+/// No order is looked for, and no other finding is touched. Returns the tasks that stand elsewhere now.
+///
+/// # Errors
+/// The store's.
+pub async fn judge_again(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+) -> Result<Vec<Task>, Failure> {
+    let filter = TaskFilter {
+        states: vec![TaskState::NeedsMapping, TaskState::Ready, TaskState::Blocked, TaskState::Ignored],
+        ..TaskFilter::default()
+    };
+    if !store.list_tasks(org, &filter).await?.iter().any(may_judge) {
+        return Ok(Vec::new());
+    }
+    let picture = Picture::read(store, org).await?;
+    let mut run = Run {
+        picture: &picture,
+        today: clock.today(),
+        since: None,
+        report: CheckReport::default(),
+        tasks: picture.tasks.clone(),
+        fresh: BTreeSet::new(),
+        all_findings: Vec::new(),
+    };
+    run.judge_all();
+    run.block_later_ones();
+    let Run { tasks, all_findings, .. } = run;
+    let moved: Vec<Task> = tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
+    store.save_tasks(org, clock.now(), &moved).await?;
+    let looked_at: BTreeSet<TaskId> = tasks.values().filter(|t| may_judge(t)).map(|t| t.id.clone()).collect();
+    let found: Vec<Finding> =
+        all_findings.into_iter().filter(|finding| OF_MAPPINGS.contains(&finding.code)).collect();
+    let scope = findings::Scope { looked_at: &looked_at, judged: Some(OF_MAPPINGS), general: "mappings" };
+    findings::record(store, clock, org, scope, &found).await?;
+    Ok(moved)
+}
+
 struct Run<'a> {
     picture: &'a Picture,
     today: Date,

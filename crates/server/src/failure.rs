@@ -68,6 +68,19 @@ impl CliError {
         }
     }
 
+    /// What was printed did not arrive.
+    pub fn output_lost(why: &str) -> Self {
+        Self {
+            fix: "What the command did stands. Free some room, and ask again for what it printed.".to_owned(),
+            ..Self::coded(Exit::Usage, Code::Tu9102, format!("the output cannot be written: {why}"))
+        }
+    }
+
+    /// The same error, told after what became of the request otherwise.
+    pub fn after(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// The document for `--format json`.
     pub fn document(&self) -> Value {
         json!({ "error": {
@@ -105,7 +118,17 @@ impl From<StoreError> for CliError {
             | StoreError::KeyMissing(_)
             | StoreError::Damaged(_) => Exit::Usage,
         };
-        Self::coded(exit, error.code(), error.to_string())
+        let coded = Self::coded(exit, error.code(), error.to_string());
+        match error {
+            StoreError::Damaged(words) => Self {
+                message: format!("the database is damaged: {words}"),
+                fix:
+                    "Copy the data directory aside, then restore database and key file from the same backup."
+                        .to_owned(),
+                ..coded
+            },
+            _ => coded, // open set: the others say all there is to say
+        }
     }
 }
 

@@ -32,9 +32,13 @@ fn main() -> ExitCode {
             return error.report(json);
         }
     };
-    match runtime.block_on(commands::run(cli)) {
+    let ended = match runtime.block_on(commands::run(cli)) {
         Ok(exit) => exit.into(),
         Err(error) => error.report(json),
+    };
+    match output::lost() {
+        Some(why) => CliError::output_lost(why).report(false),
+        None => ended,
     }
 }
 

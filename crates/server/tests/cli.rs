@@ -9,6 +9,8 @@ mod cli {
     mod feed;
     mod flow;
     mod mapping;
+    mod place;
+    mod postgres;
     mod settings;
     mod usage;
 }

@@ -90,6 +90,11 @@ impl KeyFile {
         Self(data_dir.join("trueup.key"))
     }
 
+    /// Whether there is a file.
+    pub(crate) fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
     /// The key; none where there is no file.
     pub(crate) fn find(&self) -> Result<Option<SealKey>, StoreError> {
         let bytes = match std::fs::read(&self.0) {

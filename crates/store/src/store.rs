@@ -64,6 +64,7 @@ impl SqlStore {
             None => {
                 let lock = lock::hold(&config.data_dir)?;
                 let path = config.data_dir.join("trueup.db");
+                refuse_emptied(&path, &config.data_dir)?;
                 make_private(&path)?;
                 (sqlite_options(path), Some(lock))
             }
@@ -115,11 +116,30 @@ impl SqlStore {
 }
 
 fn make_data_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(StoreError::NotWritable(format!(
+            "{} is a file, and a directory is needed",
+            dir.display()
+        )));
+    }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(|e| error::of_io(&dir.display().to_string(), &e))
+}
+
+/// A key is made only after the tables are: an empty database file beside a key was a full one, and a new database in
+/// its place would pass for one in which nothing was ever sold.
+fn refuse_emptied(path: &Path, dir: &Path) -> Result<(), StoreError> {
+    let empty = std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == 0);
+    if empty && KeyFile::in_dir(dir).exists() {
+        return Err(StoreError::Damaged(format!(
+            "{} is empty although a key file lies beside it; take the empty file away to begin anew",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes the database file readable by its owner alone before SQLite makes it readable by everybody.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
 use trueup_domain::finding::Code;
-use trueup_engine::ports::{Clock, PsaReport, Right};
+use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, Right, StoreError};
 use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
 use url::Url;
 
@@ -74,6 +74,9 @@ struct ConnectionDoc<'a> {
     public_key: &'a str,
     client_id: &'a str,
     created_at: String,
+    /// What the last test said, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<String>,
 }
 
 impl<'a> From<&'a Connection> for ConnectionDoc<'a> {
@@ -85,6 +88,7 @@ impl<'a> From<&'a Connection> for ConnectionDoc<'a> {
             public_key: &connection.public_key,
             client_id: &connection.client_id,
             created_at: instant(connection.created_at),
+            tested: None,
         }
     }
 }
@@ -96,8 +100,10 @@ pub async fn run(app: &App, command: ConnectionCommand) -> Result<Exit, CliError
         ConnectionCommand::List => list(app).await,
         ConnectionCommand::Test { name } => {
             let connection = app.connection(name.as_deref()).await?;
-            let report = probe(app, &connection).await?;
-            Ok(show(app.out, &connection, &report))
+            let psa = compose::psa(&connection, &app.settings().await?, &app.options)?;
+            let tested = ask(app, psa.as_ref()).await;
+            remember(app, &connection.name, &tested).await?;
+            Ok(show(app.out, &connection, &tested?))
         }
         ConnectionCommand::Rotate(args) => rotate(app, args).await,
     }
@@ -151,16 +157,29 @@ async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
         created_at: app.clock.now(),
     };
     // Building the adapter judges address and keys; what cannot be used is not stored.
-    compose::psa(&connection, &app.settings().await?, &app.options)?;
-    save(app, &connection, "connection.add").await?;
-    let report = match probe(app, &connection).await {
-        Ok(report) => report,
-        Err(error) => {
-            note(&format!("Connection {} is stored, but its test failed.", connection.name));
-            return Err(error);
-        }
+    let psa = compose::psa(&connection, &app.settings().await?, &app.options)?;
+    let replaces = match app.store().list_connections(app.org()).await {
+        Ok(stored) => stored.iter().any(|c| c.name == connection.name),
+        // Entering a connection anew is the way out of a lost key: what cannot be opened cannot work either.
+        Err(StoreError::KeyMissing(_)) => false,
+        Err(error) => return Err(error.into()),
     };
-    Ok(show(app.out, &connection, &report))
+    let tested = ask(app, psa.as_ref()).await;
+    if replaces && let Err(error) = tested {
+        // What is stored may work, and runs rely on it.
+        let told =
+            format!("connection {} stays as it was, since the new one failed its test", connection.name);
+        return Err(CliError::from(error).after(&told));
+    }
+    save(app, &connection, "connection.add").await?;
+    remember(app, &connection.name, &tested).await?;
+    match tested {
+        Ok(report) => Ok(show(app.out, &connection, &report)),
+        Err(error) => {
+            let told = format!("connection {} is stored, but its test failed", connection.name);
+            Err(CliError::from(error).after(&told))
+        }
+    }
 }
 
 async fn save(app: &App, connection: &Connection, action: &str) -> Result<(), CliError> {
@@ -176,12 +195,26 @@ async fn save(app: &App, connection: &Connection, action: &str) -> Result<(), Cl
     Ok(app.store().append_audit(app.org(), &[entry]).await?)
 }
 
-async fn probe(app: &App, connection: &Connection) -> Result<PsaReport, CliError> {
-    let psa = compose::psa(connection, &app.settings().await?, &app.options)?;
+async fn ask(app: &App, psa: &dyn Psa) -> Result<PsaReport, PsaError> {
     let spinner = app.out.spinner("Testing the connection");
     let report = psa.probe().await;
     spinner.finish_and_clear();
-    Ok(report?)
+    report
+}
+
+/// Keeps what the last test of a stored connection said.
+async fn remember(app: &App, name: &str, tested: &Result<PsaReport, PsaError>) -> Result<(), CliError> {
+    let words = match tested {
+        Ok(report) if missing(report).is_empty() => "works".to_owned(),
+        Ok(report) => format!("works, and lacks {} rights (TU1004)", missing(report).len()),
+        Err(error) => format!("failed ({})", error.code),
+    };
+    let told = format!("{words}, {}", instant(app.clock.now()));
+    Ok(app.store().save_mark(app.org(), &mark_of(name), &told).await?)
+}
+
+fn mark_of(name: &str) -> String {
+    format!("connection-test/{name}")
 }
 
 async fn rotate(app: &App, args: RotateArgs) -> Result<Exit, CliError> {
@@ -193,20 +226,40 @@ async fn rotate(app: &App, args: RotateArgs) -> Result<Exit, CliError> {
         ..old
     };
     // The old keys stay until the new ones have worked once.
-    let report = probe(app, &connection).await?;
+    let psa = compose::psa(&connection, &app.settings().await?, &app.options)?;
+    let tested = ask(app, psa.as_ref()).await;
+    if let Err(error) = tested {
+        let told =
+            format!("connection {} keeps its keys, since the new ones failed their test", connection.name);
+        return Err(CliError::from(error).after(&told));
+    }
     save(app, &connection, "connection.rotate").await?;
-    Ok(show(app.out, &connection, &report))
+    remember(app, &connection.name, &tested).await?;
+    Ok(show(app.out, &connection, &tested?))
 }
 
 async fn list(app: &App) -> Result<Exit, CliError> {
     let all = app.store().list_connections(app.org()).await?;
-    let documents: Vec<ConnectionDoc<'_>> = all.iter().map(ConnectionDoc::from).collect();
+    let mut documents = Vec::with_capacity(all.len());
+    for connection in &all {
+        let tested = app.store().load_mark(app.org(), &mark_of(&connection.name)).await?;
+        documents.push(ConnectionDoc { tested, ..ConnectionDoc::from(connection) });
+    }
     app.out.show(&json!({ "connections": documents }), |out| {
-        let rows = all
+        let rows = documents
             .iter()
-            .map(|c| vec![c.name.clone(), c.url.clone(), c.company.clone(), c.public_key.clone()])
+            .map(|c| {
+                let tested = c.tested.clone().unwrap_or_else(|| "not known".to_owned());
+                vec![
+                    c.name.to_owned(),
+                    c.url.to_owned(),
+                    c.company.to_owned(),
+                    c.public_key.to_owned(),
+                    tested,
+                ]
+            })
             .collect();
-        out.table(&["name", "url", "company", "public key"], rows);
+        out.table(&["name", "url", "company", "public key", "last test"], rows);
     });
     Ok(Exit::Done)
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use trueup_domain::finding::Code;
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::psa::Snapshot;
-use trueup_engine::ports::Clock;
+use trueup_engine::ports::{Clock, StoreError};
 use trueup_engine::records::Millis;
 
 /// A picture older than this is worth a remark.
@@ -112,7 +112,21 @@ pub async fn run(options: Options) -> Result<Exit, CliError> {
 
 /// Whether every connection answers.
 async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError> {
-    let all = app.store().list_connections(app.org()).await?;
+    let all = match app.store().list_connections(app.org()).await {
+        Ok(all) => all,
+        Err(StoreError::KeyMissing(words)) => {
+            checks.push(Check {
+                fix: Some(
+                    "Put the key file back from the backup. Where there is none, move it away and enter the connection anew \
+                     with `trueup connection add`."
+                        .to_owned(),
+                ),
+                ..Check::error("key", Code::Tu9105, words)
+            });
+            return Ok(true);
+        }
+        Err(error) => return Err(error.into()),
+    };
     if all.is_empty() {
         checks.push(Check::warning(
             "connection",
@@ -147,6 +161,16 @@ async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError
 }
 
 fn marker(place: &str) -> Check {
+    if place.contains("does not have") {
+        return Check {
+            fix: Some(
+                "Make that custom field on agreement additions in ConnectWise, or choose another place with \
+                 `trueup setting set marker`."
+                    .to_owned(),
+            ),
+            ..Check::error("marker", Code::Tu2008, format!("keys cannot be written: {place}"))
+        };
+    }
     if place.to_lowercase().contains("serial") {
         return Check::warning(
             "marker",
@@ -158,9 +182,12 @@ fn marker(place: &str) -> Check {
 }
 
 async fn catalog(app: &App, checks: &mut Vec<Check>) -> Result<(), CliError> {
-    let Some(connection) = app.store().list_connections(app.org()).await?.into_iter().next() else {
-        return Ok(());
+    let connection = match app.store().list_connections(app.org()).await {
+        Ok(all) => all.into_iter().next(),
+        Err(StoreError::KeyMissing(_)) => None, // said above
+        Err(error) => return Err(error.into()),
     };
+    let Some(connection) = connection else { return Ok(()) };
     let Some((at, picture)) = app.store().load_snapshot(app.org(), &connection.name).await? else {
         checks.push(Check::warning(
             "catalog",

@@ -107,9 +107,13 @@ fn open(args: &FileArgs) -> Result<Items, CliError> {
     })?;
     let kind = args.kind.as_deref().map(kind_of).transpose()?;
     for file in args.files.iter().filter(|f| f.as_path() != Path::new("-")) {
-        std::fs::File::open(file).map_err(|error| {
-            CliError::usage(format!("{} cannot be read: {error}", file.display()), "Name readable files.")
-        })?;
+        let cannot = |why: &dyn std::fmt::Display| {
+            CliError::usage(format!("{} cannot be read: {why}", file.display()), "Name readable files.")
+        };
+        let opened = std::fs::File::open(file).map_err(|error| cannot(&error))?;
+        if opened.metadata().is_ok_and(|about| about.is_dir()) {
+            return Err(cannot(&"it is a directory"));
+        }
     }
     let currency = args.currency.as_deref().map(currency_of).transpose()?;
     let options = ReadOptions { kind, currency };

@@ -17,6 +17,7 @@ use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
 use trueup_engine::ports::Clock;
 use trueup_engine::records::NewAuditEntry;
+use trueup_engine::tasks;
 
 /// Mappings.
 #[derive(Debug, Subcommand)]
@@ -116,12 +117,30 @@ async fn import(app: &App, file: &Path, source: &SourceId) -> Result<Exit, CliEr
     let entries: Vec<NewAuditEntry> =
         parsed.mappings.iter().map(|m| audit_entry(app, "mapping.save", m)).collect();
     app.store().append_audit(app.org(), &entries).await?;
-    let document = json!({ "saved": parsed.mappings.len(), "refused": parsed.refused });
+    let moved = moved_tasks(app).await?;
+    let document = json!({ "saved": parsed.mappings.len(), "refused": parsed.refused, "tasks": moved });
     app.out.show(&document, |out| {
         out.line(&format!("{} mappings saved, {} refused.", parsed.mappings.len(), parsed.refused.len()));
+        tell_moved(out, &moved);
         refusals(out, "refused", &parsed.refused);
     });
     Ok(Exit::needs_person_if(!parsed.refused.is_empty()))
+}
+
+/// Judges the open tasks by the mappings as they are now. Returns how many went to each state.
+async fn moved_tasks(app: &App) -> Result<BTreeMap<&'static str, usize>, CliError> {
+    let mut moved: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for task in tasks::judge_again(app.store(), &app.clock, app.org()).await? {
+        *moved.entry(task.state.name()).or_default() += 1;
+    }
+    Ok(moved)
+}
+
+fn tell_moved(out: output::Output, moved: &BTreeMap<&'static str, usize>) {
+    let words: Vec<String> = moved.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    if !words.is_empty() {
+        out.line(&format!("Tasks that stand elsewhere now: {}.", words.join(", ")));
+    }
 }
 
 fn audit_entry(app: &App, action: &str, mapping: &Mapping) -> NewAuditEntry {
@@ -202,8 +221,14 @@ async fn release(app: &App, args: ReleaseArgs) -> Result<Exit, CliError> {
     }
     let entry = audit_entry(app, "mapping.release", &mapping);
     app.store().append_audit(app.org(), &[entry]).await?;
-    let document =
-        json!({ "released": { "kind": args.kind, "source_id": args.source_id, "scope": args.scope } });
-    app.out.show(&document, |out| out.line(&format!("Released {} {}.", args.kind, args.source_id)));
+    let moved = moved_tasks(app).await?;
+    let document = json!({
+        "released": { "kind": args.kind, "source_id": args.source_id, "scope": args.scope },
+        "tasks": moved,
+    });
+    app.out.show(&document, |out| {
+        out.line(&format!("Released {} {}.", args.kind, args.source_id));
+        tell_moved(out, &moved);
+    });
     Ok(Exit::Done)
 }

@@ -6,7 +6,8 @@ pub mod documents;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 use trueup_domain::finding::Severity;
 
@@ -34,11 +35,23 @@ pub fn print_json<T: Serialize>(document: &T) {
     }
 }
 
-/// Prints a line on standard output. A reader that went away is no error of ours.
+/// Why standard output did not take what was printed first.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints a line on standard output.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // A reader that went away (`| head`) had enough. A full disk under a redirected output is a loss.
+        if error.kind() != ErrorKind::BrokenPipe {
+            let _ = LOST.set(error.to_string());
+        }
+    }
+}
+
+/// Why something that was printed did not arrive; none where all did.
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Prints a remark on standard error.

@@ -79,6 +79,12 @@ impl Bench {
         }
     }
 
+    /// The same sandbox with a data directory that is empty.
+    #[allow(dead_code, reason = "not every test that shares the bench needs it")]
+    pub fn elsewhere(self) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), ..self }
+    }
+
     /// Moves to another day.
     pub fn on(&mut self, today: &str) {
         today.clone_into(&mut self.today);
@@ -100,7 +106,8 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The command, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = binary();
         command
             .args(args)
@@ -163,10 +170,16 @@ impl Bench {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let access: Value = serde_json::from_str(&line).unwrap();
-        let text = |name: &str| access[name].as_str().unwrap().to_owned();
-        self.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", &text("private_key"));
-        let (url, company, key, id) = (text("url"), text("company"), text("public_key"), text("client_id"));
+        self.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", access["private_key"].as_str().unwrap());
         self.sandbox = Some(Sandbox { child, access });
+        self.add_connection().exits(0);
+    }
+
+    /// Stores the connection to the sandbox, with the private key that the environment has.
+    pub fn add_connection(&self) -> Ran {
+        let access = &self.sandbox.as_ref().unwrap().access;
+        let text = |name: &str| access[name].as_str().unwrap().to_owned();
+        let (url, company, key, id) = (text("url"), text("company"), text("public_key"), text("client_id"));
         let add = [
             "connection",
             "add",
@@ -179,7 +192,7 @@ impl Bench {
             "--client-id",
             &id,
         ];
-        self.json(&add).exits(0);
+        self.json(&add)
     }
 
     /// A call of the sandbox's own controls.

@@ -64,3 +64,111 @@ fn two_sources_may_use_the_same_ids() {
     let other = bench.json(&["feed", "import", &file, "--source", "second"]).exits(0).json();
     assert_eq!(other["records"]["customer"]["new"], 1);
 }
+
+#[test]
+fn an_array_is_taken_in_whatever_the_file_is_called() {
+    let bench = Bench::new("2023-03-20");
+    let records: Vec<&str> = BASE.lines().collect();
+    let array = format!("[{}]", records.join(",\n"));
+    for name in ["feed.ndjson", "feed.json", "feed.txt", "feed.jsonl", "feed.csv", "feed"] {
+        let file = bench.file(name, &array);
+        let document = bench.json(&["feed", "check", &file]).exits(0).json();
+        assert_eq!(document["records"]["subscription"]["new"], 1, "{name}: {document}");
+    }
+    // A broken first line that looks like one takes no other line along.
+    let file = bench.file("feed.ndjson", &format!("[\"broken\n{BASE}"));
+    let document = bench.json(&["feed", "check", &file]).exits(1).json();
+    assert_eq!(document["records"]["subscription"]["new"], 1, "{document}");
+    assert_eq!(document["refused"][0]["line"], 1);
+}
+
+#[test]
+fn hostile_lines_cost_themselves_alone() {
+    let bench = Bench::new("2023-03-20");
+    let customer = |id: &str| format!("{{\"type\":\"customer\",\"id\":\"{id}\",\"name\":\"N\"}}");
+    let price = |number: &str| {
+        format!(
+            "{{\"type\":\"product\",\"id\":\"p\",\"name\":\"P\",\"currency\":\"USD\",\"unit_price\":{number}}}"
+        )
+    };
+    let deep = format!("{{\"type\":\"customer\",\"id\":\"d\",\"name\":\"D\",\"x\":{}", "[".repeat(1_000_000));
+    let broken: [&[u8]; 12] = [
+        deep.as_bytes(),
+        &price("1e400").into_bytes(),
+        &price(&"9".repeat(100_000)).into_bytes(),
+        &price("\"1e5\"").into_bytes(),
+        &price("\"NaN\"").into_bytes(),
+        b"{\"type\":\"customer\",\"id\":\"n\0\",\"name\":\"N\"}",
+        b"{\"type\":\"customer\",\"id\":\"n\\u0000\",\"name\":\"N\"}",
+        b"{\"type\":\"customer\",\"id\":\"\xff\xfe\",\"name\":\"N\"}",
+        b"{\"type\":\"customer\",\"id\":\"\\ud800\",\"name\":\"N\"}",
+        b"{\"type\":\"customer\",\"id\":\"a\",\"id\":\"b\",\"name\":\"N\"}",
+        b"{\"type\":\"customer\",\"id\":\"a\",\"name\":\"N\"",
+        b"\xff\xfe{\0}\0",
+    ];
+    let mut bytes = b"\xEF\xBB\xBF".to_vec();
+    for (n, line) in broken.iter().enumerate() {
+        bytes.extend_from_slice(customer(&format!("c-{n}")).as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(line);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    std::fs::write(bench.path("hostile.ndjson"), &bytes).unwrap();
+    let document = bench.json(&["feed", "import", "hostile.ndjson"]).exits(1).json();
+    assert_eq!(document["records"]["customer"]["new"], broken.len(), "{document}");
+    let lines: Vec<u64> =
+        document["refused"].as_array().unwrap().iter().map(|r| r["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, (1..=broken.len() as u64).map(|n| 2 * n).collect::<Vec<_>>());
+    for dialect in ["focus", "cloudblue-connect", "cloudblue-simpleapi"] {
+        let ran = bench.json(&["feed", "check", "--from", dialect, "hostile.ndjson"]);
+        assert_eq!(ran.exit, 1, "{dialect}: {ran:?}");
+        assert!(!ran.json()["refused"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_line_without_end_is_refused_in_flat_memory_and_the_rest_goes_on() {
+    let bench = Bench::new("2023-03-20");
+    let script = "{ printf '%s\\n' \"$2\"; yes \"$3\" | tr -d '\\n' | head -c 400000000; printf '\\n%s\\n' \"$4\"; } \
+                  | { ulimit -v 400000; exec \"$1\" feed check - --format json $5; }";
+    let lines: Vec<&str> = BASE.lines().collect();
+    let tables = ["id,name", "1,One"];
+    for (first, filling, last, flags, taken) in [
+        (lines[0], "{\"x\":\"", lines[1], "", 2),
+        (lines[0], "[", lines[1], "", 2),
+        ("[", "{\"a\":[1,\"", lines[1], "", 0),
+        (tables[0], "x,y\"", tables[1], "--type customer", 1),
+        (tables[0], "\"x", tables[1], "--type customer", 1),
+        ("", "{\"id\":", "", "--from cloudblue-connect", 0),
+        ("", "{\"id\":", "", "--from cloudblue-simpleapi", 0),
+        ("BilledCost,BillingAccountId", "a,\"", "", "--from focus", 0),
+    ] {
+        let binary = env!("CARGO_BIN_EXE_trueup");
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", binary, first, filling, last, flags])
+            .current_dir(bench.dir.path())
+            .output()
+            .unwrap();
+        let ran = super::bench::Ran::from(output);
+        assert_eq!(ran.exit, 1, "{filling} {flags}: {ran:?}");
+        let document = ran.json();
+        let count: u64 = document["records"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|counts| counts["new"].as_u64().unwrap())
+            .sum();
+        assert_eq!(count, taken, "{filling} {flags}: {document}");
+        assert!(document["refused"][0]["line"].as_u64().is_some_and(|line| line <= 2), "{document}");
+    }
+}
+
+#[test]
+fn a_directory_is_no_file() {
+    let bench = Bench::new("2023-03-20");
+    std::fs::create_dir(bench.path("folder.ndjson")).unwrap();
+    let ran = bench.json(&["feed", "import", "folder.ndjson"]).exits(2);
+    assert!(ran.err.contains("directory"), "{ran:?}");
+    bench.file("empty.ndjson", "");
+    bench.json(&["feed", "import", "empty.ndjson"]).exits(0);
+}

@@ -168,6 +168,11 @@ fn a_brake_holds_an_unattended_run_until_it_is_approved() {
     bench.env("TRUEUP_BRAKES_MIN_CHANGES", "0");
     let held = bench.json(&["apply", "--all"]).exits(1).json();
     assert_eq!(held["summary"]["applied"], 0, "{held}");
+    let states: Vec<&str> =
+        held["changes"].as_array().unwrap().iter().filter_map(|c| c["state"].as_str()).collect();
+    assert!(!states.is_empty() && states.iter().all(|state| *state == "skipped"), "{held}");
+    assert_eq!(held["summary"]["skipped"], states.len());
+    assert_eq!(held["findings"][0]["code"], "TU7007", "what holds the run is told first: {held}");
     assert!(held["findings"].as_array().unwrap().iter().any(|f| f["code"] == "TU7007"), "{held}");
     let passed = bench.json(&["apply", "--all", "--approve"]).json();
     assert!(passed["summary"]["applied"].as_u64().is_some_and(|n| n > 0), "{passed}");

@@ -67,6 +67,19 @@ fn a_connection_that_nobody_answers_exits_with_3() {
 }
 
 #[test]
+fn a_database_that_is_none_of_ours_is_wrong_usage() {
+    let bench = Bench::new("2023-03-20");
+    for url in ["mysql://root@localhost/trueup", "sqlite://x.db", "localhost", ""] {
+        let ran = bench.json(&["--database", url, "org", "list"]).exits(2);
+        assert!(ran.err.contains("PostgreSQL") && ran.err.contains("postgres://"), "{url}: {ran:?}");
+        assert!(!bench.path("data").exists(), "{url}");
+    }
+    // Out of reach is something else.
+    let ran = bench.json(&["--database", "postgres://nobody@127.0.0.1:1/none", "org", "list"]).exits(3);
+    assert_eq!(ran.json()["error"]["code"], "TU9103");
+}
+
+#[test]
 fn plain_http_is_for_this_machine_alone() {
     let mut bench = Bench::new("2023-03-20");
     bench.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", "x");
