@@ -99,6 +99,10 @@ fn try_answer(
     segments: &[&str],
     short: bool,
 ) -> Result<Answer, ApiError> {
+    let length = world.scheme().len() + "://?".len() + call.host.len() + call.path.len() + call.query.len();
+    if world.rules.longest_url.is_some_and(|longest| length > longest) {
+        return Err(ApiError::plain(414, "ConnectWiseApi", "The address is too long."));
+    }
     if let [codebase, system, key, index] = segments
         && [(system, "system"), (key, "callbackkey"), (index, "index.rails")]
             .iter()
@@ -328,7 +332,7 @@ fn list(
 ) -> Result<Answer, ApiError> {
     readable(world, scope, twin)?;
     let Page { mut items, place } = page(world, scope, query, call.forward_only)?;
-    let mut header = link::header(call, query, place);
+    let mut header = link::header(world.scheme(), call, query, place);
     if short {
         items.truncate(items.len().saturating_sub(items.len().div_ceil(10)));
         header = matches!(place, Place::After(_)).then(String::new);

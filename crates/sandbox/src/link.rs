@@ -9,8 +9,8 @@ use crate::api::Call;
 use crate::list::{Place, Query};
 
 /// The header of a list answer; none when there is a single numbered page.
-pub(crate) fn header(call: &Call, query: &Query, place: Place) -> Option<String> {
-    let base = format!("http://{}{}/", call.host, call.path.trim_end_matches('/'));
+pub(crate) fn header(scheme: &str, call: &Call, query: &Query, place: Place) -> Option<String> {
+    let base = format!("{scheme}://{}{}/", call.host, call.path.trim_end_matches('/'));
     match place {
         Place::Numbered(_, 1) => None,
         Place::Numbered(page, last) => {

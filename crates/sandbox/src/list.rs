@@ -165,13 +165,20 @@ struct Filter {
 impl Filter {
     fn new(resource: ResourceId, query: &Query) -> Result<Self, ApiError> {
         let parsed = |name: &str| query.get(name).map(conditions::parse).transpose();
+        // The vendor's guide gives `in` to plain conditions alone.
+        let without_lists = |name: &str| match parsed(name) {
+            Ok(Some(condition)) if condition.asks_for_lists() => {
+                Err(ConditionError::Syntax(format!("The operator in is not supported by {name}.")))
+            }
+            other => other,
+        };
         let plain = parsed("conditions")
             .and_then(|found| found.map(|c| conditions::bind(c, &|path| resolve(resource, path))).transpose())
             .map_err(|error| condition_error("conditions", &error))?;
-        let child = parsed("childConditions")
+        let child = without_lists("childConditions")
             .and_then(|found| found.map(|condition| bind_child(resource, condition)).transpose())
             .map_err(|error| condition_error("childConditions", &error))?;
-        let custom = parsed("customFieldConditions")
+        let custom = without_lists("customFieldConditions")
             .and_then(|found| found.map(|c| conditions::bind(c, &custom_field_name)).transpose())
             .map_err(|error| condition_error("customFieldConditions", &error))?;
         Ok(Filter { plain, child, custom })

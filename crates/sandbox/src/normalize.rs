@@ -199,6 +199,9 @@ fn text_value(
     details: &mut Vec<Detail>,
 ) -> Json {
     let text = if world.rules.trims_text { text.trim() } else { text };
+    let blanked =
+        world.rules.breaks_become_blanks.then(|| text.replace("\r\n", " ").replace(['\r', '\n'], " "));
+    let text = blanked.as_deref().unwrap_or(text);
     // .NET counts UTF-16 units, so an emoji takes two of the places.
     if field.max > 0 && text.encode_utf16().count() > field.max {
         let message =

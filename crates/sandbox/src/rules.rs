@@ -38,6 +38,11 @@ pub(crate) struct Rules {
     pub price_decimals: Option<u32>,
     /// Leading and trailing blanks of texts are cut.
     pub trims_text: bool,
+    /// Line breaks in texts come back as blanks, as they do in many fields.
+    pub breaks_become_blanks: bool,
+    /// Longest address answered, host and query included; none takes any. The vendor asks for 2000 at most and does
+    /// not say what happens beyond.
+    pub longest_url: Option<usize>,
     /// What `cancelledDate` means.
     pub cancelled_date_is: CancelledDate,
     /// What `extPrice` shows.
@@ -73,6 +78,8 @@ impl Default for Rules {
             bad_auth_status: 401,
             price_decimals: None,
             trims_text: false,
+            breaks_become_blanks: false,
+            longest_url: Some(2000),
             cancelled_date_is: CancelledDate::LastBilledDay,
             ext_price: ExtPrice::Net,
             contact_required: true,

@@ -203,6 +203,11 @@ impl World {
         }
     }
 
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &str {
+        self.base_url.split_once("://").map_or("http", |(scheme, _)| scheme)
+    }
+
     /// The records of a resource.
     pub(crate) fn table(&self, resource: ResourceId) -> &Table {
         &self.tables[resource]

@@ -107,6 +107,7 @@ fn wrong_conditions_are_a_400(#[case] condition: &str, #[case] field: &str) {
 #[test]
 fn deep_nesting_is_refused_and_not_followed() {
     let world = world();
+    world.control.set_rules(json!({"longest_url": null})).unwrap();
     let condition = format!("{}id=1{}", "(".repeat(2000), ")".repeat(2000));
     expect(&world.get(&format!("company/companies?conditions={condition}")), 400);
 }
@@ -127,6 +128,31 @@ fn child_and_custom_field_conditions(
     let world = world();
     let path = format!("{path}?{parameter}={}", escaped(condition));
     assert_eq!(ids(&expect(&world.get(&path), 200)), wanted);
+}
+
+#[rstest]
+#[case("company/contacts", "childConditions", "communicationItems/value in (\"john@x.com\")")]
+#[case("company/companies", "customFieldConditions", "caption=\"Tier\" and not (value in (\"Gold\"))")]
+fn lists_are_for_plain_conditions_alone(
+    #[case] path: &str,
+    #[case] parameter: &str,
+    #[case] condition: &str,
+) {
+    let body = expect(&world().get(&format!("{path}?{parameter}={}", escaped(condition))), 400);
+    assert_eq!(body["errors"][0]["field"], parameter);
+}
+
+#[test]
+fn addresses_have_2000_characters_at_most() {
+    let world = world();
+    let path = |ids: usize| {
+        let ids: Vec<String> = (0..ids).map(|id| (id + 100_000).to_string()).collect();
+        format!("company/companies?conditions={}", escaped(&format!("id in ({})", ids.join(","))))
+    };
+    expect(&world.get(&path(60)), 200);
+    expect(&world.get(&path(120)), 414);
+    world.control.set_rules(json!({"longest_url": null})).unwrap();
+    expect(&world.get(&path(120)), 200);
 }
 
 #[test]

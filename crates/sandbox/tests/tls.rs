@@ -63,6 +63,9 @@ async fn the_authority_of_this_sandbox_is_trusted_and_no_other() {
         let link = body["status"]["_info"]["status_href"].as_str().unwrap();
         assert!(link.starts_with(&sandbox.url()), "{link}");
     }
+    let list = PATH.replace("company/companies/1", "finance/billingCycles?pageSize=1");
+    let list = get(&sandbox, &sandbox, "127.0.0.1", &list).await.unwrap();
+    assert!(list.contains(&format!("link: <{}/v4_6_release/", sandbox.url())), "{list}");
     get(&sandbox, &other, "127.0.0.1", PATH).await.unwrap_err();
     get(&sandbox, &sandbox, "example.com", PATH).await.unwrap_err();
 }

@@ -46,6 +46,16 @@ fn remove_clears_and_required_fields_cannot_be_removed() {
     assert_eq!(messages(&body), ["The product field is required."]);
 }
 
+#[rstest]
+#[case(false, "a\r\nb\nc")]
+#[case(true, "a b c")]
+fn line_breaks_may_come_back_as_blanks(#[case] switch: bool, #[case] wanted: &str) {
+    let Setup { world, path } = setup();
+    world.control.set_rules(json!({"breaks_become_blanks": switch})).unwrap();
+    let body = json!([{"op": "replace", "path": "invoiceDescription", "value": "a\r\nb\nc"}]);
+    assert_eq!(expect(&world.patch(&path, &body), 200)["invoiceDescription"], wanted);
+}
+
 #[test]
 fn one_bad_operation_changes_nothing() {
     let Setup { world, path } = setup();
@@ -57,16 +67,25 @@ fn one_bad_operation_changes_nothing() {
 #[test]
 fn a_patch_checks_the_whole_record() {
     let world = World::new("2026-03-10");
-    world
-        .control
-        .load(&json!({"resources": {"company/companies": [{"id": 9, "identifier": "old", "name": "Old", "city": "x".repeat(51)}]}}))
-        .unwrap_err();
-    let made = expect(&world.post("company/companies", &json!({"identifier": "a", "name": "A"})), 201);
-    let path = format!("company/companies/{}", made["id"]);
-    let body = json!([{"op": "replace", "path": "yearEstablished", "value": 5}, {"op": "replace", "path": "name", "value": "B"}]);
-    let refused = expect(&world.patch(&path, &body), 400);
+    let old = json!({"id": 9, "identifier": "old", "name": "Old", "yearEstablished": 5, "revenueYear": 0});
+    world.control.load(&json!({"resources": {"company/companies": [old]}})).unwrap();
+    let path = "company/companies/9";
+    let body = json!([{"op": "replace", "path": "name", "value": "B"}]);
+    let refused = expect(&world.patch(path, &body), 400);
     assert_eq!(refused["errors"][0]["code"], "OutOfRange");
-    assert_eq!(messages(&refused), ["The field yearEstablished must be between 1900 and 9999."]);
+    assert_eq!(
+        messages(&refused),
+        [
+            "The field yearEstablished must be between 1900 and 9999.",
+            "The field revenueYear must be between 1900 and 9999."
+        ]
+    );
+    assert_eq!(world.get(path).json()["name"], "Old");
+    let mended = json!([
+        {"op": "replace", "path": "yearEstablished", "value": 1995}, {"op": "remove", "path": "revenueYear"},
+        {"op": "replace", "path": "name", "value": "B"},
+    ]);
+    assert_eq!(expect(&world.patch(path, &mended), 200)["name"], "B");
 }
 
 #[rstest]

@@ -35,6 +35,18 @@ pub(crate) enum Condition<P> {
     In(P, Vec<Literal>),
 }
 
+impl<P> Condition<P> {
+    /// Whether membership in a list is asked for anywhere.
+    pub(crate) fn asks_for_lists(&self) -> bool {
+        match self {
+            Condition::All(parts) | Condition::Any(parts) => parts.iter().any(Self::asks_for_lists),
+            Condition::Not(part) => part.asks_for_lists(),
+            Condition::Compare(..) => false,
+            Condition::In(..) => true,
+        }
+    }
+}
+
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operator {
