@@ -4,12 +4,12 @@
 mod sim;
 
 use sim::plans::{change, state};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AdditionId, AgreementId};
 use trueup_domain::money::Quantity;
 use trueup_domain::plan::{Action, DraftPlan, Target};
 use trueup_domain::psa::{AdditionState, ObservedAddition};
-use trueup_engine::apply::core::{Core, Effect, Event, Rules};
+use trueup_engine::apply::core::{Core, Effect, Entry, Event, Rules};
 use trueup_engine::apply::layout::Layout;
 use trueup_engine::records::{OperationError, OperationState};
 
@@ -57,4 +57,45 @@ fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
     assert!(core.is_over());
     let states: Vec<_> = core.entries().iter().map(|e| e.state).collect();
     assert_eq!(states, [OperationState::Skipped, OperationState::Skipped]);
+}
+
+/// An operation in doubt of a plan that saw nothing on its agreement, where another plan has written a line since: an
+/// agreement that comes back empty, twice, is no proof that the line never arrived.
+#[test]
+fn an_empty_list_is_not_believed_where_another_plan_has_a_line() {
+    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5) });
+    let plan = DraftPlan { changes: vec![create], ..DraftPlan::default() };
+    let (layout, written) = (Layout::of(&plan), BTreeMap::new());
+    let sent = |known: BTreeMap<AgreementId, BTreeSet<AdditionId>>| {
+        let entry = Entry {
+            saved: true,
+            state: OperationState::InDoubt,
+            attempts: 1,
+            sent_at: Some(0),
+            ..Entry::default()
+        };
+        let mut core = Core::new(&plan, &layout, Rules::default(), vec![entry], &written).knowing(known);
+        let (mut out, mut now, mut sent) = (Vec::new(), 1_000_000, false);
+        core.step(now, Event::Started, &mut out);
+        for _ in 0..40 {
+            for effect in std::mem::take(&mut out) {
+                match effect {
+                    Effect::Look(lane) => {
+                        core.step(now, Event::Looked { lane, at: now, additions: &[] }, &mut out);
+                    }
+                    Effect::Finish(step) => core.step(now, Event::Finished(step), &mut out),
+                    Effect::Wait(until) => {
+                        now = until;
+                        core.step(now, Event::Woke, &mut out);
+                    }
+                    Effect::Begin(_) => sent = true,
+                    Effect::Done => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        sent
+    };
+    assert!(sent(BTreeMap::new()), "an agreement that may well be empty is believed");
+    assert!(!sent(BTreeMap::from([(AGREEMENT, BTreeSet::from([AdditionId(311)]))])));
 }

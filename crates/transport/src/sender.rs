@@ -168,10 +168,12 @@ impl Sender {
         self.inner.budget.earn();
         let (mut failures, mut throttles, mut attempt) = (0_u32, 0_u32, 0_u32);
         let mut last: Option<Outcome> = None;
+        // What an earlier attempt of a write left open: no later refusal takes that back.
+        let mut doubt: Option<Doubt> = None;
         loop {
             let permit = match self.wait_turn(deadline).await {
                 Ok(permit) => permit,
-                Err(wait) => return gave_up(last, wait),
+                Err(wait) => return still_open(gave_up(last, wait), doubt),
             };
             attempt += 1;
             Counters::add(&self.inner.counters.calls, 1);
@@ -180,26 +182,32 @@ impl Sender {
             let step = self.judge(call, &outcome, &permit);
             drop(permit);
             match step {
-                Step::Stop => return outcome,
+                Step::Stop => return still_open(outcome, doubt),
                 Step::Throttled => {
                     throttles += 1;
                     if throttles > config.max_throttle_retries {
-                        return outcome;
+                        return still_open(outcome, doubt);
                     }
                 }
                 Step::Again => {
                     failures += 1;
                     if failures > config.max_retries || !self.inner.budget.spend() {
-                        return outcome;
+                        return still_open(outcome, doubt);
                     }
                     let wait = backoff(config.retry_base, Duration::from_secs(30), failures);
                     if Instant::now() + wait >= deadline {
-                        return outcome;
+                        return still_open(outcome, doubt);
                     }
                     tokio::time::sleep(wait).await;
                 }
             }
-            last = Some(outcome);
+            last = Some(match outcome {
+                Outcome::InDoubt(open) if !call.method.is_safe() => {
+                    doubt = Some(open);
+                    continue;
+                }
+                other => other,
+            });
         }
     }
 
@@ -345,6 +353,20 @@ enum Step {
     Stop,
     Again,
     Throttled,
+}
+
+/// A write of which an earlier attempt is in doubt stays in doubt, whatever refuses a later one: what was carried out then
+/// is not undone by it. That the record is not there (404) says enough by itself.
+fn still_open(outcome: Outcome, doubt: Option<Doubt>) -> Outcome {
+    match (outcome, doubt) {
+        (Outcome::Refused(Refusal::Status(reply)), Some(_))
+            if reply.status() == http::StatusCode::NOT_FOUND =>
+        {
+            Outcome::Refused(Refusal::Status(reply))
+        }
+        (Outcome::Refused(_), Some(doubt)) => Outcome::InDoubt(doubt),
+        (outcome, _) => outcome,
+    }
 }
 
 /// The deadline came while waiting for the limiter: the last answer stands where there was one.

@@ -14,8 +14,8 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use trueup_transport::{
-    Call, Doubt, EdgePage, Exchange, HostRules, LimiterConfig, Outcome, Recorder, Redactor, Refusal, Safety,
-    Sender, SenderConfig,
+    Call, Doubt, EdgePage, Exchange, HostRules, LimiterConfig, Method, Outcome, Recorder, Redactor, Refusal,
+    Safety, Sender, SenderConfig,
 };
 use url::Url;
 
@@ -336,4 +336,28 @@ async fn a_header_http_does_not_allow_is_refused_without_showing_it() {
     let outcome = sender().send(call).await;
     assert!(matches!(&outcome, Outcome::Refused(Refusal::Invalid(_))));
     assert!(!format!("{outcome:?}").contains("secret"));
+}
+
+/// The first attempt may have been carried out: that a later one was refused does not take it back.
+#[tokio::test]
+async fn a_repeated_write_stays_in_doubt_whatever_refuses_it_later() {
+    let unclear = || Some(answer("503 Service Unavailable", "retry-after: 0\r\n", "{}"));
+    let edit = |url| Call::new(Method::PATCH, url).safety(Safety::Repeatable).body("application/json", "[]");
+    for refusal in [
+        answer("429 Too Many Requests", "retry-after: 900\r\n", "{}"),
+        answer("400 Bad Request", "", "{}"),
+        answer("302 Found", "location: /b\r\n", ""),
+    ] {
+        let (url, _) = scripted(vec![unclear(), Some(refusal)]).await;
+        let outcome = sender().send(edit(url)).await;
+        assert!(matches!(outcome, Outcome::InDoubt(_)), "{outcome:?}");
+    }
+    let (url, _) = scripted(vec![unclear(), Some(answer("404 Not Found", "", "{}"))]).await;
+    assert!(
+        matches!(sender().send(edit(url)).await, Outcome::Refused(_)),
+        "it is not there, whatever happened"
+    );
+    let (url, _) = scripted(vec![unclear(), Some(answer("403 Forbidden", "", "{}"))]).await;
+    let outcome = sender().send(Call::get(url)).await;
+    assert!(matches!(outcome, Outcome::Refused(_)), "a read leaves nothing behind: {outcome:?}");
 }

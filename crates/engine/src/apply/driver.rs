@@ -218,7 +218,11 @@ async fn run_leased(
         }
         None => BTreeSet::new(),
     };
-    let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written);
+    let mut known: BTreeMap<AgreementId, BTreeSet<AdditionId>> = BTreeMap::new();
+    for link in links.values().filter(|l| !l.deleted) {
+        known.entry(link.agreement).or_default().insert(link.addition);
+    }
+    let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written).knowing(known);
     let recorder = Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links };
     let mut run = Run {
         ports,

@@ -65,6 +65,8 @@ pub struct Core<'p> {
     pub(super) slots: Vec<Slot>,
     pub(super) lanes: Vec<LaneState>,
     pub(super) written: &'p BTreeMap<AdditionId, AdditionState>,
+    /// Additions that are known to be on an agreement, from whatever plan.
+    pub(super) known: BTreeMap<AgreementId, BTreeSet<AdditionId>>,
     pub(super) findings: Vec<Finding>,
     pub(super) stage: Stage,
     pub(super) reads_open: usize,
@@ -105,6 +107,7 @@ impl<'p> Core<'p> {
             slots,
             lanes: vec![LaneState::default(); layout.lanes.len()],
             written,
+            known: BTreeMap::new(),
             findings: Vec::new(),
             stage: Stage::Checking,
             reads_open: 0,
@@ -117,6 +120,14 @@ impl<'p> Core<'p> {
             refusals_in_a_row: 0,
             unread: None,
         }
+    }
+
+    /// The same run, told which additions are known to be on each agreement: one that comes back without any is not
+    /// believed then.
+    #[must_use]
+    pub fn knowing(mut self, known: BTreeMap<AgreementId, BTreeSet<AdditionId>>) -> Self {
+        self.known = known;
+        self
     }
 
     /// Takes an event in and adds what is to be done.

@@ -195,7 +195,8 @@ impl Core<'_> {
             .steps
             .iter()
             .filter_map(|n| self.entries.get(*n).filter(|e| e.state == State::Done)?.addition);
-        !seen.into_iter().flatten().chain(made).any(|id| !removed(id))
+        let known = self.known.get(&lane.agreement).into_iter().flatten().copied();
+        !seen.into_iter().flatten().chain(made).chain(known).any(|id| !removed(id))
     }
 
     /// Additions that cannot be what a create in doubt made: seen by the plan, known from before, or made by another
