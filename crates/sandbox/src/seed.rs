@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     paths::DEPARTMENTS,
     paths::SECURITY_ROLES,
     paths::MEMBERS,
+    paths::API_MEMBERS,
     paths::BILLING_CYCLES,
     paths::BILLING_TERMS,
     paths::BILLING_STATUSES,

@@ -115,6 +115,7 @@ fn records_validate_and_use_only_the_vendors_names() {
         ("procurement/types", "ProductType"),
         ("procurement/unitOfMeasures", "UnitOfMeasure"),
         ("system/members", "Member"),
+        ("system/apiMembers", "ApiMember"),
         ("system/locations", "Location"),
         ("system/departments", "Department"),
         ("system/userDefinedFields", "UserDefinedField"),

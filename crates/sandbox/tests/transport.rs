@@ -145,7 +145,9 @@ fn roles_refuse_without_saying_why_and_my_hides() {
     expect(&world.get("finance/billingCycles"), 403);
     expect(&world.get("finance/billingCycles/info"), 200);
     assert!(world.control.set_roles(json!({"functions": {"No/Such": {}}})).is_err());
-    let settings = expect(&world.get("system/securityRoles/1/settings"), 200);
+    let member = expect(&world.get("system/apiMembers"), 200);
+    let role = member[0]["securityRole"]["id"].clone();
+    let settings = expect(&world.get(&format!("system/securityRoles/{role}/settings")), 200);
     assert!(settings.as_array().unwrap().iter().any(|row| row["inquireLevel"] == "None"));
 }
 

@@ -230,6 +230,7 @@ pub(crate) mod paths {
     pub(crate) const PRODUCT_TYPES: &str = "procurement/types";
     pub(crate) const UNITS: &str = "procurement/unitOfMeasures";
     pub(crate) const MEMBERS: &str = "system/members";
+    pub(crate) const API_MEMBERS: &str = "system/apiMembers";
     pub(crate) const LOCATIONS: &str = "system/locations";
     pub(crate) const DEPARTMENTS: &str = "system/departments";
     pub(crate) const CUSTOM_FIELDS: &str = "system/userDefinedFields";

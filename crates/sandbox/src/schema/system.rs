@@ -39,6 +39,27 @@ pub(super) static RESOURCES: &[Resource] = &[
     .shown(&[("identifier", "identifier"), ("name", "@fullName")])
     .writes("AU"),
     Resource::table(
+        paths::API_MEMBERS,
+        "apiMember",
+        "API Member",
+        MEMBERS,
+        &[
+            text("identifier", 15).req(),
+            text("name", 30),
+            text("emailAddress", 250),
+            flag("inactiveFlag"),
+            any("timeZone"),
+            link("securityRole", paths::SECURITY_ROLES),
+            any("structureLevel"),
+            link("defaultLocation", paths::LOCATIONS),
+            link("defaultDepartment", paths::DEPARTMENTS),
+            text("notes", 0),
+        ],
+    )
+    .keyed("identifier", "Member ID already in use.")
+    .shown(BY_IDENTIFIER)
+    .writes("AU"),
+    Resource::table(
         paths::LOCATIONS,
         "location",
         "Location",
