@@ -10,6 +10,7 @@ use crate::plan::{AdditionLink, OperationKey, Role, Target, looks_like_key};
 use crate::psa::{AdditionState, Agreement};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What trueup knows of a line that it wrote or took over.
 #[derive(Clone, Debug)]
@@ -137,14 +138,41 @@ enum Undo {
     Removed(usize, Box<Line>),
 }
 
+/// A map of which copies are cheap: what was there at the start is shared, and what changed since lies over it.
+#[derive(Clone, Debug)]
+struct Layered<K, V> {
+    base: Arc<BTreeMap<K, V>>,
+    changed: BTreeMap<K, Option<V>>,
+}
+
+impl<K: Ord, V> Default for Layered<K, V> {
+    fn default() -> Self {
+        Self { base: Arc::default(), changed: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord, V> Layered<K, V> {
+    fn new(base: BTreeMap<K, V>) -> Self {
+        Self { base: Arc::new(base), changed: BTreeMap::new() }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.changed.get(key).map_or_else(|| self.base.get(key), Option::as_ref)
+    }
+
+    fn set(&mut self, key: K, value: Option<V>) {
+        self.changed.insert(key, value);
+    }
+}
+
 /// All lines of the agreements that were read. Steps can be taken back, so that a task that does not come through
-/// leaves nothing behind.
+/// leaves nothing behind. A copy shares with the original what neither has changed.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
-    lines: BTreeMap<AgreementId, Vec<Line>>,
-    home: BTreeMap<Target, AgreementId>,
-    keys: BTreeMap<OperationKey, Target>,
-    subscriptions: BTreeMap<(SourceId, SubscriptionId), Vec<Target>>,
+    lines: BTreeMap<AgreementId, Arc<Vec<Line>>>,
+    home: Layered<Target, AgreementId>,
+    keys: Layered<OperationKey, Target>,
+    subscriptions: Layered<(SourceId, SubscriptionId), Vec<Target>>,
     undo: Vec<Undo>,
 }
 
@@ -153,8 +181,12 @@ impl Picture {
     pub fn new(world: &World<'_>) -> Self {
         let links: BTreeMap<_, _> =
             world.links.iter().filter(|l| !l.deleted).map(|l| (l.addition, l)).collect();
-        let mut picture = Self::default();
+        let mut lines = BTreeMap::new();
+        let mut home = Vec::new();
+        let mut keys = BTreeMap::new();
+        let mut subscriptions: BTreeMap<_, Vec<Target>> = BTreeMap::new();
         for (agreement, additions) in &world.snapshot.additions {
+            let mut of_agreement = Vec::with_capacity(additions.len());
             for addition in additions {
                 let link = links.get(&addition.id);
                 let origin = link.map(|l| Origin {
@@ -170,48 +202,68 @@ impl Picture {
                 let marker = addition.marker.as_deref().filter(|m| looks_like_key(m));
                 let key =
                     link.and_then(|l| l.key.clone()).or_else(|| marker.map(|m| OperationKey(m.to_owned())));
-                picture.put(
-                    None,
-                    Line {
-                        target: Target::Existing(addition.id),
-                        agreement: *agreement,
-                        state: addition.state.clone(),
-                        less_included: addition.less_included,
-                        key,
-                        origin,
-                    },
-                );
+                let target = Target::Existing(addition.id);
+                home.push((target.clone(), *agreement));
+                if let Some(key) = &key {
+                    keys.entry(key.clone()).or_insert_with(|| target.clone());
+                }
+                if let Some(link) = link {
+                    subscriptions.entry((&link.source, &link.subscription)).or_default().push(target.clone());
+                }
+                of_agreement.push(Line {
+                    target,
+                    agreement: *agreement,
+                    state: addition.state.clone(),
+                    less_included: addition.less_included,
+                    key,
+                    origin,
+                });
+            }
+            if !of_agreement.is_empty() {
+                lines.insert(*agreement, Arc::new(of_agreement));
             }
         }
-        picture
+        let subscriptions =
+            subscriptions.into_iter().map(|((source, id), of)| ((source.clone(), id.clone()), of));
+        Self {
+            lines,
+            home: Layered::new(home.into_iter().collect()),
+            keys: Layered::new(keys),
+            subscriptions: Layered::new(subscriptions.collect()),
+            undo: Vec::new(),
+        }
     }
 
     fn put(&mut self, place: Option<usize>, line: Line) {
-        self.home.insert(line.target.clone(), line.agreement);
-        if let Some(key) = &line.key {
-            self.keys.entry(key.clone()).or_insert_with(|| line.target.clone());
+        self.home.set(line.target.clone(), Some(line.agreement));
+        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(key).is_none()) {
+            self.keys.set(key.clone(), Some(line.target.clone()));
         }
         if let Some(origin) = &line.origin {
-            let of = self.subscriptions.entry((origin.source.clone(), origin.subscription.clone()));
-            of.or_default().push(line.target.clone());
+            self.of(origin).push(line.target.clone());
         }
-        let lines = self.lines.entry(line.agreement).or_default();
+        let lines = Arc::make_mut(self.lines.entry(line.agreement).or_default());
         lines.insert(place.unwrap_or(lines.len()).min(lines.len()), line);
+    }
+
+    /// The lines of the subscription that a line comes from.
+    fn of(&mut self, origin: &Origin) -> &mut Vec<Target> {
+        let key = (origin.source.clone(), origin.subscription.clone());
+        let before = self.subscriptions.base.get(&key);
+        let of = self.subscriptions.changed.entry(key).or_insert_with(|| before.cloned());
+        of.get_or_insert_default()
     }
 
     fn take(&mut self, target: &Target) -> Option<(usize, Line)> {
         let lines = self.lines.get_mut(self.home.get(target)?)?;
         let place = lines.iter().position(|l| &l.target == target)?;
-        let line = lines.remove(place);
-        self.home.remove(target);
-        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(*key) == Some(target)) {
-            self.keys.remove(key);
+        let line = Arc::make_mut(lines).remove(place);
+        self.home.set(target.clone(), None);
+        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(key) == Some(target)) {
+            self.keys.set(key.clone(), None);
         }
         if let Some(origin) = &line.origin {
-            let of = (origin.source.clone(), origin.subscription.clone());
-            if let Some(targets) = self.subscriptions.get_mut(&of) {
-                targets.retain(|t| t != target);
-            }
+            self.of(origin).retain(|t| t != target);
         }
         Some((place, line))
     }
@@ -241,7 +293,7 @@ impl Picture {
 
     /// The lines of one agreement.
     pub fn lines_of(&self, agreement: AgreementId) -> &[Line] {
-        self.lines.get(&agreement).map_or(&[], Vec::as_slice)
+        self.lines.get(&agreement).map_or(&[], |lines| lines.as_slice())
     }
 
     /// The lines of one subscription, whatever agreement they are on, in the order in which they came about.
