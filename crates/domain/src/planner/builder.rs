@@ -171,15 +171,24 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     /// What is left out, with its amount.
-    pub fn left_out(&mut self, product: &ProductId, amount: Exact, why: &str) -> Result<(), MoneyError> {
+    /// The days tell two amounts of one product apart.
+    pub fn left_out(
+        &mut self,
+        product: &ProductId,
+        days: Period,
+        amount: Exact,
+        why: &str,
+    ) -> Result<(), MoneyError> {
         if amount.is_zero() {
             return Ok(());
         }
         let currency = self.context.currency;
         let rounded = Money::new(amount.round(currency.places(), self.context.world.settings.rounding_mode)?);
         let name = self.context.product_name(product);
-        let message = format!("{} {currency} for {name} is left out: {why}.", rounded.display(currency));
-        let finding = self.about(Code::Tu6005, product, message).amount(rounded, currency);
+        let message =
+            format!("{} {currency} for {name}, {days}, is left out: {why}.", rounded.display(currency));
+        let subject = Subject { detail: Some(days.to_string()), ..self.context.subject_of_product(product) };
+        let finding = Finding::new(Code::Tu6005, subject, message).amount(rounded, currency);
         self.find(finding);
         Ok(())
     }

@@ -58,7 +58,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                 let bills_nothing = by_connectwise
                     || ending.removed.contains(&line.product)
                     || ending.used_alone.contains(&line.product)
-                    || days.start() > day;
+                    || days.start() > usual_last_day(builder, builder.context.agreement, day);
                 let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
                 if line.charge == Charge::Refund && bills_nothing && !invoiced {
                     let name = builder.context.product_name(&line.product);
@@ -104,7 +104,9 @@ fn lines_that_go(builder: &Builder<'_, '_>, period: Period) -> BTreeSet<ProductI
     let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
     let (goes, stays): (Vec<Line>, Vec<Line>) =
         lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period));
-    let stays: BTreeSet<ProductId> = stays.iter().filter_map(product_of).collect();
+    // A line that ended before the period bills nothing of it.
+    let bills = |l: &&Line| l.state.cancelled.is_none_or(|last| last >= period.start());
+    let stays: BTreeSet<ProductId> = stays.iter().filter(bills).filter_map(product_of).collect();
     let gone = goes.iter().filter_map(product_of).chain(deleted_before(builder));
     gone.filter(|product| !stays.contains(product)).collect()
 }
@@ -219,9 +221,13 @@ fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, endin
     if product.is_some_and(|product| ending.used_alone.contains(product)) {
         return previous_day(ending.period.start());
     }
-    let begins_period = billing::invoice_period(builder.context.world.snapshot, agreement, ending.day)
-        .is_some_and(|period| period.start() == ending.day);
-    if agreement.prorates || begins_period { previous_day(ending.day) } else { ending.day }
+    usual_last_day(builder, agreement, ending.day)
+}
+
+fn usual_last_day(builder: &Builder<'_, '_>, agreement: &Agreement, day: Date) -> Date {
+    let begins_period = billing::invoice_period(builder.context.world.snapshot, agreement, day)
+        .is_some_and(|period| period.start() == day);
+    if agreement.prorates || begins_period { previous_day(day) } else { day }
 }
 
 fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &Ending) -> Result<(), Stop> {
@@ -312,7 +318,7 @@ fn give_back_later_periods(
         let context = builder.context;
         let credits = context.world.settings.credits.is_on();
         let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {
-            builder.left_out(&product, Exact::ZERO.minus(price)?, "credits are off")?;
+            builder.left_out(&product, days, Exact::ZERO.minus(price)?, "credits are off")?;
             continue;
         };
         let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
@@ -461,7 +467,8 @@ pub fn fee(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, day: 
         (None, None) => Exact::ZERO,
     };
     if amount.is_negative() && !builder.context.world.settings.credits.is_on() {
-        builder.left_out(&line.product, amount, "credits are off")?;
+        let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
+        builder.left_out(&line.product, days, amount, "credits are off")?;
         return Ok(());
     }
     let settings = builder.context.world.settings;

@@ -326,13 +326,13 @@ fn write_part<'a>(
         return Ok(());
     }
     if money.exact.is_negative() && !builder.context.world.settings.credits.is_on() {
-        builder.left_out(product, money.exact, "credits are off")?;
+        builder.left_out(product, days, money.exact, "credits are off")?;
         return Ok(());
     }
     match part_policy(builder)? {
         PartPolicy::Connectwise => Ok(()),
         PartPolicy::LeftOut(why) => {
-            builder.left_out(product, money.exact, why)?;
+            builder.left_out(product, days, money.exact, why)?;
             Ok(())
         }
         PartPolicy::Line(home) => write_once(
@@ -469,10 +469,10 @@ fn transition<'a>(
             begin = there.state.effective;
             None
         }
-        None => paid_to.and_then(|paid| Period::new(begin, paid).ok()).filter(|gap| {
-            let still_bills = |l: &Line| l.state.bills_on(gap.start());
-            !item.new_quantity.is_zero() || item.existing.as_ref().is_some_and(still_bills)
-        }),
+        // A line of an earlier change that begins with the next invoice stands for the invoiced days as well.
+        None => paid_to
+            .and_then(|paid| Period::new(begin, paid).ok())
+            .filter(|_| !item.new_quantity.is_zero() || item.existing.is_some()),
     };
     if let Some(gap) = gap {
         begin = gap.end();
@@ -570,7 +570,7 @@ fn bill_gap<'a>(
         return Ok(());
     }
     if money.exact.is_negative() && !credits {
-        builder.left_out(&item.line.product, money.exact, "credits are off")?;
+        builder.left_out(&item.line.product, gap, money.exact, "credits are off")?;
         return Ok(());
     }
     let home = builder.context.agreement;
@@ -869,7 +869,7 @@ fn net_parts<'a>(
         builder.context.product_name(product)
     );
     if matches!(part_policy(builder)?, PartPolicy::Connectwise) {
-        builder.left_out(product, net, "ConnectWise prorates on this agreement")?;
+        builder.left_out(product, days, net, "ConnectWise prorates on this agreement")?;
         return Ok(());
     }
     write_part(builder, &line_id, product, item, money, reason, days)

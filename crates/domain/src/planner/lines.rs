@@ -452,7 +452,7 @@ pub fn bill_once<'a>(
     };
     let credit = money.exact.is_negative();
     if credit && line.charge != Charge::Discount && !settings.credits.is_on() {
-        builder.left_out(&line.product, money.exact, "credits are off")?;
+        builder.left_out(&line.product, days, money.exact, "credits are off")?;
         return Ok(());
     }
     let text = |what: &str| {
@@ -482,7 +482,7 @@ pub fn bill_once<'a>(
             // The amount is the source's own: it is written whoever prorates, save where nobody is to.
             PartPolicy::Connectwise => return Err(double_proration(builder, builder.context.agreement)),
             PartPolicy::LeftOut(why) => {
-                builder.left_out(&line.product, money.exact, why)?;
+                builder.left_out(&line.product, days, money.exact, why)?;
                 return Ok(());
             }
         }

@@ -179,7 +179,7 @@ fn one<'a>(
         let new = prices.price.exact().times(quantity.exact())?;
         let was = old.state.unit_price.exact().times(old.state.quantity.exact())?;
         let why = format!("{days} is invoiced already, and the line is replaced from the next invoice on");
-        builder.left_out(product, new.minus(was)?.times(units)?, &why)?;
+        builder.left_out(product, days, new.minus(was)?.times(units)?, &why)?;
     }
     let line = NewLine {
         line_id,

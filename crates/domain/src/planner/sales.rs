@@ -174,7 +174,7 @@ fn recurring(
             let share = builder.share(period, part)?;
             let exact = prices.price.exact().times(quantity.exact())?.times(share.exact()?)?;
             builder.recurring(agreement, new, period.end(), last, period)?;
-            builder.left_out(&line.product, exact, why)?;
+            builder.left_out(&line.product, part, exact, why)?;
             return Ok(());
         }
         PartPolicy::Line(home) => home,

@@ -1,0 +1,357 @@
+//! Random runs of orders of all kinds under random settings: what ConnectWise bills over the life of a subscription is
+//! what the marketplace charged, within the rounding; what is not billed is said with its amount; planning again writes
+//! nothing; the checker accepts every plan.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::{Code, Finding, Severity};
+use trueup_domain::ids::AgreementId;
+use trueup_domain::money::{Exact, RoundingMode};
+use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::proration::{DayCount, share};
+
+const COUNTS: [(&str, DayCount); 5] = [
+    ("actual", DayCount::Actual),
+    ("seconds", DayCount::Seconds),
+    ("actual_30", DayCount::Actual30),
+    ("strict_30_360", DayCount::Strict30360),
+    ("cloudblue_literal", DayCount::CloudblueLiteral),
+];
+
+/// What is chosen for a whole run.
+#[derive(Clone, Debug)]
+struct Choice {
+    mode: usize,
+    credits: bool,
+    place: bool,
+    rounding: usize,
+    count: usize,
+    edit: bool,
+    old_day: bool,
+    /// Day of the month that periods begin on.
+    anchor: i8,
+    /// Orders are planned together where nothing is invoiced between them.
+    batch: bool,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+struct Step {
+    kind: usize,
+    days: i64,
+    quantity: i64,
+    price: i64,
+    invoices: u8,
+    next_month: bool,
+}
+
+fn choices() -> impl Strategy<Value = Choice> {
+    (
+        (0_usize..4, any::<bool>(), any::<bool>(), 0_usize..4, 0_usize..COUNTS.len()),
+        (any::<bool>(), any::<bool>(), prop_oneof![Just(1_i8), Just(20), 28_i8..=31], any::<bool>()),
+    )
+        .prop_map(|((mode, credits, place, rounding, count), (edit, old_day, anchor, batch))| Choice {
+            mode,
+            credits,
+            place,
+            rounding,
+            count,
+            edit,
+            old_day,
+            anchor,
+            batch,
+        })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0_usize..8, 0_i64..31, 0_i64..12, 0_i64..4, 0_u8..3, any::<bool>()).prop_map(
+        |(kind, days, quantity, price, invoices, next_month)| Step {
+            kind,
+            days,
+            quantity,
+            price,
+            invoices,
+            next_month,
+        },
+    );
+    prop::collection::vec(step, 1..8)
+}
+
+fn dec(exact: Exact) -> Decimal {
+    exact.round(9, RoundingMode::HalfUp).unwrap()
+}
+
+/// The run, and what the marketplace charged for it.
+struct Run {
+    lab: Lab,
+    anchor: jiff::civil::Date,
+    count: DayCount,
+    old_day: bool,
+    batch: Vec<Order>,
+    batches: bool,
+    charged: Exact,
+    billed: Decimal,
+    said: Vec<Finding>,
+    orders: usize,
+    units: i64,
+}
+
+impl Run {
+    fn new(choice: &Choice) -> Self {
+        let anchor = jiff::civil::date(2023, 1, choice.anchor);
+        let mut lab = Lab::monthly(&anchor.to_string(), &anchor.to_string());
+        lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+        lab.product("fee", 8, ProductKind::OneTime, "5.00", "1.00");
+        lab.item(20, "0", "0");
+        lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+        lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, &anchor.to_string());
+        lab.set("line_mode", ["prorate_line", "single", "dual", "commitment"][choice.mode]);
+        lab.set("credits", if choice.credits { "on" } else { "off" });
+        lab.set("rounding_place", if choice.place { "line" } else { "unit" });
+        lab.set("rounding_mode", ["half_up", "half_even", "floor", "ceil"][choice.rounding]);
+        lab.set("day_count", COUNTS[choice.count].0);
+        lab.set("quantity_change", if choice.edit { "edit_in_place" } else { "end_and_create" });
+        lab.set("change_day", if choice.old_day { "old" } else { "new" });
+        Self {
+            lab,
+            anchor,
+            count: COUNTS[choice.count].1,
+            old_day: choice.old_day,
+            batch: Vec::new(),
+            batches: choice.batch,
+            charged: Exact::ZERO,
+            billed: Decimal::ZERO,
+            said: Vec::new(),
+            orders: 0,
+            units: 1,
+        }
+    }
+
+    fn period(&self, month: i64) -> Period {
+        let at = |n| BillingCycle::MONTHLY.boundary(self.anchor, n).unwrap();
+        Period::new(at(month), at(month + 1)).unwrap()
+    }
+
+    fn charge(&mut self, amount: Exact) {
+        self.charged = self.charged.plus(amount).unwrap();
+    }
+
+    /// The share of a period from the day on, as the settings count.
+    fn share(&self, period: Period, from: jiff::civil::Date) -> Exact {
+        match period.from_day(from) {
+            None => Exact::ZERO,
+            Some(rest) if rest == period => Exact::ONE,
+            Some(rest) => share(self.count, period, rest).unwrap().exact().unwrap(),
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.orders += 1;
+        let mut order = order;
+        order.completed_us = i64::try_from(self.orders).unwrap();
+        self.batch.push(order);
+        if !self.batches {
+            self.flush();
+        }
+    }
+
+    /// Plans and applies what has come in, and proves that the newest of it planned again writes nothing.
+    fn flush(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return;
+        }
+        let orders: Vec<&Order> = batch.iter().collect();
+        let draft = self.lab.plan(&orders);
+        self.lab.apply(&draft);
+        // Work that is done is not planned again; the newest order may be, after a run that broke off.
+        let again = self.lab.plan(&orders[orders.len() - 1..]);
+        assert!(again.changes.iter().all(|c| !c.writes()), "again:\n{}", show(&again));
+        self.said.extend(draft.findings);
+    }
+
+    fn invoice(&mut self) {
+        self.flush();
+        self.billed += self.lab.invoice(40).parse::<Decimal>().unwrap();
+    }
+
+    /// Whether what is sold is billed by lines that began before the period.
+    fn begun_before(&mut self, period: Period) -> bool {
+        self.flush();
+        let mut open = self.lab.snapshot.additions_of(AgreementId(40)).iter().filter(|a| {
+            a.state.catalog_item.0 == 7 && a.state.cancelled.is_none_or(|last| last >= period.end())
+        });
+        open.all(|a| a.state.effective < period.start())
+    }
+
+    fn next_invoice(&self) -> jiff::civil::Date {
+        self.lab.snapshot.agreements[&AgreementId(40)].next_invoice.unwrap()
+    }
+}
+
+fn cents(value: i64) -> String {
+    Decimal::new(value, 2).to_string()
+}
+
+/// Plays a run to its end and compares what was billed with what was charged and what was said.
+fn play(choice: &Choice, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut run = Run::new(choice);
+    let sold = order("SO", OrderKind::Sales, &run.anchor.to_string(), run.period(0)).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "5",
+        "22.00",
+        "17.60",
+    ));
+    run.order(sold.0);
+    let (mut month, mut at) = (0_i64, 0_i64);
+    let (mut quantity, mut price) = (5_i64, 2200_i64);
+    run.charge(Exact::ratio(i128::from(quantity * price), 100).unwrap());
+    let value = |q: i64, p: i64| Exact::ratio(i128::from(q * p), 100).unwrap();
+    let mut ended = false;
+    for (index, step) in steps.iter().enumerate() {
+        if step.next_month {
+            month += 1;
+            at = 0;
+            run.charge(value(quantity, price));
+        }
+        let period = run.period(month);
+        for _ in 0..step.invoices {
+            // At most a period ahead of the orders.
+            if run.next_invoice() <= period.start() {
+                run.invoice();
+            }
+        }
+        if step.invoices == 2 && run.next_invoice() == period.end() {
+            run.invoice();
+        }
+        at = (at + step.days).min(period.days() - 1);
+        let on = period.start().checked_add(jiff::Span::new().days(at)).unwrap();
+        let counts_from = if run.old_day { on.tomorrow().unwrap() } else { on };
+        let id = format!("O-{index}");
+        let rest = run.share(period, counts_from);
+        match step.kind {
+            // More, fewer, dearer, cheaper.
+            0..=4 => {
+                let new_price = if step.kind > 2 { 2000 + step.price * 150 } else { price };
+                let new_quantity = if step.kind == 3 { quantity } else { step.quantity };
+                if quantity == 0 && new_quantity == 0 {
+                    continue;
+                }
+                let mut made = order(&id, OrderKind::Change, &on.to_string(), period).change(
+                    "1",
+                    "seat",
+                    quantity,
+                    new_quantity,
+                    &cents(new_price),
+                    "17.60",
+                );
+                made.0.lines[0].old_unit_price = Some(cents(price).parse().unwrap());
+                run.units = run.units.max(quantity).max(new_quantity);
+                let difference = value(new_quantity, new_price).minus(value(quantity, price)).unwrap();
+                run.charge(difference.times(rest).unwrap());
+                (quantity, price) = (new_quantity, new_price);
+                run.order(made.0);
+            }
+            // A fee, and use of the period.
+            5 => {
+                let made = order(&id, OrderKind::Billing, &on.to_string(), period)
+                    .with(line("1", Charge::Overuse, "fee", &step.quantity.to_string(), "0.05", "0.03"))
+                    .with(line("2", Charge::OneTime, "fee", "1", "7.50", "1.00"));
+                run.charge(value(step.quantity, 5).plus(value(1, 750)).unwrap());
+                run.order(made.0);
+            }
+            // A renewal at the start of the next period.
+            6 if quantity > 0 => {
+                month += 1;
+                at = 0;
+                let period = run.period(month);
+                let new_price = 2000 + step.price * 150;
+                let made = order(&id, OrderKind::Renewal, &period.start().to_string(), period).with(line(
+                    "1",
+                    Charge::Recurring,
+                    "seat",
+                    &step.quantity.max(1).to_string(),
+                    &cents(new_price),
+                    "17.60",
+                ));
+                (quantity, price) = (step.quantity.max(1), new_price);
+                run.units = run.units.max(quantity);
+                run.charge(value(quantity, price));
+                run.order(made.0);
+            }
+            // The end, with the rest of the period given back; a line that was never billed goes whole instead.
+            7 if quantity > 0 && !run.old_day && run.begun_before(period) => {
+                let mut refund = line("1", Charge::Refund, "seat", "1", "", "");
+                let given = dec(value(quantity, price).times(rest).unwrap()).round_dp(2);
+                refund.amount = Some((-given).to_string().parse().unwrap());
+                refund.cost_amount = Some("0".parse().unwrap());
+                let made = order(&id, OrderKind::Cancellation, &on.to_string(), period)
+                    .with(refund)
+                    .with(line("9", Charge::Cancellation, "fee", "1", "50.00", "0"));
+                run.charge(value(1, 5000));
+                run.charge(Exact::ZERO.minus(Exact::from_decimal(given)).unwrap());
+                quantity = 0;
+                ended = true;
+                run.order(made.0);
+            }
+            _ => {}
+        }
+        if ended {
+            break;
+        }
+    }
+    run.flush();
+    // Invoices go on until everything that was ordered is billed, and two periods more.
+    let horizon = run.period(month + 3).start();
+    while run.next_invoice() < horizon {
+        run.invoice();
+    }
+    for later in 1..3 {
+        run.charge(value(quantity, price));
+        let _ = later;
+    }
+    let horizon_extra = run.next_invoice();
+    prop_assert!(horizon_extra >= horizon);
+    let left_out: Decimal = run
+        .said
+        .iter()
+        .filter(|f| f.code == Code::Tu6005)
+        .filter_map(|f| f.amount)
+        .map(|(amount, _)| amount.decimal())
+        .sum();
+    let charged = dec(run.charged);
+    let wanted = charged - left_out;
+    let cent = if choice.rounding > 1 { 2 } else { 1 };
+    let tolerance = Decimal::new(cent, 2)
+        * Decimal::from(run.units + 1)
+        * Decimal::from(i64::try_from(run.orders).unwrap() + 1);
+    prop_assert!(
+        (run.billed - wanted).abs() <= tolerance,
+        "billed {} instead of {wanted} (charged {charged}, left out {left_out})\n{:#?}",
+        run.billed,
+        run.said
+            .iter()
+            .map(|f| format!("{} {} {}", f.code, f.severity.name(), f.message))
+            .collect::<Vec<_>>()
+    );
+    // Afterwards every invoice bills exactly the last state.
+    let next: Decimal = run.lab.invoice(40).parse().unwrap();
+    prop_assert_eq!(next, Decimal::new(quantity * price, 2));
+    prop_assert!(run.said.iter().all(|f| f.severity != Severity::Error), "{:?}", run.said);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_charged_is_billed_or_said(choice in choices(), steps in steps()) {
+        play(&choice, &steps)?;
+    }
+}
