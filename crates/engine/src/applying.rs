@@ -327,11 +327,15 @@ pub async fn apply_all(
             continue;
         }
         let refused = !matches!(planned.stored.body, PlanBody::Checked(_));
-        let held = if approval == Approval::Needed { planned.brakes.clone() } else { Vec::new() };
+        let mut held = if approval == Approval::Needed { planned.brakes.clone() } else { Vec::new() };
+        // Several limits may hold one run, and each is a finding of its own.
+        for (number, brake) in held.iter_mut().enumerate() {
+            brake.subject.detail = Some(format!("limit {}", number + 1));
+        }
+        let nothing = BTreeSet::new();
+        let scope = findings::Scope { looked_at: &nothing, judged: None, general: "brakes" };
+        findings::record(store, clock, request.org, scope, &held).await?;
         if refused || !held.is_empty() {
-            let nothing = BTreeSet::new();
-            let scope = findings::Scope { looked_at: &nothing, judged: None, general: "brakes" };
-            findings::record(store, clock, request.org, scope, &held).await?;
             return Ok(RunReport { resumed, earlier, planned, report: None, held });
         }
         let options = ApplyOptions { fresh_reads: Some(&planned.reads), ..options.clone() };

@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
 use crate::records::{ImportCounts, IncomingRecord, Millis};
 use std::collections::BTreeMap;
-use trueup_domain::feed::{Order, Record, RecordKind};
+use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
+use trueup_domain::finding::Code;
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 
@@ -35,7 +36,7 @@ pub struct ImportReport {
     pub warnings: Vec<Refusal>,
     /// How many more warnings there were.
     pub warnings_more: u64,
-    /// The exact sums of the order lines' amounts taken in.
+    /// The exact sums of the amounts taken in: of order lines, and of usage that names a currency.
     pub totals: BTreeMap<Currency, MoneyTotals>,
 }
 
@@ -129,6 +130,23 @@ where
     }
     progress(read);
     report.totals = sums.finish();
+    for kind in [RecordKind::Usage, RecordKind::Counter] {
+        let fresh = report.records.get(&kind).map_or(0, |counts| counts.new + counts.changed);
+        if fresh > 0 {
+            report.note(Refusal {
+                file: String::new(),
+                line: 0,
+                field: None,
+                reason: format!(
+                    "{fresh} records of the kind {} are taken in and kept, and nothing bills them: send what is to be \
+                     billed as lines of billing orders",
+                    kind.name()
+                ),
+                code: Code::Tu4004.to_string(),
+                warning: true,
+            });
+        }
+    }
     Ok(report)
 }
 
@@ -148,27 +166,46 @@ async fn save(
 
 /// Exact sums: ratios, so that no digit is lost on the way.
 #[derive(Default)]
-struct Sums(BTreeMap<Currency, (Exact, Exact)>);
+pub(crate) struct Sums(BTreeMap<Currency, (Exact, Exact)>);
 
 impl Sums {
-    fn add(&mut self, record: &Record) {
-        if let Record::Order(order) = record {
-            self.add_order(order);
+    pub(crate) fn add(&mut self, record: &Record) {
+        match record {
+            Record::Order(order) => self.add_order(order),
+            Record::Usage(usage) => self.add_usage(usage),
+            _ => {} // open set: the other kinds bill nothing
         }
+    }
+
+    fn add_usage(&mut self, usage: &UsageRecord) {
+        let Some(currency) = usage.currency else { return };
+        let amount = line_value(usage.amount, usage.unit_price, usage.quantity);
+        let cost = line_value(usage.cost_amount, usage.unit_cost, usage.quantity);
+        self.plus(currency, amount, cost);
+    }
+
+    // Amounts that are let in are below 10^15, so that these sums overflow only after billions of lines.
+    fn plus(
+        &mut self,
+        currency: Currency,
+        amount: Result<Exact, MoneyError>,
+        cost: Result<Exact, MoneyError>,
+    ) {
+        let sum = self.0.entry(currency).or_insert((Exact::ZERO, Exact::ZERO));
+        sum.0 = amount.and_then(|a| sum.0.plus(a)).unwrap_or(sum.0);
+        sum.1 = cost.and_then(|c| sum.1.plus(c)).unwrap_or(sum.1);
     }
 
     fn add_order(&mut self, order: &Order) {
-        let sum = self.0.entry(order.currency).or_insert((Exact::ZERO, Exact::ZERO));
+        self.plus(order.currency, Ok(Exact::ZERO), Ok(Exact::ZERO));
         for line in &order.lines {
             let amount = line_value(line.amount, line.unit_price, line.quantity);
             let cost = line_value(line.cost_amount, line.unit_cost, line.quantity);
-            // Amounts that are let in are below 10^15, so that these sums overflow only after billions of lines.
-            sum.0 = amount.and_then(|a| sum.0.plus(a)).unwrap_or(sum.0);
-            sum.1 = cost.and_then(|c| sum.1.plus(c)).unwrap_or(sum.1);
+            self.plus(order.currency, amount, cost);
         }
     }
 
-    fn finish(self) -> BTreeMap<Currency, MoneyTotals> {
+    pub(crate) fn finish(self) -> BTreeMap<Currency, MoneyTotals> {
         self.0
             .into_iter()
             .map(|(currency, (amount, cost))| {
@@ -187,7 +224,7 @@ fn line_value(given: Option<Money>, unit: Option<Money>, quantity: Quantity) -> 
 }
 
 /// The shortest decimal that is exactly the ratio; sums of products of decimals always have one.
-fn decimal(value: Exact) -> Money {
+pub(crate) fn decimal(value: Exact) -> Money {
     (0..=24)
         .find(|places| value.fits(*places))
         .and_then(|places| value.round(places, RoundingMode::HalfUp).ok())

@@ -5,6 +5,7 @@
 //! last check, or when an earlier check had to put it off.
 
 pub mod assess;
+mod beside;
 mod decide;
 
 pub use decide::{Decision, decide};
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 use crate::findings;
 use crate::ports::{Clock, Store};
 use crate::records::{Millis, StoredRecord, TaskFilter};
+use crate::settings::Overlays;
 use assess::{Facts, Standing, assess, customer_of, no_task_reason, without_customer};
 use jiff::civil::Date;
 use jiff::{Span, Timestamp, tz::TimeZone};
@@ -24,6 +26,7 @@ use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId, Task
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
+use trueup_domain::settings::LineMode;
 use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_order, task_id_of_subscription};
 
 /// Orders completed this long before the watermark are looked at again.
@@ -143,7 +146,7 @@ impl Picture {
     }
 }
 
-/// Turns new orders and subscriptions into tasks and judges the open ones again.
+/// Turns new orders and subscriptions into tasks and judges the open ones again, by the stored settings.
 ///
 /// # Errors
 /// The store's.
@@ -153,11 +156,27 @@ pub async fn check(
     org: &OrganizationId,
     since: Option<Date>,
 ) -> Result<CheckReport, Failure> {
+    check_under(store, clock, org, since, &Overlays::default()).await
+}
+
+/// [`check`] with settings from outside the store over the stored ones.
+///
+/// # Errors
+/// The store's, or a setting that is not allowed.
+pub async fn check_under(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    since: Option<Date>,
+    overlays: &Overlays,
+) -> Result<CheckReport, Failure> {
     store.ensure_organization(org).await?;
     let picture = Picture::read(store, org).await?;
+    let settings = crate::settings::load(store, org, overlays).await?;
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
+        by_term: settings.line_mode == LineMode::Commitment,
         since,
         report: CheckReport::default(),
         tasks: picture.tasks.clone(),
@@ -177,6 +196,10 @@ pub async fn check(
     let changed_orders = changed_after_done(store, org, &picture).await?;
     run.all_findings.extend(changed_orders.iter().cloned());
     run.report.findings.extend(changed_orders);
+    let mut beside = beside::ended_and_billed(&picture, clock.today());
+    beside.extend(beside::never_billed(store, org).await?);
+    run.report.findings.extend(beside::news(store, org, &beside).await?);
+    run.all_findings.extend(beside);
     let Run { mut report, tasks, fresh, all_findings, .. } = run;
     let changed: Vec<Task> =
         tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
@@ -220,6 +243,7 @@ pub async fn judge_again(
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
+        by_term: false,
         since: None,
         report: CheckReport::default(),
         tasks: picture.tasks.clone(),
@@ -242,6 +266,8 @@ pub async fn judge_again(
 struct Run<'a> {
     picture: &'a Picture,
     today: Date,
+    /// Whether lines are dated by the term.
+    by_term: bool,
     since: Option<Date>,
     report: CheckReport,
     tasks: BTreeMap<TaskId, Task>,
@@ -311,7 +337,9 @@ impl Run<'_> {
             | OrderKind::Transfer => Vec::new(),
         };
         let links: Vec<&AdditionLink> = self.picture.links.get(&key).into_iter().flatten().collect();
-        if let Some(reason) = no_task_reason(order, subscription, &earlier, &links) {
+        // Where lines are dated by the term, a renewal writes the next ones, also with nothing new in it.
+        let goes_on = order.kind != OrderKind::Renewal || !self.by_term;
+        if let Some(reason) = no_task_reason(order, subscription, &earlier, &links).filter(|_| goes_on) {
             self.report.no_task.push(NoTask {
                 source: source.clone(),
                 order_id: order.id.clone(),

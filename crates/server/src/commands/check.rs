@@ -32,7 +32,8 @@ struct CheckDoc<'a> {
 /// Runs the command.
 pub async fn run(app: &App, args: CheckArgs) -> Result<Exit, CliError> {
     let spinner = app.out.spinner("Checking for changes");
-    let report = tasks::check(app.store(), &app.clock, app.org(), args.since).await;
+    let overlays = &app.options.overlays;
+    let report = tasks::check_under(app.store(), &app.clock, app.org(), args.since, overlays).await;
     spinner.finish_and_clear();
     let report = report?;
     let document = CheckDoc {

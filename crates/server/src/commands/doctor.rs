@@ -8,14 +8,18 @@ use crate::output::documents::instant;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use trueup_domain::finding::Code;
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::psa::Snapshot;
-use trueup_engine::ports::{Clock, StoreError};
+use trueup_engine::ports::{Clock, PsaError, StoreError};
 use trueup_engine::records::Millis;
 
 /// A picture older than this is worth a remark.
 const OLD_PICTURE_MS: Millis = 7 * 86_400 * 1_000;
+
+/// How long a connection may take to answer.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,7 +141,8 @@ async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError
     let mut reached = true;
     for stored in &all {
         let (_, psa) = app.psa(Some(&stored.name)).await?;
-        match psa.probe().await {
+        let asked = tokio::time::timeout(PATIENCE, psa.probe()).await;
+        match asked.unwrap_or_else(|_| Err(silent())) {
             Ok(report) => {
                 checks.push(Check::ok("connection", format!("{} answers", stored.name)));
                 let missing: Vec<String> = missing(&report)
@@ -158,6 +163,18 @@ async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError
         }
     }
     Ok(reached)
+}
+
+/// Every right is asked for with all retries, which a server in trouble draws out for minutes.
+fn silent() -> PsaError {
+    PsaError {
+        code: Code::Tu1001,
+        message: format!(
+            "no clear answer within {} seconds; the rights were not all asked for",
+            PATIENCE.as_secs()
+        ),
+        their_words: None,
+    }
 }
 
 fn marker(place: &str) -> Check {

@@ -197,7 +197,7 @@ fn show(out: Output, report: &ImportReport, what: &str) -> Exit {
             .collect();
         out.table(&["kind", "new", "changed", "unchanged"], rows);
         for (currency, sums) in &document.totals.by_currency {
-            out.line(&format!("Order lines in {currency}: amount {}, cost {}.", sums.amount, sums.cost));
+            out.line(&format!("Amounts in {currency}: {}, cost {}.", sums.amount, sums.cost));
         }
         refusals(out, "refused", document.refused);
         refusals(out, "warning", document.warnings);

@@ -182,3 +182,32 @@ fn people_put_tasks_aside_and_take_them_back() {
     let shown = bench.json(&["task", "show", &id]).exits(0).json();
     assert_eq!(shown["task"]["state"], "ready");
 }
+
+#[test]
+fn what_nothing_bills_is_said() {
+    let bench = Bench::new("2023-03-20");
+    let usage = concat!(
+        r#"{"type":"usage","id":"u-1","subscription":"s-1","product":"exo-p1","quantity":"120","unit_price":"0.05","#,
+        r#""currency":"USD","start":"2023-03-01T00:00:00Z","end":"2023-03-02T00:00:00Z"}"#,
+        "\n",
+        r#"{"type":"counter","customer":"c-100","product":"exo-p1","value":"9","as_of":"2023-03-02T00:00:00Z"}"#,
+        "\n",
+    );
+    let taken = bench.feed(&format!("{BASE}{}{usage}", sale())).exits(0).json();
+    assert_eq!(taken["totals"]["by_currency"]["USD"]["amount"], "116.00");
+    let codes: Vec<&str> =
+        taken["warnings"].as_array().unwrap().iter().filter_map(|w| w["code"].as_str()).collect();
+    assert_eq!(codes, ["TU4004", "TU4004"]);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(1).json();
+    let said = document["findings"].as_array().unwrap();
+    assert_eq!(said.len(), 2, "{document}");
+    assert!(
+        said[0]["message"].as_str().is_some_and(|m| m.contains("1 usage records worth 6.00 USD")),
+        "{document}"
+    );
+    // Said once, and kept until a person puts it aside.
+    bench.json(&["check"]).exits(0);
+    let list = bench.json(&["finding", "list", "--code", "TU4004"]).exits(0).json();
+    assert_eq!(list["findings"].as_array().map(Vec::len), Some(2));
+}

@@ -174,8 +174,15 @@ fn a_brake_holds_an_unattended_run_until_it_is_approved() {
     assert_eq!(held["summary"]["skipped"], states.len());
     assert_eq!(held["findings"][0]["code"], "TU7007", "what holds the run is told first: {held}");
     assert!(held["findings"].as_array().unwrap().iter().any(|f| f["code"] == "TU7007"), "{held}");
+    let brakes = || {
+        let list = bench.json(&["finding", "list", "--code", "TU7007"]).exits(0).json();
+        list["findings"].as_array().unwrap().len()
+    };
+    let told = held["findings"].as_array().unwrap().iter().filter(|f| f["code"] == "TU7007").count();
+    assert_eq!(brakes(), told, "each limit is kept");
     let passed = bench.json(&["apply", "--all", "--approve"]).json();
     assert!(passed["summary"]["applied"].as_u64().is_some_and(|n| n > 0), "{passed}");
+    assert_eq!(brakes(), 0, "what was approved holds no longer");
 }
 
 #[test]
@@ -273,4 +280,48 @@ fn missing_catalog_items_are_created_once_where_the_setting_says_so() {
     assert_eq!((&pulled["catalog_items"], &pulled["additions"]), (&2.into(), &1.into()));
     bench.json(&["apply", "--all"]).exits(0);
     assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["catalog_items"], 2);
+}
+
+#[test]
+fn what_ended_at_the_source_and_is_billed_all_the_same_is_said() {
+    let bench = ready(&sale());
+    bench.json(&["apply", "--all"]).exits(0);
+    assert!(bench.json(&["check"]).exits(0).json()["findings"].as_array().unwrap().is_empty());
+    let over = BASE.replace(r#""status":"active""#, r#""status":"cancelled","cancelled_on":"2023-03-18""#);
+    bench.feed(&over).exits(0);
+    let found = bench.json(&["check"]).exits(0).json()["findings"].clone();
+    assert_eq!((&found[0]["code"], &found[0]["severity"]), (&"TU8006".into(), &"warning".into()), "{found}");
+    assert_eq!(
+        found[0]["amount"]["amount"].as_str().or(found[0]["amount"].as_str()),
+        Some("110.00"),
+        "{found}"
+    );
+    // Once the order is there, nothing is left to say.
+    bench
+        .feed(&super::bench::order(
+            "CA-1",
+            "cancellation",
+            "2023-03-18",
+            r#""charge":"recurring","quantity":"5""#,
+        ))
+        .exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]);
+    bench.json(&["check"]).exits(0);
+    let open = bench.json(&["finding", "list", "--code", "TU8006"]).exits(0).json();
+    assert_eq!(open["findings"].as_array().map(Vec::len), Some(0), "{open}");
+}
+
+#[test]
+fn a_renewal_of_lines_that_end_with_the_term_is_carried_out() {
+    let mut bench = ready(&sale());
+    bench.json(&["setting", "set", "line_mode", "commitment"]).exits(0);
+    let same = super::bench::order("RN-1", "renewal", "2023-03-18", r#""charge":"recurring","quantity":"5""#);
+    bench.feed(&same).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["created"][0]["kind"], "renewal", "{document}");
+    bench.env("TRUEUP_LINE_MODE", "prorate_line");
+    bench.feed(&same.replace("RN-1", "RN-2")).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["no_task"][0]["order_id"], "RN-2", "{document}");
 }
