@@ -9,6 +9,7 @@
 //! It is the other side of the client and shares no type with it, so that a wrong belief about the API cannot be
 //! true on both sides.
 //!
+//! It speaks plain http ([`start`]) or https under an authority of its own ([`start_tls`]).
 //! Callbacks are signed and posted, to receivers on this machine alone (`http://127.0.0.1`, `[::1]`, `localhost`).
 //!
 //! Left out: report data, read bundles, copies of agreements, documents, and what bills time and expenses.
