@@ -260,6 +260,59 @@ fn changes_in_their_order_are_never_taken_for_late_ones() {
     }
 }
 
+/// A price change, then two late orders around it: each is reckoned from the price that held on its day.
+#[test]
+fn a_late_order_is_reckoned_from_the_price_of_its_day() {
+    let mut lab = lab("2025-01-01");
+    let priced = |id: &str, on: &str, old: i64, new: i64, price: &str| {
+        order(id, OrderKind::Change, on, january()).change("1", "seat", old, new, price, "8.00")
+    };
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&priced("CH-1", "2025-01-15", 5, 5, "10.00").0);
+    lab.run(&priced("CH-3", "2025-01-18", 9, 10, "10.00").0);
+    let shown = lab.run(&priced("CH-2", "2025-01-17", 5, 9, "10.00").0);
+    assert!(shown.contains("create prorate 2025-01-17..2025-01-31 4 x 4.84"), "{shown}");
+}
+
+#[test]
+fn a_sale_within_its_period_that_comes_after_its_change_bills_its_part() {
+    let mut lab = lab("2025-01-01");
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().start = day("2025-01-10");
+    lab.invoice(40);
+    lab.run(&change("CH-1", "2025-01-15", january(), 5, 8).0);
+    let shown = lab.run(&sale("2025-01-10", "2025-02-01").0);
+    assert!(shown.contains("create prorate 2025-02-01..2025-02-28 5 x 15.61"), "{shown}");
+    assert!(!shown.contains("error") && !shown.contains("recurring"), "{shown}");
+}
+
+#[test]
+fn a_line_that_is_edited_in_place_is_never_set_back_by_a_late_order() {
+    let mut lab = lab("2025-01-01");
+    lab.set("quantity_change", "edit_in_place");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.run(&change("CH-1", "2025-01-10", january(), 5, 4).0);
+    lab.run(&change("CH-3", "2025-01-20", january(), 4, 10).0);
+    let draft = lab.plan(&[&change("CH-2", "2025-01-15", january(), 4, 8).0]);
+    assert!(draft.changes.iter().all(|c| !c.writes()), "{}", show(&draft));
+    assert!(show(&draft).contains("TU5001 error"), "{}", show(&draft));
+}
+
+#[test]
+fn where_connectwise_prorates_a_line_that_replaced_a_billed_one_keeps_its_used_days() {
+    let mut lab = lab("2025-01-01");
+    lab.agreement_mut(40).prorates = true;
+    lab.set("proration_by", "connectwise");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.invoice(40);
+    let february = period("2025-02-01", "2025-03-01");
+    lab.run(&change("CH-1", "2025-02-10", february, 5, 3).0);
+    let shown = lab.run(&order("CL-1", OrderKind::Cancellation, "2025-02-20", february).0);
+    assert!(shown.contains("cancel recurring 2025-02-10..2025-02-19 3 x 22.00"), "{shown}");
+    // 5 x 22 x 9/28 and 3 x 22 x 10/28, rounded a unit.
+    assert_eq!(total(&mut lab, 1), dec("35.35") + dec("23.58"));
+}
+
 // --- Renewals --------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -383,6 +383,9 @@ impl<'c, 'a> Builder<'c, 'a> {
         if self.is_there(&key, &line) {
             return Ok(());
         }
+        if last.is_some_and(|last| last < start) {
+            return Ok(());
+        }
         let billed_by = self.invoicing(agreement);
         let mut effective = start;
         let mut reason = line.reason.clone();

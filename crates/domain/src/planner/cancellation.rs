@@ -38,7 +38,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         return Ok(());
     }
     let period = period_of(builder, order, day)?;
-    let removed = lines_that_go(builder, period);
+    let removed = lines_that_go(builder, period, day);
     let used_alone = used_alone(builder, order, day, period, &removed);
     let ending = Ending { day, period, removed, used_alone };
     for line in &order.lines {
@@ -100,10 +100,10 @@ fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Peri
 }
 
 /// Products that nothing bills once the lines that were never billed are gone.
-fn lines_that_go(builder: &Builder<'_, '_>, period: Period) -> BTreeSet<ProductId> {
+fn lines_that_go(builder: &Builder<'_, '_>, period: Period, day: Date) -> BTreeSet<ProductId> {
     let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
     let (goes, stays): (Vec<Line>, Vec<Line>) =
-        lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period));
+        lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period, day));
     // A line that ended before the period bills nothing of it.
     let bills = |l: &&Line| l.state.cancelled.is_none_or(|last| last >= period.start());
     let stays: BTreeSet<ProductId> = stays.iter().filter(bills).filter_map(product_of).collect();
@@ -239,7 +239,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     let last = last_day(builder, agreement, line, ending);
     let name = line.origin.as_ref().map_or_else(String::new, |o| builder.context.product_name(&o.product));
     if !builder.is_billed(line) {
-        if never_billed(builder, line, ending.period) || line.state.effective > day {
+        if never_billed(builder, line, ending.period, day) || line.state.effective > day {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
             return builder.delete(line, reason);
@@ -380,8 +380,18 @@ fn of_changes(
 
 /// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.
 /// A line that began in an earlier period has whole periods to bill, even where no invoice was made yet.
-fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period) -> bool {
-    !builder.is_billed(line) && line.state.effective >= period.start()
+///
+/// Where ConnectWise prorates, a line that took the place of a billed one has days that were used: it ends, and
+/// ConnectWise bills them.
+fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
+    let replaced = || {
+        let product = line.origin.as_ref().map(|o| &o.product);
+        let of_it = |l: &Line| l.origin.as_ref().map(|o| &o.product) == product && builder.is_billed(l);
+        lines_to_end(builder).iter().any(of_it)
+    };
+    let prorates = builder.agreement_of(line).is_some_and(|a| a.prorates);
+    let used_days = prorates && line.state.effective < day && replaced();
+    !builder.is_billed(line) && line.state.effective >= period.start() && !used_days
 }
 
 /// Whether the order gives money back for the line's product.

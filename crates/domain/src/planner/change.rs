@@ -156,7 +156,11 @@ fn resolve<'a, 'o>(
         existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.effective));
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
-    let there = existing.as_ref().map(|l| l.state.quantity);
+    let held = until.and_then(|_| late::state_on(builder, &line.product, moment.effective));
+    let there = held.as_ref().or(existing.as_ref().map(|l| &l.state)).cloned();
+    let there_prices =
+        there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
+    let there = there.map(|s| s.quantity);
     let (old_quantity, new_quantity) = match order.kind {
         OrderKind::Renewal => {
             let old = line.old_quantity.or(there).unwrap_or_default();
@@ -189,11 +193,28 @@ fn resolve<'a, 'o>(
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
     tell_mismatch(builder, line, existing.as_ref(), old_quantity);
-    let there = existing.as_ref().map(|l| Prices {
-        price: l.state.unit_price,
-        cost: l.state.unit_cost,
-        cost_known: true,
+    let edits = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
+    let edited_since = existing.as_ref().is_some_and(|l| {
+        l.state.is_open()
+            && l.state.quantity != old_quantity
+            && l.origin.as_ref().is_some_and(|o| o.order.is_some())
     });
+    if edits && until.is_none() && line.old_quantity.is_some() && edited_since {
+        // A line that is edited in place does not tell which order it shows: a late one would undo a later one.
+        let message = format!(
+            "Order {} starts from {} {}, and its line, which is edited in place, shows another order's quantity.",
+            order.shown(),
+            old_quantity.display(),
+            builder.context.product_name(&line.product)
+        );
+        let finding = builder
+            .about(Code::Tu5001, &line.product, message)
+            .severity(Severity::Error)
+            .fix("Ignore the task where a later order is carried out already, and bill its days by hand.");
+        builder.withhold(finding);
+        return Ok(None);
+    }
+    let there = there_prices;
     let new = if new_quantity.is_zero() {
         // What goes needs no price of its own: the one it had counts.
         part::prices_of(builder.context, line, item, there).or(there)

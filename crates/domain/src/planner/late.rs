@@ -9,7 +9,8 @@ use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::period::{Period, previous_day};
-use crate::plan::Role;
+use crate::plan::{Role, Target};
+use crate::psa::AdditionState;
 use crate::settings::LineMode;
 use jiff::civil::Date;
 
@@ -48,6 +49,33 @@ pub fn billing_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> 
             l.is_of(&task.source, &task.subscription, product, Role::Recurring) && l.state.bills_on(day)
         })
         .cloned()
+}
+
+/// The state of the product that held on `day`: what the newest order before it wrote, whether it is still there or a
+/// later order took it away.
+pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<AdditionState> {
+    let task = builder.context.task;
+    let order = builder.context.order_id();
+    let links = builder.context.index.links_of(&task.source, &task.subscription).iter();
+    let told = links
+        .filter(|l| {
+            l.role == Role::Recurring
+                && &l.product == product
+                && (order.is_none() || l.order.as_ref() != order)
+        })
+        .map(|l| (l.true_period.map_or(l.written.effective, Period::start), l.written.clone()));
+    let planned = builder
+        .picture
+        .of_subscription(&task.source, &task.subscription)
+        .filter(|l| {
+            l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
+        })
+        .filter(|l| matches!(l.target, Target::CreatedBy(_)))
+        .map(|l| (since(l), l.state.clone()));
+    told.chain(planned)
+        .filter(|(since, _)| *since <= day)
+        .max_by_key(|(since, _)| *since)
+        .map(|(_, state)| state)
 }
 
 /// Says that the order is late and what it still bills.

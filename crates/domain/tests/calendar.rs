@@ -1,0 +1,93 @@
+//! Every day of a century as the start of a period, and every day of the period as the day of a change: what was billed
+//! before and what is billed after come to the whole. Months whole, years sampled; `TRUEUP_TORTURE=full` takes every
+//! year as well.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use jiff::Span;
+use jiff::civil::{Date, date};
+use trueup_domain::money::{Exact, Money, split_by_largest_remainder};
+use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::proration::{DayCount, share};
+
+/// Both parts of every split of the period, in days, in exact shares and in cents.
+fn every_split(period: Period, step: i64) -> u64 {
+    let whole = period.days();
+    let price = Money::from(22);
+    let mut cases = 0;
+    let mut day = 0;
+    while day < whole {
+        let effective = period.start().checked_add(Span::new().days(day)).unwrap();
+        let after = period.from_day(effective).unwrap();
+        let new = share(DayCount::Actual, period, after).unwrap();
+        // The day of the change belongs to the new state, and is counted once.
+        assert_eq!((new.charged, new.whole), (whole - day, whole), "{period} {effective}");
+        match period.before_day(effective) {
+            None => assert!(day == 0 && new.is_whole()),
+            Some(before) => {
+                let old = share(DayCount::Actual, period, before).unwrap();
+                assert_eq!(old.charged + new.charged, whole, "{period} {effective}");
+                assert_eq!(before.end(), after.start());
+                let weights = [old.exact().unwrap(), new.exact().unwrap()];
+                assert_eq!(weights[0].plus(weights[1]).unwrap(), Exact::ONE);
+                // Cents are dear to split: a seventh of the cases covers every length and every day.
+                if cases % 7 == 0 {
+                    let parts = split_by_largest_remainder(price, &weights, 2).unwrap();
+                    assert_eq!(parts[0].plus(parts[1]).unwrap(), price, "{period} {effective}");
+                }
+            }
+        }
+        cases += 1;
+        day += step;
+    }
+    cases
+}
+
+fn days(from: Date, to: Date) -> impl Iterator<Item = Date> {
+    std::iter::successors(Some(from), move |day| day.tomorrow().ok().filter(|next| *next < to))
+}
+
+#[test]
+fn every_month_of_a_century_splits_on_every_day_into_the_whole() {
+    let mut cases = 0;
+    for start in days(date(2000, 1, 1), date(2101, 1, 1)) {
+        let period = Period::new(start, BillingCycle::MONTHLY.boundary(start, 1).unwrap()).unwrap();
+        assert!((28..=31).contains(&period.days()), "{period}");
+        cases += every_split(period, 1);
+    }
+    assert!(cases > 1_100_000, "{cases}");
+}
+
+#[test]
+fn every_year_of_a_century_splits_into_the_whole() {
+    let full = std::env::var("TRUEUP_TORTURE").is_ok_and(|v| v == "full");
+    let mut cases = 0;
+    for (index, start) in days(date(2000, 1, 1), date(2101, 1, 1)).enumerate() {
+        let period = Period::new(start, BillingCycle::YEARLY.boundary(start, 1).unwrap()).unwrap();
+        assert!((365..=366).contains(&period.days()), "{period}");
+        // In a plain run each start is cut on a few days of its own.
+        let step = if full { 1 } else { 61 + i64::try_from(index % 7).unwrap() };
+        cases += every_split(period, step);
+    }
+    assert!(cases > if full { 13_000_000 } else { 180_000 }, "{cases}");
+}
+
+/// An anchor keeps its day: what begins on the 31st comes back to the 31st after February, in leap years and the year
+/// 2100, which is none.
+#[test]
+fn anchors_keep_their_day_through_short_months() {
+    for year in [2000, 2023, 2024, 2100] {
+        for day in 28..=31 {
+            let anchor = date(year, 1, day);
+            for n in 0..24 {
+                let at = BillingCycle::MONTHLY.boundary(anchor, n).unwrap();
+                assert_eq!(at.day(), day.min(at.days_in_month()), "{anchor} + {n}");
+                let period = BillingCycle::MONTHLY.period_containing(anchor, at).unwrap();
+                assert_eq!(period.start(), at);
+                assert_eq!(period.end(), BillingCycle::MONTHLY.boundary(anchor, n + 1).unwrap());
+            }
+        }
+    }
+    let leap = date(2024, 2, 29);
+    let years: Vec<_> = (0..5).map(|n| BillingCycle::YEARLY.boundary(leap, n).unwrap().to_string()).collect();
+    assert_eq!(years, ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"]);
+}
