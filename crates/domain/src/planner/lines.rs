@@ -261,13 +261,13 @@ pub fn line_of(builder: &mut Builder<'_, '_>, line: &OrderLine, item: &CatalogIt
     let named: Vec<&Line> = others.iter().filter(still).filter(fits).copied().collect();
     match named.as_slice() {
         [one] => judge(builder, &line.product, (*one).clone()),
-        _ if open > 1 => {
+        [] | [_, _, ..] if open > 1 => {
             let open: Vec<Line> = others.into_iter().filter(|l| l.state.is_open()).cloned().collect();
             let finding = several_open(builder, &line.product, &open);
             builder.withhold(finding);
             Existing::Several
         }
-        _ => existing_line(builder, &line.product, item, from),
+        [] | [_, _, ..] => existing_line(builder, &line.product, item, from),
     }
 }
 
