@@ -7,7 +7,7 @@ use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_domain::plan::AdditionLink;
 
 /// Agreements that are compared at once: the picture of a large tenant is never whole in memory.
-const AT_ONCE: u32 = 1_000;
+const AT_ONCE: u32 = 250;
 
 /// What the picture holds, and what is not as trueup left it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

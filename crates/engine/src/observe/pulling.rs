@@ -17,7 +17,7 @@ use trueup_domain::psa::{Agreement, Snapshot};
 pub const OVERLAP_MS: Millis = 10 * 60 * 1_000;
 
 /// Agreements whose additions are read, then put aside together.
-const AT_ONCE: usize = 1_000;
+const AT_ONCE: usize = 250;
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
