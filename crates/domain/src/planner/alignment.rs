@@ -54,12 +54,14 @@ impl<'a> Builder<'_, 'a> {
     /// on by whole periods of their own.
     pub fn tell_caught_up_by_shares(&mut self, product: &ProductId, agreement: &'a Agreement, gap: Period) {
         let Some(invoice) = self.invoice_period(agreement, gap.start()) else { return };
-        if agreement.prorates || invoice.start() == gap.start() {
+        let own = self.subscription_period(gap.end()).ok().flatten();
+        let ends_with_one = own.is_none_or(|own| own.start() == gap.end());
+        if agreement.prorates || (invoice.start() == gap.start() && ends_with_one) {
             return;
         }
         let message = format!(
-            "{} changes on {}, inside the invoice period {invoice} of agreement {}, which was invoiced: {gap} is billed \
-             by its days, and the next invoice bills a whole period from {} on, earlier than the subscription's own.",
+            "{} changes on {}, inside the invoice period {invoice} of agreement {}, which was invoiced: {gap} is reckoned \
+             by its days, and the invoices bill whole periods up to {} and from there on, not the subscription's own.",
             self.context.product_name(product),
             gap.start(),
             agreement.id,

@@ -55,10 +55,13 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                 let Some(item) = once_item(builder, line)? else { continue };
                 let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
                 let by_connectwise = builder.context.agreement.prorates;
+                // Days are billed with the period that they are of, wherever the invoices lie.
+                let billed_as = builder.period_of(order.period, days.start())?;
+                let last = usual_last_day(builder, builder.context.agreement, day);
                 let bills_nothing = by_connectwise
                     || ending.removed.contains(&line.product)
                     || ending.used_alone.contains(&line.product)
-                    || days.start() > usual_last_day(builder, builder.context.agreement, day);
+                    || billed_as.start() > last;
                 let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
                 if line.charge == Charge::Refund && bills_nothing && !invoiced {
                     let name = builder.context.product_name(&line.product);
@@ -315,6 +318,7 @@ fn give_back_later_periods(
         value = add(value, of_changes(builder, &product, ending, days, later)?)?;
         let (price, cost) = value;
         let Some(item) = item.filter(|_| !price.is_negative() && !price.is_zero()) else { continue };
+        builder.tell_caught_up_by_shares(&product, agreement, days);
         let context = builder.context;
         let credits = context.world.settings.credits.is_on();
         let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {

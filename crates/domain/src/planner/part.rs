@@ -115,8 +115,13 @@ pub fn prorated(
         let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
         let (unit_price, unit_cost) = if share.is_whole() {
             let tolerance = tolerance(settings, currency)?;
-            let round = |unit: Money, exact| whole_unit(unit, exact, quantity, currency, mode, tolerance);
-            (round(prices.price, exact)?, round(prices.cost, exact_cost)?)
+            let round =
+                |unit: Money, exact, within| whole_unit(unit, exact, quantity, currency, mode, within);
+            // A cost is a figure of our own books: a hundredth of it may be lost to keep it in cents.
+            let hundredth = exact_cost.over(Exact::ratio(100, 1)?)?;
+            let size = if hundredth.is_negative() { Exact::ZERO.minus(hundredth)? } else { hundredth };
+            let of_cost = if tolerance.minus(size)?.is_negative() { size } else { tolerance };
+            (round(prices.price, exact, tolerance)?, round(prices.cost, exact_cost, of_cost)?)
         } else {
             let cost = prices.cost.exact().times(factor)?.round(places, mode)?;
             (Money::new(exact_unit.round(places, mode)?), Money::new(cost))
