@@ -80,7 +80,34 @@ pub async fn make_plan(
     request: &PlanRequest<'_>,
 ) -> Result<Planned, Failure> {
     store.ensure_organization(request.org).await?;
+    for _ in 0..TRIES {
+        if let Some(planned) = try_plan(store, psa, clock, request).await? {
+            return Ok(planned);
+        }
+    }
+    Err(Failure::wrong(
+        "another worker is at the same tasks, and they moved each time a plan was made for them",
+        "Try again when it is done.",
+    ))
+}
+
+/// A plan is made anew at most so often, where another worker moves its tasks meanwhile.
+const TRIES: usize = 4;
+
+/// Makes a plan; none where its tasks moved while ConnectWise was read: another worker may have written lines of them,
+/// which are not ours to build on, nor may its outcomes be overwritten.
+async fn try_plan(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+) -> Result<Option<Planned>, Failure> {
     let mut chosen = choose(store, request).await?;
+    let before: BTreeMap<TaskId, TaskState> = match request.choice {
+        Choice::All | Choice::Tasks(_) => states(chosen.tasks.values()),
+        // These may stand in the store otherwise than they were handed over.
+        Choice::Given(_) => states(&stored_tasks(store, request.org, chosen.tasks.keys()).await?),
+    };
     for task in chosen.tasks.values_mut() {
         task.price_source = request.price_source.or(task.price_source);
     }
@@ -129,14 +156,43 @@ pub async fn make_plan(
         },
         body,
     };
+    if have_moved(store, request.org, &before).await? {
+        return Ok(None);
+    }
     keep(store, clock, request, &stored, &mut chosen).await?;
-    Ok(Planned {
+    Ok(Some(Planned {
         stored,
         brakes: held_up,
         tasks: chosen.tasks.into_values().collect(),
         skipped: chosen.skipped,
         reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
-    })
+    }))
+}
+
+/// Whether tasks stand elsewhere than they did when they were chosen. Tasks that are in no store do not move.
+async fn have_moved(
+    store: &dyn Store,
+    org: &OrganizationId,
+    before: &BTreeMap<TaskId, TaskState>,
+) -> Result<bool, Failure> {
+    let now = stored_tasks(store, org, before.keys()).await?;
+    Ok(now.iter().any(|task| before.get(&task.id).is_some_and(|state| *state != task.state)))
+}
+
+async fn stored_tasks(
+    store: &dyn Store,
+    org: &OrganizationId,
+    ids: impl Iterator<Item = &TaskId>,
+) -> Result<Vec<Task>, Failure> {
+    let filter = TaskFilter { ids: ids.cloned().collect(), ..TaskFilter::default() };
+    if filter.ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(store.list_tasks(org, &filter).await?)
+}
+
+fn states<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> BTreeMap<TaskId, TaskState> {
+    tasks.into_iter().map(|task| (task.id.clone(), task.state)).collect()
 }
 
 /// The tasks of a plan on their way through.

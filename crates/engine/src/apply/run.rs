@@ -223,9 +223,10 @@ impl<'a, 'p> Run<'a, 'p> {
         Ok(())
     }
 
-    /// Whether this plan sent nothing for a step and found its line there.
+    /// Whether a step is done because its line was found there, not because its own call was answered. Its call may have
+    /// been refused before, as by a limit: the row is an intent again then, and the key free for another plan.
     fn only_looked_up(&self, step: usize) -> bool {
-        self.core.entries().get(step).is_some_and(|e| e.state == State::Done && e.attempts == 0)
+        self.core.looked_up(step) && self.core.entries().get(step).is_some_and(|e| e.state == State::Done)
     }
 
     fn not_begun(&mut self, now: Millis, step: usize, error: BeginError, out: &mut Vec<Effect>) {
