@@ -41,8 +41,9 @@ pub fn demo(arguments: &[OsString]) -> Result<()> {
 /// The long suites: kills, faults and random cases in numbers that a normal run cannot afford.
 ///
 /// A test reads `TRUEUP_TORTURE` to choose its size: unset is the quick pass every `cargo test` makes, `full`
-/// the long one. `PROPTEST_CASES` raises every property test the same way. Both can be set from outside to go
-/// further, or lower for a trial. Tests that make sense only here are marked ignored, with this chore as the
+/// the long one: 1,000 kills and 1,000 schedules of the whole. `TRUEUP_SCHEDULES` counts those of the apply core
+/// alone, `TRUEUP_DRIVER_SCHEDULES` those of its driver, and `PROPTEST_CASES` raises every property test. Each can
+/// be set from outside to go further, or lower for a trial. Tests that make sense only here are marked ignored, with this chore as the
 /// reason. The dev profile is that of every other run, so nothing is built again; `--release` goes in by hand.
 pub fn torture(arguments: &[OsString]) -> Result<()> {
     let tools = setup::for_tests()?;
@@ -50,7 +51,13 @@ pub fn torture(arguments: &[OsString]) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--lib", "--bins", "--tests"]).args(arguments);
     command.args(["--", "--include-ignored", "--nocapture", "--test-threads=1"]);
-    for (name, value) in [("TRUEUP_TORTURE", "full"), ("PROPTEST_CASES", "20000")] {
+    let sizes = [
+        ("TRUEUP_TORTURE", "full"),
+        ("TRUEUP_SCHEDULES", "1000000"),
+        ("TRUEUP_DRIVER_SCHEDULES", "20000"),
+        ("PROPTEST_CASES", "5000"),
+    ];
+    for (name, value) in sizes {
         if std::env::var_os(name).is_none() {
             command.env(name, value);
         }
