@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
+use crate::presence::Seen;
 use crate::records::{ImportCounts, IncomingRecord, Millis};
 use std::collections::BTreeMap;
 use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
@@ -106,6 +107,7 @@ where
     let mut report = ImportReport::default();
     let mut sums = Sums::default();
     let mut waiting = Vec::with_capacity(size);
+    let mut seen = Seen::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
@@ -114,6 +116,7 @@ where
         match item {
             Ok(record) => {
                 sums.add(&record.record);
+                seen.note(&record.record, &record.id);
                 waiting.push(record);
             }
             Err(refusal) => report.note(refusal),
@@ -127,6 +130,12 @@ where
     }
     if !waiting.is_empty() {
         report.count(save(to, &waiting).await?);
+    }
+    if let Some(store) = to.store {
+        let refused = report.refused.len() as u64 + report.refused_more;
+        for note in seen.conclude(store, to.org, to.source, refused).await? {
+            report.note(note);
+        }
     }
     progress(read);
     report.totals = sums.finish();

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{OrganizationId, TaskId};
+use trueup_domain::task::{Task, TaskState};
 
 /// What a person decides about a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,25 @@ pub async fn record(
     }
     store.record_findings(org, scope.general, now, today, &others).await?;
     Ok(())
+}
+
+/// Codes that tell how a task was carried out: the amount is where it belongs once the task is done.
+const TOLD_BY_DONE: [Code; 3] = [Code::Tu4002, Code::Tu5001, Code::Tu6006];
+
+/// Resolves what only told how finished tasks were written. What leaves money with a person to decide stays open.
+///
+/// # Errors
+/// The store's.
+pub async fn settle_done(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    tasks: &BTreeMap<TaskId, Task>,
+) -> Result<(), Failure> {
+    let done =
+        tasks.values().filter(|task| task.state == TaskState::Done).map(|task| task.id.clone()).collect();
+    let scope = Scope { looked_at: &done, judged: Some(&TOLD_BY_DONE), general: "done" };
+    record(store, clock, org, scope, &[]).await
 }
 
 /// What a run looked at.

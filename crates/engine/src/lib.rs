@@ -13,6 +13,7 @@ pub mod findings;
 pub mod observe;
 pub mod planning;
 pub mod ports;
+pub mod presence;
 pub mod reconcile;
 pub mod records;
 pub mod settings;

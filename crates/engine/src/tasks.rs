@@ -13,6 +13,7 @@ pub use decide::{Decision, decide};
 use crate::failure::Failure;
 use crate::findings;
 use crate::ports::{Clock, Store};
+use crate::presence;
 use crate::records::{Millis, StoredRecord, TaskFilter};
 use crate::settings::Overlays;
 use assess::{Facts, Standing, assess, customer_of, no_task_reason, without_customer};
@@ -196,7 +197,9 @@ pub async fn check_under(
     let changed_orders = changed_after_done(store, org, &picture).await?;
     run.all_findings.extend(changed_orders.iter().cloned());
     run.report.findings.extend(changed_orders);
-    let mut beside = beside::ended_and_billed(&picture, clock.today());
+    let gone = presence::all_gone(store, org, picture.sources()).await?;
+    let mut beside = beside::ended_and_billed(&picture, &gone, clock.today());
+    beside.extend(presence::targets_gone(&store.list_mappings(org).await?, &gone));
     beside.extend(beside::never_billed(store, org).await?);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
@@ -212,6 +215,7 @@ pub async fn check_under(
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
     findings::record(store, clock, org, scope, &all_findings).await?;
+    findings::settle_done(store, clock, org, &tasks).await?;
     for (name, mark) in marks {
         store.save_mark(org, &name, &serde_json::to_string(&mark).unwrap_or_default()).await?;
     }

@@ -11,6 +11,7 @@ mod cli {
     mod mapping;
     mod place;
     mod postgres;
+    mod presence;
     mod settings;
     mod usage;
 }

@@ -5,6 +5,7 @@ use super::Picture;
 use crate::failure::Failure;
 use crate::feed::{Sums, decimal};
 use crate::ports::Store;
+use crate::presence::Gone;
 use crate::records::{FindingFilter, FindingState};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,16 @@ use trueup_domain::feed::{OrderKind, RecordKind, Subscription, SubscriptionStatu
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId};
 use trueup_domain::money::Exact;
-use trueup_domain::plan::Role;
+use trueup_domain::plan::{AdditionLink, Role};
+use trueup_domain::psa::{AdditionState, BillFlag};
 
-/// Subscriptions that ended at the source, with open additions of ours and no order under way that would end them.
-pub(super) fn ended_and_billed(picture: &Picture, today: Date) -> Vec<Finding> {
+/// Subscriptions that ended at the source or are not in its last complete list, with open additions of ours and no
+/// order under way that would end them.
+pub(super) fn ended_and_billed(
+    picture: &Picture,
+    gone: &BTreeMap<SourceId, Gone>,
+    today: Date,
+) -> Vec<Finding> {
     let under_way: BTreeSet<(&SourceId, &SubscriptionId)> = picture
         .tasks
         .values()
@@ -32,10 +39,17 @@ pub(super) fn ended_and_billed(picture: &Picture, today: Date) -> Vec<Finding> {
             | SubscriptionStatus::Pending
             | SubscriptionStatus::Trial => false,
         };
+        let gone = gone.get(&key.0).is_some_and(|gone| gone.has(RecordKind::Subscription, &key.1.0));
         let later =
             subscription.cancelled_on.is_some_and(|day| day > today) || order_to_come(picture, key, today);
-        if over && !later && !under_way.contains(&(&key.0, &key.1)) {
-            found.extend(still_billed(picture, key, subscription));
+        let since = subscription.cancelled_on.map(|day| format!(" since {day}")).unwrap_or_default();
+        let how = match (over, gone) {
+            (true, _) => format!("is over at the source{since}"),
+            (false, true) => "is not in the source's last complete list".into(),
+            (false, false) => continue,
+        };
+        if !later && !under_way.contains(&(&key.0, &key.1)) {
+            found.extend(still_billed(picture, key, subscription, &how));
         }
     }
     found
@@ -51,16 +65,23 @@ fn order_to_come(picture: &Picture, key: &super::Key, today: Date) -> bool {
     })
 }
 
-fn still_billed(picture: &Picture, key: &super::Key, subscription: &Subscription) -> Option<Finding> {
+fn still_billed(
+    picture: &Picture,
+    key: &super::Key,
+    subscription: &Subscription,
+    how: &str,
+) -> Option<Finding> {
     let links = picture.links.get(key).map_or(&[][..], Vec::as_slice);
-    let open: Vec<_> =
-        links.iter().filter(|l| l.role == Role::Recurring && !l.deleted && l.written.is_open()).collect();
-    let first = open.first()?;
-    let sum = open.iter().try_fold(Exact::ZERO, |sum, link| {
-        sum.plus(link.written.unit_price.exact().times(link.written.quantity.exact())?)
+    let ours = links.iter().filter(|link| link.role == Role::Recurring && !link.deleted);
+    let open: Vec<(&AdditionLink, &AdditionState)> = ours
+        .filter_map(|link| Some((link, as_it_is(picture, link)?)))
+        .filter(|(_, state)| state.is_open() && state.bill == BillFlag::Billable)
+        .collect();
+    let (first, _) = open.first()?;
+    let sum = open.iter().try_fold(Exact::ZERO, |sum, (_, state)| {
+        sum.plus(state.unit_price.exact().times(state.quantity.exact())?)
     });
-    let ids: Vec<String> = open.iter().map(|link| link.addition.to_string()).collect();
-    let since = subscription.cancelled_on.map(|day| format!(" since {day}")).unwrap_or_default();
+    let ids: Vec<String> = open.iter().map(|(link, _)| link.addition.to_string()).collect();
     let subject = Subject {
         source: Some(key.0.clone()),
         customer: Some(subscription.customer.clone()),
@@ -70,7 +91,7 @@ fn still_billed(picture: &Picture, key: &super::Key, subscription: &Subscription
         ..Subject::default()
     };
     let message = format!(
-        "Subscription {} is over at the source{since}, and no order ended it: ConnectWise goes on billing addition {}.",
+        "Subscription {} {how}, and no order ended it: ConnectWise goes on billing addition {}.",
         key.1,
         ids.join(", ")
     );
@@ -81,6 +102,15 @@ fn still_billed(picture: &Picture, key: &super::Key, subscription: &Subscription
         Ok(sum) => finding.amount(decimal(sum), subscription.currency),
         Err(_) => finding,
     })
+}
+
+/// The addition as the local picture has it, or as it was last written where the agreement was not read; none where it
+/// is gone.
+fn as_it_is<'a>(picture: &'a Picture, link: &'a AdditionLink) -> Option<&'a AdditionState> {
+    match picture.psa.as_ref().and_then(|psa| psa.additions.get(&link.agreement)) {
+        Some(read) => read.iter().find(|there| there.id == link.addition).map(|there| &there.state),
+        None => Some(&link.written),
+    }
 }
 
 /// Usage and counters are kept and billed by nothing yet: said once for each source, with the money where it is known.

@@ -1,0 +1,211 @@
+//! What is gone at the source, and what is billed although it ended there.
+//!
+//! A file that says it held everything (`snapshot` with `complete`) tells by silence: what it does not name is gone.
+//! That is believed only where the file came in whole and is not suddenly much smaller, and it never ends a line:
+//! it raises findings, and an order or a person ends what is to end.
+
+use crate::failure::Failure;
+use crate::ports::{Refusal, Store};
+use crate::settings::{self, Overlays};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use trueup_domain::Decimal;
+use trueup_domain::feed::{Record, RecordKind, SnapshotMark};
+use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::mapping::{Mapping, MappingKind};
+
+/// The kinds of which absence means something.
+const KINDS: [RecordKind; 3] = [RecordKind::Customer, RecordKind::Product, RecordKind::Subscription];
+
+/// The ids that one import brought.
+#[derive(Default)]
+pub struct Seen {
+    ids: BTreeMap<RecordKind, HashSet<Box<str>>>,
+    mark: Option<SnapshotMark>,
+}
+
+/// The ids of each kind that the last complete snapshot of a source did not name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone(BTreeMap<RecordKind, BTreeSet<String>>);
+
+impl Gone {
+    /// Whether this one is gone.
+    pub fn has(&self, kind: RecordKind, id: &str) -> bool {
+        self.0.get(&kind).is_some_and(|ids| ids.contains(id))
+    }
+
+    /// What the source's last complete snapshot left out.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(store: &dyn Store, org: &OrganizationId, source: &SourceId) -> Result<Self, Failure> {
+        let text = store.load_mark(org, &name_of(source)).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+}
+
+fn name_of(source: &SourceId) -> String {
+    format!("gone/{source}")
+}
+
+impl Seen {
+    /// Notes a record that came in.
+    pub fn note(&mut self, record: &Record, id: &str) {
+        if let Record::Snapshot(mark) = record {
+            self.mark = Some(mark.clone());
+        } else if KINDS.contains(&record.kind()) {
+            self.ids.entry(record.kind()).or_default().insert(id.into());
+        }
+    }
+
+    fn brought(&self, kind: RecordKind, id: &str) -> bool {
+        self.ids.get(&kind).is_some_and(|ids| ids.contains(id))
+    }
+
+    /// Concludes what is gone, after everything was saved. `refused` records were not taken in. The answer says why
+    /// nothing was concluded, where nothing was.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn conclude(
+        self,
+        store: &dyn Store,
+        org: &OrganizationId,
+        source: &SourceId,
+        refused: u64,
+    ) -> Result<Vec<Refusal>, Failure> {
+        let before = Gone::of(store, org, source).await?;
+        let mut after = before.clone();
+        for (kind, ids) in &mut after.0 {
+            ids.retain(|id| !self.brought(*kind, id));
+        }
+        let mut notes = Vec::new();
+        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.complete) {
+            let limits = Limits::load(store, org).await?;
+            for kind in KINDS.into_iter().filter(|kind| mark.types.contains(kind)) {
+                if refused > 0 {
+                    notes.push(unbelieved(kind, mark, incomplete(refused), true));
+                    continue;
+                }
+                let known = store.list_records(org, Some(source), kind).await?;
+                let known = known.iter().filter(|row| lives(&row.record)).map(|row| row.record.id());
+                let (there, missing): (Vec<String>, Vec<String>) =
+                    known.partition(|id| self.brought(kind, id));
+                match limits.refuses(there.len(), missing.len()) {
+                    Some(why) => notes.push(unbelieved(kind, mark, why, false)),
+                    None => drop(after.0.insert(kind, missing.into_iter().collect())),
+                }
+            }
+        }
+        after.0.retain(|_, ids| !ids.is_empty());
+        if after != before {
+            let text = serde_json::to_string(&after).unwrap_or_default();
+            store.save_mark(org, &name_of(source), &text).await?;
+        }
+        Ok(notes)
+    }
+}
+
+/// Whether a complete list has to name the record.
+fn lives(record: &Record) -> bool {
+    match record {
+        Record::Subscription(subscription) => subscription.status.bills(),
+        _ => true, // open set: only subscriptions end by themselves
+    }
+}
+
+struct Limits {
+    percent: Decimal,
+    least: Decimal,
+}
+
+impl Limits {
+    async fn load(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
+        let brakes = settings::load(store, org, &Overlays::default()).await?.brakes;
+        Ok(Self { percent: brakes.percent, least: brakes.min_changes })
+    }
+
+    /// Why a list that names `there` and leaves `missing` out is not believed.
+    fn refuses(&self, there: usize, missing: usize) -> Option<String> {
+        if missing == 0 {
+            return None;
+        }
+        let all = Decimal::from(there + missing);
+        if there == 0 {
+            return Some(format!("it names none of the {all} that were there before"));
+        }
+        let many = Decimal::from(missing) >= self.least;
+        let share = Decimal::from(missing) * Decimal::ONE_HUNDRED / all;
+        (many && share > self.percent).then(|| {
+            format!(
+                "{missing} of {all} would be gone at once, more than the {} % of brakes.percent",
+                self.percent
+            )
+        })
+    }
+}
+
+fn incomplete(refused: u64) -> String {
+    format!("{refused} of its records were refused, so it did not come in whole")
+}
+
+fn unbelieved(kind: RecordKind, mark: &SnapshotMark, why: String, warning: bool) -> Refusal {
+    Refusal {
+        file: "-".into(),
+        line: 0,
+        field: Some("complete".into()),
+        reason: format!(
+            "The snapshot of {} as of {} is not believed: {why}. Nothing is taken as gone. Repair the source and \
+             import it again; where it is true, send the changes as orders.",
+            kind.name(),
+            mark.as_of
+        ),
+        code: Code::Tu8003.to_string(),
+        warning,
+    }
+}
+
+/// What the last complete snapshots of the sources left out.
+///
+/// # Errors
+/// The store's.
+pub async fn all_gone(
+    store: &dyn Store,
+    org: &OrganizationId,
+    sources: BTreeSet<SourceId>,
+) -> Result<BTreeMap<SourceId, Gone>, Failure> {
+    let mut all = BTreeMap::new();
+    for source in sources {
+        let gone = Gone::of(store, org, &source).await?;
+        all.insert(source, gone);
+    }
+    Ok(all)
+}
+
+/// The mappings of what is gone.
+pub fn targets_gone(mappings: &[Mapping], gone: &BTreeMap<SourceId, Gone>) -> Vec<Finding> {
+    mappings.iter().filter_map(|mapping| target_gone(mapping, gone.get(&mapping.source)?)).collect()
+}
+
+fn target_gone(mapping: &Mapping, gone: &Gone) -> Option<Finding> {
+    let kind = match mapping.kind {
+        MappingKind::Customer => RecordKind::Customer,
+        MappingKind::Product => RecordKind::Product,
+        MappingKind::Agreement | MappingKind::Fee | MappingKind::Addition => return None,
+    };
+    if !gone.has(kind, &mapping.source_id) {
+        return None;
+    }
+    let message = format!(
+        "The mapping of {} {} points to something that the source's last complete list no longer has.",
+        kind.name(),
+        mapping.source_id
+    );
+    let subject = Subject {
+        source: Some(mapping.source.clone()),
+        detail: Some(format!("{} {}", kind.name(), mapping.source_id)),
+        ..Subject::default()
+    };
+    Some(Finding::new(Code::Tu2006, subject, message))
+}

@@ -1,0 +1,107 @@
+//! What ended or vanished at the source and is billed all the same, and findings that no longer hold.
+
+use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use serde_json::Value;
+
+const SUBSCRIPTION: &str = concat!(
+    r#"{"type":"subscription","id":"s-1","customer":"c-100","status":"STATUS","currency":"USD","#,
+    r#""billing_cycle":{"every":1,"unit":"month"},"start":"2023-03-01"END,"#,
+    r#""items":[{"id":"seats","product":"exo-p1","quantity":"5","unit_price":"22.00","unit_cost":"17.60"}]}"#,
+    "\n",
+);
+
+fn subscription(status: &str, end: &str) -> String {
+    let end = if end.is_empty() { String::new() } else { format!(r#","cancelled_on":"{end}""#) };
+    SUBSCRIPTION.replace("STATUS", status).replace("END", &end)
+}
+
+fn complete(types: &str) -> String {
+    format!(
+        "{{\"type\":\"snapshot\",\"types\":[{types}],\"complete\":true,\"as_of\":\"2023-04-10T06:00:00Z\"}}\n"
+    )
+}
+
+/// Five seats billed on addition 1.
+fn billed() -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench
+}
+
+fn open(bench: &Bench) -> Vec<(String, Value, String)> {
+    let document = bench.json(&["finding", "list"]).exits(0).json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (text(&f["code"]), f["amount"].clone(), text(&f["message"])))
+        .collect()
+}
+
+#[test]
+fn a_complete_list_tells_what_is_gone_and_an_incomplete_one_nothing() {
+    let mut bench = billed();
+    bench.on("2023-04-10");
+    let other = subscription("active", "").replace("s-1", "s-2");
+    // Without the word `complete` nothing is concluded.
+    bench.feed(&other).exits(0);
+    bench.json(&["check", "--since", "2023-04-01"]);
+    assert!(open(&bench).iter().all(|(code, ..)| code != "TU8006"));
+    // A record of the file was refused: it did not come in whole.
+    let broken = format!("{other}{{\"type\":\"subscription\"}}\n{}", complete("\"subscription\""));
+    let report = bench.feed(&broken).exits(1);
+    assert!(report.out.contains("nothing missing is taken as gone"), "{report:?}");
+    bench.json(&["check"]);
+    assert!(open(&bench).iter().all(|(code, ..)| code != "TU8006"));
+    // Now it says that s-1 is no more.
+    bench.feed(&format!("{other}{}", complete("\"subscription\""))).exits(0);
+    bench.json(&["check"]);
+    let gone: Vec<String> = open(&bench).into_iter().filter(|f| f.0 == "TU8006").map(|f| f.2).collect();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert!(gone[0].contains("s-1 is not in the source's last complete list"), "{gone:?}");
+    // It comes back.
+    bench.feed(&subscription("active", "")).exits(0);
+    bench.json(&["check"]);
+    assert!(open(&bench).iter().all(|(code, ..)| code != "TU8006"));
+}
+
+#[test]
+fn an_empty_list_is_not_believed() {
+    let mut bench = billed();
+    bench.on("2023-04-10");
+    let report = bench.feed(&complete("\"subscription\",\"customer\"")).exits(1);
+    assert_eq!(report.out.matches("TU8003").count(), 2, "{report:?}");
+    bench.json(&["check"]).exits(0);
+    assert_eq!(open(&bench), []);
+}
+
+#[test]
+fn a_customer_that_is_gone_at_the_source_shows_at_its_mapping() {
+    let mut bench = billed();
+    bench.on("2023-04-10");
+    let other = r#"{"type":"customer","id":"c-200","name":"Blue Lane LLC","currency":"USD"}"#;
+    bench.feed(&format!("{other}\n{}", complete("\"customer\""))).exits(0);
+    bench.json(&["check"]).exits(0);
+    let codes: Vec<String> = open(&bench).into_iter().map(|f| f.0).collect();
+    assert_eq!(codes, ["TU2006"]);
+}
+
+#[test]
+fn a_word_about_how_a_line_was_written_is_settled_by_the_next_check() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-04-01");
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let codes: Vec<String> = open(&bench).into_iter().map(|f| f.0).collect();
+    assert!(codes.contains(&"TU4002".to_owned()), "{codes:?}");
+    bench.on("2023-03-21");
+    bench.json(&["check"]).exits(0);
+    assert_eq!(open(&bench), []);
+}
