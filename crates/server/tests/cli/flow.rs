@@ -325,3 +325,50 @@ fn a_renewal_of_lines_that_end_with_the_term_is_carried_out() {
     let document = bench.json(&["check"]).exits(0).json();
     assert_eq!(document["no_task"][0]["order_id"], "RN-2", "{document}");
 }
+
+#[test]
+fn a_line_that_a_list_left_out_for_once_is_held_and_goes_on_with_the_next_run() {
+    let bench = ready(&sale());
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.control(
+        "faults",
+        &serde_json::json!({"schedule": [{"match": {"method": "GET", "path_contains": "additions"},
+            "action": "short_page"}]}),
+    );
+    let held = bench.json(&["plan", "--all"]).json();
+    assert_eq!(held["changes"].as_array().map(Vec::len), Some(0), "{held}");
+    let found = &held["findings"][0];
+    assert_eq!(found["code"], "TU3008", "{held}");
+    assert!(found["fix"].as_str().is_some_and(|fix| !fix.is_empty()));
+    // A warning that keeps an increase back is no failure; nothing was written, and the next run goes on.
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(ran["summary"]["applied"], 3, "{ran}");
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 3);
+}
+
+#[test]
+fn warnings_alone_are_no_failure() {
+    let bench = ready(&sale());
+    bench.json(&["apply", "--all"]).exits(0);
+    let edited = serde_json::json!({
+        "id": 1, "product": {"id": 7}, "quantity": 6, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
+        "effectiveDate": "2023-03-01T00:00:00Z",
+    });
+    bench.control(
+        "seed",
+        &serde_json::json!({"resources": {"finance/agreements/{id}/additions": {"40": [edited]}}}),
+    );
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(0);
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    let codes: Vec<(&str, &str)> = ran["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["code"].as_str().unwrap(), f["severity"].as_str().unwrap()))
+        .collect();
+    assert!(codes.contains(&("TU7002", "warning")), "{ran}");
+    assert_eq!(ran["summary"]["applied"], 0);
+}

@@ -117,17 +117,23 @@ fn a_read_only_place_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new("2023-03-20");
     bench.feed(BASE).exits(0);
-    let set = |mode| std::fs::set_permissions(bench.path("data"), PermissionsExt::from_mode(mode)).unwrap();
-    set(0o500);
-    let probe = std::fs::write(bench.path("data/probe"), "");
-    if probe.is_ok() {
-        set(0o700);
+    let set = |files: u32, directory: u32| {
+        let mode = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        for entry in std::fs::read_dir(bench.path("data")).unwrap() {
+            mode(&entry.unwrap().path(), files);
+        }
+        mode(&bench.path("data"), directory);
+    };
+    set(0o400, 0o500);
+    if std::fs::write(bench.path("data/probe"), "").is_ok() {
         println!("skipped: this user may write everywhere");
         return;
     }
-    std::fs::remove_file(bench.path("data/trueup.lock")).unwrap_err();
-    let ran = bench.json(&["feed", "import", &bench.file("more.ndjson", BASE)]);
-    set(0o700);
+    let file = bench.file("more.ndjson", BASE);
+    let ran = bench.json(&["feed", "import", &file]);
+    set(0o600, 0o700);
     assert_eq!(ran.exits(2).json()["error"]["code"], "TU9102");
     bench.feed(BASE).exits(0);
 }
