@@ -197,6 +197,7 @@ fn resolve<'a, 'o>(
     let edited_since = existing.as_ref().is_some_and(|l| {
         l.state.is_open()
             && l.state.quantity != old_quantity
+            && l.state.quantity != new_quantity
             && l.origin.as_ref().is_some_and(|o| o.order.is_some())
     });
     if edits && until.is_none() && line.old_quantity.is_some() && edited_since {

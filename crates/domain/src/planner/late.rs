@@ -102,7 +102,12 @@ pub fn was_ended(
     let task = builder.context.task;
     let from_nothing = line.old_quantity.is_some_and(|old| old.is_zero());
     let to_nothing = line.new_quantity.is_some_and(|new| new.is_zero());
-    if from_nothing || to_nothing {
+    // What this very order has written already, in a run that broke off or raced another, took the place.
+    let written = builder.picture.of_subscription(&task.source, &task.subscription).any(|l| {
+        l.is_made_by(builder.context.order_id())
+            && l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring)
+    });
+    if from_nothing || to_nothing || written {
         return false;
     }
     let ended = match existing {

@@ -351,6 +351,8 @@ impl Lab {
         let shown = show(&draft);
         self.apply(&draft);
         let again = self.plan(&[order]);
+        let waits = |draft: &DraftPlan| draft.outcomes.values().any(|o| *o == TaskOutcome::Waiting);
+        assert_eq!(waits(&again), waits(&draft), "planning again ends otherwise:\n{}", show(&again));
         assert!(
             again.changes.iter().all(|c| !c.writes()),
             "planning again changes something:\n{}",
