@@ -47,6 +47,7 @@ fn key_of(row: &Value) -> Option<String> {
 }
 
 /// Everything that must hold.
+#[allow(clippy::too_many_arguments, reason = "everything that an end is judged by")]
 pub async fn judge(
     world: &World,
     net: &Net,
