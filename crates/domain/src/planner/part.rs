@@ -111,7 +111,9 @@ pub fn prorated(
     let places = currency.places();
     let mode = settings.rounding_mode;
     let shown_price = prices.price.display(currency);
-    if settings.rounding_place == RoundingPlace::Unit {
+    // A price below a cent has no part in cents: its line is rounded once.
+    let by_unit = share.is_whole() || prices.price.exact().fits(places);
+    if settings.rounding_place == RoundingPlace::Unit && by_unit {
         let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
         let (unit_price, unit_cost) = if share.is_whole() {
             let tolerance = tolerance(settings, currency)?;
