@@ -555,8 +555,14 @@ async fn changed_after_done(
     picture: &Picture,
 ) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
-    let rows = picture.orders.iter().flat_map(|(source, rows)| rows.iter().map(move |row| (source, row)));
-    for (source, (row, order)) in rows.filter(|(_, (row, _))| row.version > 1) {
+    // Collected first: a closure that lives across an await keeps the check from running on another thread.
+    let rows: Vec<_> = picture
+        .orders
+        .iter()
+        .flat_map(|(source, rows)| rows.iter().map(move |row| (source, row)))
+        .filter(|(_, (row, _))| row.version > 1)
+        .collect();
+    for (source, (row, order)) in rows {
         let Some(task) = picture.tasks.get(&task_id_of_order(source, &order.id)) else { continue };
         if task.state != TaskState::Done {
             continue;

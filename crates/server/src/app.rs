@@ -31,6 +31,14 @@ impl App {
     /// The store's.
     pub async fn open(options: Options) -> Result<Self, CliError> {
         let store = compose::store(&options).await?;
+        Self::over(store, options).await
+    }
+
+    /// Over a store that is open already; makes the organization at its first use.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn over(store: Arc<dyn Store>, options: Options) -> Result<Self, CliError> {
         let app =
             Self { out: Output::new(options.format), clock: SystemClock::new(options.today), store, options };
         if app.options.org.as_str() == "default" {

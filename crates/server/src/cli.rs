@@ -7,7 +7,9 @@ use crate::demo::DemoArgs;
 use crate::output::Format;
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use url::Url;
 
 /// Keeps ConnectWise agreements true to what was sold.
 ///
@@ -22,6 +24,16 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// How the log is written.
+    pub fn log(&self) -> LogForm {
+        match &self.command {
+            Command::Serve(args) => args.log,
+            _ => LogForm::Text, // open set: every other command logs for people
+        }
+    }
 }
 
 /// Flags of every command.
@@ -60,6 +72,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// The service: API, console, schedules, workers
     Serve(ServeArgs),
+    /// Prints the OpenAPI document of the service
+    Openapi,
     /// The stateful ConnectWise sandbox alone
     Sandbox(sandbox::SandboxArgs),
     /// Connections to ConnectWise
@@ -130,6 +144,27 @@ pub struct ServeArgs {
     /// What this process does
     #[arg(long, value_enum, default_value = "all")]
     pub role: Role,
+    /// Where the API listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "TRUEUP_LISTEN")]
+    pub listen: SocketAddr,
+    /// Where people reach the service, such as https://trueup.example.com; with https, cookies travel over it alone
+    #[arg(long, value_name = "URL", env = "TRUEUP_PUBLIC_URL")]
+    pub public_url: Option<Url>,
+    /// Takes the client's address from the proxy in front (X-Forwarded-For)
+    #[arg(long, env = "TRUEUP_BEHIND_PROXY")]
+    pub behind_proxy: bool,
+    /// How the log is written
+    #[arg(long, value_enum, default_value = "text", env = "TRUEUP_LOG_FORMAT")]
+    pub log: LogForm,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogForm {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// What ConnectWise holds.
@@ -153,10 +188,19 @@ pub enum PsaCommand {
 /// People.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
+    /// Prints the table of roles and rights
+    Roles,
     /// Adds a person
     Add {
         /// E-mail address
         email: String,
+        /// operator, admin, partner_operator, billing or read_only; an operator's role holds in every organization,
+        /// the others in that of --org and below
+        #[arg(long, default_value = "admin")]
+        role: String,
+        /// Display name [default: the address]
+        #[arg(long)]
+        name: Option<String>,
     },
 }
 

@@ -23,6 +23,14 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// # Errors
 /// The store's.
 pub async fn store(options: &Options) -> Result<Arc<dyn Store>, CliError> {
+    Ok(sql_store(options).await?)
+}
+
+/// Opens the store, for what needs more of it than the use cases do.
+///
+/// # Errors
+/// The store's.
+pub async fn sql_store(options: &Options) -> Result<Arc<SqlStore>, CliError> {
     let config = StoreConfig { data_dir: options.data_dir.clone(), database_url: options.database.clone() };
     Ok(Arc::new(SqlStore::open(config).await?))
 }
@@ -47,7 +55,7 @@ pub fn psa(
     config.allowed = AllowedHosts {
         hosts: options.allowed_hosts.clone(),
         private_hosts: options.allowed_private_hosts.clone(),
-        loopback: is_loopback(&connection.url),
+        loopback: is_loopback(&connection.url) && options.lets_loopback(&connection.url),
     };
     let client = ConnectWiseClient::new(config).map_err(|error| unusable(&error))?;
     let style = WriteStyle { cancelled_date: settings.cancelled_date, marker: settings.marker.clone() };

@@ -32,6 +32,30 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// Self-hosted ConnectWise servers in a private network that may be called.
     pub allowed_private_hosts: Vec<String>,
+    /// When the machine itself may be called.
+    pub loopback: Loopback,
+}
+
+/// When the machine itself may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loopback {
+    /// Whenever a connection says so: who runs the command line is on this machine already.
+    Allowed,
+    /// Where its name or address is on the operator's list.
+    Listed,
+}
+
+impl Options {
+    /// Whether a loopback address may be called.
+    pub fn lets_loopback(&self, address: &str) -> bool {
+        match self.loopback {
+            Loopback::Allowed => true,
+            Loopback::Listed => url::Url::parse(address)
+                .ok()
+                .and_then(|url| url.host_str().map(str::to_owned))
+                .is_some_and(|host| self.allowed_private_hosts.iter().any(|h| h.eq_ignore_ascii_case(&host))),
+        }
+    }
 }
 
 const DEFAULT_FILE: &str = "trueup.toml";
@@ -112,6 +136,7 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         actor: actor(today),
         allowed_hosts: hosts("TRUEUP_ALLOWED_HOSTS", plain.get("allowed_hosts")),
         allowed_private_hosts: hosts("TRUEUP_ALLOWED_PRIVATE_HOSTS", plain.get("allowed_private_hosts")),
+        loopback: Loopback::Allowed,
     })
 }
 

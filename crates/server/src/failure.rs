@@ -1,6 +1,8 @@
 //! How a command ends: exit codes, and errors that say what happened, why and what to do.
 
 use crate::output;
+use crate::serve::problem::Problem;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use trueup_domain::finding::Code;
@@ -81,6 +83,20 @@ impl CliError {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 
+    /// What a caller of the API is told.
+    pub fn problem(self) -> Problem {
+        let status = match self.exit {
+            Exit::OutOfReach => StatusCode::BAD_GATEWAY,
+            Exit::Done | Exit::NeedsPerson | Exit::Usage => StatusCode::CONFLICT,
+        };
+        let mut problem = match self.code {
+            Some(code) => Problem::coded(status, code, self.message),
+            None => Problem::conflict(self.message, self.fix),
+        };
+        problem.their_words = self.their_words;
+        problem
+    }
+
     /// The document for `--format json`.
     pub fn document(&self) -> Value {
         json!({ "error": {
@@ -104,6 +120,12 @@ impl CliError {
         }
         output::note(&format!("  what to do: {}", self.fix));
         self.exit.into()
+    }
+}
+
+impl From<Problem> for CliError {
+    fn from(problem: Problem) -> Self {
+        Self::usage(problem.detail.clone(), problem.fix.clone())
     }
 }
 

@@ -13,6 +13,7 @@ mod demo;
 mod failure;
 mod mapping_csv;
 mod output;
+mod serve;
 
 use clap::Parser;
 use failure::{CliError, Exit};
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    start_log(cli.global.verbose);
+    start_log(cli.global.verbose, cli.log());
     let json = cli.global.format == Some(output::Format::Json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -58,7 +59,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     Exit::Usage.into()
 }
 
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, form: cli::LogForm) {
     let default = match verbose {
         0 => "warn",
         1 => "info",
@@ -66,5 +67,9 @@ fn start_log(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRUEUP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match form {
+        cli::LogForm::Text => log.try_init(),
+        cli::LogForm::Json => log.json().flatten_event(true).try_init(),
+    };
 }

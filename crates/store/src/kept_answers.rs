@@ -6,6 +6,9 @@ use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::Millis;
 
+/// No request takes so long: one that is still unanswered then died with its process.
+const LONGEST_MS: Millis = 15 * 60 * 1_000;
+
 /// An answer that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
@@ -29,7 +32,8 @@ pub enum Asked {
 }
 
 impl SqlStore {
-    /// Takes a key, or tells what became of it. Keys older than `forget_before` are forgotten first.
+    /// Takes a key, or tells what became of it. Keys older than `forget_before` are forgotten first, and so are
+    /// those whose request died unanswered.
     ///
     /// # Errors
     /// The database's.
@@ -42,8 +46,11 @@ impl SqlStore {
         forget_before: Millis,
     ) -> Result<Asked, StoreError> {
         let tx = write_tx(self).await?;
-        let sql = "DELETE FROM kept_answer WHERE org = $1 AND caller = $2 AND created_at < $3";
-        db::run(&*tx, sql, [org.as_str().into(), caller.into(), forget_before.into()]).await?;
+        let sql = "DELETE FROM kept_answer WHERE org = $1 AND caller = $2 \
+                   AND (created_at < $3 OR (state = 'running' AND created_at < $4))";
+        let died = at.saturating_sub(LONGEST_MS);
+        let values = [org.as_str().into(), caller.into(), forget_before.into(), died.into()];
+        db::run(&*tx, sql, values).await?;
         let sql = "INSERT INTO kept_answer (org, caller, key, fingerprint, state, created_at, status, answer) \
                    VALUES ($1, $2, $3, $4, 'running', $5, 0, '') ON CONFLICT DO NOTHING";
         let values = [org.as_str().into(), caller.into(), key.into(), fingerprint.into(), at.into()];

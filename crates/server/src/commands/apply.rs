@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use std::collections::BTreeSet;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{ChangeId, PlanId};
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::{MarkerPlace, Settings};
 use trueup_engine::apply::{ApplyOptions, ApplyReport, Progress};
 use trueup_engine::applying::{self, Approval, RunReport};
@@ -61,13 +62,14 @@ fn options<'a>(
     app: &App,
     settings: &Settings,
     connection: &str,
+    owner: &str,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
 ) -> ApplyOptions<'a> {
     // Only one process can hold the embedded database, so its own leases are never another's. A database server is
     // shared, and a name of its own keeps one process out of the lanes of another.
     let owner = match &app.options.database {
-        Some(_) => format!("cli-{}", uuid::Uuid::now_v7().simple()),
-        None => "cli".to_owned(),
+        Some(_) => format!("{owner}-{}", uuid::Uuid::now_v7().simple()),
+        None => owner.to_owned(),
     };
     ApplyOptions {
         actor: app.actor().to_owned(),
@@ -81,21 +83,50 @@ fn options<'a>(
 }
 
 async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliError> {
+    let bar = app.out.spinner("Applying");
+    let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
+    bar.finish_and_clear();
+    let applied = applied?;
+    show(app, &applied.stored, &applied.document);
+    Ok(Exit::needs_person_if(applied.needs_person))
+}
+
+/// What a run did, as it is shown.
+pub struct Applied {
+    /// The plan in the state that the run left it in.
+    pub stored: StoredPlan,
+    /// The plan with what became of it.
+    pub document: PlanDoc,
+    /// Whether something needs a person.
+    pub needs_person: bool,
+    /// Whether a limit holds the run.
+    pub held: bool,
+}
+
+/// The holder of leases on the command line.
+const OWNER: &str = "cli";
+
+/// Carries a stored plan out.
+///
+/// # Errors
+/// There is none, or it could not be carried out.
+pub async fn apply_one(
+    app: &App,
+    settings: &Settings,
+    id: &PlanId,
+    owner: &str,
+    tell: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Applied, CliError> {
     let stored = find(app, id).await?;
     let (connection, psa) = app.psa(Some(&stored.connection)).await?;
-    let bar = app.out.spinner("Applying");
-    let tell = teller(bar.clone());
-    let options = options(app, settings, &connection, &tell);
-    let report = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await;
-    bar.finish_and_clear();
-    let report = report?;
+    let options = options(app, settings, &connection, owner, tell);
+    let report = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await?;
     let (_, stored) = reread(app, stored).await?;
     let mut document = document_of(app, &stored, &report, &[]);
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
-    show(app, &stored, &document);
     let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
-    Ok(Exit::needs_person_if(report.needs_attention() || grave))
+    Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false })
 }
 
 /// The plan with the state that apply left it in.
@@ -112,23 +143,58 @@ fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Fin
 }
 
 async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let (connection, psa) = app.psa(args.connection.as_deref()).await?;
+    let bar = app.out.spinner("Planning and applying");
+    let wanted = RunOver {
+        connection: args.connection.as_deref(),
+        adoption: args.adoption.answer(),
+        approval: if args.approve { Approval::Given } else { Approval::Needed },
+    };
+    let applied = apply_every(app, settings, &wanted, OWNER, &teller(bar.clone())).await;
+    bar.finish_and_clear();
+    let applied = applied?;
+    show(app, &applied.stored, &applied.document);
+    if applied.held {
+        note(
+            "The run is held: look at the plan, then `trueup apply --all --approve` or `trueup apply PLAN_ID`.",
+        );
+    }
+    Ok(Exit::needs_person_if(applied.needs_person))
+}
+
+/// How a run over all tasks works.
+pub struct RunOver<'a> {
+    /// The connection; the nearest one where none is named.
+    pub connection: Option<&'a str>,
+    /// What to do where an addition is there that trueup did not write.
+    pub adoption: AdoptionAnswer,
+    /// Whether the run passes where a limit would hold it.
+    pub approval: Approval,
+}
+
+/// Plans and applies every ready task.
+///
+/// # Errors
+/// It could not be planned or not carried out.
+pub async fn apply_every(
+    app: &App,
+    settings: &Settings,
+    wanted: &RunOver<'_>,
+    owner: &str,
+    tell: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Applied, CliError> {
+    let (connection, psa) = app.psa(wanted.connection).await?;
     let request = PlanRequest {
         org: app.org(),
         connection: &connection,
         actor: app.actor(),
         settings,
-        adoption: args.adoption.answer(),
+        adoption: wanted.adoption,
         choice: Choice::All,
         price_source: None,
     };
-    let approval = if args.approve { Approval::Given } else { Approval::Needed };
-    let bar = app.out.spinner("Planning and applying");
-    let tell = teller(bar.clone());
-    let options = options(app, settings, &connection, &tell);
-    let run = applying::apply_all(app.store(), psa.as_ref(), &app.clock, &request, approval, &options).await;
-    bar.finish_and_clear();
-    let run = run?;
+    let options = options(app, settings, &connection, owner, tell);
+    let run = applying::apply_all(app.store(), psa.as_ref(), &app.clock, &request, wanted.approval, &options)
+        .await?;
     let (_, stored) = reread(app, run.planned.stored.clone()).await?;
     let nothing = ApplyReport::default();
     let last = run.report.as_ref().unwrap_or(&nothing);
@@ -136,13 +202,8 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
     add_others(app, &run, &mut document);
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
-    show(app, &stored, &document);
-    if !run.held.is_empty() {
-        note(
-            "The run is held: look at the plan, then `trueup apply --all --approve` or `trueup apply PLAN_ID`.",
-        );
-    }
-    Ok(Exit::needs_person_if(needs_person(&run, &stored)))
+    let needs_person = needs_person(&run, &stored);
+    Ok(Applied { stored, document, needs_person, held: !run.held.is_empty() })
 }
 
 /// After a run nothing is merely planned: what was not sent was skipped. What holds a run up is told first.

@@ -13,6 +13,7 @@ use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::FieldChange;
 use trueup_engine::explain::{Explanation, Step, explain, formula_of};
 use trueup_engine::records::{AuditEntry, OperationState};
+use utoipa::ToSchema;
 
 /// The audit.
 #[derive(Debug, Subcommand)]
@@ -76,13 +77,14 @@ async fn list(app: &App, addition: Option<AdditionId>, limit: u32) -> Result<Exi
 }
 
 /// An entry with its detail opened up.
-#[derive(Serialize)]
-struct EntryDoc {
+#[derive(Serialize, ToSchema)]
+pub struct EntryDoc {
     number: i64,
     at: String,
     actor: String,
     action: String,
     object: String,
+    #[schema(value_type = Object)]
     detail: Value,
     previous_hash: String,
     hash: String,
@@ -140,23 +142,8 @@ struct StepDoc {
 async fn show(app: &App, addition: AdditionId) -> Result<Exit, CliError> {
     let explanation = explain(app.store(), app.org(), addition).await?;
     let values = values_of(&explanation);
-    let steps: Vec<StepDoc> = explanation.steps.iter().map(StepDoc::from).collect();
     let entries: Vec<EntryDoc> = explanation.entries.iter().map(EntryDoc::from).collect();
-    let document = json!({
-        "addition_id": addition,
-        "agreement_id": explanation.link.as_ref().map(|l| l.agreement),
-        "subscription_id": explanation.link.as_ref().map(|l| &l.subscription),
-        "product_id": explanation.link.as_ref().map(|l| &l.product),
-        "role": explanation.link.as_ref().map(|l| l.role.name()),
-        "key": explanation.link.as_ref().and_then(|l| l.key.as_ref()),
-        "true_period": explanation.link.as_ref().and_then(|l| l.true_period),
-        "written": explanation.link.as_ref().map(|l| &l.written),
-        "deleted": explanation.link.as_ref().is_some_and(|l| l.deleted),
-        "values": values,
-        "changes": steps,
-        "source_record": source_record(&explanation),
-        "entries": entries,
-    });
+    let document = document_of(addition, &explanation);
     app.out.show(&document, |out| {
         let rows = values
             .iter()
@@ -177,6 +164,28 @@ async fn show(app: &App, addition: AdditionId) -> Result<Exit, CliError> {
         }
     });
     Ok(Exit::Done)
+}
+
+/// An explanation as a document.
+pub fn document_of(addition: AdditionId, explanation: &Explanation) -> Value {
+    let values = values_of(explanation);
+    let steps: Vec<StepDoc> = explanation.steps.iter().map(StepDoc::from).collect();
+    let entries: Vec<EntryDoc> = explanation.entries.iter().map(EntryDoc::from).collect();
+    json!({
+        "addition_id": addition,
+        "agreement_id": explanation.link.as_ref().map(|l| l.agreement),
+        "subscription_id": explanation.link.as_ref().map(|l| &l.subscription),
+        "product_id": explanation.link.as_ref().map(|l| &l.product),
+        "role": explanation.link.as_ref().map(|l| l.role.name()),
+        "key": explanation.link.as_ref().and_then(|l| l.key.as_ref()),
+        "true_period": explanation.link.as_ref().and_then(|l| l.true_period),
+        "written": explanation.link.as_ref().map(|l| &l.written),
+        "deleted": explanation.link.as_ref().is_some_and(|l| l.deleted),
+        "values": values,
+        "changes": steps,
+        "source_record": source_record(explanation),
+        "entries": entries,
+    })
 }
 
 fn source_record(explanation: &Explanation) -> Option<Value> {

@@ -18,8 +18,9 @@ pub struct CheckArgs {
     pub since: Option<Date>,
 }
 
+/// What a check did.
 #[derive(Serialize)]
-struct CheckDoc<'a> {
+pub struct CheckDoc<'a> {
     created: Vec<TaskDoc>,
     moved: Vec<TaskDoc>,
     no_task: &'a [NoTask],
@@ -36,17 +37,22 @@ pub async fn run(app: &App, args: CheckArgs) -> Result<Exit, CliError> {
     let report = tasks::check_under(app.store(), &app.clock, app.org(), args.since, overlays).await;
     spinner.finish_and_clear();
     let report = report?;
-    let document = CheckDoc {
+    let document = document_of(&report, app.store().count_tasks(app.org()).await?);
+    app.out.show(&document, |out| print(out, &report, &document));
+    Ok(Exit::needs_person_if(any_error(report.findings.iter().map(|f| &f.severity))))
+}
+
+/// A report as a document, with the number of tasks in each state.
+pub fn document_of(report: &CheckReport, tasks: BTreeMap<String, u64>) -> CheckDoc<'_> {
+    CheckDoc {
         created: report.created.iter().map(TaskDoc::from).collect(),
         moved: report.moved.iter().map(TaskDoc::from).collect(),
         no_task: &report.no_task,
         not_completed: report.not_completed,
         later: report.later,
         findings: report.findings.iter().map(FindingDoc::from).collect(),
-        tasks: app.store().count_tasks(app.org()).await?,
-    };
-    app.out.show(&document, |out| print(out, &report, &document));
-    Ok(Exit::needs_person_if(any_error(report.findings.iter().map(|f| &f.severity))))
+        tasks,
+    }
 }
 
 fn print(out: Output, report: &CheckReport, document: &CheckDoc<'_>) {

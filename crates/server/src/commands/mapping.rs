@@ -1,6 +1,6 @@
 //! `trueup mapping`: mappings in bulk.
 
-mod suggest;
+pub mod suggest;
 
 use super::feed::refusals;
 use crate::app::{App, source_of};

@@ -12,11 +12,13 @@ pub mod org;
 pub mod plan;
 pub mod psa;
 pub mod sandbox;
+pub mod serve;
 pub mod setting;
 pub mod task;
+pub mod user;
 
 use crate::app::App;
-use crate::cli::{Cli, Command, UserCommand};
+use crate::cli::{Cli, Command};
 use crate::config;
 use crate::demo;
 use crate::failure::{CliError, Exit};
@@ -35,20 +37,9 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Completions { shell } => return completions(shell),
         Command::Man { dir } => return man(dir.as_deref()),
         Command::Demo(args) => return demo::run(args, options, cli.global.data_dir.is_some()).await,
-        Command::Serve(_) => {
-            return Err(not_in_this_build(
-                "serve",
-                "Run `trueup feed import`, `trueup check` and `trueup apply --all` from a scheduler of the system.",
-            ));
-        }
-        Command::User(UserCommand::Add { email }) => {
-            return Err(CliError::usage(
-                format!(
-                    "`{email}` cannot be added: people sign in to the service, which this build does not have"
-                ),
-                "The command line needs no users; access to the data directory is what counts.",
-            ));
-        }
+        Command::Serve(args) => return serve::run(args, options).await,
+        Command::Openapi => return serve::openapi(),
+        Command::User(command) => return user::run(options, command).await,
         Command::Feed(feed::FeedCommand::Check(args)) => {
             return feed::check(output::Output::new(options.format), args).await;
         }
@@ -73,6 +64,7 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Audit(command) => audit::run(&app, command).await,
         Command::Demo(_)
         | Command::Serve(_)
+        | Command::Openapi
         | Command::Sandbox(_)
         | Command::Doctor
         | Command::Feed(feed::FeedCommand::Check(_))
@@ -80,10 +72,6 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(Exit::Done),
     }
-}
-
-fn not_in_this_build(command: &str, instead: &str) -> CliError {
-    CliError::usage(format!("`trueup {command}` is not part of this build yet"), instead)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<Exit, CliError> {

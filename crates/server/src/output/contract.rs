@@ -11,6 +11,7 @@ use trueup_domain::period::Period;
 use trueup_domain::plan::{Action, Change, Field, FieldChange, Target, Totals};
 use trueup_engine::apply::{ChangeReport, ChangeState};
 use trueup_engine::records::{OperationError, OperationRow, OperationState, PlanState, StoredPlan};
+use utoipa::ToSchema;
 
 /// What became of the changes of a plan.
 pub type Outcomes = BTreeMap<ChangeId, Outcome>;
@@ -50,14 +51,14 @@ impl From<&ChangeReport> for Outcome {
 }
 
 /// One field's old and new value.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FieldDoc {
     from: Option<String>,
     to: Option<String>,
 }
 
 /// Why a change failed or is in doubt.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorDoc {
     code: String,
     message: String,
@@ -75,7 +76,7 @@ impl From<&OperationError> for ErrorDoc {
 }
 
 /// One change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ChangeDoc {
     change_id: String,
     op: &'static str,
@@ -93,9 +94,11 @@ pub struct ChangeDoc {
     agreement_id: i64,
     addition_id: Option<i64>,
     catalog_item_id: i64,
+    #[schema(value_type = BTreeMap<String, FieldDoc>)]
     fields: BTreeMap<&'static str, FieldDoc>,
     amount: String,
     cost: String,
+    #[schema(value_type = String)]
     currency: Currency,
     true_period: Option<PeriodDoc>,
     reason: String,
@@ -108,7 +111,7 @@ pub struct ChangeDoc {
     calls: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PeriodDoc {
     start: String,
     end: String,
@@ -121,7 +124,7 @@ impl From<Period> for PeriodDoc {
 }
 
 /// Sums of one currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CurrencyDoc {
     next_invoice_before: String,
     next_invoice_after: String,
@@ -129,7 +132,7 @@ pub struct CurrencyDoc {
 }
 
 /// The sums of a plan.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TotalsDoc {
     by_currency: BTreeMap<String, CurrencyDoc>,
     create: usize,
@@ -165,7 +168,7 @@ impl From<&Totals> for TotalsDoc {
 }
 
 /// A plan, and after apply what became of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PlanDoc {
     plan_id: String,
     created_at: String,
@@ -187,7 +190,7 @@ pub struct PlanDoc {
 }
 
 /// The sums of an apply.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub struct SummaryDoc {
     /// Done.
     pub applied: usize,

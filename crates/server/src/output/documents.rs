@@ -8,6 +8,7 @@ use trueup_domain::money::{Currency, Money};
 use trueup_domain::settings::PriceSource;
 use trueup_domain::task::Task;
 use trueup_engine::records::{FindingState, Millis, StoredFinding};
+use utoipa::ToSchema;
 
 /// An instant as RFC 3339 in UTC.
 pub fn instant(at: Millis) -> String {
@@ -15,8 +16,9 @@ pub fn instant(at: Millis) -> String {
 }
 
 /// A task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TaskDoc {
+    #[schema(value_type = String)]
     task_id: TaskId,
     source: String,
     kind: &'static str,
@@ -74,9 +76,10 @@ pub fn task_rows(tasks: &[Task]) -> Vec<Vec<String>> {
         .collect()
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MoneyDoc {
     amount: String,
+    #[schema(value_type = String)]
     currency: Currency,
 }
 
@@ -85,15 +88,17 @@ fn money(value: Option<(Money, Currency)>) -> Option<MoneyDoc> {
 }
 
 /// A finding as a plan or a check raises it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FindingDoc {
     /// The exception code.
     pub code: String,
     severity: &'static str,
     title: &'static str,
     message: String,
+    #[schema(value_type = Option<String>)]
     task_id: Option<TaskId>,
     fix: String,
+    #[schema(value_type = Object)]
     subject: Subject,
     amount: Option<MoneyDoc>,
     their_words: Option<String>,
@@ -135,7 +140,7 @@ pub fn finding_rows(findings: &[FindingDoc]) -> Vec<Vec<String>> {
 }
 
 /// A finding with its state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct StoredFindingDoc {
     finding_id: String,
     /// The state's word.

@@ -150,15 +150,6 @@ fn the_sandbox_says_how_to_reach_it_in_its_first_line() {
 }
 
 #[test]
-fn what_this_build_lacks_is_said() {
-    let bench = Bench::new("2023-03-20");
-    for args in [&["serve"][..], &["user", "add", "a@example.com"]] {
-        let ran = bench.run(args).exits(2);
-        assert!(ran.err.contains("build"), "{ran:?}");
-    }
-}
-
-#[test]
 fn organizations_are_added_below_others() {
     let bench = Bench::new("2023-03-20");
     bench.json(&["org", "add", "north", "--name", "North", "--parent", "default"]).exits(0);

@@ -12,6 +12,7 @@ use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
 use trueup_domain::psa::{CompanyState, Snapshot};
+use utoipa::ToSchema;
 
 /// Names that share fewer of their words (in percent) are no proposal.
 const LEAST: usize = 60;
@@ -47,8 +48,8 @@ pub struct SuggestArgs {
 }
 
 /// One proposal.
-#[derive(Serialize)]
-struct Proposal {
+#[derive(Serialize, ToSchema)]
+pub struct Proposal {
     kind: &'static str,
     source_id: String,
     source_name: String,
@@ -68,21 +69,7 @@ struct Named {
 /// Runs the command.
 pub async fn run(app: &App, args: SuggestArgs) -> Result<Exit, CliError> {
     let source = source_of(Some(&args.source));
-    let connection = app.connection(None).await?;
-    let Some((_, snapshot)) = app.store().load_snapshot(app.org(), &connection.name).await? else {
-        return Err(CliError::usage("nothing is known of ConnectWise yet", "Run `trueup psa pull` first."));
-    };
-    let mapped = app.store().list_mappings(app.org()).await?;
-    let mut found = proposals(
-        MappingKind::Customer,
-        &unmapped(customers(app, &source).await?, MappingKind::Customer, &source, &mapped),
-        &companies(&snapshot),
-    );
-    found.extend(proposals(
-        MappingKind::Product,
-        &unmapped(products(app, &source).await?, MappingKind::Product, &source, &mapped),
-        &items(&snapshot),
-    ));
+    let found = find(app, &source).await?;
     if args.csv {
         return as_csv(&found, &source);
     }
@@ -103,6 +90,29 @@ pub async fn run(app: &App, args: SuggestArgs) -> Result<Exit, CliError> {
         out.table(&["kind", "source id", "name", "psa id", "name there", "alike"], rows);
     });
     Ok(Exit::Done)
+}
+
+/// What customers and products that are not mapped yet may be in ConnectWise.
+///
+/// # Errors
+/// The store's, or nothing is known of ConnectWise.
+pub async fn find(app: &App, source: &SourceId) -> Result<Vec<Proposal>, CliError> {
+    let connection = app.connection(None).await?;
+    let Some((_, snapshot)) = app.store().load_snapshot(app.org(), &connection.name).await? else {
+        return Err(CliError::usage("nothing is known of ConnectWise yet", "Run `trueup psa pull` first."));
+    };
+    let mapped = app.store().list_mappings(app.org()).await?;
+    let mut found = proposals(
+        MappingKind::Customer,
+        &unmapped(customers(app, source).await?, MappingKind::Customer, source, &mapped),
+        &companies(&snapshot),
+    );
+    found.extend(proposals(
+        MappingKind::Product,
+        &unmapped(products(app, source).await?, MappingKind::Product, source, &mapped),
+        &items(&snapshot),
+    ));
+    Ok(found)
 }
 
 fn as_csv(found: &[Proposal], source: &SourceId) -> Result<Exit, CliError> {

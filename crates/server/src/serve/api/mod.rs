@@ -1,0 +1,61 @@
+//! The routes: thin handlers over the use cases of the engine.
+
+mod audit;
+mod connections;
+mod feed;
+mod findings;
+mod mappings;
+mod organizations;
+mod plans;
+mod records;
+mod runs;
+mod session;
+mod settings;
+mod tasks;
+mod tokens;
+mod users;
+
+pub use plans::adoption;
+
+use super::state::Service;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Every route of the API.
+pub fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(session::sign_in, session::show, session::sign_out))
+        .routes(routes!(session::change_password))
+        .routes(routes!(organizations::list, organizations::add))
+        .routes(routes!(organizations::show, organizations::rename))
+        .routes(routes!(settings::list))
+        .routes(routes!(settings::set, settings::reset))
+        .routes(routes!(connections::list, connections::add))
+        .routes(routes!(connections::test))
+        .routes(routes!(connections::rotate))
+        .routes(routes!(feed::push))
+        .routes(routes!(records::customers))
+        .routes(routes!(records::products))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::decide))
+        .routes(routes!(plans::list, plans::make))
+        .routes(routes!(plans::show))
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::events))
+        .routes(routes!(findings::list))
+        .routes(routes!(findings::show))
+        .routes(routes!(findings::decide))
+        .routes(routes!(mappings::list, mappings::set, mappings::release))
+        .routes(routes!(mappings::import))
+        .routes(routes!(mappings::export))
+        .routes(routes!(mappings::suggestions))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::explanation))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change))
+        .routes(routes!(users::reset))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::revoke))
+}

@@ -1,0 +1,170 @@
+//! The service: one HTTP API over the use cases, with people, roles, tokens and runs around it.
+//!
+//! A request passes the gate (`gate.rs`), which asks two tables: `rules.rs` says what each route needs, `rights.rs`
+//! who has it. Handlers (`api/`) decide nothing: they read the request, call a use case and show the answer.
+
+mod api;
+mod docs;
+mod extract;
+mod gate;
+mod health;
+mod kept;
+mod limiter;
+mod page;
+pub mod people;
+pub mod problem;
+pub mod rights;
+mod rules;
+mod secrets;
+mod state;
+mod web;
+mod worker;
+
+pub use docs::document;
+
+use crate::clock::SystemClock;
+use crate::compose;
+use crate::config::{Loopback, Options};
+use crate::failure::{CliError, Exit};
+use crate::output::{self, note};
+use limiter::SignInLimiter;
+use people::Wanted;
+use rights::Role;
+use serde_json::json;
+use state::{Inner, Service};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use trueup_engine::ports::Store;
+use trueup_store::SqlStore;
+use url::Url;
+
+/// How the service is started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Whether the API is served.
+    pub api: bool,
+    /// Whether runs are carried out.
+    pub worker: bool,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where people reach it, where that is another address.
+    pub public_url: Option<Url>,
+    /// Whether a proxy in front names the client's address.
+    pub behind_proxy: bool,
+}
+
+/// The variable with the first administrator's address.
+const ADMIN_VARIABLE: &str = "TRUEUP_ADMIN_EMAIL";
+
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// The store's, or an address that cannot be listened on.
+pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
+    // What people enter over the network must not reach the machine itself, unless the operator lists it.
+    options.loopback = Loopback::Listed;
+    let store = compose::sql_store(&options).await?;
+    let clock = SystemClock::new(options.today);
+    store.ensure_organization(&options.org).await?;
+    let first = first_administrator(&store, &clock).await?;
+    let format_json = options.format == output::Format::Json;
+    let service = Service::new(Inner {
+        store,
+        clock,
+        options,
+        public_url: start.public_url.clone(),
+        behind_proxy: start.behind_proxy,
+        limiter: SignInLimiter::default(),
+        wake: Notify::new(),
+        stopping: AtomicBool::new(false),
+    });
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let working = start.worker.then(|| tokio::spawn(worker::work(service.clone(), stopping.clone())));
+    let served = if start.api {
+        let listener = listen(start.listen).await?;
+        let at = listener.local_addr().map_err(|e| cannot_listen(start.listen, &e))?;
+        announce(&service, at, first.as_ref(), format_json);
+        Some(tokio::spawn(web::serve(service.clone(), listener, stopping.clone())))
+    } else {
+        None
+    };
+    asked_to_stop().await;
+    note("Stopping: requests under way are finished.");
+    service.stopping.store(true, Ordering::Relaxed);
+    let _ = stop.send(true);
+    for part in [served, working].into_iter().flatten() {
+        let _ = part.await;
+    }
+    Ok(Exit::Done)
+}
+
+async fn listen(at: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(at).await.map_err(|error| cannot_listen(at, &error))
+}
+
+fn cannot_listen(at: SocketAddr, error: &std::io::Error) -> CliError {
+    CliError::usage(
+        format!("{at} cannot be listened on: {error}"),
+        "Choose another address with --listen, or stop what listens there.",
+    )
+}
+
+fn announce(service: &Service, at: SocketAddr, first: Option<&(String, String)>, as_json: bool) {
+    let url = service.public_url.as_ref().map_or_else(|| format!("http://{at}"), |url| url.to_string());
+    let url = url.trim_end_matches('/');
+    if as_json {
+        let first = first.map(|(email, password)| json!({ "email": email, "one_time_password": password }));
+        // One line: who started the process reads it while the process runs.
+        output::print(
+            &json!({ "url": url, "listen": at.to_string(), "first_administrator": first }).to_string(),
+        );
+        return;
+    }
+    output::print(&format!("trueup listens at {url} (reference: {url}/docs)"));
+    if let Some((email, password)) = first {
+        output::print(&format!("First administrator: {email}, one-time password: {password}"));
+        output::print("The password is shown once and has to be changed at the first sign-in.");
+    }
+}
+
+/// Makes the first administrator where there is nobody yet and the environment names an address.
+async fn first_administrator(
+    store: &Arc<SqlStore>,
+    clock: &SystemClock,
+) -> Result<Option<(String, String)>, CliError> {
+    if store.has_people().await? {
+        return Ok(None);
+    }
+    let Some(text) = std::env::var(ADMIN_VARIABLE).ok().filter(|text| !text.trim().is_empty()) else {
+        note(&format!(
+            "Nobody can sign in yet: set {ADMIN_VARIABLE} and start again, or use `trueup user add --role operator`."
+        ));
+        return Ok(None);
+    };
+    let email = people::address(&text).map_err(|reason| {
+        CliError::usage(format!("{ADMIN_VARIABLE} is `{text}`: {reason}"), "Give it an e-mail address.")
+    })?;
+    let wanted = Wanted { org: None, email, name: None, role: Role::Operator };
+    let (person, password) = people::add(store, clock, "trueup serve", wanted).await?;
+    Ok(Some((person.email, password)))
+}
+
+/// SIGTERM, SIGINT or Ctrl-C.
+async fn asked_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}

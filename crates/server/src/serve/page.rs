@@ -1,0 +1,110 @@
+//! Lists are cut into pages; a cursor says where the next one begins. Cursors are opaque to callers.
+
+use super::problem::Problem;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Rows of a page where none are named.
+const USUAL: u32 = 50;
+/// Rows of a page at most.
+pub const MOST: u32 = 200;
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; none on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Of `limit + 1` rows that were asked for: the one too many tells that there is a next page, which begins after
+    /// the last row that is shown.
+    pub fn of<R>(
+        mut rows: Vec<R>,
+        limit: u32,
+        mark: impl Fn(&R) -> (String, String),
+        show: impl Fn(R) -> T,
+    ) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| encode(&mark(row)));
+        Self { items: rows.into_iter().map(show).collect(), next_cursor }
+    }
+
+    /// Of a list that is whole in memory, in its own order.
+    pub fn cut<R>(
+        rows: Vec<R>,
+        limit: u32,
+        after: Option<&(String, String)>,
+        mark: impl Fn(&R) -> (String, String),
+        show: impl Fn(R) -> T,
+    ) -> Self {
+        let start =
+            after.map_or(0, |after| rows.iter().position(|row| &mark(row) == after).map_or(0, |at| at + 1));
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+        Self::of(rows.into_iter().skip(start).take(wanted).collect(), limit, mark, show)
+    }
+}
+
+/// How many rows are wanted.
+///
+/// # Errors
+/// None, or more than [`MOST`].
+pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+    match asked {
+        None => Ok(USUAL),
+        Some(count) if (1..=MOST).contains(&count) => Ok(count),
+        Some(count) => Err(Problem::field("limit", format!("{count} is not between 1 and {MOST}"))),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mark(String, String);
+
+fn encode((value, id): &(String, String)) -> String {
+    let json = serde_json::to_vec(&Mark(value.clone(), id.clone())).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+/// What a cursor means.
+///
+/// # Errors
+/// It is none of ours.
+pub fn decode(cursor: Option<&str>) -> Result<Option<(String, String)>, Problem> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let wrong = || Problem::field("cursor", "it was not given by this list");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
+    let Mark(value, id) = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
+    Ok(Some((value, id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_list_in_memory_follow_each_other() {
+        let rows: Vec<u32> = (0..7).collect();
+        let mark = |row: &u32| (String::new(), row.to_string());
+        let mut seen = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let after = decode(cursor.as_deref()).unwrap();
+            let page: Page<u32> = Page::cut(rows.clone(), 3, after.as_ref(), mark, |row| row);
+            seen.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, rows);
+        assert!(decode(Some("%%%")).is_err());
+        assert!(limit(Some(0)).is_err());
+        assert!(limit(Some(MOST + 1)).is_err());
+    }
+}

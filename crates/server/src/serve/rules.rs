@@ -1,0 +1,135 @@
+//! Every route of the API and what it asks of its caller. A route that has no row here answers nobody.
+
+use super::rights::Right;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// What a route asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody has to be known.
+    Public,
+    /// Somebody has to be known; also one who still has to change the password.
+    Known,
+    /// A right in the organization that the path (or the query's `organization`) names, else in the caller's own.
+    Scoped(Right),
+    /// A right somewhere: the route looks itself at the organizations it shows or touches.
+    Somewhere(Right),
+}
+
+/// How a route treats its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads or replaces: again is the same.
+    Plain,
+    /// Makes something: takes an `Idempotency-Key`.
+    Makes,
+    /// Takes a long body.
+    Upload,
+    /// Answers as long as there is something to tell.
+    Stream,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The method.
+    pub method: &'static str,
+    /// The path, as the router knows it.
+    pub path: &'static str,
+    /// What it asks for.
+    pub access: Access,
+    /// How it treats its request.
+    pub kind: Kind,
+}
+
+impl Rule {
+    /// The longest a request may take.
+    pub fn time_limit(&self) -> Option<Duration> {
+        match self.kind {
+            Kind::Plain => Some(Duration::from_secs(60)),
+            Kind::Makes => Some(Duration::from_secs(240)),
+            Kind::Upload => Some(Duration::from_secs(900)),
+            Kind::Stream => None,
+        }
+    }
+}
+
+use Access::{Known, Public, Scoped, Somewhere};
+use Kind::{Makes, Plain, Stream, Upload};
+use Right as R;
+
+macro_rules! org {
+    ($rest:literal) => {
+        concat!("/api/v1/organizations/{org}", $rest)
+    };
+}
+
+/// The table.
+pub const RULES: &[Rule] = &[
+    rule("POST", "/api/v1/session", Public, Plain),
+    rule("GET", "/api/v1/session", Known, Plain),
+    rule("DELETE", "/api/v1/session", Known, Plain),
+    rule("PUT", "/api/v1/session/password", Known, Plain),
+    rule("GET", "/api/v1/organizations", Somewhere(R::OrganizationsRead), Plain),
+    rule("POST", "/api/v1/organizations", Somewhere(R::OrganizationsWrite), Makes),
+    rule("GET", org!(""), Scoped(R::OrganizationsRead), Plain),
+    rule("PATCH", org!(""), Scoped(R::OrganizationsWrite), Plain),
+    rule("GET", org!("/settings"), Scoped(R::SettingsRead), Plain),
+    rule("PUT", org!("/settings/{key}"), Scoped(R::SettingsWrite), Plain),
+    rule("DELETE", org!("/settings/{key}"), Scoped(R::SettingsWrite), Plain),
+    rule("GET", org!("/connections"), Scoped(R::ConnectionsRead), Plain),
+    rule("POST", org!("/connections"), Scoped(R::ConnectionsWrite), Makes),
+    rule("POST", org!("/connections/{connection}/test"), Scoped(R::ConnectionsWrite), Makes),
+    rule("POST", org!("/connections/{connection}/rotate"), Scoped(R::ConnectionsWrite), Makes),
+    rule("POST", "/api/v1/feed", Scoped(R::FeedWrite), Upload),
+    rule("GET", org!("/customers"), Scoped(R::RecordsRead), Plain),
+    rule("GET", org!("/products"), Scoped(R::RecordsRead), Plain),
+    rule("GET", org!("/tasks"), Scoped(R::TasksRead), Plain),
+    rule("POST", org!("/tasks/decide"), Scoped(R::TasksWrite), Makes),
+    rule("GET", org!("/tasks/{task}"), Scoped(R::TasksRead), Plain),
+    rule("GET", org!("/plans"), Scoped(R::PlansRead), Plain),
+    rule("POST", org!("/plans"), Scoped(R::PlansWrite), Makes),
+    rule("GET", org!("/plans/{plan}"), Scoped(R::PlansRead), Plain),
+    rule("GET", org!("/runs"), Scoped(R::RunsRead), Plain),
+    rule("POST", org!("/runs"), Scoped(R::RunsWrite), Makes),
+    rule("GET", org!("/runs/{run}"), Scoped(R::RunsRead), Plain),
+    rule("GET", org!("/runs/{run}/events"), Scoped(R::RunsRead), Stream),
+    rule("GET", org!("/findings"), Scoped(R::FindingsRead), Plain),
+    rule("GET", org!("/findings/{finding}"), Scoped(R::FindingsRead), Plain),
+    rule("POST", org!("/findings/{finding}/decide"), Scoped(R::FindingsWrite), Makes),
+    rule("GET", org!("/mappings"), Scoped(R::MappingsRead), Plain),
+    rule("PUT", org!("/mappings"), Scoped(R::MappingsWrite), Plain),
+    rule("DELETE", org!("/mappings"), Scoped(R::MappingsWrite), Plain),
+    rule("POST", org!("/mappings/import"), Scoped(R::MappingsWrite), Upload),
+    rule("GET", org!("/mappings/export"), Scoped(R::MappingsRead), Plain),
+    rule("GET", org!("/mappings/suggestions"), Scoped(R::MappingsRead), Plain),
+    rule("GET", org!("/audit"), Scoped(R::AuditRead), Plain),
+    rule("GET", org!("/additions/{addition}/explanation"), Scoped(R::AuditRead), Plain),
+    rule("GET", org!("/users"), Scoped(R::UsersRead), Plain),
+    rule("POST", org!("/users"), Scoped(R::UsersWrite), Makes),
+    rule("PATCH", org!("/users/{user}"), Scoped(R::UsersWrite), Plain),
+    rule("POST", org!("/users/{user}/reset"), Scoped(R::UsersWrite), Makes),
+    rule("GET", org!("/tokens"), Scoped(R::TokensRead), Plain),
+    rule("POST", org!("/tokens"), Scoped(R::TokensWrite), Makes),
+    rule("DELETE", org!("/tokens/{token}"), Scoped(R::TokensWrite), Plain),
+];
+
+const fn rule(method: &'static str, path: &'static str, access: Access, kind: Kind) -> Rule {
+    Rule { method, path, access, kind }
+}
+
+static BY_ROUTE: LazyLock<HashMap<(&'static str, &'static str), &'static Rule>> =
+    LazyLock::new(|| RULES.iter().map(|rule| ((rule.method, rule.path), rule)).collect());
+
+/// The rule of a route. A HEAD is a GET without its body.
+pub fn find(method: &str, path: &str) -> Option<&'static Rule> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    BY_ROUTE.get(&(method, path)).copied()
+}
+
+/// Whether any method of the path has a rule.
+pub fn knows_path(path: &str) -> bool {
+    RULES.iter().any(|rule| rule.path == path)
+}

@@ -1,0 +1,18 @@
+//! The service over HTTP on a real socket: the binary is started, and spoken to as any program would.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "api/bench.rs"]
+mod bench;
+#[path = "api/http.rs"]
+mod http;
+#[path = "api/people.rs"]
+mod people;
+#[path = "api/postgres.rs"]
+mod postgres;
+#[path = "api/starting.rs"]
+mod starting;
+#[path = "api/tenancy.rs"]
+mod tenancy;
+#[path = "api/work.rs"]
+mod work;

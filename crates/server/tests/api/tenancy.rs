@@ -1,0 +1,178 @@
+//! Organizations see nothing of each other, and roles do what the table says: walked route by route from the served
+//! document, so that a new route is walked without being named here.
+
+use crate::bench::{Backend, Person, Service};
+use crate::http::Answer;
+use rstest::rstest;
+use serde_json::json;
+
+/// (method, path, right): every operation of the document that works in an organization of its path.
+fn operations(service: &Service) -> Vec<(String, String, Option<String>)> {
+    let document = service.get("/api/v1/openapi.json").is(200).json();
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let words = operation["description"].as_str().unwrap_or_default();
+            let right = words.split("Needs the right `").nth(1).and_then(|rest| rest.split('`').next());
+            all.push((method.to_uppercase(), path.clone(), right.map(str::to_owned)));
+        }
+    }
+    assert!(all.len() > 10, "the document is nearly empty");
+    all
+}
+
+fn filled(path: &str, org: &str, rest: &str) -> String {
+    path.split('/')
+        .map(|part| match part {
+            "{org}" => org,
+            _ if part.starts_with('{') => rest,
+            _ => part,
+        })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn ask(person: &Person<'_>, method: &str, path: &str) -> Answer {
+    person.request(method, path).json(&json!({})).send(person.service.at)
+}
+
+#[rstest]
+fn a_foreign_organization_is_answered_like_one_that_does_not_exist(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let operator = service.operator();
+    for (id, parent) in [("north", None), ("south", None), ("north-shop", Some("north"))] {
+        operator.organization(id, parent);
+    }
+    let admin = operator.colleague("north", "admin");
+    let mut walked = 0;
+    for (method, path, right) in operations(&service) {
+        if right.is_none() || !(path.contains("{org}") || path.ends_with("/feed")) {
+            continue;
+        }
+        walked += 1;
+        let at = |org: &str| {
+            let path = filled(&path, org, "1");
+            if path.ends_with("/feed") { format!("{path}?organization={org}") } else { path }
+        };
+        let foreign = ask(&admin, &method, &at("south"));
+        let unknown = ask(&admin, &method, &at("nobody"));
+        assert_eq!(foreign.problem(404), "not-found", "{method} {path}");
+        assert_eq!(unknown.problem(404), "not-found", "{method} {path}");
+        assert_eq!(
+            foreign.text().replace("south", "ORG"),
+            unknown.text().replace("nobody", "ORG"),
+            "{method} {path}: the two answers differ"
+        );
+        let parent_of_own = ask(&admin, &method, &at("default"));
+        assert_eq!(parent_of_own.problem(404), "not-found", "{method} {path}");
+        // Below the own organization the role holds.
+        assert_ne!(ask(&admin, &method, &at("north-shop")).status, 403, "{method} {path}");
+        // A thing of another organization under the own path is unknown as well.
+        if path.matches('{').count() > 1 && method == "GET" {
+            assert_eq!(ask(&admin, &method, &filled(&path, "north", "of-another")).status, 404, "{path}");
+        }
+    }
+    assert!(walked > 8, "{walked} routes walked");
+    let seen = admin.get("/api/v1/organizations").is(200).json();
+    let ids: Vec<&str> = seen["items"].as_array().unwrap().iter().filter_map(|o| o["id"].as_str()).collect();
+    assert_eq!(ids, ["north", "north-shop"]);
+    let under_foreign = json!({ "id": "x", "parent": "south" });
+    assert_eq!(admin.post("/api/v1/organizations", &under_foreign).problem(404), "not-found");
+    assert_eq!(admin.post("/api/v1/organizations", &json!({ "id": "x" })).problem(422), "invalid");
+}
+
+#[test]
+fn every_role_does_what_the_table_says_and_refusals_are_audited() {
+    let service = Service::sqlite();
+    let operator = service.operator();
+    operator.organization("north", None);
+    let table =
+        std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/roles.md"))
+            .unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|l| l.starts_with("| `"))
+        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let header: Vec<&str> = table
+        .lines()
+        .find(|l| l.starts_with("| right"))
+        .unwrap()
+        .trim_matches('|')
+        .split('|')
+        .map(str::trim)
+        .collect();
+    for role in ["admin", "partner_operator", "billing", "read_only"] {
+        let person = operator.colleague("north", role);
+        let column = header.iter().position(|h| *h == role).unwrap();
+        let mut refused = 0;
+        for (method, path, right) in operations(&service) {
+            let Some(right) = right else { continue };
+            let row = rows
+                .iter()
+                .find(|r| r[0] == format!("`{right}`"))
+                .unwrap_or_else(|| panic!("{right} is not in docs/roles.md"));
+            let may = row[column] == "yes";
+            let path = filled(&path, "north", "1");
+            // The stream of a run that is not there, and routes that would write, end at once with another answer.
+            let answer = ask(&person, &method, &path);
+            assert_eq!(
+                answer.status == 403,
+                !may,
+                "{role} {method} {path}: {} {}",
+                answer.status,
+                answer.text()
+            );
+            if !may {
+                assert_eq!(answer.problem(403), "forbidden");
+                refused += 1;
+            }
+        }
+        let audit = service_audit(&operator, role);
+        assert_eq!(audit, refused, "{role}: every refusal has its entry");
+    }
+}
+
+fn service_audit(operator: &Person<'_>, role: &str) -> usize {
+    let mut count = 0;
+    let mut path = "/api/v1/organizations/north/audit?limit=200&action=access.denied".to_owned();
+    loop {
+        let page = operator.get(&path).is(200).json();
+        let actor = format!("{role}@north.example.com");
+        count += page["items"].as_array().unwrap().iter().filter(|e| e["actor"] == actor.as_str()).count();
+        match page["next_cursor"].as_str() {
+            Some(cursor) => {
+                path = format!(
+                    "/api/v1/organizations/north/audit?limit=200&action=access.denied&cursor={cursor}"
+                )
+            }
+            None => return count,
+        }
+    }
+}
+
+#[test]
+fn settings_show_their_level_and_are_audited() {
+    let service = Service::sqlite();
+    let operator = service.operator();
+    operator.organization("north", None);
+    operator.organization("shop", Some("north"));
+    let admin = operator.colleague("shop", "admin");
+    let path = |org: &str, key: &str| format!("/api/v1/organizations/{org}/settings/{key}");
+    operator.put(&path("north", "credits"), &json!({ "value": "on" })).is(200);
+    let shown = |person: &Person<'_>| {
+        let all = person.get("/api/v1/organizations/shop/settings").is(200).json();
+        let found = all["items"].as_array().unwrap().iter().find(|s| s["key"] == "credits").unwrap().clone();
+        (found["value"].as_str().unwrap().to_owned(), found["from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(shown(&operator), ("on".into(), "organization:north".into()));
+    assert_eq!(shown(&admin), ("on".into(), "organization:above".into()), "what stands above is not named");
+    admin.put(&path("shop", "credits"), &json!({ "value": "off" })).is(200);
+    assert_eq!(shown(&admin), ("off".into(), "organization:shop".into()));
+    assert_eq!(admin.put(&path("shop", "credits"), &json!({ "value": "maybe" })).problem(422), "invalid");
+    assert_eq!(admin.put(&path("shop", "nothing"), &json!({ "value": "on" })).problem(404), "not-found");
+    admin.delete(&path("shop", "credits")).is(200);
+    assert_eq!(shown(&admin).0, "on");
+}
