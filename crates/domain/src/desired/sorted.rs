@@ -65,8 +65,7 @@ fn walk(pairs: &impl Pairs, mut ours: &[Keyed], mut theirs: &[Keyed]) -> Compari
             ([(key, at)], [(_, place)]) => found.pair(pairs, *key, *at, *place),
             ([(_, at)], []) => found.missing.push(*at),
             ([], [(_, place)]) => found.unclaimed.push(*place),
-            _ => {
-                // open set: any other count of rows of one key
+            ([], []) | ([_, _, ..], _) | (_, [_, _, ..]) => {
                 let places = |keys: &[Keyed]| keys.iter().map(|(_, place)| *place).collect();
                 let first = mine.first().or(those.first());
                 let key = first.map_or(0, |(key, _)| *key);
