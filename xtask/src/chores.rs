@@ -12,7 +12,7 @@ use crate::setup;
 pub fn test(arguments: &[OsString]) -> Result<()> {
     let tools = setup::for_tests()?;
     let mut command = cargo();
-    command.args(["test", "--workspace"]).args(arguments);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     tools.export(&mut command);
     run(&mut command)
 }
