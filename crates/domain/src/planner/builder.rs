@@ -6,7 +6,7 @@ use super::part::{self, Expressed, Prices};
 use super::picture::{Line, Origin, Picture, change_id};
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{ChangeId, ProductId};
+use crate::ids::{AdditionId, ChangeId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
 use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::{
@@ -16,6 +16,7 @@ use crate::plan::{
 use crate::proration::{self, ProrationError, Share};
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use jiff::civil::Date;
+use std::borrow::Cow;
 
 /// A line to be written, before it is placed.
 #[derive(Clone)]
@@ -65,19 +66,19 @@ pub struct Builder<'c, 'a> {
     /// What was resolved.
     pub context: &'c Context<'a>,
     /// The working picture.
-    pub picture: Picture,
+    pub picture: Picture<'a>,
     changes: Vec<Change>,
     findings: Vec<Finding>,
     adoptions: Vec<Adoption>,
     first_index: usize,
     withheld: bool,
-    last: Vec<LastStep>,
+    last: Vec<LastStep<'a>>,
 }
 
 /// What is done once every new line of the task is written (decision A26).
-enum LastStep {
-    End(Box<Line>, Date, String),
-    Delete(Box<Line>, String),
+enum LastStep<'a> {
+    End(Box<Line<'a>>, Date, String),
+    Delete(Box<Line<'a>>, String),
 }
 
 impl From<MoneyError> for Stop {
@@ -104,7 +105,7 @@ impl From<PeriodError> for Stop {
 
 impl<'c, 'a> Builder<'c, 'a> {
     /// Starts on a copy of the picture.
-    pub fn new(context: &'c Context<'a>, picture: Picture, first_index: usize) -> Self {
+    pub fn new(context: &'c Context<'a>, picture: Picture<'a>, first_index: usize) -> Self {
         Self {
             context,
             picture,
@@ -118,7 +119,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     /// Hands the task's part over to the plan and tells what became of the task.
-    pub fn into_draft(self, picture: &mut Picture, draft: &mut DraftPlan) -> TaskOutcome {
+    pub fn into_draft(self, draft: &mut DraftPlan) -> (Picture<'a>, TaskOutcome) {
         let writes = self.changes.iter().any(Change::writes);
         if self.context.choice == super::agreement::Choice::Only && (writes || !self.adoptions.is_empty()) {
             let task = self.context.task;
@@ -131,12 +132,12 @@ impl<'c, 'a> Builder<'c, 'a> {
         draft.changes.extend(self.changes);
         draft.findings.extend(self.findings);
         draft.adoptions.extend(self.adoptions);
-        *picture = self.picture;
-        match (self.withheld, writes) {
+        let outcome = match (self.withheld, writes) {
             (true, _) => TaskOutcome::Waiting,
             (false, true) => TaskOutcome::Planned,
             (false, false) => TaskOutcome::NothingToDo,
-        }
+        };
+        (self.picture, outcome)
     }
 
     /// Says something.
@@ -521,7 +522,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     /// The line that an earlier run of this task wrote for a line of the order.
-    pub fn written(&self, line_id: &str, role: Role, day: Date) -> Option<&Line> {
+    pub fn written(&self, line_id: &str, role: Role, day: Date) -> Option<&Line<'a>> {
         self.picture.find_key(&self.key(line_id, role, day))
     }
 
@@ -531,7 +532,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         };
         if let Target::Existing(_) = there.target {
             let agreement = there.agreement;
-            let before = there.state.clone();
+            let before = there.state.into_owned();
             let reason = "It is there already.".to_owned();
             let action = Action::Keep { target: there.target, before };
             self.push(
@@ -565,13 +566,13 @@ impl<'c, 'a> Builder<'c, 'a> {
         let id = self.next_id();
         let task = self.context.task;
         let origin = Origin {
-            source: task.source.clone(),
-            subscription: task.subscription.clone(),
-            product: line.product.clone(),
+            source: &task.source,
+            subscription: &task.subscription,
+            product: Cow::Owned(line.product.clone()),
             role: line.role,
-            order: task.order_id.clone(),
+            order: task.order_id.as_ref(),
             true_period,
-            written: wanted.clone(),
+            written: Cow::Owned(wanted.clone()),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
         let amounts = match wanted.bill {
@@ -589,9 +590,9 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.picture.add(Line {
             target: Target::CreatedBy(id),
             agreement: agreement.id,
-            state: wanted,
+            state: Cow::Owned(wanted),
             less_included: Quantity::ZERO,
-            key: Some(key),
+            key: Some(Cow::Owned(key.0)),
             origin: Some(origin),
         });
         Ok(())
@@ -658,18 +659,19 @@ impl<'c, 'a> Builder<'c, 'a> {
         if last < line.state.effective && !self.is_billed(line) {
             return self.delete(line, reason);
         }
-        let wanted = AdditionState { cancelled: Some(last.max(line.state.effective)), ..line.state.clone() };
+        let wanted =
+            AdditionState { cancelled: Some(last.max(line.state.effective)), ..(*line.state).clone() };
         self.tell_billed_again(line, last)?;
         self.edit(line, wanted, reason, EditKind::Cancel)
     }
 
     /// Ends a line after everything new of this task: whatever stops a run half way leaves too much, never too little.
-    pub fn end_last(&mut self, line: &Line, last: Date, reason: String) {
+    pub fn end_last(&mut self, line: &Line<'a>, last: Date, reason: String) {
         self.last.push(LastStep::End(Box::new(line.clone()), last, reason));
     }
 
     /// Removes a line after everything new of this task.
-    pub fn delete_last(&mut self, line: &Line, reason: String) {
+    pub fn delete_last(&mut self, line: &Line<'a>, reason: String) {
         self.last.push(LastStep::Delete(Box::new(line.clone()), reason));
     }
 
@@ -699,14 +701,14 @@ impl<'c, 'a> Builder<'c, 'a> {
         if differing_fields(&line.state, &wanted, self.context.currency).is_empty() {
             return Ok(());
         }
-        let before = line.state.clone();
+        let before = (*line.state).clone();
         let op = match kind {
             EditKind::Cancel => "cancel",
             EditKind::Update => "update",
         };
         let goal =
             format!("{:?}/{}/{}/{}", wanted.cancelled, wanted.quantity, wanted.unit_price, wanted.unit_cost);
-        let key = self.edit_key(op, &line.target, &goal);
+        let key = self.edit_key(op, line, &goal);
         let effect = self.effect(line, Some(&wanted))?;
         let action = match kind {
             EditKind::Cancel => {
@@ -727,26 +729,26 @@ impl<'c, 'a> Builder<'c, 'a> {
             }
         };
         self.push_edit(action, key, line, reason, formula, effect);
-        self.picture.set_state(&line.target, &wanted);
+        self.picture.set_state(line, &wanted);
         Ok(())
     }
 
     /// Removes a line that was never billed.
     pub fn delete(&mut self, line: &Line, reason: String) -> Result<(), Stop> {
         let effect = self.effect(line, None)?;
-        let key = self.edit_key("delete", &line.target, "");
-        let action = Action::Delete { target: line.target.clone(), before: line.state.clone() };
+        let key = self.edit_key("delete", line, "");
+        let action = Action::Delete { target: line.target.clone(), before: (*line.state).clone() };
         self.push_edit(action, key, line, reason, "never billed".into(), effect);
-        self.picture.remove(&line.target);
+        self.picture.remove(line);
         Ok(())
     }
 
-    fn edit_key(&self, op: &str, target: &Target, goal: &str) -> OperationKey {
-        let target = match target {
+    fn edit_key(&self, op: &str, line: &Line<'_>, goal: &str) -> OperationKey {
+        let target = match &line.target {
             Target::Existing(id) => id.to_string(),
             // The line has no id yet: its own key stands for it.
             Target::CreatedBy(_) => {
-                self.picture.find(target).and_then(|l| l.key.clone()).map(|k| k.0).unwrap_or_default()
+                self.picture.now(line).and_then(|l| l.key.as_deref()).unwrap_or_default().to_owned()
             }
         };
         edit_key(self.context.world.organization, self.order_text(), op, &target, goal)
@@ -764,7 +766,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         let (role, product) = line
             .origin
             .as_ref()
-            .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone()));
+            .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone().into_owned()));
         self.push(action, key, role, &product, line.agreement, String::new(), reason, formula);
         if let Some(change) = self.changes.last_mut() {
             change.catalog_item = line.state.catalog_item;
@@ -849,46 +851,51 @@ impl<'c, 'a> Builder<'c, 'a> {
             source: task.source.clone(),
             subscription: task.subscription.clone(),
             product: product.clone(),
-            state: line.state.clone(),
+            state: (*line.state).clone(),
         });
         self.picture.claim(
-            &line.target,
-            &Origin {
-                source: task.source.clone(),
-                subscription: task.subscription.clone(),
-                product: product.clone(),
+            line,
+            Origin {
+                source: &task.source,
+                subscription: &task.subscription,
+                product: Cow::Owned(product.clone()),
                 role: Role::Recurring,
                 order: None,
                 true_period: None,
-                written: line.state.clone(),
+                written: Cow::Owned((*line.state).clone()),
                 next_invoice_at_write: None,
             },
         );
     }
 
     /// The open additions with the item that nobody has claimed, on the agreement of the task.
-    pub fn unclaimed(&self, item: &CatalogItem) -> Vec<Line> {
+    pub fn unclaimed(&self, item: &CatalogItem) -> Vec<Line<'a>> {
         self.picture.unclaimed(self.context.agreement.id, item.id).into_iter().cloned().collect()
     }
 
+    fn read_line(&self, id: AdditionId) -> Option<Line<'a>> {
+        let home = self.context.index.home_of(id)?;
+        self.picture.find(home, &Target::Existing(id)).cloned()
+    }
+
     /// The line that a mapping says is the subscription's line for the product; taken over when it is first used.
-    pub fn mapped_line(&mut self, product: &ProductId) -> Option<Line> {
+    pub fn mapped_line(&mut self, product: &ProductId) -> Option<Line<'a>> {
         let task = self.context.task;
         let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
-        let line = self.picture.find(&Target::Existing(id)).cloned()?;
+        let line = self.read_line(id)?;
         if line.origin.is_none() {
             self.adopt(&line, product);
-            return self.picture.find(&Target::Existing(id)).cloned();
+            return self.picture.now(&line).cloned();
         }
         line.is_of(&task.source, &task.subscription, product, Role::Recurring).then_some(line)
     }
 
     /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very
     /// subscription and open, or the line `itself` that is in question.
-    pub fn take_mapped(&mut self, product: &ProductId, itself: Option<&Target>) -> Option<Line> {
+    pub fn take_mapped(&mut self, product: &ProductId, itself: Option<&Target>) -> Option<Line<'a>> {
         let task = self.context.task;
         let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
-        let line = self.picture.find(&Target::Existing(id)).cloned()?;
+        let line = self.read_line(id)?;
         if Some(&line.target) != itself && !line.state.is_open() {
             return None;
         }
@@ -897,7 +904,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             return None;
         }
         self.adopt(&line, product);
-        self.picture.find(&line.target).cloned()
+        self.picture.now(&line).cloned()
     }
 
     /// Whether a mapping names this very line for the product.

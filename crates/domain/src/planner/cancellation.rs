@@ -104,7 +104,7 @@ fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Peri
 
 /// Products that nothing bills once the lines that were never billed are gone.
 fn lines_that_go(builder: &Builder<'_, '_>, period: Period, day: Date) -> BTreeSet<ProductId> {
-    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone());
+    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone().into_owned());
     let (goes, stays): (Vec<Line>, Vec<Line>) =
         lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period, day));
     // A line that ended before the period bills nothing of it.
@@ -146,7 +146,7 @@ fn rest_of(order: &Order, day: Date) -> Result<Period, Stop> {
 
 /// Recurring lines of the subscription, whatever agreement they are on. What is charged after its period is billed by
 /// lines for days that were used: they stay.
-fn lines_to_end(builder: &Builder<'_, '_>) -> Vec<Line> {
+fn lines_to_end<'a>(builder: &Builder<'_, 'a>) -> Vec<Line<'a>> {
     let task = builder.context.task;
     let advance = builder.context.subscription.is_none_or(|s| s.billing_model == BillingModel::Advance);
     builder
@@ -154,7 +154,7 @@ fn lines_to_end(builder: &Builder<'_, '_>) -> Vec<Line> {
         .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
+                *o.source == task.source && *o.subscription == task.subscription && o.role == Role::Recurring
             }) && (advance || l.state.is_open())
         })
         .cloned()
@@ -208,7 +208,8 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
     }
     // A line that a person touched is said and kept back, also where nothing in the order names its product.
     for line in lines_to_end(builder).into_iter().filter(touched_by_person) {
-        let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
+        let product =
+            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
         match lines::judge(builder, &product, line) {
             Existing::Line(_) | Existing::Nothing => {}
             Existing::Undecided | Existing::Several => builder.waits_for_less(&product),
@@ -255,7 +256,10 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     let last = match invoiced_to {
         Some(invoiced) if last < invoiced && !credits => {
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
-                let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
+                let product = line
+                    .origin
+                    .as_ref()
+                    .map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
                 let message = format!(
                     "{name} is cancelled on {day}, but invoiced to {invoiced}, and credits are off: it ends on \
                      {invoiced}."
@@ -266,7 +270,8 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             invoiced
         }
         Some(invoiced) if last < invoiced && day < ending.period.end() && !gives_back(order, line) => {
-            let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone());
+            let product =
+                line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
             let message = format!(
                 "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
             );
@@ -295,7 +300,7 @@ fn give_back_later_periods(
         .filter(|l| l.agreement == agreement.id && !touched_by_person(l) && builder.is_billed(l))
         .collect();
     let products: BTreeSet<ProductId> =
-        billed.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone())).collect();
+        billed.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone().into_owned())).collect();
     for product in products {
         let refunded = order
             .lines
@@ -308,7 +313,7 @@ fn give_back_later_periods(
         let Ok(days) = Period::new(from, paid) else { continue };
         let mut value = (Exact::ZERO, Exact::ZERO);
         let mut item = None;
-        for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| o.product == product)) {
+        for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product == product)) {
             let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
             let Ok(own) = Period::new(from.max(line.state.effective), end) else { continue };
             let units = builder.units_in(own, ending.period)?;
@@ -400,7 +405,7 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
 
 /// Whether the order gives money back for the line's product.
 fn gives_back(order: &Order, line: &Line) -> bool {
-    let product = line.origin.as_ref().map(|o| &o.product);
+    let product = line.origin.as_ref().map(|o| o.product.as_ref());
     order.lines.iter().any(|l| l.charge == Charge::Refund && Some(&l.product) == product)
 }
 
@@ -417,7 +422,7 @@ fn touched_by_person(line: &Line) -> bool {
 }
 
 /// A cancellation takes away what bills days after it alone; a one-time line for days already used stays.
-fn later_lines(builder: &Builder<'_, '_>, day: Date) -> Vec<Line> {
+fn later_lines<'a>(builder: &Builder<'_, 'a>, day: Date) -> Vec<Line<'a>> {
     let task = builder.context.task;
     builder
         .picture

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Item<'a, 'o> {
     line: &'o OrderLine,
     item: &'a CatalogItem,
-    existing: Option<Line>,
+    existing: Option<Line<'a>>,
     old_quantity: Quantity,
     new_quantity: Quantity,
     delta: Quantity,
@@ -157,7 +157,7 @@ fn resolve<'a, 'o>(
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.effective));
-    let there = held.as_ref().or(existing.as_ref().map(|l| &l.state)).cloned();
+    let there = held.as_ref().or(existing.as_ref().map(|l| l.state.as_ref())).cloned();
     let there_prices =
         there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
     let there = there.map(|s| s.quantity);
@@ -628,7 +628,7 @@ fn take_back_unbilled(
             l.is_of(&task.source, &task.subscription, &item.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && starts.is_some_and(|day| gap.contains(day))
-                && l.origin.as_ref().is_some_and(|o| o.written == l.state)
+                && l.origin.as_ref().is_some_and(|o| *o.written == *l.state)
                 && !builder.is_billed(l)
         })
         .cloned()
@@ -708,7 +708,7 @@ fn create_or_edit<'a>(
                 quantity: item.new_quantity,
                 unit_price: item.new.price,
                 unit_cost: item.new.cost,
-                ..there.state.clone()
+                ..(*there.state).clone()
             };
             let reason = format!(
                 "Order {} changes {name} from {} to {}; the next invoice bills the new state whole.",
@@ -772,7 +772,7 @@ fn end_old(
 ) -> Result<(), Stop> {
     let Some(old) = &item.existing else { return Ok(()) };
     // Edited in place: it goes on.
-    let Some(now) = builder.picture.find(&old.target).cloned() else { return Ok(()) };
+    let Some(now) = builder.picture.now(old).cloned() else { return Ok(()) };
     if now.state != old.state {
         return Ok(());
     }

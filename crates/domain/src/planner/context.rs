@@ -2,7 +2,7 @@
 //! that say what is missing.
 
 use super::agreement::{self, Choice};
-use super::picture::Index;
+use super::index::Index;
 use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};

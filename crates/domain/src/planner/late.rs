@@ -39,7 +39,7 @@ pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) ->
 }
 
 /// The line of the product that bills on `day`, whichever order made it.
-pub fn billing_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Line> {
+pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date) -> Option<Line<'a>> {
     let task = builder.context.task;
     builder
         .picture
@@ -71,7 +71,7 @@ pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Op
             l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
         })
         .filter(|l| matches!(l.target, Target::CreatedBy(_)))
-        .map(|l| (since(l), l.state.clone()));
+        .map(|l| (since(l), (*l.state).clone()));
     told.chain(planned)
         .filter(|(since, _)| *since <= day)
         .max_by_key(|(since, _)| *since)

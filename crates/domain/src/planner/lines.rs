@@ -149,9 +149,9 @@ pub fn prices(
 }
 
 /// What stands where a subscription's recurring line for a product should be.
-pub enum Existing {
+pub enum Existing<'a> {
     /// This line.
-    Line(Box<Line>),
+    Line(Box<Line<'a>>),
     /// None.
     Nothing,
     /// A person changed or ended it: a finding was made and the product is kept back.
@@ -162,12 +162,12 @@ pub enum Existing {
 
 /// The subscription's recurring line for a product: ours by its link, the one a mapping names, else the single open
 /// addition with the item (decision A7 of the order rules).
-pub fn existing_line(
-    builder: &mut Builder<'_, '_>,
+pub fn existing_line<'a>(
+    builder: &mut Builder<'_, 'a>,
     product: &ProductId,
     item: &CatalogItem,
     from: Date,
-) -> Existing {
+) -> Existing<'a> {
     let task = builder.context.task;
     let order = builder.context.order_id();
     let ours: Vec<Line> = builder
@@ -217,7 +217,7 @@ pub fn existing_line(
         [line] => {
             let line = line.clone();
             builder.adopt(&line, product);
-            match builder.picture.find(&line.target).cloned() {
+            match builder.picture.now(&line).cloned() {
                 Some(line) => Existing::Line(Box::new(line)),
                 None => Existing::Nothing,
             }
@@ -232,7 +232,12 @@ pub fn existing_line(
 
 /// The line that an order's line speaks of. A subscription may bill one product by several lines (a promotion, two
 /// tiers): then the quantity and the price that the order starts from say which one it is, and nothing else.
-pub fn line_of(builder: &mut Builder<'_, '_>, line: &OrderLine, item: &CatalogItem, from: Date) -> Existing {
+pub fn line_of<'a>(
+    builder: &mut Builder<'_, 'a>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    from: Date,
+) -> Existing<'a> {
     let task = builder.context.task;
     let order = builder.context.order_id();
     let of_product: Vec<Line> = builder
@@ -300,8 +305,8 @@ fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate:
                 && l.written.is_open()
                 && context.world.snapshot.additions.contains_key(&l.agreement)
         })
+        .find(|l| !context.index.was_read(l))
         .map(|l| l.addition)
-        .find(|id| !context.index.was_read(*id))
 }
 
 /// What a person did to a line that trueup wrote: the finding that says so.
@@ -348,7 +353,7 @@ fn edit_by_person(builder: &Builder<'_, '_>, product: &ProductId, line: &Line) -
 
 /// A person's edit is found and never silently overwritten. The mapping of an addition is the person's word: the line
 /// that it names is taken as it is now.
-pub fn judge(builder: &mut Builder<'_, '_>, product: &ProductId, line: Line) -> Existing {
+pub fn judge<'a>(builder: &mut Builder<'_, 'a>, product: &ProductId, line: Line<'a>) -> Existing<'a> {
     let Some(finding) = edit_by_person(builder, product, &line) else {
         return Existing::Line(Box::new(line));
     };

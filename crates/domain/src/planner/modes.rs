@@ -24,7 +24,7 @@ pub struct Shift<'a, 'o> {
     /// Its item.
     pub item: &'a CatalogItem,
     /// The line that is there.
-    pub existing: Option<Line>,
+    pub existing: Option<Line<'a>>,
     /// Price and cost of the old state for a whole period.
     pub old_value: (Exact, Exact),
     /// Quantity of the new state.
@@ -282,7 +282,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     Ok(true)
 }
 
-fn end_old(builder: &mut Builder<'_, '_>, order: &Order, shift: &Shift<'_, '_>) {
+fn end_old<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) {
     let Some(old) = &shift.existing else { return };
     let last = previous_day(shift.period.start());
     let reason = format!("Order {}: {} is billed by the new lines.", order.shown(), shift.period);

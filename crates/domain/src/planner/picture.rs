@@ -1,56 +1,56 @@
 //! The planner's working picture: what the agreements hold, overlaid with what the plan has done so far.
 
 use super::World;
-use crate::ids::{
-    AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, OrderId, ProductId, SourceId, SubscriptionId,
-};
+use super::index::{Index, Register, SubscriptionKey};
+use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId, SourceId, SubscriptionId};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{AdditionLink, OperationKey, Role, Target, looks_like_key};
+use crate::plan::{OperationKey, Role, Target};
 use crate::psa::{AdditionState, Agreement};
 use jiff::civil::Date;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 /// What trueup knows of a line that it wrote or took over.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct Origin<'a> {
     /// Source.
-    pub source: SourceId,
+    pub source: &'a SourceId,
     /// Subscription.
-    pub subscription: SubscriptionId,
+    pub subscription: &'a SubscriptionId,
     /// Product at the source.
-    pub product: ProductId,
+    pub product: Cow<'a, ProductId>,
     /// What the line is for.
     pub role: Role,
     /// The order that made it.
-    pub order: Option<OrderId>,
+    pub order: Option<&'a OrderId>,
     /// The days it is truly for, where they differ from its dates.
     pub true_period: Option<Period>,
     /// What was last written.
-    pub written: AdditionState,
+    pub written: Cow<'a, AdditionState>,
     /// The agreement's next invoice date at the first write.
     pub next_invoice_at_write: Option<Date>,
 }
 
-/// One line of an agreement.
+/// One line of an agreement. What was read is borrowed until a change of the plan touches it.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct Line<'a> {
     /// Which addition.
     pub target: Target,
     /// On which agreement.
     pub agreement: AgreementId,
     /// Managed fields.
-    pub state: AdditionState,
+    pub state: Cow<'a, AdditionState>,
     /// What of the quantity is included.
     pub less_included: Quantity,
     /// Our key, where it carries one.
-    pub key: Option<OperationKey>,
+    pub key: Option<Cow<'a, str>>,
     /// Where it came from, where it is ours.
-    pub origin: Option<Origin>,
+    pub origin: Option<Origin<'a>>,
 }
 
-impl Line {
+impl Line<'_> {
     /// Whether an invoice has billed it already: one of its agreement, or of the parent `billed_by` that invoices it.
     pub fn is_billed(&self, agreement: &Agreement, billed_by: &Agreement) -> bool {
         let Target::Existing(_) = self.target else { return false };
@@ -73,199 +73,172 @@ impl Line {
         role: Role,
     ) -> bool {
         self.origin.as_ref().is_some_and(|o| {
-            &o.source == source && &o.subscription == subscription && &o.product == product && o.role == role
+            o.role == role && o.subscription == subscription && *o.product == *product && o.source == source
         })
     }
 
     /// Whether this order made it.
     pub fn is_made_by(&self, order: Option<&OrderId>) -> bool {
-        order.is_some() && self.origin.as_ref().is_some_and(|o| o.order.as_ref() == order)
+        order.is_some() && self.origin.as_ref().is_some_and(|o| o.order == order)
     }
 }
 
-/// What is looked up again and again: built once a plan.
-#[derive(Debug)]
-pub struct Index<'a> {
-    links: BTreeMap<&'a SourceId, BTreeMap<&'a SubscriptionId, Vec<&'a AdditionLink>>>,
-    agreements: BTreeMap<CompanyId, Vec<&'a Agreement>>,
-    additions: BTreeSet<AdditionId>,
-    removed: BTreeSet<&'a OperationKey>,
-}
-
-impl<'a> Index<'a> {
-    /// The links and agreements of the world.
-    pub fn new(world: &'a World<'a>) -> Self {
-        let mut links: BTreeMap<_, BTreeMap<_, Vec<_>>> = BTreeMap::new();
-        for link in world.links {
-            links.entry(&link.source).or_default().entry(&link.subscription).or_default().push(link);
-        }
-        let mut agreements: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for agreement in world.snapshot.agreements.values() {
-            agreements.entry(agreement.company).or_default().push(agreement);
-        }
-        let additions = world.snapshot.additions.values().flatten().map(|a| a.id).collect();
-        let removed = world.links.iter().filter(|l| l.deleted).filter_map(|l| l.key.as_ref()).collect();
-        Self { links, agreements, additions, removed }
-    }
-
-    /// Whether trueup wrote the line with this key and removed it again: what an order made and a later one took away
-    /// is not made again.
-    pub fn was_removed(&self, key: &OperationKey) -> bool {
-        self.removed.contains(key)
-    }
-
-    /// Whether the addition was read.
-    pub fn was_read(&self, addition: AdditionId) -> bool {
-        self.additions.contains(&addition)
-    }
-
-    /// What trueup wrote or took over for a subscription.
-    pub fn links_of(&self, source: &SourceId, subscription: &SubscriptionId) -> &[&'a AdditionLink] {
-        self.links.get(source).and_then(|of| of.get(subscription)).map_or(&[], Vec::as_slice)
-    }
-
-    /// The agreements of a company.
-    pub fn agreements_of(&self, company: CompanyId) -> &[&'a Agreement] {
-        self.agreements.get(&company).map_or(&[], Vec::as_slice)
-    }
+/// Where a line is: an addition never moves to another agreement.
+#[derive(Clone, Debug, PartialEq)]
+struct Place {
+    agreement: AgreementId,
+    target: Target,
 }
 
 /// How to take one step back.
 #[derive(Clone, Debug)]
-enum Undo {
-    Added(Target),
-    Changed(Target, Box<Line>),
-    Removed(usize, Box<Line>),
+enum Undo<'a> {
+    Added(Place),
+    Changed(Place, Box<Line<'a>>),
+    Removed(usize, Box<Line<'a>>),
 }
 
-/// A map of which copies are cheap: what was there at the start is shared, and what changed since lies over it.
-#[derive(Clone, Debug)]
-struct Layered<K, V> {
-    base: Arc<BTreeMap<K, V>>,
-    changed: BTreeMap<K, Option<V>>,
-}
-
-impl<K: Ord, V> Default for Layered<K, V> {
-    fn default() -> Self {
-        Self { base: Arc::default(), changed: BTreeMap::new() }
-    }
-}
-
-impl<K: Ord, V> Layered<K, V> {
-    fn new(base: BTreeMap<K, V>) -> Self {
-        Self { base: Arc::new(base), changed: BTreeMap::new() }
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.changed.get(key).map_or_else(|| self.base.get(key), Option::as_ref)
-    }
-
-    fn set(&mut self, key: K, value: Option<V>) {
-        self.changed.insert(key, value);
-    }
-}
-
-/// All lines of the agreements that were read. Steps can be taken back, so that a task that does not come through
-/// leaves nothing behind. A copy shares with the original what neither has changed.
+/// The lines of one subscription: those that are as they were read, by agreement, then those that the plan touched.
 #[derive(Clone, Debug, Default)]
-pub struct Picture {
-    lines: BTreeMap<AgreementId, Arc<Vec<Line>>>,
-    home: Layered<Target, AgreementId>,
-    keys: Layered<OperationKey, Target>,
-    subscriptions: Layered<(SourceId, SubscriptionId), Vec<Target>>,
-    undo: Vec<Undo>,
+struct Own {
+    read: Vec<Place>,
+    touched: Vec<Place>,
 }
 
-impl Picture {
-    /// What the snapshot holds, with the origin of each line that is ours.
-    pub fn new(world: &World<'_>) -> Self {
-        let links: BTreeMap<_, _> =
-            world.links.iter().filter(|l| !l.deleted).map(|l| (l.addition, l)).collect();
-        let mut lines = BTreeMap::new();
-        let mut home = Vec::new();
-        let mut keys = BTreeMap::new();
-        let mut subscriptions: BTreeMap<_, Vec<Target>> = BTreeMap::new();
-        for (agreement, additions) in &world.snapshot.additions {
-            let mut of_agreement = Vec::with_capacity(additions.len());
-            for addition in additions {
-                let link = links.get(&addition.id);
-                let origin = link.map(|l| Origin {
-                    source: l.source.clone(),
-                    subscription: l.subscription.clone(),
-                    product: l.product.clone(),
-                    role: l.role,
-                    order: l.order.clone(),
-                    true_period: l.true_period,
-                    written: l.written.clone(),
-                    next_invoice_at_write: l.next_invoice_at_write,
-                });
-                let marker = addition.marker.as_deref().filter(|m| looks_like_key(m));
-                let key =
-                    link.and_then(|l| l.key.clone()).or_else(|| marker.map(|m| OperationKey(m.to_owned())));
-                let target = Target::Existing(addition.id);
-                home.push((target.clone(), *agreement));
-                if let Some(key) = &key {
-                    keys.entry(key.clone()).or_insert_with(|| target.clone());
-                }
-                if let Some(link) = link {
-                    subscriptions.entry((&link.source, &link.subscription)).or_default().push(target.clone());
-                }
-                of_agreement.push(Line {
-                    target,
-                    agreement: *agreement,
-                    state: addition.state.clone(),
-                    less_included: addition.less_included,
-                    key,
-                    origin,
-                });
-            }
-            if !of_agreement.is_empty() {
-                lines.insert(*agreement, Arc::new(of_agreement));
-            }
-        }
-        let subscriptions =
-            subscriptions.into_iter().map(|((source, id), of)| ((source.clone(), id.clone()), of));
+/// The lines of the agreements that the tasks so far needed, each opened when the first of them did. Steps can be taken
+/// back, so that a task that does not come through leaves nothing behind.
+#[derive(Debug)]
+pub struct Picture<'a> {
+    world: &'a World<'a>,
+    register: &'a Register<'a>,
+    lines: HashMap<AgreementId, Vec<Line<'a>>>,
+    keys: HashMap<Cow<'a, str>, Option<Place>>,
+    subscriptions: HashMap<SubscriptionKey<'a>, Own>,
+    undo: Vec<Undo<'a>>,
+    missed: RefCell<BTreeSet<AgreementId>>,
+}
+
+impl<'a> Picture<'a> {
+    /// A picture in which no agreement is open yet.
+    pub fn new(world: &'a World<'a>, register: &'a Register<'a>) -> Self {
         Self {
-            lines,
-            home: Layered::new(home.into_iter().collect()),
-            keys: Layered::new(keys),
-            subscriptions: Layered::new(subscriptions.collect()),
+            world,
+            register,
+            lines: HashMap::new(),
+            keys: HashMap::new(),
+            subscriptions: HashMap::new(),
             undo: Vec::new(),
+            missed: RefCell::default(),
         }
     }
 
-    fn put(&mut self, place: Option<usize>, line: Line) {
-        self.home.set(line.target.clone(), Some(line.agreement));
-        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(key).is_none()) {
-            self.keys.set(key.clone(), Some(line.target.clone()));
+    /// Opens every agreement that holds lines of a subscription.
+    pub fn open_subscription(
+        &mut self,
+        index: &Index<'a>,
+        source: &'a SourceId,
+        subscription: &'a SubscriptionId,
+    ) {
+        for agreement in index.homes_of(source, subscription) {
+            self.open(*agreement);
+        }
+        let held = || index.links_of(source, subscription).iter().filter(|l| !l.deleted);
+        if self.own(source, subscription).count() < held().count() {
+            // Some are gone, or on another agreement than the one that was remembered.
+            for home in held().filter_map(|l| index.home_of(l.addition)) {
+                self.open(home);
+            }
+        }
+    }
+
+    /// Brings the lines of an agreement into the picture, with the origin of each that is ours.
+    pub fn open(&mut self, agreement: AgreementId) {
+        if self.lines.contains_key(&agreement) {
+            return;
+        }
+        let additions = self.world.snapshot.additions_of(agreement);
+        let mut lines = Vec::with_capacity(additions.len());
+        for addition in additions {
+            let link = self.register.link_of(addition.id);
+            let target = Target::Existing(addition.id);
+            if let Some(link) = link {
+                let key = SubscriptionKey { source: &link.source, subscription: &link.subscription };
+                let read = &mut self.subscriptions.entry(key).or_default().read;
+                let place = read.partition_point(|p| p.agreement <= agreement);
+                read.insert(place, Place { agreement, target: target.clone() });
+            }
+            lines.push(Line {
+                target,
+                agreement,
+                state: Cow::Borrowed(&addition.state),
+                less_included: addition.less_included,
+                key: self.register.key_of(addition).map(Cow::Borrowed),
+                origin: link.map(|l| Origin {
+                    source: &l.source,
+                    subscription: &l.subscription,
+                    product: Cow::Borrowed(&l.product),
+                    role: l.role,
+                    order: l.order.as_ref(),
+                    true_period: l.true_period,
+                    written: Cow::Borrowed(&l.written),
+                    next_invoice_at_write: l.next_invoice_at_write,
+                }),
+            });
+        }
+        self.lines.insert(agreement, lines);
+    }
+
+    /// Agreements that were asked for and are not open, to be opened; the answers so far did not know them.
+    pub fn take_missed(&mut self) -> BTreeSet<AgreementId> {
+        std::mem::take(self.missed.get_mut())
+    }
+
+    /// The agreements that were opened.
+    pub fn opened(&self) -> impl Iterator<Item = AgreementId> {
+        self.lines.keys().copied()
+    }
+
+    fn key_at(&self, key: &str) -> Option<Place> {
+        match self.keys.get(key) {
+            Some(touched) => touched.clone(),
+            None => self
+                .register
+                .find_key(key)
+                .map(|(agreement, id)| Place { agreement, target: Target::Existing(id) }),
+        }
+    }
+
+    fn put(&mut self, at: Option<usize>, line: Line<'a>) {
+        let place = Place { agreement: line.agreement, target: line.target.clone() };
+        if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).is_none()) {
+            self.keys.insert(key.clone(), Some(place.clone()));
         }
         if let Some(origin) = &line.origin {
-            self.of(origin).push(line.target.clone());
+            self.of(origin).touched.push(place);
         }
-        let lines = Arc::make_mut(self.lines.entry(line.agreement).or_default());
-        lines.insert(place.unwrap_or(lines.len()).min(lines.len()), line);
+        let lines = self.lines.entry(line.agreement).or_default();
+        lines.insert(at.unwrap_or(lines.len()).min(lines.len()), line);
     }
 
     /// The lines of the subscription that a line comes from.
-    fn of(&mut self, origin: &Origin) -> &mut Vec<Target> {
-        let key = (origin.source.clone(), origin.subscription.clone());
-        let before = self.subscriptions.base.get(&key);
-        let of = self.subscriptions.changed.entry(key).or_insert_with(|| before.cloned());
-        of.get_or_insert_default()
+    fn of(&mut self, origin: &Origin<'a>) -> &mut Own {
+        let key = SubscriptionKey { source: origin.source, subscription: origin.subscription };
+        self.subscriptions.entry(key).or_default()
     }
 
-    fn take(&mut self, target: &Target) -> Option<(usize, Line)> {
-        let lines = self.lines.get_mut(self.home.get(target)?)?;
-        let place = lines.iter().position(|l| &l.target == target)?;
-        let line = Arc::make_mut(lines).remove(place);
-        self.home.set(target.clone(), None);
-        if let Some(key) = line.key.as_ref().filter(|key| self.keys.get(key) == Some(target)) {
-            self.keys.set(key.clone(), None);
+    fn take(&mut self, place: &Place) -> Option<(usize, Line<'a>)> {
+        let lines = self.lines.get_mut(&place.agreement)?;
+        let at = lines.iter().position(|l| l.target == place.target)?;
+        let line = lines.remove(at);
+        if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).as_ref() == Some(place)) {
+            self.keys.insert(key.clone(), None);
         }
         if let Some(origin) = &line.origin {
-            self.of(origin).retain(|t| t != target);
+            let own = self.of(origin);
+            own.read.retain(|p| p != place);
+            own.touched.retain(|p| p != place);
         }
-        Some((place, line))
+        Some((at, line))
     }
 
     /// Where the picture stands now, to come back to.
@@ -277,47 +250,70 @@ impl Picture {
     pub fn roll_back(&mut self, mark: usize) {
         while self.undo.len() > mark {
             match self.undo.pop() {
-                Some(Undo::Added(target)) => {
-                    self.take(&target);
+                Some(Undo::Added(place)) => {
+                    self.take(&place);
                 }
-                Some(Undo::Changed(target, before)) => {
-                    if let Some((place, _)) = self.take(&target) {
-                        self.put(Some(place), *before);
+                Some(Undo::Changed(place, before)) => {
+                    if let Some((at, _)) = self.take(&place) {
+                        self.put(Some(at), *before);
                     }
                 }
-                Some(Undo::Removed(place, line)) => self.put(Some(place), *line),
+                Some(Undo::Removed(at, line)) => self.put(Some(at), *line),
                 None => break,
             }
         }
     }
 
     /// The lines of one agreement.
-    pub fn lines_of(&self, agreement: AgreementId) -> &[Line] {
-        self.lines.get(&agreement).map_or(&[], |lines| lines.as_slice())
+    pub fn lines_of(&self, agreement: AgreementId) -> &[Line<'a>] {
+        match self.lines.get(&agreement) {
+            Some(lines) => lines,
+            None => {
+                self.missed.borrow_mut().insert(agreement);
+                &[]
+            }
+        }
+    }
+
+    fn own<'p>(
+        &'p self,
+        source: &'a SourceId,
+        subscription: &'a SubscriptionId,
+    ) -> impl Iterator<Item = &'p Place> + use<'p, 'a> {
+        let own = self.subscriptions.get(&SubscriptionKey { source, subscription });
+        own.into_iter().flat_map(|own| own.read.iter().chain(&own.touched))
     }
 
     /// The lines of one subscription, whatever agreement they are on, in the order in which they came about.
     pub fn of_subscription<'p>(
         &'p self,
-        source: &SourceId,
-        subscription: &SubscriptionId,
-    ) -> impl Iterator<Item = &'p Line> + use<'p> {
-        let targets = self.subscriptions.get(&(source.clone(), subscription.clone()));
-        targets.map_or(&[][..], Vec::as_slice).iter().filter_map(|target| self.find(target))
+        source: &'a SourceId,
+        subscription: &'a SubscriptionId,
+    ) -> impl Iterator<Item = &'p Line<'a>> + use<'p, 'a> {
+        self.own(source, subscription).filter_map(|place| self.at(place))
     }
 
     /// The line that carries a key.
-    pub fn find_key(&self, key: &OperationKey) -> Option<&Line> {
-        self.keys.get(key).and_then(|target| self.find(target))
+    pub fn find_key(&self, key: &OperationKey) -> Option<&Line<'a>> {
+        self.at(&self.key_at(&key.0)?)
+    }
+
+    fn at(&self, place: &Place) -> Option<&Line<'a>> {
+        self.find(place.agreement, &place.target)
     }
 
     /// One line.
-    pub fn find(&self, target: &Target) -> Option<&Line> {
-        self.lines_of(*self.home.get(target)?).iter().find(|l| &l.target == target)
+    pub fn find(&self, agreement: AgreementId, target: &Target) -> Option<&Line<'a>> {
+        self.lines_of(agreement).iter().find(|l| &l.target == target)
+    }
+
+    /// The line as it is now.
+    pub fn now(&self, line: &Line<'_>) -> Option<&Line<'a>> {
+        self.find(line.agreement, &line.target)
     }
 
     /// Open lines on the agreement with the item that nobody has claimed: neither written by trueup nor taken over.
-    pub fn unclaimed(&self, agreement: AgreementId, item: CatalogItemId) -> Vec<&Line> {
+    pub fn unclaimed(&self, agreement: AgreementId, item: CatalogItemId) -> Vec<&Line<'a>> {
         self.lines_of(agreement)
             .iter()
             .filter(|l| {
@@ -327,38 +323,41 @@ impl Picture {
     }
 
     /// Adds a line that a change creates.
-    pub fn add(&mut self, line: Line) {
-        self.undo.push(Undo::Added(line.target.clone()));
+    pub fn add(&mut self, line: Line<'a>) {
+        self.open(line.agreement);
+        self.undo.push(Undo::Added(Place { agreement: line.agreement, target: line.target.clone() }));
         self.put(None, line);
     }
 
-    fn change(&mut self, target: &Target, edit: impl FnOnce(&mut Line)) {
-        if let Some((place, mut line)) = self.take(target) {
-            self.undo.push(Undo::Changed(target.clone(), Box::new(line.clone())));
+    fn change(&mut self, line: &Line<'_>, edit: impl FnOnce(&mut Line<'a>)) {
+        let place = Place { agreement: line.agreement, target: line.target.clone() };
+        if let Some((at, mut line)) = self.take(&place) {
+            self.undo.push(Undo::Changed(place, Box::new(line.clone())));
             edit(&mut line);
-            self.put(Some(place), line);
+            self.put(Some(at), line);
         }
     }
 
     /// Changes a line.
-    pub fn set_state(&mut self, target: &Target, state: &AdditionState) {
-        self.change(target, |line| {
-            line.state = state.clone();
+    pub fn set_state(&mut self, line: &Line<'_>, state: &AdditionState) {
+        self.change(line, |line| {
+            line.state = Cow::Owned(state.clone());
             if let Some(origin) = &mut line.origin {
-                origin.written = state.clone();
+                origin.written = Cow::Owned(state.clone());
             }
         });
     }
 
     /// Says whose a line is.
-    pub fn claim(&mut self, target: &Target, origin: &Origin) {
-        self.change(target, |line| line.origin = Some(origin.clone()));
+    pub fn claim(&mut self, line: &Line<'_>, origin: Origin<'a>) {
+        self.change(line, |line| line.origin = Some(origin));
     }
 
     /// Removes a line.
-    pub fn remove(&mut self, target: &Target) {
-        if let Some((place, line)) = self.take(target) {
-            self.undo.push(Undo::Removed(place, Box::new(line)));
+    pub fn remove(&mut self, line: &Line<'_>) {
+        let place = Place { agreement: line.agreement, target: line.target.clone() };
+        if let Some((at, line)) = self.take(&place) {
+            self.undo.push(Undo::Removed(at, Box::new(line)));
         }
     }
 }
@@ -366,4 +365,9 @@ impl Picture {
 /// The id of the change at a place in the plan.
 pub fn change_id(index: usize) -> ChangeId {
     ChangeId(format!("c{:05}", index + 1))
+}
+
+/// The place in the plan that an id was made of.
+pub fn place_of(id: &ChangeId) -> Option<usize> {
+    id.0.strip_prefix('c')?.parse::<usize>().ok()?.checked_sub(1)
 }

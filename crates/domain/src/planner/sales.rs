@@ -402,7 +402,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         .of_subscription(&task.source, &task.subscription)
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                o.source == task.source && o.subscription == task.subscription && o.role == Role::Recurring
+                *o.source == task.source && *o.subscription == task.subscription && o.role == Role::Recurring
             }) && !l.is_made_by(context.order_id())
                 && l.state.is_open()
         })

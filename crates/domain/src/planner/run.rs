@@ -1,0 +1,191 @@
+//! Planning tasks one after the other on one picture.
+
+use super::builder::Builder;
+use super::context::{Context, Stop};
+use super::index::{Index, Register, SubscriptionKey};
+use super::picture::Picture;
+use super::sums::{self, Written};
+use super::{TaskInput, World, cancellation, change, reconcile, sales, usage};
+use crate::feed::OrderKind;
+use crate::finding::{Code, Finding, Subject};
+use crate::ids::AgreementId;
+use crate::plan::{DraftPlan, TaskOutcome};
+use crate::task::{Demand, Task};
+use std::collections::{BTreeSet, HashMap};
+
+/// What one task added to its part of the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What became of it.
+    pub outcome: TaskOutcome,
+    /// Changes.
+    pub changes: usize,
+    /// Findings.
+    pub findings: usize,
+    /// Additions taken over.
+    pub adoptions: usize,
+    /// Choices to be remembered.
+    pub remembered: usize,
+}
+
+/// What tasks give that are planned by themselves.
+#[derive(Debug)]
+pub struct Part {
+    /// One step a task, in their order.
+    pub steps: Vec<Step>,
+    /// Changes, findings, adoptions and choices of all of them; the ids of the changes count within the part.
+    pub draft: DraftPlan,
+    /// The agreements that it writes to, in the order of their ids.
+    pub written: Vec<Written>,
+    /// Every agreement of which it knew the lines.
+    pub opened: BTreeSet<AgreementId>,
+}
+
+/// Plans the tasks in their order.
+pub fn run<'a>(
+    world: &'a World<'a>,
+    index: &'a Index<'a>,
+    register: &'a Register<'a>,
+    tasks: impl Iterator<Item = TaskInput<'a>>,
+) -> Part {
+    let mut picture = Picture::new(world, register);
+    let mut draft = DraftPlan::default();
+    let mut held: HashMap<SubscriptionKey<'a>, &Task> = HashMap::new();
+    let mut steps = Vec::new();
+    for input in tasks {
+        let task = input.task;
+        let before = Mark::of(&draft);
+        let subscription = SubscriptionKey { source: &task.source, subscription: &task.subscription };
+        let outcome = match held.get(&subscription) {
+            Some(earlier) => {
+                draft.findings.push(blocked(task, earlier));
+                TaskOutcome::Blocked
+            }
+            None => {
+                let (after, outcome) = plan_task(world, index, input, picture, &mut draft);
+                picture = after;
+                outcome
+            }
+        };
+        match outcome {
+            TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
+                held.insert(subscription, task);
+            }
+            TaskOutcome::Planned
+            | TaskOutcome::NothingToDo
+            | TaskOutcome::Blocked
+            | TaskOutcome::Unsupported => {}
+        }
+        steps.push(before.step_to(&draft, outcome));
+    }
+    let written = sums::of(world, &draft, &picture);
+    Part { steps, draft, written, opened: picture.opened().collect() }
+}
+
+fn blocked(task: &Task, earlier: &Task) -> Finding {
+    let what =
+        earlier.order_id.as_ref().map_or_else(|| earlier.id.to_string(), |order| format!("order {order}"));
+    let subject = Subject {
+        task: Some(task.id.clone()),
+        source: Some(task.source.clone()),
+        subscription: Some(task.subscription.clone()),
+        ..Subject::default()
+    };
+    let message =
+        format!("This task waits: {what} of the same subscription comes first and is not through yet.");
+    Finding::new(Code::Tu7006, subject, message)
+}
+
+/// How much a draft held.
+struct Mark {
+    changes: usize,
+    findings: usize,
+    adoptions: usize,
+    remembered: usize,
+}
+
+impl Mark {
+    fn of(draft: &DraftPlan) -> Self {
+        Self {
+            changes: draft.changes.len(),
+            findings: draft.findings.len(),
+            adoptions: draft.adoptions.len(),
+            remembered: draft.remembered.len(),
+        }
+    }
+
+    fn step_to(&self, draft: &DraftPlan, outcome: TaskOutcome) -> Step {
+        Step {
+            outcome,
+            changes: draft.changes.len() - self.changes,
+            findings: draft.findings.len() - self.findings,
+            adoptions: draft.adoptions.len() - self.adoptions,
+            remembered: draft.remembered.len() - self.remembered,
+        }
+    }
+
+    fn go_back(&self, draft: &mut DraftPlan) {
+        draft.changes.truncate(self.changes);
+        draft.findings.truncate(self.findings);
+        draft.adoptions.truncate(self.adoptions);
+        draft.remembered.truncate(self.remembered);
+    }
+}
+
+/// Plans one task on the picture; what it did is taken back when it does not come through.
+fn plan_task<'a>(
+    world: &'a World<'a>,
+    index: &'a Index<'a>,
+    input: TaskInput<'a>,
+    mut picture: Picture<'a>,
+    draft: &mut DraftPlan,
+) -> (Picture<'a>, TaskOutcome) {
+    let context = match Context::resolve(world, index, &input) {
+        Ok(context) => context,
+        Err(stop) => {
+            draft.findings.extend(stop.findings);
+            return (picture, stop.outcome);
+        }
+    };
+    picture.open_subscription(index, &input.task.source, &input.task.subscription);
+    picture.open(context.agreement.id);
+    loop {
+        let (mark, before) = (picture.mark(), Mark::of(draft));
+        let mut builder = Builder::new(&context, picture, draft.changes.len());
+        let outcome;
+        (picture, outcome) = match demanded(&mut builder, input.demand) {
+            Ok(()) => builder.into_draft(draft),
+            Err(Stop { findings, outcome }) => {
+                let mut picture = builder.picture;
+                picture.roll_back(mark);
+                draft.findings.extend(findings);
+                (picture, outcome)
+            }
+        };
+        let missed = picture.take_missed();
+        if missed.is_empty() {
+            return (picture, outcome);
+        }
+        // It looked at an agreement that was not open: what it made of that does not count.
+        picture.roll_back(mark);
+        before.go_back(draft);
+        for agreement in missed {
+            picture.open(agreement);
+        }
+    }
+}
+
+fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
+    match demand {
+        Demand::Order(order) => match order.kind {
+            OrderKind::Sales => sales::plan(builder, order),
+            OrderKind::Change | OrderKind::Renewal => change::plan(builder, order),
+            OrderKind::Billing => usage::plan(builder, order),
+            OrderKind::Cancellation => cancellation::plan(builder, order),
+            OrderKind::Transfer => sales::plan_transfer(builder, order),
+        },
+        Demand::Reconcile { period, confirm_invoiced } => {
+            reconcile::plan(builder, *period, *confirm_invoiced)
+        }
+    }
+}

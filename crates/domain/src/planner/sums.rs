@@ -1,0 +1,123 @@
+//! What a plan saw of the agreements that it writes to, and what it makes of their next invoices.
+
+use super::World;
+use super::picture::Picture;
+use crate::billing;
+use crate::finding::{Code, Finding, Severity, Subject};
+use crate::ids::AgreementId;
+use crate::money::{Currency, Money, MoneyError, Quantity};
+use crate::plan::{Action, AgreementSight, CurrencyTotals, DraftPlan, Target, Totals};
+use crate::psa::{AdditionState, Agreement};
+use std::collections::BTreeSet;
+
+/// An agreement that a plan writes to.
+#[derive(Debug)]
+pub struct Written {
+    /// Which.
+    pub agreement: AgreementId,
+    /// What the plan saw of it.
+    pub sight: AgreementSight,
+    /// Its next invoice before and after; none where it has none that can be foreseen.
+    pub invoice: Result<Option<(Currency, Money, Money)>, MoneyError>,
+}
+
+/// The agreements that the changes write to, in the order of their ids.
+pub fn of(world: &World<'_>, draft: &DraftPlan, after: &Picture<'_>) -> Vec<Written> {
+    let mut changed: Vec<(AgreementId, usize)> =
+        draft.changes.iter().enumerate().map(|(place, change)| (change.agreement, place)).collect();
+    changed.sort_unstable();
+    let mut written = Vec::new();
+    for of_one in changed.chunk_by(|a, b| a.0 == b.0) {
+        let changes = || of_one.iter().map(|(_, place)| &draft.changes[*place]);
+        let agreement = of_one.first().and_then(|(id, _)| world.snapshot.agreements.get(id));
+        let Some(agreement) = agreement.filter(|_| changes().any(|change| change.writes())) else { continue };
+        let items: BTreeSet<_> = changes().map(|change| change.catalog_item).collect();
+        let targets: BTreeSet<_> = changes()
+            .filter_map(|change| match change.action.target() {
+                Some(Target::Existing(addition)) => Some(*addition),
+                Some(Target::CreatedBy(_)) | None => None,
+            })
+            .collect();
+        let additions = world
+            .snapshot
+            .additions_of(agreement.id)
+            .iter()
+            .filter(|a| items.contains(&a.state.catalog_item) || targets.contains(&a.id))
+            .map(|a| (a.id, a.state.clone()))
+            .collect();
+        written.push(Written {
+            agreement: agreement.id,
+            sight: AgreementSight {
+                status: agreement.status,
+                next_invoice: agreement.next_invoice,
+                prorates: agreement.prorates,
+                end: agreement.end,
+                additions,
+            },
+            invoice: invoice_of(world, agreement, after),
+        });
+    }
+    written
+}
+
+/// The agreement's next invoice before and after.
+fn invoice_of(
+    world: &World<'_>,
+    agreement: &Agreement,
+    after: &Picture<'_>,
+) -> Result<Option<(Currency, Money, Money)>, MoneyError> {
+    let (Some(currency), Some(period)) =
+        (agreement.currency, billing::open_period(world.snapshot, agreement))
+    else {
+        return Ok(None);
+    };
+    let billed = |state: &AdditionState, less_included: Quantity| {
+        billing::billed_in(state, less_included, period, agreement.prorates, currency).map(|one| one.price)
+    };
+    let (mut old, mut new) = (Money::ZERO, Money::ZERO);
+    for addition in world.snapshot.additions_of(agreement.id) {
+        old = old.plus(billed(&addition.state, addition.less_included)?)?;
+    }
+    for line in after.lines_of(agreement.id) {
+        new = new.plus(billed(&line.state, line.less_included)?)?;
+    }
+    Ok(Some((currency, old, new)))
+}
+
+/// Counts the changes and adds the invoices up.
+pub fn add_up(draft: &mut DraftPlan, written: Vec<Written>) {
+    for change in &draft.changes {
+        match change.action {
+            Action::Create { .. } => draft.totals.create += 1,
+            Action::Update { .. } => draft.totals.update += 1,
+            Action::Cancel { .. } => draft.totals.cancel += 1,
+            Action::Delete { .. } => draft.totals.delete += 1,
+            Action::Keep { .. } => draft.totals.keep += 1,
+        }
+    }
+    let mut sights = Vec::with_capacity(written.len());
+    for Written { agreement, sight, invoice } in written {
+        sights.push((agreement, sight));
+        let added = invoice.and_then(|invoice| match invoice {
+            Some((currency, old, new)) => add(&mut draft.totals, currency, old, new),
+            None => Ok(()),
+        });
+        if let Err(error) = added {
+            let subject = Subject { agreement: Some(agreement), ..Subject::default() };
+            let message = format!("The next invoice of agreement {agreement} cannot be summed up: {error}.");
+            draft.findings.push(Finding::new(Code::Tu6006, subject, message).severity(Severity::Warning));
+        }
+    }
+    draft.sights = sights.into_iter().collect();
+}
+
+fn add(totals: &mut Totals, currency: Currency, old: Money, new: Money) -> Result<(), MoneyError> {
+    let at = totals.by_currency.get(&currency).cloned().unwrap_or_default();
+    let sum = CurrencyTotals {
+        next_invoice_before: at.next_invoice_before.plus(old)?,
+        next_invoice_after: at.next_invoice_after.plus(new)?,
+        delta: at.delta.plus(new.minus(old)?)?,
+    };
+    totals.by_currency.insert(currency, sum);
+    Ok(())
+}
