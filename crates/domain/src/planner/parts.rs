@@ -31,8 +31,7 @@ pub fn threads_for(tasks: usize) -> usize {
 pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>], threads: usize) -> DraftPlan {
     let mut ordered: Vec<TaskInput<'_>> = tasks.to_vec();
     ordered.sort_by(|a, b| in_order(a.task).cmp(&in_order(b.task)));
-    let index = Index::new(world, &ordered);
-    let register = Register::new(world);
+    let (index, register) = look_up(world, &ordered, threads);
     let whole = || run::run(world, &index, &register, ordered.iter().copied());
     let (parts, part_of) = if threads > 1 {
         let division = Division::of(world, &index, &ordered, threads);
@@ -46,6 +45,23 @@ pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>], threads: usize) -> Draft
         (vec![whole()], vec![0; ordered.len()])
     };
     put_together(world, &ordered, parts, &part_of)
+}
+
+/// Index and register, beside each other where there is a second thread.
+fn look_up<'a>(world: &'a World<'a>, tasks: &[TaskInput<'a>], threads: usize) -> (Index<'a>, Register<'a>) {
+    if threads < 2 {
+        return (Index::new(world, tasks), Register::new(world));
+    }
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new().spawn_scoped(scope, || Register::new(world));
+        let index = Index::new(world, tasks);
+        let register = match started {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // The system has no thread left: then it is done here.
+            Err(_) => Register::new(world),
+        };
+        (index, register)
+    })
 }
 
 fn in_order(task: &Task) -> (&SourceId, &SubscriptionId, i64, Option<&OrderId>) {
