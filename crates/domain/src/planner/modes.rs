@@ -1,11 +1,11 @@
 //! The other ways to show a part period: one line with an averaged price (single), the full line with a correction
 //! (dual), and lines dated by the commitment.
 
-use super::builder::Builder;
+use super::builder::{Builder, NewLine};
 use super::change::new_line;
 use super::context::Stop;
 use super::lines::{double_proration, write_once};
-use super::part::{self, Prices};
+use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::commitment_last;
 use crate::feed::{Order, OrderLine};
@@ -70,18 +70,8 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     let agreement = builder.context.agreement;
     let begin = shift.period.end();
     if !shift.new_quantity.is_zero() {
-        let mut line = new_line(
-            builder,
-            order,
-            shift.line,
-            shift.item,
-            shift.new_quantity,
-            shift.new,
-            shift.existing.as_ref(),
-            begin,
-        )?;
+        let mut line = new_state(builder, order, shift, begin)?;
         line.key_day = Some(shift.effective);
-        line.since = Some(shift.effective);
         let last = commitment_last(builder, begin);
         builder.recurring(agreement, line, begin, last, shift.period)?;
     }
@@ -101,24 +91,37 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
             money.formula
         );
         let reason = format!("Order {}: the difference for {days}.", order.shown());
-        let home = builder.proration_home();
-        write_once(
-            builder,
-            home,
-            &shift.line.id.0,
-            &shift.line.product,
-            shift.item,
-            Role::Prorate,
-            money,
-            None,
-            reason,
-            days,
-        )?;
+        bill_once(builder, shift, money, reason, days)?;
     }
     let Some(old) = &shift.existing else { return Ok(()) };
     let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
     builder.end_last(old, previous_day(begin), reason);
     Ok(())
+}
+
+/// The new state as a line that begins on `begin`, with the flags of the line it replaces.
+fn new_state<'a>(
+    builder: &Builder<'_, 'a>,
+    order: &Order,
+    shift: &Shift<'a, '_>,
+    begin: Date,
+) -> Result<NewLine<'a>, Stop> {
+    let Shift { line, item, new_quantity, new, existing, effective, .. } = shift;
+    let line = new_line(builder, order, line, item, *new_quantity, *new, existing.as_ref(), begin)?;
+    Ok(NewLine { since: Some(*effective), ..line })
+}
+
+/// An amount of the change as a line that is billed once, where prorated lines go.
+fn bill_once<'a>(
+    builder: &mut Builder<'_, 'a>,
+    shift: &Shift<'a, '_>,
+    money: Expressed,
+    reason: String,
+    days: Period,
+) -> Result<(), Stop> {
+    let Shift { line, item, .. } = shift;
+    let home = builder.proration_home();
+    write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, days)
 }
 
 /// Value of the new state for a whole period.
@@ -142,18 +145,8 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     let begun = shift.existing.as_ref().map_or(shift.period.start(), |l| l.state.effective);
     let start = begun.max(shift.period.start());
     if !shift.new_quantity.is_zero() {
-        let mut line = new_line(
-            builder,
-            order,
-            shift.line,
-            shift.item,
-            shift.new_quantity,
-            shift.new,
-            shift.existing.as_ref(),
-            start,
-        )?;
+        let mut line = new_state(builder, order, shift, start)?;
         line.key_day = Some(shift.period.start());
-        line.since = Some(shift.effective);
         let last = commitment_last(builder, start);
         builder.recurring(agreement, line, start, last, shift.period)?;
     }
@@ -172,19 +165,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             shift.period,
             shift.effective
         );
-        let home = builder.proration_home();
-        write_once(
-            builder,
-            home,
-            &shift.line.id.0,
-            &shift.line.product,
-            shift.item,
-            Role::Prorate,
-            money,
-            None,
-            reason,
-            shift.period,
-        )?;
+        bill_once(builder, shift, money, reason, shift.period)?;
     }
     end_old(builder, order, shift);
     Ok(())
@@ -247,33 +228,11 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
             return Ok(false);
         }
-        let mut line = new_line(
-            builder,
-            order,
-            shift.line,
-            shift.item,
-            shift.new_quantity,
-            shift.new,
-            shift.existing.as_ref(),
-            shift.period.end(),
-        )?;
-        line.since = Some(shift.effective);
+        let line = new_state(builder, order, shift, shift.period.end())?;
         builder.recurring(agreement, line, shift.period.end(), None, shift.period)?;
     }
     let reason = format!("Order {}: all of {} in one line.", order.shown(), shift.period);
-    let home = builder.proration_home();
-    write_once(
-        builder,
-        home,
-        &shift.line.id.0,
-        &shift.line.product,
-        shift.item,
-        Role::Prorate,
-        money,
-        None,
-        reason,
-        shift.period,
-    )?;
+    bill_once(builder, shift, money, reason, shift.period)?;
     for line in &earlier {
         let reason = format!("Order {}: the line for {} is written anew.", order.shown(), shift.period);
         builder.delete_last(line, reason);
