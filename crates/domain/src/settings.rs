@@ -19,6 +19,8 @@ pub enum ValueKind {
     Seconds,
     /// A whole number of runs, from 1 on.
     Runs,
+    /// A whole number of days; 0 is for ever.
+    Days,
     /// A date, or empty.
     OptionalDate,
     /// `auto`, `serial_number`, `custom_field:CAPTION` or `none`.
@@ -119,6 +121,19 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Runs,
         "every agreement is read at least once in so many pulls of what changed; 1 reads all each time",
     ),
+    row(
+        "retention.feed_days",
+        "730",
+        ValueKind::Days,
+        "how long a version of a feed record is kept after another replaced it",
+    ),
+    row("retention.runs_days", "180", ValueKind::Days, "how long a run is kept after it ended"),
+    row(
+        "retention.findings_days",
+        "365",
+        ValueKind::Days,
+        "how long a resolved finding is kept after it was last seen",
+    ),
 ];
 
 /// A value that the table does not allow.
@@ -155,6 +170,7 @@ impl SettingRow {
             ValueKind::Number => "a number from 0 on".into(),
             ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
             ValueKind::Runs => "a whole number from 1 to 366".into(),
+            ValueKind::Days => "a whole number of days from 1 to 36500, or 0 for ever".into(),
             ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
             ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
         }
@@ -170,6 +186,7 @@ impl SettingRow {
             ValueKind::Number => value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative()),
             ValueKind::Seconds => value.parse::<u64>().is_ok_and(|n| n <= 86_400),
             ValueKind::Runs => value.parse::<u32>().is_ok_and(|n| (1..=366).contains(&n)),
+            ValueKind::Days => value.parse::<u32>().is_ok_and(|n| n <= 36_500),
             ValueKind::OptionalDate => value.is_empty() || value.parse::<Date>().is_ok(),
             ValueKind::Marker => {
                 matches!(value, "auto" | "serial_number" | "none")

@@ -104,6 +104,18 @@ pub enum Command {
     /// People who sign in to the service
     #[command(subcommand)]
     User(UserCommand),
+    /// Backups of the embedded database
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// The key that secrets are sealed with
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Takes away what the settings retention.* say need not be kept; never the audit
+    Maintenance {
+        /// Says how much it would be, and takes nothing away
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Computes and stores a plan; changes nothing in ConnectWise
     Plan(plan::PlanArgs),
     /// Carries plans out
@@ -150,6 +162,10 @@ pub struct ServeArgs {
     /// Where people reach the service, such as https://trueup.example.com; with https, cookies travel over it alone
     #[arg(long, value_name = "URL", env = "TRUEUP_PUBLIC_URL")]
     pub public_url: Option<Url>,
+    /// Serves /metrics and /health at this address as well; with --role worker it is the only one. An address that is
+    /// not loopback needs TRUEUP_METRICS_TOKEN
+    #[arg(long, value_name = "ADDRESS", env = "TRUEUP_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Takes the client's address from the proxy in front (X-Forwarded-For)
     #[arg(long, env = "TRUEUP_BEHIND_PROXY")]
     pub behind_proxy: bool,
@@ -183,6 +199,31 @@ pub enum PsaCommand {
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,
     },
+}
+
+/// Backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Writes one archive of the database, also while the service runs; the key is not in it
+    Create {
+        /// The archive; it must not be there yet
+        file: PathBuf,
+    },
+    /// Puts an archive into an empty data directory
+    Restore {
+        /// The archive
+        file: PathBuf,
+        /// The key file that was in use when it was made; secrets are unreadable without it
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+}
+
+/// The key.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Seals every secret under a new key; goes on with a rotation that was interrupted
+    Rotate,
 }
 
 /// People.

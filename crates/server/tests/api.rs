@@ -4,8 +4,14 @@
 
 #[path = "api/bench.rs"]
 mod bench;
+#[path = "api/canary.rs"]
+mod canary;
+#[path = "api/hostile.rs"]
+mod hostile;
 #[path = "api/http.rs"]
 mod http;
+#[path = "api/operations.rs"]
+mod operations;
 #[path = "api/people.rs"]
 mod people;
 #[path = "api/postgres.rs"]

@@ -49,7 +49,7 @@ impl Model {
     }
 }
 
-fn place<'a>(organization: &'a str, connection: &'a str) -> Place<'a> {
+pub(crate) fn place<'a>(organization: &'a str, connection: &'a str) -> Place<'a> {
     Place { organization, connection, field: "private_key" }
 }
 
@@ -109,6 +109,14 @@ async fn sealing_key(
 }
 
 pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
+    match list_once(store, org).await {
+        // The key may have been rotated between reading the rows and reading the key: both are new the second time.
+        Err(StoreError::KeyMissing(_)) => list_once(store, org).await,
+        listed => listed,
+    }
+}
+
+async fn list_once(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
     let levels = organizations::levels(store, org).await?;
     let rows = Entity::find()
         .filter(Column::Org.is_in(levels.iter().map(String::as_str)))

@@ -8,11 +8,13 @@
 //! inside their documents and are summed in Rust, never in SQL.
 
 mod audit;
+pub mod backup;
 mod connections;
 mod db;
 mod error;
 mod feed;
 mod findings;
+mod gauges;
 mod group;
 mod kept_answers;
 mod leases;
@@ -26,6 +28,8 @@ mod pages;
 mod people;
 mod plans;
 mod port;
+mod retention;
+mod rotation;
 mod runs;
 mod seal;
 mod sessions;
@@ -37,9 +41,12 @@ mod tokens;
 mod tree;
 
 pub use feed::RecordVersion;
+pub use gauges::Gauges;
 pub use kept_answers::{Asked, KeptAnswer};
 pub use pages::{AuditPage, RecordPage, TaskOrder, TaskPage};
 pub use people::Person;
+pub use retention::{Gone, Keep};
+pub use rotation::Rotated;
 pub use runs::{Run, RunState};
 pub use sessions::Session;
 pub use store::{SqlStore, StoreConfig};

@@ -2,7 +2,7 @@
 
 use crate::group::Waiting;
 use crate::seal::KeyFile;
-use crate::{db, error, lock, migration};
+use crate::{backup, db, error, lock, migration};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use std::fs::File;
@@ -70,6 +70,9 @@ impl SqlStore {
             }
         };
         let db = Database::connect(options).await.map_err(error::of_db)?;
+        if lock.is_some() {
+            back_up_before_migration(&db, &config.data_dir).await?;
+        }
         migration::migrate(&db).await?;
         let writers = lock.is_some().then(Arc::default);
         Ok(Self {
@@ -115,7 +118,7 @@ impl SqlStore {
     }
 }
 
-fn make_data_dir(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_data_dir(dir: &Path) -> Result<(), StoreError> {
     if dir.exists() && !dir.is_dir() {
         return Err(StoreError::NotWritable(format!(
             "{} is a file, and a directory is needed",
@@ -143,12 +146,28 @@ fn refuse_emptied(path: &Path, dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the database file readable by its owner alone before SQLite makes it readable by everybody.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop).map_err(|e| error::of_io(&path.display().to_string(), &e))
+}
+
+/// Tables that are about to change are backed up first: a migration is never taken back. PostgreSQL has its own tools,
+/// and whoever upgrades it is told to use them.
+#[allow(clippy::disallowed_methods, reason = "it names a file; nothing is computed from it")]
+async fn back_up_before_migration(db: &DatabaseConnection, data_dir: &Path) -> Result<(), StoreError> {
+    let Some((from, _)) = migration::pending(db).await? else { return Ok(()) };
+    let dir = data_dir.join("backups");
+    make_data_dir(&dir)?;
+    let now = jiff::Timestamp::now();
+    let target = dir.join(format!("{from}-{}.trueup-backup", now.strftime("%Y%m%dT%H%M%S%3fZ")));
+    match backup::archive(db, data_dir, &target, now.as_millisecond()).await {
+        Ok(_) => Ok(()),
+        Err(backup::BackupError::Store(error)) => Err(error),
+        Err(error) => Err(StoreError::NotWritable(error.to_string())),
+    }
 }
 
 fn sqlite_options(path: PathBuf) -> ConnectOptions {

@@ -24,4 +24,4 @@ pub use limiter::{LimiterConfig, Pace};
 pub use outcome::{Doubt, EdgePage, Outcome, Refusal, Reply};
 pub use redact::{MAX_ERROR_TEXT, Redactor};
 pub use sender::{BuildError, Sender, SenderConfig};
-pub use stats::{Exchange, Recorder, Stats};
+pub use stats::{Exchange, Recorder, Stats, Totals, totals};

@@ -157,7 +157,7 @@ impl Sender {
         }
         let outcome = self.run(&call).await;
         if matches!(outcome, Outcome::InDoubt(_)) {
-            Counters::add(&self.inner.counters.in_doubt, 1);
+            self.inner.counters.add(|c| &c.in_doubt, 1);
         }
         outcome
     }
@@ -176,8 +176,8 @@ impl Sender {
                 Err(wait) => return still_open(gave_up(last, wait), doubt),
             };
             attempt += 1;
-            Counters::add(&self.inner.counters.calls, 1);
-            Counters::add(&self.inner.counters.retries, u64::from(attempt > 1));
+            self.inner.counters.add(|c| &c.calls, 1);
+            self.inner.counters.add(|c| &c.retries, u64::from(attempt > 1));
             let outcome = self.attempt(call, attempt, deadline).await;
             let step = self.judge(call, &outcome, &permit);
             drop(permit);
@@ -215,7 +215,7 @@ impl Sender {
         let asked = Instant::now();
         let turn = self.inner.limiter.acquire(deadline).await;
         let waited = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Counters::add(&self.inner.counters.waited_ms, waited);
+        self.inner.counters.add(|c| &c.waited_ms, waited);
         turn
     }
 
@@ -224,13 +224,13 @@ impl Sender {
         let reply = outcome.reply();
         match reply.map(|r| (r.status().as_u16(), r)) {
             Some((429, r)) => {
-                Counters::add(&self.inner.counters.throttled, 1);
+                self.inner.counters.add(|c| &c.throttled, 1);
                 permit.report(Feedback::Throttled(retry_after(r)));
                 // The limiter refused it before anything was done, so even a creation may go again.
                 return Step::Throttled;
             }
             Some((503, r)) => {
-                Counters::add(&self.inner.counters.throttled, 1);
+                self.inner.counters.add(|c| &c.throttled, 1);
                 permit.report(Feedback::Overloaded(retry_after(r)));
             }
             Some(_) => permit.report(Feedback::Accepted),

@@ -24,6 +24,42 @@ pub struct Stats {
     pub pace: Option<Pace>,
 }
 
+/// What all senders of this process have done so far: calls, retries, answers that asked for fewer, and doubts. They
+/// outlive the senders, which come and go with the runs.
+#[must_use]
+pub fn totals() -> Totals {
+    Totals {
+        calls: Counters::read(&TOTALS.calls),
+        retries: Counters::read(&TOTALS.retries),
+        throttled: Counters::read(&TOTALS.throttled),
+        in_doubt: Counters::read(&TOTALS.in_doubt),
+        waited_ms: Counters::read(&TOTALS.waited_ms),
+    }
+}
+
+/// Counts over all senders of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Requests put on the wire, retries included.
+    pub calls: u64,
+    /// Of these, repetitions of an earlier request.
+    pub retries: u64,
+    /// Answers that asked for fewer calls (429), and 503.
+    pub throttled: u64,
+    /// Outcomes that stayed in doubt.
+    pub in_doubt: u64,
+    /// Milliseconds spent waiting for the limiter, summed over all calls.
+    pub waited_ms: u64,
+}
+
+static TOTALS: Counters = Counters {
+    calls: AtomicU64::new(0),
+    retries: AtomicU64::new(0),
+    throttled: AtomicU64::new(0),
+    in_doubt: AtomicU64::new(0),
+    waited_ms: AtomicU64::new(0),
+};
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) calls: AtomicU64,
@@ -34,8 +70,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn add(counter: &AtomicU64, by: u64) {
-        counter.fetch_add(by, Ordering::Relaxed);
+    /// Counts here and in the totals of the process.
+    pub(crate) fn add(&self, which: fn(&Self) -> &AtomicU64, by: u64) {
+        for counters in [self, &TOTALS] {
+            which(counters).fetch_add(by, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn read(counter: &AtomicU64) -> u64 {

@@ -137,6 +137,36 @@ const WRITES: [WriteRight; 4] = [
     },
 ];
 
+/// Every right that the job needs, of which nothing is known yet.
+pub fn needed() -> impl Iterator<Item = RightCheck> {
+    let reads = PROBES.iter().map(|p| RightCheck {
+        module: p.module,
+        function: p.function,
+        level: "Inquire All",
+        purpose: p.purpose,
+        state: RightState::Unknown,
+    });
+    reads.chain(WRITES.iter().map(|w| RightCheck {
+        module: w.module,
+        function: w.function,
+        level: w.level,
+        purpose: w.purpose,
+        state: RightState::Unknown,
+    }))
+}
+
+/// The rights as a table of the documents.
+#[must_use]
+pub fn as_markdown() -> String {
+    needed().fold(
+        "| module | function | level | needed to |\n|---|---|---|---|\n".to_owned(),
+        |text, right| {
+            let RightCheck { module, function, level, purpose, .. } = right;
+            format!("{text}| {module} | {function} | {level} | {purpose} |\n")
+        },
+    )
+}
+
 impl ConnectWiseClient {
     /// Checks address, keys and rights without changing anything.
     ///
@@ -246,4 +276,18 @@ fn judge(
 fn is_named(wanted: &str, names: [&Option<String>; 2]) -> bool {
     let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     names.into_iter().flatten().any(|name| plain(name) == plain(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_markdown;
+
+    #[test]
+    fn the_guide_shows_what_is_checked() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+        let guide = std::fs::read_to_string(path).unwrap();
+        let table = as_markdown();
+        assert_eq!(table.lines().count(), 13);
+        assert!(guide.contains(&format!("\n\n{table}\n")), "docs/operations.md lacks this table:\n{table}");
+    }
 }

@@ -2,11 +2,13 @@
 
 pub mod apply;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod connection;
 pub mod doctor;
 pub mod feed;
 pub mod finding;
+pub mod maintenance;
 pub mod mapping;
 pub mod org;
 pub mod plan;
@@ -39,6 +41,9 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Demo(args) => return demo::run(args, options, cli.global.data_dir.is_some()).await,
         Command::Serve(args) => return serve::run(args, options).await,
         Command::Openapi => return serve::openapi(),
+        Command::Backup(command) => return backup::run(options, command).await,
+        Command::Key(command) => return backup::key(options, command).await,
+        Command::Maintenance { dry_run } => return maintenance::run(options, dry_run).await,
         Command::User(command) => return user::run(options, command).await,
         Command::Feed(feed::FeedCommand::Check(args)) => {
             return feed::check(output::Output::new(options.format), args).await;
@@ -69,6 +74,9 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         | Command::Doctor
         | Command::Feed(feed::FeedCommand::Check(_))
         | Command::User(_)
+        | Command::Backup(_)
+        | Command::Key(_)
+        | Command::Maintenance { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(Exit::Done),
     }

@@ -12,6 +12,7 @@ pub async fn run(args: ServeArgs, options: Options) -> Result<Exit, CliError> {
         worker: matches!(args.role, Role::All | Role::Worker),
         listen: args.listen,
         public_url: args.public_url,
+        metrics_listen: args.metrics_listen,
         behind_proxy: args.behind_proxy,
     };
     serve::run(start, options).await

@@ -10,6 +10,7 @@ mod gate;
 mod health;
 mod kept;
 mod limiter;
+mod metrics;
 mod page;
 pub mod people;
 pub mod problem;
@@ -23,11 +24,13 @@ mod worker;
 pub use docs::document;
 
 use crate::clock::SystemClock;
+use crate::commands::maintenance;
 use crate::compose;
 use crate::config::{Loopback, Options};
 use crate::failure::{CliError, Exit};
 use crate::output::{self, note};
 use limiter::SignInLimiter;
+use metrics::Metrics;
 use people::Wanted;
 use rights::Role;
 use serde_json::json;
@@ -35,6 +38,7 @@ use state::{Inner, Service};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use trueup_engine::ports::Store;
@@ -52,12 +56,18 @@ pub struct Start {
     pub listen: SocketAddr,
     /// Where people reach it, where that is another address.
     pub public_url: Option<Url>,
+    /// Where /metrics and /health are served besides.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whether a proxy in front names the client's address.
     pub behind_proxy: bool,
 }
 
 /// The variable with the first administrator's address.
 const ADMIN_VARIABLE: &str = "TRUEUP_ADMIN_EMAIL";
+
+/// After the start comes the work that waited first.
+const FIRST_TIDYING: Duration = Duration::from_secs(15 * 60);
+const TIDYING: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until it is asked to stop.
 ///
@@ -66,6 +76,7 @@ const ADMIN_VARIABLE: &str = "TRUEUP_ADMIN_EMAIL";
 pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     // What people enter over the network must not reach the machine itself, unless the operator lists it.
     options.loopback = Loopback::Listed;
+    let metrics = metrics_of(&start)?;
     let store = compose::sql_store(&options).await?;
     let clock = SystemClock::new(options.today);
     store.ensure_organization(&options.org).await?;
@@ -77,6 +88,7 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         options,
         public_url: start.public_url.clone(),
         behind_proxy: start.behind_proxy,
+        metrics,
         limiter: SignInLimiter::default(),
         wake: Notify::new(),
         stopping: AtomicBool::new(false),
@@ -87,18 +99,62 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         let listener = listen(start.listen).await?;
         let at = listener.local_addr().map_err(|e| cannot_listen(start.listen, &e))?;
         announce(&service, at, first.as_ref(), format_json);
-        Some(tokio::spawn(web::serve(service.clone(), listener, stopping.clone())))
+        Some(tokio::spawn(web::serve(web::router(service.clone()), listener, stopping.clone())))
     } else {
         None
     };
+    let watched = match start.metrics_listen {
+        Some(at) => {
+            let listener = listen(at).await?;
+            Some(tokio::spawn(web::serve(web::watching(service.clone()), listener, stopping.clone())))
+        }
+        None => None,
+    };
+    let tidying = start.worker.then(|| tokio::spawn(tidy_daily(service.clone(), stopping.clone())));
     asked_to_stop().await;
     note("Stopping: requests under way are finished.");
     service.stopping.store(true, Ordering::Relaxed);
     let _ = stop.send(true);
-    for part in [served, working].into_iter().flatten() {
+    for part in [served, working, watched, tidying].into_iter().flatten() {
         let _ = part.await;
     }
     Ok(Exit::Done)
+}
+
+/// The numbers; refused is an address that everybody reaches and no token.
+fn metrics_of(start: &Start) -> Result<Metrics, CliError> {
+    let wrong =
+        |why: String| CliError::usage(why, format!("Set {} to a long random text.", metrics::TOKEN_VARIABLE));
+    let token = std::env::var(metrics::TOKEN_VARIABLE).ok();
+    let public = start.public_url.as_ref();
+    let api = start.api.then(|| metrics::is_open(start.listen, public, start.behind_proxy));
+    let own = start.metrics_listen.map(|at| at.ip().is_loopback());
+    // One answer for both addresses: open only where each of them is.
+    let open = [api, own].into_iter().flatten().all(|open| open);
+    let metrics = Metrics::start(token.as_deref(), open).map_err(wrong)?;
+    match start.metrics_listen {
+        Some(at) if !open && !metrics.has_token() => {
+            Err(wrong(format!("/metrics at {at} would be shown to nobody or to everybody without a token")))
+        }
+        Some(_) | None => Ok(metrics),
+    }
+}
+
+/// Takes away once a day what need not be kept.
+async fn tidy_daily(service: Service, mut stopping: tokio::sync::watch::Receiver<bool>) {
+    let mut pause = FIRST_TIDYING;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopping.changed() => return,
+        }
+        pause = TIDYING;
+        let overlays = &service.options.overlays;
+        if let Err(error) = maintenance::tidy(&service.store, &service.clock, overlays, "trueup", false).await
+        {
+            tracing::error!(?error, "what is old cannot be taken away");
+        }
+    }
 }
 
 async fn listen(at: SocketAddr) -> Result<TcpListener, CliError> {

@@ -72,6 +72,17 @@ pub struct ProblemDocument {
 }
 
 impl Problem {
+    /// There is nothing at a path.
+    pub fn nothing_here() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            "there is nothing at this path",
+            "The reference page at /docs shows what there is.",
+        )
+    }
+
     /// Of a kind.
     pub fn new(
         status: StatusCode,

@@ -1,6 +1,7 @@
 //! What every handler of the service works with.
 
 use super::limiter::SignInLimiter;
+use super::metrics::Metrics;
 use super::problem::Problem;
 use super::rights::Right;
 use crate::app::App;
@@ -37,6 +38,8 @@ pub struct Inner {
     pub public_url: Option<Url>,
     /// Whether a proxy in front names the client's address.
     pub behind_proxy: bool,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The limit on sign-in.
     pub limiter: SignInLimiter,
     /// Rung when a run was put into the queue.

@@ -2,11 +2,11 @@
 
 use super::problem::Problem;
 use super::state::Service;
-use super::{docs, gate, health};
+use super::{docs, gate, health, metrics};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
@@ -32,15 +32,28 @@ pub fn router(service: Service) -> Router {
         .layer(middleware::from_fn_with_state(service.clone(), gate::gate))
         .layer(middleware::map_response(no_store));
     let router: Router<Service> = health::routes()
+        .merge(metrics::routes())
         .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document))
         .merge(api)
         .fallback(nothing_here);
-    router.layer(CatchPanicLayer::custom(panicked)).layer(middleware::from_fn(surround)).with_state(service)
+    surrounded(router, service)
+}
+
+/// What is served to those who watch the process, and nothing else.
+pub fn watching(service: Service) -> Router {
+    surrounded(health::routes().merge(metrics::routes()).fallback(nothing_here), service)
+}
+
+fn surrounded(router: Router<Service>, service: Service) -> Router {
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(service.clone(), surround))
+        .with_state(service)
 }
 
 /// Serves until `stopping`, and then lets requests under way finish.
-pub async fn serve(service: Service, listener: TcpListener, stopping: watch::Receiver<bool>) {
-    let app = router(service).into_make_service_with_connect_info::<SocketAddr>();
+pub async fn serve(router: Router, listener: TcpListener, stopping: watch::Receiver<bool>) {
+    let app = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
@@ -58,13 +71,7 @@ pub async fn serve(service: Service, listener: TcpListener, stopping: watch::Rec
 }
 
 async fn nothing_here() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not-found",
-        "Not found",
-        "there is nothing at this path",
-        "The reference page at /docs shows what there is.",
-    )
+    Problem::nothing_here()
 }
 
 /// A panic is a mistake of ours; the others go on.
@@ -81,25 +88,38 @@ async fn no_store(mut response: Response) -> Response {
 }
 
 /// Names the request, logs it, and tells browsers what this service never does.
-async fn surround(request: Request, next: Next) -> Response {
+async fn surround(State(service): State<Service>, request: Request, next: Next) -> Response {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
+    let method = request.method().clone();
     let began = std::time::Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::info!(status = response.status().as_u16(), took_ms = took, "answered"));
+    metrics::count(&method, response.status(), began.elapsed());
     let fixed = [
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=(), payment=()",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; \
+             base-uri 'none'; form-action 'self'; object-src 'none'",
         ),
     ];
     let headers = response.headers_mut();
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if service.is_secure() {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static(REQUEST_ID), value);

@@ -5,6 +5,7 @@ use crate::postgres;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -74,7 +75,17 @@ impl Service {
         Self::start(Backend::Sqlite, &[]).unwrap()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A file or directory of the bench; the data directory is `data`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Everything the service said on standard error so far.
+    pub fn log(&self) -> PathBuf {
+        self.path("service.log")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = binary();
         command
             .args(args)
@@ -103,7 +114,8 @@ impl Service {
         }
         // Read on, so that the process never waits for its reader.
         let mut err = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
+        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut err, &mut log));
         self.announced = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         self.at = self.announced["listen"].as_str().unwrap().parse().unwrap();
         self.child = Some(child);

@@ -33,6 +33,23 @@ pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     }
 }
 
+/// Whether this version knows a step.
+pub(crate) fn knows(step: &str) -> bool {
+    Migrator::migrations().iter().any(|m| m.name() == step)
+}
+
+/// The last step of a database; none where there are no tables yet.
+pub(crate) async fn last_step(db: &DatabaseConnection) -> Result<Option<String>, StoreError> {
+    Ok(Migrator::get_migration_models_or_none(db).await?.into_iter().next_back())
+}
+
+/// The last step of a database and the one it is to be brought to, where they differ and there are tables.
+pub(crate) async fn pending(db: &DatabaseConnection) -> Result<Option<(String, String)>, StoreError> {
+    refuse_later_version(db).await?;
+    let newest = Migrator::migrations().last().map(|m| m.name().to_owned()).unwrap_or_default();
+    Ok(last_step(db).await?.filter(|last| *last != newest).map(|last| (last, newest)))
+}
+
 async fn refuse_later_version(db: &DatabaseConnection) -> Result<(), StoreError> {
     let known: BTreeSet<String> = Migrator::migrations().iter().map(|m| m.name().to_owned()).collect();
     let applied = Migrator::get_migration_models_or_none(db).await?;

@@ -1,0 +1,97 @@
+//! What is not kept for ever: old versions of feed records, runs that ended, findings that were resolved, sessions and
+//! answers that ran out. Never the audit, the journal, the links, the plans or the newest version of anything.
+
+use crate::db::{self, commit, write_tx};
+use crate::{audit, store::SqlStore};
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{Millis, NewAuditEntry};
+
+/// Up to when things of an organization go; none keeps them for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Versions of feed records that another one replaced before this instant.
+    pub feed_before: Option<Millis>,
+    /// Runs that ended before this instant.
+    pub runs_before: Option<Millis>,
+    /// Resolved findings that were last seen before this instant.
+    pub findings_before: Option<Millis>,
+}
+
+/// How much went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Versions of feed records.
+    pub feed_versions: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Findings.
+    pub findings: u64,
+}
+
+const VERSIONS: &str = "DELETE FROM record_history WHERE org = $1 AND COALESCE(\
+    (SELECT n.received_at FROM record_history AS n WHERE n.org = record_history.org \
+     AND n.source = record_history.source AND n.kind = record_history.kind AND n.id = record_history.id \
+     AND n.version = record_history.version + 1), \
+    (SELECT r.received_at FROM record AS r WHERE r.org = record_history.org AND r.source = record_history.source \
+     AND r.kind = record_history.kind AND r.id = record_history.id AND r.version = record_history.version + 1)) < $2";
+const RUNS: &str =
+    "DELETE FROM run WHERE org = $1 AND state IN ('done', 'needs_person', 'failed') AND finished_at < $2";
+const FINDINGS: &str = "DELETE FROM finding WHERE org = $1 AND state = 'resolved' AND last_seen_at < $2";
+
+impl SqlStore {
+    /// Takes away what need not be kept any longer, and says so in the audit; with `dry_run` only says how much it would be.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_old(
+        &self,
+        org: &OrganizationId,
+        keep: Keep,
+        at: Millis,
+        actor: &str,
+        dry_run: bool,
+    ) -> Result<Gone, StoreError> {
+        let tx = write_tx(self).await?;
+        let mut gone = Gone::default();
+        for (before, sql, count) in [
+            (keep.feed_before, VERSIONS, &mut gone.feed_versions),
+            (keep.runs_before, RUNS, &mut gone.runs),
+            (keep.findings_before, FINDINGS, &mut gone.findings),
+        ] {
+            if let Some(before) = before {
+                *count = db::run(&*tx, sql, [org.as_str().into(), before.into()]).await?;
+            }
+        }
+        if dry_run || gone == Gone::default() {
+            return Ok(gone);
+        }
+        let entry = NewAuditEntry {
+            at,
+            actor: actor.to_owned(),
+            action: "maintenance".to_owned(),
+            object: "retention".to_owned(),
+            addition: None,
+            detail: format!(
+                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{}}}",
+                gone.feed_versions, gone.runs, gone.findings
+            ),
+        };
+        audit::append_in(&tx, org, vec![&entry]).await?;
+        commit(tx).await?;
+        Ok(gone)
+    }
+
+    /// Takes away sessions that ran out and answers that nobody may repeat any more; how many of both.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_passing(&self, now: Millis, answers_before: Millis) -> Result<u64, StoreError> {
+        let tx = write_tx(self).await?;
+        let sessions = db::run(&*tx, "DELETE FROM session WHERE expires_at <= $1", [now.into()]).await?;
+        let sql = "DELETE FROM kept_answer WHERE created_at < $1";
+        let answers = db::run(&*tx, sql, [answers_before.into()]).await?;
+        commit(tx).await?;
+        Ok(sessions.saturating_add(answers))
+    }
+}
