@@ -93,6 +93,7 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         wake: Notify::new(),
         stopping: AtomicBool::new(false),
     });
+    let asked = asked_to_stop();
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let working = start.worker.then(|| tokio::spawn(worker::work(service.clone(), stopping.clone())));
     let served = if start.api {
@@ -111,7 +112,7 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         None => None,
     };
     let tidying = start.worker.then(|| tokio::spawn(tidy_daily(service.clone(), stopping.clone())));
-    asked_to_stop().await;
+    asked.await;
     note("Stopping: requests under way are finished.");
     service.stopping.store(true, Ordering::Relaxed);
     let _ = stop.send(true);
@@ -208,19 +209,20 @@ async fn first_administrator(
     Ok(Some((person.email, password)))
 }
 
-/// SIGTERM, SIGINT or Ctrl-C.
-async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// SIGTERM, SIGINT or Ctrl-C. Listened for from the call on: whoever reads the announcement may stop the process at once.
+fn asked_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    async move {
+        let interrupt = tokio::signal::ctrl_c();
+        #[cfg(unix)]
+        if let Ok(mut terminate) = terminate {
             tokio::select! {
                 _ = interrupt => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = interrupt.await;
     }
-    let _ = interrupt.await;
 }
