@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
-use trueup_domain::feed::{Charge, OrderKind, Record, RecordKind, SubscriptionStatus};
+use trueup_domain::feed::{Charge, OrderKind, ProductKind, Record, RecordKind, SubscriptionStatus};
+use trueup_domain::period::BillingCycle;
 use trueup_engine::ports::Refusal;
 use trueup_sources::{ReadOptions, dialect};
 
@@ -197,10 +198,208 @@ fn accounts_products_and_usage_keep_their_fields() {
 }
 
 #[test]
-fn workbooks_and_strange_objects_are_refused_clearly() {
+fn workbooks_are_taken_in_whole() {
     let (records, refusals) = read(&fixtures("xlsx"));
-    assert!(records.is_empty());
-    assert!(refusals[0].reason.contains("workbook"));
+    assert!(refusals.iter().all(|r| r.warning), "{refusals:#?}");
+    let customers = of_kind!(records, Customer);
+    let [above, below] = customers[..] else { panic!("{customers:#?}") };
+    assert_eq!((above.id.as_str(), above.name.as_str()), ("TA-7374-0753-1907", "Walsh and Sons"));
+    assert_eq!((above.code.as_deref(), above.account_type.as_deref()), (Some("39878"), Some("reseller")));
+    assert_eq!((above.tax_id.as_deref(), above.parent.as_ref()), (None, None));
+    assert_eq!(above.email.as_deref(), Some("lee.example@example.com"));
+    let address = above.address.as_ref().unwrap();
+    assert_eq!((address.line1.as_deref(), address.postcode.as_deref()), (Some("Esperanza Ferry"), None));
+    assert_eq!(below.parent.as_ref().map(|id| id.as_str()), Some("TA-7374-0753-1907"));
+    // A telephone ends with a hyphen where it has no extension.
+    assert_eq!(below.phone.as_deref(), Some("+96855550102"));
+    let contacts = of_kind!(records, Contact);
+    assert_eq!(contacts.len(), 2);
+    assert_eq!(
+        (contacts[0].first_name.as_deref(), contacts[0].last_name.as_deref()),
+        (Some("Lee"), Some("Example"))
+    );
+
+    let products = of_kind!(records, Product);
+    let [family, item] = products[..] else { panic!("{products:#?}") };
+    assert_eq!((family.id.as_str(), family.name.as_str()), ("PRD-276-377-545", "My Product"));
+    assert_eq!(family.vendor.as_deref(), Some("Sample Vendor Inc"));
+    assert_eq!((item.id.as_str(), item.sku.as_deref()), ("PRD-276-377-545-0001", Some("MPN-R-001")));
+    assert_eq!((item.kind, item.unit.as_deref()), (Some(ProductKind::Seat), Some("unit")));
+    assert_eq!(item.billing_cycle, Some(BillingCycle::MONTHLY));
+
+    // Every cell of every row is in the record, also of columns that have no place of their own.
+    let row = |ext: &trueup_domain::feed::Ext| -> serde_json::Value {
+        serde_json::from_str(ext.0.get("source").unwrap().get()).unwrap()
+    };
+    let source = row(&below.ext);
+    assert_eq!(source.as_object().map(|o| o.len()), Some(20), "{source}");
+    assert_eq!(source["External UID"], "e6a0fd82-61d8-4f29-8003-0a12162c55b4");
+    assert_eq!(source["Technical Contact Phone"], "+96855550102-");
+    assert_eq!(row(&item.ext)["Created"], "2020-10-13T01:09:09+00:00");
+    assert!(row(&family.ext)["Product Detailed Description"].as_str().is_some_and(|t| t.len() > 1_000));
+    let told: Vec<&str> = refusals.iter().map(|r| r.reason.as_str()).collect();
+    assert!(told.iter().any(|reason| reason.contains("Countries")), "{told:?}");
+}
+
+#[test]
+fn rows_of_a_workbook_are_refused_with_row_and_column() {
+    let long = "x".repeat(201);
+    let rows = [
+        &["Company Name", "ID", "Fax", "Fax"][..],
+        &["Green Lane", "TA-1", "1", "2"],
+        &["No Account", "-"],
+        &[],
+        &["Too Long", &long],
+        &["Twice", "TA-2"],
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("customers.xlsx");
+    std::fs::write(&file, workbook("Customers", &sheet(&rows))).unwrap();
+    let (records, refusals) = read(&[file]);
+    let customers = of_kind!(records, Customer);
+    assert_eq!(customers.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["TA-1", "TA-2"]);
+    let source = customers[0].ext.0.get("source").unwrap().get();
+    assert!(source.contains(r#""Fax":"1""#) && source.contains(r#""Fax (D)":"2""#), "{source}");
+    let told: Vec<(u64, &str)> =
+        refusals.iter().map(|r| (r.line, r.field.as_deref().unwrap_or_default())).collect();
+    assert_eq!(told, [(3, "ID (column B)"), (5, "ID (column B)")], "{refusals:#?}");
+}
+
+#[test]
+fn a_workbook_that_is_not_known_or_too_much_is_refused() {
+    let text = sheet(&[&["ID"], &["TA-1"]]);
+    let far = text.replace(
+        "</row></sheetData>",
+        "<c r=\"ZZZ2\" t=\"inlineStr\"><is><t>x</t></is></c></row></sheetData>",
+    );
+    let corner = text.replace(
+        "</sheetData>",
+        "<row r=\"1048576\"><c r=\"A1048576\" t=\"inlineStr\"><is><t>TA-9</t></is></c></row></sheetData>",
+    );
+    let bomb = format!("<worksheet><sheetData>{}</sheetData></worksheet>", " ".repeat(80 << 20));
+    let whole = workbook("Customers", &text);
+    let cases: [(&str, Vec<u8>, &str); 8] = [
+        ("unknown sheet", workbook("Budget", &text), "none of the sheets that are known"),
+        ("no id", workbook("Items", &sheet(&[&["Name"], &["x"]])), "no `ID`"),
+        ("empty", workbook("Items", "<worksheet><sheetData/></worksheet>"), "empty"),
+        ("far column", workbook("Customers", &far), "beyond the 500"),
+        ("bomb", workbook("Customers", &bomb), "unpacks to more"),
+        ("cut", whole[..whole.len() / 2].to_vec(), "damaged"),
+        ("no archive", b"PK\x03\x04 and nothing".to_vec(), "damaged"),
+        (
+            "huge",
+            {
+                let mut huge = whole.clone();
+                huge.resize(33 << 20, 0);
+                huge
+            },
+            "32 MiB",
+        ),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes, reason) in cases {
+        let file = dir.path().join("case.xlsx");
+        std::fs::write(&file, bytes).unwrap();
+        let (records, refusals) = read(&[file]);
+        assert!(records.is_empty(), "{name}");
+        assert!(refusals.iter().any(|r| !r.warning && r.reason.contains(reason)), "{name}: {refusals:#?}");
+    }
+    // A cell at the far end of a sheet is a cell and no table that reaches there.
+    let file = dir.path().join("corner.xlsx");
+    std::fs::write(&file, workbook("Customers", &corner)).unwrap();
+    assert_eq!(read(&[file]).0.len(), 2);
+}
+
+/// Every byte of a workbook turned, one at a time and in blocks: whatever comes out, nothing stops.
+#[test]
+fn damaged_workbooks_stop_nothing() {
+    let whole = std::fs::read(data("cloudblue-connect").join("cli_items_sync.xlsx")).unwrap();
+    let plain = workbook("Customers", &sheet(&[&["ID", "Type"], &["TA-1", "customer"]]));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("case.xlsx");
+    for (bytes, step) in [(&whole, 97), (&plain, 7)] {
+        for at in (0..bytes.len()).step_by(step) {
+            for turned in [0xff, 0x80, 0x01] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= turned;
+                std::fs::write(&file, damaged).unwrap();
+                let (records, refusals) = read(std::slice::from_ref(&file));
+                assert!(!records.is_empty() || !refusals.is_empty());
+            }
+        }
+    }
+    // The text of the sheet itself, which the archive's checksum would otherwise protect.
+    let text = sheet(&[&["ID", "Type"], &["TA-1", "customer"]]);
+    for at in 0..text.len() {
+        for put in ["<", "&", "99999999999999999999", "\u{0}", "ZZZZZZZ"] {
+            let damaged = format!("{}{put}{}", &text[..at], &text[at + 1..]);
+            std::fs::write(&file, workbook("Customers", &damaged)).unwrap();
+            read(std::slice::from_ref(&file));
+        }
+    }
+}
+
+/// The text of a sheet of these rows; an empty one is left out.
+fn sheet(rows: &[&[&str]]) -> String {
+    let mut text = String::from("<worksheet><sheetData>");
+    for (number, row) in rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
+        text.push_str(&format!("<row r=\"{}\">", number + 1));
+        for (column, cell) in row.iter().enumerate() {
+            let letter = char::from(b'A' + u8::try_from(column).unwrap());
+            text.push_str(&format!(
+                "<c r=\"{letter}{}\" t=\"inlineStr\"><is><t>{cell}</t></is></c>",
+                number + 1
+            ));
+        }
+        text.push_str("</row>");
+    }
+    text + "</sheetData></worksheet>"
+}
+
+/// A workbook of one sheet.
+fn workbook(name: &str, sheet: &str) -> Vec<u8> {
+    let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    let rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+    let package = "http://schemas.openxmlformats.org/package/2006";
+    let parts = [
+        (
+            "[Content_Types].xml",
+            format!(
+                "<Types xmlns=\"{package}/content-types\"><Default Extension=\"xml\" ContentType=\"application/xml\"/></Types>"
+            ),
+        ),
+        (
+            "_rels/.rels",
+            format!(
+                "<Relationships xmlns=\"{package}/relationships\"><Relationship Id=\"rId1\" Type=\"{rel}/officeDocument\" Target=\"xl/workbook.xml\"/></Relationships>"
+            ),
+        ),
+        (
+            "xl/workbook.xml",
+            format!(
+                "<workbook xmlns=\"{main}\" xmlns:r=\"{rel}\"><sheets><sheet name=\"{name}\" sheetId=\"1\" r:id=\"rId1\"/></sheets></workbook>"
+            ),
+        ),
+        (
+            "xl/_rels/workbook.xml.rels",
+            format!(
+                "<Relationships xmlns=\"{package}/relationships\"><Relationship Id=\"rId1\" Type=\"{rel}/worksheet\" Target=\"worksheets/sheet1.xml\"/></Relationships>"
+            ),
+        ),
+        ("xl/worksheets/sheet1.xml", sheet.to_owned()),
+    ];
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in parts {
+        let options =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+        archive.start_file(name, options).unwrap();
+        std::io::Write::write_all(&mut archive, text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn strange_objects_are_refused_clearly() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("odd.json");
     std::fs::write(&file, "[{\"id\":\"XX-1\"},\n5,{\"id\":\"TA-1\"},{\"id\":\"PR-1\",\"type\":\"purchase\",\"asset\":{}},\n{\"id\":").unwrap();

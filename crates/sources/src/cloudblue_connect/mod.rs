@@ -12,14 +12,19 @@
 //! | helpdesk case `CA-…` | alert |
 //! | marketplace `MP-…` | the currency of its subscriptions |
 //!
+//! Workbooks of Connect's own tools are read as well: the sheet `Customers` gives tier accounts, `General Information` and
+//! `Items` a product and its items.
+//!
 //! Streams, contracts, listing requests and accounts are reference data and reported as such. A file holds one object or
 //! an array of them; what an object is shows in its content. Connect's requests carry no prices and their subscriptions no
 //! currency: both are reported. Each record keeps its whole source text, without secrets, as `source` in its `ext`.
 
 mod parties;
 mod requests;
+mod sheets;
 mod subscriptions;
 mod usage;
+mod workbook;
 
 use crate::fields::{Fault, REFUSED};
 use crate::input::elements::{Around, Elements};
@@ -171,11 +176,11 @@ impl ConnectReader {
         self.world.file.clone_from(&name);
         match open(&path) {
             Ok(Opened::Json(elements)) => self.current = Some((name, elements)),
-            Ok(Opened::Workbook) => {
-                let reason = "an Excel workbook is not read; save the answer of the API as JSON, or the sheet as CSV and \
-                              import it as a feed";
-                self.world.refuse(0, reason.to_owned());
-            }
+            Ok(Opened::Workbook(input)) => match workbook::read(input) {
+                Ok(Ok(sheets)) => sheets::take_in(sheets, &mut self.world),
+                Ok(Err(broken)) => self.world.refuse(broken.row, broken.reason),
+                Err(error) => self.world.out.push_back(Err(input::not_opened(&name, &error))),
+            },
             Err(error) => self.world.out.push_back(Err(input::not_opened(&name, &error))),
         }
     }
@@ -276,7 +281,7 @@ fn report(value: Value<'_>, what: &str, world: &mut World) {
 
 enum Opened {
     Json(Elements<Input>),
-    Workbook,
+    Workbook(Input),
 }
 
 fn open(path: &std::path::Path) -> std::io::Result<Opened> {
@@ -284,7 +289,7 @@ fn open(path: &std::path::Path) -> std::io::Result<Opened> {
     input::skip_bom(&mut input)?;
     let start = fill(&mut input)?;
     if start.starts_with(b"PK\x03\x04") {
-        return Ok(Opened::Workbook);
+        return Ok(Opened::Workbook(input));
     }
     let array = start.trim_ascii_start().first() == Some(&b'[');
     Ok(Opened::Json(Elements::new(input, if array { Around::Array } else { Around::Nothing })))

@@ -4,7 +4,7 @@ use super::World;
 use crate::fields::{Fault, id, req};
 use crate::json::Value;
 use crate::redact::source_of;
-use trueup_domain::feed::{Address, Contact, Customer, Product, ProductKind, Record};
+use trueup_domain::feed::{Address, Contact, Customer, Ext, Product, ProductKind, Record};
 use trueup_domain::ids::ProductId;
 use trueup_domain::period::{BillingCycle, CycleUnit};
 
@@ -28,8 +28,13 @@ pub(super) fn cycle_of(word: &str) -> Option<BillingCycle> {
 
 /// Reads a tier account that is an object of its own.
 pub(super) fn tier_account(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
+    account(value, source_of(value), world)
+}
+
+/// Reads a tier account of which `kept` is what it came as.
+pub(super) fn account(value: Value<'_>, kept: Ext, world: &mut World) -> Result<(), Fault> {
     let mut customer = customer(value)?;
-    customer.ext = source_of(value);
+    customer.ext = kept;
     let id = customer.id.0.clone();
     if let Some(contact) = contact(value, &customer) {
         world.emit(Record::Contact(contact));
@@ -188,6 +193,11 @@ fn bare_product(id: ProductId, name: String) -> Product {
 
 /// Reads a product: the family that items belong to.
 pub(super) fn product(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
+    product_of(value, source_of(value), world)
+}
+
+/// Reads a product of which `kept` is what it came as.
+pub(super) fn product_of(value: Value<'_>, kept: Ext, world: &mut World) -> Result<(), Fault> {
     let id = req(value, "id", id)?;
     world.seen.insert(id.clone());
     let name = said(value, &["name"]).unwrap_or_else(|| id.clone());
@@ -196,7 +206,7 @@ pub(super) fn product(value: Value<'_>, world: &mut World) -> Result<(), Fault> 
         vendor: said(value, &["owner", "name"]),
         product_type: said(value, &["category", "name"]),
         active: said(value, &["status"]).map(|status| status != "endofsale"),
-        ext: source_of(value),
+        ext: kept,
         ..bare_product(id.into(), name)
     }));
     Ok(())
@@ -204,7 +214,12 @@ pub(super) fn product(value: Value<'_>, world: &mut World) -> Result<(), Fault> 
 
 /// Reads an item: what is really sold.
 pub(super) fn item(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
-    let product = Product { ext: source_of(value), ..item_product(value)? };
+    item_of(value, source_of(value), world)
+}
+
+/// Reads an item of which `kept` is what it came as.
+pub(super) fn item_of(value: Value<'_>, kept: Ext, world: &mut World) -> Result<(), Fault> {
+    let product = Product { ext: kept, ..item_product(value)? };
     world.seen.insert(product.id.0.clone());
     world.emit(Record::Product(product));
     Ok(())
