@@ -11,12 +11,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use url::Url;
 
+/// What the program is for, in one line: the NAME of the manual page takes it too.
+const ABOUT: &str = "Keeps ConnectWise agreements true to what was sold";
+
 /// Keeps ConnectWise agreements true to what was sold.
 ///
 /// Exit codes: 0 done, 1 done but something needs a person, 2 wrong usage or configuration, 3 the other side refused or
 /// is out of reach.
 #[derive(Debug, Parser)]
-#[command(name = "trueup", version, about, max_term_width = 110, propagate_version = true)]
+#[command(name = "trueup", version, about = ABOUT, max_term_width = 110, propagate_version = true)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]

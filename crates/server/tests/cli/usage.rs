@@ -20,7 +20,10 @@ fn help_completions_and_manual_are_generated() {
     let bench = Bench::new("2023-03-20");
     assert!(bench.run(&["--help"]).exits(0).out.contains("Check Changes"));
     assert!(bench.run(&["completions", "bash"]).exits(0).out.contains("trueup"));
-    assert!(bench.run(&["man"]).exits(0).out.contains(".TH"));
+    let manual = bench.run(&["man"]).exits(0).out;
+    assert!(manual.contains(".TH"));
+    let name = manual.lines().skip_while(|line| *line != ".SH NAME").nth(1);
+    assert_eq!(name, Some(r"trueup \- Keeps ConnectWise agreements true to what was sold"));
     let dir = bench.path("man");
     bench.run(&["man", "--dir", &dir.display().to_string()]).exits(0);
     assert!(dir.join("trueup-apply.1").exists());

@@ -19,8 +19,14 @@ const LEAST: usize = 60;
 /// Proposals for one record at most.
 const MOST: usize = 3;
 /// Words of a company's name that say nothing about which company it is.
-const LEGAL: [&str; 14] = [
+const LEGAL: [&str; 20] = [
     "llc",
+    "llp",
+    "sarl",
+    "srl",
+    "kg",
+    "and",
+    "incorporated",
     "inc",
     "ltd",
     "limited",
@@ -187,10 +193,49 @@ fn named(id: String, name: String, other: Option<&str>) -> Named {
     Named { id, name, keys }
 }
 
+/// The words of a name that tell which one it is: without case, accents, punctuation and legal form. A name that is
+/// nothing but a legal form keeps it.
 fn words(text: &str) -> BTreeSet<String> {
-    let spaced: String =
-        text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
-    spaced.split_whitespace().filter(|w| !LEGAL.contains(w)).map(str::to_owned).collect()
+    let spaced: String = text
+        .chars()
+        .filter(|c| !matches!(c, '\'' | '’'))
+        .flat_map(char::to_lowercase)
+        .map(|c| if c.is_alphanumeric() { plain(c) } else { ' ' })
+        .collect();
+    let all = joined(spaced.split_whitespace());
+    let telling: BTreeSet<String> = all.iter().filter(|w| !LEGAL.contains(&w.as_str())).cloned().collect();
+    if telling.is_empty() { all.into_iter().collect() } else { telling }
+}
+
+/// Letters that stand alone in a row are one abbreviation: `L.L.C.` is `llc`, `B. V.` is `bv`.
+fn joined<'a>(tokens: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut in_row = false;
+    for token in tokens {
+        let mut letters = token.chars();
+        let alone = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
+        match words.last_mut().filter(|_| alone && in_row) {
+            Some(word) => word.push_str(token),
+            None => words.push(token.to_owned()),
+        }
+        in_row = alone;
+    }
+    words
+}
+
+/// The letter without its accent, as far as names of companies have them.
+fn plain(letter: char) -> char {
+    match letter {
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' => 'a',
+        'ç' => 'c',
+        'è' | 'é' | 'ê' | 'ë' => 'e',
+        'ì' | 'í' | 'î' | 'ï' => 'i',
+        'ñ' => 'n',
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' => 'o',
+        'ù' | 'ú' | 'û' | 'ü' => 'u',
+        'ý' | 'ÿ' => 'y',
+        other => other,
+    }
 }
 
 fn unmapped(records: Vec<Named>, kind: MappingKind, source: &SourceId, mapped: &[Mapping]) -> Vec<Named> {
@@ -250,6 +295,34 @@ fn likeness(a: &Named, b: &Named) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn punctuation_accents_and_legal_forms_make_no_other_name() {
+        let same = [
+            ("Green Lane, L.L.C.", "Green Lane LLC"),
+            ("Green Lane, Inc.", "Green Lane"),
+            ("GREEN LANE LIMITED", "Green Lane Ltd."),
+            ("Grüne Gasse GmbH & Co. KG", "Grune Gasse GmbH"),
+            ("Groene Laan B.V.", "Groene Laan BV"),
+            ("Verte Allée S.à r.l.", "Verte Allee SARL"),
+            ("Verte Allée S.A.", "Verte Allee"),
+            ("Green Lane A.G.", "Green-Lane AG"),
+            ("Green Lane P.L.C.", "Green Lane plc"),
+            ("Green Lane Corp", "Green Lane Corporation"),
+            ("O’Brien & Sons Co.", "O'Brien and Sons Company"),
+            ("The L.L.C.", "The LLC"),
+            ("Co", "co."),
+        ];
+        for (a, b) in same {
+            assert_eq!(words(a), words(b), "{a} / {b}");
+            assert!(!words(a).is_empty(), "{a}");
+        }
+        let other =
+            [("Green Lane LLC", "Blue Lane LLC"), ("Plan 1", "Plan 2"), ("A B", "A C"), ("", "Green")];
+        for (a, b) in other {
+            assert_ne!(words(a), words(b), "{a} / {b}");
+        }
+    }
 
     #[test]
     fn names_are_alike_without_their_legal_form() {
