@@ -13,7 +13,7 @@ use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{Field, FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, AgreementStatus, BillFlag, CompanyState};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
-use trueup_engine::ports::{Psa, WriteError, WriteStyle};
+use trueup_engine::ports::{NewItem, Psa, WriteError, WriteStyle};
 use wiremock::matchers::{body_json, method, path, query_param};
 use wiremock::{Mock, MockServer};
 
@@ -507,12 +507,18 @@ async fn a_catalog_item_is_made_with_the_usual_tables() {
         .await;
     Mock::given(method("POST"))
         .and(path(format!("{ROOT}/procurement/catalog")))
-        .and(body_json(json!({"identifier": "SKU-1", "description": "Mail", "customerDescription": "Mail", "subcategory": {"id": 3}, "type": {"id": 5}})))
+        .and(body_json(json!({"identifier": "SKU-1", "description": "Mail", "customerDescription": "Mail", "subcategory": {"id": 3}, "type": {"id": 5}, "price": 22.00, "cost": 17.60})))
         .respond_with(answer(201, r#"{"id":9,"identifier":"SKU-1","description":"Mail"}"#))
         .expect(1)
         .mount(&server)
         .await;
-    let item = plain(&server).create_catalog_item("SKU-1", "Mail").await.unwrap();
+    let wanted = NewItem {
+        identifier: "SKU-1".into(),
+        description: "Mail".into(),
+        price: Some("22.00".parse().unwrap()),
+        cost: Some("17.60".parse().unwrap()),
+    };
+    let item = plain(&server).create_catalog_item(&wanted).await.unwrap();
     assert_eq!(item.id, CatalogItemId(9));
 }
 

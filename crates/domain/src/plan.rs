@@ -10,7 +10,7 @@ use crate::ids::{
 };
 use crate::money::{Currency, Money};
 use crate::period::Period;
-use crate::psa::{AdditionState, AgreementStatus};
+use crate::psa::{AdditionState, AgreementStatus, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -284,7 +284,11 @@ pub struct FieldChange {
     pub to: Option<String>,
 }
 
-fn field_values(state: &AdditionState, currency: Currency) -> Vec<(Field, Option<String>)> {
+fn field_values(state: &AdditionState, currency: Option<Currency>) -> Vec<(Field, Option<String>)> {
+    let shown = |money: Money| match currency {
+        Some(currency) => money.display(currency),
+        None => money.decimal().normalize().to_string(),
+    };
     let bill = match state.bill {
         crate::psa::BillFlag::Billable => "billable",
         crate::psa::BillFlag::DoNotBill => "do_not_bill",
@@ -293,8 +297,8 @@ fn field_values(state: &AdditionState, currency: Currency) -> Vec<(Field, Option
     vec![
         (Field::CatalogItem, Some(state.catalog_item.to_string())),
         (Field::Quantity, Some(state.quantity.display())),
-        (Field::UnitPrice, Some(state.unit_price.display(currency))),
-        (Field::UnitCost, Some(state.unit_cost.display(currency))),
+        (Field::UnitPrice, Some(shown(state.unit_price))),
+        (Field::UnitCost, Some(shown(state.unit_cost))),
         (Field::EffectiveDate, Some(state.effective.to_string())),
         (Field::CancelledDate, state.cancelled.map(|d| d.to_string())),
         (Field::Bill, Some(bill.to_owned())),
@@ -309,6 +313,24 @@ pub fn differing_fields(
     before: &AdditionState,
     after: &AdditionState,
     currency: Currency,
+) -> Vec<FieldChange> {
+    fields_between(before, after, Some(currency))
+}
+
+/// The fields that a state has, in the form of a new line; amounts in the places of their currency where it is known.
+pub fn fields_of(state: &AdditionState, currency: Option<Currency>) -> Vec<FieldChange> {
+    field_values(state, currency)
+        .into_iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(field, to)| FieldChange { field, from: None, to })
+        .collect()
+}
+
+/// As [`differing_fields`], also where the currency is not known.
+pub fn fields_between(
+    before: &AdditionState,
+    after: &AdditionState,
+    currency: Option<Currency>,
 ) -> Vec<FieldChange> {
     let old = field_values(before, currency);
     let new = field_values(after, currency);
@@ -375,15 +397,11 @@ impl Change {
     /// The fields it changes; for a create all that are set.
     pub fn fields(&self) -> Vec<FieldChange> {
         match &self.action {
-            Action::Create { wanted } => field_values(wanted, self.currency)
-                .into_iter()
-                .filter(|(_, value)| value.is_some())
-                .map(|(field, to)| FieldChange { field, from: None, to })
-                .collect(),
+            Action::Create { wanted } => fields_of(wanted, Some(self.currency)),
             Action::Update { before, wanted, .. } | Action::Cancel { before, wanted, .. } => {
                 differing_fields(before, wanted, self.currency)
             }
-            Action::Delete { before, .. } => field_values(before, self.currency)
+            Action::Delete { before, .. } => field_values(before, Some(self.currency))
                 .into_iter()
                 .filter(|(_, value)| value.is_some())
                 .map(|(field, from)| FieldChange { field, from, to: None })
@@ -411,6 +429,15 @@ pub struct AgreementSight {
     pub end: Option<Date>,
     /// Every addition that bills one of the plan's catalog items, with the managed fields that were seen.
     pub additions: BTreeMap<AdditionId, AdditionState>,
+}
+
+/// The other agreement that an agreement is invoiced with, as the plan saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invoicer {
+    /// The agreement whose invoices bill it.
+    pub agreement: AgreementId,
+    /// The first day that those invoices have not billed.
+    pub next_invoice: Option<Date>,
 }
 
 /// Sums of one currency.
@@ -470,6 +497,9 @@ pub struct DraftPlan {
     pub findings: Vec<Finding>,
     /// What the plan saw.
     pub sights: BTreeMap<AgreementId, AgreementSight>,
+    /// Of those agreements that another one invoices: which, and how far.
+    #[serde(default)]
+    pub invoicers: BTreeMap<AgreementId, Invoicer>,
     /// What became of each task.
     pub outcomes: BTreeMap<TaskId, TaskOutcome>,
     /// Agreements chosen because nothing else fits, to be remembered.
@@ -483,6 +513,19 @@ pub struct DraftPlan {
 }
 
 impl DraftPlan {
+    /// Notes which of the agreements that it saw are invoiced with another one: an invoice of that one makes the plan
+    /// as old as one of their own.
+    pub fn note_invoicers(&mut self, snapshot: &Snapshot) {
+        for id in self.sights.keys() {
+            let Some(agreement) = snapshot.agreements.get(id) else { continue };
+            let by = snapshot.invoicing_agreement(agreement);
+            if by.id != *id {
+                let invoicer = Invoicer { agreement: by.id, next_invoice: by.next_invoice };
+                self.invoicers.insert(*id, invoicer);
+            }
+        }
+    }
+
     /// The agreements that it writes to.
     pub fn agreements_written(&self) -> BTreeSet<AgreementId> {
         self.changes.iter().filter(|c| c.writes()).map(|c| c.agreement).collect()

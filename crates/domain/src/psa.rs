@@ -219,14 +219,22 @@ impl Snapshot {
 
     /// The agreement whose invoice bills this one: itself, or its parent where it has one.
     pub fn invoicing_agreement<'a>(&'a self, agreement: &'a Agreement) -> &'a Agreement {
-        let mut at = agreement;
-        // Parents of parents do not occur in ConnectWise; the bound keeps a broken record from looping.
-        for _ in 0..8 {
-            match at.parent.and_then(|id| self.agreements.get(&id)) {
-                Some(parent) => at = parent,
-                None => break,
-            }
-        }
-        at
+        invoicing_among(&self.agreements, agreement)
     }
+}
+
+/// The agreement whose invoice bills this one, as far as it is among those that are known.
+pub fn invoicing_among<'a>(
+    agreements: &'a BTreeMap<AgreementId, Agreement>,
+    agreement: &'a Agreement,
+) -> &'a Agreement {
+    let mut at = agreement;
+    // Parents of parents do not occur in ConnectWise; the bound keeps a broken record from looping.
+    for _ in 0..8 {
+        match at.parent.and_then(|id| agreements.get(&id)) {
+            Some(parent) => at = parent,
+            None => break,
+        }
+    }
+    at
 }

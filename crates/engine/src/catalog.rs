@@ -5,7 +5,7 @@
 
 use crate::failure::Failure;
 use crate::planning::{PlanRequest, Planned};
-use crate::ports::{Clock, Psa, Store, WriteError};
+use crate::ports::{Clock, NewItem, Psa, Store, WriteError};
 use crate::records::NewAuditEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Product, Record, RecordKind};
@@ -47,7 +47,7 @@ pub async fn create_missing(
         let item = match by_identifier.get(&identifier.to_lowercase()) {
             Some(item) if item.description == product.name => item.id,
             Some(_) => continue,
-            None => match psa.create_catalog_item(&identifier, &product.name).await {
+            None => match psa.create_catalog_item(&item_of(identifier, &product)).await {
                 Ok(item) => item.id,
                 // Refused or unclear: the finding stays, and the next run looks it up by its identifier first.
                 Err(WriteError::Refused(_) | WriteError::InDoubt(_)) => continue,
@@ -57,6 +57,16 @@ pub async fn create_missing(
         mapped += 1;
     }
     Ok(mapped)
+}
+
+/// The item with the list price and cost of the product: one without them would be read as free.
+fn item_of(identifier: String, product: &Product) -> NewItem {
+    NewItem {
+        identifier,
+        description: product.name.clone(),
+        price: product.unit_price,
+        cost: product.unit_cost,
+    }
 }
 
 /// The stock keeping unit, else the id; ConnectWise keeps 60 characters.

@@ -2,12 +2,14 @@
 
 use crate::failure::Failure;
 use crate::ports::Store;
-use crate::records::{AuditEntry, OperationRow, StoredRecord};
+use crate::records::{AuditEntry, Millis, OperationRow, StoredRecord};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use trueup_domain::feed::{Order, OrderLine, Record, RecordKind};
 use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
-use trueup_domain::money::{Exact, Money, Quantity, RoundingMode};
-use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange};
+use trueup_domain::money::{Currency, Exact, Money, Quantity, RoundingMode};
+use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange, fields_between, fields_of};
+use trueup_domain::psa::AdditionState;
 
 /// Entries of the audit that an explanation holds at most.
 const MAX_ENTRIES: u32 = 1_000;
@@ -23,6 +25,53 @@ pub struct Step {
     pub line: Option<OrderLine>,
 }
 
+/// A takeover of the addition with the values that a person gave it.
+#[derive(Clone, Debug)]
+pub struct Takeover {
+    /// The plan that took it over.
+    pub plan: PlanId,
+    /// When.
+    pub at: Millis,
+    /// By whom.
+    pub actor: String,
+    /// What trueup had written; what was there where it had written nothing.
+    pub before: AdditionState,
+    /// What was taken over.
+    pub after: AdditionState,
+}
+
+impl Takeover {
+    fn of_entry(entry: &AuditEntry) -> Option<Self> {
+        if entry.entry.action != "addition.adopt" {
+            return None;
+        }
+        let detail: serde_json::Value = serde_json::from_str(&entry.entry.detail).ok()?;
+        let state = |name: &str| AdditionState::deserialize(detail.get(name)?).ok();
+        Some(Self {
+            plan: plan_of_entry(entry)?,
+            at: entry.entry.at,
+            actor: entry.entry.actor.clone(),
+            before: state("before")?,
+            after: state("after")?,
+        })
+    }
+
+    /// The values that it accounts for, and how each came about: what a person changed since trueup wrote it, and all
+    /// of a line that trueup had not written.
+    pub fn values(&self, currency: Option<Currency>) -> Vec<(FieldChange, &'static str)> {
+        let changed = self.before != self.after;
+        let (fields, how) = if changed {
+            (
+                fields_between(&self.before, &self.after, currency),
+                "set by a person, taken over by the mapping",
+            )
+        } else {
+            (fields_of(&self.after, currency), "there before, taken over as it was")
+        };
+        fields.into_iter().map(|field| (field, how)).collect()
+    }
+}
+
 /// Everything there is to say about an addition.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -32,6 +81,10 @@ pub struct Explanation {
     pub link: Option<AdditionLink>,
     /// The changes that touched it, oldest first.
     pub steps: Vec<Step>,
+    /// When it was taken over from a person, oldest first.
+    pub takeovers: Vec<Takeover>,
+    /// The currency of its amounts, where a change or the source tells it.
+    pub currency: Option<Currency>,
     /// The order that made it, as the feed has it.
     pub order: Option<StoredRecord>,
     /// The audit, oldest first.
@@ -63,7 +116,25 @@ pub async fn explain(
         Some(AdditionLink { order: None, .. }) | None => None,
     };
     let steps = steps_of(store, org, addition, link.as_ref(), &entries).await?;
-    Ok(Explanation { addition, link, steps, order, entries })
+    let takeovers = entries.iter().filter_map(Takeover::of_entry).collect();
+    let currency = match steps.last() {
+        Some(step) => Some(step.change.currency),
+        None => currency_at_source(store, org, link.as_ref()).await?,
+    };
+    Ok(Explanation { addition, link, steps, takeovers, currency, order, entries })
+}
+
+async fn currency_at_source(
+    store: &dyn Store,
+    org: &OrganizationId,
+    link: Option<&AdditionLink>,
+) -> Result<Option<Currency>, Failure> {
+    let Some(AdditionLink { source, subscription, .. }) = link else { return Ok(None) };
+    let row = store.find_record(org, source, RecordKind::Subscription, subscription.as_str()).await?;
+    Ok(row.and_then(|row| match row.record {
+        Record::Subscription(subscription) => Some(subscription.currency),
+        _ => None, // open set: only a subscription was asked for
+    }))
 }
 
 /// The plans that the audit and the journal name, and of them what touched the addition.

@@ -135,6 +135,7 @@ async fn try_plan(
     let world = World { snapshot: &snapshot, ..world };
     let mut draft = plan(&world, &inputs);
     draft.today = Some(clock.today());
+    draft.note_invoicers(&snapshot);
     draft.findings.append(&mut extra);
     let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
     let body = match check(draft, &world) {

@@ -14,6 +14,7 @@ use trueup_domain::ids::{
     AdditionId, AgreementId, CatalogItemId, CompanyId, OrganizationId, PlanId, SourceId, TaskId,
 };
 use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_domain::money::Money;
 use trueup_domain::plan::{AdditionLink, FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition, Snapshot};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
@@ -123,15 +124,24 @@ pub trait Psa: Send + Sync {
     /// Deletes an addition. One that is gone already counts as deleted.
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError>;
     /// Creates a catalog item.
-    async fn create_catalog_item(
-        &self,
-        identifier: &str,
-        description: &str,
-    ) -> Result<CatalogItem, WriteError>;
+    async fn create_catalog_item(&self, item: &NewItem) -> Result<CatalogItem, WriteError>;
     /// Calls sent so far, retries included.
     fn calls(&self) -> u64;
     /// The other side's own time at its latest answer; none where no answer told it yet.
     fn server_time(&self) -> Option<Millis>;
+}
+
+/// A catalog item to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewItem {
+    /// Its short unique text.
+    pub identifier: String,
+    /// Its name.
+    pub description: String,
+    /// Price of one, where the source knows it.
+    pub price: Option<Money>,
+    /// Cost of one, where the source knows it.
+    pub cost: Option<Money>,
 }
 
 /// A failure of the store.
@@ -231,6 +241,21 @@ pub trait Store: Send + Sync {
         at: Millis,
         batch: &[IncomingRecord],
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError>;
+    /// How many records of a kind there are, of each source that has any.
+    async fn count_records(
+        &self,
+        org: &OrganizationId,
+        kind: RecordKind,
+    ) -> Result<BTreeMap<SourceId, u64>, StoreError>;
+    /// The newest versions of one source's records of a kind by id: the first of them after `after`, `limit` at most.
+    async fn list_records_after(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError>;
     /// The newest versions of a kind (of one source, or of all), in the order of source and id.
     async fn list_records(
         &self,
@@ -445,6 +470,9 @@ pub trait Store: Send + Sync {
         org: &OrganizationId,
         task: &TaskId,
     ) -> Result<Option<PlanId>, StoreError>;
+
+    /// Ends the work with the store: everything is in its one place afterwards, and nothing more may be asked of it.
+    async fn close(&self) -> Result<(), StoreError>;
 }
 
 /// Time. Today is the organization's date, and may be set from outside for replays.

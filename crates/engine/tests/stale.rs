@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, AgreementId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::plan::{Action, AgreementSight, DraftPlan, Target};
-use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, ObservedAddition};
+use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, ObservedAddition, Snapshot};
 use trueup_engine::apply::ChangeState;
 use trueup_engine::apply::core::{Answer, Core, Effect, Entry, Event, Rules};
 use trueup_engine::apply::layout::Layout;
@@ -155,6 +155,45 @@ fn a_plan_is_out_of_date(
     if stale {
         assert!(report.findings.iter().all(|f| f.code.row().name == "TU7001"), "{:?}", report.findings);
     }
+}
+
+const PARENT: AgreementId = AgreementId(30);
+
+fn parent(next_invoice: jiff::civil::Date) -> Agreement {
+    Agreement { next_invoice: Some(next_invoice), ..agreement(PARENT) }
+}
+
+fn child() -> Agreement {
+    Agreement { parent: Some(PARENT), ..agreement(AGREEMENT) }
+}
+
+#[rstest]
+#[case::nothing_changed(child(), Some(parent(date(2026, 3, 1))), true, false)]
+#[case::the_parent_was_invoiced(child(), Some(parent(date(2026, 4, 1))), true, true)]
+#[case::the_parent_went(child(), None, true, true)]
+#[case::it_left_its_parent(agreement(AGREEMENT), Some(parent(date(2026, 3, 1))), true, true)]
+#[case::it_came_under_a_parent(child(), Some(parent(date(2026, 3, 1))), false, true)]
+fn an_invoice_of_the_parent_makes_a_plan_of_its_child_stale(
+    #[case] now: Agreement,
+    #[case] above: Option<Agreement>,
+    #[case] was_a_child: bool,
+    #[case] stale: bool,
+) {
+    let (mut plan, written) = (plan(), BTreeMap::new());
+    let snapshot = Snapshot {
+        agreements: [child(), parent(date(2026, 3, 1))].into_iter().map(|a| (a.id, a)).collect(),
+        ..Snapshot::default()
+    };
+    if was_a_child {
+        plan.note_invoicers(&snapshot);
+    }
+    let layout = Layout::of(&plan);
+    let mut run = Run::start(&plan, &layout, &written, Vec::new(), true);
+    let headers: BTreeMap<_, _> = above.into_iter().chain([now]).map(|a| (a.id, a)).collect();
+    run.tell(Event::Headers(Some(&headers)));
+    let at = run.now;
+    run.tell(Event::Looked { lane: 0, at, additions: &held() });
+    assert_eq!(run.core.is_stale(), stale, "{:?}", run.core.findings());
 }
 
 #[test]

@@ -272,6 +272,49 @@ pub(crate) async fn list(
     query.all(&store.db).await.map_err(error::of_db)?.into_iter().map(to_stored).collect()
 }
 
+pub(crate) async fn count(
+    store: &SqlStore,
+    org: &OrganizationId,
+    kind: RecordKind,
+) -> Result<BTreeMap<SourceId, u64>, StoreError> {
+    let counted: Vec<(String, i64)> = Entity::find()
+        .select_only()
+        .column(Column::Source)
+        .column_as(Column::Id.count(), "many")
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::Kind.eq(kind.name()))
+        .group_by(Column::Source)
+        .into_tuple()
+        .all(&store.db)
+        .await
+        .map_err(error::of_db)?;
+    counted
+        .into_iter()
+        .map(|(source, many)| {
+            Ok((SourceId(source), u64::try_from(many).map_err(|e| error::damaged("a count of records", e))?))
+        })
+        .collect()
+}
+
+pub(crate) async fn list_after(
+    store: &SqlStore,
+    org: &OrganizationId,
+    (source, kind): (&SourceId, RecordKind),
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<StoredRecord>, StoreError> {
+    // One source and one kind: then the ids are in the order of the key, and a page is a walk along it.
+    let mut query = Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::Source.eq(source.as_str()))
+        .filter(Column::Kind.eq(kind.name()));
+    if let Some(after) = after {
+        query = query.filter(Column::Id.gt(after));
+    }
+    let query = query.order_by_asc(Column::Id).limit(u64::from(limit));
+    query.all(&store.db).await.map_err(error::of_db)?.into_iter().map(to_stored).collect()
+}
+
 pub(crate) async fn find(
     store: &SqlStore,
     org: &OrganizationId,

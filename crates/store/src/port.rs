@@ -59,6 +59,26 @@ impl Store for SqlStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         feed::save(self, org, source, at, batch).await
     }
+    async fn count_records(
+        &self,
+        org: &OrganizationId,
+        kind: RecordKind,
+    ) -> Result<BTreeMap<SourceId, u64>, StoreError> {
+        feed::count(self, org, kind).await
+    }
+    async fn list_records_after(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        feed::list_after(self, org, (source, kind), after, limit).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        SqlStore::close(self).await
+    }
     async fn list_records(
         &self,
         org: &OrganizationId,

@@ -92,12 +92,13 @@ impl SqlStore {
         self.db.ping().await.map_err(error::of_db)
     }
 
-    /// Closes the connections and gives the data directory back.
+    /// Closes the connections. On SQLite the write-ahead log is folded into the database file by it, so that a copy of
+    /// that one file is whole; the data directory is given back when the store is dropped.
     ///
     /// # Errors
     /// Whatever the last writes ran into.
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.db.close().await.map_err(error::of_db)
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.db.close_by_ref().await.map_err(error::of_db)
     }
 
     /// Copies the database into a new file, consistent as of one instant, while the store is in use. SQLite alone:

@@ -13,12 +13,12 @@ use jiff::Timestamp;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
+use trueup_engine::ports::{NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
 use trueup_engine::records::Millis;
 
 use crate::client::rights::RightState;
 use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
-use crate::client::{ClientError, Cond, ConnectWiseClient, Query};
+use crate::client::{ClientError, Cond, ConnectWiseClient, Number, Query};
 use convert::{Faulty, Reading};
 use failure::{not_understood, psa_error, write_error};
 use lookups::Lookups;
@@ -244,19 +244,17 @@ impl Psa for PsaAdapter {
         self.client.delete_addition(agreement.0, addition.0).await.map_err(write_error)
     }
 
-    async fn create_catalog_item(
-        &self,
-        identifier: &str,
-        description: &str,
-    ) -> Result<CatalogItem, WriteError> {
+    async fn create_catalog_item(&self, wanted: &NewItem) -> Result<CatalogItem, WriteError> {
         let subcategories = self.client.list_product_subcategories().await.map_err(not_sent)?;
         let types = self.client.list_product_types().await.map_err(not_sent)?;
         let item = NewCatalogItem {
-            identifier: cut(identifier, 75),
-            description: cut(description, 60),
-            customer_description: cut(description, 6_000),
+            identifier: cut(&wanted.identifier, 75),
+            description: cut(&wanted.description, 60),
+            customer_description: cut(&wanted.description, 6_000),
             subcategory: usual(&subcategories, "product subcategory")?,
             product_type: usual(&types, "product type")?,
+            price: wanted.price.map(|price| Number(price.decimal())),
+            cost: wanted.cost.map(|cost| Number(cost.decimal())),
         };
         let record = self.client.create_catalog_item(&item).await.map_err(write_error)?;
         convert::catalog_item(&record).map_err(|fault| WriteError::InDoubt(not_understood(fault.to_string())))

@@ -83,14 +83,34 @@ pub(super) async fn extend(ports: Ports<'_>, held: Held) -> Result<Held, LaneErr
     }
 }
 
-pub(super) fn read_headers<'a>(ports: Ports<'a>, mut companies: Vec<CompanyId>) -> BoxFuture<'a, Happened> {
+/// The agreements of the companies, and those others that invoice some of them.
+pub(super) fn read_headers<'a>(
+    ports: Ports<'a>,
+    mut companies: Vec<CompanyId>,
+    invoicers: Vec<AgreementId>,
+) -> BoxFuture<'a, Happened> {
     companies.sort_unstable();
     companies.dedup();
     Box::pin(async move {
         let wanted = (companies.len() <= COMPANIES_BY_ID).then_some(companies.as_slice());
-        let read = ports.psa.list_agreements(wanted).await;
-        Happened::Headers(read.map(|all| all.into_iter().map(|a| (a.id, a)).collect()))
+        Happened::Headers(headers(ports, wanted, invoicers).await)
     })
+}
+
+async fn headers(
+    ports: Ports<'_>,
+    companies: Option<&[CompanyId]>,
+    mut missing: Vec<AgreementId>,
+) -> Result<BTreeMap<AgreementId, Agreement>, PsaError> {
+    let read = ports.psa.list_agreements(companies).await?;
+    let mut headers: BTreeMap<AgreementId, Agreement> = read.into_iter().map(|a| (a.id, a)).collect();
+    // A parent may belong to another company than its child.
+    missing.retain(|id| !headers.contains_key(id));
+    if !missing.is_empty() {
+        let more = ports.psa.list_agreements_by_id(&missing).await?;
+        headers.extend(more.into_iter().map(|a| (a.id, a)));
+    }
+    Ok(headers)
 }
 
 pub(super) fn look<'a>(

@@ -216,8 +216,8 @@ impl<'p> Core<'p> {
         for (number, lane) in self.layout.lanes.iter().enumerate() {
             let read = self.lanes.get(number).is_some_and(|l| l.looking || l.read_at.is_some());
             if let Some(sight) = self.plan.sights.get(&lane.agreement).filter(|_| read)
-                && let Some(found) =
-                    super::stale::check_header(lane.agreement, sight, fresh.get(&lane.agreement))
+                && let invoicer = self.plan.invoicers.get(&lane.agreement)
+                && let Some(found) = super::stale::check_header(lane.agreement, sight, invoicer, fresh)
             {
                 self.stale = true;
                 self.findings.push(found);

@@ -52,7 +52,13 @@ impl Recorder<'_> {
         let link = (entry.state == State::Done)
             .then(|| self.link(change, entry.addition.or(core.addition_of(number))?, after))
             .flatten();
-        let audit = self.audit(core, number, change, entry, now).into_iter().collect();
+        // What was taken over comes first in the audit, in the same transaction as what was written to it.
+        let taken = link
+            .as_ref()
+            .filter(|link| done_on(core, link.addition).all(|n| n == number))
+            .and_then(|link| self.takeover(link.addition, now));
+        let audit = taken.map(|(_, entry)| entry).into_iter();
+        let audit = audit.chain(self.audit(core, number, change, entry, now)).collect();
         Some(OperationOutcome { operation, link, audit })
     }
 
@@ -79,7 +85,8 @@ impl Recorder<'_> {
         };
         // A line that this very plan made has no link in what was read when the run began.
         let known = || {
-            self.links.get(&addition).cloned().or_else(|| {
+            let taken_over = self.adoption_of(addition).map(|adoption| self.link_of(adoption));
+            taken_over.or_else(|| self.links.get(&addition).cloned()).or_else(|| {
                 let maker = self.maker_of(change)?;
                 Some(fresh(maker, maker.action.after()?, Some(maker.key.clone())))
             })
@@ -189,13 +196,16 @@ impl Recorder<'_> {
         })
     }
 
-    /// The link and the audit of an addition that is taken over without a write; none where it is taken over already.
-    pub(super) fn adoption(&self, adoption: &Adoption, now: Millis) -> Option<(AdditionLink, NewAuditEntry)> {
-        let known = self.links.get(&adoption.addition);
-        if known.is_some_and(|l| !l.deleted && l.subscription == adoption.subscription) {
-            return None;
+    fn adoption_of(&self, addition: AdditionId) -> Option<&Adoption> {
+        self.plan.adoptions.iter().find(|a| a.addition == addition)
+    }
+
+    /// What is remembered of an adopted addition: the link it has, with the values of now, or a new one.
+    fn link_of(&self, adoption: &Adoption) -> AdditionLink {
+        if let Some(known) = self.known(adoption) {
+            return AdditionLink { written: adoption.state.clone(), ..known.clone() };
         }
-        let link = AdditionLink {
+        AdditionLink {
             addition: adoption.addition,
             agreement: adoption.agreement,
             source: adoption.source.clone(),
@@ -208,7 +218,30 @@ impl Recorder<'_> {
             written: adoption.state.clone(),
             next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),
             deleted: false,
+        }
+    }
+
+    /// The link that the subscription itself has to the addition already.
+    fn known(&self, adoption: &Adoption) -> Option<&AdditionLink> {
+        let of_subscription = |l: &&AdditionLink| {
+            !l.deleted && l.source == adoption.source && l.subscription == adoption.subscription
         };
+        self.links.get(&adoption.addition).filter(of_subscription)
+    }
+
+    /// The links and the audit of what the plan takes over and no step of it wrote to.
+    pub(super) fn takeovers(&self, core: &Core<'_>, now: Millis) -> (Vec<AdditionLink>, Vec<NewAuditEntry>) {
+        let untouched = self.plan.adoptions.iter().filter(|a| done_on(core, a.addition).next().is_none());
+        untouched.filter_map(|a| self.takeover(a.addition, now)).unzip()
+    }
+
+    /// The link and the audit of an addition that is taken over with the values it has; none where it was before.
+    fn takeover(&self, addition: AdditionId, now: Millis) -> Option<(AdditionLink, NewAuditEntry)> {
+        let adoption = self.adoption_of(addition)?;
+        let known = self.known(adoption).map(|link| &link.written);
+        if known == Some(&adoption.state) {
+            return None;
+        }
         let detail = json!({
             "outcome": "done",
             "op": "adopt",
@@ -219,18 +252,29 @@ impl Recorder<'_> {
             "product_id": adoption.product,
             "agreement_id": adoption.agreement,
             "addition_id": adoption.addition,
-            "before": adoption.state,
+            "before": known.unwrap_or(&adoption.state),
             "after": adoption.state,
-            "reason": "taken over as it is: nothing was written to ConnectWise",
+            "reason": match known {
+                Some(_) => "a person changed it, and the mapping of the addition takes it over with the values it has",
+                None => "taken over as it is: nothing was written to ConnectWise",
+            },
         });
         let entry = NewAuditEntry {
             at: now,
             actor: self.actor.to_owned(),
             action: "addition.adopt".to_owned(),
-            object: format!("addition/{}", adoption.addition),
-            addition: Some(adoption.addition),
+            object: format!("addition/{addition}"),
+            addition: Some(addition),
             detail: detail.to_string(),
         };
-        Some((link, entry))
+        Some((self.link_of(adoption), entry))
     }
+}
+
+/// The steps that are done and worked on the addition.
+fn done_on<'a>(core: &'a Core<'_>, addition: AdditionId) -> impl Iterator<Item = usize> + 'a {
+    core.entries().iter().enumerate().filter_map(move |(number, entry)| {
+        let of_step = entry.addition.or_else(|| core.addition_of(number));
+        (entry.state == State::Done && of_step == Some(addition)).then_some(number)
+    })
 }

@@ -69,7 +69,8 @@ impl<'a, 'p> Run<'a, 'p> {
             }
             Effect::ReadHeaders => {
                 let companies = self.plan.changes.iter().filter(|c| c.writes()).map(|c| c.company).collect();
-                pending.push(effects::read_headers(self.ports, companies));
+                let invoicers = self.plan.invoicers.values().map(|by| by.agreement).collect();
+                pending.push(effects::read_headers(self.ports, companies, invoicers));
             }
             Effect::Look(lane) => match self.fresh_read(lane, now) {
                 Some((at, additions)) => {
@@ -276,9 +277,7 @@ impl<'a, 'p> Run<'a, 'p> {
             return Err(ApplyError::Unread(error.clone()));
         }
         if !self.core.is_stale() {
-            let now = clock.now();
-            let adopted = self.plan.adoptions.iter().filter_map(|a| self.recorder.adoption(a, now));
-            let (links, audit): (Vec<_>, Vec<_>) = adopted.unzip();
+            let (links, audit) = self.recorder.takeovers(&self.core, clock.now());
             if !links.is_empty() {
                 // The audit first: a crash in between leaves an entry too many, never one too few.
                 store.append_audit(org, &audit).await?;

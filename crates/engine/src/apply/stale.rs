@@ -4,10 +4,11 @@ use super::core::Entry;
 use super::layout::{Layout, StepKind};
 use super::look::{Listed, resolve};
 use crate::records::OperationState;
+use std::collections::BTreeMap;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId};
-use trueup_domain::plan::{AgreementSight, DraftPlan};
-use trueup_domain::psa::{AdditionState, Agreement, ObservedAddition};
+use trueup_domain::plan::{AgreementSight, DraftPlan, Invoicer};
+use trueup_domain::psa::{AdditionState, Agreement, ObservedAddition, invoicing_among};
 
 /// What the check of one lane looks at.
 pub struct LaneCheck<'a> {
@@ -23,13 +24,14 @@ pub struct LaneCheck<'a> {
     pub written: &'a dyn Fn(AdditionId) -> Option<&'a AdditionState>,
 }
 
-/// Compares the header of an agreement with what the plan saw.
+/// Compares the header of an agreement, and of the one that invoices it, with what the plan saw.
 pub fn check_header(
     agreement: AgreementId,
     sight: &AgreementSight,
-    fresh: Option<&Agreement>,
+    invoicer: Option<&Invoicer>,
+    fresh: &BTreeMap<AgreementId, Agreement>,
 ) -> Option<Finding> {
-    let what = match fresh {
+    let what = match fresh.get(&agreement) {
         None => "is gone".to_owned(),
         Some(now) if now.status != sight.status => {
             format!("is {:?}, it was {:?}", now.status, sight.status).to_lowercase()
@@ -41,9 +43,32 @@ pub fn check_header(
         Some(now) if now.end != sight.end => {
             format!("ends on {}, it was {}", day(now.end), day(sight.end))
         }
-        Some(_) => return None,
+        Some(now) => invoiced_otherwise(now, invoicer, fresh)?,
     };
     Some(finding(agreement, None, format!("agreement {agreement} {what}")))
+}
+
+/// A child agreement is billed by its parent's invoices: one of those is as good as one of its own.
+fn invoiced_otherwise(
+    now: &Agreement,
+    seen: Option<&Invoicer>,
+    fresh: &BTreeMap<AgreementId, Agreement>,
+) -> Option<String> {
+    let by = invoicing_among(fresh, now);
+    match seen {
+        None if by.id == now.id => None,
+        Some(seen) if seen.agreement == by.id && seen.next_invoice == by.next_invoice => None,
+        Some(seen) if seen.agreement == by.id => Some(format!(
+            "is invoiced with agreement {}, which is invoiced next on {}, it was {}",
+            by.id,
+            day(by.next_invoice),
+            day(seen.next_invoice)
+        )),
+        Some(Invoicer { agreement: was, .. }) => {
+            Some(format!("is invoiced with agreement {}, it was agreement {was}", by.id))
+        }
+        None => Some(format!("is invoiced with agreement {}, it was on its own", by.id)),
+    }
 }
 
 fn day(date: Option<jiff::civil::Date>) -> String {

@@ -16,6 +16,9 @@ use trueup_domain::money::Exact;
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AdditionState, BillFlag};
 
+/// Records of a page.
+const PAGE: u32 = 2_000;
+
 /// Subscriptions that ended at the source or are not in its last complete list, with open additions of ours and no
 /// order under way that would end them.
 pub(super) fn ended_and_billed(
@@ -117,13 +120,8 @@ fn as_it_is<'a>(picture: &'a Picture, link: &'a AdditionLink) -> Option<&'a Addi
 pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
     for (kind, what) in [(RecordKind::Usage, "usage records"), (RecordKind::Counter, "counters")] {
-        let mut by_source: BTreeMap<SourceId, (u64, Sums)> = BTreeMap::new();
-        for row in store.list_records(org, None, kind).await? {
-            let (count, sums) = by_source.entry(row.source).or_default();
-            *count += 1;
-            sums.add(&row.record);
-        }
-        for (source, (count, sums)) in by_source {
+        for (source, count) in store.count_records(org, kind).await? {
+            let sums = summed(store, org, &source, kind).await?;
             let money: Vec<String> = sums
                 .finish()
                 .iter()
@@ -143,6 +141,26 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
         }
     }
     Ok(found)
+}
+
+/// The money of one source's records of a kind. The decimals stand inside documents, so that a database would sum floats:
+/// they are read page by page and added here.
+async fn summed(
+    store: &dyn Store,
+    org: &OrganizationId,
+    source: &SourceId,
+    kind: RecordKind,
+) -> Result<Sums, Failure> {
+    let mut sums = Sums::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list_records_after(org, source, kind, after.as_deref(), PAGE).await?;
+        page.iter().for_each(|row| sums.add(&row.record));
+        match page.last() {
+            Some(last) => after = Some(last.record.id()),
+            None => return Ok(sums),
+        }
+    }
 }
 
 /// Those that were not said before in these words.

@@ -11,7 +11,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, WriteError};
+use trueup_engine::ports::{Clock, NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
 /// Gives the other futures a turn: here the process can die.
@@ -125,7 +125,7 @@ impl Psa for SimPsa {
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
         self.send(Write::Delete { agreement, id: addition }).await.map(|_| ())
     }
-    async fn create_catalog_item(&self, _identifier: &str, _text: &str) -> Result<CatalogItem, WriteError> {
+    async fn create_catalog_item(&self, _item: &NewItem) -> Result<CatalogItem, WriteError> {
         Err(WriteError::Refused(out_of_reach()))
     }
     fn calls(&self) -> u64 {

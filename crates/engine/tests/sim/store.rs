@@ -155,6 +155,23 @@ impl Store for SimStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         Ok(BTreeMap::new())
     }
+    async fn count_records(
+        &self,
+        _org: &OrganizationId,
+        _kind: RecordKind,
+    ) -> Result<BTreeMap<SourceId, u64>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+    async fn list_records_after(
+        &self,
+        _org: &OrganizationId,
+        _source: &SourceId,
+        _kind: RecordKind,
+        _after: Option<&str>,
+        _limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        Ok(Vec::new())
+    }
     async fn list_records(
         &self,
         _org: &OrganizationId,
@@ -434,5 +451,8 @@ impl Store for SimStore {
         _task: &TaskId,
     ) -> Result<Option<PlanId>, StoreError> {
         Ok(None)
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

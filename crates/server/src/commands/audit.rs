@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use trueup_domain::feed::{OrderLine, Record};
 use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::FieldChange;
-use trueup_engine::explain::{Explanation, Step, explain, formula_of};
+use trueup_engine::explain::{Explanation, Step, Takeover, explain, formula_of};
 use trueup_engine::records::{AuditEntry, OperationState};
 use utoipa::ToSchema;
 
@@ -113,7 +113,7 @@ struct ValueDoc {
     before: Option<String>,
     formula: String,
     inputs: Value,
-    change_id: String,
+    change_id: Option<String>,
     plan_id: String,
     order_id: Option<String>,
     line_id: Option<String>,
@@ -224,16 +224,50 @@ impl From<&Step> for StepDoc {
     }
 }
 
-/// The newest change of each value that was carried out.
+/// How each value came about last: by a change that was carried out, or by a person whose value was taken over.
 fn values_of(explanation: &Explanation) -> BTreeMap<&'static str, ValueDoc> {
-    let mut values = BTreeMap::new();
+    enum Origin<'a> {
+        Taken(&'a Takeover),
+        Written(&'a Step),
+    }
     let carried_out = explanation.steps.iter().filter(|s| s.operation.state == OperationState::Done);
-    for step in carried_out {
-        for field in step.change.fields() {
-            values.insert(field_name(field.field), value_of(step, field));
+    let mut origins: Vec<(i64, Origin<'_>)> =
+        explanation.takeovers.iter().map(|t| (t.at, Origin::Taken(t))).collect();
+    origins.extend(carried_out.map(|s| (s.operation.updated_at, Origin::Written(s))));
+    // Stable: what was taken over and what was written to it bear one instant, in this order.
+    origins.sort_by_key(|(at, _)| *at);
+    let mut values = BTreeMap::new();
+    for (_, origin) in origins {
+        match origin {
+            Origin::Taken(takeover) => values.extend(
+                takeover
+                    .values(explanation.currency)
+                    .into_iter()
+                    .map(|(field, how)| (field_name(field.field), taken_value(takeover, field, how))),
+            ),
+            Origin::Written(step) => values.extend(
+                step.change
+                    .fields()
+                    .into_iter()
+                    .map(|field| (field_name(field.field), value_of(step, field))),
+            ),
         }
     }
     values
+}
+
+fn taken_value(takeover: &Takeover, field: FieldChange, how: &str) -> ValueDoc {
+    ValueDoc {
+        value: field.to,
+        before: field.from,
+        formula: how.to_owned(),
+        inputs: json!({ "taken_over_by": takeover.actor, "taken_over_at": instant(takeover.at) }),
+        change_id: None,
+        plan_id: takeover.plan.to_string(),
+        order_id: None,
+        line_id: None,
+        reason: "A person's values are never overwritten.".to_owned(),
+    }
 }
 
 fn value_of(step: &Step, field: FieldChange) -> ValueDoc {
@@ -247,7 +281,7 @@ fn value_of(step: &Step, field: FieldChange) -> ValueDoc {
             "true_period": change.true_period,
             "catalog_item_id": change.catalog_item,
         }),
-        change_id: change.id.to_string(),
+        change_id: Some(change.id.to_string()),
         plan_id: step.operation.plan.to_string(),
         order_id: change.order.as_ref().map(ToString::to_string),
         line_id: change.line.clone(),

@@ -54,19 +54,29 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         return doctor::run(options).await;
     }
     let app = App::open(options).await?;
-    match cli.command {
-        Command::Connection(command) => connection::run(&app, command).await,
-        Command::Feed(feed::FeedCommand::Import(args)) => feed::import(&app, args).await,
-        Command::Mapping(command) => mapping::run(&app, command).await,
-        Command::Psa(command) => psa::run(&app, command).await,
-        Command::Check(args) => check::run(&app, args).await,
-        Command::Task(command) => task::run(&app, command).await,
-        Command::Finding(command) => finding::run(&app, command).await,
-        Command::Org(command) => org::run(&app, command).await,
-        Command::Plan(args) => plan::run(&app, args).await,
-        Command::Apply(args) => apply::run(&app, args).await,
-        Command::Setting(command) => setting::run(&app, command).await,
-        Command::Audit(command) => audit::run(&app, command).await,
+    let done = on_installation(&app, cli.command).await;
+    // Also after a failure; but what stopped the command is the news then.
+    let closed = app.store().close().await;
+    let exit = done?;
+    closed?;
+    Ok(exit)
+}
+
+/// Runs a command that works on an open installation.
+async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Connection(command) => connection::run(app, command).await,
+        Command::Feed(feed::FeedCommand::Import(args)) => feed::import(app, args).await,
+        Command::Mapping(command) => mapping::run(app, command).await,
+        Command::Psa(command) => psa::run(app, command).await,
+        Command::Check(args) => check::run(app, args).await,
+        Command::Task(command) => task::run(app, command).await,
+        Command::Finding(command) => finding::run(app, command).await,
+        Command::Org(command) => org::run(app, command).await,
+        Command::Plan(args) => plan::run(app, args).await,
+        Command::Apply(args) => apply::run(app, args).await,
+        Command::Setting(command) => setting::run(app, command).await,
+        Command::Audit(command) => audit::run(app, command).await,
         Command::Demo(_)
         | Command::Serve(_)
         | Command::Openapi

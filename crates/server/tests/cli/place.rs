@@ -41,6 +41,20 @@ fn writes(bench: &Bench) -> usize {
 }
 
 #[test]
+fn after_a_command_the_database_file_alone_is_whole() {
+    let bench = ready();
+    bench.json(&["task", "show", "nope"]).exits(2);
+    for beside in ["data/trueup.db-wal", "data/trueup.db-shm"] {
+        assert!(!bench.path(beside).exists(), "{beside}");
+    }
+    let copy = bench.path("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(bench.path("data/trueup.db"), copy.join("trueup.db")).unwrap();
+    let tasks = bench.json(&["--data-dir", &copy.display().to_string(), "task", "list"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(2), "{tasks}");
+}
+
+#[test]
 fn a_full_disk_stops_an_import_and_nothing_is_half_taken_in() {
     let bench = Bench::new("2023-03-20");
     bench.json(&["org", "list"]).exits(0);

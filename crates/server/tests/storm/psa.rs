@@ -11,7 +11,7 @@ use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{Psa, PsaError, PsaReport, WriteError};
+use trueup_engine::ports::{NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
 pub struct StormPsa {
@@ -152,13 +152,9 @@ impl Psa for StormPsa {
         let _under = self.under_way();
         self.judged(self.inner.delete_addition(agreement, addition).await)
     }
-    async fn create_catalog_item(
-        &self,
-        identifier: &str,
-        description: &str,
-    ) -> Result<CatalogItem, WriteError> {
+    async fn create_catalog_item(&self, item: &NewItem) -> Result<CatalogItem, WriteError> {
         let _under = self.under_way();
-        self.judged(self.inner.create_catalog_item(identifier, description).await)
+        self.judged(self.inner.create_catalog_item(item).await)
     }
     fn server_time(&self) -> Option<Millis> {
         self.inner.server_time()

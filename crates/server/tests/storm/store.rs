@@ -184,6 +184,26 @@ impl Store for StormStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         self.inner.save_records(org, source, at, batch).await
     }
+    async fn count_records(
+        &self,
+        org: &OrganizationId,
+        kind: RecordKind,
+    ) -> Result<BTreeMap<SourceId, u64>, StoreError> {
+        self.inner.count_records(org, kind).await
+    }
+    async fn list_records_after(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        kind: RecordKind,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        self.inner.list_records_after(org, source, kind, after, limit).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
     async fn list_records(
         &self,
         org: &OrganizationId,

@@ -85,3 +85,37 @@ async fn mappings_replace_and_release(#[values(Backend::Sqlite, Backend::Postgre
     assert!(release(6).await.unwrap());
     assert_eq!(ids().await, [Some(20)]);
 }
+
+#[rstest]
+#[tokio::test]
+async fn records_are_counted_and_read_page_by_page(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    let ids = ["b", "B", "a", "c-10", "c-9"];
+    let batch: Vec<_> = ids.iter().map(|id| counter(id, "1")).collect();
+    store.save_records(&org, &source(), 10, &batch).await.unwrap();
+    store.save_records(&org, &"other".into(), 10, &batch[..2]).await.unwrap();
+    store.save_records(&org, &source(), 20, &[counter("a", "2")]).await.unwrap();
+    let many = store.count_records(&org, RecordKind::Counter).await.unwrap();
+    assert_eq!(many, BTreeMap::from([("other".into(), 2), (source(), 5)]));
+    assert!(store.count_records(&org, RecordKind::Usage).await.unwrap().is_empty());
+    assert!(
+        store.count_records(&crate::support::rows::org("b"), RecordKind::Counter).await.unwrap().is_empty()
+    );
+
+    let mut read = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store
+            .list_records_after(&org, &source(), RecordKind::Counter, after.as_deref(), 2)
+            .await
+            .unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.record.id());
+        read.extend(page);
+    }
+    assert_eq!(read, store.list_records(&org, Some(&source()), RecordKind::Counter).await.unwrap());
+}

@@ -69,6 +69,12 @@ pub struct NewCatalogItem {
     /// The type.
     #[serde(rename = "type")]
     pub product_type: ById,
+    /// Price of one; without it ConnectWise takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Number>,
+    /// Cost of one; without it ConnectWise takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Number>,
 }
 
 /// A row of a setup table, as far as anybody may read it.
