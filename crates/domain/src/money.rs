@@ -211,6 +211,11 @@ impl Quantity {
     pub fn display(self) -> String {
         self.0.normalize().to_string()
     }
+
+    /// Whether it has no part behind the point.
+    pub fn is_whole(self) -> bool {
+        self.0.is_integer()
+    }
 }
 
 /// An ISO 4217 currency that amounts can be billed in.
@@ -447,46 +452,4 @@ impl fmt::Display for Exact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.den == 1 { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
     }
-}
-
-/// Splits an amount into parts that sum to it exactly: each share is rounded down and the minor units left over go to
-/// the largest remainders, ties to the earlier part. `weights` are any non-negative ratios.
-///
-/// # Errors
-/// [`MoneyError::DivisionByZero`] when all weights are zero, or [`MoneyError::Overflow`].
-pub fn split_by_largest_remainder(
-    amount: Money,
-    weights: &[Exact],
-    places: u32,
-) -> Result<Vec<Money>, MoneyError> {
-    let mut total = Exact::ZERO;
-    for weight in weights {
-        total = total.plus(*weight)?;
-    }
-    let unit = Exact::ratio(1, 10_i128.checked_pow(places).ok_or(MoneyError::Overflow)?)?;
-    let mut shares = Vec::with_capacity(weights.len());
-    let mut left = amount.exact();
-    for (index, weight) in weights.iter().enumerate() {
-        let exact = amount.exact().times(*weight)?.over(total)?;
-        let floor = exact.round(places, RoundingMode::Floor)?;
-        left = left.minus(Exact::from_decimal(floor))?;
-        shares.push((index, floor, exact.minus(Exact::from_decimal(floor))?));
-    }
-    let units = left.over(unit)?;
-    let spare =
-        usize::try_from(units.round(0, RoundingMode::Floor)?.mantissa()).map_err(|_| MoneyError::Overflow)?;
-    let mut order: Vec<usize> = (0..shares.len()).collect();
-    order.sort_by(|a, b| {
-        let (x, y) = (shares[*a].2, shares[*b].2);
-        // x > y  <=>  x.num * y.den > y.num * x.den; remainders are below one minor unit, so this cannot overflow
-        // for any amount that is let in, and a failed comparison only affects who gets the last cent.
-        let left = x.num.checked_mul(y.den).unwrap_or(0);
-        let right = y.num.checked_mul(x.den).unwrap_or(0);
-        right.cmp(&left).then(a.cmp(b))
-    });
-    let step = unit.round(places, RoundingMode::HalfUp)?;
-    for index in order.into_iter().take(spare) {
-        shares[index].1 = shares[index].1.checked_add(step).ok_or(MoneyError::Overflow)?;
-    }
-    Ok(shares.into_iter().map(|(_, share, _)| Money(share)).collect())
 }

@@ -4,58 +4,94 @@
 mod common;
 use common::*;
 use proptest::prelude::*;
+use trueup_domain::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
-use trueup_domain::money::{Exact, Money, Quantity, RoundingMode, split_by_largest_remainder};
-use trueup_domain::period::{BillingCycle, CycleUnit, Period, days_between};
-use trueup_domain::proration::{DayCount, share};
+use trueup_domain::finding::Code;
+use trueup_domain::money::{Exact, RoundingMode};
+use trueup_domain::period::{BillingCycle, CycleUnit, Period};
+use trueup_domain::plan::Role;
 
 fn dates() -> impl Strategy<Value = jiff::civil::Date> {
     (2000_i16..2100, 1_i8..=12, 1_i8..=28).prop_map(|(y, m, d)| jiff::civil::date(y, m, d))
 }
 
-fn prorated(price: Money, period: Period, charged: Period, quantity: i64) -> Money {
-    let share = share(DayCount::Actual, period, charged).unwrap().exact().unwrap();
-    let unit = price.exact().times(share).unwrap().round(2, RoundingMode::HalfUp).unwrap();
-    Money::new(unit).extended(Quantity::from(quantity), "USD".parse().unwrap()).unwrap()
+/// What a change of quantity on a day of March, which is invoiced, bills once through the planner.
+struct Part {
+    billed: Decimal,
+    /// Whether a drift above the tolerance was told.
+    told: bool,
 }
+
+fn part_of(cents: i64, (from, to): (i64, i64), on: i64, by_line: bool) -> Part {
+    let mut lab = Lab::monthly("2023-03-01", "2023-04-01");
+    lab.product("seat", 7, ProductKind::Seat, "1.00", "0.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+    lab.set("credits", "on");
+    lab.set("rounding_place", if by_line { "line" } else { "unit" });
+    let price = Decimal::new(cents, 2).to_string();
+    lab.by_hand(40, 500, 7, &from.to_string(), &price, "2023-03-01");
+    let march = Period::new(day("2023-03-01"), day("2023-04-01")).unwrap();
+    let on = march.start().checked_add(jiff::Span::new().days(on)).unwrap();
+    let order = order("CH", OrderKind::Change, &on.to_string(), march);
+    let draft = lab.plan(&[&order.change("1", "seat", from, to, &price, "0.00").0]);
+    let parts = draft.changes.iter().filter(|c| c.role == Role::Prorate && c.writes());
+    let billed = parts
+        .map(|change| {
+            let state = change.action.after().unwrap();
+            state.unit_price.extended(state.quantity, change.currency).unwrap().decimal()
+        })
+        .sum();
+    Part { billed, told: draft.findings.iter().any(|f| f.code == Code::Tu6006) }
+}
+
+/// The exact amount of so many days of March, times the length of March.
+fn of_march(cents: i64, units: i64, days: i64) -> Decimal {
+    Decimal::new(cents, 2) * Decimal::from(units) * Decimal::from(days)
+}
+
+const MARCH: i64 = 31;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// What one change adds and a later one takes away is the days between them, to half a cent for each price that is
+    /// rounded; where a part is off by more than the tolerance, that is told.
     #[test]
-    fn parts_of_a_period_sum_to_the_whole(cents in 0_i64..10_000_000, start in dates(), cuts in prop::collection::vec(1_i64..31, 0..6)) {
-        let end = BillingCycle::MONTHLY.boundary(start, 1).unwrap();
-        let period = Period::new(start, end).unwrap();
-        let mut days: Vec<_> = cuts.into_iter().filter(|c| *c < period.days()).map(|c| start.checked_add(jiff::Span::new().days(c)).unwrap()).collect();
-        days.extend([start, end]);
-        days.sort();
-        days.dedup();
-        let weights: Vec<Exact> = days.windows(2).map(|w| Exact::ratio(days_between(w[0], w[1]).into(), 1).unwrap()).collect();
-        let amount = Money::new(rust_decimal::Decimal::new(cents, 2));
-        let parts = split_by_largest_remainder(amount, &weights, 2).unwrap();
-        let sum = parts.iter().fold(Money::ZERO, |a, b| a.plus(*b).unwrap());
-        prop_assert_eq!(sum, amount);
+    fn parts_of_a_period_sum_to_the_whole(
+        cents in 1_i64..1_000_000, from in 1_i64..50, more in 1_i64..400,
+        (first, second) in (0_i64..MARCH).prop_flat_map(|first| (Just(first), first..MARCH)), by_line in any::<bool>(),
+    ) {
+        let (up, down) = ((from, from + more), (from + more, from));
+        let (gained, lost) = (part_of(cents, up, first, by_line), part_of(cents, down, second, by_line));
+        let rounded = Decimal::from(if by_line { 1 } else { more });
+        let drift = (gained.billed + lost.billed) * Decimal::from(MARCH) - of_march(cents, more, second - first);
+        prop_assert!(drift.abs() <= rounded * Decimal::new(1, 2) * Decimal::from(MARCH), "drift {}", drift);
+        for (part, days) in [(&gained, MARCH - first), (&lost, second - MARCH)] {
+            let off = (part.billed * Decimal::from(MARCH) - of_march(cents, more, days)).abs();
+            let is_told = part.told || off <= Decimal::new(5, 2) * Decimal::from(MARCH);
+            prop_assert!(is_told, "{} for {} days is off by {} / 31", part.billed, days, off);
+        }
+        // From the first day on it is the whole price.
+        let whole = part_of(cents, up, 0, by_line);
+        prop_assert_eq!(whole.billed, Decimal::new(cents * more, 2));
     }
 
     #[test]
-    fn a_credit_mirrors_its_charge(cents in 0_i64..1_000_000, quantity in 1_i64..1000, start in dates(), day in 0_i64..28) {
-        let period = Period::new(start, BillingCycle::MONTHLY.boundary(start, 1).unwrap()).unwrap();
-        let charged = period.from_day(start.checked_add(jiff::Span::new().days(day)).unwrap()).unwrap();
-        let price = Money::new(rust_decimal::Decimal::new(cents, 2));
-        prop_assert_eq!(prorated(price, period, charged, -quantity), -prorated(price, period, charged, quantity));
+    fn a_credit_mirrors_its_charge(cents in 1_i64..1_000_000, from in 1_i64..50, more in 1_i64..400, on in 0_i64..MARCH, by_line in any::<bool>()) {
+        let (charge, credit) = (part_of(cents, (from, from + more), on, by_line), part_of(cents, (from + more, from), on, by_line));
+        prop_assert_eq!(credit.billed, -charge.billed);
     }
 
     #[test]
-    fn proration_is_monotone(cents in 0_i64..1_000_000, more in 0_i64..1000, quantity in 0_i64..100, start in dates(), day in 1_i64..28) {
-        let period = Period::new(start, BillingCycle::MONTHLY.boundary(start, 1).unwrap()).unwrap();
-        let later = period.from_day(start.checked_add(jiff::Span::new().days(day)).unwrap()).unwrap();
-        let earlier = period.from_day(later.start().yesterday().unwrap()).unwrap();
-        let price = Money::new(rust_decimal::Decimal::new(cents, 2));
-        let dearer = Money::new(rust_decimal::Decimal::new(cents + more, 2));
-        prop_assert!(prorated(price, period, later, quantity) <= prorated(price, period, earlier, quantity));
-        prop_assert!(prorated(price, period, later, quantity) <= prorated(price, period, later, quantity + 1));
-        prop_assert!(prorated(price, period, later, quantity) <= prorated(dearer, period, later, quantity));
-        prop_assert_eq!(prorated(price, period, period, quantity), price.extended(Quantity::from(quantity), "USD".parse().unwrap()).unwrap());
+    fn a_part_is_monotone_in_days_quantity_and_price(
+        cents in 1_i64..1_000_000, dearer in 0_i64..1000, from in 1_i64..50, more in 1_i64..400, on in 0_i64..MARCH - 1, by_line in any::<bool>(),
+    ) {
+        let part = |cents, more, on| part_of(cents, (from, from + more), on, by_line).billed;
+        let one = part(cents, more, on);
+        prop_assert!(one >= Decimal::ZERO);
+        prop_assert!(part(cents, more, on + 1) <= one, "a day less");
+        prop_assert!(part(cents, more + 1, on) >= one, "a unit more");
+        prop_assert!(part(cents + dearer, more, on) >= one, "a higher price");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod modes;
 mod part;
 mod parts;
 mod picture;
+mod quantity;
 mod reconcile;
 mod run;
 mod sales;

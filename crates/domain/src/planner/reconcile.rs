@@ -70,6 +70,9 @@ pub fn plan(
             continue;
         }
         let Some(item) = item_of(builder, target.product)? else { continue };
+        if super::quantity::is_refused(builder, target.product, target.quantity) {
+            continue;
+        }
         one(builder, &target, quantity, item, start, period, confirm_invoiced)?;
     }
     Ok(())
@@ -159,6 +162,7 @@ fn one<'a>(
         );
         let finding = builder.about(Code::Tu5001, product, message);
         builder.find(finding);
+        super::quantity::tell_fall(builder, product, old.state.quantity, quantity);
     }
     // Where nothing bills it, the invoiced days that were confirmed are caught up; a line of another level is replaced
     // from the next invoice on, or from where it begins.

@@ -5,7 +5,7 @@ use super::context::{Context, Stop};
 use super::index::{Index, Register, SubscriptionKey};
 use super::picture::Picture;
 use super::sums::{self, Written};
-use super::{TaskInput, World, cancellation, change, reconcile, sales, usage};
+use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, usage};
 use crate::feed::OrderKind;
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::AgreementId;
@@ -177,13 +177,16 @@ fn plan_task<'a>(
 
 fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
     match demand {
-        Demand::Order(order) => match order.kind {
-            OrderKind::Sales => sales::plan(builder, order),
-            OrderKind::Change | OrderKind::Renewal => change::plan(builder, order),
-            OrderKind::Billing => usage::plan(builder, order),
-            OrderKind::Cancellation => cancellation::plan(builder, order),
-            OrderKind::Transfer => sales::plan_transfer(builder, order),
-        },
+        Demand::Order(order) => {
+            let order = &*quantity::judged(builder, order);
+            match order.kind {
+                OrderKind::Sales => sales::plan(builder, order),
+                OrderKind::Change | OrderKind::Renewal => change::plan(builder, order),
+                OrderKind::Billing => usage::plan(builder, order),
+                OrderKind::Cancellation => cancellation::plan(builder, order),
+                OrderKind::Transfer => sales::plan_transfer(builder, order),
+            }
+        }
         Demand::Reconcile { period, confirm_invoiced } => {
             reconcile::plan(builder, *period, *confirm_invoiced)
         }

@@ -55,12 +55,6 @@ fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_fro
     let begin = builder.not_before_go_live(start);
     let period = builder.period_of(order.period, begin)?;
     for line in &order.lines {
-        if line.quantity.is_negative() && !matches!(line.charge, Charge::Refund | Charge::Discount) {
-            let message = format!("Line {} sells a quantity of {}.", line.id, line.quantity.display());
-            let finding = builder.about(Code::Tu5004, &line.product, message);
-            builder.withhold(finding);
-            continue;
-        }
         match line.charge {
             Charge::Recurring => recurring(builder, order, line, start, begin, period)?,
             Charge::Cancellation => super::cancellation::fee(builder, order, line, begin)?,
