@@ -180,6 +180,24 @@ async fn deleting_what_is_gone_is_done() {
 }
 
 #[tokio::test]
+async fn a_deletion_in_doubt_stays_so_until_connectwise_itself_says_that_the_record_is_gone() {
+    let gone = r#"{"code":"NotFound","message":"Addition 1 not found"}"#;
+    for (body, settled) in [(gone, true), (&gone[..20], false), ("", false)] {
+        let server = server().await;
+        let unclear = json(500, r#"{"code":"ConnectWiseApi","message":"A timeout has occured."}"#);
+        Mock::given(method("DELETE")).respond_with(unclear).up_to_n_times(1).mount(&server).await;
+        Mock::given(method("DELETE")).respond_with(json(404, body)).mount(&server).await;
+        match client(&server).delete_addition(9, 1).await {
+            Ok(()) => assert!(settled, "{body}"),
+            Err(error) => {
+                assert!(!settled, "{body}: {error}");
+                assert!(matches!(error, ClientError::InDoubt { .. }), "{body}: {error:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_that_moves_is_followed_once_even_for_a_creation() {
     let server = MockServer::start().await;
     codebase(&server, "v2025_1/", 1).await;

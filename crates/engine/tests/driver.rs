@@ -1,5 +1,6 @@
 //! The whole driver, with leases, journal, links and audit, against a simulated ConnectWise and store: killed at any
-//! await, run twice at once, with a full disk, with people at work. `TRUEUP_DRIVER_SCHEDULES` sets how many.
+//! await, run twice at once, with a full disk, with people at work. `TRUEUP_DRIVER_SCHEDULES` sets how many,
+//! `TRUEUP_SCHEDULE_SECONDS` how long (a fifth of it is theirs).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod sim;
@@ -16,6 +17,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
 use trueup_domain::money::Quantity;
 use trueup_domain::plan::{Action, AdditionLink, Change, CheckedPlan};
@@ -225,11 +227,21 @@ fn the_driver_survives_thousands_of_schedules() {
         }
         return;
     }
-    for seed in 0..sim::env_number("TRUEUP_DRIVER_SCHEDULES").unwrap_or(3_000) {
+    let wanted = sim::env_number("TRUEUP_DRIVER_SCHEDULES");
+    let time = sim::env_number("TRUEUP_SCHEDULE_SECONDS").map(|all| Duration::from_secs(all / 5));
+    let begun = Instant::now();
+    let go_on = |seed| match (wanted, time) {
+        (None, Some(time)) => begun.elapsed() < time,
+        (wanted, _) => seed < wanted.unwrap_or(3_000),
+    };
+    let mut seed = 0;
+    while go_on(seed) {
         if let Err(what) = schedule(seed, 120_000, true) {
             panic!("seed {seed}: {what} (TRUEUP_SEED={seed} runs it alone)");
         }
+        seed += 1;
     }
+    println!("{seed} schedules of the driver in {:.0?}", begun.elapsed());
 }
 
 #[test]

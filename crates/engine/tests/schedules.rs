@@ -1,5 +1,5 @@
 //! Seeded schedules of apply: drops, late executions, throttling, crashes, pauses, people. No addition may be doubled,
-//! lost or wrong. `TRUEUP_SCHEDULES` sets how many; every failure names its seed, and `TRUEUP_SEED` runs that one alone.
+//! lost or wrong. `TRUEUP_SCHEDULES` sets how many, `TRUEUP_SCHEDULE_SECONDS` how long (a fifth of it is theirs); every failure names its seed, and `TRUEUP_SEED` runs that one alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod sim;
@@ -32,7 +32,8 @@ fn nothing_is_doubled_lost_or_wrong() {
     let begun = Instant::now();
     let mut seed = 0;
     // Without a number: as many as a build without optimisation manages in the time that a test may take.
-    while wanted.map_or(begun.elapsed() < Duration::from_secs(15), |n| seed < n) {
+    let time = sim::env_number("TRUEUP_SCHEDULE_SECONDS").map_or(15, |all| all / 5);
+    while wanted.map_or(begun.elapsed() < Duration::from_secs(time), |n| seed < n) {
         if let Err(what) = run(of_seed(&all, seed), seed, Setup::default()) {
             panic!("{what} (TRUEUP_SEED={seed} runs it alone)");
         }

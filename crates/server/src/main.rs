@@ -14,6 +14,7 @@ mod failure;
 mod mapping_csv;
 mod output;
 mod serve;
+mod stops;
 
 use clap::Parser;
 use failure::{CliError, Exit};

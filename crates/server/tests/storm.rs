@@ -2,7 +2,8 @@
 //! them that breaks by seed, processes that die, and two workers at once. Whatever happens, in the end each addition is
 //! there exactly once and right to the cent, nothing else is changed, and no call went out without its intent.
 //!
-//! `TRUEUP_SEED=n` runs one schedule, `TRUEUP_STORMS=n` so many of them. What the wire does depends on the seed and on
+//! `TRUEUP_SEED=n` runs one schedule, `TRUEUP_STORMS=n` so many of them, `TRUEUP_SCHEDULE_SECONDS` as
+//! many as fit in three fifths of it. What the wire does depends on the seed and on
 //! what a call is; which of several calls under way comes first does not, so that a failure tells its whole story. Time
 //! is simulated for the engine: a settle time of two minutes costs nothing here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -109,10 +110,11 @@ fn whatever_the_wire_does_nothing_is_doubled_lost_or_wrong() {
         return;
     }
     let begun = Instant::now();
-    let (count, time) = match number("TRUEUP_STORMS") {
-        Some(count) => (count, Duration::from_secs(7_200)),
-        None if full() => (1_000, Duration::from_secs(7_200)),
-        None => (150, Duration::from_secs(60)),
+    let (count, time) = match (number("TRUEUP_STORMS"), number("TRUEUP_SCHEDULE_SECONDS")) {
+        (Some(count), _) => (count, Duration::from_secs(7_200)),
+        (None, _) if full() => (1_000, Duration::from_secs(7_200)),
+        (None, Some(all)) => (u64::MAX, Duration::from_secs(all * 3 / 5)),
+        (None, None) => (150, Duration::from_secs(60)),
     };
     let (done, failed, sums) = seeds(count, time, None);
     if let Some((seed, what)) = failed {

@@ -42,6 +42,9 @@ pub struct SenderConfig {
     pub max_throttle_retries: u32,
     /// Whether a plain 500 may pass by itself; many services answer 500 to what will never work.
     pub transient_500: fn(&Reply) -> bool,
+    /// Whether a 404 is the service's own word that the record is not there. A cut answer, or a page of something in
+    /// between, says nothing about the record.
+    pub record_missing: fn(&Reply) -> bool,
     /// Sees every exchange.
     pub recorder: Option<Arc<dyn Recorder>>,
 }
@@ -61,6 +64,7 @@ impl Default for SenderConfig {
             retry_base: Duration::from_millis(300),
             max_throttle_retries: 20,
             transient_500: |_| false,
+            record_missing: |_| false,
             recorder: None,
         }
     }
@@ -173,7 +177,7 @@ impl Sender {
         loop {
             let permit = match self.wait_turn(deadline).await {
                 Ok(permit) => permit,
-                Err(wait) => return still_open(gave_up(last, wait), doubt),
+                Err(wait) => return self.still_open(gave_up(last, wait), doubt),
             };
             attempt += 1;
             self.inner.counters.add(|c| &c.calls, 1);
@@ -182,21 +186,21 @@ impl Sender {
             let step = self.judge(call, &outcome, &permit);
             drop(permit);
             match step {
-                Step::Stop => return still_open(outcome, doubt),
+                Step::Stop => return self.still_open(outcome, doubt),
                 Step::Throttled => {
                     throttles += 1;
                     if throttles > config.max_throttle_retries {
-                        return still_open(outcome, doubt);
+                        return self.still_open(outcome, doubt);
                     }
                 }
                 Step::Again => {
                     failures += 1;
                     if failures > config.max_retries || !self.inner.budget.spend() {
-                        return still_open(outcome, doubt);
+                        return self.still_open(outcome, doubt);
                     }
                     let wait = backoff(config.retry_base, Duration::from_secs(30), failures);
                     if Instant::now() + wait >= deadline {
-                        return still_open(outcome, doubt);
+                        return self.still_open(outcome, doubt);
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -208,6 +212,21 @@ impl Sender {
                 }
                 other => other,
             });
+        }
+    }
+
+    /// A write of which an earlier attempt is in doubt stays in doubt, whatever refuses a later one: what was carried
+    /// out then is not undone by it. Only the service's own word that the record is not there says enough by itself.
+    fn still_open(&self, outcome: Outcome, doubt: Option<Doubt>) -> Outcome {
+        match (outcome, doubt) {
+            (Outcome::Refused(Refusal::Status(reply)), Some(_))
+                if reply.status() == http::StatusCode::NOT_FOUND
+                    && (self.inner.config.record_missing)(&reply) =>
+            {
+                Outcome::Refused(Refusal::Status(reply))
+            }
+            (Outcome::Refused(_), Some(doubt)) => Outcome::InDoubt(doubt),
+            (outcome, _) => outcome,
         }
     }
 
@@ -353,20 +372,6 @@ enum Step {
     Stop,
     Again,
     Throttled,
-}
-
-/// A write of which an earlier attempt is in doubt stays in doubt, whatever refuses a later one: what was carried out then
-/// is not undone by it. That the record is not there (404) says enough by itself.
-fn still_open(outcome: Outcome, doubt: Option<Doubt>) -> Outcome {
-    match (outcome, doubt) {
-        (Outcome::Refused(Refusal::Status(reply)), Some(_))
-            if reply.status() == http::StatusCode::NOT_FOUND =>
-        {
-            Outcome::Refused(Refusal::Status(reply))
-        }
-        (Outcome::Refused(_), Some(doubt)) => Outcome::InDoubt(doubt),
-        (outcome, _) => outcome,
-    }
 }
 
 /// The deadline came while waiting for the limiter: the last answer stands where there was one.

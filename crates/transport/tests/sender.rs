@@ -347,17 +347,26 @@ async fn a_repeated_write_stays_in_doubt_whatever_refuses_it_later() {
         answer("429 Too Many Requests", "retry-after: 900\r\n", "{}"),
         answer("400 Bad Request", "", "{}"),
         answer("302 Found", "location: /b\r\n", ""),
+        answer("404 Not Found", "", "{\"code\":\"NotF"),
     ] {
         let (url, _) = scripted(vec![unclear(), Some(refusal)]).await;
         let outcome = sender().send(edit(url)).await;
         assert!(matches!(outcome, Outcome::InDoubt(_)), "{outcome:?}");
     }
-    let (url, _) = scripted(vec![unclear(), Some(answer("404 Not Found", "", "{}"))]).await;
-    assert!(
-        matches!(sender().send(edit(url)).await, Outcome::Refused(_)),
-        "it is not there, whatever happened"
-    );
     let (url, _) = scripted(vec![unclear(), Some(answer("403 Forbidden", "", "{}"))]).await;
     let outcome = sender().send(Call::get(url)).await;
     assert!(matches!(outcome, Outcome::Refused(_)), "a read leaves nothing behind: {outcome:?}");
+}
+
+#[tokio::test]
+async fn only_the_services_own_word_that_a_record_is_missing_ends_a_doubt() {
+    let unclear = || Some(answer("503 Service Unavailable", "retry-after: 0\r\n", "{}"));
+    let config = SenderConfig { record_missing: |reply| reply.text().contains("NotFound"), ..config() };
+    for (body, missing) in [("{\"code\":\"NotFound\"}", true), ("{\"code\":\"NotF", false), ("", false)] {
+        let (url, _) = scripted(vec![unclear(), Some(answer("404 Not Found", "", body))]).await;
+        let call = Call::new(Method::DELETE, url).safety(Safety::Repeatable);
+        let outcome = Sender::new(config.clone()).unwrap().send(call).await;
+        assert_eq!(matches!(outcome, Outcome::Refused(_)), missing, "{body}: {outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::InDoubt(_)), !missing, "{body}: {outcome:?}");
+    }
 }

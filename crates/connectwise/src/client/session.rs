@@ -182,6 +182,7 @@ impl ConnectWiseClient {
             deadline: config.deadline,
             retry_base: config.retry_base,
             transient_500,
+            record_missing,
             recorder: config.recorder,
             ..SenderConfig::default()
         })
@@ -416,4 +417,9 @@ fn transient_500(reply: &Reply) -> bool {
     let api = super::error::ApiError::from_reply(reply, String::new());
     let message = api.message.to_ascii_lowercase();
     (message.contains("timeout") || message.contains("timed out")) && !message.starts_with("error converting")
+}
+
+/// A 404 whose body is cut, or comes from something in between, does not say that the record is not there.
+fn record_missing(reply: &Reply) -> bool {
+    super::error::ApiError::from_reply(reply, String::new()).is_record_missing()
 }

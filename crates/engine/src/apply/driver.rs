@@ -27,7 +27,7 @@ pub async fn apply_plan(
     options: &ApplyOptions<'_>,
 ) -> Result<ApplyReport, ApplyError> {
     let PlanBody::Checked(checked) = &stored.body else { return Err(ApplyError::NotChecked) };
-    let ports = Ports { store, psa, clock, org };
+    let ports = Ports { store, psa, clock, org, told: options.boundary };
     let plan = checked.plan();
     let layout = Layout::of(plan);
     let calls_before = psa.calls();

@@ -1,5 +1,6 @@
 //! Executing the core's effects through the ports.
 
+use super::Boundary;
 use super::core::{Answer, Core};
 use super::layout::StepKind;
 use crate::ports::{Clock, Lease, OperationOutcome, Psa, PsaError, Store, StoreError, WriteError};
@@ -14,6 +15,9 @@ use trueup_domain::psa::{Agreement, ObservedAddition};
 /// Above so many companies all agreements are read: fewer pages than lists of ids.
 const COMPANIES_BY_ID: usize = 200;
 
+/// Who is told of the boundaries of the steps.
+pub(super) type Told<'a> = Option<&'a (dyn Fn(usize, Boundary) + Send + Sync)>;
+
 /// The ports of one run.
 #[derive(Clone, Copy)]
 pub(super) struct Ports<'a> {
@@ -21,6 +25,15 @@ pub(super) struct Ports<'a> {
     pub(super) psa: &'a dyn Psa,
     pub(super) clock: &'a dyn Clock,
     pub(super) org: &'a OrganizationId,
+    pub(super) told: Told<'a>,
+}
+
+impl Ports<'_> {
+    fn pass(&self, number: usize, boundary: Boundary) {
+        if let Some(told) = self.told {
+            told(number, boundary);
+        }
+    }
 }
 
 /// A lease with the instant at which it runs out.
@@ -156,6 +169,7 @@ pub(super) fn begin<'a>(
             Err(error) => return Happened::Begun(number, Err(BeginError::Lane(error))),
         };
         row.fencing = held.lease.fencing;
+        ports.pass(number, Boundary::Intent);
         let mut begun =
             ports.store.begin_operations(ports.org, &held.lease, std::slice::from_ref(&row)).await;
         if matches!(begun, Err(StoreError::Conflict(_))) && kind != StepKind::Create {
@@ -193,6 +207,7 @@ pub(super) fn call<'a>(
         if ports.clock.now().saturating_sub(sent_at) > window_ms {
             return Happened::Answered(number, Answer::Withheld);
         }
+        ports.pass(number, Boundary::Send);
         let sent = match (kind, target, change.action.after()) {
             (Some(StepKind::Create), _, Some(wanted)) => {
                 ports.psa.create_addition(change.agreement, wanted, &change.key).await.map(Some)
@@ -210,6 +225,7 @@ pub(super) fn call<'a>(
                 their_words: None,
             })),
         };
+        ports.pass(number, Boundary::Commit);
         let answer = match sent {
             Ok(record) => Answer::Done(record.map(Box::new)),
             Err(WriteError::Refused(why)) => Answer::Refused(why),

@@ -57,6 +57,20 @@ pub struct ApplyOptions<'a> {
     pub progress: Option<&'a (dyn Fn(Progress) + Send + Sync)>,
     /// Only plans against this connection are resolved; none means all.
     pub connection: Option<String>,
+    /// Told where a step stands before each part of it begins; nothing of the run goes on until it returns.
+    pub boundary: Option<&'a (dyn Fn(usize, Boundary) + Send + Sync)>,
+}
+
+/// Where a process can die between the parts of a step. The fourth place, between a call's effect and its reply, is the
+/// other side's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// The journal does not know yet that the call is to be sent.
+    Intent,
+    /// The journal knows; the call was not sent.
+    Send,
+    /// The reply is there; the journal does not know it.
+    Commit,
 }
 
 impl Default for ApplyOptions<'_> {
@@ -73,6 +87,7 @@ impl Default for ApplyOptions<'_> {
             fresh_reads: None,
             progress: None,
             connection: None,
+            boundary: None,
         }
     }
 }

@@ -78,6 +78,7 @@ fn options<'a>(
         keyed: settings.marker != MarkerPlace::None,
         progress: Some(progress),
         connection: Some(connection.to_owned()),
+        boundary: crate::stops::told(),
         ..ApplyOptions::default()
     }
 }
