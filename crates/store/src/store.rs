@@ -4,7 +4,7 @@ use crate::group::Waiting;
 use crate::seal::KeyFile;
 use crate::{backup, db, error, lock, migration};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -189,6 +189,9 @@ fn sqlite_options(path: PathBuf) -> ConnectOptions {
                 .pragma("wal_autocheckpoint", "8000")
                 .pragma("journal_size_limit", "67108864")
         })
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_release(|conn, _| Box::pin(async { Ok(is_idle(conn).await) }))
+        })
         .max_connections(8)
         // Two connections that open a new file at once would both switch it to the write-ahead log, and one of them
         // would fail as locked: the first is made when it is needed, and the others find the switch done.
@@ -198,6 +201,14 @@ fn sqlite_options(path: PathBuf) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(60))
         .sqlx_logging(false);
     options
+}
+
+/// Whether a connection that comes back is in no transaction. After a statement that met a full disk SQLite may have
+/// ended the transaction itself, or the driver may take one for ended that still holds the write lock: every writer
+/// after it would wait for ever. Such a connection is closed, which gives the lock back.
+async fn is_idle(conn: &mut SqliteConnection) -> bool {
+    let was_open = sqlx::query("ROLLBACK").execute(&mut *conn).await.is_ok();
+    !was_open && !sqlx::Connection::is_in_transaction(conn)
 }
 
 fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {

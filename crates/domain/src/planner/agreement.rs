@@ -23,6 +23,20 @@ pub enum Choice {
 struct Misfit {
     code: Code,
     why: String,
+    /// Whether a choice that trueup made itself gives way to it: the subscription has outgrown the agreement. An
+    /// agreement that ended took its lines along, so a person has to say where their days are billed; and what may be
+    /// put right in ConnectWise does not move a subscription to another agreement.
+    outgrown: bool,
+}
+
+impl Misfit {
+    fn outgrown(code: Code, why: String) -> Self {
+        Self { code, why, outgrown: true }
+    }
+
+    fn standing(code: Code, why: String) -> Self {
+        Self { code, why, outgrown: false }
+    }
 }
 
 /// The agreement of the subscription.
@@ -51,13 +65,25 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
             }
             return Ok((agreement, Choice::Mapped));
         }
-        // A remembered choice gives way when the subscription's cycle has changed; a person's choice does not.
-        if !(automatic && misfits.iter().all(|m| m.code == Code::Tu3004)) {
+        // A person's choice never gives way.
+        if !(automatic && misfits.iter().all(|m| m.outgrown)) {
+            let other = only_fit(wanted).ok().filter(|_| automatic).map(|(other, _)| {
+                format!(
+                    "Agreement {} ({}) of the company fits: choose it for the subscription, then reconcile the \
+                     customer for the days since.",
+                    other.id, other.name
+                )
+            });
             let findings = misfits
                 .into_iter()
                 .map(|m| {
                     let subject = Subject { agreement: Some(id), ..wanted.subject() };
-                    Finding::new(m.code, subject, format!("Agreement {id} ({}) {}.", agreement.name, m.why))
+                    let message = format!("Agreement {id} ({}) {}.", agreement.name, m.why);
+                    let finding = Finding::new(m.code, subject, message);
+                    match &other {
+                        Some(fix) => finding.fix(fix),
+                        None => finding,
+                    }
                 })
                 .collect();
             return Err(Stop { findings, outcome: TaskOutcome::Failed });
@@ -129,32 +155,32 @@ fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
 fn misfits(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
     let mut found = Vec::new();
     if agreement.company != wanted.company {
-        found.push(Misfit { code: Code::Tu3003, why: format!("belongs to company {}", agreement.company) });
+        found.push(Misfit::outgrown(Code::Tu3003, format!("belongs to company {}", agreement.company)));
     }
     match agreement.status {
-        AgreementStatus::Cancelled => found.push(Misfit { code: Code::Tu3003, why: "is cancelled".into() }),
-        AgreementStatus::Expired => found.push(Misfit { code: Code::Tu3003, why: "has expired".into() }),
+        AgreementStatus::Cancelled => found.push(Misfit::standing(Code::Tu3003, "is cancelled".into())),
+        AgreementStatus::Expired => found.push(Misfit::standing(Code::Tu3003, "has expired".into())),
         // An agreement that starts in the future is inactive in ConnectWise's words, and its dates decide.
         AgreementStatus::Inactive if agreement.start.is_none_or(|s| s <= wanted.world.today) => {
-            found.push(Misfit { code: Code::Tu3003, why: "is inactive".into() });
+            found.push(Misfit::standing(Code::Tu3003, "is inactive".into()));
         }
         AgreementStatus::Inactive | AgreementStatus::Active => {}
     }
     match agreement.billing_cycle {
         Some(cycle) if cycle.same_length(wanted.cycle) => {}
-        Some(cycle) => found.push(Misfit {
-            code: Code::Tu3004,
-            why: format!("is billed {} and the subscription {}", cycle.describe(), wanted.cycle.describe()),
-        }),
-        None => found.push(Misfit { code: Code::Tu3004, why: "has no billing cycle that is known".into() }),
+        Some(cycle) => found.push(Misfit::outgrown(
+            Code::Tu3004,
+            format!("is billed {} and the subscription {}", cycle.describe(), wanted.cycle.describe()),
+        )),
+        None => found.push(Misfit::outgrown(Code::Tu3004, "has no billing cycle that is known".into())),
     }
     match agreement.currency {
         Some(currency) if currency == wanted.currency => {}
-        Some(currency) => found.push(Misfit {
-            code: Code::Tu6001,
-            why: format!("is in {currency} and the order in {}; there is no conversion", wanted.currency),
-        }),
-        None => found.push(Misfit { code: Code::Tu6001, why: "has no currency that is known".into() }),
+        Some(currency) => found.push(Misfit::standing(
+            Code::Tu6001,
+            format!("is in {currency} and the order in {}; there is no conversion", wanted.currency),
+        )),
+        None => found.push(Misfit::standing(Code::Tu6001, "has no currency that is known".into())),
     }
     found.extend(misfits_of_dates(wanted, agreement));
     found
@@ -164,14 +190,10 @@ fn misfits_of_dates(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
     let mut found = Vec::new();
     let days: Period = wanted.days;
     if let Some(start) = agreement.start.filter(|s| *s > days.last_day()) {
-        found.push(Misfit {
-            code: Code::Tu4003,
-            why: format!("starts on {start}, after the days to be billed"),
-        });
+        found.push(Misfit::standing(Code::Tu4003, format!("starts on {start}, after the days to be billed")));
     }
     if let Some(end) = agreement.end.filter(|e| *e < days.start()) {
-        found
-            .push(Misfit { code: Code::Tu4003, why: format!("ends on {end}, before the days to be billed") });
+        found.push(Misfit::standing(Code::Tu4003, format!("ends on {end}, before the days to be billed")));
     }
     found
 }
