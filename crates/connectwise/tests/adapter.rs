@@ -507,7 +507,7 @@ async fn a_catalog_item_is_made_with_the_usual_tables() {
         .await;
     Mock::given(method("POST"))
         .and(path(format!("{ROOT}/procurement/catalog")))
-        .and(body_json(json!({"identifier": "SKU-1", "description": "Mail", "customerDescription": "Mail", "subcategory": {"id": 3}, "type": {"id": 5}, "price": 22.00, "cost": 17.60})))
+        .and(body_json(json!({"identifier": "SKU-1", "description": "Mail", "customerDescription": "Mail", "subcategory": {"id": 3}, "type": {"id": 5}, "price": 22, "cost": 17.6})))
         .respond_with(answer(201, r#"{"id":9,"identifier":"SKU-1","description":"Mail"}"#))
         .expect(1)
         .mount(&server)

@@ -42,7 +42,8 @@ pub struct SqlStore {
     /// Steps of the journal that wait for one of those writers to take them along.
     pub(crate) waiting: Waiting,
     /// Dropped after the pool, which is the field above it.
-    _lock: Option<File>,
+    /// Given back when the store is closed or dropped.
+    held: std::sync::Mutex<Option<File>>,
 }
 
 impl std::fmt::Debug for SqlStore {
@@ -80,7 +81,7 @@ impl SqlStore {
             keys: KeyFile::in_dir(&config.data_dir),
             writers,
             waiting: Waiting::default(),
-            _lock: lock,
+            held: std::sync::Mutex::new(lock),
         })
     }
 
@@ -93,12 +94,14 @@ impl SqlStore {
     }
 
     /// Closes the connections. On SQLite the write-ahead log is folded into the database file by it, so that a copy of
-    /// that one file is whole; the data directory is given back when the store is dropped.
+    /// that one file is whole, and the data directory is given back. The store cannot be used any more.
     ///
     /// # Errors
     /// Whatever the last writes ran into.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.db.close_by_ref().await.map_err(error::of_db)
+        let closed = self.db.close_by_ref().await.map_err(error::of_db);
+        drop(self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        closed
     }
 
     /// Copies the database into a new file, consistent as of one instant, while the store is in use. SQLite alone:
