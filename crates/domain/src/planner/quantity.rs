@@ -24,11 +24,10 @@ pub fn judged<'o>(builder: &mut Builder<'_, '_>, order: &'o Order) -> Cow<'o, Or
     }
     // What replaces a product waits: then what it replaces goes on, or nothing would bill the customer meanwhile.
     let comes = refused.iter().any(|line| comes(line));
-    let lines = order
-        .lines
-        .iter()
-        .filter(|line| !refused.iter().any(|other| other.product == line.product) && !(comes && goes(line)));
-    let left = Order { lines: lines.cloned().collect(), ..order.clone() };
+    let waits =
+        |line: &OrderLine| refused.iter().any(|other| other.product == line.product) || (comes && goes(line));
+    let lines = order.lines.iter().filter(|line| !waits(line)).cloned().collect();
+    let left = Order { lines, ..order.clone() };
     tell_little(builder, &left);
     Cow::Owned(left)
 }
