@@ -6,7 +6,7 @@ use crate::apply::FreshReads;
 use crate::failure::Failure;
 use crate::findings;
 use crate::observe::observe_for;
-use crate::ports::{Clock, Psa, Store};
+use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
 use crate::tasks::assess::{Facts, Standing, assess, subject_of};
 use gather::{Feed, demands_of};
@@ -157,10 +157,17 @@ async fn try_plan(
         },
         body,
     };
-    if have_moved(store, request.org, &before).await? {
+    let turn = turn_to_keep(store, clock, request.org).await?;
+    let kept = if have_moved(store, request.org, &before).await? {
+        Ok(false)
+    } else {
+        keep(store, clock, request, &stored, &mut chosen).await.map(|()| true)
+    };
+    // A turn that cannot be given back runs out by itself.
+    let _ = store.release_lease(request.org, &turn).await;
+    if !kept? {
         return Ok(None);
     }
-    keep(store, clock, request, &stored, &mut chosen).await?;
     Ok(Some(Planned {
         stored,
         brakes: held_up,
@@ -168,6 +175,22 @@ async fn try_plan(
         skipped: chosen.skipped,
         reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
     }))
+}
+
+/// How long a planner that died keeps the others from keeping theirs.
+const TURN_MS: i64 = 10_000;
+
+/// One planner at a time keeps its plan: nobody else moves tasks to `planned` between the look that they stand where
+/// they stood and their own move.
+async fn turn_to_keep(store: &dyn Store, clock: &dyn Clock, org: &OrganizationId) -> Result<Lease, Failure> {
+    let owner = uuid::Uuid::now_v7().simple().to_string();
+    loop {
+        let now = clock.now();
+        if let Some(turn) = store.acquire_lease(org, "planning", &owner, now, TURN_MS).await? {
+            return Ok(turn);
+        }
+        clock.sleep_until(now.saturating_add(100)).await;
+    }
 }
 
 /// Whether tasks stand elsewhere than they did when they were chosen. Tasks that are in no store do not move.
