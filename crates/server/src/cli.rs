@@ -162,7 +162,7 @@ pub struct ServeArgs {
     /// Where the API listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "TRUEUP_LISTEN")]
     pub listen: SocketAddr,
-    /// Where people reach the service, such as https://trueup.example.com; with https, cookies travel over it alone
+    /// Where people reach the service, such as `https://trueup.example.com`; with https, cookies travel over it alone
     #[arg(long, value_name = "URL", env = "TRUEUP_PUBLIC_URL")]
     pub public_url: Option<Url>,
     /// Serves /metrics and /health at this address as well; with --role worker it is the only one. An address that is
