@@ -33,7 +33,7 @@ impl std::fmt::Debug for StoreConfig {
 
 /// The store on SQLite or PostgreSQL.
 ///
-/// On SQLite it holds the data directory until it is dropped.
+/// On SQLite it holds the data directory until it is closed or dropped.
 pub struct SqlStore {
     pub(crate) db: DatabaseConnection,
     pub(crate) keys: KeyFile,
@@ -41,8 +41,8 @@ pub struct SqlStore {
     pub(crate) writers: Option<Arc<Mutex<()>>>,
     /// Steps of the journal that wait for one of those writers to take them along.
     pub(crate) waiting: Waiting,
-    /// Dropped after the pool, which is the field above it.
-    /// Given back when the store is closed or dropped.
+    /// The lock on the data directory, given back when the store is closed, or dropped: then after the pool, which is a
+    /// field above it.
     held: std::sync::Mutex<Option<File>>,
 }
 
