@@ -307,6 +307,11 @@ impl Limiter {
             state.probe_after = state.probe_after.saturating_mul(2).min(Duration::from_secs(4 * 3_600));
             return;
         }
+        // Refused once more before any call was taken, and not told how long to wait: the same limit is still used up,
+        // which says nothing about a pace that was learnt from it.
+        if state.pace.is_some() && state.strikes >= 2 && wait.is_none() {
+            return;
+        }
         while state.accepted.front().is_some_and(|at| now.saturating_duration_since(*at) > MINUTE) {
             state.accepted.pop_front();
         }
@@ -334,9 +339,10 @@ fn measure(state: &State, now: Instant, wait: Option<Duration>) -> Option<Pace> 
     let per_minute =
         |n: usize| (n >= 1).then(|| Pace { calls: u32::try_from(n).unwrap_or(u32::MAX), per: MINUTE });
     let life = state.first_call.map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
-    // Two refusals without an accepted call between them: the short view was too hopeful.
+    // Two refusals without an accepted call between them: the short view was too hopeful. What was accepted in less
+    // than a minute says nothing about a minute either, and the waits between the refusals hold the calls back anyway.
     if state.strikes >= 2 {
-        return (last_minute >= MIN_EVIDENCE).then(|| per_minute(last_minute)).flatten();
+        return if life >= MINUTE && last_minute >= MIN_EVIDENCE { per_minute(last_minute) } else { None };
     }
     let Some(wait) = wait else {
         return if life >= MINUTE && last_minute >= MIN_EVIDENCE { per_minute(last_minute) } else { None };

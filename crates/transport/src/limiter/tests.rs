@@ -121,6 +121,50 @@ async fn random_refusals_without_a_wait_do_not_strangle_the_pace() {
     assert_eq!(limiter.view().1, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_refusals_in_the_first_seconds_do_not_teach_a_minute() {
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let far = Instant::now() + Duration::from_secs(100_000);
+    for n in 0..22 {
+        let permit = limiter.acquire(far).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        permit.report(if n < 20 { Feedback::Accepted } else { Feedback::Throttled(None) });
+    }
+    let began = Instant::now();
+    for _ in 0..100 {
+        let permit = limiter.acquire(far).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        permit.report(Feedback::Accepted);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?} {:?}", began.elapsed(), limiter.view());
+}
+
+/// A server that takes `limit` calls in a fixed minute and never says how long to wait.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_never_explained_is_learnt() {
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let mut server = FixedWindow::new(600);
+    let far = Instant::now() + Duration::from_secs(100_000);
+    let mut refused = Vec::new();
+    for n in 0..6_000 {
+        let permit = limiter.acquire(far).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        let feedback = match server.call() {
+            Feedback::Throttled(_) => Feedback::Throttled(None),
+            taken => taken,
+        };
+        if feedback != Feedback::Accepted {
+            refused.push(n);
+        }
+        permit.report(feedback);
+    }
+    assert!(refused.len() < 20, "{refused:?}");
+    assert!(refused.iter().all(|n| *n < 1_500), "met again once it is learnt: {refused:?}");
+    let pace = limiter.view().1.unwrap();
+    let per_minute = MINUTE.as_millis() / pace.interval().as_millis();
+    assert!((480..=600).contains(&per_minute), "{pace:?}");
+}
+
 /// A server that takes so many calls in any window of a few seconds and says how long until the oldest leaves it.
 struct Sliding {
     limit: usize,
