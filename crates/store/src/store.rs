@@ -230,3 +230,7 @@ fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
         .sqlx_logging(false);
     Ok(options)
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
