@@ -3,6 +3,7 @@
 
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
+use crate::schedule::{self, Cadence, Freeze};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub enum ValueKind {
     OptionalDate,
     /// `auto`, `serial_number`, `custom_field:CAPTION` or `none`.
     Marker,
+    /// How often something happens: `off`, `5m`, `hourly`, `daily 06:30`.
+    Cadence,
+    /// The name of a time zone.
+    TimeZone,
+    /// Days of the month and dates, or nothing.
+    Freeze,
 }
 
 /// One row of the settings table.
@@ -134,6 +141,21 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Days,
         "how long a resolved finding is kept after it was last seen",
     ),
+    row("schedule.check", "off", ValueKind::Cadence, "how often the service turns new orders into tasks by itself"),
+    row(
+        "schedule.sync",
+        "off",
+        ValueKind::Cadence,
+        "how often the service checks, reads what changed, and writes what may be written by itself",
+    ),
+    row("schedule.pull", "off", ValueKind::Cadence, "how often the service reads what changed in ConnectWise"),
+    row("schedule.time_zone", "UTC", ValueKind::TimeZone, "the time zone of daily schedules and of the freeze"),
+    row(
+        "schedule.freeze",
+        "",
+        ValueKind::Freeze,
+        "days of the month and dates on which no run writes that nobody approved",
+    ),
 ];
 
 /// A value that the table does not allow.
@@ -173,6 +195,14 @@ impl SettingRow {
             ValueKind::Days => "a whole number of days from 1 to 36500, or 0 for ever".into(),
             ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
             ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
+            ValueKind::Cadence => {
+                "off, 1m, 2m, 5m, 10m, 15m, 20m, 30m, hourly, or daily HH:MM such as daily 06:30".into()
+            }
+            ValueKind::TimeZone => "the name of a time zone such as Europe/Berlin or UTC".into(),
+            ValueKind::Freeze => {
+                "days of the month (28..31), last, or dates (2026-12-24..2027-01-02), with commas between, or nothing"
+                    .into()
+            }
         }
     }
 
@@ -192,6 +222,9 @@ impl SettingRow {
                 matches!(value, "auto" | "serial_number" | "none")
                     || value.strip_prefix("custom_field:").is_some_and(|caption| !caption.trim().is_empty())
             }
+            ValueKind::Cadence => Cadence::parse(value).is_some(),
+            ValueKind::TimeZone => schedule::time_zone(value).is_some(),
+            ValueKind::Freeze => Freeze::parse(value).is_some(),
         };
         if good {
             Ok(())

@@ -16,5 +16,6 @@ pub mod ports;
 pub mod presence;
 pub mod reconcile;
 pub mod records;
+pub mod schedule;
 pub mod settings;
 pub mod tasks;

@@ -9,6 +9,7 @@
 
 mod audit;
 pub mod backup;
+mod callbacks;
 mod connections;
 mod db;
 mod error;
@@ -31,6 +32,7 @@ mod port;
 mod retention;
 mod rotation;
 mod runs;
+mod schedules;
 mod seal;
 mod sessions;
 mod settings;
@@ -40,6 +42,7 @@ mod tasks;
 mod tokens;
 mod tree;
 
+pub use callbacks::Callback;
 pub use feed::RecordVersion;
 pub use gauges::Gauges;
 pub use kept_answers::{Asked, KeptAnswer};
@@ -48,6 +51,7 @@ pub use people::Person;
 pub use retention::{Gone, Keep};
 pub use rotation::Rotated;
 pub use runs::{Run, RunState};
+pub use schedules::{Schedule, ScheduleInputs};
 pub use sessions::Session;
 pub use store::{SqlStore, StoreConfig};
 pub use tokens::ApiToken;

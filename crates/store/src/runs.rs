@@ -75,10 +75,16 @@ pub struct Run {
     pub total: u64,
     /// What came out: JSON text.
     pub result: Option<String>,
+    /// It waits at least until then.
+    pub not_before: Millis,
+    /// How often it was put back by a worker that went on living.
+    pub put_back: u32,
+    /// The fire of the schedule that it comes from; there is one run of a fire.
+    pub fired_for: Option<String>,
 }
 
 const COLUMNS: &str = "org, id, kind, state, actor, request, attempts, created_at, started_at, finished_at, done, \
-                       total, result";
+                       total, result, not_before, put_back, fired_for";
 
 fn of_row(row: &QueryResult) -> Result<Run, StoreError> {
     let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
@@ -98,11 +104,32 @@ fn of_row(row: &QueryResult) -> Result<Run, StoreError> {
         done: u64::try_from(number("done")?).unwrap_or(0),
         total: u64::try_from(number("total")?).unwrap_or(0),
         result: row.try_get("", "result").map_err(error::of_db)?,
+        not_before: number("not_before")?,
+        put_back: u32::try_from(number("put_back")?).unwrap_or(u32::MAX),
+        fired_for: row.try_get("", "fired_for").map_err(error::of_db)?,
     })
 }
 
 fn steps(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Puts a run into the queue. Returns whether it is there now: not where its fire has one already.
+pub(crate) async fn insert(tx: &sea_orm::DatabaseTransaction, run: &Run) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO run (org, id, kind, state, actor, request, attempts, created_at, done, total, not_before, \
+               put_back, fired_for) VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, 0, 0, $7, 0, $8) \
+               ON CONFLICT (org, fired_for) DO NOTHING";
+    let values = [
+        run.org.as_str().into(),
+        run.id.as_str().into(),
+        run.kind.as_str().into(),
+        run.actor.as_str().into(),
+        run.request.as_str().into(),
+        run.created_at.into(),
+        run.not_before.into(),
+        run.fired_for.clone().into(),
+    ];
+    Ok(db::run(tx, sql, values).await? > 0)
 }
 
 impl SqlStore {
@@ -112,17 +139,7 @@ impl SqlStore {
     /// The database's.
     pub async fn add_run(&self, run: &Run, entry: &NewAuditEntry) -> Result<(), StoreError> {
         let tx = write_tx(self).await?;
-        let sql = "INSERT INTO run (org, id, kind, state, actor, request, attempts, created_at, done, total) \
-                   VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, 0, 0)";
-        let values = [
-            run.org.as_str().into(),
-            run.id.as_str().into(),
-            run.kind.as_str().into(),
-            run.actor.as_str().into(),
-            run.request.as_str().into(),
-            run.created_at.into(),
-        ];
-        db::run(&*tx, sql, values).await?;
+        insert(&tx, run).await?;
         audit::append_in(&tx, &run.org, vec![entry]).await?;
         commit(tx).await
     }
@@ -153,17 +170,20 @@ impl SqlStore {
         db::query(&self.db, &sql, values).await?.iter().map(of_row).collect()
     }
 
-    /// Claims the run that waits longest, of an organization at which no worker is: runs of one organization go one
-    /// after the other. A run whose claim ran out counts as waiting.
+    /// Claims a run: of the organizations at which no worker is and whose turn was longest ago, the run that waits
+    /// longest. Runs of one organization go one after the other. A run whose claim ran out counts as waiting.
     ///
     /// # Errors
     /// The database's.
     pub async fn claim_run(&self, owner: &str, now: Millis, ttl_ms: i64) -> Result<Option<Run>, StoreError> {
         // Looked for without the write lock first: an idle worker must not hold writers up.
+        let columns = COLUMNS.split(',').map(|c| format!("run.{}", c.trim())).collect::<Vec<_>>().join(", ");
         let waiting = format!(
-            "SELECT {COLUMNS} FROM run WHERE (state = 'queued' OR (state = 'running' AND lease_until <= $1)) \
+            "SELECT {columns} FROM run LEFT JOIN run_turn ON run_turn.org = run.org \
+             WHERE ((run.state = 'queued' AND run.not_before <= $1) \
+             OR (run.state = 'running' AND run.lease_until <= $1)) \
              AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.org = run.org AND other.state = 'running' \
-             AND other.lease_until > $1) ORDER BY created_at, id LIMIT 1"
+             AND other.lease_until > $1) ORDER BY COALESCE(run_turn.turn, 0), run.created_at, run.id LIMIT 1"
         );
         if db::query(&self.db, &waiting, [now.into()]).await?.is_empty() {
             return Ok(None);
@@ -184,11 +204,44 @@ impl SqlStore {
             now.into(),
         ];
         db::run(&*tx, sql, values).await?;
+        let sql = "INSERT INTO run_turn (org, turn) SELECT $1, COALESCE(MAX(turn), 0) + 1 FROM run_turn WHERE true \
+                   ON CONFLICT (org) DO UPDATE SET turn = excluded.turn";
+        db::run(&*tx, sql, [run.org.as_str().into()]).await?;
         commit(tx).await?;
         run.state = RunState::Running;
         run.attempts += 1;
         run.started_at = run.started_at.or(Some(now));
         Ok(Some(run))
+    }
+
+    /// Takes every claim away, where no other process can hold one: the database is embedded and this process has just
+    /// opened it. Elsewhere a claim of a process that died runs out by itself.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release_dead_claims(&self) -> Result<u64, StoreError> {
+        use sea_orm::ConnectionTrait;
+        if self.db.get_database_backend() != sea_orm::DbBackend::Sqlite {
+            return Ok(0);
+        }
+        let tx = write_tx(self).await?;
+        let freed = db::run(&*tx, "UPDATE run SET lease_until = 0 WHERE state = 'running'", []).await?;
+        commit(tx).await?;
+        Ok(freed)
+    }
+
+    /// Puts a run back into the queue, to be begun again not before an instant.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another worker holds the run by now.
+    pub async fn put_run_back(&self, run: &Run, owner: &str, not_before: Millis) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "UPDATE run SET state = 'queued', not_before = $4, put_back = put_back + 1, owner = NULL, \
+                   lease_until = NULL WHERE org = $1 AND id = $2 AND owner = $3 AND state = 'running'";
+        let values = [run.org.as_str().into(), run.id.as_str().into(), owner.into(), not_before.into()];
+        let held = db::run(&*tx, sql, values).await? > 0;
+        commit(tx).await?;
+        if held { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     /// Renews a claim and tells how far the run is.
@@ -218,7 +271,7 @@ impl SqlStore {
         if held { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
-    /// Ends a run, or (in state `queued`) puts it back for another worker.
+    /// Ends a run.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where another worker holds the run by now.

@@ -118,6 +118,9 @@ pub(crate) async fn finish(
                doc = excluded.doc";
     db::run(&*tx, sql, [org.as_str().into(), connection.into(), pull.into()]).await?;
     forget_staged(&tx, org, connection).await?;
+    // What was hinted at while the pull went on may have come after its read: that waits for the next one.
+    let sql = "DELETE FROM picture_hint WHERE org = $1 AND connection = $2 AND at <= $3";
+    db::run(&*tx, sql, [org.as_str().into(), connection.into(), end.state.at.into()]).await?;
     let runs = i64::try_from(end.state.runs).unwrap_or(i64::MAX);
     let sql = "INSERT INTO picture (org, connection, at, watermark, runs) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (org, connection) DO UPDATE SET at = excluded.at, watermark = excluded.watermark, \
@@ -231,8 +234,11 @@ pub(crate) async fn agreements(
     org: &OrganizationId,
     connection: &str,
 ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
-    let sql = "SELECT a.id AS id, b.read_at AS read_at FROM picture_part a LEFT JOIN picture_part b \
+    // One that ConnectWise said was touched counts as never read.
+    let sql = "SELECT a.id AS id, CASE WHEN h.id IS NULL THEN b.read_at END AS read_at \
+               FROM picture_part a LEFT JOIN picture_part b \
                ON b.org = a.org AND b.connection = a.connection AND b.kind = 'additions' AND b.id = a.id \
+               LEFT JOIN picture_hint h ON h.org = a.org AND h.connection = a.connection AND h.id = a.id \
                WHERE a.org = $1 AND a.connection = $2 AND a.kind = 'agreement' ORDER BY a.id";
     let rows = db::query(&store.db, sql, [org.as_str().into(), connection.into()]).await?;
     rows.iter()

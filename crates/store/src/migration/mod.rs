@@ -3,6 +3,7 @@
 mod m0001_first;
 mod m0002_picture;
 mod m0003_service;
+mod m0004_schedules;
 mod tables;
 
 use crate::error;
@@ -15,7 +16,12 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::First), Box::new(m0002_picture::Picture), Box::new(m0003_service::Service)]
+        vec![
+            Box::new(m0001_first::First),
+            Box::new(m0002_picture::Picture),
+            Box::new(m0003_service::Service),
+            Box::new(m0004_schedules::Schedules),
+        ]
     }
 }
 

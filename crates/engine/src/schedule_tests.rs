@@ -1,0 +1,166 @@
+//! Tables and laws of schedules.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn table(pairs: &[(&str, &str)]) -> Timetable {
+    let values = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Timetable::new(&values).unwrap()
+}
+
+fn daily(time: &str, zone: &str) -> Timetable {
+    table(&[("schedule.sync", &format!("daily {time}")), (TIME_ZONE, zone)])
+}
+
+fn ms(text: &str) -> Millis {
+    text.parse::<Timestamp>().unwrap().as_millisecond()
+}
+
+fn shown(at: Millis) -> String {
+    Timestamp::from_millisecond(at).unwrap().to_string()
+}
+
+const SYNC: ScheduleKind = ScheduleKind::Sync;
+
+#[test]
+fn next_and_last_fires() {
+    for (cadence, zone, at, last, next) in [
+        ("5m", "UTC", "2026-03-01T10:02:00Z", "2026-03-01T10:00:00Z", "2026-03-01T10:05:00Z"),
+        ("5m", "UTC", "2026-03-01T10:05:00Z", "2026-03-01T10:05:00Z", "2026-03-01T10:10:00Z"),
+        ("hourly", "Asia/Kathmandu", "2026-03-01T10:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"),
+        ("daily 06:30", "UTC", "2026-03-01T06:29:59Z", "2026-02-28T06:30:00Z", "2026-03-01T06:30:00Z"),
+        ("daily 06:30", "UTC", "2026-03-01T06:30:00Z", "2026-03-01T06:30:00Z", "2026-03-02T06:30:00Z"),
+        ("daily 06:30", "Asia/Kathmandu", "2026-03-01T00:45:00Z", "2026-03-01T00:45:00Z", "2026-03-02T00:45:00Z"),
+        // 02:30 is left out on 2026-03-29 and comes twice on 2026-10-25.
+        ("daily 02:30", "Europe/Berlin", "2026-03-29T00:00:00Z", "2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z"),
+        ("daily 02:30", "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z"),
+        ("daily 02:30", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+        ("daily 00:15", "America/St_Johns", "2026-07-01T00:00:00Z", "2026-06-30T02:45:00Z", "2026-07-01T02:45:00Z"),
+        // Half an hour is left out.
+        ("daily 02:15", "Australia/Lord_Howe", "2026-10-03T12:00:00Z", "2026-10-02T15:45:00Z", "2026-10-03T15:45:00Z"),
+        // 2011-12-30 is no day in Apia.
+        ("daily 09:00", "Pacific/Apia", "2011-12-29T20:00:00Z", "2011-12-29T19:00:00Z", "2011-12-30T19:00:00Z"),
+    ] {
+        let table = table(&[("schedule.sync", cadence), (TIME_ZONE, zone)]);
+        let fires = (table.last_until(SYNC, ms(at)).map(shown), table.next_after(SYNC, ms(at)).map(shown));
+        assert_eq!(fires, (Some(last.into()), Some(next.into())), "{cadence} {zone} {at}");
+    }
+    assert_eq!(table(&[]).next_after(SYNC, 0), None);
+    assert_eq!(table(&[]).last_until(SYNC, 0), None);
+}
+
+#[test]
+fn what_was_missed_is_one_fire() {
+    let table = table(&[("schedule.sync", "5m")]);
+    let planned = ms("2026-03-01T10:00:00Z");
+    let now = ms("2026-03-04T17:03:00Z");
+    let found = look(&table, SYNC, Some(planned), now);
+    assert_eq!(found.fire.map(shown), Some("2026-03-04T17:00:00Z".into()));
+    assert_eq!(found.next.map(shown), Some("2026-03-04T17:05:00Z".into()));
+    assert_eq!(look(&table, SYNC, found.next, now).fire, None);
+    assert_eq!(look(&table, SYNC, None, now).fire, None, "a new schedule waits for its time");
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_silence_a_schedule() {
+    let table = daily("06:00", "UTC");
+    let ahead = look(&table, SYNC, Some(ms("2027-03-01T06:00:00Z")), ms("2026-03-01T07:00:00Z"));
+    assert_eq!((ahead.fire, ahead.next.map(shown)), (None, Some("2026-03-02T06:00:00Z".into())));
+}
+
+#[test]
+fn values_that_are_not_allowed_are_refused() {
+    for (key, value) in [("schedule.sync", "sometimes"), (TIME_ZONE, "Mars/Olympus"), (FREEZE, "32")] {
+        let values = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        assert!(Timetable::new(&values).unwrap_err().to_string().contains(value));
+    }
+    for at in [Millis::MIN, Millis::MAX] {
+        for cadence in ["5m", "daily 03:00"] {
+            let table = table(&[("schedule.sync", cadence)]);
+            let _ = look(&table, SYNC, Some(0), at);
+            let _ = table.is_frozen(at);
+        }
+    }
+}
+
+#[test]
+fn a_freeze_goes_by_the_time_zone() {
+    let table = table(&[(FREEZE, "last"), (TIME_ZONE, "Pacific/Auckland")]);
+    assert!(table.is_frozen(ms("2026-03-30T11:00:00Z")), "it is the 31st there");
+    assert!(!table.is_frozen(ms("2026-03-31T11:00:00Z")), "it is the 1st there");
+}
+
+const ZONES: [&str; 12] = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+    "America/Sao_Paulo",
+    "Africa/Casablanca",
+    "Asia/Tehran",
+    "Pacific/Kwajalein",
+    "Antarctica/Troll",
+];
+
+/// Whether the zone has such a day at all.
+fn exists(zone: &TimeZone, day: Date) -> bool {
+    let begin = |day: Date| {
+        zone.to_ambiguous_timestamp(day.to_datetime(jiff::civil::Time::midnight())).compatible().unwrap()
+    };
+    zone.to_datetime(begin(day)).date() == day
+}
+
+proptest! {
+    #[test]
+    fn every_day_has_exactly_one_fire(
+        zone in proptest::sample::select(&ZONES[..]), hour in 0_i8..24, minute in 0_i8..60,
+        year in 1990_i16..2060,
+    ) {
+        let table = daily(&format!("{hour:02}:{minute:02}"), zone);
+        let first = jiff::civil::date(year, 1, 1);
+        let mut at = table.zone.to_ambiguous_timestamp(first.at(0, 0, 0, 0)).compatible().unwrap()
+            .as_millisecond() - 1;
+        let mut days = BTreeSet::new();
+        for _ in 0..370 {
+            let next = table.next_after(SYNC, at).unwrap();
+            prop_assert!(next > at);
+            prop_assert_eq!(table.last_until(SYNC, next), Some(next));
+            prop_assert_eq!(table.last_until(SYNC, next - 1).is_some_and(|last| last < next), true);
+            prop_assert!(days.insert(table.day(next).unwrap()), "a day has two: {}", shown(next));
+            at = next;
+        }
+        let mut day = first;
+        while day < *days.last().unwrap() {
+            prop_assert_eq!(days.contains(&day), exists(&table.zone, day), "{} in {}", day, zone);
+            day = day.tomorrow().unwrap();
+        }
+    }
+
+    /// Many workers, each with a clock of its own that jumps: the store takes a fire once, and that is all there is.
+    #[test]
+    fn a_clock_that_jumps_doubles_nothing_and_time_that_passes_fires(
+        zone in proptest::sample::select(&ZONES[..]),
+        jumps in proptest::collection::vec(-3_i64 * 3_600_000..30 * 3_600_000, 1..60),
+    ) {
+        let table = daily("02:30", zone);
+        let (mut now, mut planned) = (ms("2026-03-20T00:00:00Z"), None);
+        let mut taken = BTreeSet::new();
+        for jump in jumps {
+            now += jump;
+            let found = look(&table, SYNC, planned, now);
+            if let Some(fire) = found.fire {
+                prop_assert!(fire <= now);
+                prop_assert_eq!(table.last_until(SYNC, fire), Some(fire), "no fire of its own");
+                taken.insert(fire);
+            }
+            prop_assert!(found.next.is_some_and(|next| next > now));
+            planned = found.next;
+        }
+        let days: BTreeSet<Date> = taken.iter().map(|fire| table.day(*fire).unwrap()).collect();
+        prop_assert_eq!(days.len(), taken.len());
+    }
+}

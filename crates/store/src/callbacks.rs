@@ -1,0 +1,102 @@
+//! Callbacks of ConnectWise: where they arrive, and the agreements that they say were touched. Such a hint makes the
+//! next pull read the agreement; it changes nothing else.
+
+use crate::db::{self, commit, write_tx};
+use crate::{audit, error, store::SqlStore};
+use trueup_domain::ids::{AgreementId, OrganizationId};
+use trueup_engine::ports::StoreError;
+use trueup_engine::records::{Millis, NewAuditEntry};
+
+/// Where callbacks of a connection arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// Whose connection.
+    pub org: OrganizationId,
+    /// Its name.
+    pub connection: String,
+    /// Hash of the secret part of the path.
+    pub hash: String,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Millis,
+}
+
+impl SqlStore {
+    /// Stores where callbacks of a connection arrive, in place of what was before, with the audit entry.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn save_callback(&self, callback: &Callback, entry: &NewAuditEntry) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "INSERT INTO callback (org, connection, hash, created_by, created_at) VALUES ($1, $2, $3, $4, $5) \
+                   ON CONFLICT (org, connection) DO UPDATE SET hash = excluded.hash, \
+                   created_by = excluded.created_by, created_at = excluded.created_at";
+        let values = [
+            callback.org.as_str().into(),
+            callback.connection.as_str().into(),
+            callback.hash.as_str().into(),
+            callback.created_by.as_str().into(),
+            callback.created_at.into(),
+        ];
+        db::run(&*tx, sql, values).await?;
+        audit::append_in(&tx, &callback.org, vec![entry]).await?;
+        commit(tx).await
+    }
+
+    /// Takes the place away where callbacks of a connection arrive. Returns whether there was one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn delete_callback(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "DELETE FROM callback WHERE org = $1 AND connection = $2";
+        let there = db::run(&*tx, sql, [org.as_str().into(), connection.into()]).await? > 0;
+        if there {
+            audit::append_in(&tx, org, vec![entry]).await?;
+        }
+        commit(tx).await?;
+        Ok(there)
+    }
+
+    /// The place with this hash.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find_callback(&self, hash: &str) -> Result<Option<Callback>, StoreError> {
+        let sql = "SELECT org, connection, created_by, created_at FROM callback WHERE hash = $1";
+        let rows = db::query(&self.db, sql, [hash.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
+        Ok(Some(Callback {
+            org: OrganizationId(text("org")?),
+            connection: text("connection")?,
+            hash: hash.to_owned(),
+            created_by: text("created_by")?,
+            created_at: row.try_get("", "created_at").map_err(error::of_db)?,
+        }))
+    }
+
+    /// Lets the next pull read an agreement.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn hint_agreement(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        agreement: AgreementId,
+        at: Millis,
+    ) -> Result<(), StoreError> {
+        let tx = write_tx(self).await?;
+        let sql = "INSERT INTO picture_hint (org, connection, id, at) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (org, connection, id) DO UPDATE SET at = excluded.at";
+        db::run(&*tx, sql, [org.as_str().into(), connection.into(), agreement.0.into(), at.into()]).await?;
+        commit(tx).await
+    }
+}
