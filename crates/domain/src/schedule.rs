@@ -164,7 +164,8 @@ mod tests {
             assert_eq!(freeze.holds(day), holds, "{day}");
         }
         assert!(!Freeze::parse("").unwrap().holds(date(2026, 3, 31)));
-        for wrong in ["0", "32", "5..4", "2026-13-01", "2026-05-06..2026-05-05", "5..2026-05-05", "1,,2", "x"] {
+        for wrong in ["0", "32", "5..4", "2026-13-01", "2026-05-06..2026-05-05", "5..2026-05-05", "1,,2", "x"]
+        {
             assert_eq!(Freeze::parse(wrong), None, "{wrong}");
         }
     }

@@ -141,15 +141,30 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Days,
         "how long a resolved finding is kept after it was last seen",
     ),
-    row("schedule.check", "off", ValueKind::Cadence, "how often the service turns new orders into tasks by itself"),
+    row(
+        "schedule.check",
+        "off",
+        ValueKind::Cadence,
+        "how often the service turns new orders into tasks by itself",
+    ),
     row(
         "schedule.sync",
         "off",
         ValueKind::Cadence,
         "how often the service checks, reads what changed, and writes what may be written by itself",
     ),
-    row("schedule.pull", "off", ValueKind::Cadence, "how often the service reads what changed in ConnectWise"),
-    row("schedule.time_zone", "UTC", ValueKind::TimeZone, "the time zone of daily schedules and of the freeze"),
+    row(
+        "schedule.pull",
+        "off",
+        ValueKind::Cadence,
+        "how often the service reads what changed in ConnectWise",
+    ),
+    row(
+        "schedule.time_zone",
+        "UTC",
+        ValueKind::TimeZone,
+        "the time zone of daily schedules and of the freeze",
+    ),
     row(
         "schedule.freeze",
         "",

@@ -44,6 +44,15 @@ pub fn psa(
     settings: &Settings,
     options: &Options,
 ) -> Result<Arc<dyn Psa>, CliError> {
+    let style = WriteStyle { cancelled_date: settings.cancelled_date, marker: settings.marker.clone() };
+    Ok(Arc::new(PsaAdapter::new(client(connection, options)?, style)))
+}
+
+/// The client of a connection.
+///
+/// # Errors
+/// An address or keys that cannot be used.
+pub fn client(connection: &Connection, options: &Options) -> Result<ConnectWiseClient, CliError> {
     let credentials = Credentials {
         company: connection.company.clone(),
         public_key: connection.public_key.clone(),
@@ -57,9 +66,7 @@ pub fn psa(
         private_hosts: options.allowed_private_hosts.clone(),
         loopback: is_loopback(&connection.url) && options.lets_loopback(&connection.url),
     };
-    let client = ConnectWiseClient::new(config).map_err(|error| unusable(&error))?;
-    let style = WriteStyle { cancelled_date: settings.cancelled_date, marker: settings.marker.clone() };
-    Ok(Arc::new(PsaAdapter::new(client, style)))
+    ConnectWiseClient::new(config).map_err(|error| unusable(&error))
 }
 
 /// Nothing was sent: the address or the keys as they are entered cannot be used.

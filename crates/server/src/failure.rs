@@ -97,6 +97,11 @@ impl CliError {
         problem
     }
 
+    /// Whether another worker writes to the same agreement: the same run may pass a moment later.
+    pub fn is_busy(&self) -> bool {
+        self.code == Some(Code::Tu7006)
+    }
+
     /// The document for `--format json`.
     pub fn document(&self) -> Value {
         json!({ "error": {

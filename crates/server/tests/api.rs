@@ -4,6 +4,8 @@
 
 #[path = "api/bench.rs"]
 mod bench;
+#[path = "api/callbacks.rs"]
+mod callbacks;
 #[path = "api/canary.rs"]
 mod canary;
 #[path = "api/hostile.rs"]
@@ -16,9 +18,13 @@ mod operations;
 mod people;
 #[path = "api/postgres.rs"]
 mod postgres;
+#[path = "api/schedules.rs"]
+mod schedules;
 #[path = "api/starting.rs"]
 mod starting;
 #[path = "api/tenancy.rs"]
 mod tenancy;
 #[path = "api/work.rs"]
 mod work;
+#[path = "api/workers.rs"]
+mod workers;

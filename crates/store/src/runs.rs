@@ -220,7 +220,6 @@ impl SqlStore {
     /// # Errors
     /// The database's.
     pub async fn release_dead_claims(&self) -> Result<u64, StoreError> {
-        use sea_orm::ConnectionTrait;
         if self.db.get_database_backend() != sea_orm::DbBackend::Sqlite {
             return Ok(0);
         }

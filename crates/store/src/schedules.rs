@@ -98,7 +98,11 @@ impl SqlStore {
         let sql = "SELECT org, key, value FROM setting WHERE key LIKE 'schedule.%'";
         for row in db::query(&self.db, sql, []).await? {
             let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
-            inputs.settings.entry(OrganizationId(text("org")?)).or_default().insert(text("key")?, text("value")?);
+            inputs
+                .settings
+                .entry(OrganizationId(text("org")?))
+                .or_default()
+                .insert(text("key")?, text("value")?);
         }
         for row in db::query(&self.db, "SELECT DISTINCT org FROM connection", []).await? {
             inputs.connected.insert(OrganizationId(row.try_get("", "org").map_err(error::of_db)?));
@@ -141,7 +145,8 @@ impl SqlStore {
         let org = schedule.org.as_str();
         let tx = write_tx(self).await?;
         db::guard(&tx, org, "schedules").await?;
-        let sql = "SELECT next_at FROM schedule WHERE org = $1 AND kind = $2 AND paused_at IS NULL AND spec = $3";
+        let sql =
+            "SELECT next_at FROM schedule WHERE org = $1 AND kind = $2 AND paused_at IS NULL AND spec = $3";
         let values = [org.into(), schedule.kind.as_str().into(), schedule.spec.as_str().into()];
         let waits = db::query(&*tx, sql, values).await?;
         if waits.is_empty() {
@@ -177,7 +182,8 @@ impl SqlStore {
     ) -> Result<bool, StoreError> {
         let tx = write_tx(self).await?;
         db::guard(&tx, org.as_str(), "schedules").await?;
-        let sql = "UPDATE schedule SET paused_at = $3, paused_by = $4, next_at = $5 WHERE org = $1 AND kind = $2";
+        let sql =
+            "UPDATE schedule SET paused_at = $3, paused_by = $4, next_at = $5 WHERE org = $1 AND kind = $2";
         let values = [
             org.as_str().into(),
             kind.into(),

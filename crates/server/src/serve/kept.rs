@@ -29,7 +29,7 @@ pub const LONGEST_BODY: usize = 1024 * 1024;
 /// Answers longer than this are not kept; none of the routes gives such.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Fields of an answer that are shown once: the kept answer has them empty.
-const SHOWN_ONCE: [&str; 2] = ["token", "one_time_password"];
+const SHOWN_ONCE: [&str; 3] = ["token", "one_time_password", "address"];
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]

@@ -16,6 +16,7 @@ pub mod people;
 pub mod problem;
 pub mod rights;
 mod rules;
+mod scheduler;
 mod secrets;
 mod state;
 mod web;
@@ -90,12 +91,21 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         behind_proxy: start.behind_proxy,
         metrics,
         limiter: SignInLimiter::default(),
+        callbacks: api::Callbacks::default(),
         wake: Notify::new(),
         stopping: AtomicBool::new(false),
     });
     let asked = asked_to_stop();
     let (stop, stopping) = tokio::sync::watch::channel(false);
+    if start.worker {
+        // A process that died left its runs claimed: on an embedded database nobody else can be at them.
+        let freed = service.store.release_dead_claims().await?;
+        if freed > 0 {
+            note(&format!("{freed} runs that were cut off go on."));
+        }
+    }
     let working = start.worker.then(|| tokio::spawn(worker::work(service.clone(), stopping.clone())));
+    let planning = start.worker.then(|| tokio::spawn(scheduler::work(service.clone(), stopping.clone())));
     let served = if start.api {
         let listener = listen(start.listen).await?;
         let at = listener.local_addr().map_err(|e| cannot_listen(start.listen, &e))?;
@@ -116,7 +126,7 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     note("Stopping: requests under way are finished.");
     service.stopping.store(true, Ordering::Relaxed);
     let _ = stop.send(true);
-    for part in [served, working, watched, tidying].into_iter().flatten() {
+    for part in [served, planning, working, watched, tidying].into_iter().flatten() {
         let _ = part.await;
     }
     Ok(Exit::Done)

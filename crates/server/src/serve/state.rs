@@ -1,5 +1,6 @@
 //! What every handler of the service works with.
 
+use super::api::Callbacks;
 use super::limiter::SignInLimiter;
 use super::metrics::Metrics;
 use super::problem::Problem;
@@ -42,6 +43,8 @@ pub struct Inner {
     pub metrics: Metrics,
     /// The limit on sign-in.
     pub limiter: SignInLimiter,
+    /// What is remembered of callbacks.
+    pub callbacks: Callbacks,
     /// Rung when a run was put into the queue.
     pub wake: Notify,
     /// Set once the process was asked to stop: streams end.

@@ -2,6 +2,7 @@
 //!
 //! A run may be stopped at any instant: what it does is exactly-once by itself, so that another worker goes on with it.
 
+use super::scheduler;
 use super::state::Service;
 use crate::app::App;
 use crate::commands::apply::{self, Applied, RunOver};
@@ -27,13 +28,19 @@ use trueup_store::{Run, RunState};
 /// Runs of different organizations carried out at once.
 const AT_ONCE: usize = 4;
 /// A claim that is not renewed for so long is another worker's to take.
-const CLAIM_MS: i64 = 30_000;
+const CLAIM_MS: i64 = 15_000;
 /// How often a claim is renewed and progress is told.
 const RENEW: Duration = Duration::from_millis(500);
 /// How often the queue is looked at where nobody rings.
 const LOOK: Duration = Duration::from_secs(1);
 /// A run that so many workers died of is given up.
 const MOST_ATTEMPTS: u32 = 5;
+/// A run that found an agreement in another worker's hands is tried again after so long, and twice as long each time.
+const FIRST_WAIT_MS: i64 = 2_000;
+/// The longest such wait.
+const LONGEST_WAIT_MS: i64 = 120_000;
+/// A run that was put back so often fails.
+const MOST_PUT_BACK: u32 = 40;
 /// A run under way gets so long to end after the stop; then it goes back to the queue.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -83,12 +90,28 @@ pub struct RunWish {
     pub changed: bool,
     /// `check` takes orders completed from this day on.
     pub since: Option<String>,
+    /// Whether a schedule asks for it.
+    #[serde(default)]
+    pub scheduled: bool,
 }
 
 /// How a run ended.
 struct Ended {
     state: RunState,
     result: Value,
+}
+
+/// What became of a run at this worker.
+enum Outcome {
+    /// It ended.
+    Ended(Ended),
+    /// It goes back to the queue until then.
+    Later(i64),
+}
+
+/// How long a run waits that was put back so often already.
+fn wait_ms(put_back: u32) -> i64 {
+    FIRST_WAIT_MS.saturating_mul(1_i64 << put_back.min(20)).min(LONGEST_WAIT_MS)
 }
 
 /// Carries runs out until `stopping`.
@@ -141,14 +164,18 @@ async fn carry(service: Service, name: String, run: Run, mut stopping: watch::Re
         () = keep_claim(service.clone(), name.clone(), run.clone(), steps.clone()).boxed() => return,
         () = too_late => None,
     };
-    let (state, result) = match &ended {
-        Some(ended) => (ended.state, Some(ended.result.to_string())),
-        None => (RunState::Queued, None),
+    let now = service.clock.now();
+    let _ = service.store.renew_run(&run, &name, now.saturating_add(CLAIM_MS), steps.now()).await;
+    let written = match ended {
+        Some(Outcome::Ended(ended)) => {
+            let result = ended.result.to_string();
+            service.store.finish_run(&run, &name, now, ended.state, Some(&result)).await
+        }
+        Some(Outcome::Later(until)) => service.store.put_run_back(&run, &name, until).await,
+        // This worker stops: another begins at once.
+        None => service.store.put_run_back(&run, &name, now).await,
     };
-    let _ =
-        service.store.renew_run(&run, &name, service.clock.now().saturating_add(CLAIM_MS), steps.now()).await;
-    let finished = service.store.finish_run(&run, &name, service.clock.now(), state, result.as_deref()).await;
-    if let Err(error) = finished {
+    if let Err(error) = written {
         // The claim runs out, and another worker goes on.
         tracing::error!(%error, run = run.id, "the end of a run cannot be written down");
     }
@@ -201,31 +228,32 @@ async fn keep_claim(service: Service, name: String, run: Run, steps: Arc<Steps>)
     }
 }
 
-async fn attempt(service: Service, run: Run, steps: Arc<Steps>) -> Ended {
-    if run.attempts > MOST_ATTEMPTS {
+async fn attempt(service: Service, run: Run, steps: Arc<Steps>) -> Outcome {
+    // A worker that put the run back did not die of it.
+    if run.attempts.saturating_sub(run.put_back) > MOST_ATTEMPTS {
         let detail = "every worker that began this run ended before it; look at the log, then start it anew";
-        return Ended { state: RunState::Failed, result: json!({ "detail": detail }) };
+        return Outcome::Ended(Ended { state: RunState::Failed, result: json!({ "detail": detail }) });
     }
     let app = service.app(&run.org, &run.actor);
-    match execute(&app, &run, &steps).await {
-        Ok(ended) => ended,
-        Err(error) => Ended { state: RunState::Failed, result: json!(error.problem()) },
+    match execute(&service, &app, &run, &steps).await {
+        Ok(ended) => Outcome::Ended(ended),
+        Err(error) if error.is_busy() && run.put_back < MOST_PUT_BACK => {
+            tracing::info!(
+                run = run.id,
+                put_back = run.put_back,
+                "an agreement is in another worker's hands"
+            );
+            Outcome::Later(service.clock.now().saturating_add(wait_ms(run.put_back)))
+        }
+        Err(error) => Outcome::Ended(Ended { state: RunState::Failed, result: json!(error.problem()) }),
     }
 }
 
-async fn execute(app: &App, run: &Run, steps: &Arc<Steps>) -> Result<Ended, CliError> {
-    let damaged = || CliError::usage("the run cannot be read back from the queue", "Start it anew.");
+async fn execute(service: &Service, app: &App, run: &Run, steps: &Arc<Steps>) -> Result<Ended, CliError> {
     let kind = RunKind::from_name(&run.kind).ok_or_else(damaged)?;
     let wish: RunWish = serde_json::from_str(&run.request).map_err(|_| damaged())?;
     match kind {
-        RunKind::Check => {
-            let since = wish.since.as_deref().map(str::parse).transpose().map_err(|_| damaged())?;
-            let report =
-                tasks::check_under(app.store(), &app.clock, app.org(), since, &app.options.overlays).await?;
-            let document = check::document_of(&report, app.store().count_tasks(app.org()).await?);
-            let grave = report.findings.iter().any(|f| f.severity == Severity::Error);
-            Ok(ended(grave, json!(document)))
-        }
+        RunKind::Check => check(app, &wish).await,
         RunKind::Pull => pull(app, &wish).await,
         RunKind::Apply => {
             let id = PlanId(wish.plan_id.ok_or_else(damaged)?);
@@ -234,18 +262,55 @@ async fn execute(app: &App, run: &Run, steps: &Arc<Steps>) -> Result<Ended, CliE
             let tell = move |progress| steps.tell(progress);
             Ok(of_applied(apply::apply_one(app, &settings, &id, OWNER, &tell).await?))
         }
-        RunKind::Sync => {
-            let settings = app.settings().await?;
-            let wanted = RunOver {
-                connection: wish.connection.as_deref(),
-                adoption: adoption(wish.adopt.as_deref()).map_err(|_| damaged())?,
-                approval: if wish.approve { Approval::Given } else { Approval::Needed },
-            };
-            let steps = steps.clone();
-            let tell = move |progress| steps.tell(progress);
-            Ok(of_applied(apply::apply_every(app, &settings, &wanted, OWNER, &tell).await?))
+        RunKind::Sync => sync(service, app, &wish, steps).await,
+    }
+}
+
+fn damaged() -> CliError {
+    CliError::usage("the run cannot be read back from the queue", "Start it anew.")
+}
+
+async fn check(app: &App, wish: &RunWish) -> Result<Ended, CliError> {
+    let since = wish.since.as_deref().map(str::parse).transpose().map_err(|_| damaged())?;
+    let report = tasks::check_under(app.store(), &app.clock, app.org(), since, &app.options.overlays).await?;
+    let document = check::document_of(&report, app.store().count_tasks(app.org()).await?);
+    let grave = report.findings.iter().any(|f| f.severity == Severity::Error);
+    Ok(ended(grave, json!(document)))
+}
+
+/// Checks and reads first where that is wished for, then plans and applies what may be applied by itself. On a day of
+/// the freeze it writes only what somebody approved.
+async fn sync(service: &Service, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+    let mut before = serde_json::Map::new();
+    let mut needs_person = false;
+    if wish.changed {
+        for (name, part) in [("check", check(app, wish).await?), ("pull", pull(app, wish).await?)] {
+            needs_person |= part.state == RunState::NeedsPerson;
+            before.insert(name.to_owned(), part.result);
         }
     }
+    let frozen = scheduler::timetable(service, app.org()).await?.is_frozen(app.clock.now());
+    let mut ended = if frozen && !wish.approve {
+        let detail = "nothing is written today (schedule.freeze) that nobody approved; the next run goes on";
+        ended(!wish.scheduled, json!({ "frozen": true, "held": true, "detail": detail }))
+    } else {
+        let settings = app.settings().await?;
+        let wanted = RunOver {
+            connection: wish.connection.as_deref(),
+            adoption: adoption(wish.adopt.as_deref()).map_err(|_| damaged())?,
+            approval: if wish.approve { Approval::Given } else { Approval::Needed },
+        };
+        let steps = steps.clone();
+        let tell = move |progress| steps.tell(progress);
+        of_applied(apply::apply_every(app, &settings, &wanted, OWNER, &tell).await?)
+    };
+    if let Some(object) = ended.result.as_object_mut() {
+        object.extend(before);
+    }
+    if needs_person {
+        ended.state = RunState::NeedsPerson;
+    }
+    Ok(ended)
 }
 
 /// The holder of leases on agreements.

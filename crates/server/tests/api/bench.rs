@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -22,11 +23,14 @@ pub const FIRST: &str = "first@example.com";
 /// The password that people of the tests choose.
 pub const PASSWORD: &str = "correct horse battery";
 
+static WORKERS: AtomicU32 = AtomicU32::new(0);
+
 pub struct Service {
     child: Option<Child>,
     pub at: SocketAddr,
     pub announced: Value,
     environment: Vec<(String, String)>,
+    args: Vec<String>,
     dir: TempDir,
     postgres: Option<postgres::Server>,
 }
@@ -63,6 +67,7 @@ impl Service {
             at: SocketAddr::from(([127, 0, 0, 1], 0)),
             announced: Value::Null,
             environment,
+            args: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             postgres,
         };
@@ -96,10 +101,42 @@ impl Service {
         command
     }
 
+    /// A worker in a process of its own, beside this one: on PostgreSQL alone.
+    pub fn worker(&self) -> Child {
+        // A data directory belongs to one process, but the key of the connections is the same.
+        let own = self.dir.path().join(format!("worker-{}", WORKERS.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir_all(&own).unwrap();
+        for file in std::fs::read_dir(self.dir.path().join("data")).unwrap().flatten() {
+            if file.file_name().to_string_lossy().contains("key") {
+                std::fs::copy(file.path(), own.join(file.file_name())).unwrap();
+            }
+        }
+        self.command(&["serve", "--role", "worker"])
+            .env("TRUEUP_DATA_DIR", own)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// What the process is started with, besides the address.
+    pub fn with(mut self, args: &[&str]) -> Self {
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let first = self.announced["first_administrator"].clone();
+        self.up();
+        self.announced["first_administrator"] = first;
+        self
+    }
+
     /// Starts the process (again).
     pub fn up(&mut self) {
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let mut child = self
-            .command(&["--format", "json", "serve", "--listen", "127.0.0.1:0"])
+            .command(&[&["--format", "json", "serve", "--listen", "127.0.0.1:0"], &args[..]].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-const ORG: &str = "/api/v1/organizations/default";
+pub const ORG: &str = "/api/v1/organizations/default";
 
-const SEED: &str = r#"{"today": "2023-03-20", "resources": {
+pub const SEED: &str = r#"{"today": "2023-03-20", "resources": {
   "company/companies": [{"id": 12, "identifier": "GreenLane", "name": "Green Lane LLC"}],
   "company/contacts": [{"id": 5, "firstName": "Ada", "lastName": "Byron", "company": {"id": 12}}],
   "procurement/catalog": [{"id": 7, "identifier": "EXO-P1", "description": "Exchange Online (Plan 1)",
@@ -35,14 +35,14 @@ const FEED: &str = concat!(
 );
 
 /// A sandbox in a process of its own; it ends with the value.
-struct Sandbox {
-    child: Child,
-    access: Value,
+pub struct Sandbox {
+    pub child: Child,
+    pub access: Value,
     _seed: tempfile::TempDir,
 }
 
 impl Sandbox {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let seed = dir.path().join("seed.json");
         std::fs::write(&seed, SEED).unwrap();
@@ -58,7 +58,7 @@ impl Sandbox {
         Self { child, access: serde_json::from_str(&line).unwrap(), _seed: dir }
     }
 
-    fn connection(&self) -> Value {
+    pub fn connection(&self) -> Value {
         let text = |name: &str| self.access[name].as_str().unwrap().to_owned();
         json!({
             "url": text("url"), "company": text("company"), "public_key": text("public_key"),
@@ -75,7 +75,7 @@ impl Drop for Sandbox {
 }
 
 /// Starts a run and follows its events to the end.
-fn run(person: &Person<'_>, body: &Value) -> Value {
+pub fn run(person: &Person<'_>, body: &Value) -> Value {
     let started = person.post(&format!("{ORG}/runs"), body).is(202);
     let location = started.header("location").unwrap().to_owned();
     let events = person.request("GET", &format!("{location}/events")).events(person.service.at);

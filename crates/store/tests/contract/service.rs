@@ -141,7 +141,7 @@ async fn a_key_is_answered_once(#[values(Backend::Sqlite, Backend::Postgres)] ba
     assert_eq!(store.begin_answer(&a, key, "f9", 500, 400).await.unwrap(), Asked::First);
 }
 
-fn run(at: &str, id: &str, created_at: i64) -> Run {
+pub fn run(at: &str, id: &str, created_at: i64) -> Run {
     Run {
         org: org(at),
         id: id.to_owned(),
@@ -156,6 +156,9 @@ fn run(at: &str, id: &str, created_at: i64) -> Run {
         done: 0,
         total: 0,
         result: None,
+        not_before: 0,
+        put_back: 0,
+        fired_for: None,
     }
 }
 
@@ -184,8 +187,11 @@ async fn one_worker_a_run_and_one_run_an_organization(
     let late = store.finish_run(&second, "w2", 62, RunState::Done, None).await;
     assert!(matches!(late, Err(StoreError::Fenced)));
     assert!(matches!(store.renew_run(&second, "w2", 99, (0, 0)).await, Err(StoreError::Fenced)));
-    store.finish_run(&taken, "w3", 63, RunState::Queued, None).await.unwrap();
-    assert_eq!(store.claim_run("w4", 64, 50).await.unwrap().unwrap().id, "r3");
+    store.put_run_back(&taken, "w3", 80).await.unwrap();
+    assert!(matches!(store.put_run_back(&taken, "w3", 80).await, Err(StoreError::Fenced)));
+    assert_eq!(store.claim_run("w4", 79, 50).await.unwrap(), None, "it waits");
+    let again = store.claim_run("w4", 80, 50).await.unwrap().unwrap();
+    assert_eq!((again.id.as_str(), again.attempts, again.put_back), ("r3", 3, 1));
     store.finish_run(&first, "w1", 70, RunState::NeedsPerson, Some("{}")).await.unwrap();
     let ended = store.find_run(&org("a"), "r1").await.unwrap().unwrap();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The routes: thin handlers over the use cases of the engine.
 
 mod audit;
+mod callbacks;
 mod connections;
 mod feed;
 mod findings;
@@ -9,12 +10,14 @@ mod organizations;
 mod plans;
 mod records;
 mod runs;
+mod schedules;
 mod session;
 mod settings;
 mod tasks;
 mod tokens;
 mod users;
 
+pub use callbacks::Callbacks;
 pub use plans::adoption;
 
 use super::state::Service;
@@ -44,6 +47,11 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(callbacks::make, callbacks::end))
+        .routes(routes!(callbacks::receive))
         .routes(routes!(findings::list))
         .routes(routes!(findings::show))
         .routes(routes!(findings::decide))

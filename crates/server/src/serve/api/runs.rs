@@ -55,7 +55,8 @@ pub struct NewRun {
     adopt: Option<String>,
     /// The connection of `pull` and `sync`; the nearest one where it is missing.
     connection: Option<String>,
-    /// `pull` reads what changed since the last one, and a share of the rest; else everything.
+    /// `pull` reads what changed since the last one, and a share of the rest; else everything. `sync` first checks
+    /// new orders and reads what changed, as one of a schedule does; else it plans what is ready.
     changed: Option<bool>,
     /// `check` takes orders completed from this day on, whatever the first-run rule says.
     #[schema(example = "2026-03-01")]
@@ -76,6 +77,12 @@ pub struct RunDoc {
     actor: String,
     /// When it was asked for.
     created_at: String,
+    /// It waits at least until then: another worker wrote to one of its agreements.
+    not_before: Option<String>,
+    /// How often a worker began it.
+    attempts: u32,
+    /// Whether a schedule started it.
+    scheduled: bool,
     /// When it began.
     started_at: Option<String>,
     /// When it ended.
@@ -97,6 +104,9 @@ impl From<&Run> for RunDoc {
             state: run.state.name(),
             actor: run.actor.clone(),
             created_at: instant(run.created_at),
+            not_before: Some(run.not_before).filter(|at| *at > 0 && !run.state.is_final()).map(instant),
+            attempts: run.attempts,
+            scheduled: run.fired_for.is_some(),
             started_at: run.started_at.map(instant),
             finished_at: run.finished_at.map(instant),
             done: run.done,
@@ -158,6 +168,7 @@ pub async fn start(
         connection: body.connection,
         changed: body.changed.unwrap_or(false),
         since: body.since,
+        scheduled: false,
     };
     let run = Run {
         org: scope.org.clone(),
@@ -173,6 +184,9 @@ pub async fn start(
         done: 0,
         total: 0,
         result: None,
+        not_before: 0,
+        put_back: 0,
+        fired_for: None,
     };
     let detail = json!({ "kind": run.kind, "request": wish });
     let entry = service.entry(scope.app(&service).actor(), "run.start", format!("run/{}", run.id), &detail);

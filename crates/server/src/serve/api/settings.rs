@@ -2,6 +2,7 @@
 
 use crate::serve::extract::Body;
 use crate::serve::problem::Problem;
+use crate::serve::scheduler;
 use crate::serve::state::{Scope, Service};
 use axum::Json;
 use axum::extract::State;
@@ -112,5 +113,8 @@ async fn change(service: &Service, scope: &Scope, value: Option<&str>) -> Result
     row_of(key).map_err(|_| Problem::none("setting", key))?;
     let app = scope.app(service);
     settings::set(service.store.as_ref(), &service.clock, &scope.org, app.actor(), key, value).await?;
+    if key.starts_with("schedule.") {
+        scheduler::refresh(service).await?;
+    }
     one(service, scope, key).await
 }

@@ -1,0 +1,130 @@
+//! Callbacks as ConnectWise sends them, and as others would like to.
+
+use crate::bench::{Backend, Person, Service};
+use crate::http::{Answer, Request};
+use crate::work::{ORG, Sandbox, run};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+fn sandbox_at(sandbox: &Sandbox) -> SocketAddr {
+    let url = sandbox.access["url"].as_str().unwrap();
+    url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
+}
+
+fn deliveries(sandbox: &Sandbox) -> Value {
+    Request::new("GET", "/sandbox/callbacks").send(sandbox_at(sandbox)).is(200).json()
+}
+
+fn as_api(sandbox: &Sandbox, method: &str, path: &str, body: &Value) -> Answer {
+    let text = |name: &str| sandbox.access[name].as_str().unwrap().to_owned();
+    let keys = format!("{}+{}:{}", text("company"), text("public_key"), text("private_key"));
+    Request::new(method, &format!("/v4_6_release/apis/3.0/{path}"))
+        .header("authorization", &format!("Basic {}", STANDARD.encode(keys)))
+        .header("clientid", &text("client_id"))
+        .json(body)
+        .send(sandbox_at(sandbox))
+}
+
+fn audit(person: &Person<'_>) -> usize {
+    person.get(&format!("{ORG}/audit?limit=200")).is(200).json()["items"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
+    let service = Service::start(
+        Backend::Sqlite,
+        &[("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")],
+    )
+    .unwrap();
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    run(&person, &json!({ "kind": "pull" }));
+    let place = format!("{ORG}/connections/connectwise/callback");
+    let made = person.post(&place, &json!({})).is(201).json();
+    let address = made["address"].as_str().unwrap().to_owned();
+    assert!(address.starts_with("/api/v1/callbacks/"), "{address}");
+    assert_eq!(
+        person.post(&format!("{ORG}/connections/none/callback"), &json!({})).problem(404),
+        "not-found"
+    );
+    let log = person.get(&format!("{ORG}/audit")).is(200).text();
+    let secret = address.split('/').next_back().unwrap().split('?').next().unwrap();
+    assert!(!log.contains(secret), "the secret part of the address is in the audit");
+
+    // ConnectWise itself: the sandbox signs and sends.
+    let entry = json!({ "description": "trueup", "url": format!("http://{}{address}", service.at),
+        "objectId": 1, "type": "agreement", "level": "owner" });
+    as_api(&sandbox, "POST", "system/callbacks", &entry).is(201);
+    let change = json!([{ "op": "replace", "path": "name", "value": "Cloud 2" }]);
+    as_api(&sandbox, "PATCH", "finance/agreements/40", &change).is(200);
+    let began = Instant::now();
+    loop {
+        let text = deliveries(&sandbox).to_string();
+        if text.contains("204") {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "not delivered: {text}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    // Others.
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let before = audit(&person);
+    let company = sandbox.access["company"].as_str().unwrap();
+    let body = |company: &str, key: &str| {
+        json!({ "MessageId": "1", "Action": "updated", "Type": "agreement", "ID": 40, "CompanyId": company,
+            "Metadata": { "key_url": key } })
+        .to_string()
+    };
+    let send = |address: &str, signature: Option<&str>, body: String| {
+        let mut request = Request::new("POST", address).body("application/json", body);
+        if let Some(signature) = signature {
+            request = request.header("x-content-signature", signature);
+        }
+        request.send(service.at)
+    };
+    let theirs = format!("http://{}/key", trap.local_addr().unwrap());
+    let ours = format!("{}/v4_6_release/nothing", sandbox.access["url"].as_str().unwrap());
+    for (what, signature, body) in [
+        ("no signature", None, body(company, &ours)),
+        ("a key elsewhere", Some("AAAA"), body(company, &theirs)),
+        ("a key inside", Some("AAAA"), body(company, "http://169.254.169.254/latest")),
+        ("no address of a key", Some("AAAA"), body(company, "")),
+        ("a wrong signature", Some("AAAA"), body(company, &ours)),
+        ("another company", Some("AAAA"), body("somebody", &ours)),
+    ] {
+        assert_eq!(send(&address, signature, body).status, 401, "{what}");
+    }
+    assert_eq!(send(&address, Some("AAAA"), "{".to_owned()).problem(400), "malformed");
+    let unknown = "/api/v1/callbacks/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    assert_eq!(send(unknown, Some("AAAA"), body(company, &ours)).problem(404), "not-found");
+    assert!(trap.accept().is_err(), "somebody fetched a key where a forged callback said");
+    assert_eq!(audit(&person), before);
+
+    person.delete(&place).is(204);
+    assert_eq!(send(&address, Some("AAAA"), body(company, &ours)).problem(404), "not-found");
+    assert_eq!(person.delete(&place).problem(404), "not-found");
+}
+
+#[test]
+fn callbacks_have_a_limit() {
+    let service = Service::start(
+        Backend::Sqlite,
+        &[("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")],
+    )
+    .unwrap();
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let made = person.post(&format!("{ORG}/connections/connectwise/callback"), &json!({})).is(201).json();
+    let address = made["address"].as_str().unwrap();
+    let statuses: Vec<u16> = (0..602)
+        .map(|_| Request::new("POST", address).body("application/json", "{").send(service.at).status)
+        .collect();
+    assert!(statuses.contains(&401) && statuses.last() == Some(&429), "{:?}", statuses.last());
+}
