@@ -26,5 +26,3 @@ mod starting;
 mod tenancy;
 #[path = "api/work.rs"]
 mod work;
-#[path = "api/workers.rs"]
-mod workers;

@@ -30,7 +30,6 @@ pub struct Service {
     pub at: SocketAddr,
     pub announced: Value,
     environment: Vec<(String, String)>,
-    args: Vec<String>,
     dir: TempDir,
     postgres: Option<postgres::Server>,
 }
@@ -67,7 +66,6 @@ impl Service {
             at: SocketAddr::from(([127, 0, 0, 1], 0)),
             announced: Value::Null,
             environment,
-            args: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             postgres,
         };
@@ -119,24 +117,10 @@ impl Service {
             .unwrap()
     }
 
-    /// What the process is started with, besides the address.
-    pub fn with(mut self, args: &[&str]) -> Self {
-        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let first = self.announced["first_administrator"].clone();
-        self.up();
-        self.announced["first_administrator"] = first;
-        self
-    }
-
     /// Starts the process (again).
     pub fn up(&mut self) {
-        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let mut child = self
-            .command(&[&["--format", "json", "serve", "--listen", "127.0.0.1:0"], &args[..]].concat())
+            .command(&["--format", "json", "serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -111,34 +111,3 @@ async fn of_two_pulls_at_once_the_newer_one_counts(
     let refused = store.finish_pull(&org, "main", "new", &end(3, 2, true, &[])).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
 }
-
-#[rstest]
-#[tokio::test]
-async fn a_hinted_agreement_counts_as_unread_until_a_pull_that_began_later(
-    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-) {
-    let Some(fixture) = Fixture::new(backend).await else { return };
-    let (store, org) = (&fixture.store, org("a"));
-    let unread = async || {
-        let known = store.list_picture_agreements(&org, "main").await.unwrap();
-        known.into_iter().filter(|(_, at)| at.is_none()).map(|(id, _)| id.0).collect::<Vec<_>>()
-    };
-    let pull = async |name: &str, at: i64| {
-        store.begin_pull(&org, "main", name).await.unwrap();
-        store.stage_pull(&org, "main", name, at, &part(&[(1, 1), (2, 1)])).await.unwrap();
-        store.finish_pull(&org, "main", name, &end(at, 1, false, &[])).await.unwrap();
-    };
-    pull("p1", 100).await;
-    assert_eq!(unread().await, []);
-    store.hint_agreement(&org, "main", AgreementId(2), 150).await.unwrap();
-    store.hint_agreement(&org, "other", AgreementId(1), 150).await.unwrap();
-    store.hint_agreement(&org, "main", AgreementId(99), 150).await.unwrap();
-    assert_eq!(unread().await, [2]);
-    let whole = store.load_snapshot(&org, "main").await.unwrap();
-    assert_eq!(whole, Some((100, part(&[(1, 1), (2, 1)]))), "a hint changes no picture");
-    // It may have read the agreement before what the hint is about.
-    pull("p2", 149).await;
-    assert_eq!(unread().await, [2]);
-    pull("p3", 150).await;
-    assert_eq!(unread().await, []);
-}
