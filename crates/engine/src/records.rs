@@ -53,8 +53,10 @@ pub struct PictureState {
     pub at: Millis,
     /// The other side's own time when that pull began; none where its answers did not tell.
     pub watermark: Option<Millis>,
-    /// How many pulls were finished.
+    /// How many pulls read everything or their share of all agreements.
     pub runs: u64,
+    /// When the last of those was, by our clock.
+    pub shared_at: Option<Millis>,
 }
 
 /// How a pull ends.

@@ -131,6 +131,11 @@ impl Timetable {
         self.day(at).is_some_and(|day| self.freeze.holds(day))
     }
 
+    /// Whether two instants are of one day.
+    pub fn is_same_day(&self, one: Millis, other: Millis) -> bool {
+        self.day(one).is_some_and(|day| self.day(other) == Some(day))
+    }
+
     /// What a stored schedule was reckoned from: where it differs, it is reckoned anew.
     pub fn fingerprint(&self, kind: ScheduleKind) -> String {
         let zone = self.zone.iana_name().unwrap_or("UTC");
@@ -179,7 +184,12 @@ pub struct Look {
     pub fire: Option<Millis>,
     /// When to look again; none where the schedule is off.
     pub next: Option<Millis>,
+    /// When the schedule should have fired, where it fires too late to keep quiet about.
+    pub late_for: Option<Millis>,
 }
+
+/// A fire that comes so late is said; a restart is over sooner.
+const LATE_MS: Millis = 10 * MINUTE_MS;
 
 /// Looks at a schedule that was last said to fire at `planned`.
 ///
@@ -191,7 +201,8 @@ pub fn look(table: &Timetable, kind: ScheduleKind, planned: Option<Millis>, now:
         Some(planned) if planned <= now => table.last_until(kind, now).filter(|last| *last >= planned),
         Some(_) | None => None,
     };
-    Look { fire, next }
+    let late_for = planned.filter(|planned| fire.is_some() && now.saturating_sub(*planned) >= LATE_MS);
+    Look { fire, next, late_for }
 }
 
 #[cfg(test)]

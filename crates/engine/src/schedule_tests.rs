@@ -100,7 +100,10 @@ fn what_was_missed_is_one_fire() {
     let found = look(&table, SYNC, Some(planned), now);
     assert_eq!(found.fire.map(shown), Some("2026-03-04T17:00:00Z".into()));
     assert_eq!(found.next.map(shown), Some("2026-03-04T17:05:00Z".into()));
+    assert_eq!(found.late_for, Some(planned), "it is said");
     assert_eq!(look(&table, SYNC, found.next, now).fire, None);
+    let soon = look(&table, SYNC, Some(planned), planned + 9 * 60_000);
+    assert!(soon.fire.is_some() && soon.late_for.is_none(), "a restart is not worth a word");
     assert_eq!(look(&table, SYNC, None, now).fire, None, "a new schedule waits for its time");
 }
 

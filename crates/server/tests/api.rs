@@ -26,3 +26,5 @@ mod starting;
 mod tenancy;
 #[path = "api/work.rs"]
 mod work;
+#[path = "api/workers.rs"]
+mod workers;

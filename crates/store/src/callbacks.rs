@@ -2,6 +2,7 @@
 //! next pull read the agreement; it changes nothing else.
 
 use crate::db::{self, commit, write_tx};
+use crate::runs::{self, Run};
 use crate::{audit, error, store::SqlStore};
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_engine::ports::StoreError;
@@ -82,21 +83,58 @@ impl SqlStore {
         }))
     }
 
-    /// Lets the next pull read an agreement.
+    /// Lets the next pull read an agreement, and puts a run for that into the queue unless one waits there already:
+    /// however many hints come, runs of a connection begin at least `apart` after one another. Returns whether the
+    /// run is there now; its fire is made here.
     ///
     /// # Errors
     /// The database's.
     pub async fn hint_agreement(
         &self,
-        org: &OrganizationId,
         connection: &str,
         agreement: AgreementId,
-        at: Millis,
-    ) -> Result<(), StoreError> {
+        run: &Run,
+        apart: Millis,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let (org, now) = (run.org.as_str(), run.created_at);
         let tx = write_tx(self).await?;
+        db::guard(&tx, org, "callbacks").await?;
         let sql = "INSERT INTO picture_hint (org, connection, id, at) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (org, connection, id) DO UPDATE SET at = excluded.at";
-        db::run(&*tx, sql, [org.as_str().into(), connection.into(), agreement.0.into(), at.into()]).await?;
-        commit(tx).await
+                   ON CONFLICT (org, connection, id) DO UPDATE SET at = excluded.at, pull = NULL";
+        db::run(&*tx, sql, [org.into(), connection.into(), agreement.0.into(), now.into()]).await?;
+        let fire = format!("callback:{connection}:");
+        let latest = now.saturating_add(apart);
+        let sql = "SELECT state, not_before FROM run WHERE org = $1 AND fired_for IS NOT NULL \
+                   AND substr(fired_for, 1, CAST($2 AS INTEGER)) = $3 ORDER BY id DESC LIMIT 1";
+        let length = i64::try_from(fire.chars().count()).unwrap_or(i64::MAX);
+        let last = db::query(&*tx, sql, [org.into(), length.into(), fire.as_str().into()]).await?;
+        let last: Option<(String, Millis)> = match last.first() {
+            Some(row) => Some((
+                row.try_get("", "state").map_err(error::of_db)?,
+                row.try_get("", "not_before").map_err(error::of_db)?,
+            )),
+            None => None,
+        };
+        if let Some((state, at)) = &last
+            && state == "queued"
+        {
+            // One from a clock that was ahead must not wait until the clock is there.
+            if *at > latest {
+                let sql = "UPDATE run SET not_before = $4 WHERE org = $1 AND state = 'queued' \
+                           AND fired_for IS NOT NULL AND substr(fired_for, 1, CAST($2 AS INTEGER)) = $3";
+                db::run(&*tx, sql, [org.into(), length.into(), fire.into(), latest.into()]).await?;
+            }
+            commit(tx).await?;
+            return Ok(false);
+        }
+        let begins = last.map_or(now, |(_, at)| at.saturating_add(apart).clamp(now, latest));
+        let run = Run { not_before: begins, fired_for: Some(format!("{fire}{}", run.id)), ..run.clone() };
+        let added = runs::insert(&tx, &run).await?;
+        if added {
+            audit::append_in(&tx, &run.org, vec![entry]).await?;
+        }
+        commit(tx).await?;
+        Ok(added)
     }
 }

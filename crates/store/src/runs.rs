@@ -114,6 +114,11 @@ fn steps(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Under what name a run holds agreements: whoever claims the run after its worker died knows by it which they are.
+pub fn lane_owner(run: &str) -> String {
+    format!("run-{run}-")
+}
+
 /// Puts a run into the queue. Returns whether it is there now: not where its fire has one already.
 pub(crate) async fn insert(tx: &sea_orm::DatabaseTransaction, run: &Run) -> Result<bool, StoreError> {
     let sql = "INSERT INTO run (org, id, kind, state, actor, request, attempts, created_at, done, total, not_before, \
@@ -170,8 +175,28 @@ impl SqlStore {
         db::query(&self.db, &sql, values).await?.iter().map(of_row).collect()
     }
 
+    /// The time by which claims go where several processes share a database: the server's own, because clocks of
+    /// workers differ. None where the database is embedded: there the one process goes by its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn server_time(&self) -> Result<Option<Millis>, StoreError> {
+        if self.is_embedded() {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now";
+        let rows = db::query(&self.db, sql, []).await?;
+        rows.first().map(|row| row.try_get("", "now").map_err(error::of_db)).transpose()
+    }
+
+    fn is_embedded(&self) -> bool {
+        self.db.get_database_backend() == sea_orm::DbBackend::Sqlite
+    }
+
     /// Claims a run: of the organizations at which no worker is and whose turn was longest ago, the run that waits
-    /// longest. Runs of one organization go one after the other. A run whose claim ran out counts as waiting.
+    /// longest. Runs of one organization go one after the other. A run whose claim ran out counts as waiting; what its
+    /// former worker held of agreements under [`lane_owner`] is free at once, and that worker can write nothing any
+    /// more: the next holder of a lane has a higher number.
     ///
     /// # Errors
     /// The database's.
@@ -204,6 +229,8 @@ impl SqlStore {
             now.into(),
         ];
         db::run(&*tx, sql, values).await?;
+        let sql = "UPDATE lease SET owner = '', expires_at = 0 WHERE org = $1 AND owner LIKE $2";
+        db::run(&*tx, sql, [run.org.as_str().into(), format!("{}%", lane_owner(&run.id)).into()]).await?;
         let sql = "INSERT INTO run_turn (org, turn) SELECT $1, COALESCE(MAX(turn), 0) + 1 FROM run_turn WHERE true \
                    ON CONFLICT (org) DO UPDATE SET turn = excluded.turn";
         db::run(&*tx, sql, [run.org.as_str().into()]).await?;
@@ -214,17 +241,21 @@ impl SqlStore {
         Ok(Some(run))
     }
 
-    /// Takes every claim away, where no other process can hold one: the database is embedded and this process has just
-    /// opened it. Elsewhere a claim of a process that died runs out by itself.
+    /// Takes the claims of processes away that are known to be dead. Where the database is embedded that is all of them:
+    /// this process has just opened it. Elsewhere it is the one named `former`; the claims of others run out by
+    /// themselves.
     ///
     /// # Errors
     /// The database's.
-    pub async fn release_dead_claims(&self) -> Result<u64, StoreError> {
-        if self.db.get_database_backend() != sea_orm::DbBackend::Sqlite {
-            return Ok(0);
-        }
+    pub async fn release_dead_claims(&self, former: Option<&str>) -> Result<u64, StoreError> {
+        let owners = match (self.is_embedded(), former) {
+            (true, _) => "%".to_owned(),
+            (false, Some(name)) => format!("{name}/%"),
+            (false, None) => return Ok(0),
+        };
         let tx = write_tx(self).await?;
-        let freed = db::run(&*tx, "UPDATE run SET lease_until = 0 WHERE state = 'running'", []).await?;
+        let sql = "UPDATE run SET lease_until = 0 WHERE state = 'running' AND owner LIKE $1";
+        let freed = db::run(&*tx, sql, [owners.into()]).await?;
         commit(tx).await?;
         Ok(freed)
     }

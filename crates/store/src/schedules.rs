@@ -29,6 +29,31 @@ pub struct Schedule {
     pub last_fire: Option<Millis>,
     /// The run of that.
     pub last_run: Option<String>,
+    /// The first fire since then that came late or that its run before kept from starting one; none where the last one
+    /// was in time.
+    pub missed_at: Option<Millis>,
+}
+
+/// A fire of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fire {
+    /// Its instant.
+    pub at: Millis,
+    /// When the schedule fires next.
+    pub next: Option<Millis>,
+    /// When it should have fired, where it is late.
+    pub late_for: Option<Millis>,
+}
+
+/// What became of a fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// Its run is in the queue.
+    Started,
+    /// Nothing is to be done: it has its run already, or the schedule was paused or changed.
+    Not,
+    /// The run that the schedule started before has not ended.
+    Busy,
 }
 
 /// What the schedules of all organizations are reckoned from.
@@ -44,7 +69,7 @@ pub struct ScheduleInputs {
     pub stored: BTreeMap<(OrganizationId, String), Schedule>,
 }
 
-const COLUMNS: &str = "org, kind, spec, next_at, paused_at, paused_by, last_fire, last_run";
+const COLUMNS: &str = "org, kind, spec, next_at, paused_at, paused_by, last_fire, last_run, missed_at";
 
 fn of_row(row: &QueryResult) -> Result<Schedule, StoreError> {
     let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
@@ -59,6 +84,7 @@ fn of_row(row: &QueryResult) -> Result<Schedule, StoreError> {
         paused_by: words("paused_by")?,
         last_fire: when("last_fire")?,
         last_run: words("last_run")?,
+        missed_at: when("missed_at")?,
     })
 }
 
@@ -130,18 +156,17 @@ impl SqlStore {
         commit(tx).await
     }
 
-    /// Fires: puts the run into the queue and moves the schedule on, in one transaction. Returns whether this call did
-    /// it: not where the fire has its run already, the schedule was paused, or its last run has not ended yet.
+    /// Fires: puts the run into the queue and moves the schedule on, in one transaction.
     ///
     /// # Errors
     /// The database's.
     pub async fn fire_schedule(
         &self,
         schedule: &Schedule,
-        (fire, next_at): (Millis, Option<Millis>),
+        fire: Fire,
         run: &Run,
         entry: &NewAuditEntry,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Fired, StoreError> {
         let org = schedule.org.as_str();
         let tx = write_tx(self).await?;
         db::guard(&tx, org, "schedules").await?;
@@ -150,20 +175,29 @@ impl SqlStore {
         let values = [org.into(), schedule.kind.as_str().into(), schedule.spec.as_str().into()];
         let waits = db::query(&*tx, sql, values).await?;
         if waits.is_empty() {
-            return Ok(false);
+            return Ok(Fired::Not);
         }
-        plan_in(&tx, &schedule.org, &schedule.kind, &schedule.spec, next_at).await?;
-        let sql = "SELECT id FROM run WHERE org = $1 AND kind = $2 AND fired_for IS NOT NULL \
+        let kind = schedule.kind.as_str();
+        plan_in(&tx, &schedule.org, kind, &schedule.spec, fire.next).await?;
+        let sql = "SELECT id FROM run WHERE org = $1 AND fired_for LIKE $2 AND fired_for <> $3 \
                    AND state IN ('queued', 'running') LIMIT 1";
-        let busy = !db::query(&*tx, sql, [org.into(), run.kind.as_str().into()]).await?.is_empty();
-        let mut fired = false;
-        if !busy && runs::insert(&tx, run).await? {
-            let sql = "UPDATE schedule SET last_fire = $3, last_run = $4 WHERE org = $1 AND kind = $2";
-            let values = [org.into(), schedule.kind.as_str().into(), fire.into(), run.id.as_str().into()];
+        let own = run.fired_for.clone().unwrap_or_default();
+        let values = [org.into(), format!("{kind}:%").into(), own.into()];
+        let fired = if !db::query(&*tx, sql, values).await?.is_empty() {
+            let sql = "UPDATE schedule SET missed_at = COALESCE(missed_at, $3) WHERE org = $1 AND kind = $2";
+            db::run(&*tx, sql, [org.into(), kind.into(), fire.at.into()]).await?;
+            Fired::Busy
+        } else if runs::insert(&tx, run).await? {
+            let sql = "UPDATE schedule SET last_fire = $3, last_run = $4, missed_at = $5 \
+                       WHERE org = $1 AND kind = $2";
+            let values =
+                [org.into(), kind.into(), fire.at.into(), run.id.as_str().into(), fire.late_for.into()];
             db::run(&*tx, sql, values).await?;
             audit::append_in(&tx, &schedule.org, vec![entry]).await?;
-            fired = true;
-        }
+            Fired::Started
+        } else {
+            Fired::Not
+        };
         commit(tx).await?;
         Ok(fired)
     }

@@ -58,6 +58,8 @@ pub(crate) async fn begin(
     forget_staged(&tx, org, connection).await?;
     let turn = Staging { org, connection, pull, at: 0 }.row(TURN, 0, String::new());
     insert(&tx, vec![turn]).await?;
+    let sql = "UPDATE picture_hint SET pull = $3 WHERE org = $1 AND connection = $2";
+    db::run(&*tx, sql, [org.as_str().into(), connection.into(), pull.into()]).await?;
     commit(tx).await
 }
 
@@ -119,18 +121,19 @@ pub(crate) async fn finish(
     db::run(&*tx, sql, [org.as_str().into(), connection.into(), pull.into()]).await?;
     forget_staged(&tx, org, connection).await?;
     // What was hinted at while the pull went on may have come after its read: that waits for the next one.
-    let sql = "DELETE FROM picture_hint WHERE org = $1 AND connection = $2 AND at <= $3";
-    db::run(&*tx, sql, [org.as_str().into(), connection.into(), end.state.at.into()]).await?;
+    let sql = "DELETE FROM picture_hint WHERE org = $1 AND connection = $2 AND pull = $3";
+    db::run(&*tx, sql, [org.as_str().into(), connection.into(), pull.into()]).await?;
     let runs = i64::try_from(end.state.runs).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO picture (org, connection, at, watermark, runs) VALUES ($1, $2, $3, $4, $5) \
+    let sql = "INSERT INTO picture (org, connection, at, watermark, runs, shared_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (org, connection) DO UPDATE SET at = excluded.at, watermark = excluded.watermark, \
-               runs = excluded.runs";
-    let head: [Value; 5] = [
+               runs = excluded.runs, shared_at = excluded.shared_at";
+    let head: [Value; 6] = [
         org.as_str().into(),
         connection.into(),
         end.state.at.into(),
         end.state.watermark.into(),
         runs.into(),
+        end.state.shared_at.into(),
     ];
     db::run(&*tx, sql, head).await?;
     commit(tx).await?;
@@ -218,7 +221,7 @@ pub(crate) async fn state(
     org: &OrganizationId,
     connection: &str,
 ) -> Result<Option<PictureState>, StoreError> {
-    let sql = "SELECT at, watermark, runs FROM picture WHERE org = $1 AND connection = $2";
+    let sql = "SELECT at, watermark, runs, shared_at FROM picture WHERE org = $1 AND connection = $2";
     let rows = db::query(&store.db, sql, [org.as_str().into(), connection.into()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let runs: i64 = row.try_get("", "runs").map_err(error::of_db)?;
@@ -226,6 +229,7 @@ pub(crate) async fn state(
         at: row.try_get("", "at").map_err(error::of_db)?,
         watermark: row.try_get("", "watermark").map_err(error::of_db)?,
         runs: u64::try_from(runs).unwrap_or(0),
+        shared_at: row.try_get("", "shared_at").map_err(error::of_db)?,
     }))
 }
 

@@ -75,6 +75,11 @@ impl SqlStore {
             back_up_before_migration(&db, &config.data_dir).await?;
         }
         migration::migrate(&db).await?;
+        if lock.is_some() {
+            // Nobody else can be alive who holds an agreement. Where that cannot be written, the leases run out.
+            let sql = "UPDATE lease SET owner = '', expires_at = 0 WHERE owner <> ''";
+            let _ = db::run(&db, sql, []).await;
+        }
         let writers = lock.is_some().then(Arc::default);
         Ok(Self {
             db,

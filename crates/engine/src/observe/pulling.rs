@@ -30,6 +30,9 @@ pub enum Reach {
         /// The setting `observe.rotation`.
         rotation: u32,
     },
+    /// What changed since the last pull, and what ConnectWise hinted at, without a share of the rest: for pulls that
+    /// follow one another so closely that the shares would come round too often.
+    Touched,
 }
 
 /// What a pull read.
@@ -85,11 +88,15 @@ pub async fn pull(
     drop(lists);
     let since = match (reach, before) {
         (Reach::Changed { rotation }, Some(PictureState { watermark: Some(mark), runs, .. })) => {
-            Some((mark.saturating_sub(OVERLAP_MS), Turn { rotation, runs }))
+            Some((mark.saturating_sub(OVERLAP_MS), Some(Turn { rotation, runs })))
+        }
+        (Reach::Touched, Some(PictureState { watermark: Some(mark), .. })) => {
+            Some((mark.saturating_sub(OVERLAP_MS), None))
         }
         // Nothing tells what changed before the first pull, or where the other side does not tell its time.
-        (Reach::Whole | Reach::Changed { .. }, _) => None,
+        (Reach::Whole | Reach::Changed { .. } | Reach::Touched, _) => None,
     };
+    let shares = !matches!(since, Some((_, None)));
     let wanted = match since {
         None => {
             pulled.whole = true;
@@ -100,8 +107,11 @@ pub async fn pull(
     };
     let gone = to.read(wanted, &mut pulled).await?;
     pulled.gone = gone.len();
-    let runs = before.map_or(0, |b| b.runs).saturating_add(1);
-    let end = PulledEnd { state: PictureState { at, watermark, runs }, whole: pulled.whole, gone };
+    // A pull without a share must not take the turn of one.
+    let runs = before.map_or(0, |b| b.runs).saturating_add(u64::from(shares));
+    let shared_at = if shares { Some(at) } else { before.and_then(|b| b.shared_at) };
+    let state = PictureState { at, watermark, runs, shared_at };
+    let end = PulledEnd { state, whole: pulled.whole, gone };
     pulled.different = store.finish_pull(org, connection, &name, &end).await?;
     Ok(pulled)
 }
@@ -146,15 +156,24 @@ struct Target<'a> {
 
 impl Target<'_> {
     /// What changed, whose turn it is, and what was never read.
-    async fn choose(&self, since: Millis, turn: Turn, pulled: &mut Pulled) -> Result<Wanted, Failure> {
+    async fn choose(
+        &self,
+        since: Millis,
+        turn: Option<Turn>,
+        pulled: &mut Pulled,
+    ) -> Result<Wanted, Failure> {
         let known = self.store.list_picture_agreements(self.org, self.connection).await?;
         let mut records = by_id(self.psa.list_agreements_changed(since).await?);
         let mut read: BTreeSet<AgreementId> = records.keys().copied().collect();
         pulled.changed = read.len();
+        let is_in_turn = |id: AgreementId| turn.is_some_and(|turn| turn.is_of(id));
         let in_turn: Vec<AgreementId> =
-            known.keys().copied().filter(|id| turn.is_of(*id) && !read.contains(id)).collect();
+            known.keys().copied().filter(|id| is_in_turn(*id) && !read.contains(id)).collect();
         // Their own records as well: an invoice moves dates, and this whole list tells which are not there any more.
-        let found = by_id(self.psa.list_agreements_by_id(&in_turn).await?);
+        let found = match in_turn.as_slice() {
+            [] => BTreeMap::new(),
+            ids => by_id(self.psa.list_agreements_by_id(ids).await?),
+        };
         let gone = in_turn.iter().copied().filter(|id| !found.contains_key(id)).collect();
         pulled.in_turn = found.len();
         read.extend(found.keys().copied());

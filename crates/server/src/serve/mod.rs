@@ -8,6 +8,7 @@ mod docs;
 mod extract;
 mod gate;
 mod health;
+mod identity;
 mod kept;
 mod limiter;
 mod metrics;
@@ -30,6 +31,7 @@ use crate::compose;
 use crate::config::{Loopback, Options};
 use crate::failure::{CliError, Exit};
 use crate::output::{self, note};
+use identity::Identity;
 use limiter::SignInLimiter;
 use metrics::Metrics;
 use people::Wanted;
@@ -42,7 +44,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use trueup_engine::ports::Store;
+use tokio::time::Instant;
+use trueup_engine::ports::{Clock, Store};
 use trueup_store::SqlStore;
 use url::Url;
 
@@ -92,19 +95,23 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         metrics,
         limiter: SignInLimiter::default(),
         callbacks: api::Callbacks::default(),
+        began: (Instant::now(), clock.now()),
         wake: Notify::new(),
         stopping: AtomicBool::new(false),
     });
     let asked = asked_to_stop();
     let (stop, stopping) = tokio::sync::watch::channel(false);
+    let mut working = None;
     if start.worker {
-        // A process that died left its runs claimed: on an embedded database nobody else can be at them.
-        let freed = service.store.release_dead_claims().await?;
+        let identity = Identity::new(&service.options.data_dir);
+        // A process that died left its runs claimed.
+        let freed = service.store.release_dead_claims(identity.former()).await?;
         if freed > 0 {
             note(&format!("{freed} runs that were cut off go on."));
         }
+        let identity = Arc::new(identity);
+        working = Some(tokio::spawn(worker::work(service.clone(), identity, stopping.clone())));
     }
-    let working = start.worker.then(|| tokio::spawn(worker::work(service.clone(), stopping.clone())));
     let planning = start.worker.then(|| tokio::spawn(scheduler::work(service.clone(), stopping.clone())));
     let served = if start.api {
         let listener = listen(start.listen).await?;

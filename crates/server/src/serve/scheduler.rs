@@ -6,16 +6,18 @@ use super::state::Service;
 use super::worker::{RunKind, RunWish};
 use crate::config::Options;
 use crate::failure::CliError;
+use crate::output::documents::instant;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
+use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::OrganizationId;
-use trueup_engine::ports::{Clock, StoreError};
+use trueup_engine::ports::{Clock, Store, StoreError};
 use trueup_engine::records::Millis;
 use trueup_engine::schedule::{self, FREEZE, ScheduleKind, TIME_ZONE, Timetable};
 use trueup_engine::settings;
-use trueup_store::{Run, RunState, Schedule, ScheduleInputs};
+use trueup_store::{Fire, Fired, Run, RunState, Schedule, ScheduleInputs};
 
 /// How often due schedules are looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -24,7 +26,7 @@ const REFRESH_MS: Millis = 30_000;
 /// Schedules fired in one look.
 const AT_ONCE: u32 = 200;
 /// The name in the audit.
-const ACTOR: &str = "schedule";
+pub const ACTOR: &str = "schedule";
 
 /// Fires schedules until `stopping`.
 pub async fn work(service: Service, mut stopping: watch::Receiver<bool>) {
@@ -164,10 +166,43 @@ async fn fire(service: &Service, row: &Schedule) -> Result<bool, CliError> {
         service.store.plan_schedule(&row.org, &row.kind, &spec, look.next).await?;
         return Ok(false);
     };
-    let run = run_of(&row.org, kind, fire, now);
+    let fire = Fire { at: fire, next: look.next, late_for: look.late_for };
+    let run = run_of(&row.org, kind, fire.at, now);
     let detail = json!({ "kind": run.kind, "schedule": row.kind, "fire": run.fired_for });
     let entry = service.entry(ACTOR, "run.start", format!("run/{}", run.id), &detail);
-    Ok(service.store.fire_schedule(row, (fire, look.next), &run, &entry).await?)
+    let fired = service.store.fire_schedule(row, fire, &run, &entry).await?;
+    tell(service, row, fire, fired).await?;
+    Ok(fired == Fired::Started)
+}
+
+/// Says what was late or left out, and takes it back with the next fire that was neither.
+async fn tell(service: &Service, row: &Schedule, fire: Fire, fired: Fired) -> Result<(), StoreError> {
+    let name = format!("schedule/{}", row.kind);
+    let words = match (fired, fire.late_for) {
+        (Fired::Started, Some(at)) => format!(
+            "The schedule `{}` should have fired at {} and fired at {}: no worker was there. One run makes up for all \
+             that was missed.",
+            row.kind,
+            instant(at),
+            instant(service.clock.now())
+        ),
+        (Fired::Busy, _) => format!(
+            "The schedule `{}` did not fire at {}: the run that it started before had not ended. What that one leaves \
+             is done by the next.",
+            row.kind,
+            instant(fire.at)
+        ),
+        (Fired::Started, None) if row.missed_at.is_some() => String::new(),
+        (Fired::Started, None) | (Fired::Not, _) => return Ok(()),
+    };
+    let subject = Subject { detail: Some(name.clone()), ..Subject::default() };
+    let found: Vec<Finding> = Some(words)
+        .filter(|words| !words.is_empty())
+        .map(|words| Finding::new(Code::Tu9001, subject, words))
+        .into_iter()
+        .collect();
+    let store = service.store.as_ref();
+    store.record_findings(&row.org, &name, service.clock.now(), service.clock.today(), &found).await
 }
 
 fn run_of(org: &OrganizationId, kind: ScheduleKind, fire: Millis, now: Millis) -> Run {

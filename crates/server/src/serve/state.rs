@@ -14,9 +14,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use trueup_domain::ids::OrganizationId;
-use trueup_engine::ports::Clock;
-use trueup_engine::records::NewAuditEntry;
+use trueup_engine::ports::{Clock, StoreError};
+use trueup_engine::records::{Millis, NewAuditEntry};
 use trueup_store::{Person, Session, SqlStore};
 use url::Url;
 
@@ -47,6 +48,8 @@ pub struct Inner {
     pub callbacks: Callbacks,
     /// Rung when a run was put into the queue.
     pub wake: Notify,
+    /// When the process began, by a time that does not jump and by the clock.
+    pub began: (Instant, Millis),
     /// Set once the process was asked to stop: streams end.
     pub stopping: AtomicBool,
 }
@@ -67,6 +70,20 @@ impl Service {
     /// Whether the process was asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The time by which the queue of runs goes: the database server's, so that the clocks of workers do not matter.
+    /// Where the database is embedded, this process alone works on the queue: its own time from its start on, which
+    /// does not jump.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn queue_time(&self) -> Result<Millis, StoreError> {
+        if let Some(time) = self.store.server_time().await? {
+            return Ok(time);
+        }
+        let (since, at) = self.began;
+        Ok(at.saturating_add(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// Whether cookies travel over https alone.

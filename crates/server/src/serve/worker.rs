@@ -2,6 +2,7 @@
 //!
 //! A run may be stopped at any instant: what it does is exactly-once by itself, so that another worker goes on with it.
 
+use super::identity::Identity;
 use super::scheduler;
 use super::state::Service;
 use crate::app::App;
@@ -16,14 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use trueup_domain::finding::Severity;
 use trueup_domain::ids::PlanId;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
 use trueup_engine::observe::{self, Reach};
-use trueup_engine::ports::Clock;
+use trueup_engine::ports::{Clock, StoreError};
 use trueup_engine::tasks;
-use trueup_store::{Run, RunState};
+use trueup_store::{Run, RunState, lane_owner};
 
 /// Runs of different organizations carried out at once.
 const AT_ONCE: usize = 4;
@@ -93,6 +95,9 @@ pub struct RunWish {
     /// Whether a schedule asks for it.
     #[serde(default)]
     pub scheduled: bool,
+    /// Whether a callback asks for it: only what it and others were about is read.
+    #[serde(default)]
+    pub hinted: bool,
 }
 
 /// How a run ended.
@@ -105,7 +110,7 @@ struct Ended {
 enum Outcome {
     /// It ended.
     Ended(Ended),
-    /// It goes back to the queue until then.
+    /// It goes back to the queue for so many milliseconds.
     Later(i64),
 }
 
@@ -115,9 +120,7 @@ fn wait_ms(put_back: u32) -> i64 {
 }
 
 /// Carries runs out until `stopping`.
-pub async fn work(service: Service, mut stopping: watch::Receiver<bool>) {
-    // Two processes never go by one name: a twin would renew the other's claims.
-    let name = format!("worker-{}", uuid::Uuid::now_v7().simple());
+pub async fn work(service: Service, identity: Arc<Identity>, mut stopping: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut under_way = tokio::task::JoinSet::new();
     while !*stopping.borrow() {
@@ -129,11 +132,17 @@ pub async fn work(service: Service, mut stopping: watch::Receiver<bool>) {
             }
             continue;
         };
-        match service.store.claim_run(&name, service.clock.now(), CLAIM_MS).await {
+        let (name, at) = (identity.claim(), Instant::now());
+        let claimed = match service.queue_time().await {
+            Ok(now) => service.store.claim_run(&name, now, CLAIM_MS).await,
+            Err(error) => Err(error),
+        };
+        match claimed {
             Ok(Some(run)) => {
-                let (service, name, stopping) = (service.clone(), name.clone(), stopping.clone());
+                let claim = Claim { service: service.clone(), name, run, at };
+                let (service, stopping) = (service.clone(), stopping.clone());
                 under_way.spawn(async move {
-                    carry(service.clone(), name, run, stopping).await;
+                    carry(claim, stopping).await;
                     drop(place);
                     // The next run of the same organization may go now.
                     service.wake.notify_one();
@@ -153,27 +162,55 @@ pub async fn work(service: Service, mut stopping: watch::Receiver<bool>) {
     while under_way.join_next().await.is_some() {}
 }
 
-async fn carry(service: Service, name: String, run: Run, mut stopping: watch::Receiver<bool>) {
+/// A run in this worker's hands.
+#[derive(Clone)]
+struct Claim {
+    service: Service,
+    name: String,
+    run: Run,
+    /// From before it was claimed.
+    at: Instant,
+}
+
+impl Claim {
+    async fn renew(&self, steps: (u64, u64)) -> Result<(), StoreError> {
+        let now = self.service.queue_time().await?;
+        self.service.store.renew_run(&self.run, &self.name, now.saturating_add(CLAIM_MS), steps).await
+    }
+
+    /// Under what name this claim holds agreements: the next claim of the run takes them over by it.
+    fn lanes(&self) -> String {
+        format!("{}{}", lane_owner(&self.run.id), self.name)
+    }
+
+    async fn put_back(&self, wait_ms: i64) -> Result<(), StoreError> {
+        let now = self.service.queue_time().await?;
+        self.service.store.put_run_back(&self.run, &self.name, now.saturating_add(wait_ms)).await
+    }
+}
+
+async fn carry(claim: Claim, mut stopping: watch::Receiver<bool>) {
+    let (service, run) = (&claim.service, &claim.run);
     let steps = Arc::new(Steps::default());
     let too_late = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
         tokio::time::sleep(GRACE).await;
     };
     let ended = tokio::select! {
-        ended = attempt(service.clone(), run.clone(), steps.clone()).boxed() => Some(ended),
-        () = keep_claim(service.clone(), name.clone(), run.clone(), steps.clone()).boxed() => return,
+        ended = attempt(claim.clone(), steps.clone()).boxed() => Some(ended),
+        () = keep_claim(claim.clone(), steps.clone()).boxed() => return,
         () = too_late => None,
     };
-    let now = service.clock.now();
-    let _ = service.store.renew_run(&run, &name, now.saturating_add(CLAIM_MS), steps.now()).await;
+    let _ = claim.renew(steps.now()).await;
     let written = match ended {
         Some(Outcome::Ended(ended)) => {
             let result = ended.result.to_string();
-            service.store.finish_run(&run, &name, now, ended.state, Some(&result)).await
+            let now = service.clock.now();
+            service.store.finish_run(run, &claim.name, now, ended.state, Some(&result)).await
         }
-        Some(Outcome::Later(until)) => service.store.put_run_back(&run, &name, until).await,
+        Some(Outcome::Later(wait_ms)) => claim.put_back(wait_ms).await,
         // This worker stops: another begins at once.
-        None => service.store.put_run_back(&run, &name, now).await,
+        None => claim.put_back(0).await,
     };
     if let Err(error) = written {
         // The claim runs out, and another worker goes on.
@@ -200,42 +237,45 @@ impl Steps {
 }
 
 /// Returns once the claim is lost: whoever has it now carries the run out.
-async fn keep_claim(service: Service, name: String, run: Run, steps: Arc<Steps>) {
-    let mut renewed_at = service.clock.now();
+async fn keep_claim(claim: Claim, steps: Arc<Steps>) {
+    let (run, holds) = (&claim.run.id, Duration::from_millis(CLAIM_MS.unsigned_abs()));
+    let mut renewed_at = claim.at;
     let mut told = (0, 0);
     loop {
         tokio::time::sleep(RENEW).await;
-        let now = service.clock.now();
-        if told == steps.now() && now.saturating_sub(renewed_at) < CLAIM_MS / 6 {
+        if told == steps.now() && renewed_at.elapsed() < holds / 6 {
             continue;
         }
         told = steps.now();
-        match service.store.renew_run(&run, &name, now.saturating_add(CLAIM_MS), told).await {
-            Ok(()) => renewed_at = now,
-            Err(trueup_engine::ports::StoreError::Fenced) => {
-                tracing::warn!(run = run.id, "another worker has this run");
+        // From before the call: that is when the other side's reckoning begins at the earliest.
+        let asked_at = Instant::now();
+        match tokio::time::timeout(holds, claim.renew(told)).await {
+            Ok(Ok(())) => renewed_at = asked_at,
+            Ok(Err(StoreError::Fenced)) => {
+                tracing::warn!(run, "another worker has this run");
                 return;
             }
             // A database that is away for a moment takes nothing from us, as long as the claim holds.
-            Err(error) if now.saturating_sub(renewed_at) < CLAIM_MS => {
-                tracing::warn!(%error, run = run.id, "a claim cannot be renewed");
+            Ok(Err(error)) if renewed_at.elapsed() < holds => {
+                tracing::warn!(%error, run, "a claim cannot be renewed");
             }
-            Err(error) => {
-                tracing::error!(%error, run = run.id, "a claim ran out");
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!(run, "a claim ran out");
                 return;
             }
         }
     }
 }
 
-async fn attempt(service: Service, run: Run, steps: Arc<Steps>) -> Outcome {
+async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
+    let (service, run) = (&claim.service, &claim.run);
     // A worker that put the run back did not die of it.
     if run.attempts.saturating_sub(run.put_back) > MOST_ATTEMPTS {
         let detail = "every worker that began this run ended before it; look at the log, then start it anew";
         return Outcome::Ended(Ended { state: RunState::Failed, result: json!({ "detail": detail }) });
     }
     let app = service.app(&run.org, &run.actor);
-    match execute(&service, &app, &run, &steps).await {
+    match execute(&claim, &app, &steps).await {
         Ok(ended) => Outcome::Ended(ended),
         Err(error) if error.is_busy() && run.put_back < MOST_PUT_BACK => {
             tracing::info!(
@@ -243,26 +283,27 @@ async fn attempt(service: Service, run: Run, steps: Arc<Steps>) -> Outcome {
                 put_back = run.put_back,
                 "an agreement is in another worker's hands"
             );
-            Outcome::Later(service.clock.now().saturating_add(wait_ms(run.put_back)))
+            Outcome::Later(wait_ms(run.put_back))
         }
         Err(error) => Outcome::Ended(Ended { state: RunState::Failed, result: json!(error.problem()) }),
     }
 }
 
-async fn execute(service: &Service, app: &App, run: &Run, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+    let run = &claim.run;
     let kind = RunKind::from_name(&run.kind).ok_or_else(damaged)?;
     let wish: RunWish = serde_json::from_str(&run.request).map_err(|_| damaged())?;
     match kind {
         RunKind::Check => check(app, &wish).await,
-        RunKind::Pull => pull(app, &wish).await,
+        RunKind::Pull => pull(claim, app, &wish).await,
         RunKind::Apply => {
             let id = PlanId(wish.plan_id.ok_or_else(damaged)?);
             let settings = app.settings().await?;
             let steps = steps.clone();
             let tell = move |progress| steps.tell(progress);
-            Ok(of_applied(apply::apply_one(app, &settings, &id, OWNER, &tell).await?))
+            Ok(of_applied(apply::apply_one(app, &settings, &id, &claim.lanes(), &tell).await?))
         }
-        RunKind::Sync => sync(service, app, &wish, steps).await,
+        RunKind::Sync => sync(claim, app, &wish, steps).await,
     }
 }
 
@@ -280,16 +321,16 @@ async fn check(app: &App, wish: &RunWish) -> Result<Ended, CliError> {
 
 /// Checks and reads first where that is wished for, then plans and applies what may be applied by itself. On a day of
 /// the freeze it writes only what somebody approved.
-async fn sync(service: &Service, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
     let mut before = serde_json::Map::new();
     let mut needs_person = false;
     if wish.changed {
-        for (name, part) in [("check", check(app, wish).await?), ("pull", pull(app, wish).await?)] {
+        for (name, part) in [("check", check(app, wish).await?), ("pull", pull(claim, app, wish).await?)] {
             needs_person |= part.state == RunState::NeedsPerson;
             before.insert(name.to_owned(), part.result);
         }
     }
-    let frozen = scheduler::timetable(service, app.org()).await?.is_frozen(app.clock.now());
+    let frozen = scheduler::timetable(&claim.service, app.org()).await?.is_frozen(app.clock.now());
     let mut ended = if frozen && !wish.approve {
         let detail = "nothing is written today (schedule.freeze) that nobody approved; the next run goes on";
         ended(!wish.scheduled, json!({ "frozen": true, "held": true, "detail": detail }))
@@ -302,7 +343,7 @@ async fn sync(service: &Service, app: &App, wish: &RunWish, steps: &Arc<Steps>) 
         };
         let steps = steps.clone();
         let tell = move |progress| steps.tell(progress);
-        of_applied(apply::apply_every(app, &settings, &wanted, OWNER, &tell).await?)
+        of_applied(apply::apply_every(app, &settings, &wanted, &claim.lanes(), &tell).await?)
     };
     if let Some(object) = ended.result.as_object_mut() {
         object.extend(before);
@@ -312,9 +353,6 @@ async fn sync(service: &Service, app: &App, wish: &RunWish, steps: &Arc<Steps>) 
     }
     Ok(ended)
 }
-
-/// The holder of leases on agreements.
-const OWNER: &str = "serve";
 
 fn ended(needs_person: bool, result: Value) -> Ended {
     Ended { state: if needs_person { RunState::NeedsPerson } else { RunState::Done }, result }
@@ -328,10 +366,28 @@ fn of_applied(applied: Applied) -> Ended {
     ended(applied.needs_person, result)
 }
 
-async fn pull(app: &App, wish: &RunWish) -> Result<Ended, CliError> {
+/// What a pull reads. A schedule and callbacks may ask often: the share of all agreements is read once a day then, so
+/// that each is read within as many days as the setting says.
+async fn reach(claim: &Claim, app: &App, wish: &RunWish, connection: &str) -> Result<Reach, CliError> {
+    if !wish.changed {
+        return Ok(Reach::Whole);
+    }
+    if wish.hinted {
+        return Ok(Reach::Touched);
+    }
+    if wish.scheduled
+        && let Some(state) = app.store().load_picture_state(app.org(), connection).await?
+        && let Some(shared_at) = state.shared_at
+        && scheduler::timetable(&claim.service, app.org()).await?.is_same_day(shared_at, app.clock.now())
+    {
+        return Ok(Reach::Touched);
+    }
+    Ok(Reach::Changed { rotation: app.settings().await?.rotation })
+}
+
+async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliError> {
     let (name, psa) = app.psa(wish.connection.as_deref()).await?;
-    let reach =
-        if wish.changed { Reach::Changed { rotation: app.settings().await?.rotation } } else { Reach::Whole };
+    let reach = reach(claim, app, wish, &name).await?;
     let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await?;
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     let document = json!({

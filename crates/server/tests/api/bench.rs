@@ -30,6 +30,7 @@ pub struct Service {
     pub at: SocketAddr,
     pub announced: Value,
     environment: Vec<(String, String)>,
+    args: Vec<String>,
     dir: TempDir,
     postgres: Option<postgres::Server>,
 }
@@ -45,6 +46,11 @@ fn binary() -> Command {
 impl Service {
     /// On an empty database; none (and a word about it) where there is no PostgreSQL.
     pub fn start(backend: Backend, environment: &[(&str, &str)]) -> Option<Self> {
+        Self::start_as("all", backend, environment)
+    }
+
+    /// The same, in a role.
+    pub fn start_as(role: &str, backend: Backend, environment: &[(&str, &str)]) -> Option<Self> {
         let postgres = match backend {
             Backend::Sqlite => None,
             Backend::Postgres => match postgres::Server::start() {
@@ -66,6 +72,7 @@ impl Service {
             at: SocketAddr::from(([127, 0, 0, 1], 0)),
             announced: Value::Null,
             environment,
+            args: vec!["--role".to_owned(), role.to_owned()],
             dir: tempfile::tempdir().unwrap(),
             postgres,
         };
@@ -101,8 +108,13 @@ impl Service {
 
     /// A worker in a process of its own, beside this one: on PostgreSQL alone.
     pub fn worker(&self) -> Child {
-        // A data directory belongs to one process, but the key of the connections is the same.
-        let own = self.dir.path().join(format!("worker-{}", WORKERS.fetch_add(1, Ordering::Relaxed)));
+        self.worker_in(&format!("worker-{}", WORKERS.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The same, in a data directory by this name.
+    pub fn worker_in(&self, name: &str) -> Child {
+        // The key of the connections is the same in each.
+        let own = self.dir.path().join(name);
         std::fs::create_dir_all(&own).unwrap();
         for file in std::fs::read_dir(self.dir.path().join("data")).unwrap().flatten() {
             if file.file_name().to_string_lossy().contains("key") {
@@ -121,6 +133,7 @@ impl Service {
     pub fn up(&mut self) {
         let mut child = self
             .command(&["--format", "json", "serve", "--listen", "127.0.0.1:0"])
+            .args(&self.args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -140,6 +153,19 @@ impl Service {
         self.announced = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         self.at = self.announced["listen"].as_str().unwrap().parse().unwrap();
         self.child = Some(child);
+    }
+
+    /// Starts the process again, in another role.
+    pub fn up_as(&mut self, role: &str) {
+        self.args = vec!["--role".to_owned(), role.to_owned()];
+        self.up();
+    }
+
+    /// Kills the process: it writes nothing down any more.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Asks the process to stop, and gives its exit code.

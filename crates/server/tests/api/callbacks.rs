@@ -70,6 +70,47 @@ fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
         assert!(began.elapsed() < Duration::from_secs(20), "not delivered: {text}");
         std::thread::sleep(Duration::from_millis(100));
     }
+    let hinted = || {
+        let all = person.get(&format!("{ORG}/runs")).is(200).json()["items"].as_array().unwrap().clone();
+        all.into_iter().filter(|run| run["actor"] == "callback").collect::<Vec<_>>()
+    };
+    let began = Instant::now();
+    let read = loop {
+        let runs = hinted();
+        if let Some(run) = runs.iter().find(|run| run["state"] == "done") {
+            break run["run_id"].as_str().unwrap().to_owned();
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing was read: {runs:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let read = person.get(&format!("{ORG}/runs/{read}")).is(200).json();
+    assert_eq!(read["scheduled"], false);
+    let told = &read["result"];
+    assert_eq!(
+        (&told["agreements_read"], &told["agreements_in_turn"], &told["whole"]),
+        (&json!(1), &json!(0), &json!(false)),
+        "{read}"
+    );
+
+    // The same one comes twenty times more: ConnectWise may repeat itself, and others may have listened.
+    let first = deliveries(&sandbox).as_array().unwrap()[0].clone();
+    let (body, signature) = (first["body"].as_str().unwrap(), first["signature"].as_str().unwrap());
+    let again = |body: &str| {
+        Request::new("POST", &address)
+            .header("x-content-signature", signature)
+            .body("application/json", body)
+            .send(service.at)
+            .status
+    };
+    for _ in 0..20 {
+        assert_eq!(again(body), 204);
+    }
+    assert_eq!(hinted().len(), 2, "one was read, one waits for its minute");
+    let waits = hinted().into_iter().find(|run| run["state"] == "queued").unwrap();
+    assert!(waits["not_before"].is_string(), "{waits}");
+    // Not one byte of it may be another.
+    assert_eq!(again(&body.replacen("40", "41", 1)), 401);
+    assert_eq!(again(&format!("{body} ")), 401);
 
     // Others.
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();

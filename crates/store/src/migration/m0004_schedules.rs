@@ -25,6 +25,7 @@ impl MigrationTrait for Schedules {
             OptionalText("paused_by"),
             OptionalNumber("last_fire"),
             OptionalText("last_run"),
+            OptionalNumber("missed_at"),
         ];
         create(m, "schedule", 2, &schedule).await?;
         // Whose turn was how long ago: a counter, because clocks of workers differ.
@@ -36,7 +37,9 @@ impl MigrationTrait for Schedules {
             &[Text("org"), Text("connection"), Text("hash"), Text("created_by"), Number("created_at")],
         )
         .await?;
-        create(m, "picture_hint", 3, &[Text("org"), Text("connection"), Number("id"), Number("at")]).await?;
+        // `pull`: the pull that began after the hint came, and will have read what it is about.
+        let hint = [Text("org"), Text("connection"), Number("id"), Number("at"), OptionalText("pull")];
+        create(m, "picture_hint", 3, &hint).await?;
         let db = m.get_connection();
         for sql in [
             "CREATE INDEX schedule_due ON schedule (next_at)",
@@ -45,6 +48,7 @@ impl MigrationTrait for Schedules {
             "ALTER TABLE run ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0",
             "ALTER TABLE run ADD COLUMN put_back BIGINT NOT NULL DEFAULT 0",
             "ALTER TABLE run ADD COLUMN fired_for TEXT",
+            "ALTER TABLE picture ADD COLUMN shared_at BIGINT",
             // Rows without one do not collide, on either database.
             "CREATE UNIQUE INDEX run_fired_for ON run (org, fired_for)",
         ] {

@@ -6,6 +6,7 @@ mod audit;
 mod feed;
 mod journal;
 mod picture;
+mod schedules;
 mod service;
 mod support;
 mod tenancy;

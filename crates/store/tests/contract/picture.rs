@@ -29,7 +29,7 @@ fn part(agreements: &[(i64, u32)]) -> Snapshot {
 }
 
 fn end(at: i64, runs: u64, whole: bool, gone: &[i64]) -> PulledEnd {
-    let state = PictureState { at, watermark: Some(at - 5), runs };
+    let state = PictureState { at, watermark: Some(at - 5), runs, shared_at: Some(at) };
     PulledEnd { state, whole, gone: gone.iter().copied().map(AgreementId).collect() }
 }
 
@@ -53,7 +53,7 @@ async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
     assert_eq!(store.load_snapshot(&org, "other").await.unwrap(), None);
     assert_eq!(store.load_snapshot(&crate::support::rows::org("b"), "main").await.unwrap(), None);
     let state = store.load_picture_state(&org, "main").await.unwrap();
-    assert_eq!(state, Some(PictureState { at: 100, watermark: Some(95), runs: 1 }));
+    assert_eq!(state, Some(PictureState { at: 100, watermark: Some(95), runs: 1, shared_at: Some(100) }));
 
     // A part: 2 is as it was, 3 was edited, 4 is gone, 1 was not read.
     store.begin_pull(&org, "main", "p2").await.unwrap();
@@ -110,4 +110,47 @@ async fn of_two_pulls_at_once_the_newer_one_counts(
     // A finished pull is over.
     let refused = store.finish_pull(&org, "main", "new", &end(3, 2, true, &[])).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_hinted_agreement_counts_as_unread_until_a_pull_that_began_later(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    let unread = async || {
+        let known = store.list_picture_agreements(&org, "main").await.unwrap();
+        known.into_iter().filter(|(_, at)| at.is_none()).map(|(id, _)| id.0).collect::<Vec<_>>()
+    };
+    let begin = async |name: &str| store.begin_pull(&org, "main", name).await.unwrap();
+    let finish = async |name: &str| {
+        store.stage_pull(&org, "main", name, 100, &part(&[(1, 1), (2, 1)])).await.unwrap();
+        store.finish_pull(&org, "main", name, &end(100, 1, false, &[])).await.unwrap();
+    };
+    let hint = async |connection: &str, id: i64| {
+        // What any clock says of when it came does not count.
+        let run = crate::service::run("a", &format!("{connection}-{id}"), -7_000_000);
+        let entry = crate::support::rows::entry("run.start", None);
+        store.hint_agreement(connection, AgreementId(id), &run, 60_000, &entry).await.unwrap();
+    };
+    begin("p1").await;
+    finish("p1").await;
+    assert!(unread().await.is_empty());
+    hint("main", 2).await;
+    hint("other", 1).await;
+    hint("main", 99).await;
+    assert_eq!(unread().await, [2]);
+    let whole = store.load_snapshot(&org, "main").await.unwrap();
+    assert_eq!(whole, Some((100, part(&[(1, 1), (2, 1)]))), "a hint changes no picture");
+    // The pull may have read the agreement before what the second hint is about.
+    begin("p2").await;
+    hint("main", 2).await;
+    finish("p2").await;
+    assert_eq!(unread().await, [2]);
+    // One that fails takes no hint along.
+    begin("p3").await;
+    begin("p4").await;
+    finish("p4").await;
+    assert!(unread().await.is_empty());
 }

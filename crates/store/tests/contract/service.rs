@@ -141,7 +141,7 @@ async fn a_key_is_answered_once(#[values(Backend::Sqlite, Backend::Postgres)] ba
     assert_eq!(store.begin_answer(&a, key, "f9", 500, 400).await.unwrap(), Asked::First);
 }
 
-fn run(at: &str, id: &str, created_at: i64) -> Run {
+pub fn run(at: &str, id: &str, created_at: i64) -> Run {
     Run {
         org: org(at),
         id: id.to_owned(),

@@ -1,11 +1,13 @@
 //! Callbacks of ConnectWise: the place where they arrive is made for a connection, and what arrives there is a hint to
-//! read an agreement with the next pull. Nothing that a callback says is believed, and a forged one changes nothing.
+//! read an agreement again. Nothing that a callback says is believed, one that comes twice is read once, and a forged one
+//! changes nothing.
 
 use crate::compose;
 use crate::serve::extract;
 use crate::serve::problem::Problem;
 use crate::serve::secrets;
 use crate::serve::state::{Scope, Service};
+use crate::serve::worker::{RunKind, RunWish};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -18,7 +20,7 @@ use trueup_connectwise::client::callback::{CallbackEvent, SIGNATURE_HEADER, veri
 use trueup_domain::ids::AgreementId;
 use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::{Connection, Millis};
-use trueup_store::Callback;
+use trueup_store::{Callback, Run, RunState};
 use utoipa::ToSchema;
 
 /// Callbacks of one connection in a minute; ConnectWise repeats what is answered 429.
@@ -26,6 +28,10 @@ const MOST_A_MINUTE: u32 = 600;
 /// Signing keys fetched for one connection in a minute: a forged callback may name a new one each time.
 const KEYS_A_MINUTE: u32 = 6;
 const MINUTE_MS: Millis = 60_000;
+/// Runs that callbacks of a connection start begin so long after one another.
+const APART_MS: Millis = MINUTE_MS;
+/// The name in the audit.
+const ACTOR: &str = "callback";
 /// A signing key is used again for so long.
 const KEY_KEPT_MS: Millis = 60 * MINUTE_MS;
 /// The key has to come within this time.
@@ -138,8 +144,8 @@ pub async fn end(State(service): State<Service>, scope: Scope) -> Result<StatusC
 
 /// Receive a callback of ConnectWise
 ///
-/// The signature is checked with the key of the connection's own ConnectWise. The agreement that it names is read with
-/// the next pull; other records are read by every pull anyway.
+/// The signature is checked with the key of the connection's own ConnectWise. The agreement that it names is read by a run
+/// that begins at once, or a minute after the last one of its kind; other records are read by every pull anyway.
 #[utoipa::path(post, path = "/api/v1/callbacks/{token}", tag = "callbacks",
     params(("token" = String, Path, description = "The secret part of the address"),
         ("x-content-signature" = Option<String>, Header, description = "Base64 of the HMAC of the body")),
@@ -153,7 +159,6 @@ pub async fn receive(
     headers: HeaderMap,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let body = extract::bytes(request, &()).await?;
     let now = service.clock.now();
     let hash = secrets::hash(&token);
     let unknown = || Problem::none("callback", "with this address");
@@ -164,6 +169,7 @@ pub async fn receive(
     let forged =
         || Problem::unknown_caller("the callback is not signed by the ConnectWise of this connection");
     let signature = headers.get(SIGNATURE_HEADER).and_then(|v| v.to_str().ok()).ok_or_else(forged)?;
+    let body = extract::bytes(request, &()).await?;
     let event = CallbackEvent::parse(&body).map_err(|e| Problem::malformed(e.to_string()))?;
     let all = service.store.list_connections(&place.org).await?;
     let connection = all.into_iter().find(|c| c.name == place.connection).ok_or_else(unknown)?;
@@ -173,10 +179,42 @@ pub async fn receive(
     let key = signing_key(&service, &place, &connection, &event.metadata.key_url, now).await?;
     verify_signature(&key, &body, signature).map_err(|_| forged())?;
     if event.record_type.eq_ignore_ascii_case("agreement") && event.id > 0 {
-        let id = AgreementId(event.id);
-        service.store.hint_agreement(&place.org, &place.connection, id, now).await?;
+        hint(&service, &place, AgreementId(event.id)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hint(service: &Service, place: &Callback, agreement: AgreementId) -> Result<(), Problem> {
+    let wish = RunWish {
+        connection: Some(place.connection.clone()),
+        changed: true,
+        hinted: true,
+        ..RunWish::default()
+    };
+    let run = Run {
+        org: place.org.clone(),
+        id: uuid::Uuid::now_v7().simple().to_string(),
+        kind: RunKind::Pull.name().to_owned(),
+        state: RunState::Queued,
+        actor: ACTOR.to_owned(),
+        request: json!(wish).to_string(),
+        attempts: 0,
+        created_at: service.queue_time().await?,
+        started_at: None,
+        finished_at: None,
+        done: 0,
+        total: 0,
+        result: None,
+        not_before: 0,
+        put_back: 0,
+        fired_for: None,
+    };
+    let detail = json!({ "kind": run.kind, "connection": place.connection });
+    let entry = service.entry(ACTOR, "run.start", format!("run/{}", run.id), &detail);
+    if service.store.hint_agreement(&place.connection, agreement, &run, APART_MS, &entry).await? {
+        service.wake.notify_one();
+    }
+    Ok(())
 }
 
 fn too_many() -> Problem {
@@ -213,7 +251,7 @@ async fn signing_key(
     // ConnectWise waits five seconds for the answer, and repeats what is answered 429.
     let fetched = tokio::time::timeout(KEY_TIMEOUT, client.fetch_signing_key(url)).await;
     let key = fetched.map_err(|_| too_many())?.map_err(|error| {
-        tracing::warn!(%error, org = %place.org, "the key of a callback cannot be had");
+        tracing::info!(%error, org = %place.org, "the key of a callback cannot be had");
         forged()
     })?;
     service.callbacks.keep(&place.hash, url, now, key.clone());

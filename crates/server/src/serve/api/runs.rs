@@ -5,6 +5,7 @@ use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
 use crate::serve::page::{self, Page};
 use crate::serve::problem::Problem;
+use crate::serve::scheduler;
 use crate::serve::state::{Scope, Service};
 use crate::serve::worker::{RunKind, RunWish};
 use axum::Json;
@@ -106,7 +107,7 @@ impl From<&Run> for RunDoc {
             created_at: instant(run.created_at),
             not_before: Some(run.not_before).filter(|at| *at > 0 && !run.state.is_final()).map(instant),
             attempts: run.attempts,
-            scheduled: run.fired_for.is_some(),
+            scheduled: run.actor == scheduler::ACTOR,
             started_at: run.started_at.map(instant),
             finished_at: run.finished_at.map(instant),
             done: run.done,
@@ -169,6 +170,7 @@ pub async fn start(
         changed: body.changed.unwrap_or(false),
         since: body.since,
         scheduled: false,
+        hinted: false,
     };
     let run = Run {
         org: scope.org.clone(),

@@ -34,6 +34,9 @@ pub struct ScheduleDoc {
     last_fire: Option<String>,
     /// The run of that.
     last_run: Option<String>,
+    /// Since which fire one came late, or was left out because the run before had not ended; nothing where the last one
+    /// was in time.
+    missed_at: Option<String>,
     /// Whether this is a day on which nothing is written that nobody approved (`schedule.freeze`).
     frozen: bool,
 }
@@ -56,6 +59,7 @@ fn document(kind: ScheduleKind, row: Option<&Schedule>, frozen: bool) -> Schedul
         paused_at: row.and_then(|row| row.paused_at).map(instant),
         last_fire: row.and_then(|row| row.last_fire).map(instant),
         last_run: row.and_then(|row| row.last_run.clone()),
+        missed_at: row.and_then(|row| row.missed_at).map(instant),
         frozen,
     }
 }

@@ -1,0 +1,247 @@
+//! Workers in processes of their own, some of which are really killed.
+
+use crate::bench::{Backend, Person, Service};
+use crate::http::Request;
+use crate::schedules::Process;
+use crate::work::{ORG, Sandbox};
+use rstest::rstest;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const ORDERS: usize = 40;
+
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("TRUEUP_TODAY", "2023-03-20"),
+    ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
+    ("TRUEUP_APPLY_SETTLE_SECONDS", "1"),
+];
+
+fn feed() -> String {
+    let mut text = String::from(
+        "{\"type\":\"customer\",\"id\":\"c-100\",\"name\":\"Green Lane LLC\"}\n\
+         {\"type\":\"product\",\"id\":\"exo-p1\",\"name\":\"Exchange Online (Plan 1)\"}\n",
+    );
+    for n in 0..ORDERS {
+        writeln!(
+            text,
+            "{{\"type\":\"subscription\",\"id\":\"s-{n}\",\"customer\":\"c-100\",\"status\":\"active\",\
+             \"billing_cycle\":{{\"every\":1,\"unit\":\"month\"}},\"start\":\"2023-03-01\",\"currency\":\"USD\",\
+             \"items\":[{{\"id\":\"seats\",\"product\":\"exo-p1\",\"quantity\":\"5\"}}]}}\n\
+             {{\"type\":\"order\",\"id\":\"SO-{n}\",\"kind\":\"sales\",\"subscription\":\"s-{n}\",\
+             \"completed_at\":\"2023-03-01T09:00:00Z\",\
+             \"period\":{{\"start\":\"2023-03-01\",\"end\":\"2023-04-01\"}},\"currency\":\"USD\",\
+             \"lines\":[{{\"id\":\"1\",\"charge\":\"recurring\",\"quantity\":\"5\",\"product\":\"exo-p1\",\
+             \"unit_price\":\"22.00\",\"unit_cost\":\"17.60\"}}]}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn wait<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(seconds), "{what} took too long");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A ConnectWise that answers slowly, and orders that are to be written there.
+struct World {
+    sandbox: Sandbox,
+    control: SocketAddr,
+}
+
+impl World {
+    fn new(person: &Person<'_>) -> Self {
+        let sandbox = Sandbox::start();
+        let url = sandbox.access["url"].as_str().unwrap().to_owned();
+        let control = url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap();
+        person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+        let path = "/api/v1/feed?organization=default&source=shop";
+        person.request("POST", path).body("application/x-ndjson", feed()).send(person.service.at).is(200);
+        for body in [
+            json!({ "kind": "customer", "source": "shop", "source_id": "c-100", "psa_id": 12 }),
+            json!({ "kind": "product", "source": "shop", "source_id": "exo-p1", "psa_id": 7 }),
+        ] {
+            person.put(&format!("{ORG}/mappings"), &body).is(200);
+        }
+        let world = Self { sandbox, control };
+        world.answers_after(100);
+        world
+    }
+
+    fn answers_after(&self, ms: u64) {
+        let body = json!({ "ms": ms });
+        Request::new("POST", "/sandbox/latency").json(&body).send(self.control).is(200);
+    }
+
+    /// The keys of all additions.
+    fn additions(&self) -> Vec<String> {
+        let state = Request::new("GET", "/sandbox/state").send(self.control).is(200).json();
+        let mut found = Vec::new();
+        collect(&state, &mut found);
+        found
+    }
+
+    fn until_some_are_written(&self) {
+        wait("the first additions", 60, || (self.additions().len() >= 3).then_some(()));
+    }
+
+    /// Waits for the end of a run that was cut off, and starts others for what it had to leave in doubt; then every
+    /// addition must be there once.
+    fn all_are_written_once(&self, person: &Person<'_>, location: &str) -> Value {
+        let left = self.additions().len();
+        assert!(left < ORDERS, "it was killed too late to tell anything");
+        self.answers_after(5);
+        let end = |location: &str| {
+            // Far less than the three minutes that a lease on an agreement holds.
+            wait("a run", 60, || {
+                let run = person.get(location).is(200).json();
+                run["finished_at"].is_string().then_some(run)
+            })
+        };
+        let ended = end(location);
+        for _ in 0..3 {
+            if self.additions().len() >= ORDERS {
+                break;
+            }
+            end(&start(person));
+        }
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for addition in self.additions() {
+            *counts.entry(addition).or_default() += 1;
+        }
+        assert_eq!(counts.len(), ORDERS, "{ended}");
+        assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+        println!("{left} of {ORDERS} were written before the kill; {} attempts", ended["attempts"]);
+        ended
+    }
+}
+
+fn start(person: &Person<'_>) -> String {
+    let body = json!({ "kind": "sync", "changed": true, "approve": true });
+    let started = person.post(&format!("{ORG}/runs"), &body).is(202);
+    started.header("location").unwrap().to_owned()
+}
+
+#[test]
+fn a_killed_workers_run_is_taken_over_by_another_and_nothing_is_doubled() {
+    let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
+    let person = service.operator();
+    let world = World::new(&person);
+    let mut first = Process(service.worker());
+    let location = start(&person);
+    world.until_some_are_written();
+    let _second = Process(service.worker());
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    let run = person.get(&location).is(200).json();
+    assert_eq!((&run["state"], &run["attempts"]), (&json!("running"), &json!(1)), "{run}");
+    let ended = world.all_are_written_once(&person, &location);
+    assert!(ended["attempts"].as_u64().unwrap() >= 2, "{ended}");
+}
+
+#[test]
+fn a_worker_that_begins_anew_in_its_directory_goes_on_at_once() {
+    let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
+    let person = service.operator();
+    let world = World::new(&person);
+    let mut first = Process(service.worker_in("w"));
+    let location = start(&person);
+    world.until_some_are_written();
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    let killed = Instant::now();
+    let _again = Process(service.worker_in("w"));
+    // The claim would hold for fifteen seconds.
+    wait("the second attempt", 10, || (person.get(&location).is(200).json()["attempts"] == 2).then_some(()));
+    println!(
+        "taken up again {} ms after the kill, the start of the process included",
+        killed.elapsed().as_millis()
+    );
+    world.all_are_written_once(&person, &location);
+}
+
+#[test]
+fn a_service_that_was_killed_goes_on_within_two_seconds_of_its_start() {
+    let mut service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+    let (cookie, csrf, location, world) = {
+        let person = service.operator();
+        let world = World::new(&person);
+        let location = start(&person);
+        world.until_some_are_written();
+        (person.cookie.clone(), person.csrf.clone(), location, world)
+    };
+    service.kill();
+    service.up();
+    let began = Instant::now();
+    let person = Person { service: &service, cookie, csrf };
+    wait("the second attempt", 2, || (person.get(&location).is(200).json()["attempts"] == 2).then_some(()));
+    println!("taken up again {} ms after the start", began.elapsed().as_millis());
+    world.all_are_written_once(&person, &location);
+    assert!(world.sandbox.access["url"].is_string());
+}
+
+#[rstest]
+fn one_organization_with_very_many_runs_keeps_no_other_waiting(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start_as("api", backend, &[]) else { return };
+    let (cookie, csrf) = {
+        let person = service.operator();
+        let runs = |org: &str, count: usize| {
+            for _ in 0..count {
+                let path = format!("/api/v1/organizations/{org}/runs");
+                person.post(&path, &json!({ "kind": "check" })).is(202);
+            }
+        };
+        runs("default", 60);
+        for small in ["small-a", "small-b", "small-c"] {
+            person.organization(small, None);
+            runs(small, 2);
+        }
+        (person.cookie.clone(), person.csrf.clone())
+    };
+    service.stop();
+    service.up_as("all");
+    let person = Person { service: &service, cookie, csrf };
+    let started = |org: &str| {
+        wait("the runs", 120, || {
+            let path = format!("/api/v1/organizations/{org}/runs?limit=200");
+            let all = person.get(&path).is(200).json()["items"].as_array().unwrap().clone();
+            let ended = all.iter().all(|run| run["state"] == "done");
+            ended.then(|| {
+                let at = |run: &Value| run["started_at"].as_str().unwrap().to_owned();
+                all.iter().map(at).collect::<Vec<String>>()
+            })
+        })
+    };
+    let last_of_the_small =
+        ["small-a", "small-b", "small-c"].iter().flat_map(|org| started(org)).max().unwrap();
+    let before = started("default").into_iter().filter(|at| *at <= last_of_the_small).count();
+    // Each has its turn: first all four, then all four again.
+    assert!(before <= 6, "{before} runs of the large one began before the last of the small ones");
+    println!("{before} of 60 runs of the large one began before the last of the small ones");
+}
+
+fn collect(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            if let Some(serial) = object.get("serialNumber").and_then(Value::as_str)
+                && object.contains_key("billCustomer")
+            {
+                found.push(serial.to_owned());
+            }
+            object.values().for_each(|value| collect(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
