@@ -126,7 +126,7 @@ pub const SETTINGS: &[SettingRow] = &[
         "observe.rotation",
         "7",
         ValueKind::Runs,
-        "every agreement is read at least once in so many pulls of what changed; 1 reads all each time",
+        "every agreement is read at least once in so many pulls of what changed, of those by schedule one a day; 1 reads all",
     ),
     row(
         "retention.feed_days",

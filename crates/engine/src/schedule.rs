@@ -206,5 +206,4 @@ pub fn look(table: &Timetable, kind: ScheduleKind, planned: Option<Millis>, now:
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
 mod tests;

@@ -237,5 +237,4 @@ fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;
