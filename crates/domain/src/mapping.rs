@@ -69,7 +69,7 @@ pub struct Mapping {
     pub psa_id: Option<i64>,
     /// Empty, a customer id, or `cycle:1-month`.
     pub scope: String,
-    /// `key=value` pairs, such as `do_not_bill=reason` or `proration=41`.
+    /// `key=value` pairs, such as `do_not_bill=reason`, `proration=41` or `auto_sync=off`.
     pub options: BTreeMap<String, String>,
     /// Where it came from.
     pub origin: MappingOrigin,
@@ -125,6 +125,12 @@ impl Mappings {
     pub fn customer_not_billed(&self, source: &SourceId, customer: &CustomerId) -> Option<&str> {
         let mapping = self.find(MappingKind::Customer, source, customer.as_str(), "")?;
         mapping.options.get("do_not_bill").map(String::as_str)
+    }
+
+    /// What a customer's mapping says of runs that nobody starts, by the option `auto_sync=on` or `auto_sync=off`.
+    pub fn syncs_by_itself(&self, source: &SourceId, customer: &CustomerId) -> Option<bool> {
+        let mapping = self.find(MappingKind::Customer, source, customer.as_str(), "")?;
+        mapping.options.get("auto_sync").map(|value| value == "on")
     }
 
     /// The catalog item of a product: the customer's own mapping first, then the cycle's, then the general one.

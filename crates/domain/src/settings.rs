@@ -153,6 +153,11 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Cadence,
         "how often the service checks, reads what changed, and writes what may be written by itself",
     ),
+    choice(
+        "schedule.customers",
+        &["all", "chosen"],
+        "whom a sync by schedule writes for: all but those whose mapping says auto_sync=off, or only auto_sync=on",
+    ),
     row(
         "schedule.pull",
         "off",
@@ -417,6 +422,8 @@ pub struct Settings {
     pub settle_seconds: u64,
     /// In how many pulls of what changed every agreement is read at least once.
     pub rotation: u32,
+    /// Whether a sync by schedule writes for the customers alone that are mapped so.
+    pub chosen_customers: bool,
 }
 
 impl Settings {
@@ -494,6 +501,7 @@ impl Settings {
             },
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
             rotation: text("observe.rotation").parse().unwrap_or(7),
+            chosen_customers: text("schedule.customers") == "chosen",
         })
     }
 }

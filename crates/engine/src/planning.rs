@@ -26,6 +26,9 @@ use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
 pub enum Choice {
     /// Every task of an order that is not finished.
     All,
+    /// Those among them that may be written without anybody's word: by the setting `schedule.customers` and the
+    /// mappings of customers.
+    ByItself,
     /// These, and the earlier unfinished ones of their subscriptions.
     Tasks(Vec<TaskId>),
     /// These, with what they ask for.
@@ -104,7 +107,7 @@ async fn try_plan(
 ) -> Result<Option<Planned>, Failure> {
     let mut chosen = choose(store, request).await?;
     let before: BTreeMap<TaskId, TaskState> = match request.choice {
-        Choice::All | Choice::Tasks(_) => states(chosen.tasks.values()),
+        Choice::All | Choice::ByItself | Choice::Tasks(_) => states(chosen.tasks.values()),
         // These may stand in the store otherwise than they were handed over.
         Choice::Given(_) => states(&stored_tasks(store, request.org, chosen.tasks.keys()).await?),
     };
@@ -244,10 +247,11 @@ const OPEN: [TaskState; 6] = [
 async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, Failure> {
     let mut chosen = Chosen::default();
     match &request.choice {
-        Choice::All => {
-            let filter = TaskFilter { states: OPEN.to_vec(), ..TaskFilter::default() };
-            let tasks = store.list_tasks(request.org, &filter).await?;
-            chosen.tasks = by_id(tasks.into_iter().filter(|t| t.kind != TaskKind::Reconciliation));
+        Choice::All => chosen.tasks = all_open(store, request.org).await?,
+        Choice::ByItself => {
+            let mappings = Mappings::new(store.list_mappings(request.org).await?);
+            chosen.tasks = all_open(store, request.org).await?;
+            leave_to_persons(&mappings, request.settings, &mut chosen);
         }
         Choice::Tasks(ids) => choose_by_id(store, request.org, ids, &mut chosen).await?,
         Choice::Given(given) => {
@@ -257,6 +261,33 @@ async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, 
     }
     hold_behind_operations(store, request.org, &mut chosen).await?;
     Ok(chosen)
+}
+
+async fn all_open(store: &dyn Store, org: &OrganizationId) -> Result<BTreeMap<TaskId, Task>, Failure> {
+    let filter = TaskFilter { states: OPEN.to_vec(), ..TaskFilter::default() };
+    let tasks = store.list_tasks(org, &filter).await?;
+    Ok(by_id(tasks.into_iter().filter(|t| t.kind != TaskKind::Reconciliation)))
+}
+
+/// Leaves out the tasks of customers who are not synced by themselves, and with them every task of their subscriptions:
+/// a transfer has tasks of two customers, and one cannot be planned without those before it.
+fn leave_to_persons(mappings: &Mappings, settings: &Settings, chosen: &mut Chosen) {
+    let may = |task: &Task| {
+        let said = mappings.syncs_by_itself(&task.source, &task.customer);
+        said.unwrap_or(!settings.chosen_customers)
+    };
+    let held: BTreeSet<(SourceId, SubscriptionId)> = chosen
+        .tasks
+        .values()
+        .filter(|task| !may(task))
+        .map(|task| (task.source.clone(), task.subscription.clone()))
+        .collect();
+    let is_held = |task: &Task| held.contains(&(task.source.clone(), task.subscription.clone()));
+    let (left, tasks): (BTreeMap<TaskId, Task>, _) =
+        std::mem::take(&mut chosen.tasks).into_iter().partition(|(_, task)| is_held(task));
+    chosen.tasks = tasks;
+    let reason = "its customer is not synced by itself (schedule.customers, auto_sync)";
+    chosen.skipped.extend(left.into_keys().map(|id| (id, reason.to_owned())));
 }
 
 fn by_id(tasks: impl Iterator<Item = Task>) -> BTreeMap<TaskId, Task> {

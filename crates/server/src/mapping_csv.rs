@@ -205,6 +205,10 @@ fn options_of(kind: MappingKind, text: &str) -> Result<BTreeMap<String, String>,
                 return bad(format!("`{value}` is no agreement id; write proration=ID"));
             }
             ("proration", MappingKind::Agreement) => {}
+            ("auto_sync", MappingKind::Customer) if matches!(value, "on" | "off") => {}
+            ("auto_sync", MappingKind::Customer) => {
+                return bad(format!("`{value}` is neither on nor off; write auto_sync=on or auto_sync=off"));
+            }
             _ => return bad(format!("a mapping of kind {} has no option `{key}`", kind.name())), // open set: text
         }
         options.insert(key.to_owned(), value.to_owned());

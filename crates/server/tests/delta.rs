@@ -18,9 +18,9 @@ use trueup_domain::psa::Snapshot;
 use trueup_engine::failure::Failure;
 use trueup_engine::observe::{OVERLAP_MS, Pulled, Reach, pull};
 use trueup_engine::ports::{Psa, Store, WriteStyle};
-use trueup_engine::records::{Millis, PictureState, PulledEnd};
+use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd};
 use trueup_sandbox::{Sandbox, SandboxConfig};
-use trueup_store::{SqlStore, StoreConfig};
+use trueup_store::{Run, RunState, SqlStore, StoreConfig};
 
 const DAY: Millis = 86_400_000;
 const ROTATION: u32 = 3;
@@ -248,6 +248,59 @@ async fn an_edited_addition_is_seen_within_a_rotation() {
         different += pulled.different;
     }
     assert_eq!(different, 9);
+    for agreement in 1..=9 {
+        assert_eq!(world.quantity_known(agreement).await, (40 + agreement).to_string());
+    }
+}
+
+/// What a callback named is read without the others, and the rotation goes on where it was.
+#[tokio::test]
+async fn a_hinted_agreement_is_read_alone_and_takes_no_turn() {
+    let world = World::new(9).await;
+    world.pull(7, Reach::Whole).await;
+    for agreement in 1..=9 {
+        world.edit_addition(agreement, 40 + agreement).await;
+    }
+    for id in [4, 404] {
+        let run = Run {
+            org: world.org.clone(),
+            id: format!("r{id}"),
+            kind: "pull".into(),
+            state: RunState::Queued,
+            actor: "callback".into(),
+            request: "{}".into(),
+            attempts: 0,
+            created_at: 0,
+            started_at: None,
+            finished_at: None,
+            done: 0,
+            total: 0,
+            result: None,
+            not_before: 0,
+            put_back: 0,
+            fired_for: None,
+        };
+        let entry = NewAuditEntry {
+            at: 0,
+            actor: "callback".into(),
+            action: "run.start".into(),
+            object: "run/r".into(),
+            addition: None,
+            detail: "{}".into(),
+        };
+        world.store.hint_agreement("main", AgreementId(id), &run, 60_000, &entry).await.unwrap();
+    }
+    let before = world.state().await;
+    let pulled = world.pull(8, Reach::Touched).await;
+    assert_eq!((pulled.read, pulled.changed, pulled.in_turn, pulled.different), (1, 0, 0, 1));
+    assert_eq!(world.quantity_known(4).await, "44");
+    let after = world.state().await;
+    assert_eq!((after.runs, after.shared_at, after.at), (before.runs, Some(7), 8));
+    assert_eq!(world.pull(9, Reach::Touched).await.read, 0, "it was hinted at once");
+    for run in 0..ROTATION {
+        world.pull(10, CHANGED).await;
+        assert_eq!(world.state().await.runs, before.runs + 1 + u64::from(run));
+    }
     for agreement in 1..=9 {
         assert_eq!(world.quantity_known(agreement).await, (40 + agreement).to_string());
     }

@@ -104,6 +104,8 @@ pub(crate) async fn write_turn(
         return Ok(None);
     }
     let tx = begin(db).await?;
+    // The work is done on other connections, and may take its time.
+    run(&tx, "SET LOCAL idle_in_transaction_session_timeout = 0", []).await?;
     query(&tx, "SELECT 1 FROM pg_advisory_xact_lock($1)", [lock.into()]).await?;
     Ok(Some(tx))
 }

@@ -14,7 +14,7 @@ pub struct Gauges {
     pub organizations: u64,
     /// Runs by state.
     pub runs: BTreeMap<String, u64>,
-    /// Since when the oldest run waits.
+    /// Since when the oldest run waits for a worker.
     pub waiting_since: Option<Millis>,
     /// Tasks by state.
     pub tasks: BTreeMap<String, u64>,
@@ -41,7 +41,9 @@ impl SqlStore {
         for row in db::query(&self.db, "SELECT COUNT(*) AS n FROM organization", []).await? {
             gauges.organizations = count(row.try_get("", "n").map_err(of)?);
         }
-        let sql = "SELECT state, COUNT(*) AS n, MIN(created_at) AS since FROM run GROUP BY state";
+        let sql = "SELECT state, COUNT(*) AS n, \
+                   MIN(CASE WHEN not_before > created_at THEN not_before ELSE created_at END) AS since \
+                   FROM run GROUP BY state";
         for row in db::query(&self.db, sql, []).await? {
             let state: String = row.try_get("", "state").map_err(of)?;
             if state == "queued" {

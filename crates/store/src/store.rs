@@ -219,6 +219,10 @@ async fn is_idle(conn: &mut SqliteConnection) -> bool {
     !was_open && !sqlx::Connection::is_in_transaction(conn)
 }
 
+/// A process that sleeps in the middle of a transaction (its machine was paused, or is cut off) would keep what it locked
+/// from everybody: the server takes it back.
+const NO_SLEEP: &str = "SET idle_in_transaction_session_timeout = 15000";
+
 fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
         return Err(StoreError::OutOfReach(
@@ -228,6 +232,11 @@ fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
     }
     let mut options = ConnectOptions::new(url);
     options
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_connect(|conn, _| {
+                Box::pin(async move { sqlx::query(NO_SLEEP).execute(conn).await.map(|_| ()) })
+            })
+        })
         .max_connections(16)
         .acquire_timeout(Duration::from_secs(10))
         .connect_timeout(Duration::from_secs(10))

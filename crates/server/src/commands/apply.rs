@@ -149,6 +149,7 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
         connection: args.connection.as_deref(),
         adoption: args.adoption.answer(),
         approval: if args.approve { Approval::Given } else { Approval::Needed },
+        choice: Choice::All,
     };
     let applied = apply_every(app, settings, &wanted, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
@@ -170,6 +171,8 @@ pub struct RunOver<'a> {
     pub adoption: AdoptionAnswer,
     /// Whether the run passes where a limit would hold it.
     pub approval: Approval,
+    /// Which tasks.
+    pub choice: Choice,
 }
 
 /// Plans and applies every ready task.
@@ -190,7 +193,7 @@ pub async fn apply_every(
         actor: app.actor(),
         settings,
         adoption: wanted.adoption,
-        choice: Choice::All,
+        choice: wanted.choice.clone(),
         price_source: None,
     };
     let options = options(app, settings, &connection, owner, tell);

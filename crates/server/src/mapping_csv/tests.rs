@@ -58,3 +58,19 @@ fn a_formula_is_written_safe_and_read_back() {
     let again = read(&written);
     assert_eq!(parsed.mappings, again.mappings);
 }
+
+#[test]
+fn a_customer_is_synced_by_itself_or_not() {
+    let parsed = read(
+        "kind,source_id,psa_id,scope,options\n\
+         customer,c-1,12,,auto_sync=off\n\
+         customer,c-2,13,,auto_sync=on\n\
+         customer,c-3,14,,auto_sync=yes\n\
+         product,p-1,7,,auto_sync=on\n",
+    );
+    let said: Vec<Option<&str>> =
+        parsed.mappings.iter().map(|m| m.options.get("auto_sync").map(String::as_str)).collect();
+    assert_eq!(said, [Some("off"), Some("on")]);
+    let lines: Vec<u64> = parsed.refused.iter().map(|r| r.line).collect();
+    assert_eq!(lines, [4, 5]);
+}

@@ -23,6 +23,7 @@ use trueup_domain::ids::PlanId;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
 use trueup_engine::observe::{self, Reach};
+use trueup_engine::planning::Choice;
 use trueup_engine::ports::{Clock, StoreError};
 use trueup_engine::tasks;
 use trueup_store::{Run, RunState, lane_owner};
@@ -340,6 +341,7 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
             connection: wish.connection.as_deref(),
             adoption: adoption(wish.adopt.as_deref()).map_err(|_| damaged())?,
             approval: if wish.approve { Approval::Given } else { Approval::Needed },
+            choice: if wish.scheduled { Choice::ByItself } else { Choice::All },
         };
         let steps = steps.clone();
         let tell = move |progress| steps.tell(progress);

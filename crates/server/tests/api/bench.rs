@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use trueup_store::{SqlStore, StoreConfig};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,26 @@ impl Service {
         child.wait().unwrap();
     }
 
+    /// Stops the process, works on its database, and starts it again.
+    pub fn behind_its_back(&mut self, work: impl AsyncFnOnce(&SqlStore)) {
+        assert_eq!(self.stop(), 0);
+        let config = StoreConfig {
+            data_dir: self.path("data"),
+            database_url: self.postgres.as_ref().map(postgres::Server::url),
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let store = SqlStore::open(config).await.unwrap();
+            work(&store).await;
+            store.close().await.unwrap();
+        });
+        self.up();
+    }
+
+    /// Somebody who is signed in already.
+    pub fn known(&self, (cookie, csrf): &(String, String)) -> Person<'_> {
+        Person { service: self, cookie: cookie.clone(), csrf: csrf.clone() }
+    }
+
     /// Asks the process to stop, and gives its exit code.
     pub fn stop(&mut self) -> i32 {
         let mut child = self.child.take().unwrap();
@@ -238,6 +259,11 @@ impl<'a> Person<'a> {
         let body = json!({ "current": one_time, "new": PASSWORD });
         person.put("/api/v1/session/password", &body).is(200);
         person
+    }
+
+    /// What a browser keeps of the sign-in: it outlives the process.
+    pub fn pass(&self) -> (String, String) {
+        (self.cookie.clone(), self.csrf.clone())
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {

@@ -18,10 +18,11 @@ pub const SEED: &str = r#"{"today": "2023-03-20", "resources": {
     "cost": 17.60}],
   "finance/agreements": [{"id": 40, "name": "Cloud", "type": {"name": "Cloud Services"}, "company": {"id": 12},
     "contact": {"id": 5}, "startDate": "2023-01-01T00:00:00Z", "billStartDate": "2023-03-01T00:00:00Z",
-    "nextInvoiceDate": "2023-03-01", "billingCycle": {"id": 2}}]
+    "nextInvoiceDate": "2023-03-01", "billingCycle": {"id": 2},
+    "_info": {"lastUpdated": "2023-01-05T00:00:00Z"}}]
 }}"#;
 
-const FEED: &str = concat!(
+pub const FEED: &str = concat!(
     r#"{"type":"customer","id":"c-100","name":"Green Lane LLC","currency":"USD"}"#,
     "\n",
     r#"{"type":"product","id":"exo-p1","name":"Exchange Online (Plan 1)","kind":"seat","unit_price":"22.00","unit_cost":"17.60","currency":"USD","billing_cycle":{"every":1,"unit":"month"}}"#,

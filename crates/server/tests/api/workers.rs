@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ORDERS: usize = 40;
@@ -148,6 +149,55 @@ fn a_killed_workers_run_is_taken_over_by_another_and_nothing_is_doubled() {
     assert!(ended["attempts"].as_u64().unwrap() >= 2, "{ended}");
 }
 
+fn signal(process: &Process, name: &str) {
+    let id = process.0.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+/// It does not know that it slept: what it would still write, it may not.
+#[test]
+fn a_worker_that_slept_over_its_claim_writes_no_more() {
+    let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
+    let person = service.operator();
+    let world = World::new(&person);
+    let first = Process(service.worker());
+    let location = start(&person);
+    world.until_some_are_written();
+    let _second = Process(service.worker());
+    signal(&first, "-STOP");
+    // Where it sleeps in the middle of a transaction, the server takes its locks first.
+    wait("taking over", 60, || (person.get(&location).is(200).json()["attempts"] == 2).then_some(()));
+    // Both are at it now.
+    signal(&first, "-CONT");
+    let ended = world.all_are_written_once(&person, &location);
+    assert_eq!(ended["attempts"], 2, "{ended}");
+    signal(&first, "-TERM");
+    wait("the end of the first", 30, || world_is_quiet(&first).then_some(()));
+}
+
+fn world_is_quiet(process: &Process) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap_or_default();
+    state.is_empty() || state.contains(") Z ")
+}
+
+#[test]
+fn a_worker_that_is_asked_to_stop_hands_its_run_to_another() {
+    let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
+    let person = service.operator();
+    let world = World::new(&person);
+    world.answers_after(1_000);
+    let first = Process(service.worker());
+    let location = start(&person);
+    wait("the first addition", 60, || (!world.additions().is_empty()).then_some(()));
+    let _second = Process(service.worker());
+    signal(&first, "-TERM");
+    let look = || person.get(&location).is(200).json();
+    wait("the second attempt", 30, || (look()["attempts"] == 2).then_some(()));
+    assert!(world_is_quiet(&first) || look()["state"] == "running");
+    // It would wait three minutes for what the first one left of leases.
+    world.all_are_written_once(&person, &location);
+}
+
 #[test]
 fn a_worker_that_begins_anew_in_its_directory_goes_on_at_once() {
     let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
@@ -172,17 +222,17 @@ fn a_worker_that_begins_anew_in_its_directory_goes_on_at_once() {
 #[test]
 fn a_service_that_was_killed_goes_on_within_two_seconds_of_its_start() {
     let mut service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
-    let (cookie, csrf, location, world) = {
+    let (pass, location, world) = {
         let person = service.operator();
         let world = World::new(&person);
         let location = start(&person);
         world.until_some_are_written();
-        (person.cookie.clone(), person.csrf.clone(), location, world)
+        (person.pass(), location, world)
     };
     service.kill();
     service.up();
     let began = Instant::now();
-    let person = Person { service: &service, cookie, csrf };
+    let person = service.known(&pass);
     wait("the second attempt", 2, || (person.get(&location).is(200).json()["attempts"] == 2).then_some(()));
     println!("taken up again {} ms after the start", began.elapsed().as_millis());
     world.all_are_written_once(&person, &location);
@@ -194,7 +244,7 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let Some(mut service) = Service::start_as("api", backend, &[]) else { return };
-    let (cookie, csrf) = {
+    let pass = {
         let person = service.operator();
         let runs = |org: &str, count: usize| {
             for _ in 0..count {
@@ -207,11 +257,11 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
             person.organization(small, None);
             runs(small, 2);
         }
-        (person.cookie.clone(), person.csrf.clone())
+        person.pass()
     };
     service.stop();
     service.up_as("all");
-    let person = Person { service: &service, cookie, csrf };
+    let person = service.known(&pass);
     let started = |org: &str| {
         wait("the runs", 120, || {
             let path = format!("/api/v1/organizations/{org}/runs?limit=200");

@@ -236,6 +236,23 @@ async fn runs_that_hints_start_are_one_at_a_time_and_apart(
 
 #[rstest]
 #[tokio::test]
+async fn claims_go_by_the_servers_clock_where_several_processes_share_it(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let before = jiff::Timestamp::now().as_millisecond();
+    let time = fixture.store.server_time().await.unwrap();
+    match backend {
+        Backend::Sqlite => assert_eq!(time, None),
+        Backend::Postgres => {
+            let apart = time.unwrap() - before;
+            assert!((0..60_000).contains(&apart), "{apart} ms");
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test]
 async fn settings_of_all_organizations_come_at_once(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
