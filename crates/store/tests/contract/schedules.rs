@@ -18,6 +18,11 @@ fn fired(at: &str, id: &str, fire: i64) -> Run {
     Run { fired_for: Some(format!("check:{fire}")), ..run(at, id, fire) }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the server's clock is compared with the machine's")]
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
 fn fire(at: i64, next: i64) -> Fire {
     Fire { at, next: Some(next), late_for: None }
 }
@@ -240,7 +245,7 @@ async fn claims_go_by_the_servers_clock_where_several_processes_share_it(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let Some(fixture) = Fixture::new(backend).await else { return };
-    let before = jiff::Timestamp::now().as_millisecond();
+    let before = now();
     let time = fixture.store.server_time().await.unwrap();
     match backend {
         Backend::Sqlite => assert_eq!(time, None),
