@@ -486,6 +486,8 @@ pub enum TaskOutcome {
     Blocked,
     /// Not supported: it is to be ignored with TU4004.
     Unsupported,
+    /// What was written for it is taken back by the plan.
+    Undone,
 }
 
 /// What the planner proposes; not checked yet.

@@ -172,6 +172,9 @@ pub struct Task {
     pub decided_by: Option<String>,
     /// Price source of this task alone.
     pub price_source: Option<PriceSource>,
+    /// How often what was written for it was taken back: its next lines are others, with keys of their own.
+    #[serde(default)]
+    pub undone: u32,
 }
 
 /// What a task asks for, with the records it needs.

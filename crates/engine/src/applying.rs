@@ -193,6 +193,7 @@ async fn settle(
     for task in &mut tasks {
         (task.state, task.reason) = standing(draft, report, &task.id);
     }
+    tasks.extend(undone(store, org, draft, report).await?);
     store.save_tasks(org, clock.now(), &tasks).await?;
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
@@ -203,6 +204,41 @@ async fn settle(
             ApplyError::Store(StoreError::Damaged(failure.to_string()))
         }
     })
+}
+
+/// The tasks of which everything is taken back: put aside, so that nothing writes them again before a person says so.
+async fn undone(
+    store: &dyn Store,
+    org: &OrganizationId,
+    draft: &DraftPlan,
+    report: &ApplyReport,
+) -> Result<Vec<Task>, ApplyError> {
+    let whole = |task: &TaskId| match standing(draft, report, task).0 {
+        TaskState::Done => true,
+        TaskState::New
+        | TaskState::NeedsMapping
+        | TaskState::Ready
+        | TaskState::Planned
+        | TaskState::Applying
+        | TaskState::Failed
+        | TaskState::InDoubt
+        | TaskState::Ignored
+        | TaskState::Blocked => false,
+    };
+    let taken = draft.outcomes.iter().filter(|(_, outcome)| **outcome == TaskOutcome::Undone);
+    let ids: Vec<TaskId> = taken.map(|(id, _)| id.clone()).filter(|id| whole(id)).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tasks = store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await?;
+    // One that was put aside is settled: a run that goes on after a crash counts nothing twice.
+    tasks.retain(|task| task.state != TaskState::Ignored);
+    for task in &mut tasks {
+        task.state = TaskState::Ignored;
+        task.reason = Some(crate::undo::REASON.to_owned());
+        task.undone = task.undone.saturating_add(1);
+    }
+    Ok(tasks)
 }
 
 fn standing(draft: &DraftPlan, report: &ApplyReport, task: &TaskId) -> (TaskState, Option<String>) {

@@ -19,3 +19,4 @@ pub mod records;
 pub mod schedule;
 pub mod settings;
 pub mod tasks;
+pub mod undo;

@@ -487,6 +487,8 @@ fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
         TaskOutcome::Failed => (TaskState::Failed, codes()),
         TaskOutcome::Blocked => (TaskState::Blocked, codes()),
         TaskOutcome::Unsupported => (TaskState::Ignored, Some("TU4004: not supported".to_owned())),
+        // Its task moves once it is carried out.
+        TaskOutcome::Undone => return,
     };
     task.state = state;
     task.reason = reason;

@@ -53,18 +53,19 @@ pub async fn tasks_for(
             "Look at the customer's id and the period; `trueup feed import` takes in what is missing.",
         ));
     }
-    keep_prices(store, org, &mut tasks).await?;
+    keep_choices(store, org, &mut tasks).await?;
     store.save_tasks(org, clock.now(), &tasks).await?;
     Ok(tasks.into_iter().map(|task| (task, demand.clone())).collect())
 }
 
-/// A task that was there keeps the price source that a person chose for it.
-async fn keep_prices(store: &dyn Store, org: &OrganizationId, tasks: &mut [Task]) -> Result<(), Failure> {
+/// A task that was there keeps the price source that a person chose for it, and how often it was taken back.
+async fn keep_choices(store: &dyn Store, org: &OrganizationId, tasks: &mut [Task]) -> Result<(), Failure> {
     let ids: Vec<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let known = store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await?;
     for task in tasks {
         if let Some(before) = known.iter().find(|t| t.id == task.id) {
             task.price_source = before.price_source;
+            task.undone = before.undone;
         }
     }
     Ok(())

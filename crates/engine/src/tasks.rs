@@ -370,6 +370,7 @@ impl Run<'_> {
             reason: None,
             decided_by: None,
             price_source: None,
+            undone: 0,
         };
         self.fresh.insert(id.clone());
         self.tasks.insert(id, task);
@@ -529,6 +530,7 @@ pub fn reconciliation_task(source: &SourceId, subscription: &Subscription) -> Ta
         reason: None,
         decided_by: None,
         price_source: None,
+        undone: 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line: every command, flag and environment variable.
 
 use crate::commands::{
-    apply, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
+    apply, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task, undo,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -123,6 +123,8 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Carries plans out
     Apply(apply::ApplyArgs),
+    /// Plans to take back what was written; changes nothing in ConnectWise
+    Undo(undo::UndoArgs),
     /// The settings that decide what is written
     #[command(subcommand)]
     Setting(setting::SettingCommand),

@@ -13,5 +13,6 @@ mod cli {
     mod postgres;
     mod presence;
     mod settings;
+    mod undo;
     mod usage;
 }

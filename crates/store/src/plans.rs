@@ -70,7 +70,8 @@ fn tasks_answered(plan: &DraftPlan) -> BTreeSet<&TaskId> {
         | TaskOutcome::Waiting
         | TaskOutcome::Failed
         | TaskOutcome::Blocked
-        | TaskOutcome::Unsupported => false,
+        | TaskOutcome::Unsupported
+        | TaskOutcome::Undone => false,
     });
     let written = plan.changes.iter().map(|change| &change.task);
     let adopted = plan.adoptions.iter().map(|adoption| &adoption.task);

@@ -246,7 +246,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             line,
             role,
             period_start: start,
-            revision: 0,
+            revision: self.context.task.undone,
         }
         .key()
     }
@@ -751,7 +751,12 @@ impl<'c, 'a> Builder<'c, 'a> {
                 self.picture.now(line).and_then(|l| l.key.as_deref()).unwrap_or_default().to_owned()
             }
         };
-        edit_key(self.context.world.organization, self.order_text(), op, &target, goal)
+        let organization = self.context.world.organization;
+        match self.context.task.undone {
+            0 => edit_key(organization, self.order_text(), op, &target, goal),
+            // The same edit once more, after it was taken back, is another one.
+            times => edit_key(organization, self.order_text(), &format!("{op}#{times}"), &target, goal),
+        }
     }
 
     fn push_edit(

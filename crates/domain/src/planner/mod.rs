@@ -21,6 +21,7 @@ mod reconcile;
 mod run;
 mod sales;
 mod sums;
+mod undo;
 mod usage;
 
 use crate::feed::{Customer, Product, Subscription};
@@ -34,6 +35,8 @@ use context::Context;
 use index::Index;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use undo::{Carried, Extent, undo};
 
 /// What to do where an open addition with the mapped item is there and trueup did not write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

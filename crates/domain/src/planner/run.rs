@@ -74,11 +74,14 @@ pub fn run<'a>(
             TaskOutcome::Planned
             | TaskOutcome::NothingToDo
             | TaskOutcome::Blocked
-            | TaskOutcome::Unsupported => {}
+            | TaskOutcome::Unsupported
+            | TaskOutcome::Undone => {}
         }
         steps.push(before.step_to(&draft, outcome));
     }
-    let written = sums::of(world, &draft, &picture);
+    let written = sums::of(world, &draft, |agreement| {
+        picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
+    });
     Part { steps, draft, written, opened: picture.opened().collect() }
 }
 

@@ -1,7 +1,6 @@
 //! What a plan saw of the agreements that it writes to, and what it makes of their next invoices.
 
 use super::World;
-use super::picture::Picture;
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
@@ -21,8 +20,13 @@ pub struct Written {
     pub invoice: Result<Option<(Currency, Money, Money)>, MoneyError>,
 }
 
-/// The agreements that the changes write to, in the order of their ids.
-pub fn of(world: &World<'_>, draft: &DraftPlan, after: &Picture<'_>) -> Vec<Written> {
+/// The agreements that the changes write to, in the order of their ids. `after` tells the lines of one as the changes
+/// leave them, each with what is included in it.
+pub fn of<'p>(
+    world: &World<'_>,
+    draft: &DraftPlan,
+    after: impl Fn(AgreementId) -> Vec<(&'p AdditionState, Quantity)>,
+) -> Vec<Written> {
     let mut changed: Vec<(AgreementId, usize)> =
         draft.changes.iter().enumerate().map(|(place, change)| (change.agreement, place)).collect();
     changed.sort_unstable();
@@ -54,7 +58,7 @@ pub fn of(world: &World<'_>, draft: &DraftPlan, after: &Picture<'_>) -> Vec<Writ
                 end: agreement.end,
                 additions,
             },
-            invoice: invoice_of(world, agreement, after),
+            invoice: invoice_of(world, agreement, &after(agreement.id)),
         });
     }
     written
@@ -64,7 +68,7 @@ pub fn of(world: &World<'_>, draft: &DraftPlan, after: &Picture<'_>) -> Vec<Writ
 fn invoice_of(
     world: &World<'_>,
     agreement: &Agreement,
-    after: &Picture<'_>,
+    after: &[(&AdditionState, Quantity)],
 ) -> Result<Option<(Currency, Money, Money)>, MoneyError> {
     let (Some(currency), Some(period)) =
         (agreement.currency, billing::open_period(world.snapshot, agreement))
@@ -78,8 +82,8 @@ fn invoice_of(
     for addition in world.snapshot.additions_of(agreement.id) {
         old = old.plus(billed(&addition.state, addition.less_included)?)?;
     }
-    for line in after.lines_of(agreement.id) {
-        new = new.plus(billed(&line.state, line.less_included)?)?;
+    for (state, less_included) in after {
+        new = new.plus(billed(state, *less_included)?)?;
     }
     Ok(Some((currency, old, new)))
 }

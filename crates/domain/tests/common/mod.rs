@@ -10,7 +10,7 @@ use trueup_domain::ids::*;
 use trueup_domain::mapping::*;
 use trueup_domain::period::*;
 use trueup_domain::plan::*;
-use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
+use trueup_domain::planner::{AdoptionAnswer, Carried, Extent, TaskInput, World, plan, undo};
 use trueup_domain::psa::*;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::*;
@@ -219,6 +219,7 @@ impl Lab {
             reason: None,
             decided_by: None,
             price_source: None,
+            undone: 0,
         }
     }
 
@@ -229,6 +230,13 @@ impl Lab {
     }
 
     pub fn plan_tasks(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        self.in_world(|world| plan(world, &inputs))
+    }
+
+    /// A plan that is made of this world, checked.
+    fn in_world(&self, make: impl FnOnce(&World<'_>) -> DraftPlan) -> DraftPlan {
         let settings = Settings::from_values(&self.settings).unwrap();
         let mappings = Mappings::new(self.mappings.clone());
         let customers = BTreeMap::new();
@@ -244,17 +252,15 @@ impl Lab {
             subscriptions: &self.subscriptions,
             adoption: self.adoption,
         };
-        let inputs: Vec<TaskInput<'_>> =
-            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-        let draft = plan(&world, &inputs);
+        let draft = make(&world);
         match check(draft, &world) {
             Ok(checked) => checked.plan().clone(),
             Err(refused) => panic!("the checker refused: {:#?}\n{}", refused.1, show(&refused.0)),
         }
     }
 
-    /// Does to the picture what ConnectWise would do.
-    pub fn apply(&mut self, draft: &DraftPlan) {
+    /// Does to the picture what ConnectWise would do; gives the addition that each change worked on.
+    pub fn apply(&mut self, draft: &DraftPlan) -> BTreeMap<ChangeId, AdditionId> {
         let mut made: BTreeMap<ChangeId, AdditionId> = BTreeMap::new();
         for adoption in &draft.adoptions {
             self.links.push(AdditionLink {
@@ -277,6 +283,7 @@ impl Lab {
                 Target::Existing(id) => *id,
                 Target::CreatedBy(c) => made[c],
             });
+            made.extend(target.filter(|_| change.writes()).map(|id| (change.id.clone(), id)));
             let lines = self.snapshot.additions.get_mut(&change.agreement).unwrap();
             match &change.action {
                 Action::Create { wanted } => {
@@ -323,6 +330,19 @@ impl Lab {
                 Action::Keep { .. } => {}
             }
         }
+        made
+    }
+
+    /// The plan that takes back what was carried out, checked.
+    pub fn undo(
+        &self,
+        carried: &[(&DraftPlan, &BTreeMap<ChangeId, AdditionId>)],
+        extent: &Extent,
+    ) -> DraftPlan {
+        let ids: Vec<PlanId> = (0..carried.len()).map(|n| format!("plan-{n}").into()).collect();
+        let views: Vec<Carried<'_>> =
+            carried.iter().zip(&ids).map(|((plan, done), id)| Carried { id, plan, done }).collect();
+        self.in_world(|world| undo(world, &views, extent))
     }
 
     /// Invoices the next period of an agreement and gives what it bills.

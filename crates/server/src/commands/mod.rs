@@ -17,6 +17,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod setting;
 pub mod task;
+pub mod undo;
 pub mod user;
 
 use crate::app::App;
@@ -75,6 +76,7 @@ async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> 
         Command::Org(command) => org::run(app, command).await,
         Command::Plan(args) => plan::run(app, args).await,
         Command::Apply(args) => apply::run(app, args).await,
+        Command::Undo(args) => undo::run(app, args).await,
         Command::Setting(command) => setting::run(app, command).await,
         Command::Audit(command) => audit::run(app, command).await,
         Command::Demo(_)

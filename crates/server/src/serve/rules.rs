@@ -92,6 +92,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", org!("/plans"), Scoped(R::PlansRead), Plain),
     rule("POST", org!("/plans"), Scoped(R::PlansWrite), Makes),
     rule("GET", org!("/plans/{plan}"), Scoped(R::PlansRead), Plain),
+    rule("POST", org!("/undo"), Scoped(R::PlansWrite), Makes),
     rule("GET", org!("/runs"), Scoped(R::RunsRead), Plain),
     rule("POST", org!("/runs"), Scoped(R::RunsWrite), Makes),
     rule("GET", org!("/runs/{run}"), Scoped(R::RunsRead), Plain),

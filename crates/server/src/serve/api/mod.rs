@@ -15,6 +15,7 @@ mod session;
 mod settings;
 mod tasks;
 mod tokens;
+mod undo;
 mod users;
 
 pub use callbacks::Callbacks;
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(tasks::decide))
         .routes(routes!(plans::list, plans::make))
         .routes(routes!(plans::show))
+        .routes(routes!(undo::plan))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))

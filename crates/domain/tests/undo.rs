@@ -1,0 +1,197 @@
+//! Taking back what a plan wrote: nothing is left of it where nothing was invoiced, and the invoices come out as if it
+//! had never been where something was.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{AdditionId, ChangeId};
+use trueup_domain::money::Quantity;
+use trueup_domain::period::BillingCycle;
+use trueup_domain::plan::{Action, DraftPlan, TaskOutcome};
+use trueup_domain::planner::Extent;
+use trueup_domain::task::Demand;
+
+type Done = BTreeMap<ChangeId, AdditionId>;
+
+fn lab(credits: &str) -> Lab {
+    let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+    lab.today = day("2025-03-20");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("setup", 8, ProductKind::Seat, "50.00", "0.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    lab.set("credits", credits);
+    lab
+}
+
+fn sale() -> Order {
+    order("SO-1", OrderKind::Sales, "2025-01-01", period("2025-01-01", "2025-02-01"))
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .with(line("2", Charge::Setup, "setup", "1", "50.00", "0.00"))
+        .0
+}
+
+fn change(id: &str, on: &str, month: &str, end: &str, old: i64, new: i64) -> Order {
+    order(id, OrderKind::Change, on, period(month, end)).change("1", "seat", old, new, "22.00", "17.60").0
+}
+
+fn cancellation(on: &str, month: &str, end: &str) -> Order {
+    order("CA-1", OrderKind::Cancellation, on, period(month, end))
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .0
+}
+
+fn carry(lab: &mut Lab, order: &Order) -> (DraftPlan, Done) {
+    let draft = lab.plan(&[order]);
+    assert!(draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    let done = lab.apply(&draft);
+    (draft, done)
+}
+
+/// What the agreements bill, whatever the ids.
+fn lines(lab: &Lab) -> Vec<String> {
+    let mut lines: Vec<String> =
+        lab.snapshot.additions.values().flatten().map(|a| serde_json::to_string(&a.state).unwrap()).collect();
+    lines.sort();
+    lines
+}
+
+fn invoiced(lab: &mut Lab, months: usize) -> rust_decimal::Decimal {
+    (0..months).map(|_| lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap()).sum()
+}
+
+fn codes(draft: &DraftPlan) -> Vec<Code> {
+    draft.findings.iter().map(|f| f.code).collect()
+}
+
+#[rstest]
+#[case::up(change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 8))]
+#[case::down(change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 2))]
+#[case::at_the_start(change("CH-1", "2025-01-01", "2025-01-01", "2025-02-01", 5, 8))]
+#[case::cancelled(cancellation("2025-01-11", "2025-01-01", "2025-02-01"))]
+fn nothing_is_left_where_nothing_was_invoiced(
+    #[case] order: Order,
+    #[values("on", "off")] credits: &str,
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+) {
+    let mut lab = lab(credits);
+    lab.set("quantity_change", quantity_change);
+    carry(&mut lab, &sale());
+    let before = lines(&lab);
+    let (plan, done) = carry(&mut lab, &order);
+    assert_ne!(lines(&lab), before);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert_eq!(back.outcomes.values().copied().collect::<Vec<_>>(), [TaskOutcome::Undone]);
+    lab.apply(&back);
+    assert_eq!(lines(&lab), before, "{}", show(&back));
+}
+
+#[test]
+fn a_sale_goes_whole() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert!(back.changes.iter().all(|c| matches!(c.action, Action::Delete { .. })), "{}", show(&back));
+    assert_eq!(back.changes.len(), done.len());
+    lab.apply(&back);
+    assert_eq!(lines(&lab), Vec::<String>::new());
+}
+
+/// Two plans, undone together from the newer to the older.
+#[test]
+fn a_change_and_its_sale_go_together() {
+    let mut lab = lab("off");
+    let (first, made) = carry(&mut lab, &sale());
+    let (second, changed) = carry(&mut lab, &change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 8));
+    let back = lab.undo(&[(&first, &made), (&second, &changed)], &Extent::Everything);
+    lab.apply(&back);
+    assert_eq!(lines(&lab), Vec::<String>::new(), "{}", show(&back));
+}
+
+/// Once invoices were made, they and the next one come out as if nothing had been written.
+#[rstest]
+#[case::sale(None, 1, "0.00")]
+#[case::sale_two_months(None, 2, "0.00")]
+#[case::change_up(Some(change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 8)), 1, "270.00")]
+#[case::change_down(Some(change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 2)), 2, "380.00")]
+#[case::cancelled(Some(cancellation("2025-01-31", "2025-01-01", "2025-02-01")), 2, "380.00")]
+fn what_was_invoiced_is_settled(#[case] then: Option<Order>, #[case] months: usize, #[case] total: &str) {
+    let mut lab = lab("on");
+    let mut last = carry(&mut lab, &sale());
+    if let Some(order) = &then {
+        last = carry(&mut lab, order);
+    }
+    let billed = invoiced(&mut lab, months);
+    let back = lab.undo(&[(&last.0, &last.1)], &Extent::Everything);
+    assert!(codes(&back).contains(&Code::Tu4002), "{:?}", back.findings);
+    lab.apply(&back);
+    let billed = billed + invoiced(&mut lab, 1);
+    assert_eq!(billed, total.parse().unwrap(), "{}", show(&back));
+}
+
+#[test]
+fn with_credits_off_the_line_ends_and_the_money_is_told() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let billed = lab.invoice(40);
+    assert_eq!(billed, "160.00");
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    let left: Vec<_> = back.findings.iter().filter(|f| f.code == Code::Tu6005).collect();
+    let told: rust_decimal::Decimal = left.iter().map(|f| f.amount.as_ref().unwrap().0.decimal()).sum();
+    assert_eq!(told, "-160.00".parse().unwrap(), "{:?}", back.findings);
+    lab.apply(&back);
+    assert_eq!(lab.invoice(40), "0", "{}", show(&back));
+}
+
+#[test]
+fn what_a_person_changed_is_left_to_the_person() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let seats = lab.snapshot.additions.values_mut().flatten().find(|a| a.state.quantity == Quantity::from(5));
+    seats.unwrap().state.quantity = Quantity::from(6);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert_eq!(codes(&back), [Code::Tu7002]);
+    assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
+}
+
+#[test]
+fn what_a_later_run_built_on_comes_first() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    carry(&mut lab, &change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 8));
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert_eq!(codes(&back), [Code::Tu7006]);
+    assert!(back.changes.is_empty(), "{}", show(&back));
+}
+
+#[test]
+fn one_line_alone_leaves_its_task_done() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let setup = plan.changes.iter().find(|c| c.product.as_str() == "setup").unwrap();
+    let only = Extent::Additions(BTreeSet::from([done[&setup.id]]));
+    let back = lab.undo(&[(&plan, &done)], &only);
+    assert_eq!((back.changes.len(), back.outcomes.len()), (1, 0));
+    lab.apply(&back);
+    assert_eq!(lab.invoice(40), "110.00");
+}
+
+/// The same order can be written anew afterwards: its lines have keys of their own.
+#[test]
+fn it_can_be_done_again() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let before = lines(&lab);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    lab.apply(&back);
+    let mut task = lab.task(&sale());
+    task.undone = 1;
+    let again = lab.plan_tasks(&[(task, Demand::Order(Box::new(sale())))]);
+    let keys = |plan: &DraftPlan| plan.changes.iter().map(|c| c.key.clone()).collect::<BTreeSet<_>>();
+    assert!(keys(&plan).is_disjoint(&keys(&again)));
+    lab.apply(&again);
+    assert_eq!(lines(&lab), before);
+}

@@ -1,0 +1,131 @@
+//! Taking back what was written, and doing it again.
+
+use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use serde_json::{Value, json};
+
+/// Five seats billed on addition 1, then three more; nothing is invoiced.
+fn sold(credits: &str) -> (Bench, Vec<String>) {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.json(&["setting", "set", "credits", credits]).exits(0);
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    let mut plans = Vec::new();
+    for task in tasks(&bench) {
+        let planned = bench.json(&["plan", "--task", &task]).exits(0).json();
+        let plan = planned["plan_id"].as_str().unwrap().to_owned();
+        bench.json(&["apply", &plan]).exits(0);
+        plans.push(plan);
+    }
+    (bench, plans)
+}
+
+fn tasks(bench: &Bench) -> Vec<String> {
+    let list = bench.json(&["task", "list"]).exits(0).json();
+    let tasks = list["tasks"].as_array().unwrap();
+    let mut ids: Vec<_> = tasks
+        .iter()
+        .map(|t| (t["completed_at"].as_str().unwrap_or_default(), t["task_id"].as_str().unwrap()))
+        .collect();
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, id)| id.to_owned()).collect()
+}
+
+fn state_of(bench: &Bench, task: &str) -> (String, String) {
+    let list = bench.json(&["task", "list"]).exits(0).json();
+    let row = list["tasks"].as_array().unwrap().iter().find(|t| t["task_id"] == task).unwrap().clone();
+    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("reason"))
+}
+
+/// Quantity, price, first and last day of the additions.
+fn additions(bench: &Bench) -> Vec<Value> {
+    let state = bench.ask("state");
+    let rows = state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().cloned();
+    let mut rows: Vec<Value> = rows
+        .unwrap_or_default()
+        .iter()
+        .map(|a| json!([a["quantity"], a["unitPrice"], a["effectiveDate"], a["cancelledDate"]]))
+        .collect();
+    rows.sort_by_key(Value::to_string);
+    rows
+}
+
+fn plan_of(ran: &Value) -> String {
+    ran["plan_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_is_taken_back_and_done_again() {
+    let (bench, plans) = sold("off");
+    let after = additions(&bench);
+    assert!(after.len() > 1, "{after:?}");
+    let tasks = tasks(&bench);
+
+    // The sale cannot go before what was built on it.
+    let held = bench.json(&["undo", "--plan", &plans[0]]).exits(0).json();
+    assert_eq!(held["changes"], json!([]), "{held}");
+    assert_eq!(held["findings"][0]["code"], "TU7006", "{held}");
+
+    let undo = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    assert_eq!(additions(&bench), after, "a plan writes nothing");
+    let undo = plan_of(&undo);
+    bench.json(&["apply", &undo]).exits(0);
+    let sold = additions(&bench);
+    assert_eq!(sold, [json!([5.0, 22.0, "2023-03-01T00:00:00Z", null])]);
+    let (state, reason) = state_of(&bench, &tasks[1]);
+    assert_eq!((state.as_str(), reason.contains("taken back")), ("ignored", true), "{reason}");
+    assert_eq!(state_of(&bench, &tasks[0]).0, "done");
+
+    // Carried out once more it does nothing, a run over all tasks leaves it alone, and an undo is not undone.
+    bench.json(&["apply", &undo]);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(additions(&bench), sold);
+    let again = bench.json(&["undo", "--plan", &undo]).exits(2);
+    assert!(again.err.contains("took something back itself"), "{}", again.err);
+    let nothing = bench.json(&["undo", "--task", &tasks[1]]).exits(2);
+    assert!(nothing.err.contains("took all of it back"), "{}", nothing.err);
+
+    // Taken in again it is billed as it was, and can be taken back again.
+    for _ in 0..2 {
+        bench.json(&["task", "unignore", &tasks[1]]).exits(0);
+        bench.json(&["apply", "--all"]).exits(0);
+        assert_eq!(additions(&bench), after);
+        assert_eq!(state_of(&bench, &tasks[1]).0, "done");
+        let back = plan_of(&bench.json(&["undo", "--task", &tasks[1]]).exits(0).json());
+        bench.json(&["apply", &back]).exits(0);
+        assert_eq!(additions(&bench), sold);
+    }
+    bench.json(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn both_tasks_go_at_once_and_one_line_goes_alone() {
+    let (bench, _) = sold("off");
+    let ids = tasks(&bench);
+    let back = bench.json(&["undo", "--task", &ids[0], &ids[1]]).exits(0).json();
+    bench.json(&["apply", &plan_of(&back)]).exits(0);
+    assert_eq!(additions(&bench), Vec::<Value>::new(), "{back}");
+    for wrong in [
+        &["undo", "--addition", "999"][..],
+        &["undo"],
+        &["undo", "--plan", "x"],
+        &["undo", "--task", "x"],
+        &["undo", "--plan", "x", "--task", "y"],
+    ] {
+        bench.json(wrong).exits(2);
+    }
+}
+
+#[test]
+fn what_a_person_changed_is_left_alone() {
+    let (bench, plans) = sold("off");
+    let state = bench.ask("state");
+    let rows = state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().unwrap();
+    let mut open = rows.iter().find(|a| a["quantity"] == 8.0).unwrap().clone();
+    open["quantity"] = json!(9);
+    bench.control("seed", &json!({ "resources": { "finance/agreements/{id}/additions": { "40": [open] } } }));
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    assert_eq!((&held["findings"][0]["code"], &held["changes"]), (&json!("TU7002"), &json!([])), "{held}");
+}
