@@ -98,7 +98,7 @@ impl ConnectWiseClient {
     /// Where the address leads elsewhere, or the key cannot be read.
     pub async fn fetch_signing_key(&self, key_url: &str) -> Result<SecretString, ClientError> {
         let shown = "GET callback signing key";
-        let url = Url::parse(key_url).ok().filter(|url| self.site().is_same_site(url)).ok_or_else(|| {
+        let url = self.own_address(key_url).ok_or_else(|| {
             ClientError::Invalid("the callback's key address is not one of this ConnectWise site".to_owned())
         })?;
         let reply = self.get_same_site(url, shown).await?;
@@ -106,5 +106,15 @@ impl ConnectWiseClient {
             ClientError::NotUnderstood { call: shown.to_owned(), why: "no signing_key in it".to_owned() }
         })?;
         Ok(SecretString::from(key.signing_key))
+    }
+
+    /// Whether an address that a callback names is one of this very site: others are not worth a thought.
+    pub fn is_own_address(&self, key_url: &str) -> bool {
+        self.own_address(key_url).is_some()
+    }
+
+    fn own_address(&self, key_url: &str) -> Option<Url> {
+        let is_plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+        Url::parse(key_url).ok().filter(|url| self.site().is_same_site(url) && is_plain(url))
     }
 }

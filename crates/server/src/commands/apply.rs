@@ -102,6 +102,8 @@ pub struct Applied {
     pub needs_person: bool,
     /// Whether a limit holds the run.
     pub held: bool,
+    /// How many tasks were left out, for persons to start.
+    pub left: usize,
 }
 
 /// The holder of leases on the command line.
@@ -127,7 +129,7 @@ pub async fn apply_one(
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
     let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
-    Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false })
+    Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false, left: 0 })
 }
 
 /// The plan with the state that apply left it in.
@@ -207,7 +209,8 @@ pub async fn apply_every(
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
     let needs_person = needs_person(&run, &stored);
-    Ok(Applied { stored, document, needs_person, held: !run.held.is_empty() })
+    let left = run.planned.skipped.len();
+    Ok(Applied { stored, document, needs_person, held: !run.held.is_empty(), left })
 }
 
 /// After a run nothing is merely planned: what was not sent was skipped. What holds a run up is told first.

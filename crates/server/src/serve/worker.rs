@@ -364,6 +364,9 @@ fn of_applied(applied: Applied) -> Ended {
     let mut result = json!(applied.document);
     if let Some(object) = result.as_object_mut() {
         object.insert("held".to_owned(), Value::Bool(applied.held));
+        if applied.left > 0 {
+            object.insert("left_to_persons".to_owned(), json!(applied.left));
+        }
     }
     ended(applied.needs_person, result)
 }

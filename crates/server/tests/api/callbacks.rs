@@ -152,6 +152,89 @@ fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
     assert_eq!(person.delete(&place).problem(404), "not-found");
 }
 
+const HOSTILE: &str = include_str!("../../../transport/tests/hostile-urls.txt");
+
+#[test]
+fn no_hostile_callback_reaches_anything_or_makes_a_noise() {
+    let environment = [
+        ("TRUEUP_TODAY", "2023-03-20"),
+        ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
+        ("TRUEUP_LOG", "info"),
+    ];
+    let service = Service::start(Backend::Sqlite, &environment).unwrap();
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let made = person.post(&format!("{ORG}/connections/connectwise/callback"), &json!({})).is(201).json();
+    let address = made["address"].as_str().unwrap();
+    let before = (audit(&person), std::fs::read_to_string(service.log()).unwrap().lines().count());
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let port = trap.local_addr().unwrap().port();
+    let company = sandbox.access["company"].as_str().unwrap();
+    let ours = sandbox_at(&sandbox);
+    let send = |body: String| {
+        Request::new("POST", address)
+            .header("x-content-signature", "AAAA")
+            .body("application/json", body)
+            .send(service.at)
+            .status
+    };
+
+    let mut keys: Vec<String> =
+        HOSTILE.lines().filter(|line| !line.starts_with("# ")).map(str::to_owned).collect();
+    assert!(keys.len() >= 150);
+    keys.extend(keys.clone().iter().filter_map(|line| {
+        let mut url = url::Url::parse(line).ok()?;
+        url.set_port(Some(port)).ok()?;
+        Some(url.to_string())
+    }));
+    keys.extend([
+        format!("http://{ours}@127.0.0.1:{port}/key"),
+        format!("http://user:secret@{ours}/key"),
+        format!("https://{ours}/key"),
+        format!("http://localhost:{}/key", ours.port()),
+        format!("http://{ours}.example.com/key"),
+        format!("http://127.0.0.1:{port}#@{ours}/key"),
+        format!("http://127.0.0.1:{port}\\@{ours}/key"),
+        format!("//{ours}/key"),
+        "file:///etc/passwd".to_owned(),
+        "x".repeat(5_000),
+    ]);
+    for key in &keys {
+        let body = json!({ "MessageId": "1", "Action": "updated", "Type": "agreement", "ID": 40,
+            "CompanyId": company, "Metadata": { "key_url": key } });
+        assert_eq!(send(body.to_string()), 401, "{key}");
+    }
+    assert!(trap.accept().is_err(), "somebody called");
+
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    for (body, status) in [
+        (deep.clone(), 400),
+        (format!("{{\"Action\":\"a\",\"Type\":\"b\",\"ID\":1,\"CompanyId\":\"c\",\"Entity\":{deep}}}"), 401),
+        ("{\"Action\":1}".to_owned(), 400),
+        ("{\"Action\":\"a\",\"Type\":\"b\",\"ID\":99999999999999999999,\"CompanyId\":\"c\"}".to_owned(), 400),
+        ("{\"Action\":\"a\",\"Type\":\"b\",\"ID\":1,\"ID\":2,\"CompanyId\":\"c\"}".to_owned(), 400),
+        ("null".to_owned(), 400),
+        (String::new(), 400),
+        ("x".repeat(1_100_000), 413),
+    ] {
+        assert_eq!(send(body.clone()), status, "{}", body.chars().take(80).collect::<String>());
+    }
+    assert!(person.get(&format!("{ORG}/runs")).is(200).json()["items"].as_array().unwrap().is_empty());
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    let noise: Vec<&str> = log
+        .lines()
+        .skip(before.1)
+        .filter(|line| line.contains("WARN") || line.contains("ERROR") || line.contains("panicked"))
+        .collect();
+    assert!(noise.is_empty(), "{noise:?}");
+    assert!(log.contains("/api/v1/callbacks/…"), "the log is there");
+    let secret = address.split('/').next_back().unwrap().split('?').next().unwrap();
+    assert!(!log.contains(secret), "the secret part of the address is in the log");
+    assert_eq!(audit(&person), before.0);
+}
+
 #[test]
 fn callbacks_have_a_limit() {
     let service = Service::start(

@@ -237,6 +237,7 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
     });
     let left = sync(&mut service);
     assert_eq!((&left["state"], additions()), (&json!("done"), 0), "{left}");
+    assert_eq!(left["result"]["left_to_persons"], 1, "{left}");
     assert_eq!(left["result"]["pull"]["agreements_in_turn"], 1, "a day later the share is read: {left}");
     customer(&service.known(&pass), &json!({})).is(200);
     set(&service.known(&pass), "schedule.customers", "chosen");
@@ -246,6 +247,7 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
     customer(&service.known(&pass), &json!({ "auto_sync": "on" })).is(200);
     let written = sync(&mut service);
     assert_eq!(written["result"]["summary"]["applied"], 1, "{written}");
+    assert!(written["result"]["left_to_persons"].is_null(), "{written}");
     assert_eq!(additions(), 1);
 }
 

@@ -245,6 +245,9 @@ async fn signing_key(
         return Ok(key);
     }
     let client = compose::client(connection, &service.options).map_err(crate::failure::CliError::problem)?;
+    if !client.is_own_address(url) {
+        return Err(forged());
+    }
     if !service.callbacks.allows("key", &place.hash, KEYS_A_MINUTE, now) {
         return Err(too_many());
     }
