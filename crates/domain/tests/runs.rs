@@ -12,7 +12,10 @@ use trueup_domain::finding::{Code, Finding, Severity};
 use trueup_domain::ids::AgreementId;
 use trueup_domain::money::{Exact, RoundingMode};
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::DraftPlan;
+use trueup_domain::planner::Extent;
 use trueup_domain::proration::{DayCount, share};
+use trueup_domain::task::{Demand, Task};
 
 const COUNTS: [(&str, DayCount); 5] = [
     ("actual", DayCount::Actual),
@@ -38,6 +41,10 @@ struct Choice {
     batch: bool,
     /// Day of the month that the agreement's invoices begin on, where it is another one.
     invoiced_from: Option<i8>,
+    /// Every plan is taken back and made again.
+    taken_back: bool,
+    /// Beside the run every plan is taken back after so many invoices.
+    taken_back_late: Option<usize>,
 }
 
 /// One thing that happens.
@@ -67,6 +74,8 @@ fn choices() -> impl Strategy<Value = Choice> {
             anchor,
             batch,
             invoiced_from: None,
+            taken_back: false,
+            taken_back_late: None,
         })
 }
 
@@ -96,6 +105,8 @@ struct Run {
     old_day: bool,
     batch: Vec<Order>,
     batches: bool,
+    taken_back: bool,
+    taken_back_late: Option<usize>,
     charged: Exact,
     billed: Decimal,
     said: Vec<Finding>,
@@ -137,6 +148,8 @@ impl Run {
             old_day: choice.old_day,
             batch: Vec::new(),
             batches: choice.batch,
+            taken_back: choice.taken_back,
+            taken_back_late: choice.taken_back_late,
             charged: Exact::ZERO,
             billed: Decimal::ZERO,
             said: Vec::new(),
@@ -179,11 +192,27 @@ impl Run {
         if batch.is_empty() {
             return;
         }
-        let orders: Vec<&Order> = batch.iter().collect();
-        let draft = self.lab.plan(&orders);
-        self.lab.apply(&draft);
+        let mut tasks: Vec<(Task, Demand)> =
+            batch.iter().map(|o| (self.lab.task(o), Demand::Order(Box::new(o.clone())))).collect();
+        let mut draft = self.lab.plan_tasks(&tasks);
+        if let Some(invoices) = self.taken_back_late {
+            take_back_late(&self.lab, &draft, invoices);
+        }
+        let before = lines(&self.lab);
+        let done = self.lab.apply(&draft);
+        if self.taken_back {
+            let after = lines(&self.lab);
+            let back = self.lab.undo(&[(&draft, &done)], &Extent::Everything);
+            assert!(back.findings.is_empty(), "{:#?}", back.findings);
+            self.lab.apply(&back);
+            assert_eq!(lines(&self.lab), before, "not as before:\n{}", show(&back));
+            tasks.iter_mut().for_each(|(task, _)| task.undone += 1);
+            draft = self.lab.plan_tasks(&tasks);
+            self.lab.apply(&draft);
+            assert_eq!(lines(&self.lab), after, "not as after:\n{}", show(&draft));
+        }
         // Work that is done is not planned again; the newest order may be, after a run that broke off.
-        let again = self.lab.plan(&orders[orders.len() - 1..]);
+        let again = self.lab.plan_tasks(&tasks[tasks.len() - 1..]);
         assert!(again.changes.iter().all(|c| !c.writes()), "again:\n{}", show(&again));
         self.said.extend(draft.findings);
     }
@@ -205,6 +234,30 @@ impl Run {
     fn next_invoice(&self) -> jiff::civil::Date {
         self.lab.snapshot.agreements[&AgreementId(40)].next_invoice.unwrap()
     }
+}
+
+/// A plan that is taken back after some invoices leaves the customer with what would have been billed without it.
+fn take_back_late(lab: &Lab, draft: &DraftPlan, invoices: usize) {
+    let (mut without, mut with) = (lab.clone(), lab.clone());
+    let done = with.apply(draft);
+    let bill = |lab: &mut Lab, count: usize| -> Decimal {
+        (0..count).map(|_| lab.invoice(40).parse::<Decimal>().unwrap()).sum()
+    };
+    let mut billed = bill(&mut with, invoices);
+    let back = with.undo(&[(draft, &done)], &Extent::Everything);
+    with.apply(&back);
+    billed += bill(&mut with, 2);
+    let wanted = bill(&mut without, invoices + 2);
+    assert_eq!(billed, wanted, "after {invoices} invoices:\n{}\nback:\n{}", show(draft), show(&back));
+    assert_eq!(bill(&mut with, 1), bill(&mut without, 1), "afterwards:\n{}", show(&back));
+}
+
+/// What the additions bill, whatever their ids.
+fn lines(lab: &Lab) -> Vec<String> {
+    let all = lab.snapshot.additions.values().flatten();
+    let mut lines: Vec<String> = all.map(|a| serde_json::to_string(&a.state).unwrap()).collect();
+    lines.sort();
+    lines
 }
 
 fn cents(value: i64) -> String {
@@ -368,6 +421,18 @@ proptest! {
     #[test]
     fn what_was_charged_is_billed_or_said(choice in choices(), steps in steps()) {
         play(&choice, &steps)?;
+    }
+
+    /// Taking a plan back leaves nothing of it, and making it again leaves the same as the first time.
+    #[test]
+    fn what_is_taken_back_and_made_again_is_as_it_was(choice in choices(), steps in steps()) {
+        play(&Choice { taken_back: true, ..choice }, &steps)?;
+    }
+
+    /// As above, where invoices billed the plan before it is taken back.
+    #[test]
+    fn what_is_taken_back_late_is_settled(choice in choices(), steps in steps(), invoices in 1_usize..4) {
+        play(&Choice { taken_back_late: Some(invoices), credits: true, ..choice }, &steps)?;
     }
 
     /// Whatever day the agreement is invoiced from: what was charged is billed, or a warning says which invoice differs.

@@ -8,7 +8,7 @@ use super::picture::change_id;
 use super::sums;
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AdditionId, AgreementId, ChangeId, PlanId, TaskId};
+use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, TaskId};
 use crate::money::{MoneyError, Quantity};
 use crate::period::{Period, previous_day};
 use crate::plan::{
@@ -74,6 +74,7 @@ struct Step<'a> {
     amounts: PriceAndCost,
     reason: String,
     formula: String,
+    order: Option<OrderId>,
     /// Whether it is the line of money beside the one that is restored.
     beside: bool,
 }
@@ -380,7 +381,8 @@ impl<'a> At<'_, 'a> {
         formula: String,
     ) -> Step<'a> {
         let (plan, change) = (self.plan, self.change);
-        Step { change, plan, action, role, true_period, amounts, reason, formula, beside: false }
+        let order = change.order.clone();
+        Step { change, plan, action, role, true_period, amounts, reason, formula, order, beside: false }
     }
 
     fn bill(
@@ -486,7 +488,10 @@ fn recreate<'a>(
     let invoiced = invoiced_since(world, effect, agreement, before);
     let at = At { world, effect, agreement, plan, change, invoiced };
     let mut wanted = before.clone();
-    let mut true_period = change.true_period;
+    // It is still the line of the order that made it, not of the one that removed it.
+    let link = world.links.iter().find(|l| l.addition == effect.addition);
+    let mut true_period = link.map_or(change.true_period, |l| l.true_period);
+    let role = link.map_or(change.role, |l| l.role);
     let mut steps = Vec::new();
     match (invoiced, before.cancelled, billing::open_period(world.snapshot, agreement)) {
         (None, _, _) => {}
@@ -502,15 +507,14 @@ fn recreate<'a>(
     }
     let amounts = billing::extended(&wanted, Quantity::ZERO, change.currency)?;
     let reason = format!("Undo of plan {plan}: the line that it removed is there again.");
-    steps.insert(
-        0,
-        at.step(Action::Create { wanted }, change.role, true_period, amounts, reason, String::new()),
-    );
+    let again = at.step(Action::Create { wanted }, role, true_period, amounts, reason, String::new());
+    steps.insert(0, Step { order: link.and_then(|l| l.order.clone()), ..again });
     Ok(steps)
 }
 
 fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Step<'_>) {
-    let Step { change, plan, action, role, true_period, amounts, reason, formula, beside } = step;
+    let Step { change, plan, action, role, true_period, amounts, reason, formula, order: made_by, beside } =
+        step;
     let order = format!("undo/{plan}");
     let line = format!("{}{}", effect.addition, if beside { "/settled" } else { "" });
     let key: OperationKey = match &action {
@@ -533,6 +537,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         action,
         key,
         role,
+        order: made_by,
         true_period,
         amount: amounts.price,
         cost: amounts.cost,

@@ -23,6 +23,7 @@ pub fn period(start: &str, end: &str) -> Period {
     Period::new(day(start), day(end)).unwrap()
 }
 
+#[derive(Clone)]
 pub struct Lab {
     pub today: Date,
     pub settings: BTreeMap<String, String>,
