@@ -7,6 +7,7 @@ use rstest::rstest;
 use rust_decimal::Decimal;
 use support::{PRIVATE, ROOT, client, codebase, config, credentials, json, server};
 use trueup_connectwise::client::address::{AddressError, AllowedHosts, SiteAddress};
+use trueup_connectwise::client::rights::RightState;
 use trueup_connectwise::client::wire::{BillCustomer, ById};
 use trueup_connectwise::client::{
     ClientError, ConnectWiseClient, Credentials, NewAddition, Number, PatchOp, Query, WireDate,
@@ -364,5 +365,19 @@ async fn rights_are_named_and_nothing_is_written() {
     Finance > Agreements > Delete All: Missing
     Procurement > Product Catalog > Add All: Unknown
     ");
-    assert!(server.received_requests().await.unwrap().iter().all(|r| r.method.as_str() == "GET"));
+    let asked = server.received_requests().await.unwrap();
+    assert!(asked.iter().all(|r| r.method.as_str() == "GET"));
+    // The role alone tells the same as far as it goes, for two calls.
+    let by_role = client(&server).check_role().await.unwrap();
+    let missing: Vec<String> = by_role
+        .iter()
+        .filter(|c| c.state == RightState::Missing)
+        .map(|c| format!("{} > {}", c.function, c.level))
+        .collect();
+    assert_eq!(
+        missing,
+        ["Company Maintenance > Inquire All", "Agreements > Edit All", "Agreements > Delete All"]
+    );
+    let calls = server.received_requests().await.unwrap().len() - asked.len();
+    assert_eq!(calls, 3, "companyinfo of a new client, the members, the role");
 }

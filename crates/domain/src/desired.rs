@@ -16,7 +16,7 @@ mod parallel;
 mod rows;
 mod sorted;
 
-pub use drift::{Drift, drift, drift_on};
+pub use drift::{Drift, differing, drift, drift_on};
 pub use fields::Fields;
 pub use rows::{Day, Fixed, Row};
 

@@ -273,6 +273,24 @@ pub enum Field {
     InvoiceDescription,
 }
 
+impl Field {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CatalogItem => "catalog item",
+            Self::Quantity => "quantity",
+            Self::UnitPrice => "unit price",
+            Self::UnitCost => "unit cost",
+            Self::EffectiveDate => "effective date",
+            Self::CancelledDate => "last billed day",
+            Self::Bill => "billing",
+            Self::Taxable => "taxable",
+            Self::Description => "description",
+            Self::InvoiceDescription => "invoice description",
+        }
+    }
+}
+
 /// One field's old and new value as text; decimals without trailing zeros for quantities, dates as `YYYY-MM-DD`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {

@@ -129,6 +129,12 @@ pub const SETTINGS: &[SettingRow] = &[
         "every agreement is read at least once in so many pulls of what changed, of those by schedule one a day; 1 reads all",
     ),
     row(
+        "source.keeps_days",
+        "0",
+        ValueKind::Days,
+        "how many days back a source can still tell what was sold; where more pass between two imports, orders may be missing",
+    ),
+    row(
         "retention.feed_days",
         "730",
         ValueKind::Days,
@@ -424,6 +430,8 @@ pub struct Settings {
     pub rotation: u32,
     /// Whether a sync by schedule writes for the customers alone that are mapped so.
     pub chosen_customers: bool,
+    /// How many days back a source can still tell what was sold; 0 for ever.
+    pub source_keeps_days: u32,
 }
 
 impl Settings {
@@ -502,6 +510,7 @@ impl Settings {
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",
+            source_keeps_days: text("source.keeps_days").parse().unwrap_or(0),
         })
     }
 }

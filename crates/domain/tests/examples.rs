@@ -3,11 +3,12 @@
 
 mod common;
 use common::*;
+use trueup_domain::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
 use trueup_domain::mapping::MappingKind;
-use trueup_domain::period::BillingCycle;
+use trueup_domain::period::{BillingCycle, Period};
 
-fn march() -> trueup_domain::period::Period {
+fn march() -> Period {
     period("2023-03-01", "2023-04-01")
 }
 
@@ -235,28 +236,37 @@ fn e9_a_plan_switch_is_netted_per_subscription() {
 fn e10_overuse_is_billed_once_over_its_period() {
     let mut lab = lab("2023-03-01");
     lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Arrears, "2023-01-01");
-    let bill = |id: &str, quantity: &str, price: &str, cost: &str| {
-        order(id, OrderKind::Billing, "2023-04-01", march()).with(line(
-            "1",
-            Charge::Overuse,
-            "seat",
-            quantity,
-            price,
-            cost,
-        ))
+    let bill = |id: &str, quantity: Decimal, price: &str, cost: &str| {
+        let quantity = quantity.normalize().to_string();
+        let overuse = line("1", Charge::Overuse, "seat", &quantity, price, cost);
+        order(id, OrderKind::Billing, "2023-04-01", march()).with(overuse)
     };
+    // Included 1000 and additional 200, for the whole period and for half of it.
+    let (allowed, used) = (Decimal::from(1000 + 200), Decimal::from(1300));
+    let whole = overused(used, allowed, march(), march());
     assert_eq!(
-        lab.run(&bill("BO-1", "100", "0.05", "0.03").0),
+        lab.run(&bill("BO-1", whole, "0.05", "0.03").0),
         "create overuse 2023-03-01..2023-03-31 100 x 0.05 cost 0.03 = 5.00\n"
     );
+    let february = period("2023-02-01", "2023-03-01");
+    let half = overused(used, allowed, period("2023-02-15", "2023-03-01"), february);
     assert_eq!(
-        lab.run(&bill("BO-2", "700", "0.05", "0.03").0),
+        lab.run(&bill("BO-2", half, "0.05", "0.03").0),
         "create overuse 2023-03-01..2023-03-31 700 x 0.05 cost 0.03 = 35.00\n"
     );
+    // A level that is not added up: the mean of the days: 12 on two of five days, then 15, 16 and 18.
+    let levels = [12, 12, 15, 16, 18].map(Decimal::from);
+    let mean = levels.iter().sum::<Decimal>() / Decimal::from(levels.len());
+    let above = overused(mean, Decimal::from(10 + 2), march(), march());
     assert_eq!(
-        lab.run(&bill("BO-3", "2.6", "4.00", "3.20").0),
+        lab.run(&bill("BO-3", above, "4.00", "3.20").0),
         "create overuse 2023-03-01..2023-03-31 2.6 x 4.00 cost 3.20 = 10.40\n"
     );
+}
+
+/// What a marketplace puts on the order: what was used less what was allowed in the days of the period that were billed.
+fn overused(used: Decimal, allowed: Decimal, billed: Period, of: Period) -> Decimal {
+    used - allowed * Decimal::from(billed.days()) / Decimal::from(of.days())
 }
 
 #[test]

@@ -310,6 +310,17 @@ fn a_separate_agreement_takes_the_prorated_line() {
 }
 
 #[test]
+fn a_subscription_is_billed_on_one_agreement_at_a_time() {
+    let mut lab = lab("2023-03-01");
+    lab.agreement(41, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
+    lab.map(MappingKind::Agreement, "s-1", 40);
+    lab.run(&seats("2023-03-01", "5").0);
+    lab.mappings.last_mut().unwrap().psa_id = Some(41);
+    let shown = lab.run(&change("CH-1", "2023-03-15", 5, 8).0);
+    assert!(shown.contains("TU3005 error") && !shown.contains("create"), "{shown}");
+}
+
+#[test]
 fn a_renewal_with_nothing_new_changes_nothing() {
     let mut lab = lab("2023-03-01");
     lab.run(&seats("2023-03-01", "5").0);

@@ -7,13 +7,13 @@ use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
 use crate::planning::{OF_APPLY, PlanRequest, Planned, make_plan};
-use crate::ports::{Clock, Psa, Store, StoreError};
+use crate::ports::{Clock, Psa, Right, Store, StoreError};
 use crate::records::{OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::plan::{Action, DraftPlan, TaskOutcome};
-use trueup_domain::task::{Task, TaskState};
+use trueup_domain::task::{Task, TaskKind, TaskState};
 
 /// A run over all tasks plans anew at most so often, where ConnectWise changed underneath.
 const ROUNDS: usize = 3;
@@ -27,6 +27,9 @@ pub enum RunError {
     /// While applying.
     #[error(transparent)]
     Applying(#[from] ApplyError),
+    /// The API member lacks rights that the run needs. Nothing was sent; its tasks failed.
+    #[error("the API member lacks {}; nothing was written", .0.join("; "))]
+    Rights(Vec<String>),
 }
 
 impl From<StoreError> for RunError {
@@ -338,6 +341,69 @@ pub enum Approval {
     Needed,
     /// A person approved whatever the plan says.
     Given,
+}
+
+/// Asks ConnectWise before a run which rights are missing, so that no run stops half way for one. A run that lacks
+/// rights fails all its tasks with their list; they are tried again by the first run that has the rights. Where nothing
+/// waits to be written nobody is asked.
+///
+/// # Errors
+/// [`RunError::Rights`], or ConnectWise could not be asked.
+pub async fn look_at_rights(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+) -> Result<(), RunError> {
+    store.ensure_organization(request.org).await?;
+    let filter = TaskFilter { states: WAITING.to_vec(), ..TaskFilter::default() };
+    let mut tasks = store.list_tasks(request.org, &filter).await?;
+    tasks.retain(|task| task.kind != TaskKind::Reconciliation);
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let rights = psa.list_rights().await.map_err(ApplyError::Psa)?;
+    let creates = request.settings.create_missing_products.is_on();
+    let needed = |right: &&Right| creates || !right.is_for_new_items();
+    let missing = rights.iter().filter(|right| right.is_missing()).filter(needed);
+    let lacking: Vec<String> = missing.map(ToString::to_string).collect();
+    let nothing = BTreeSet::new();
+    let scope = findings::Scope { looked_at: &nothing, judged: None, general: "rights" };
+    if lacking.is_empty() {
+        findings::record(store, clock, request.org, scope, &[]).await?;
+        return Ok(());
+    }
+    // What waits for a mapping, for another task or for the outcome of an operation would not have been written yet.
+    let ready = [TaskState::New, TaskState::Ready, TaskState::Planned, TaskState::Failed];
+    tasks.retain(|task| ready.contains(&task.state));
+    for task in &mut tasks {
+        task.state = TaskState::Failed;
+        task.reason = Some(format!("{}: {}", Code::Tu1004, lacking.join("; ")));
+    }
+    store.save_tasks(request.org, clock.now(), &tasks).await?;
+    let error = RunError::Rights(lacking);
+    let subject =
+        Subject { detail: Some(format!("connection {}", request.connection)), ..Subject::default() };
+    let finding = Finding::new(Code::Tu1004, subject, sentence(&error.to_string()));
+    findings::record(store, clock, request.org, scope, &[finding]).await?;
+    Err(error)
+}
+
+/// States in which a run may have something to do for a task.
+const WAITING: [TaskState; 8] = [
+    TaskState::New,
+    TaskState::NeedsMapping,
+    TaskState::Blocked,
+    TaskState::Ready,
+    TaskState::Planned,
+    TaskState::Failed,
+    TaskState::Applying,
+    TaskState::InDoubt,
+];
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 /// Goes on with earlier runs, then plans and applies every task that is ready.

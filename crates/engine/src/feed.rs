@@ -133,7 +133,7 @@ where
     }
     if let Some(store) = to.store {
         let refused = report.refused.len() as u64 + report.refused_more;
-        for note in seen.conclude(store, to.org, to.source, refused).await? {
+        for note in seen.conclude(store, to, refused).await? {
             report.note(note);
         }
     }

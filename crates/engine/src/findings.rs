@@ -61,6 +61,12 @@ pub async fn record(
     Ok(())
 }
 
+/// Leaves one of findings that say the same of the same: it is one finding, wherever it was met.
+pub fn once_each(findings: &mut Vec<Finding>) {
+    let mut said = BTreeSet::new();
+    findings.retain(|finding| said.insert((finding.code, finding.subject.clone(), finding.message.clone())));
+}
+
 /// Codes that tell how a task was carried out: the amount is where it belongs once the task is done.
 const TOLD_BY_DONE: [Code; 3] = [Code::Tu4002, Code::Tu5001, Code::Tu6006];
 

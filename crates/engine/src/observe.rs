@@ -2,9 +2,10 @@
 
 mod drifting;
 mod pulling;
+mod reversals;
 
 pub use drifting::{Told, tell_drift};
-pub use pulling::{OVERLAP_MS, Pulled, Reach, pull};
+pub use pulling::{OVERLAP_MS, Pulled, Reach, pull, pull_telling};
 
 use crate::failure::Failure;
 use crate::ports::Psa;

@@ -15,7 +15,7 @@ use trueup_domain::check::{brakes, check};
 use trueup_domain::finding::{CODES, Code, Finding, Severity};
 use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
-use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
 use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{PriceSource, Settings};
@@ -140,12 +140,14 @@ async fn try_plan(
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
     draft.findings.append(&mut extra);
+    findings::once_each(&mut draft.findings);
     let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
     let body = match check(draft, &world) {
         Ok(checked) => PlanBody::Checked(checked),
         Err(refused) => {
             let (mut draft, found) = *refused;
             draft.findings.extend(found);
+            findings::once_each(&mut draft.findings);
             PlanBody::Draft(draft)
         }
     };
@@ -481,7 +483,7 @@ fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
     let (state, reason) = match outcome {
         TaskOutcome::Planned if passed => (TaskState::Planned, None),
         TaskOutcome::Planned => (TaskState::Failed, Some("the checker refused the plan".to_owned())),
-        TaskOutcome::NothingToDo => (TaskState::Done, Some("ConnectWise holds it already".to_owned())),
+        TaskOutcome::NothingToDo => (TaskState::Done, Some(why_nothing(task, draft))),
         TaskOutcome::NeedsMapping => (TaskState::NeedsMapping, codes()),
         TaskOutcome::Waiting => (TaskState::Ready, codes()),
         TaskOutcome::Failed => (TaskState::Failed, codes()),
@@ -494,6 +496,29 @@ fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
     task.reason = reason;
 }
 
+/// Why a task is done without a write: what was found to be there, else what was said about it.
+fn why_nothing(task: &Task, draft: &DraftPlan) -> String {
+    let of_task = |change: &&Change| change.task == task.id;
+    let is_kept = |change: &Change| matches!(change.action, Action::Keep { .. });
+    let is_there = draft.changes.iter().filter(of_task).any(is_kept)
+        || draft.adoptions.iter().any(|adoption| adoption.task == task.id);
+    let said: BTreeSet<Code> = draft
+        .findings
+        .iter()
+        .filter(|finding| finding.subject.task.as_ref() == Some(&task.id))
+        .map(|finding| finding.code)
+        .collect();
+    if !is_there && !said.is_empty() {
+        let said: Vec<String> = said.iter().map(|code| format!("{} ({code})", code.row().title)).collect();
+        return format!("nothing to write: {}", said.join(", "));
+    }
+    // A reconciliation asks for levels, an order for changes.
+    if is_there || task.kind == TaskKind::Reconciliation {
+        return "ConnectWise holds it already".to_owned();
+    }
+    "it asks for no change".to_owned()
+}
+
 /// The finding of a task that waits for an operation of its subscription.
 pub(crate) fn waits_for(task: &Task, behind: &TaskId) -> Finding {
     let message = format!(
@@ -501,4 +526,44 @@ pub(crate) fn waits_for(task: &Task, behind: &TaskId) -> Finding {
     );
     Finding::new(Code::Tu7006, subject_of(task), message)
         .fix("Run `trueup apply --all` once the settle time is over.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trueup_domain::ids::CustomerId;
+
+    fn task() -> Task {
+        Task {
+            id: TaskId::from("t-1"),
+            source: SourceId::from("default"),
+            kind: TaskKind::Sales,
+            customer: CustomerId::from("c"),
+            subscription: SubscriptionId::from("s"),
+            order_id: None,
+            completed_us: 0,
+            state: TaskState::Ready,
+            reason: None,
+            decided_by: None,
+            price_source: None,
+            undone: 0,
+        }
+    }
+
+    fn reason_of(findings: Vec<Finding>) -> String {
+        let mut task = task();
+        let mut draft = DraftPlan { findings, ..DraftPlan::default() };
+        draft.outcomes.insert(task.id.clone(), TaskOutcome::NothingToDo);
+        move_task(&mut task, &draft, true);
+        assert_eq!(task.state, TaskState::Done);
+        task.reason.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_task_without_writes_claims_nothing_that_connectwise_does_not_hold() {
+        assert_eq!(reason_of(Vec::new()), "it asks for no change");
+        let of_task = Finding::new(Code::Tu5003, subject_of(&task()), "Nothing is sold.");
+        let of_another = Finding::new(Code::Tu6004, Default::default(), "Of another task.");
+        assert_eq!(reason_of(vec![of_task, of_another]), "nothing to write: Quantity is zero (TU5003)");
+    }
 }

@@ -67,6 +67,24 @@ pub struct Right {
     pub purpose: String,
 }
 
+impl Right {
+    /// Whether the API member certainly lacks it.
+    pub fn is_missing(&self) -> bool {
+        self.state == "missing"
+    }
+
+    /// Whether it is needed for nothing but new catalog items, which are made only where that is switched on.
+    pub fn is_for_new_items(&self) -> bool {
+        self.module == "Procurement" && self.level == "Add All"
+    }
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} > {} > {}", self.module, self.function, self.level)
+    }
+}
+
 /// What a connection test found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PsaReport {
@@ -85,6 +103,11 @@ pub struct PsaReport {
 pub trait Psa: Send + Sync {
     /// Tests address, keys and rights without changing anything.
     async fn probe(&self) -> Result<PsaReport, PsaError>;
+    /// The rights that the job needs, as far as a few calls can tell: the rest is unknown, and so is every one where
+    /// nothing tells.
+    async fn list_rights(&self) -> Result<Vec<Right>, PsaError> {
+        Ok(Vec::new())
+    }
     /// Companies by id; `None` reads all that are not deleted. Ids that do not exist are simply absent.
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError>;
     /// Agreements of the companies; `None` reads all. Parents that are named are included.

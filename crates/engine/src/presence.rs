@@ -5,8 +5,11 @@
 //! it raises findings, and an order or a person ends what is to end.
 
 use crate::failure::Failure;
+use crate::feed::Destination;
 use crate::ports::{Refusal, Store};
+use crate::records::Millis;
 use crate::settings::{self, Overlays};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use trueup_domain::Decimal;
@@ -71,10 +74,11 @@ impl Seen {
     pub async fn conclude(
         self,
         store: &dyn Store,
-        org: &OrganizationId,
-        source: &SourceId,
+        to: Destination<'_>,
         refused: u64,
     ) -> Result<Vec<Refusal>, Failure> {
+        let Destination { org, source, .. } = to;
+        let mut reading = self.read_before(store, to).await?;
         let before = Gone::of(store, org, source).await?;
         let mut after = before.clone();
         for (kind, ids) in &mut after.0 {
@@ -94,7 +98,12 @@ impl Seen {
                     known.partition(|id| self.brought(kind, id));
                 match limits.refuses(there.len(), missing.len()) {
                     Some(why) => notes.push(unbelieved(kind, mark, why, false)),
-                    None => drop(after.0.insert(kind, missing.into_iter().collect())),
+                    None => {
+                        after.0.insert(kind, missing.into_iter().collect());
+                        if kind == RecordKind::Subscription {
+                            reading.gap = None;
+                        }
+                    }
                 }
             }
         }
@@ -103,8 +112,106 @@ impl Seen {
             let text = serde_json::to_string(&after).unwrap_or_default();
             store.save_mark(org, &name_of(source), &text).await?;
         }
+        if let Some(gap) = reading.gap.filter(|gap| gap.until == to.at) {
+            notes.push(told_of(source, gap));
+        }
+        reading.save(store, org, source).await?;
         Ok(notes)
     }
+
+    /// When the source was read before, with the gap up to now where it keeps less than that.
+    async fn read_before(&self, store: &dyn Store, to: Destination<'_>) -> Result<Reading, Failure> {
+        let keeps = settings::load(store, to.org, &Overlays::default()).await?.source_keeps_days;
+        let mut reading = Reading::of(store, to.org, to.source).await?.unwrap_or_default();
+        let reach = Millis::from(keeps) * DAY_MS;
+        if let Some(last) = reading.last.filter(|last| keeps > 0 && to.at - last > reach) {
+            // Of several gaps without a complete list in between, all of the time from the first on is uncertain.
+            let from = reading.gap.map_or(last, |gap| gap.from);
+            reading.gap = Some(Gap { from, until: to.at, keeps });
+        }
+        reading.last = Some(to.at);
+        Ok(reading)
+    }
+}
+
+const DAY_MS: Millis = 86_400_000;
+
+/// When a source was last read, and since when what it tells may have a hole.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Reading {
+    last: Option<Millis>,
+    gap: Option<Gap>,
+}
+
+/// A time of which the source cannot tell any more what was sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Gap {
+    from: Millis,
+    until: Millis,
+    keeps: u32,
+}
+
+impl Reading {
+    async fn of(store: &dyn Store, org: &OrganizationId, source: &SourceId) -> Result<Option<Self>, Failure> {
+        let text = store.load_mark(org, &format!("read/{source}")).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    async fn save(&self, store: &dyn Store, org: &OrganizationId, source: &SourceId) -> Result<(), Failure> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Ok(store.save_mark(org, &format!("read/{source}"), &text).await?)
+    }
+}
+
+impl Gap {
+    fn message(&self, source: &SourceId) -> String {
+        let day = |at: Millis| {
+            Timestamp::from_millisecond(at)
+                .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d").to_string())
+        };
+        format!(
+            "Source {source} keeps {} days, and it was not read between {} and {}: orders of that time may be missing.",
+            self.keeps,
+            day(self.from),
+            day(self.until)
+        )
+    }
+}
+
+const CLOSE_THE_GAP: &str = "Import a complete list of its subscriptions (a `snapshot` record with `complete`), then \
+                             reconcile the customers with `trueup plan --reconcile`.";
+
+fn told_of(source: &SourceId, gap: Gap) -> Refusal {
+    Refusal {
+        file: "-".into(),
+        line: 0,
+        field: None,
+        reason: format!("{} {CLOSE_THE_GAP}", gap.message(source)),
+        code: Code::Tu8005.to_string(),
+        warning: true,
+    }
+}
+
+/// The sources that were not read for longer than they keep what they tell, until a complete list of their subscriptions
+/// came in.
+///
+/// # Errors
+/// The store's.
+pub async fn gaps(
+    store: &dyn Store,
+    org: &OrganizationId,
+    sources: BTreeSet<SourceId>,
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    for source in sources {
+        let Some(gap) = Reading::of(store, org, &source).await?.and_then(|reading| reading.gap) else {
+            continue;
+        };
+        let message = gap.message(&source);
+        let subject = Subject { source: Some(source), ..Subject::default() };
+        found.push(Finding::new(Code::Tu8005, subject, message).fix(CLOSE_THE_GAP));
+    }
+    Ok(found)
 }
 
 /// Whether a complete list has to name the record.

@@ -8,6 +8,7 @@ pub mod assess;
 mod beside;
 mod decide;
 
+pub use beside::put_off;
 pub use decide::{Decision, decide};
 
 use crate::failure::Failure;
@@ -201,6 +202,7 @@ pub async fn check_under(
     let mut beside = beside::ended_and_billed(&picture, &gone, clock.today());
     beside.extend(presence::targets_gone(&store.list_mappings(org).await?, &gone));
     beside.extend(beside::never_billed(store, org).await?);
+    beside.extend(presence::gaps(store, org, picture.sources()).await?);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
     let Run { mut report, tasks, fresh, all_findings, .. } = run;

@@ -63,6 +63,9 @@ pub struct Global {
     /// A setting for this run alone, over the environment and the stored one; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Shows no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
     /// Says more on standard error; twice for the details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -207,6 +207,7 @@ impl From<RunError> for CliError {
         match error {
             RunError::Planning(failure) => failure.into(),
             RunError::Applying(error) => error.into(),
+            RunError::Rights(_) => Self::coded(Exit::NeedsPerson, Code::Tu1004, error.to_string()),
         }
     }
 }

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    if cli.global.quiet {
+        output::be_quiet();
+    }
     start_log(cli.global.verbose, cli.log());
     let json = cli.global.format == Some(output::Format::Json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -51,13 +54,34 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.exit_code() == 0 {
         return Exit::Done.into();
     }
-    let wants_json = std::env::args().any(|a| a == "json" || a == "--format=json");
+    let wants_json = asks_for_json(std::env::args(), std::env::var("TRUEUP_FORMAT").ok().as_deref());
     if wants_json {
-        let first =
-            error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        output::print_json(&CliError::usage(first, "See `trueup --help`.").document());
+        let what = said(&error.to_string());
+        output::print_json(&CliError::usage(what, "See `trueup --help`.").document());
     }
     Exit::Usage.into()
+}
+
+/// The paragraph that says what is wrong, in one line; usage and tips follow it.
+fn said(text: &str) -> String {
+    let words = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    words.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// What the flag says, else the environment. The command line could not be read, so it is looked at word by word.
+fn asks_for_json(words: impl Iterator<Item = String>, environment: Option<&str>) -> bool {
+    let mut format = environment.map(str::to_owned);
+    let mut is_value = false;
+    for word in words {
+        if is_value {
+            format = Some(word.clone());
+        }
+        is_value = word == "--format";
+        if let Some(value) = word.strip_prefix("--format=") {
+            format = Some(value.to_owned());
+        }
+    }
+    format.as_deref() == Some("json")
 }
 
 fn start_log(verbose: u8, form: cli::LogForm) {

@@ -12,7 +12,9 @@ mod cli {
     mod place;
     mod postgres;
     mod presence;
+    mod rights;
     mod settings;
+    mod terminal;
     mod undo;
     mod usage;
 }

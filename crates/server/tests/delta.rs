@@ -12,14 +12,17 @@ use tempfile::TempDir;
 use trueup_connectwise::adapter::PsaAdapter;
 use trueup_connectwise::client::address::AllowedHosts;
 use trueup_connectwise::client::{ClientConfig, ConnectWiseClient, Credentials};
-use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId};
+use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, SourceId};
 use trueup_domain::plan::{Field, FieldChange};
 use trueup_domain::psa::Snapshot;
 use trueup_engine::failure::Failure;
+use trueup_engine::feed::{Destination, import};
 use trueup_engine::observe::{OVERLAP_MS, Pulled, Reach, pull};
 use trueup_engine::ports::{Psa, Store, WriteStyle};
+use trueup_engine::presence;
 use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd};
 use trueup_sandbox::{Sandbox, SandboxConfig};
+use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
 use trueup_store::{Run, RunState, SqlStore, StoreConfig};
 
 const DAY: Millis = 86_400_000;
@@ -393,6 +396,42 @@ async fn without_the_servers_time_everything_is_read() {
     world.pretend(None).await;
     assert!(world.pull(0, CHANGED).await.whole);
     assert!(!world.pull(0, CHANGED).await.whole);
+}
+
+/// A source that keeps 90 days and was not read for longer may have lost orders, until a complete list came in.
+#[tokio::test]
+async fn a_gap_in_what_a_source_can_tell_is_said_until_it_is_closed() {
+    let world = World::new(1).await;
+    let source = SourceId::from("market");
+    let read = async |day: Millis, lines: &'static str| {
+        let to = Destination { store: Some(&world.store), org: &world.org, source: &source, at: day * DAY };
+        let options = FeedOptions { file_name: "-".to_owned(), kind: None, format: FeedFormat::default() };
+        let records = read_feed(lines.as_bytes(), options).map(|item| item.map(incoming));
+        import(to, records, 10, |_| {}).await.unwrap()
+    };
+    let said = async || {
+        let sources = BTreeSet::from([source.clone()]);
+        presence::gaps(&world.store, &world.org, sources).await.unwrap()
+    };
+    const CUSTOMER: &str = "{\"type\":\"customer\",\"id\":\"c\",\"name\":\"C\"}\n";
+    const COMPLETE: &str = "{\"type\":\"snapshot\",\"types\":[\"subscription\"],\"complete\":true,\
+                            \"as_of\":\"2026-01-01T00:00:00Z\"}\n";
+    read(1_000, CUSTOMER).await;
+    read(1_200, CUSTOMER).await;
+    assert_eq!(said().await, [], "nobody says that the source forgets");
+    world.store.save_setting(&world.org, "source.keeps_days", Some("90")).await.unwrap();
+    read(1_290, CUSTOMER).await;
+    assert_eq!(said().await, []);
+    let report = read(1_381, CUSTOMER).await;
+    assert_eq!(report.warnings[0].code, "TU8005", "{report:?}");
+    let gap = said().await;
+    assert_eq!(gap.len(), 1);
+    assert!(gap[0].message.contains("between 1973-07-14 and 1973-10-13"), "{gap:?}");
+    // Reading on does not bring back what is missing.
+    assert_eq!(read(1_382, CUSTOMER).await.warnings, []);
+    assert_eq!(said().await.len(), 1);
+    read(1_383, COMPLETE).await;
+    assert_eq!(said().await, []);
 }
 
 #[test]

@@ -120,6 +120,8 @@ async fn list_once(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Connect
     let levels = organizations::levels(store, org).await?;
     let rows = Entity::find()
         .filter(Column::Org.is_in(levels.iter().map(String::as_str)))
+        // One that is added later is not taken unasked.
+        .order_by_asc(Column::CreatedAt)
         .order_by_asc(Column::Name)
         .all(&store.db)
         .await

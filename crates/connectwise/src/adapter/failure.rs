@@ -3,15 +3,17 @@
 use trueup_domain::finding::Code;
 use trueup_engine::ports::{PsaError, WriteError};
 
-use crate::client::ClientError;
+use crate::client::{ClientError, right_of};
 
 /// A failure with its exception code and ConnectWise's own words.
 pub(super) fn psa_error(error: ClientError) -> PsaError {
-    PsaError {
-        code: Code::from_name(error.code()).unwrap_or(Code::Tu1007),
-        their_words: error.api().map(ToString::to_string),
-        message: error.to_string(),
+    let code = Code::from_name(error.code()).unwrap_or(Code::Tu1007);
+    let mut message = error.to_string();
+    // ConnectWise never says which right is missing; the call tells.
+    if let Some(right) = error.api().filter(|_| code == Code::Tu1004).and_then(|api| right_of(&api.call)) {
+        message = format!("the API member lacks the right {right}: {message}");
     }
+    PsaError { code, their_words: error.api().map(ToString::to_string), message }
 }
 
 /// A failed write: certainly not carried out, or nobody knows.

@@ -16,7 +16,7 @@ use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, Observe
 use trueup_engine::ports::{NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
 use trueup_engine::records::Millis;
 
-use crate::client::rights::RightState;
+use crate::client::rights::{RightCheck, RightState};
 use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
 use crate::client::{ClientError, Cond, ConnectWiseClient, Number, Query};
 use convert::{Faulty, Reading};
@@ -97,6 +97,21 @@ impl PsaAdapter {
     }
 }
 
+fn right(check: RightCheck) -> Right {
+    let state = match check.state {
+        RightState::Granted => "granted",
+        RightState::Missing => "missing",
+        RightState::Unknown => "unknown",
+    };
+    Right {
+        module: check.module.to_owned(),
+        function: check.function.to_owned(),
+        level: check.level.to_owned(),
+        state: state.to_owned(),
+        purpose: check.purpose.to_owned(),
+    }
+}
+
 fn faulty(fault: Faulty) -> ClientError {
     ClientError::NotUnderstood { call: fault.record, why: fault.why }
 }
@@ -115,23 +130,14 @@ impl Psa for PsaAdapter {
         Ok(PsaReport {
             version: info.as_ref().and_then(|i| i.version.clone()),
             cloud: info.as_ref().and_then(|i| i.is_cloud),
-            rights: rights
-                .into_iter()
-                .map(|check| Right {
-                    module: check.module.to_owned(),
-                    function: check.function.to_owned(),
-                    level: check.level.to_owned(),
-                    state: match check.state {
-                        RightState::Granted => "granted",
-                        RightState::Missing => "missing",
-                        RightState::Unknown => "unknown",
-                    }
-                    .to_owned(),
-                    purpose: check.purpose.to_owned(),
-                })
-                .collect(),
+            rights: rights.into_iter().map(right).collect(),
             marker,
         })
+    }
+
+    async fn list_rights(&self) -> Result<Vec<Right>, PsaError> {
+        let rights = self.client.check_role().await.map_err(psa_error)?;
+        Ok(rights.into_iter().map(right).collect())
     }
 
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {

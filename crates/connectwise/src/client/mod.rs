@@ -21,6 +21,7 @@ pub use cond::{Cond, Literal};
 pub use error::{ApiError, ClientError, FieldError};
 pub use page::Query;
 pub use patch::PatchOp;
+pub(crate) use rights::right_of;
 pub use session::{API_VERSION, ClientConfig, ConnectWiseClient, Credentials};
 pub use trueup_transport::{Exchange, LimiterConfig, Pace, Recorder, Stats};
 pub use value::{Number, WireDate};

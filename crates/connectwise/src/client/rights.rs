@@ -3,12 +3,13 @@
 //! A 403 never says which right is missing, so each probe stands for one row of the security role. What only a write
 //! would show is read from the role's settings where the member may see them, and is called unknown where not.
 
-use futures::future::join_all;
+use futures::future::try_join_all;
+use serde::de::DeserializeOwned;
 
 use super::error::ClientError;
 use super::page::Query;
 use super::session::ConnectWiseClient;
-use super::wire::{AccessLevel, ApiMember, Named, SecurityRole, SecurityRoleSetting};
+use super::wire::{AccessLevel, ApiMember, Named, Record, SecurityRole, SecurityRoleSetting};
 
 /// Of more roles than this none is read: they would hardly agree, and each costs a call.
 const MOST_ROLES: usize = 8;
@@ -91,7 +92,7 @@ const PROBES: [Probe; 7] = [
     },
 ];
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Act {
     Add,
     Edit,
@@ -104,6 +105,18 @@ struct WriteRight {
     level: &'static str,
     purpose: &'static str,
     act: Act,
+}
+
+impl WriteRight {
+    fn judged(&self, roles: &[Vec<SecurityRoleSetting>]) -> RightCheck {
+        let Self { module, function, level, purpose, act } = *self;
+        let state = judge(roles, module, function, |s| match act {
+            Act::Add => s.add_level.as_ref(),
+            Act::Edit => s.edit_level.as_ref(),
+            Act::Delete => s.delete_level.as_ref(),
+        });
+        RightCheck { module, function, level, purpose, state }
+    }
 }
 
 const WRITES: [WriteRight; 4] = [
@@ -167,13 +180,43 @@ pub fn as_markdown() -> String {
     )
 }
 
+/// The right that a call needs, as module > function > level; none where the self-test knows none for it. A call is
+/// named by its method and path.
+pub(crate) fn right_of(call: &str) -> Option<String> {
+    let (method, path) = call.split_once(' ')?;
+    let inside = |root: &str| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    };
+    let probe = PROBES.iter().find(|probe| inside(probe.path))?;
+    let level = if method == "GET" {
+        "Inquire All"
+    } else {
+        let act = Act::of(method)?;
+        let same = |w: &&WriteRight| (w.module, w.function, w.act) == (probe.module, probe.function, act);
+        WRITES.iter().find(same)?.level
+    };
+    Some(format!("{} > {} > {level}", probe.module, probe.function))
+}
+
+impl Act {
+    fn of(method: &str) -> Option<Self> {
+        match method {
+            "POST" => Some(Self::Add),
+            "PATCH" | "PUT" => Some(Self::Edit),
+            "DELETE" => Some(Self::Delete),
+            _ => None, // open set: the methods of HTTP
+        }
+    }
+}
+
 impl ConnectWiseClient {
     /// Checks address, keys and rights without changing anything.
     ///
     /// # Errors
     /// Where the site is out of reach or does not accept the keys or the client id.
     pub async fn check_rights(&self) -> Result<Vec<RightCheck>, ClientError> {
-        let states = join_all(PROBES.iter().map(|p| self.probe(p.path))).await;
+        // The first that gets no answer ends the check: each of the others would ask again and again for minutes.
+        let states = try_join_all(PROBES.iter().map(|p| self.probe(p.path))).await?;
         let mut checks = Vec::new();
         for (probe, state) in PROBES.iter().zip(states) {
             checks.push(RightCheck {
@@ -181,10 +224,10 @@ impl ConnectWiseClient {
                 function: probe.function,
                 level: "Inquire All",
                 purpose: probe.purpose,
-                state: state?,
+                state,
             });
         }
-        let roles = self.own_role_settings().await;
+        let roles = self.own_role_settings().await?;
         for check in &mut checks {
             // A right for one's own records answers the probe, and then hides everybody else's.
             if check.state == RightState::Granted
@@ -194,18 +237,25 @@ impl ConnectWiseClient {
                 check.state = RightState::Missing;
             }
         }
-        checks.extend(WRITES.iter().map(|w| RightCheck {
-            module: w.module,
-            function: w.function,
-            level: w.level,
-            purpose: w.purpose,
-            state: judge(&roles, w.module, w.function, |s| match w.act {
-                Act::Add => s.add_level.as_ref(),
-                Act::Edit => s.edit_level.as_ref(),
-                Act::Delete => s.delete_level.as_ref(),
-            }),
-        }));
+        checks.extend(WRITES.iter().map(|w| w.judged(&roles)));
         Ok(checks)
+    }
+
+    /// The same rights as the role alone tells them, which takes two calls. Where the member may not see its role, every
+    /// one is unknown.
+    ///
+    /// # Errors
+    /// Where the site is out of reach or does not accept the keys or the client id.
+    pub async fn check_role(&self) -> Result<Vec<RightCheck>, ClientError> {
+        let roles = self.own_role_settings().await?;
+        let reads = PROBES.iter().map(|p| RightCheck {
+            module: p.module,
+            function: p.function,
+            level: "Inquire All",
+            purpose: p.purpose,
+            state: judge(&roles, p.module, p.function, |s| s.inquire_level.as_ref()),
+        });
+        Ok(reads.chain(WRITES.iter().map(|w| w.judged(&roles))).collect())
     }
 
     async fn probe(&self, path: &str) -> Result<RightState, ClientError> {
@@ -215,37 +265,46 @@ impl ConnectWiseClient {
             Err(error @ ClientError::Refused(_)) => match error.code() {
                 "TU1004" => Ok(RightState::Missing),
                 "TU1001" | "TU1002" | "TU1003" | "TU1005" => Err(error),
-                _ => Ok(RightState::Unknown),
+                _ => Ok(RightState::Unknown), // open set: exception codes
             },
             Err(ClientError::NotUnderstood { .. }) => Ok(RightState::Unknown),
             Err(error) => Err(error),
         }
     }
 
-    /// The settings of the role that our member has, or of every role it may have: the API does not say who we are.
-    async fn own_role_settings(&self) -> Vec<Vec<SecurityRoleSetting>> {
-        let of_members =
-            self.list::<ApiMember>("/system/apiMembers", &Query::all()).await.unwrap_or_default();
+    /// The settings of the role that our member has, or of every role it may have: the API does not say who we are. None
+    /// where the site does not show them.
+    async fn own_role_settings(&self) -> Result<Vec<Vec<SecurityRoleSetting>>, ClientError> {
+        let of_members = self.shown::<ApiMember>("/system/apiMembers").await?.unwrap_or_default();
         let mut roles: Vec<i64> = of_members.iter().filter_map(|m| m.security_role.as_ref()?.id).collect();
         if roles.is_empty() {
             // The member may not see members; then its role is one of all.
-            let all =
-                self.list::<SecurityRole>("/system/securityroles", &Query::all()).await.unwrap_or_default();
+            let all = self.shown::<SecurityRole>("/system/securityroles").await?.unwrap_or_default();
             roles = all.iter().map(|role| role.id).collect();
         }
         roles.sort_unstable();
         roles.dedup();
         if roles.len() > MOST_ROLES {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let mut settings = Vec::new();
         for role in roles {
-            match self.list(&format!("/system/securityRoles/{role}/settings"), &Query::all()).await {
-                Ok(list) => settings.push(list),
-                Err(_) => return Vec::new(),
+            match self.shown(&format!("/system/securityRoles/{role}/settings")).await? {
+                Some(list) => settings.push(list),
+                None => return Ok(Vec::new()),
             }
         }
-        settings
+        Ok(settings)
+    }
+
+    /// A list that not every site shows. One that answers nothing at all answers the next call no better.
+    async fn shown<T: Record + DeserializeOwned>(&self, path: &str) -> Result<Option<Vec<T>>, ClientError> {
+        match self.list(path, &Query::all()).await {
+            Ok(list) => Ok(Some(list)),
+            Err(error @ (ClientError::Unavailable(_) | ClientError::Throttled { .. })) => Err(error),
+            Err(error) if error.code() == "TU1001" => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -194,7 +194,7 @@ impl<'a> Read<'a> {
 }
 
 /// The fields in which what is there differs from what trueup wrote.
-fn differing(written: &AdditionState, there: &AdditionState) -> Fields {
+pub fn differing(written: &AdditionState, there: &AdditionState) -> Fields {
     let bit = |differs: bool, field: Field| if differs { Fields::of(field) } else { Fields::NONE };
     let text = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours != theirs;
     bit(written.catalog_item != there.catalog_item, Field::CatalogItem)

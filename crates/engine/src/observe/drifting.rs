@@ -1,5 +1,6 @@
 //! What people changed, ended or removed since trueup wrote it, over the whole local picture.
 
+use super::reversals::Reversals;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use trueup_domain::desired::{Drift, drift};
@@ -33,6 +34,7 @@ pub async fn tell_drift(
     let mut links = store.list_links(org).await?;
     links.sort_by_key(|link| (link.agreement, link.addition));
     let mut told = Told::default();
+    let mut reversals = Reversals::load(store, org, connection).await?;
     let mut rest: &[AdditionLink] = &links;
     let mut after: Option<AgreementId> = None;
     loop {
@@ -43,6 +45,7 @@ pub async fn tell_drift(
         let (ours, behind) = rest.split_at(count);
         rest = behind;
         let found = drift(ours, &part);
+        reversals.note(ours, &part);
         told.agreements += part.agreements.len();
         told.additions += part.additions.values().map(Vec::len).sum::<usize>();
         told.drift.findings.extend(found.findings);
@@ -54,7 +57,10 @@ pub async fn tell_drift(
         }
         after = last;
     }
+    let mut findings = told.drift.findings.clone();
+    findings.extend(reversals.conclude(clock.today()));
+    reversals.save(store).await?;
     let scope = format!("drift/{connection}");
-    store.record_findings(org, &scope, clock.now(), clock.today(), &told.drift.findings).await?;
+    store.record_findings(org, &scope, clock.now(), clock.today(), &findings).await?;
     Ok(told)
 }

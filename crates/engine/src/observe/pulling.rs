@@ -69,11 +69,27 @@ pub async fn pull(
     at: Millis,
     reach: Reach,
 ) -> Result<Pulled, Failure> {
+    pull_telling(psa, store, org, connection, at, reach, &|_, _| {}).await
+}
+
+/// [`pull`], which tells on its way of how many agreements it has read the additions, and of how many it will.
+///
+/// # Errors
+/// As [`pull`].
+pub async fn pull_telling(
+    psa: &dyn Psa,
+    store: &dyn Store,
+    org: &OrganizationId,
+    connection: &str,
+    at: Millis,
+    reach: Reach,
+    tell: &(dyn Fn(usize, usize) + Send + Sync),
+) -> Result<Pulled, Failure> {
     store.ensure_organization(org).await?;
     let before = store.load_picture_state(org, connection).await?;
     let name = uuid::Uuid::now_v7().simple().to_string();
     store.begin_pull(org, connection, &name).await?;
-    let to = Target { psa, store, org, connection, name: &name, at };
+    let to = Target { psa, store, org, connection, name: &name, at, tell };
     let companies = psa.list_companies(None).await?;
     // The other side's own time, from before any agreement was asked for: what changes from here on comes next time.
     let watermark = psa.server_time();
@@ -152,6 +168,7 @@ struct Target<'a> {
     connection: &'a str,
     name: &'a str,
     at: Millis,
+    tell: &'a (dyn Fn(usize, usize) + Send + Sync),
 }
 
 impl Target<'_> {
@@ -189,7 +206,8 @@ impl Target<'_> {
         let Wanted { read, mut records, mut gone } = wanted;
         let ids: Vec<AgreementId> = read.into_iter().collect();
         let mut waiting = Snapshot::default();
-        for chunk in ids.chunks(AT_ONCE) {
+        for (number, chunk) in ids.chunks(AT_ONCE).enumerate() {
+            (self.tell)(number * AT_ONCE, ids.len());
             let put = std::mem::take(&mut waiting);
             let reading = async { Ok::<_, Failure>(self.psa.list_additions_of(chunk).await?) };
             let (additions, ()) = futures::try_join!(reading, self.put_aside(put))?;

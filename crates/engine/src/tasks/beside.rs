@@ -9,7 +9,7 @@ use crate::presence::Gone;
 use crate::records::{FindingFilter, FindingState};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::feed::{OrderKind, RecordKind, Subscription, SubscriptionStatus};
+use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId};
 use trueup_domain::money::Exact;
@@ -121,7 +121,8 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
     let mut found = Vec::new();
     for (kind, what) in [(RecordKind::Usage, "usage records"), (RecordKind::Counter, "counters")] {
         for (source, count) in store.count_records(org, kind).await? {
-            let sums = summed(store, org, &source, kind).await?;
+            let (sums, estimates) = summed(store, org, &source, kind).await?;
+            found.extend(estimated(&source, estimates, count));
             let money: Vec<String> = sums
                 .finish()
                 .iter()
@@ -143,24 +144,60 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
     Ok(found)
 }
 
-/// The money of one source's records of a kind. The decimals stand inside documents, so that a database would sum floats:
+/// The money of one source's records of a kind, and how many of them are estimates. The decimals stand inside documents, so that a database would sum floats:
 /// they are read page by page and added here.
 async fn summed(
     store: &dyn Store,
     org: &OrganizationId,
     source: &SourceId,
     kind: RecordKind,
-) -> Result<Sums, Failure> {
-    let mut sums = Sums::default();
+) -> Result<(Sums, u64), Failure> {
+    let (mut sums, mut estimates) = (Sums::default(), 0);
     let mut after: Option<String> = None;
     loop {
         let page = store.list_records_after(org, source, kind, after.as_deref(), PAGE).await?;
-        page.iter().for_each(|row| sums.add(&row.record));
+        for row in &page {
+            sums.add(&row.record);
+            let is_estimate = matches!(&row.record, Record::Usage(usage) if usage.status == "estimated");
+            estimates += u64::from(is_estimate);
+        }
         match page.last() {
             Some(last) => after = Some(last.record.id()),
-            None => return Ok(sums),
+            None => return Ok((sums, estimates)),
         }
     }
+}
+
+/// Use that is not final yet: what is billed of it by hand or by an order may change.
+fn estimated(source: &SourceId, estimated: u64, all: u64) -> Option<Finding> {
+    if estimated == 0 {
+        return None;
+    }
+    let message = format!("{estimated} of {all} usage records of source {source} are estimates, not final.");
+    let detail = Some("estimated usage".to_owned());
+    let subject = Subject { source: Some(source.clone()), detail, ..Subject::default() };
+    Some(Finding::new(Code::Tu5005, subject, message).fix(
+        "Wait for the final records before you bill what was used; import them when the source has closed the period.",
+    ))
+}
+
+/// What the last check could make no task of, since nobody knows whom to bill: it is still not billed, and no task tells
+/// it. The next check settles it where the customer has come in since.
+///
+/// # Errors
+/// The store's.
+pub async fn put_off(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Finding>, Failure> {
+    let filter = FindingFilter {
+        states: vec![FindingState::Open, FindingState::Recurred],
+        code: Some(Code::Tu8004.to_string()),
+        ..FindingFilter::default()
+    };
+    let known = store.list_findings(org, &filter).await?;
+    let of_check = known.into_iter().map(|known| known.finding).filter(|finding| {
+        let subject = &finding.subject;
+        subject.task.is_none() && subject.subscription.is_some() && subject.detail.is_some()
+    });
+    Ok(of_check.collect())
 }
 
 /// Those that were not said before in these words.

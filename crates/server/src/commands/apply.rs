@@ -4,8 +4,8 @@ use super::plan::{AdoptionArgs, find, print};
 use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::output::contract::{ChangeDoc, Lines, Outcome, Outcomes, PlanDoc, SummaryDoc};
-use crate::output::documents::FindingDoc;
-use crate::output::{any_error, note};
+use crate::output::documents::{FindingDoc, once_each};
+use crate::output::{any_error, count, note};
 use clap::Args;
 use indicatif::ProgressBar;
 use std::collections::BTreeSet;
@@ -50,8 +50,7 @@ pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
 /// Told after every change; a bar on a terminal.
 fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
     move |progress: Progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.finished as u64);
+        count(&bar, progress.finished as u64, progress.total as u64);
         if progress.waits_until.is_some() {
             bar.set_message("Waiting for an operation in doubt");
         }
@@ -84,7 +83,7 @@ fn options<'a>(
 }
 
 async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliError> {
-    let bar = app.out.spinner("Applying");
+    let bar = app.out.progress("Applying");
     let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
     let applied = applied?;
@@ -146,7 +145,7 @@ fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Fin
 }
 
 async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, CliError> {
-    let bar = app.out.spinner("Planning and applying");
+    let bar = app.out.progress("Planning and applying");
     let wanted = RunOver {
         connection: args.connection.as_deref(),
         adoption: args.adoption.answer(),
@@ -198,6 +197,7 @@ pub async fn apply_every(
         choice: wanted.choice.clone(),
         price_source: None,
     };
+    applying::look_at_rights(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let options = options(app, settings, &connection, owner, tell);
     let run = applying::apply_all(app.store(), psa.as_ref(), &app.clock, &request, wanted.approval, &options)
         .await?;
@@ -206,9 +206,12 @@ pub async fn apply_every(
     let last = run.report.as_ref().unwrap_or(&nothing);
     let mut document = document_of(app, &stored, last, &run.held);
     add_others(app, &run, &mut document);
+    // No task tells of an order that nobody can be billed for.
+    let put_off = trueup_engine::tasks::put_off(app.store(), app.org()).await?;
+    document.findings.extend(put_off.iter().map(FindingDoc::from));
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
-    let needs_person = needs_person(&run, &stored);
+    let needs_person = needs_person(&run, &stored) || any_error(put_off.iter().map(|f| &f.severity));
     let left = run.planned.skipped.len();
     Ok(Applied { stored, document, needs_person, held: !run.held.is_empty(), left })
 }
@@ -218,6 +221,7 @@ fn finished(document: &mut PlanDoc) {
     for change in document.changes.iter_mut().filter(|change| change.state == "planned") {
         change.state = "skipped";
     }
+    once_each(&mut document.findings);
     let approval = Code::Tu7007.row().name;
     document.findings.sort_by_key(|finding| finding.code != approval);
 }

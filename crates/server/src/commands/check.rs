@@ -32,7 +32,7 @@ pub struct CheckDoc<'a> {
 
 /// Runs the command.
 pub async fn run(app: &App, args: CheckArgs) -> Result<Exit, CliError> {
-    let spinner = app.out.spinner("Checking for changes");
+    let spinner = app.out.progress("Checking for changes");
     let overlays = &app.options.overlays;
     let report = tasks::check_under(app.store(), &app.clock, app.org(), args.since, overlays).await;
     spinner.finish_and_clear();

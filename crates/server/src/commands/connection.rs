@@ -196,7 +196,7 @@ async fn save(app: &App, connection: &Connection, action: &str) -> Result<(), Cl
 }
 
 async fn ask(app: &App, psa: &dyn Psa) -> Result<PsaReport, PsaError> {
-    let spinner = app.out.spinner("Testing the connection");
+    let spinner = app.out.progress("Testing the connection");
     let report = psa.probe().await;
     spinner.finish_and_clear();
     report
@@ -266,7 +266,7 @@ async fn list(app: &App) -> Result<Exit, CliError> {
 
 /// The rights that are missing.
 pub fn missing(report: &PsaReport) -> Vec<&Right> {
-    report.rights.iter().filter(|r| r.state == "missing").collect()
+    report.rights.iter().filter(|right| right.is_missing()).collect()
 }
 
 fn show(out: Output, connection: &Connection, report: &PsaReport) -> Exit {

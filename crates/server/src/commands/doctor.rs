@@ -145,10 +145,7 @@ async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError
         match asked.unwrap_or_else(|_| Err(silent())) {
             Ok(report) => {
                 checks.push(Check::ok("connection", format!("{} answers", stored.name)));
-                let missing: Vec<String> = missing(&report)
-                    .iter()
-                    .map(|r| format!("{} > {} > {}", r.module, r.function, r.level))
-                    .collect();
+                let missing: Vec<String> = missing(&report).iter().map(ToString::to_string).collect();
                 checks.push(if missing.is_empty() {
                     Check::ok("rights", "no right is known to be missing")
                 } else {

@@ -158,7 +158,7 @@ pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
 }
 
 async fn take(out: Output, to: Destination<'_>, items: Items) -> Result<ImportReport, CliError> {
-    let spinner = out.spinner("Reading records");
+    let spinner = out.progress("Reading records");
     let bar = spinner.clone();
     let report = trueup_engine::feed::import(to, items, BATCH, move |read| bar.set_position(read)).await;
     spinner.finish_and_clear();

@@ -134,7 +134,7 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
             PriceSourceArg::Connectwise => PriceSource::Connectwise,
         }),
     };
-    let spinner = app.out.spinner("Planning");
+    let spinner = app.out.progress("Planning");
     let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await;
     spinner.finish_and_clear();
     let planned = planned?;

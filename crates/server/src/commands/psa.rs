@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::cli::PsaCommand;
 use crate::failure::{CliError, Exit};
+use crate::output::count;
 use serde_json::json;
 use trueup_engine::observe::{self, Reach};
 use trueup_engine::ports::Clock;
@@ -13,9 +14,11 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
     let (name, psa) = app.psa(connection.as_deref()).await?;
     let reach =
         if changed { Reach::Changed { rotation: app.settings().await?.rotation } } else { Reach::Whole };
-    let spinner = app.out.spinner("Reading ConnectWise");
-    let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await;
-    spinner.finish_and_clear();
+    let bar = app.out.progress("Reading ConnectWise");
+    let tell = |done: usize, of: usize| count(&bar, done as u64, of as u64);
+    let (psa, now) = (psa.as_ref(), app.clock.now());
+    let pulled = observe::pull_telling(psa, app.store(), app.org(), &name, now, reach, &tell).await;
+    bar.finish_and_clear();
     let pulled = pulled?;
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     let document = json!({

@@ -22,6 +22,7 @@ pub enum SettingCommand {
         /// The key
         key: String,
         /// The value
+        #[arg(allow_hyphen_values = true)]
         value: String,
     },
     /// Lets a setting be inherited again

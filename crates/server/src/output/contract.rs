@@ -1,7 +1,7 @@
 //! Plans and what became of them, in the form that scripts rely on: field names, decimals as strings, dates as
 //! `YYYY-MM-DD`. The one place that knows this form.
 
-use super::documents::{FindingDoc, instant};
+use super::documents::{FindingDoc, instant, once_each};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use trueup_domain::finding::Finding;
@@ -255,6 +255,8 @@ impl PlanDoc {
             .filter(|c| c.writes() || lines == Lines::All)
             .map(|c| ChangeDoc::new(c, outcomes))
             .collect();
+        let mut findings = plan.findings.iter().chain(more).map(FindingDoc::from).collect();
+        once_each(&mut findings);
         Self {
             plan_id: stored.id.to_string(),
             created_at: instant(stored.created_at),
@@ -264,7 +266,7 @@ impl PlanDoc {
             today: plan.today.map(|d| d.to_string()),
             state: plan_state(stored.state),
             changes,
-            findings: plan.findings.iter().chain(more).map(FindingDoc::from).collect(),
+            findings,
             totals: TotalsDoc::from(&plan.totals),
             summary: None,
         }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use trueup_domain::finding::{Finding, Subject};
 use trueup_domain::ids::TaskId;
 use trueup_domain::money::{Currency, Money};
@@ -118,6 +119,12 @@ impl From<&Finding> for FindingDoc {
             their_words: finding.their_words.clone(),
         }
     }
+}
+
+/// Leaves one of findings that say the same of the same, wherever they were met.
+pub fn once_each(findings: &mut Vec<FindingDoc>) {
+    let mut said = BTreeSet::new();
+    findings.retain(|f| said.insert((f.code.clone(), f.subject.clone(), f.message.clone())));
 }
 
 /// Header of finding rows.

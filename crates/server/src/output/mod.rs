@@ -8,8 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trueup_domain::finding::Severity;
+
+/// Columns of a terminal that does not tell them.
+const USUAL_WIDTH: u16 = 80;
 
 /// How records are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -91,6 +95,10 @@ impl Output {
         if self.terminal {
             table.load_style(presets::UTF8_FULL_CONDENSED);
             table.set_content_arrangement(ContentArrangement::Dynamic);
+            // A terminal that tells no size is as wide as terminals are.
+            if table.width().is_none_or(|width| width == 0) {
+                table.set_width(USUAL_WIDTH);
+            }
             table.set_header(header.iter().map(|h| Cell::new(h).add_attribute(Attribute::Bold)));
         } else {
             table.load_style(presets::NOTHING);
@@ -119,13 +127,14 @@ impl Output {
         }
     }
 
-    /// A spinner on a terminal; nothing elsewhere.
-    pub fn spinner(self, text: &str) -> ProgressBar {
-        if !std::io::stderr().is_terminal() {
+    /// Progress of something whose end is not known yet, on a terminal; nothing elsewhere. [`count`] makes a bar of it.
+    pub fn progress(self, text: &str) -> ProgressBar {
+        let quiet = QUIET.load(Ordering::Relaxed);
+        if !shows_progress(self.format, quiet, std::io::stderr().is_terminal()) {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::new_spinner().with_message(text.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos:>8} {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -133,7 +142,102 @@ impl Output {
     }
 }
 
+/// Progress without an end.
+const SPINNER: &str = "{spinner} {msg} {pos:>8} {elapsed}";
+/// Progress towards an end.
+const BAR: &str = "{spinner} {msg} [{bar:30}] {pos}/{len} {elapsed}";
+
+/// Whether progress is not to be shown.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Shows no progress from here on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Progress is for people who watch: programs read a document, or what is left in a file.
+fn shows_progress(format: Format, quiet: bool, is_terminal: bool) -> bool {
+    is_terminal && !quiet && format == Format::Table
+}
+
+/// Sets how far something is, of how much.
+pub fn count(bar: &ProgressBar, done: u64, of: u64) {
+    if bar.length() != Some(of) {
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_length(of);
+    }
+    bar.set_position(done);
+}
+
 /// Whether a finding of severity error is among them.
 pub fn any_error<'a>(severities: impl IntoIterator<Item = &'a Severity>) -> bool {
     severities.into_iter().any(|s| *s == Severity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, count, shows_progress};
+    use indicatif::{ProgressBar, ProgressDrawTarget, TermLike};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn progress_is_for_people_at_a_terminal() {
+        assert!(shows_progress(Format::Table, false, true));
+        assert!(!shows_progress(Format::Table, false, false), "piped");
+        assert!(!shows_progress(Format::Json, false, true), "a document");
+        assert!(!shows_progress(Format::Table, true, true), "--quiet");
+    }
+
+    /// A terminal that keeps what is drawn.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_known_end_makes_a_bar() {
+        let paper = Paper::default();
+        let bar = ProgressBar::new_spinner().with_message("Applying");
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(paper.clone())));
+        bar.tick();
+        assert!(!paper.0.lock().unwrap().contains('['));
+        count(&bar, 10, 30);
+        bar.tick();
+        bar.abandon();
+        let drawn = paper.0.lock().unwrap().clone();
+        assert!(drawn.contains("Applying [==========>"), "{drawn}");
+        assert!(drawn.contains("10/30"), "{drawn}");
+    }
 }

@@ -1,5 +1,7 @@
 //! A workbench: a data directory, a sandbox, and the binary between them.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -212,6 +214,28 @@ impl Bench {
         std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
         answer
+    }
+
+    /// What a person does in ConnectWise: a call of its API with the sandbox's own keys.
+    #[allow(dead_code, reason = "not every test that shares the bench needs it")]
+    pub fn by_hand(&self, method: &str, path: &str, body: &Value) {
+        let access = &self.sandbox.as_ref().unwrap().access;
+        let text = |name: &str| access[name].as_str().unwrap();
+        let host = text("url").trim_start_matches("http://");
+        let user = format!("{}+{}:{}", text("company"), text("public_key"), text("private_key"));
+        let (user, client, body) = (BASE64.encode(user), text("client_id"), body.to_string());
+        let mut stream = std::net::TcpStream::connect(host).unwrap();
+        write!(
+            stream,
+            "{method} /v4_6_release/apis/3.0/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Authorization: Basic {user}\r\nclientId: {client}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
     }
 
     /// Takes feed lines in.

@@ -211,3 +211,56 @@ fn what_nothing_bills_is_said() {
     let list = bench.json(&["finding", "list", "--code", "TU4004"]).exits(0).json();
     assert_eq!(list["findings"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn estimates_are_said_to_be_none_to_bill_by() {
+    let bench = Bench::new("2023-03-20");
+    let usage = |id: &str, status: &str| {
+        format!(
+            "{{\"type\":\"usage\",\"id\":\"{id}\",\"subscription\":\"s-1\",\"product\":\"exo-p1\",\"quantity\":\"120\",\
+             \"currency\":\"USD\",\"start\":\"2023-03-01T00:00:00Z\",\"end\":\"2023-03-02T00:00:00Z\",\
+             \"status\":\"{status}\"}}\n"
+        )
+    };
+    bench.feed(&format!("{BASE}{}{}", usage("u-1", "estimated"), usage("u-2", "final"))).exits(0);
+    bench.json(&["check"]);
+    let said = || bench.json(&["finding", "list", "--code", "TU5005"]).exits(0).json();
+    assert_eq!(said()["findings"].as_array().map(Vec::len), Some(1));
+    assert!(said()["findings"][0]["message"].as_str().is_some_and(|m| m.starts_with("1 of 2 usage records")));
+    bench.feed(&usage("u-1", "final")).exits(0);
+    bench.json(&["check"]);
+    assert_eq!(said()["findings"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn apply_says_what_nobody_can_be_billed_for() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let (rest, _) = BASE.split_once(r#"{"type":"subscription""#).unwrap();
+    bench.feed(&format!("{rest}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(1);
+    let document = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(document["findings"][0]["code"], "TU8004", "{document}");
+    let put_off = document["findings"][0]["message"].as_str().unwrap();
+    assert!(put_off.starts_with("Order SO-1 names no customer"), "{put_off}");
+    // The subscription comes in: the order becomes a task, and nothing is left to say.
+    bench.feed(BASE).exits(0);
+    bench.json(&["check"]).exits(0);
+    let document = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(document["findings"].as_array().map(Vec::len), Some(0), "{document}");
+}
+
+#[test]
+fn a_sale_of_nothing_is_not_said_to_be_held() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let nothing = order("SO-1", "sales", "2023-03-01", r#""charge":"recurring","quantity":"0""#);
+    bench.feed(&format!("{BASE}{nothing}")).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]);
+    let document = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(document["findings"][0]["code"], "TU5003", "{document}");
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    assert_eq!(tasks["tasks"][0]["reason"], "nothing to write: Quantity is zero (TU5003)", "{tasks}");
+}

@@ -1,6 +1,7 @@
 //! Mappings in bulk.
 
-use super::bench::{BASE, Bench, MAPPINGS};
+use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use serde_json::json;
 
 #[test]
 fn every_bad_row_is_refused_with_its_field_and_the_rest_is_saved() {
@@ -57,4 +58,29 @@ fn equal_names_are_proposed() {
     bench.json(&["mapping", "import", &file]).exits(0);
     let left = bench.json(&["mapping", "suggest"]).exits(0).json();
     assert_eq!(left["suggestions"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_released_mapping_stops_what_needs_it_and_forgets_no_line() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["mapping", "release", "customer", "c-100"]).exits(0);
+    let kept = bench.json(&["mapping", "list"]).exits(0).json();
+    let agreement = kept["mappings"].as_array().unwrap().iter().find(|m| m["kind"] == "agreement").unwrap();
+    assert_eq!((&agreement["source_id"], agreement["psa_id"].as_i64()), (&"s-1".into(), Some(40)));
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(1);
+    let stopped = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!((&stopped["changes"], &stopped["findings"][0]["code"]), (&json!([]), &json!("TU2001")));
+    let pulled = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!((&pulled["additions"], &pulled["as_written"]), (&json!(1), &json!(1)), "nothing was touched");
+    // With the mapping the change goes on with the line that trueup wrote.
+    bench.map(MAPPINGS).exits(0);
+    let changed = bench.json(&["apply", "--all"]).exits(0).json();
+    let ends = changed["changes"].as_array().unwrap().iter().find(|c| c["op"] == "cancel").unwrap();
+    assert_eq!((ends["addition_id"].as_i64(), ends["agreement_id"].as_i64()), (Some(1), Some(40)));
 }

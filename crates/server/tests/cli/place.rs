@@ -246,3 +246,16 @@ fn a_connection_that_works_is_not_replaced_by_one_that_does_not() {
     assert!(list["connections"][0]["tested"].as_str().is_some_and(|t| t.contains("TU1002")), "{list}");
     assert_eq!(first.json(&["psa", "pull"]).exits(3).json()["error"]["code"], "TU1002");
 }
+
+#[test]
+fn a_connection_that_was_added_later_is_not_taken_unasked() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let add = ["connection", "add", "--name", "another", "--url", "https://127.0.0.1:1", "--company", "c"];
+    let keys = ["--public-key", "k", "--client-id", "i"];
+    bench.json(&[&add[..], &keys].concat()).exits(3);
+    let tested = bench.json(&["connection", "test"]).exits(0).json();
+    assert_eq!(tested["connection"]["name"], "connectwise");
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["connection", "test", "another"]).exits(3);
+}

@@ -1,7 +1,7 @@
 //! What ended or vanished at the source and is billed all the same, and findings that no longer hold.
 
-use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
-use serde_json::Value;
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
+use serde_json::{Value, json};
 
 const SUBSCRIPTION: &str = concat!(
     r#"{"type":"subscription","id":"s-1","customer":"c-100","status":"STATUS","currency":"USD","#,
@@ -30,6 +30,49 @@ fn billed() -> Bench {
     bench.json(&["check"]).exits(0);
     bench.json(&["apply", "--all"]).exits(0);
     bench
+}
+
+#[test]
+fn a_field_that_goes_back_and_forth_is_a_question_of_who_owns_it() {
+    let mut bench = billed();
+    let set = |bench: &Bench, quantity: i64| {
+        let edit = json!([{"op": "replace", "path": "quantity", "value": quantity}]);
+        bench.by_hand("PATCH", "finance/agreements/40/additions/1", &edit);
+        bench.json(&["psa", "pull"]).exits(0);
+        open(bench).into_iter().filter(|f| f.0 == "TU7008").map(|f| f.2).collect::<Vec<_>>()
+    };
+    assert_eq!(set(&bench, 6), Vec::<String>::new());
+    assert_eq!(set(&bench, 7), Vec::<String>::new(), "changed further, not back and forth");
+    for day in ["2023-03-21", "2023-03-22"] {
+        assert_eq!(set(&bench, 5), Vec::<String>::new());
+        bench.on(day);
+        let said = set(&bench, 6);
+        assert_eq!(said.len(), usize::from(day == "2023-03-22"), "{said:?}");
+    }
+    let said = set(&bench, 5);
+    assert!(
+        said[0].contains("The quantity of exo-p1") && said[0].contains("2023-03-21, 2023-03-22"),
+        "{said:?}"
+    );
+    // Long ago is no fight any more.
+    bench.on("2023-08-01");
+    assert_eq!(set(&bench, 5), Vec::<String>::new());
+}
+
+#[test]
+fn one_finding_is_said_once() {
+    let mut bench = billed();
+    let end = json!([{"op": "replace", "path": "cancelledDate", "value": "2023-03-31T00:00:00Z"}]);
+    bench.by_hand("PATCH", "finance/agreements/40/additions/1", &end);
+    bench.on("2023-03-25");
+    bench
+        .feed(&order("CX-1", "cancellation", "2023-03-25", r#""charge":"cancellation","quantity":"0""#))
+        .exits(0);
+    bench.json(&["check"]);
+    let document = bench.json(&["apply", "--all"]).json();
+    let findings = document["findings"].as_array().unwrap();
+    let ended = findings.iter().filter(|f| f["code"] == "TU3008").count();
+    assert_eq!(ended, 1, "{document}");
 }
 
 fn open(bench: &Bench) -> Vec<(String, Value, String)> {

@@ -12,7 +12,21 @@ fn wrong_usage_exits_with_2() {
     bench.run(&["apply"]).exits(2);
     bench.run(&["check", "--since", "yesterday"]).exits(2);
     let usage = bench.json(&["apply"]).exits(2);
-    assert!(usage.json()["error"]["message"].is_string(), "{usage:?}");
+    let message = usage.json()["error"]["message"].clone();
+    assert_eq!(message, "the following required arguments were not provided: <PLAN_ID>");
+}
+
+#[test]
+fn programs_get_a_document_also_where_the_usage_is_wrong() {
+    let mut bench = Bench::new("2023-03-20");
+    assert!(bench.run(&["--format=json", "apply"]).exits(2).json()["error"]["message"].is_string());
+    assert_eq!(bench.run(&["finding", "show", "json", "--nope"]).exits(2).out, "");
+    bench.env("TRUEUP_FORMAT", "json");
+    assert!(bench.run(&["apply"]).exits(2).json()["error"]["message"].is_string());
+    assert_eq!(bench.run(&["apply", "--format", "table"]).exits(2).out, "");
+    // A value that looks like a flag is a wrong value.
+    let said = bench.run(&["setting", "set", "apply.settle_seconds", "-1"]).exits(2).json();
+    assert!(said["error"]["message"].as_str().unwrap().contains("from 0 to 86400"), "{said}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Sides<'_> {
         for (number, field) in fields.iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
             let (from, to) = (value(old, field, currency), value(new, field, currency));
-            let _ = write!(message, "{comma}{} from {from} to {to}", name(field));
+            let _ = write!(message, "{comma}{} from {from} to {to}", field.name());
         }
         message.push('.');
         let mut finding = Finding::new(Code::Tu7002, subject(link), message);
@@ -233,21 +233,6 @@ fn subject(link: &AdditionLink) -> Subject {
 
 fn opening(link: &AdditionLink) -> impl Display + '_ {
     fmt::from_fn(move |f| write!(f, "Addition {} ({}, {})", link.addition, link.product, link.role.name()))
-}
-
-fn name(field: Field) -> &'static str {
-    match field {
-        Field::CatalogItem => "catalog item",
-        Field::Quantity => "quantity",
-        Field::UnitPrice => "unit price",
-        Field::UnitCost => "unit cost",
-        Field::EffectiveDate => "effective date",
-        Field::CancelledDate => "last billed day",
-        Field::Bill => "billing",
-        Field::Taxable => "taxable",
-        Field::Description => "description",
-        Field::InvoiceDescription => "invoice description",
-    }
 }
 
 fn value(state: &AdditionState, field: Field, currency: Option<Currency>) -> impl Display + '_ {
