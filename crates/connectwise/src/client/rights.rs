@@ -241,7 +241,7 @@ impl ConnectWiseClient {
         Ok(checks)
     }
 
-    /// The same rights as the role alone tells them, which takes two calls. Where the member may not see its role, every
+    /// The same rights as the role alone tells them, for a few calls. Where the member may not see its role, every
     /// one is unknown.
     ///
     /// # Errors
