@@ -182,6 +182,7 @@ impl Scene {
                 name: format!("Company {number}"),
                 state: CompanyState::Active,
                 currency: None,
+                profile: Default::default(),
             },
         );
         self.snapshot.agreements.insert(

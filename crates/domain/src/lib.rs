@@ -11,6 +11,7 @@ pub mod feed;
 pub mod finding;
 pub mod ids;
 pub mod mapping;
+pub mod mapping_rules;
 pub mod money;
 pub mod period;
 pub mod plan;

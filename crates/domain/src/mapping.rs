@@ -4,6 +4,7 @@ use crate::ids::{
     AdditionId, AgreementId, CatalogItemId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId,
 };
 use crate::period::BillingCycle;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,10 +70,46 @@ pub struct Mapping {
     pub psa_id: Option<i64>,
     /// Empty, a customer id, or `cycle:1-month`.
     pub scope: String,
-    /// `key=value` pairs, such as `do_not_bill=reason`, `proration=41` or `auto_sync=off`.
+    /// `key=value` pairs: `do_not_bill=reason` with `until=2026-06-30`, `billed_from=2026-07-01`, `proration=41`,
+    /// `auto_sync=off`.
     pub options: BTreeMap<String, String>,
     /// Where it came from.
     pub origin: MappingOrigin,
+}
+
+impl Mapping {
+    /// Why it is not billed, where that is what the mapping says.
+    pub fn not_billed(&self) -> Option<&str> {
+        self.options.get("do_not_bill").map(String::as_str)
+    }
+
+    /// The last day on which it is not billed, where one was named.
+    pub fn until(&self) -> Option<Date> {
+        self.options.get("until").and_then(|text| text.parse().ok())
+    }
+
+    /// Whether it says "do not bill" and its last day is over.
+    pub fn has_expired(&self, today: Date) -> bool {
+        self.not_billed().is_some() && self.until().is_some_and(|last| last < today)
+    }
+
+    /// The first day that is billed, where the days before it are not: the one that is named, or the day after the
+    /// last one of "do not bill".
+    pub fn billed_from(&self) -> Option<Date> {
+        let named = self.options.get("billed_from").and_then(|text| text.parse().ok());
+        let after = self.not_billed().and_then(|_| self.until()).and_then(|last| last.tomorrow().ok());
+        named.max(after)
+    }
+
+    /// The same without a "do not bill" that is over: what it is mapped to counts from then on.
+    fn billed_again(mut self) -> Self {
+        if let Some(from) = self.billed_from() {
+            self.options.insert("billed_from".into(), from.to_string());
+        }
+        self.options.remove("do_not_bill");
+        self.options.remove("until");
+        self
+    }
 }
 
 /// What a product is mapped to.
@@ -88,6 +125,7 @@ pub enum ProductTarget {
 #[derive(Clone, Debug, Default)]
 pub struct Mappings {
     by_key: BTreeMap<(MappingKind, SourceId, String, String), Mapping>,
+    expired: Vec<Mapping>,
 }
 
 impl Mappings {
@@ -97,7 +135,55 @@ impl Mappings {
             .into_iter()
             .map(|m| ((m.kind, m.source.clone(), m.source_id.clone(), m.scope.clone()), m))
             .collect();
-        Self { by_key }
+        Self { by_key, expired: Vec::new() }
+    }
+
+    /// The mappings that hold on a day. A "do not bill" whose last day is over holds no more: what the mapping names
+    /// counts from the day after, else whatever stands behind it (a general mapping, or nothing).
+    pub fn on(mappings: impl IntoIterator<Item = Mapping>, today: Date) -> Self {
+        let mut expired = Vec::new();
+        let mut in_force = Vec::new();
+        for mapping in mappings {
+            match (mapping.has_expired(today), mapping.psa_id) {
+                (false, _) => in_force.push(mapping),
+                (true, Some(_)) => in_force.push(mapping.billed_again()),
+                (true, None) => expired.push(mapping),
+            }
+        }
+        Self { expired, ..Self::new(in_force) }
+    }
+
+    /// The "do not bill" of a customer or product that ran out with nothing named behind it, where there is one.
+    pub fn expired(&self, kind: MappingKind, source: &SourceId, source_id: &str) -> Option<&Mapping> {
+        self.expired.iter().find(|m| m.kind == kind && &m.source == source && m.source_id == source_id)
+    }
+
+    /// The first day that is billed of a customer, where days before it are not.
+    pub fn customer_billed_from(&self, source: &SourceId, customer: &CustomerId) -> Option<Date> {
+        self.find(MappingKind::Customer, source, customer.as_str(), "").and_then(Mapping::billed_from)
+    }
+
+    /// The first day that is billed of a customer's product, where days before it are not.
+    pub fn product_billed_from(
+        &self,
+        source: &SourceId,
+        product: &ProductId,
+        customer: &CustomerId,
+        cycle: Option<BillingCycle>,
+    ) -> Option<Date> {
+        let in_force = self.product_mapping(source, product, customer, cycle).and_then(Mapping::billed_from);
+        if self.expired.is_empty() {
+            return in_force;
+        }
+        let scopes: Vec<String> = product_scopes(customer, cycle).collect();
+        self.expired
+            .iter()
+            .filter(|m| {
+                m.kind == MappingKind::Product && &m.source == source && m.source_id == product.as_str()
+            })
+            .filter(|m| scopes.contains(&m.scope))
+            .map(Mapping::billed_from)
+            .fold(in_force, Option::max)
     }
 
     /// All mappings, in a stable order.
@@ -141,20 +227,27 @@ impl Mappings {
         customer: &CustomerId,
         cycle: Option<BillingCycle>,
     ) -> Option<ProductTarget> {
-        let cycle_scopes =
-            cycle.map(|c| [format!("cycle:{}", c.slug()), format!("cycle:{}", c.normalised().slug())]);
-        let scopes = std::iter::once(customer.as_str().to_owned())
-            .chain(cycle_scopes.into_iter().flatten())
-            .chain(std::iter::once(String::new()));
-        for scope in scopes {
-            if let Some(mapping) = self.find(MappingKind::Product, source, product.as_str(), &scope) {
-                if let Some(reason) = mapping.options.get("do_not_bill") {
-                    return Some(ProductTarget::DoNotBill(reason.clone()));
-                }
-                return mapping.psa_id.map(|id| ProductTarget::Item(CatalogItemId(id)));
-            }
+        self.product_mapping(source, product, customer, cycle).and_then(Self::target_of)
+    }
+
+    /// The mapping that counts for a product of a customer.
+    pub fn product_mapping(
+        &self,
+        source: &SourceId,
+        product: &ProductId,
+        customer: &CustomerId,
+        cycle: Option<BillingCycle>,
+    ) -> Option<&Mapping> {
+        product_scopes(customer, cycle)
+            .find_map(|scope| self.find(MappingKind::Product, source, product.as_str(), &scope))
+    }
+
+    /// What a product's mapping says.
+    pub fn target_of(mapping: &Mapping) -> Option<ProductTarget> {
+        match mapping.not_billed() {
+            Some(reason) => Some(ProductTarget::DoNotBill(reason.to_owned())),
+            None => mapping.psa_id.map(|id| ProductTarget::Item(CatalogItemId(id))),
         }
-        None
     }
 
     /// The catalog item of a fee.
@@ -193,4 +286,12 @@ impl Mappings {
         let id = format!("subscription:{subscription}/{product}");
         self.find(MappingKind::Addition, source, &id, "").and_then(|m| m.psa_id).map(AdditionId)
     }
+}
+
+/// The scopes of a product's mappings that count for a customer, the nearest first.
+fn product_scopes(customer: &CustomerId, cycle: Option<BillingCycle>) -> impl Iterator<Item = String> {
+    let of_cycle = cycle.map(|c| [format!("cycle:{}", c.slug()), format!("cycle:{}", c.normalised().slug())]);
+    std::iter::once(customer.as_str().to_owned())
+        .chain(of_cycle.into_iter().flatten())
+        .chain(std::iter::once(String::new()))
 }

@@ -1,6 +1,7 @@
 //! The settings that decide what is written: one table with key, default, allowed values and meaning, and the typed
 //! values read from it. A new setting is one row here and one field in [`Settings`].
 
+use crate::mapping_rules::{ByRule, ItemRule, MappingRules, Sign};
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
 use crate::schedule::{self, Cadence, Freeze};
@@ -181,6 +182,31 @@ pub const SETTINGS: &[SettingRow] = &[
         "",
         ValueKind::Freeze,
         "days of the month and dates on which no run writes that nobody approved",
+    ),
+    choice(
+        "mapping.customer_company",
+        &["one", "many"],
+        "whether a company is one customer of a source, or may be many",
+    ),
+    choice(
+        "mapping.product_agreement",
+        &["one", "many"],
+        "whether a person may choose several agreements for a customer's product of one cycle",
+    ),
+    choice(
+        "mapping.product_item",
+        &["agreement", "one", "many"],
+        "whether a catalog item is one product on each agreement, one everywhere, or may be many",
+    ),
+    choice(
+        "mapping.customers_by",
+        &["off", "tax_id", "domain", "code", "name"],
+        "customers that are mapped by themselves at a check: where this agrees with exactly one company",
+    ),
+    choice(
+        "mapping.products_by",
+        &["off", "sku", "name"],
+        "products that are mapped by themselves at a check: where this agrees with exactly one catalog item",
     ),
 ];
 
@@ -432,6 +458,10 @@ pub struct Settings {
     pub chosen_customers: bool,
     /// How many days back a source can still tell what was sold; 0 for ever.
     pub source_keeps_days: u32,
+    /// What may be mapped to the same.
+    pub mapping: MappingRules,
+    /// What is mapped by itself.
+    pub mapping_by: ByRule,
 }
 
 impl Settings {
@@ -511,6 +541,19 @@ impl Settings {
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",
             source_keeps_days: text("source.keeps_days").parse().unwrap_or(0),
+            mapping_by: ByRule {
+                customers: Sign::from_name(text("mapping.customers_by")),
+                products: Sign::from_name(text("mapping.products_by")),
+            },
+            mapping: MappingRules {
+                several_customers: text("mapping.customer_company") == "many",
+                several_agreements: text("mapping.product_agreement") == "many",
+                item: match text("mapping.product_item") {
+                    "one" => ItemRule::One,
+                    "many" => ItemRule::Many,
+                    _ => ItemRule::Agreement, // open set: text, checked above
+                },
+            },
         })
     }
 }

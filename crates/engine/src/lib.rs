@@ -10,6 +10,7 @@ pub mod explain;
 pub mod failure;
 pub mod feed;
 pub mod findings;
+pub mod mappings;
 pub mod observe;
 pub mod planning;
 pub mod ports;

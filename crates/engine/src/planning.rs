@@ -15,6 +15,7 @@ use trueup_domain::check::{brakes, check};
 use trueup_domain::finding::{CODES, Code, Finding, Severity};
 use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
+use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
 use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
 use trueup_domain::psa::Snapshot;
@@ -116,9 +117,10 @@ async fn try_plan(
     }
     let (demands, mut extra) = demands_of(store, request.org, &mut chosen).await?;
     let feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
-    let mappings = Mappings::new(store.list_mappings(request.org).await?);
+    let mappings = Mappings::on(store.list_mappings(request.org).await?, clock.today());
     let links = store.list_links(request.org).await?;
-    let inputs = inputs(&mut chosen.tasks, &demands, &feed, &mappings, &mut extra);
+    let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
+    let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
     let nothing = Snapshot::default();
     let world = World {
@@ -386,11 +388,16 @@ fn inputs(
     tasks: &mut BTreeMap<TaskId, Task>,
     demands: &BTreeMap<TaskId, Demand>,
     feed: &Feed,
-    mappings: &Mappings,
+    (mappings, broken): (&Mappings, &Broken),
     findings: &mut Vec<Finding>,
 ) -> Vec<(Task, Demand)> {
     let mut inputs = Vec::new();
-    for task in tasks.values_mut() {
+    let mut order: Vec<TaskId> = tasks.keys().cloned().collect();
+    order.sort_by_key(|id| tasks.get(id).map(|t| (t.completed_us, t.order_id.clone())));
+    // Subscriptions with a task that stands on mappings which break a rule: what comes later waits for it.
+    let mut held: BTreeMap<(SourceId, SubscriptionId), TaskId> = BTreeMap::new();
+    for id in order {
+        let Some(task) = tasks.get_mut(&id) else { continue };
         let Some(demand) = demands.get(&task.id) else { continue };
         let order = match demand {
             Demand::Order(order) => Some(order.as_ref()),
@@ -400,11 +407,29 @@ fn inputs(
             mappings,
             subscription: feed.subscriptions.get(&(task.source.clone(), task.subscription.clone())),
             picture: None,
+            broken,
         };
-        if let Standing::Ignored(reason, finding) = assess(task, order, facts) {
-            task.state = TaskState::Ignored;
-            task.reason = Some(reason);
-            findings.extend(finding);
+        let key = (task.source.clone(), task.subscription.clone());
+        match assess(task, order, facts) {
+            Standing::Ignored(reason, finding) => {
+                task.state = TaskState::Ignored;
+                task.reason = Some(reason);
+                findings.extend(finding);
+                continue;
+            }
+            Standing::NeedsMapping(found) if found.iter().any(|f| f.code == Code::Tu2007) => {
+                task.state = TaskState::NeedsMapping;
+                task.reason = Some(Code::Tu2007.to_string());
+                findings.extend(found.into_iter().filter(|f| f.code == Code::Tu2007));
+                held.entry(key).or_insert(id);
+                continue;
+            }
+            // What else lacks the planner says, with what only ConnectWise can tell.
+            Standing::NeedsMapping(_) | Standing::Ready => {}
+        }
+        if let Some(earlier) = held.get(&key).filter(|_| task.kind != TaskKind::Reconciliation) {
+            task.state = TaskState::Blocked;
+            task.reason = Some(earlier.to_string());
             continue;
         }
         inputs.push((task.clone(), demand.clone()));

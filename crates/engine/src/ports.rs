@@ -314,6 +314,15 @@ pub trait Store: Send + Sync {
         source_id: &str,
         scope: &str,
     ) -> Result<bool, StoreError>;
+    /// Releases these, where each of them is in force just as it is given, or none of them. Returns whether it did.
+    async fn release_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        mappings: &[Mapping],
+    ) -> Result<bool, StoreError>;
+    /// The mappings that were released and not made again since.
+    async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError>;
 
     /// Saves tasks by their id; an existing one is replaced.
     async fn save_tasks(&self, org: &OrganizationId, at: Millis, tasks: &[Task]) -> Result<(), StoreError>;

@@ -13,6 +13,7 @@ pub use decide::{Decision, decide};
 
 use crate::failure::Failure;
 use crate::findings;
+use crate::mappings::{self, review};
 use crate::ports::{Clock, Store};
 use crate::presence;
 use crate::records::{Millis, StoredRecord, TaskFilter};
@@ -26,6 +27,7 @@ use trueup_domain::feed::{Order, OrderKind, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::Mappings;
+use trueup_domain::mapping_rules::{Broken, MappingRules, Use, needs_uses};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::LineMode;
@@ -34,6 +36,9 @@ use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_order, task_id_o
 /// Orders completed this long before the watermark are looked at again.
 const OVERLAP_US: i64 = 7 * 86_400 * 1_000_000;
 
+/// Who makes mappings by rule, as the audit says it.
+const BY_RULE: &str = "trueup";
+
 /// The codes that a check looks for.
 pub const JUDGED: &[Code] = &[
     Code::Tu2001,
@@ -41,6 +46,7 @@ pub const JUDGED: &[Code] = &[
     Code::Tu2003,
     Code::Tu2004,
     Code::Tu2005,
+    Code::Tu2007,
     Code::Tu3003,
     Code::Tu4004,
     Code::Tu8006,
@@ -97,11 +103,17 @@ struct Picture {
     tasks: BTreeMap<TaskId, Task>,
     links: BTreeMap<Key, Vec<AdditionLink>>,
     mappings: Mappings,
+    broken: Broken,
     psa: Option<Snapshot>,
 }
 
 impl Picture {
-    async fn read(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
+    async fn read(
+        store: &dyn Store,
+        org: &OrganizationId,
+        today: Date,
+        rules: MappingRules,
+    ) -> Result<Self, Failure> {
         let mut orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>> = BTreeMap::new();
         let mut places: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
         for row in store.list_records(org, None, RecordKind::Order).await? {
@@ -124,19 +136,43 @@ impl Picture {
         for link in store.list_links(org).await? {
             links.entry((link.source.clone(), link.subscription.clone())).or_default().push(link);
         }
-        let psa = match store.list_connections(org).await?.first() {
-            Some(connection) => store.load_snapshot(org, &connection.name).await?.map(|(_, s)| s),
-            None => None,
+        let psa = mappings::picture(store, org).await?;
+        let in_force = Mappings::on(store.list_mappings(org).await?, today);
+        let uses: Vec<Use> = if needs_uses(&in_force, rules) {
+            subscriptions.iter().filter_map(|((source, _), s)| mappings::use_of(source, s)).collect()
+        } else {
+            Vec::new()
         };
+        let broken = Broken::find(&in_force, rules, &uses);
         Ok(Self {
             orders,
             places,
             subscriptions,
             tasks: tasks.into_iter().map(|t| (t.id.clone(), t)).collect(),
             links,
-            mappings: Mappings::new(store.list_mappings(org).await?),
+            broken,
+            mappings: in_force,
             psa,
         })
+    }
+
+    /// Looks the mappings over, and the lines that stand on none any more.
+    async fn review(
+        &self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        org: &OrganizationId,
+        told: &[Finding],
+    ) -> Result<(), Failure> {
+        let seen = review::Seen { broken: &self.broken, picture: self.psa.as_ref() };
+        review::record(store, clock, org, seen, told).await?;
+        let lines: Vec<(&Subscription, &AdditionLink)> = self
+            .links
+            .iter()
+            .filter_map(|(key, links)| Some((self.subscriptions.get(key)?, links)))
+            .flat_map(|(sold, links)| links.iter().map(move |link| (sold, link)))
+            .collect();
+        review::record_orphans(store, clock, org, &self.mappings, lines).await
     }
 
     fn sources(&self) -> BTreeSet<SourceId> {
@@ -173,8 +209,10 @@ pub async fn check_under(
     overlays: &Overlays,
 ) -> Result<CheckReport, Failure> {
     store.ensure_organization(org).await?;
-    let picture = Picture::read(store, org).await?;
     let settings = crate::settings::load(store, org, overlays).await?;
+    let site = mappings::Site { store, clock, org, actor: BY_RULE, overlays };
+    mappings::by_rule::apply(site, settings.mapping_by).await?;
+    let picture = Picture::read(store, org, clock.today(), settings.mapping).await?;
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
@@ -217,6 +255,7 @@ pub async fn check_under(
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
     findings::record(store, clock, org, scope, &all_findings).await?;
+    picture.review(store, clock, org, &all_findings).await?;
     findings::settle_done(store, clock, org, &tasks).await?;
     for (name, mark) in marks {
         store.save_mark(org, &name, &serde_json::to_string(&mark).unwrap_or_default()).await?;
@@ -226,7 +265,7 @@ pub async fn check_under(
 
 /// The codes that speak of mappings alone.
 const OF_MAPPINGS: &[Code] =
-    &[Code::Tu2001, Code::Tu2002, Code::Tu2003, Code::Tu2004, Code::Tu2005, Code::Tu3003];
+    &[Code::Tu2001, Code::Tu2002, Code::Tu2003, Code::Tu2004, Code::Tu2005, Code::Tu2007, Code::Tu3003];
 
 /// Judges the open tasks again, after mappings changed: what waited for one waits no longer, and what lost one waits.
 /// No order is looked for, and no other finding is touched. Returns the tasks that stand elsewhere now.
@@ -237,15 +276,22 @@ pub async fn judge_again(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
+    overlays: &Overlays,
 ) -> Result<Vec<Task>, Failure> {
+    let rules = crate::settings::load(store, org, overlays).await?.mapping;
     let filter = TaskFilter {
         states: vec![TaskState::NeedsMapping, TaskState::Ready, TaskState::Blocked, TaskState::Ignored],
         ..TaskFilter::default()
     };
     if !store.list_tasks(org, &filter).await?.iter().any(may_judge) {
+        let in_force = Mappings::on(store.list_mappings(org).await?, clock.today());
+        let broken = mappings::broken(store, org, &in_force, rules).await?;
+        let picture = mappings::picture(store, org).await?;
+        let seen = review::Seen { broken: &broken, picture: picture.as_ref() };
+        review::record(store, clock, org, seen, &[]).await?;
         return Ok(Vec::new());
     }
-    let picture = Picture::read(store, org).await?;
+    let picture = Picture::read(store, org, clock.today(), rules).await?;
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
@@ -266,6 +312,7 @@ pub async fn judge_again(
         all_findings.into_iter().filter(|finding| OF_MAPPINGS.contains(&finding.code)).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(OF_MAPPINGS), general: "mappings" };
     findings::record(store, clock, org, scope, &found).await?;
+    picture.review(store, clock, org, &found).await?;
     Ok(moved)
 }
 
@@ -451,6 +498,7 @@ impl Run<'_> {
                 mappings: &self.picture.mappings,
                 subscription: self.picture.subscriptions.get(&key),
                 picture: self.picture.psa.as_ref(),
+                broken: &self.picture.broken,
             };
             let was_ignored = task.state == TaskState::Ignored;
             let standing = assess(task, order, facts);

@@ -2,6 +2,7 @@
 //!
 //! Cells that a spreadsheet would run as a formula are written with a leading apostrophe, and read without it.
 
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::io::Read;
 use trueup_domain::finding::Code;
@@ -201,6 +202,12 @@ fn options_of(kind: MappingKind, text: &str) -> Result<BTreeMap<String, String>,
                 return bad("do_not_bill needs a reason: do_not_bill=REASON".into());
             }
             ("do_not_bill", MappingKind::Customer | MappingKind::Product) => {}
+            ("until" | "billed_from", MappingKind::Customer | MappingKind::Product)
+                if value.parse::<Date>().is_err() =>
+            {
+                return bad(format!("`{value}` is no day; write {key}=YYYY-MM-DD"));
+            }
+            ("until" | "billed_from", MappingKind::Customer | MappingKind::Product) => {}
             ("proration", MappingKind::Agreement) if positive(value).is_none() => {
                 return bad(format!("`{value}` is no agreement id; write proration=ID"));
             }
@@ -212,6 +219,9 @@ fn options_of(kind: MappingKind, text: &str) -> Result<BTreeMap<String, String>,
             _ => return bad(format!("a mapping of kind {} has no option `{key}`", kind.name())), // open set: text
         }
         options.insert(key.to_owned(), value.to_owned());
+    }
+    if options.contains_key("until") && !options.contains_key("do_not_bill") {
+        return bad("until is the last day of do_not_bill; write do_not_bill=REASON;until=YYYY-MM-DD".into());
     }
     Ok(options)
 }
@@ -226,16 +236,20 @@ fn psa_id_of(
     options: &BTreeMap<String, String>,
 ) -> Result<Option<i64>, Fault> {
     let bad = |reason: String| Err((Some("psa_id"), reason));
+    // With a last day the id says what it is billed as afterwards.
     let not_billed = options.contains_key("do_not_bill");
+    let for_ever = not_billed && !options.contains_key("until");
     match (text.is_empty(), positive(text)) {
         (true, _) if not_billed => Ok(None),
         (true, _) if kind == MappingKind::Agreement && options.contains_key("proration") => {
             bad("the agreement's id is missing beside its agreement for proration".into())
         }
         (true, _) => bad("the id in ConnectWise is missing".into()),
-        (false, Some(_)) if not_billed => {
-            bad("do_not_bill and an id contradict each other; leave psa_id empty".into())
-        }
+        (false, Some(_)) if for_ever => bad(
+            "do_not_bill and an id contradict each other; leave psa_id empty, or add until=YYYY-MM-DD, after \
+             which it is billed as that"
+                .into(),
+        ),
         (false, Some(id)) => Ok(Some(id)),
         (false, None) => bad(format!("`{text}` is no id in ConnectWise: a whole number above 0")),
     }

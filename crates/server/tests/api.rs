@@ -12,6 +12,8 @@ mod canary;
 mod hostile;
 #[path = "api/http.rs"]
 mod http;
+#[path = "api/mapping.rs"]
+mod mapping;
 #[path = "api/operations.rs"]
 mod operations;
 #[path = "api/people.rs"]

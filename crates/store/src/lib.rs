@@ -46,6 +46,7 @@ pub use callbacks::Callback;
 pub use feed::RecordVersion;
 pub use gauges::Gauges;
 pub use kept_answers::{Asked, KeptAnswer};
+pub use mappings::MappingVersion;
 pub use pages::{AuditPage, RecordPage, TaskOrder, TaskPage};
 pub use people::Person;
 pub use retention::{Gone, Keep};

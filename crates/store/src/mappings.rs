@@ -159,9 +159,24 @@ pub(crate) async fn save(
 }
 
 pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+    those(store, org, Column::EndedAt.is_null()).await
+}
+
+pub(crate) async fn list_released(
+    store: &SqlStore,
+    org: &OrganizationId,
+) -> Result<Vec<Mapping>, StoreError> {
+    those(store, org, Column::EndedAt.is_not_null()).await
+}
+
+async fn those(
+    store: &SqlStore,
+    org: &OrganizationId,
+    which: sea_orm::sea_query::SimpleExpr,
+) -> Result<Vec<Mapping>, StoreError> {
     let rows = Entity::find()
         .filter(Column::Org.eq(org.as_str()))
-        .filter(Column::EndedAt.is_null())
+        .filter(which)
         .order_by_asc(Column::Kind)
         .order_by_asc(Column::Source)
         .order_by_asc(Column::SourceId)
@@ -172,11 +187,65 @@ pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<M
     rows.iter().map(|row| db::from_doc("a mapping", &row.doc)).collect()
 }
 
+/// One version of a mapping that was replaced or released, or the one in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingVersion {
+    /// Counts from 1, over releases.
+    pub version: i64,
+    /// What it said.
+    pub mapping: Mapping,
+    /// When it was saved.
+    pub saved_at: Millis,
+    /// When it was replaced or released; none for the one in force.
+    pub ended_at: Option<Millis>,
+}
+
+/// What names a mapping.
+type Which<'a> = (MappingKind, &'a SourceId, &'a str, &'a str);
+
+impl SqlStore {
+    /// Every version of a mapping, the newest first; empty where there never was one.
+    ///
+    /// # Errors
+    /// The database's, or a row that cannot be read back.
+    pub async fn mapping_history(
+        &self,
+        org: &OrganizationId,
+        (kind, source, source_id, scope): Which<'_>,
+    ) -> Result<Vec<MappingVersion>, StoreError> {
+        use history::Column as C;
+        let key =
+            (org.0.clone(), kind.name().to_owned(), source.0.clone(), source_id.to_owned(), scope.to_owned());
+        let current = Entity::find_by_id(key).one(&self.db).await.map_err(error::of_db)?;
+        let earlier = history::Entity::find()
+            .filter(C::Org.eq(org.as_str()))
+            .filter(C::Kind.eq(kind.name()))
+            .filter(C::Source.eq(source.as_str()))
+            .filter(C::SourceId.eq(source_id))
+            .filter(C::Scope.eq(scope))
+            .order_by_desc(C::Version)
+            .all(&self.db)
+            .await
+            .map_err(error::of_db)?;
+        // A released one is in the history as well.
+        let current = current.filter(|row| row.ended_at.is_none());
+        let current = current.map(|row| (row.version, row.saved_at, None, row.doc));
+        current
+            .into_iter()
+            .chain(earlier.into_iter().map(|row| (row.version, row.saved_at, row.ended_at, row.doc)))
+            .map(|(version, saved_at, ended_at, doc)| {
+                let mapping = db::from_doc("a mapping", &doc)?;
+                Ok(MappingVersion { version, mapping, saved_at, ended_at })
+            })
+            .collect()
+    }
+}
+
 pub(crate) async fn release(
     store: &SqlStore,
     org: &OrganizationId,
     at: Millis,
-    (kind, source, source_id, scope): (MappingKind, &SourceId, &str, &str),
+    (kind, source, source_id, scope): Which<'_>,
 ) -> Result<bool, StoreError> {
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
@@ -189,6 +258,47 @@ pub(crate) async fn release(
     keep(&tx, vec![row.clone().ended(at)]).await?;
     row.ended_at = Some(at);
     db::upsert::<Entity>(&tx, vec![row], &KEY, &[Column::EndedAt]).await?;
+    commit(tx).await?;
+    Ok(true)
+}
+
+/// Releases these in one transaction, where each of them is in force just as it is given; else none.
+pub(crate) async fn release_all(
+    store: &SqlStore,
+    org: &OrganizationId,
+    at: Millis,
+    mappings: &[Mapping],
+) -> Result<bool, StoreError> {
+    let tx = write_tx(store).await?;
+    db::guard(&tx, org.as_str(), "mappings").await?;
+    let mut stored: BTreeMap<MappingKey, Model> = BTreeMap::new();
+    for part in mappings.chunks(LOOKUP) {
+        let rows = Entity::find()
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::EndedAt.is_null())
+            .filter(Column::SourceId.is_in(part.iter().map(|m| m.source_id.as_str())))
+            .all(&*tx)
+            .await
+            .map_err(error::of_db)?;
+        stored.extend(rows.into_iter().map(|row| (row.key(), row)));
+    }
+    let mut ended = Vec::new();
+    let mut rows = Vec::new();
+    for mapping in mappings {
+        let key = (
+            mapping.kind.name().to_owned(),
+            mapping.source.0.clone(),
+            mapping.source_id.clone(),
+            mapping.scope.clone(),
+        );
+        let doc = db::to_doc("a mapping", mapping)?;
+        let Some(mut row) = stored.remove(&key).filter(|row| row.doc == doc) else { return Ok(false) };
+        ended.push(row.clone().ended(at));
+        row.ended_at = Some(at);
+        rows.push(row);
+    }
+    keep(&tx, ended).await?;
+    db::upsert::<Entity>(&tx, rows, &KEY, &[Column::EndedAt]).await?;
     commit(tx).await?;
     Ok(true)
 }

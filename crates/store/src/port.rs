@@ -118,6 +118,17 @@ impl Store for SqlStore {
     ) -> Result<bool, StoreError> {
         mappings::release(self, org, at, (kind, source, source_id, scope)).await
     }
+    async fn release_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        mappings: &[Mapping],
+    ) -> Result<bool, StoreError> {
+        mappings::release_all(self, org, at, mappings).await
+    }
+    async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+        mappings::list_released(self, org).await
+    }
     async fn save_tasks(&self, org: &OrganizationId, at: Millis, tasks: &[Task]) -> Result<(), StoreError> {
         tasks::save(self, org, at, tasks).await
     }

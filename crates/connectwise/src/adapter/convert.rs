@@ -10,7 +10,8 @@ use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::period::{BillingCycle, CycleUnit, next_day, previous_day};
 use trueup_domain::plan::{Field, FieldChange, OperationKey, looks_like_key};
 use trueup_domain::psa::{
-    AdditionState, Agreement, AgreementStatus, BillFlag, CatalogItem, Company, CompanyState, ObservedAddition,
+    AdditionState, Agreement, AgreementStatus, BillFlag, CatalogItem, Company, CompanyProfile, CompanyState,
+    ObservedAddition,
 };
 use trueup_domain::settings::CancelledDate;
 
@@ -56,6 +57,25 @@ pub(super) fn company(record: &wire::Company) -> Company {
         name: record.name.clone(),
         state,
         currency: currency(record.currency.as_ref()),
+        profile: profile(record),
+    }
+}
+
+fn profile(record: &wire::Company) -> CompanyProfile {
+    let text = |value: &Option<String>| value.clone().filter(|text| !text.trim().is_empty());
+    let name = |value: &Option<wire::Reference>| value.as_ref().and_then(|r| text(&r.name));
+    CompanyProfile {
+        account_number: text(&record.account_number),
+        tax_id: text(&record.tax_identifier),
+        website: text(&record.website),
+        email: text(&record.invoice_to_email_address),
+        phone: text(&record.phone_number),
+        street: text(&record.address_line1),
+        city: text(&record.city),
+        region: text(&record.state),
+        postcode: text(&record.zip),
+        country: name(&record.country),
+        contact: name(&record.default_contact),
     }
 }
 

@@ -6,8 +6,8 @@ use super::page::Query;
 use super::patch::PatchOp;
 use super::session::ConnectWiseClient;
 use super::wire::{
-    Addition, Agreement, BillingCycle, CatalogItem, Company, Currency, Invoice, NewAddition, NewCatalogItem,
-    SetupRow, SystemInfo, UserDefinedField, names,
+    Addition, Agreement, BillingCycle, CatalogItem, Company, Currency, Invoice, NewAddition, NewAgreement,
+    NewCatalogItem, NewCompany, SetupRow, SystemInfo, UserDefinedField, names,
 };
 
 impl ConnectWiseClient {
@@ -130,6 +130,44 @@ impl ConnectWiseClient {
     /// [`ClientError::InDoubt`] where it may have been created. The identifier is unique, so a second one is refused.
     pub async fn create_catalog_item(&self, item: &NewCatalogItem) -> Result<CatalogItem, ClientError> {
         self.post("/procurement/catalog", item).await
+    }
+
+    /// Creates a company.
+    ///
+    /// # Errors
+    /// [`ClientError::InDoubt`] where it may have been created. The identifier is unique, so a second one is refused.
+    pub async fn create_company(&self, company: &NewCompany) -> Result<Company, ClientError> {
+        self.post("/company/companies", company).await
+    }
+
+    /// Creates an agreement.
+    ///
+    /// # Errors
+    /// [`ClientError::InDoubt`] where it may have been created.
+    pub async fn create_agreement(&self, agreement: &NewAgreement) -> Result<Agreement, ClientError> {
+        self.post("/finance/agreements", agreement).await
+    }
+
+    /// The types of agreements.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_agreement_types(&self) -> Result<Vec<SetupRow>, ClientError> {
+        match self.list("/finance/agreements/types", &Query::all()).await {
+            Err(ClientError::Refused(api)) if api.status == 403 => {
+                self.list("/finance/agreements/types/info", &Query::all()).await
+            }
+            other => other,
+        }
+    }
+
+    /// The contacts of a company.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_contacts_of(&self, company: i64) -> Result<Vec<SetupRow>, ClientError> {
+        let query = Query::filter(Cond::eq(names::COMPANY_ID, company)).fields("id,inactiveFlag,defaultFlag");
+        self.list("/company/contacts", &query).await
     }
 
     /// The subcategories of products.

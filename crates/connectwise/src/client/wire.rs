@@ -9,6 +9,8 @@ mod system;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::value::WireDate;
+
 pub use finance::*;
 pub use procurement::*;
 pub use system::*;
@@ -17,6 +19,8 @@ pub use system::*;
 pub mod names {
     /// The id of a record.
     pub const ID: &str = "id";
+    /// The short unique text of a record.
+    pub const IDENTIFIER: &str = "identifier";
     /// The id of the company of a record.
     pub const COMPANY_ID: &str = "company/id";
     /// Whether a company is in the recycle bin.
@@ -32,8 +36,8 @@ pub mod names {
     /// Query parameter: conditions on custom fields.
     pub const CUSTOM_FIELD_CONDITIONS: &str = "customFieldConditions";
     /// The fields of a company that are read: it has a hundred, and a page of whole ones is several megabytes.
-    pub const COMPANY_FIELDS: &str =
-        "id,identifier,name,status,deletedFlag,currency,accountNumber,billToCompany,_info";
+    pub const COMPANY_FIELDS: &str = "id,identifier,name,status,deletedFlag,currency,accountNumber,billToCompany,taxIdentifier,website,\
+         invoiceToEmailAddress,phoneNumber,addressLine1,city,state,zip,country,defaultContact,_info";
 }
 
 /// A record with an id.
@@ -86,6 +90,66 @@ pub struct ById {
     pub id: i64,
 }
 
+/// A new company.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewCompany {
+    /// The short unique text, 30 characters.
+    pub identifier: String,
+    /// The name, 50 characters.
+    pub name: String,
+    /// The account number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_number: Option<String>,
+    /// The tax id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_identifier: Option<String>,
+    /// The web site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub website: Option<String>,
+    /// Where invoices are mailed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invoice_to_email_address: Option<String>,
+    /// The telephone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
+    /// The street.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_line1: Option<String>,
+    /// The city.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// The state or region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The postcode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zip: Option<String>,
+}
+
+/// A new agreement.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewAgreement {
+    /// The name, 100 characters.
+    pub name: String,
+    /// The type.
+    #[serde(rename = "type")]
+    pub agreement_type: ById,
+    /// Whose.
+    pub company: ById,
+    /// Who is written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ById>,
+    /// First day.
+    pub start_date: WireDate,
+    /// First billed day.
+    pub bill_start_date: WireDate,
+    /// How often it is billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_cycle: Option<ById>,
+}
+
 /// When a record was last changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Info {
@@ -116,6 +180,36 @@ pub struct Company {
     pub currency: Option<CurrencyReference>,
     /// The account number, which other systems use for their own id.
     pub account_number: Option<String>,
+    /// The tax id.
+    #[serde(default)]
+    pub tax_identifier: Option<String>,
+    /// The web site.
+    #[serde(default)]
+    pub website: Option<String>,
+    /// Where invoices are mailed to.
+    #[serde(default)]
+    pub invoice_to_email_address: Option<String>,
+    /// The telephone.
+    #[serde(default)]
+    pub phone_number: Option<String>,
+    /// The street.
+    #[serde(default)]
+    pub address_line1: Option<String>,
+    /// The city.
+    #[serde(default)]
+    pub city: Option<String>,
+    /// The state or region.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// The postcode.
+    #[serde(default)]
+    pub zip: Option<String>,
+    /// The country.
+    #[serde(default)]
+    pub country: Option<Reference>,
+    /// The main contact.
+    #[serde(default)]
+    pub default_contact: Option<Reference>,
     /// The company that pays in its place.
     pub bill_to_company: Option<Reference>,
     /// When it was changed.

@@ -254,7 +254,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// Where a one-time line for `true_days` may be dated on `agreement`.
     fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role) -> Place {
         let world = self.context.world;
-        if world.settings.go_live.is_some_and(|day| true_days.end() <= day) {
+        if self.context.billed_from.is_some_and(|day| true_days.end() <= day) {
             return Place::BeforeGoLive;
         }
         let billed_by = self.invoicing(agreement);
@@ -327,8 +327,14 @@ impl<'c, 'a> Builder<'c, 'a> {
         let (effective, last, moved) = match self.place(agreement, true_days, line.role) {
             Place::On { effective, last, moved } => (effective, last, moved),
             Place::BeforeGoLive => {
+                let go_live = self.context.world.settings.go_live;
+                let why = if go_live.is_some_and(|day| true_days.end() <= day) {
+                    "before go-live"
+                } else {
+                    "in the days that are not billed"
+                };
                 let message = format!(
-                    "{} for {true_days} lies before go-live and is not written.",
+                    "{} for {true_days} lies {why} and is not written.",
                     self.context.product_name(&line.product)
                 );
                 let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Info);
@@ -956,9 +962,14 @@ impl<'c, 'a> Builder<'c, 'a> {
         Stop { findings: vec![self.about(code, product, message)], outcome: TaskOutcome::Failed }
     }
 
-    /// Clamps a first day to go-live.
+    /// Clamps a first day to go-live, or to the end of a "do not bill".
     pub fn not_before_go_live(&self, day: Date) -> Date {
-        self.context.world.settings.go_live.map_or(day, |go_live| day.max(go_live))
+        self.context.billed_from.map_or(day, |first| day.max(first))
+    }
+
+    /// The same for one product.
+    pub fn not_before_billed(&self, product: &ProductId, day: Date) -> Date {
+        self.context.product_billed_from(product).map_or(day, |first| day.max(first))
     }
 
     /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.

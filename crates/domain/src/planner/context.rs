@@ -14,6 +14,7 @@ use crate::plan::TaskOutcome;
 use crate::psa::{Agreement, CatalogItem, CompanyState};
 use crate::settings::PriceSource;
 use crate::task::{Demand, Task};
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 
 /// Why a task gives no changes.
@@ -99,6 +100,8 @@ pub struct Context<'a> {
     pub price_source: PriceSource,
     /// The billing period that the order names.
     pub order_period: Option<Period>,
+    /// The first day that is billed: go-live, or the end of a "do not bill".
+    pub billed_from: Option<Date>,
     items: BTreeMap<ProductId, Billing<'a>>,
     fee: Option<&'a CatalogItem>,
 }
@@ -222,6 +225,7 @@ impl<'a> Context<'a> {
             currency,
             price_source: task.price_source.unwrap_or(world.settings.price_source),
             order_period: order.map(|o| o.period),
+            billed_from: billed_from(world, task, cycle, order),
             items,
             fee,
         })
@@ -240,6 +244,12 @@ impl<'a> Context<'a> {
     /// The order of the task.
     pub fn order_id(&self) -> Option<&'a OrderId> {
         self.task.order_id.as_ref()
+    }
+
+    /// The first day on which a product is billed, where days before it are not.
+    pub fn product_billed_from(&self, product: &ProductId) -> Option<Date> {
+        let mappings = self.world.mappings;
+        mappings.product_billed_from(&self.task.source, product, &self.customer_id, Some(self.cycle))
     }
 
     /// How a product is billed; every product that the task bills was resolved at the start.
@@ -266,6 +276,18 @@ impl<'a> Context<'a> {
     pub fn stop(&self, code: Code, message: impl Into<String>) -> Stop {
         Stop { findings: vec![Finding::new(code, self.subject(), message)], outcome: TaskOutcome::Failed }
     }
+}
+
+/// The first day that anything of a task is billed.
+fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, order: Option<&Order>) -> Option<Date> {
+    let mappings = world.mappings;
+    let of_product = |line: &OrderLine| {
+        mappings.product_billed_from(&task.source, &line.product, &task.customer, Some(cycle))
+    };
+    // The earliest of the products; none where one of them is billed from the beginning.
+    let of_products = order.and_then(|o| o.lines.iter().map(of_product).min()).flatten();
+    let of_customer = mappings.customer_billed_from(&task.source, &task.customer);
+    world.settings.go_live.max(of_customer).max(of_products)
 }
 
 fn resolve_company(world: &World<'_>, task: &Task, customer: &CustomerId) -> Result<CompanyId, Stop> {

@@ -73,6 +73,10 @@ pub fn plan(
         if super::quantity::is_refused(builder, target.product, target.quantity) {
             continue;
         }
+        let start = builder.not_before_billed(target.product, start);
+        if start >= period.end() {
+            continue;
+        }
         one(builder, &target, quantity, item, start, period, confirm_invoiced)?;
     }
     Ok(())

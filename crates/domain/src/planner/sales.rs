@@ -56,7 +56,12 @@ fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_fro
     let period = builder.period_of(order.period, begin)?;
     for line in &order.lines {
         match line.charge {
-            Charge::Recurring => recurring(builder, order, line, start, begin, period)?,
+            Charge::Recurring => {
+                let begin = builder.not_before_billed(&line.product, begin);
+                let period =
+                    if period.contains(begin) { period } else { builder.period_of(order.period, begin)? };
+                recurring(builder, order, line, start, begin, period)?;
+            }
             Charge::Cancellation => super::cancellation::fee(builder, order, line, begin)?,
             Charge::Setup
             | Charge::Overuse

@@ -62,6 +62,7 @@ impl Lab {
                 name: "Green Lane LLC".into(),
                 state: CompanyState::Active,
                 currency: None,
+                profile: Default::default(),
             },
         );
         lab.agreement(40, BillingCycle::MONTHLY, "USD", bill_start, next);

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{BillingModel, Charge, Ext, Order, OrderKind, OrderLine, Subscription};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{CustomerId, ProductId, SourceId};
-use trueup_domain::mapping::{Mappings, ProductTarget};
+use trueup_domain::mapping::{MappingKind, Mappings, ProductTarget};
+use trueup_domain::mapping_rules::Broken;
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::period::{BillingCycle, CycleUnit, Period};
 use trueup_domain::plan::{AdditionLink, Role};
@@ -33,6 +34,8 @@ pub struct Facts<'a> {
     pub subscription: Option<&'a Subscription>,
     /// What `psa pull` last read, where it was run.
     pub picture: Option<&'a Snapshot>,
+    /// The rules that the mappings break.
+    pub broken: &'a Broken,
 }
 
 /// What the findings of a task are about.
@@ -65,6 +68,7 @@ pub fn assess(task: &Task, order: Option<&Order>, facts: Facts<'_>) -> Standing 
     judge_products(task, &products, facts, &mut findings);
     judge_fee(task, order, facts, &mut findings);
     judge_agreement(task, facts, &mut findings);
+    judge_rules(task, &products, facts, &mut findings);
     if findings.is_empty() { Standing::Ready } else { Standing::NeedsMapping(findings) }
 }
 
@@ -275,7 +279,8 @@ fn none_is_billed(task: &Task, products: &BTreeSet<&ProductId>, facts: Facts<'_>
 
 fn judge_customer(task: &Task, facts: Facts<'_>, findings: &mut Vec<Finding>) {
     let Some(company) = facts.mappings.company_of(&task.source, &task.customer) else {
-        let message = format!("Customer {} has no company in ConnectWise yet.", task.customer);
+        let over = over(facts.mappings, MappingKind::Customer, task, task.customer.as_str());
+        let message = format!("Customer {} has no company in ConnectWise yet.{over}", task.customer);
         findings.push(Finding::new(Code::Tu2001, subject_of(task), message));
         return;
     };
@@ -290,6 +295,13 @@ fn judge_customer(task: &Task, facts: Facts<'_>, findings: &mut Vec<Finding>) {
     findings.push(Finding::new(Code::Tu2002, subject_of(task), message));
 }
 
+/// A word about the "do not bill" that held until now.
+fn over(mappings: &Mappings, kind: MappingKind, task: &Task, id: &str) -> String {
+    let Some(mapping) = mappings.expired(kind, &task.source, id) else { return String::new() };
+    let until = mapping.until().map(|day| day.to_string()).unwrap_or_default();
+    format!(" It was not billed until {until} ({}).", mapping.not_billed().unwrap_or_default())
+}
+
 fn judge_products(
     task: &Task,
     products: &BTreeSet<&ProductId>,
@@ -300,7 +312,8 @@ fn judge_products(
         let subject = Subject { product: Some((*product).clone()), ..subject_of(task) };
         match target_of(task, product, facts) {
             None => {
-                let message = format!("Product {product} has no catalog item in ConnectWise yet.");
+                let over = over(facts.mappings, MappingKind::Product, task, product.as_str());
+                let message = format!("Product {product} has no catalog item in ConnectWise yet.{over}");
                 findings.push(Finding::new(Code::Tu2003, subject, message));
             }
             Some(ProductTarget::DoNotBill(_)) => {}
@@ -350,6 +363,23 @@ fn judge_agreement(task: &Task, facts: Facts<'_>, findings: &mut Vec<Finding>) {
     let subject = Subject { agreement: Some(id), ..subject_of(task) };
     let message = format!("Agreement {id}, chosen for subscription {}, {wrong}.", task.subscription);
     findings.push(Finding::new(Code::Tu3003, subject, message));
+}
+
+/// A mapping that breaks a rule is not billed on: which one is meant only a person knows.
+fn judge_rules(task: &Task, products: &BTreeSet<&ProductId>, facts: Facts<'_>, findings: &mut Vec<Finding>) {
+    let mappings = facts.mappings;
+    let cycle = facts.subscription.map(|s| s.billing_cycle);
+    let customer = mappings.find(MappingKind::Customer, &task.source, task.customer.as_str(), "");
+    let agreement = mappings.agreement_mapping(&task.source, &task.subscription, &task.customer);
+    let of_products = products
+        .iter()
+        .filter_map(|product| mappings.product_mapping(&task.source, product, &task.customer, cycle));
+    let mut told = BTreeSet::new();
+    for mapping in customer.into_iter().chain(agreement).chain(of_products) {
+        if let Some(conflict) = facts.broken.of(mapping).filter(|c| told.insert(c.about.as_str())) {
+            findings.push(conflict.finding_about(subject_of(task)));
+        }
+    }
 }
 
 /// Whose an order is: its own customer, else the subscription's.

@@ -211,6 +211,17 @@ impl Store for SimStore {
     ) -> Result<bool, StoreError> {
         Ok(false)
     }
+    async fn release_mappings(
+        &self,
+        _org: &OrganizationId,
+        _at: Millis,
+        _mappings: &[Mapping],
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+    async fn list_released_mappings(&self, _org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+        Ok(Vec::new())
+    }
     async fn save_tasks(
         &self,
         _org: &OrganizationId,

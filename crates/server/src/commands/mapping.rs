@@ -1,5 +1,6 @@
 //! `trueup mapping`: mappings in bulk.
 
+mod reasons;
 pub mod suggest;
 
 use super::feed::refusals;
@@ -13,11 +14,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
-use trueup_engine::ports::Clock;
-use trueup_engine::records::NewAuditEntry;
-use trueup_engine::tasks;
+use trueup_domain::task::Task;
+use trueup_engine::mappings::release::{self as releasing, Impact, Selection};
+use trueup_engine::mappings::{self, Judging, Site};
 
 /// Mappings.
 #[derive(Debug, Subcommand)]
@@ -40,7 +42,7 @@ pub enum MappingCommand {
     List,
     /// Proposes mappings by name, from the feed and the last `psa pull`; saves nothing
     Suggest(suggest::SuggestArgs),
-    /// Releases one mapping
+    /// Releases one mapping; with --cascade what hangs on it as well, after showing it
     Release(ReleaseArgs),
 }
 
@@ -57,6 +59,16 @@ pub struct ReleaseArgs {
     /// The source whose ids are meant
     #[arg(long, value_name = "NAME", default_value = "default")]
     source: String,
+    /// Also what hangs on it: an agreement's products, a customer's agreements and their products. Shows what that
+    /// would touch; nothing is released without --token
+    #[arg(long)]
+    cascade: bool,
+    /// The token that was shown: releases exactly that, or nothing
+    #[arg(long, value_name = "TOKEN", requires = "cascade", requires = "reason")]
+    token: Option<String>,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", requires = "token")]
+    reason: Option<String>,
 }
 
 /// A mapping as a document.
@@ -112,45 +124,49 @@ fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
 
 async fn import(app: &App, file: &Path, source: &SourceId) -> Result<Exit, CliError> {
     let parsed = mapping_csv::parse(open(file)?, &file.display().to_string(), source);
-    let now = app.clock.now();
-    app.store().save_mappings(app.org(), now, &parsed.mappings).await?;
-    let entries: Vec<NewAuditEntry> =
-        parsed.mappings.iter().map(|m| audit_entry(app, "mapping.save", m)).collect();
-    app.store().append_audit(app.org(), &entries).await?;
-    let moved = moved_tasks(app).await?;
-    let document = json!({ "saved": parsed.mappings.len(), "refused": parsed.refused, "tasks": moved });
+    let done = mappings::save(site(app), &parsed.mappings, Judging::ByForm).await?;
+    let refused = parsed.refused;
+    let moved = by_state(&done.moved);
+    let conflicts: Vec<_> = done
+        .broken
+        .iter()
+        .map(|c| json!({ "code": Code::Tu2007.to_string(), "reason": c.message, "fix": c.fix }))
+        .collect();
+    let document =
+        json!({ "saved": done.saved.len(), "refused": refused, "tasks": moved, "conflicts": conflicts });
     app.out.show(&document, |out| {
-        out.line(&format!("{} mappings saved, {} refused.", parsed.mappings.len(), parsed.refused.len()));
+        out.line(&format!("{} mappings saved, {} refused.", done.saved.len(), refused.len()));
         tell_moved(out, &moved);
-        refusals(out, "refused", &parsed.refused);
+        for conflict in &done.broken {
+            out.line(&format!("{}: {} {}", Code::Tu2007, conflict.message, conflict.fix));
+        }
+        refusals(out, "refused", &refused);
     });
-    Ok(Exit::needs_person_if(!parsed.refused.is_empty()))
+    Ok(Exit::needs_person_if(!refused.is_empty()))
 }
 
-/// Judges the open tasks by the mappings as they are now. Returns how many went to each state.
-async fn moved_tasks(app: &App) -> Result<BTreeMap<&'static str, usize>, CliError> {
+fn site(app: &App) -> Site<'_> {
+    Site {
+        store: app.store(),
+        clock: &app.clock,
+        org: app.org(),
+        actor: app.actor(),
+        overlays: &app.options.overlays,
+    }
+}
+
+fn by_state(tasks: &[Task]) -> BTreeMap<&'static str, usize> {
     let mut moved: BTreeMap<&'static str, usize> = BTreeMap::new();
-    for task in tasks::judge_again(app.store(), &app.clock, app.org()).await? {
+    for task in tasks {
         *moved.entry(task.state.name()).or_default() += 1;
     }
-    Ok(moved)
+    moved
 }
 
 fn tell_moved(out: output::Output, moved: &BTreeMap<&'static str, usize>) {
     let words: Vec<String> = moved.iter().map(|(state, count)| format!("{count} {state}")).collect();
     if !words.is_empty() {
         out.line(&format!("Tasks that stand elsewhere now: {}.", words.join(", ")));
-    }
-}
-
-fn audit_entry(app: &App, action: &str, mapping: &Mapping) -> NewAuditEntry {
-    NewAuditEntry {
-        at: app.clock.now(),
-        actor: app.actor().to_owned(),
-        action: action.to_owned(),
-        object: format!("mapping/{}/{}", mapping.kind.name(), mapping.source_id),
-        addition: None,
-        detail: json!(MappingDoc::from(mapping)).to_string(),
     }
 }
 
@@ -199,36 +215,61 @@ async fn release(app: &App, args: ReleaseArgs) -> Result<Exit, CliError> {
             "Use customer, product, agreement, fee or addition.",
         )
     })?;
-    let source = source_of(Some(&args.source));
-    let mapping = Mapping {
+    let selection = Selection {
         kind,
-        source: source.clone(),
-        source_id: args.source_id.clone(),
-        psa_id: None,
-        scope: args.scope.clone(),
-        options: BTreeMap::new(),
-        origin: MappingOrigin::Person,
+        source: source_of(Some(&args.source)),
+        source_id: args.source_id,
+        scope: args.scope,
+        cascade: args.cascade,
     };
-    let released = app
-        .store()
-        .release_mapping(app.org(), app.clock.now(), kind, &source, &args.source_id, &args.scope)
-        .await?;
-    if !released {
-        return Err(CliError::usage(
-            format!("there is no mapping of {} `{}` with scope `{}`", args.kind, args.source_id, args.scope),
-            "`trueup mapping list` shows them all.",
-        ));
+    if !args.cascade {
+        let moved = by_state(&releasing::release_alone(site(app), &selection).await?);
+        let document = json!({
+            "released": { "kind": args.kind, "source_id": selection.source_id, "scope": selection.scope },
+            "tasks": moved,
+        });
+        app.out.show(&document, |out| {
+            out.line(&format!("Released {} {}.", args.kind, selection.source_id));
+            tell_moved(out, &moved);
+        });
+        return Ok(Exit::Done);
     }
-    let entry = audit_entry(app, "mapping.release", &mapping);
-    app.store().append_audit(app.org(), &[entry]).await?;
-    let moved = moved_tasks(app).await?;
+    let (released, impact) = match (args.token, args.reason) {
+        (Some(token), Some(reason)) => {
+            (true, releasing::release(site(app), &selection, &token, &reason).await?)
+        }
+        (Some(_) | None, _) => (false, releasing::foresee(site(app), &selection).await?),
+    };
+    show_impact(app, released, &impact);
+    Ok(Exit::Done)
+}
+
+fn show_impact(app: &App, released: bool, impact: &Impact) {
+    let mappings: Vec<MappingDoc<'_>> = impact.mappings.iter().map(MappingDoc::from).collect();
+    let tasks: Vec<&str> = impact.tasks.iter().map(|task| task.id.as_str()).collect();
+    let additions: Vec<i64> = impact.lines.iter().map(|line| line.addition.0).collect();
     let document = json!({
-        "released": { "kind": args.kind, "source_id": args.source_id, "scope": args.scope },
-        "tasks": moved,
+        "released": released, "mappings": mappings, "tasks": tasks, "additions": additions, "token": impact.token,
     });
     app.out.show(&document, |out| {
-        out.line(&format!("Released {} {}.", args.kind, args.source_id));
-        tell_moved(out, &moved);
+        let rows = impact
+            .mappings
+            .iter()
+            .map(|m| {
+                let to = m.psa_id.map(|id| id.to_string()).unwrap_or_default();
+                vec![m.kind.name().to_owned(), m.source_id.clone(), to, m.scope.clone()]
+            })
+            .collect();
+        out.table(&["kind", "source id", "psa id", "scope"], rows);
+        out.line(&format!(
+            "{} open tasks wait for a mapping then. {} additions stay in ConnectWise as they are.",
+            tasks.len(),
+            additions.len()
+        ));
+        if released {
+            out.line("Released.");
+        } else {
+            out.line(&format!("Nothing is released yet. To release exactly this: --token {}", impact.token));
+        }
     });
-    Ok(Exit::Done)
 }

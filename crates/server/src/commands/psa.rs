@@ -7,6 +7,7 @@ use crate::output::count;
 use serde_json::json;
 use trueup_engine::observe::{self, Reach};
 use trueup_engine::ports::Clock;
+use trueup_engine::tasks;
 
 /// Runs one of the commands.
 pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
@@ -21,6 +22,8 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
     bar.finish_and_clear();
     let pulled = pulled?;
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
+    // What vanished over there suspends what stands on it, and what came back frees it.
+    tasks::judge_again(app.store(), &app.clock, app.org(), &app.options.overlays).await?;
     let document = json!({
         "connection": name,
         "whole": pulled.whole,

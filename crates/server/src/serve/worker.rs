@@ -395,6 +395,8 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliErro
     let reach = reach(claim, app, wish, &name).await?;
     let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await?;
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
+    // What vanished over there suspends what stands on it, and what came back frees it.
+    tasks::judge_again(app.store(), &app.clock, app.org(), &app.options.overlays).await?;
     let document = json!({
         "connection": name,
         "whole": pulled.whole,

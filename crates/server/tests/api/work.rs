@@ -44,9 +44,13 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn start() -> Self {
+        Self::seeded(SEED)
+    }
+
+    pub fn seeded(text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let seed = dir.path().join("seed.json");
-        std::fs::write(&seed, SEED).unwrap();
+        std::fs::write(&seed, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_trueup"))
             .args(["sandbox", "--seed"])
             .arg(&seed)

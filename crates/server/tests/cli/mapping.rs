@@ -84,3 +84,164 @@ fn a_released_mapping_stops_what_needs_it_and_forgets_no_line() {
     let ends = changed["changes"].as_array().unwrap().iter().find(|c| c["op"] == "cancel").unwrap();
     assert_eq!((ends["addition_id"].as_i64(), ends["agreement_id"].as_i64()), (Some(1), Some(40)));
 }
+
+/// A bench whose sale is carried out.
+fn billed() -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench
+}
+
+fn codes(bench: &Bench) -> Vec<String> {
+    let found = bench.json(&["finding", "list"]).json();
+    let open = found["findings"].as_array().unwrap().iter();
+    let open = open.filter(|f| f["state"] == "open" || f["state"] == "recurred");
+    open.map(|f| format!("{} {}", f["code"].as_str().unwrap(), f["message"].as_str().unwrap())).collect()
+}
+
+fn state(bench: &Bench) -> String {
+    bench.json(&["task", "list"]).exits(0).json()["tasks"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn do_not_bill_ends_and_the_days_it_held_for_stay_unbilled() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    let refused = bench.map("customer,c-100,12,,do_not_bill=pilot\n").exits(1).json();
+    assert_eq!(refused["refused"][0]["field"], "psa_id", "without an end it contradicts itself: {refused}");
+    let refused = bench.map("customer,c-100,12,,until=2023-03-31\n").exits(1).json();
+    assert_eq!(refused["refused"][0]["field"], "options", "{refused}");
+    bench.map("customer,c-100,12,,do_not_bill=pilot;until=2023-03-31\nproduct,exo-p1,7,,\n").exits(0);
+    bench.json(&["check"]).exits(0);
+    assert_eq!(state(&bench), "ignored");
+    bench.on("2023-03-31");
+    bench.json(&["check"]).exits(0);
+    assert_eq!(state(&bench), "ignored", "the last day still holds");
+    bench.on("2023-04-01");
+    bench.json(&["check"]).exits(0);
+    assert_eq!(state(&bench), "ready");
+    let told = codes(&bench);
+    assert!(told.iter().any(|t| t.starts_with("TU8006") && t.contains("ended on 2023-03-31")), "{told:?}");
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    let changes = plan["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1, "no part of March is caught up: {plan}");
+    assert_eq!(changes[0]["fields"]["effectiveDate"]["to"], "2023-04-01", "{plan}");
+    // Who maps it anew says nothing about the days that were not billed: they stay so.
+    bench.map("customer,c-100,12,,\n").exits(0);
+    let list = bench.run(&["mapping", "export"]).exits(0).out;
+    assert!(list.contains("customer,c-100,12,,billed_from=2023-04-01"), "{list}");
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(state(&bench), "done");
+    bench.json(&["check"]).exits(0);
+    assert!(!codes(&bench).iter().any(|t| t.starts_with("TU8006")), "{:?}", codes(&bench));
+}
+
+#[test]
+fn a_product_that_is_not_billed_for_a_while_begins_after_it() {
+    let mut bench = Bench::new("2023-04-02");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    // The customer's own mapping is over and names nothing: the general one counts again, from the day after.
+    let rows =
+        "customer,c-100,12,,\nproduct,exo-p1,7,,\nproduct,exo-p1,,c-100,do_not_bill=promo;until=2023-03-20\n";
+    bench.map(rows).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]);
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    let starts: Vec<&str> = plan["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["fields"]["effectiveDate"]["to"].as_str().unwrap())
+        .collect();
+    assert_eq!(starts.iter().min(), Some(&"2023-03-21"), "{plan}");
+    assert_eq!(
+        plan["totals"]["by_currency"]["USD"]["delta"], "39.05",
+        "11 of 31 days of 5 x 22.00: 5 x 7.81"
+    );
+}
+
+#[test]
+fn mappings_that_break_a_rule_are_told_and_nothing_is_billed_on_them() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    // The import judges the form alone; its exit code says so.
+    let done = bench.map(&format!("{MAPPINGS}customer,c-200,12,,\n")).exits(0).json();
+    assert_eq!((&done["saved"], &done["conflicts"][0]["code"]), (&3.into(), &"TU2007".into()), "{done}");
+    bench.json(&["check"]).exits(1);
+    assert_eq!(state(&bench), "needs_mapping");
+    assert!(codes(&bench).iter().any(|t| t.starts_with("TU2007")), "{:?}", codes(&bench));
+    // Planning judges by itself: there is nothing that a run could write.
+    let plan = bench.json(&["plan", "--all"]).exits(1).json();
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(0), "{plan}");
+    bench.json(&["apply", "--all"]).exits(1);
+    bench.json(&["setting", "set", "mapping.customer_company", "many"]).exits(0);
+    bench.json(&["check"]).exits(0);
+    assert_eq!(state(&bench), "ready");
+    bench.json(&["setting", "reset", "mapping.customer_company"]).exits(0);
+    bench.json(&["check"]).exits(1);
+    bench.json(&["mapping", "release", "customer", "c-200"]).exits(0);
+    assert_eq!(state(&bench), "ready");
+    assert!(!codes(&bench).iter().any(|t| t.starts_with("TU2007")), "{:?}", codes(&bench));
+    bench.json(&["apply", "--all"]).exits(0);
+}
+
+#[test]
+fn a_release_with_what_hangs_on_it_shows_it_first_and_touches_nothing_in_connectwise() {
+    let bench = billed();
+    let release = ["mapping", "release", "customer", "c-100", "--cascade"];
+    let shown = bench.json(&release).exits(0).json();
+    assert_eq!(shown["released"], false);
+    assert_eq!(shown["mappings"].as_array().map(Vec::len), Some(3), "customer, agreement, product: {shown}");
+    assert_eq!(shown["additions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(bench.json(&["mapping", "list"]).json()["mappings"].as_array().map(Vec::len), Some(3));
+    let token = shown["token"].as_str().unwrap().to_owned();
+    let with = |token: &str| {
+        let more = ["--token", token, "--reason", "left"];
+        bench.json(&release.iter().copied().chain(more).collect::<Vec<_>>())
+    };
+    with("made-up").exits(2);
+    assert_eq!(with(&token).exits(0).json()["released"], true);
+    assert_eq!(bench.json(&["mapping", "list"]).json()["mappings"].as_array().map(Vec::len), Some(0));
+    let told = codes(&bench);
+    assert!(
+        told.iter().any(|t| t.starts_with("TU8006") && t.contains("has no mapping any more")),
+        "{told:?}"
+    );
+    let pulled = bench.json(&["psa", "pull"]).exits(0).json();
+    assert_eq!((&pulled["additions"], &pulled["changed_by_people"]), (&1.into(), &0.into()), "{pulled}");
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    assert!(!codes(&bench).iter().any(|t| t.contains("has no mapping any more")), "{:?}", codes(&bench));
+}
+
+#[test]
+fn a_rule_maps_what_agrees_one_to_one_and_never_what_a_person_released() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["check"]);
+    assert_eq!(state(&bench), "needs_mapping", "off by itself");
+    bench.json(&["setting", "set", "mapping.customers_by", "name"]).exits(0);
+    bench.json(&["setting", "set", "mapping.products_by", "sku"]).exits(0);
+    bench.json(&["check"]).exits(0);
+    assert_eq!(state(&bench), "ready");
+    let list = bench.json(&["mapping", "list"]).exits(0).json();
+    let made: Vec<(&str, i64, &str)> = list["mappings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| (m["kind"].as_str().unwrap(), m["psa_id"].as_i64().unwrap(), m["origin"].as_str().unwrap()))
+        .collect();
+    assert_eq!(made, [("customer", 12, "automatic"), ("product", 7, "automatic")]);
+    bench.json(&["mapping", "release", "customer", "c-100"]).exits(0);
+    bench.json(&["check"]);
+    assert_eq!(state(&bench), "needs_mapping", "a release is a person's word");
+}

@@ -243,6 +243,17 @@ impl Store for StormStore {
     ) -> Result<bool, StoreError> {
         self.inner.release_mapping(org, at, kind, source, source_id, scope).await
     }
+    async fn release_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        mappings: &[Mapping],
+    ) -> Result<bool, StoreError> {
+        self.inner.release_mappings(org, at, mappings).await
+    }
+    async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
+        self.inner.list_released_mappings(org).await
+    }
     async fn save_tasks(&self, org: &OrganizationId, at: Millis, tasks: &[Task]) -> Result<(), StoreError> {
         self.inner.save_tasks(org, at, tasks).await
     }

@@ -5,7 +5,7 @@ use crate::support::{Backend, Fixture};
 use rstest::rstest;
 use std::collections::BTreeMap;
 use trueup_domain::feed::RecordKind;
-use trueup_domain::mapping::MappingKind;
+use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_engine::ports::Store;
 use trueup_engine::records::ImportCounts;
 
@@ -81,9 +81,35 @@ async fn mappings_replace_and_release(#[values(Backend::Sqlite, Backend::Postgre
     assert!(release(3).await.unwrap());
     assert!(!release(4).await.unwrap());
     assert_eq!(ids().await, [Some(20)]);
+    let released = async || store.list_released_mappings(&org).await.unwrap();
+    assert_eq!(released().await, [mapping("c-1", 12)]);
     store.save_mappings(&org, 5, &[mapping("c-1", 13)]).await.unwrap();
+    assert!(released().await.is_empty());
     assert!(release(6).await.unwrap());
     assert_eq!(ids().await, [Some(20)]);
+
+    // Several at once: as they were shown, or none of them.
+    store.save_mappings(&org, 7, &[mapping("c-1", 14), mapping("c-3", 30)]).await.unwrap();
+    let all = async |given: &[Mapping]| store.release_mappings(&org, 8, given).await.unwrap();
+    assert!(!all(&[mapping("c-3", 30), mapping("c-1", 13)]).await);
+    assert!(!all(&[mapping("c-3", 30), mapping("c-4", 1)]).await);
+    assert_eq!(ids().await, [Some(14), Some(20), Some(30)]);
+    assert!(all(&[mapping("c-3", 30), mapping("c-1", 14)]).await);
+    assert!(!all(&[mapping("c-3", 30)]).await);
+    assert_eq!(ids().await, [Some(20)]);
+    let source = source();
+    let versions = store.mapping_history(&org, (MappingKind::Customer, &source, "c-1", "")).await.unwrap();
+    let told: Vec<_> = versions.iter().map(|v| (v.version, v.mapping.psa_id, v.ended_at)).collect();
+    assert_eq!(
+        told,
+        [
+            (5, Some(14), Some(8)),
+            (4, Some(13), Some(6)),
+            (3, Some(12), Some(3)),
+            (2, Some(11), Some(2)),
+            (1, Some(10), Some(2)),
+        ]
+    );
 }
 
 #[rstest]

@@ -1,5 +1,6 @@
 //! Proposals for mappings, by name: customers and companies, products and catalog items.
 
+use super::reasons;
 use crate::app::{App, source_of};
 use crate::failure::{CliError, Exit};
 use crate::mapping_csv;
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 /// Names that share fewer of their words (in percent) are no proposal.
 const LEAST: usize = 60;
 /// Proposals for one record at most.
-const MOST: usize = 3;
+pub(super) const MOST: usize = 3;
 /// Words of a company's name that say nothing about which company it is.
 const LEGAL: [&str; 20] = [
     "llc",
@@ -56,13 +57,37 @@ pub struct SuggestArgs {
 /// One proposal.
 #[derive(Serialize, ToSchema)]
 pub struct Proposal {
-    kind: &'static str,
-    source_id: String,
-    source_name: String,
-    psa_id: i64,
-    psa_name: String,
+    /// `customer` or `product`.
+    #[schema(value_type = String)]
+    pub(super) kind: &'static str,
+    /// Id at the source.
+    pub(super) source_id: String,
+    /// Name at the source.
+    pub(super) source_name: String,
+    /// Id in ConnectWise.
+    pub(super) psa_id: i64,
+    /// Name in ConnectWise.
+    pub(super) psa_name: String,
     /// Shared words in percent; 100 for equal names.
-    score: usize,
+    pub(super) score: usize,
+    /// How sure all reasons make together, in percent; never 100.
+    pub(super) confidence: usize,
+    /// Why, the weightiest first.
+    pub(super) reasons: Vec<ReasonDoc>,
+    /// Others of the source that are mapped to it already.
+    pub(super) taken_by: Vec<String>,
+}
+
+/// One reason of a proposal.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct ReasonDoc {
+    /// `tax_id`, `domain`, `code`, `sku` or `name`.
+    #[schema(value_type = String)]
+    pub(super) by: &'static str,
+    /// What agrees, in words.
+    pub(super) words: String,
+    /// How sure it makes by itself, in percent.
+    pub(super) weight: usize,
 }
 
 /// A record with the names it goes by.
@@ -89,11 +114,12 @@ pub async fn run(app: &App, args: SuggestArgs) -> Result<Exit, CliError> {
                     p.source_name.clone(),
                     p.psa_id.to_string(),
                     p.psa_name.clone(),
-                    format!("{} %", p.score),
+                    format!("{} %", p.confidence),
+                    p.reasons.iter().map(|r| r.words.as_str()).collect::<Vec<_>>().join(", "),
                 ]
             })
             .collect();
-        out.table(&["kind", "source id", "name", "psa id", "name there", "alike"], rows);
+        out.table(&["kind", "source id", "name", "psa id", "name there", "sure", "why"], rows);
     });
     Ok(Exit::Done)
 }
@@ -118,7 +144,7 @@ pub async fn find(app: &App, source: &SourceId) -> Result<Vec<Proposal>, CliErro
         &unmapped(products(app, source).await?, MappingKind::Product, source, &mapped),
         &items(&snapshot),
     ));
-    Ok(found)
+    reasons::add(app, source, &snapshot, &mapped, found).await
 }
 
 fn as_csv(found: &[Proposal], source: &SourceId) -> Result<Exit, CliError> {
@@ -273,6 +299,9 @@ fn proposals(kind: MappingKind, records: &[Named], targets: &[Named]) -> Vec<Pro
                 psa_id: target.id.parse().ok()?,
                 psa_name: target.name.clone(),
                 score,
+                confidence: 0,
+                reasons: Vec::new(),
+                taken_by: Vec::new(),
             })
         }));
     }

@@ -1,6 +1,7 @@
 //! Mappings: what at the source is what in ConnectWise.
 
 use super::feed::RefusalDoc;
+use super::mapping_work::{known, site};
 use super::tasks::words;
 use crate::app::source_of;
 use crate::commands::mapping::suggest::{self, Proposal};
@@ -15,12 +16,14 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
+use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
-use trueup_engine::ports::{Clock, Store};
-use trueup_engine::tasks;
+use trueup_domain::mapping_rules::Conflict;
+use trueup_engine::mappings::release::{self as releasing, Selection};
+use trueup_engine::mappings::{self, Judging, Site};
+use trueup_engine::ports::Store;
 use utoipa::{IntoParams, ToSchema};
 
 /// A mapping.
@@ -108,13 +111,13 @@ pub struct MappingQuery {
 #[into_params(parameter_in = Query)]
 pub struct WhichMapping {
     /// The kind.
-    kind: String,
+    pub(super) kind: String,
     /// The source; `default` where it is missing.
-    source: Option<String>,
+    pub(super) source: Option<String>,
     /// Id at the source.
-    source_id: String,
+    pub(super) source_id: String,
     /// The scope of a product's mapping.
-    scope: Option<String>,
+    pub(super) scope: Option<String>,
 }
 
 /// Of which source.
@@ -123,7 +126,7 @@ pub struct WhichMapping {
 #[into_params(parameter_in = Query)]
 pub struct OfSource {
     /// The source; `default` where it is missing.
-    source: Option<String>,
+    pub(super) source: Option<String>,
 }
 
 /// What an import did.
@@ -133,6 +136,27 @@ pub struct MappingImportDoc {
     saved: usize,
     /// Rows that were refused.
     refused: Vec<RefusalDoc>,
+    /// Rules that the saved ones break: what stands on them waits.
+    conflicts: Vec<ConflictDoc>,
+}
+
+/// Mappings that break a rule together.
+#[derive(Serialize, ToSchema)]
+pub struct ConflictDoc {
+    /// The exception code.
+    #[schema(example = "TU2007")]
+    code: String,
+    /// What is wrong.
+    reason: String,
+    /// What to do.
+    fix: String,
+}
+
+impl From<&Conflict> for ConflictDoc {
+    fn from(conflict: &Conflict) -> Self {
+        let code = Code::Tu2007.to_string();
+        Self { code, reason: conflict.message.clone(), fix: conflict.fix.clone() }
+    }
 }
 
 /// Proposals.
@@ -167,29 +191,17 @@ pub async fn list(
     Ok(Json(Page::cut(all, limit, after.as_ref(), mark, |m| MappingDoc::from(&m))))
 }
 
-async fn save(service: &Service, scope: &Scope, mappings: &[Mapping]) -> Result<(), Problem> {
-    let app = scope.app(service);
-    service.store.save_mappings(&scope.org, service.clock.now(), mappings).await?;
-    let entries: Vec<_> = mappings
-        .iter()
-        .map(|m| {
-            let object = format!("mapping/{}/{}", m.kind.name(), m.source_id);
-            service.entry(app.actor(), "mapping.save", object, &json!(MappingDoc::from(m)))
-        })
-        .collect();
-    service.store.append_audit(&scope.org, &entries).await?;
-    judge_again(service, scope).await
-}
-
-/// What waited for a mapping waits no longer, and what lost one waits.
-async fn judge_again(service: &Service, scope: &Scope) -> Result<(), Problem> {
-    tasks::judge_again(service.store.as_ref(), &service.clock, &scope.org).await?;
-    Ok(())
+/// A mapping that would break a rule.
+fn conflicting(conflict: &Conflict) -> Problem {
+    let mut problem = Problem::coded(StatusCode::CONFLICT, Code::Tu2007, conflict.message.clone());
+    problem.fix.clone_from(&conflict.fix);
+    problem
 }
 
 /// Save a mapping
 ///
-/// One of the same kind, source, id and scope is replaced; the old one goes to history.
+/// One of the same kind, source, id and scope is replaced; the old one goes to history. One that would break a rule of
+/// the settings (`mapping.…`) is refused with TU2007.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/mappings", tag = "mappings",
     params(("org" = String, Path, description = "The organization")), request_body = NewMapping,
     responses((status = 200, description = "Saved", body = MappingDoc)))]
@@ -209,9 +221,13 @@ pub async fn set(
         options: body.options.unwrap_or_default(),
         origin: MappingOrigin::Person,
     };
-    let saved = judged(&wanted)?;
-    save(&service, &scope, std::slice::from_ref(&saved)).await?;
-    Ok(Json(MappingDoc::from(&saved)))
+    let wanted = judged(&wanted)?;
+    let site = site!(service, scope);
+    let done = mappings::save(site, std::slice::from_ref(&wanted), Judging::ByRules).await?;
+    if let Some((_, conflict)) = done.refused.first() {
+        return Err(conflicting(conflict));
+    }
+    Ok(Json(MappingDoc::from(done.saved.first().unwrap_or(&wanted))))
 }
 
 /// A mapping is judged by the rules of the file: what is refused there is refused here.
@@ -233,26 +249,23 @@ pub async fn release(
     scope: Scope,
     Find(which): Find<WhichMapping>,
 ) -> Result<StatusCode, Problem> {
-    let kind = MappingKind::from_name(&which.kind)
-        .ok_or_else(|| Problem::field("kind", format!("`{}` is no kind of mapping", which.kind)))?;
-    let source = source_of(which.source.as_deref());
-    let of = which.scope.unwrap_or_default();
-    let now = service.clock.now();
-    if !service.store.release_mapping(&scope.org, now, kind, &source, &which.source_id, &of).await? {
-        return Err(Problem::none("mapping", &which.source_id));
-    }
-    let object = format!("mapping/{}/{}", kind.name(), which.source_id);
-    let detail = json!({ "source": source, "scope": of });
-    let entry = service.entry(scope.app(&service).actor(), "mapping.release", object, &detail);
-    service.store.append_audit(&scope.org, &[entry]).await?;
-    judge_again(&service, &scope).await?;
+    let selection = Selection {
+        kind: MappingKind::from_name(&which.kind)
+            .ok_or_else(|| Problem::field("kind", format!("`{}` is no kind of mapping", which.kind)))?,
+        source: source_of(which.source.as_deref()),
+        source_id: which.source_id,
+        scope: which.scope.unwrap_or_default(),
+        cascade: false,
+    };
+    known(&service, &scope, &selection).await?;
+    releasing::release_alone(site!(service, scope), &selection).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Import mappings
 ///
 /// CSV with the header `kind,source_id,psa_id,scope,options`. Bad rows are refused with their line; the others are
-/// saved.
+/// saved. Rules that they break are told (TU2007), and what stands on such mappings waits.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/mappings/import", tag = "mappings",
     params(("org" = String, Path, description = "The organization"), OfSource),
     request_body(content = String, content_type = "text/csv"),
@@ -265,9 +278,12 @@ pub async fn import(
 ) -> Result<Json<MappingImportDoc>, Problem> {
     let text = bytes(request, &service).await?;
     let parsed = mapping_csv::parse(text.as_ref(), "-", &source_of(of.source.as_deref()));
-    save(&service, &scope, &parsed.mappings).await?;
-    let refused = parsed.refused.iter().map(RefusalDoc::from).collect();
-    Ok(Json(MappingImportDoc { saved: parsed.mappings.len(), refused }))
+    let done = mappings::save(site!(service, scope), &parsed.mappings, Judging::ByForm).await?;
+    Ok(Json(MappingImportDoc {
+        saved: done.saved.len(),
+        refused: parsed.refused.iter().map(RefusalDoc::from).collect(),
+        conflicts: done.broken.iter().map(ConflictDoc::from).collect(),
+    }))
 }
 
 /// Export mappings
@@ -292,7 +308,8 @@ pub async fn export(
 
 /// Suggestions for what is not mapped yet
 ///
-/// By name, from the feed and what was last read of ConnectWise.
+/// By name, domain, tax id, code and part number, from the feed and what was last read of ConnectWise; each with its
+/// reasons and how sure they make.
 #[utoipa::path(get, path = "/api/v1/organizations/{org}/mappings/suggestions", tag = "mappings",
     params(("org" = String, Path, description = "The organization"), OfSource),
     responses((status = 200, description = "Proposals", body = ProposalsDoc)))]

@@ -5,6 +5,7 @@ mod callbacks;
 mod connections;
 mod feed;
 mod findings;
+mod mapping_work;
 mod mappings;
 mod organizations;
 mod plans;
@@ -61,6 +62,11 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(mappings::import))
         .routes(routes!(mappings::export))
         .routes(routes!(mappings::suggestions))
+        .routes(routes!(mapping_work::accept))
+        .routes(routes!(mapping_work::foresee, mapping_work::release_shown))
+        .routes(routes!(mapping_work::history))
+        .routes(routes!(mapping_work::companies))
+        .routes(routes!(mapping_work::import_companies))
         .routes(routes!(audit::list))
         .routes(routes!(audit::explanation))
         .routes(routes!(users::list, users::add))

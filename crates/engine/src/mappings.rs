@@ -1,0 +1,234 @@
+//! Mappings: saved under the rules of the organization, looked over, released with what hangs on them, made from what
+//! ConnectWise has, and made together with what ConnectWise lacks.
+
+pub(crate) mod by_rule;
+pub mod evidence;
+pub mod import;
+pub mod release;
+pub(crate) mod review;
+
+use crate::failure::Failure;
+use crate::ports::{Clock, Store};
+use crate::records::{Millis, NewAuditEntry};
+use crate::settings::{self, Overlays};
+use crate::tasks;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use trueup_domain::feed::{Record, RecordKind, Subscription};
+use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::mapping::{Mapping, MappingOrigin, Mappings};
+use trueup_domain::mapping_rules::{
+    Broken, Conflict, MappingKey, MappingRules, Use, conflicts, key_of, needs_uses,
+};
+use trueup_domain::psa::Snapshot;
+use trueup_domain::task::Task;
+
+/// Where a use case of mappings works.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// The organization.
+    pub org: &'a OrganizationId,
+    /// Who acts.
+    pub actor: &'a str,
+    /// Settings over the stored ones.
+    pub overlays: &'a Overlays,
+}
+
+impl Site<'_> {
+    pub(crate) fn entry(
+        &self,
+        action: &str,
+        object: impl Into<String>,
+        detail: &serde_json::Value,
+    ) -> NewAuditEntry {
+        NewAuditEntry {
+            at: self.clock.now(),
+            actor: self.actor.to_owned(),
+            action: action.to_owned(),
+            object: object.into(),
+            addition: None,
+            detail: detail.to_string(),
+        }
+    }
+
+    pub(crate) async fn rules(&self) -> Result<MappingRules, Failure> {
+        Ok(settings::load(self.store, self.org, self.overlays).await?.mapping)
+    }
+}
+
+/// What became of mappings that were to be saved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// Those that stand now.
+    pub saved: Vec<Mapping>,
+    /// Those that would break a rule: nothing of them was saved.
+    pub refused: Vec<(Mapping, Conflict)>,
+    /// Rules that those which stand now break: what stands on them waits (TU2007).
+    pub broken: Vec<Conflict>,
+    /// Tasks that stand elsewhere now.
+    pub moved: Vec<Task>,
+}
+
+/// The document of a mapping in the audit.
+pub fn document(mapping: &Mapping) -> serde_json::Value {
+    serde_json::json!({
+        "kind": mapping.kind.name(),
+        "source": mapping.source,
+        "source_id": mapping.source_id,
+        "psa_id": mapping.psa_id,
+        "scope": mapping.scope,
+        "options": mapping.options,
+        "origin": match mapping.origin {
+            MappingOrigin::Person => "person",
+            MappingOrigin::Automatic => "automatic",
+            MappingOrigin::Adopted => "adopted",
+        },
+    })
+}
+
+/// What audits call a mapping.
+pub fn object(mapping: &Mapping) -> String {
+    format!("mapping/{}/{}", mapping.kind.name(), mapping.source_id)
+}
+
+/// What becomes of mappings that would break a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judging {
+    /// They are not saved.
+    ByRules,
+    /// They are saved, and what stands on them waits until a person settles it: a file says how things are, and its
+    /// rows are often right one after the other only.
+    ByForm,
+}
+
+/// Saves mappings and judges the open tasks again.
+///
+/// Where two of them contradict each other under [`Judging::ByRules`], neither is saved: which of the two is meant only a
+/// person knows. What stood in conflict before stays no obstacle.
+///
+/// # Errors
+/// The store's.
+pub async fn save(site: Site<'_>, mappings: &[Mapping], judging: Judging) -> Result<Saved, Failure> {
+    let known = site.store.list_mappings(site.org).await?;
+    let rules = site.rules().await?;
+    let today = site.clock.today();
+    let mut wanted = carried(mappings, &known, today);
+    let whole = Mappings::on(known.iter().chain(&wanted).cloned(), today);
+    let before = Mappings::on(known.iter().cloned(), today);
+    let uses = match needs_uses(&whole, rules) || needs_uses(&before, rules) {
+        true => uses(site.store, site.org).await?,
+        false => Vec::new(),
+    };
+    let stood = conflicts(&before, rules, &uses);
+    let mut done = Saved::default();
+    // What is left out may be what made room for another one: look again until nothing new is broken.
+    loop {
+        let after = Mappings::on(known.iter().chain(&wanted).cloned(), today);
+        let news: Vec<Conflict> = conflicts(&after, rules, &uses)
+            .into_iter()
+            .filter(|conflict| !stood.iter().any(|earlier| conflict.is_within(earlier)))
+            .collect();
+        if judging == Judging::ByForm {
+            done.broken = news;
+            break;
+        }
+        let of = |m: &Mapping| news.iter().find(|conflict| conflict.is_made_by(&key_of(m))).cloned();
+        let count = wanted.len();
+        let mut good = Vec::with_capacity(count);
+        for mapping in wanted {
+            match of(&mapping) {
+                Some(conflict) => done.refused.push((mapping, conflict)),
+                None => good.push(mapping),
+            }
+        }
+        wanted = good;
+        if wanted.len() == count {
+            break;
+        }
+    }
+    done.saved = wanted;
+    site.store.save_mappings(site.org, site.clock.now(), &done.saved).await?;
+    let entries: Vec<NewAuditEntry> =
+        done.saved.iter().map(|m| site.entry("mapping.save", object(m), &document(m))).collect();
+    site.store.append_audit(site.org, &entries).await?;
+    done.moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
+    Ok(done)
+}
+
+/// The mappings as they are saved: one that takes the place of a "do not bill" that is over bills from the day after
+/// it. The days that somebody said are not billed are not billed later.
+fn carried(mappings: &[Mapping], known: &[Mapping], today: Date) -> Vec<Mapping> {
+    let over: BTreeMap<MappingKey, Date> = known
+        .iter()
+        .filter(|m| m.has_expired(today))
+        .filter_map(|m| Some((key_of(m), m.billed_from()?)))
+        .collect();
+    let carry = |mapping: &Mapping| {
+        let mut mapping = mapping.clone();
+        let plain = mapping.psa_id.is_some() && mapping.billed_from().is_none();
+        if let Some(from) = over.get(&key_of(&mapping)).filter(|_| plain) {
+            mapping.options.insert("billed_from".into(), from.to_string());
+        }
+        mapping
+    };
+    mappings.iter().map(carry).collect()
+}
+
+/// The rules that the mappings in force break.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn broken(
+    store: &dyn Store,
+    org: &OrganizationId,
+    in_force: &Mappings,
+    rules: MappingRules,
+) -> Result<Broken, Failure> {
+    let uses = if needs_uses(in_force, rules) { uses(store, org).await? } else { Vec::new() };
+    Ok(Broken::find(in_force, rules, &uses))
+}
+
+/// The subscriptions that can still be billed, as the rules look at them.
+pub(crate) async fn uses(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Use>, Failure> {
+    let rows = store.list_records(org, None, RecordKind::Subscription).await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| match &row.record {
+            Record::Subscription(subscription) => use_of(&row.source, subscription),
+            _ => None, // open set: only subscriptions were asked for
+        })
+        .collect())
+}
+
+/// A subscription as the rules look at it; none where it is not billed any more.
+pub(crate) fn use_of(source: &SourceId, subscription: &Subscription) -> Option<Use> {
+    let items = subscription.items.iter().map(|item| &item.product);
+    let plan = subscription.plan.iter().map(|plan| &plan.product);
+    subscription.status.bills().then(|| Use {
+        source: source.clone(),
+        customer: subscription.customer.clone(),
+        subscription: subscription.id.clone(),
+        cycle: subscription.billing_cycle,
+        products: items.chain(plan).cloned().collect(),
+    })
+}
+
+/// What was last read of ConnectWise, over the nearest connection, and when.
+pub(crate) async fn read(
+    store: &dyn Store,
+    org: &OrganizationId,
+) -> Result<Option<(Millis, Snapshot)>, Failure> {
+    match store.list_connections(org).await?.first() {
+        Some(connection) => Ok(store.load_snapshot(org, &connection.name).await?),
+        None => Ok(None),
+    }
+}
+
+/// The same without the time.
+pub(crate) async fn picture(store: &dyn Store, org: &OrganizationId) -> Result<Option<Snapshot>, Failure> {
+    Ok(read(store, org).await?.map(|(_, snapshot)| snapshot))
+}
