@@ -76,6 +76,41 @@ pub struct CompanyProfile {
 }
 
 impl CompanyProfile {
+    /// Takes what is given where nothing is known: ConnectWise is right about what it has.
+    pub fn fill(&mut self, given: &Self) {
+        let Self {
+            account_number,
+            tax_id,
+            website,
+            email,
+            phone,
+            street,
+            city,
+            region,
+            postcode,
+            country,
+            contact,
+        } = self;
+        let pairs = [
+            (account_number, &given.account_number),
+            (tax_id, &given.tax_id),
+            (website, &given.website),
+            (email, &given.email),
+            (phone, &given.phone),
+            (street, &given.street),
+            (city, &given.city),
+            (region, &given.region),
+            (postcode, &given.postcode),
+            (country, &given.country),
+            (contact, &given.contact),
+        ];
+        for (own, given) in pairs {
+            if own.as_ref().is_none_or(|text| text.trim().is_empty()) {
+                own.clone_from(given);
+            }
+        }
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

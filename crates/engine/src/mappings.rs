@@ -2,6 +2,7 @@
 //! ConnectWise has, and made together with what ConnectWise lacks.
 
 pub(crate) mod by_rule;
+pub mod create;
 pub mod evidence;
 pub mod import;
 pub mod release;

@@ -14,9 +14,12 @@ use trueup_domain::ids::{
     AdditionId, AgreementId, CatalogItemId, CompanyId, OrganizationId, PlanId, SourceId, TaskId,
 };
 use trueup_domain::mapping::{Mapping, MappingKind};
-use trueup_domain::money::Money;
+use trueup_domain::money::{Currency, Money};
+use trueup_domain::period::BillingCycle;
 use trueup_domain::plan::{AdditionLink, FieldChange, OperationKey};
-use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition, Snapshot};
+use trueup_domain::psa::{
+    AdditionState, Agreement, CatalogItem, Company, CompanyProfile, ObservedAddition, Snapshot,
+};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
 use trueup_domain::task::Task;
 
@@ -50,6 +53,34 @@ pub struct WriteStyle {
     pub cancelled_date: CancelledDate,
     /// Where the key lives.
     pub marker: MarkerPlace,
+}
+
+/// A company to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCompany {
+    /// Its short unique text.
+    pub identifier: String,
+    /// Its name.
+    pub name: String,
+    /// What else is known of it.
+    pub profile: CompanyProfile,
+}
+
+/// An agreement to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAgreement {
+    /// Its name.
+    pub name: String,
+    /// Whose.
+    pub company: CompanyId,
+    /// The name of its type; none takes the tenant's default.
+    pub agreement_type: Option<String>,
+    /// How often it is billed; none leaves it to the tenant.
+    pub billing_cycle: Option<BillingCycle>,
+    /// Its currency; none leaves it to the tenant.
+    pub currency: Option<Currency>,
+    /// Its first day, and the first day that is billed.
+    pub start: Date,
 }
 
 /// One right that the job needs, and whether the API member has it.
@@ -127,6 +158,14 @@ pub trait Psa: Send + Sync {
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError>;
     /// Catalog items by id; `None` reads all.
     async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError>;
+    /// Companies with exactly this identifier, as far as ConnectWise shows them.
+    async fn find_companies(&self, identifier: &str) -> Result<Vec<Company>, PsaError>;
+    /// Catalog items with exactly this identifier.
+    async fn find_catalog_items(&self, identifier: &str) -> Result<Vec<CatalogItem>, PsaError>;
+    /// Creates a company. Sent once; never retried where it may have been executed.
+    async fn create_company(&self, wanted: &NewCompany) -> Result<Company, WriteError>;
+    /// Creates an agreement. Sent once; never retried where it may have been executed.
+    async fn create_agreement(&self, wanted: &NewAgreement) -> Result<Agreement, WriteError>;
     /// One agreement, fresh.
     async fn find_agreement(&self, id: AgreementId) -> Result<Option<Agreement>, PsaError>;
     /// Creates an addition that carries `key`. Sent once; never retried where it may have been executed.
@@ -344,6 +383,14 @@ pub trait Store: Send + Sync {
         org: &OrganizationId,
         connection: &str,
         pull: &str,
+        at: Millis,
+        part: &Snapshot,
+    ) -> Result<(), StoreError>;
+    /// Adds records to the picture that were made since it was read. Without a picture nothing is added.
+    async fn add_to_picture(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
         at: Millis,
         part: &Snapshot,
     ) -> Result<(), StoreError>;

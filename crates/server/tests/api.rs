@@ -8,6 +8,8 @@ mod bench;
 mod callbacks;
 #[path = "api/canary.rs"]
 mod canary;
+#[path = "api/creating.rs"]
+mod creating;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/http.rs"]

@@ -154,6 +154,15 @@ impl Store for SqlStore {
     ) -> Result<(), StoreError> {
         snapshots::stage(self, (org, connection, pull), at, part).await
     }
+    async fn add_to_picture(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        at: Millis,
+        part: &Snapshot,
+    ) -> Result<(), StoreError> {
+        snapshots::add(self, (org, connection), at, part).await
+    }
     async fn finish_pull(
         &self,
         org: &OrganizationId,

@@ -69,7 +69,15 @@ pub(crate) async fn stage(
     at: Millis,
     part: &Snapshot,
 ) -> Result<(), StoreError> {
-    let staging = Staging { org, connection, pull, at };
+    let rows = rows_of(&Staging { org, connection, pull, at }, part)?;
+    let tx = write_tx(store).await?;
+    guard(&tx, org, connection).await?;
+    has_the_turn(&tx, org, connection, pull).await?;
+    insert(&tx, rows).await?;
+    commit(tx).await
+}
+
+fn rows_of(staging: &Staging<'_>, part: &Snapshot) -> Result<Vec<Model>, StoreError> {
     let mut rows = Vec::new();
     for (id, company) in &part.companies {
         rows.push(staging.doc(COMPANY, id.0, company)?);
@@ -83,10 +91,35 @@ pub(crate) async fn stage(
     for (id, item) in &part.catalog {
         rows.push(staging.doc(CATALOG_ITEM, id.0, item)?);
     }
+    Ok(rows)
+}
+
+pub(crate) async fn add(
+    store: &SqlStore,
+    (org, connection): (&OrganizationId, &str),
+    at: Millis,
+    part: &Snapshot,
+) -> Result<(), StoreError> {
+    if state(store, org, connection).await?.is_none() {
+        return Ok(());
+    }
+    let rows = rows_of(&Staging { org, connection, pull: "", at }, part)?;
     let tx = write_tx(store).await?;
     guard(&tx, org, connection).await?;
-    has_the_turn(&tx, org, connection, pull).await?;
-    insert(&tx, rows).await?;
+    for row in rows {
+        let sql = "INSERT INTO picture_part (org, connection, kind, id, read_at, doc) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org, connection, kind, id) \
+                   DO UPDATE SET read_at = excluded.read_at, doc = excluded.doc";
+        let values: [Value; 6] = [
+            row.org.into(),
+            row.connection.into(),
+            row.kind.into(),
+            row.id.into(),
+            row.read_at.into(),
+            row.doc.into(),
+        ];
+        db::run(&*tx, sql, values).await?;
+    }
     commit(tx).await
 }
 

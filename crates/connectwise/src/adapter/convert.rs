@@ -85,10 +85,14 @@ pub(super) fn currency(reference: Option<&CurrencyReference>) -> Option<Currency
     iso_code([&reference.currency_code, &reference.currency_identifier, &reference.name])
 }
 
+/// The currency that a row of the tenant's table is.
+pub(super) fn currency_of(row: &wire::Currency) -> Option<Currency> {
+    iso_code([&row.currency_code, &row.currency_identifier, &row.name])
+}
+
 /// The currency of a tenant whose table names only one.
 pub(super) fn only_currency(rows: &[wire::Currency]) -> Option<Currency> {
-    let mut found =
-        rows.iter().map(|row| iso_code([&row.currency_code, &row.currency_identifier, &row.name]));
+    let mut found = rows.iter().map(currency_of);
     match (found.next(), found.next()) {
         (Some(only), None) => only,
         _ => None,

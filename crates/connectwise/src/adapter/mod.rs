@@ -3,6 +3,7 @@
 mod convert;
 mod failure;
 mod lookups;
+mod making;
 mod marker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,9 @@ use jiff::Timestamp;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle};
+use trueup_engine::ports::{
+    NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle,
+};
 use trueup_engine::records::Millis;
 
 use crate::client::rights::{RightCheck, RightState};
@@ -205,6 +208,30 @@ impl Psa for PsaAdapter {
         items.map_err(|fault| psa_error(faulty(fault)))
     }
 
+    async fn find_companies(&self, identifier: &str) -> Result<Vec<Company>, PsaError> {
+        let query = Query::filter(Cond::eq(wire::names::IDENTIFIER, identifier));
+        let records = self.client.list_companies(&query).await.map_err(psa_error)?;
+        Ok(records.iter().map(convert::company).collect())
+    }
+
+    async fn find_catalog_items(&self, identifier: &str) -> Result<Vec<CatalogItem>, PsaError> {
+        let query = Query::filter(Cond::eq(wire::names::IDENTIFIER, identifier));
+        let records = self.client.list_catalog(&query).await.map_err(psa_error)?;
+        let items: Result<Vec<CatalogItem>, Faulty> = records.iter().map(convert::catalog_item).collect();
+        items.map_err(|fault| psa_error(faulty(fault)))
+    }
+
+    async fn create_company(&self, wanted: &NewCompany) -> Result<Company, WriteError> {
+        making::company(&self.client, wanted).await
+    }
+
+    async fn create_agreement(&self, wanted: &NewAgreement) -> Result<Agreement, WriteError> {
+        let record = making::agreement(&self.client, wanted).await?;
+        let unread = |why: String| WriteError::InDoubt(not_understood(why));
+        let made = self.agreements(vec![record]).await.map_err(|error| unread(error.to_string()))?;
+        made.into_iter().next().ok_or_else(|| unread("the new agreement was not shown".into()))
+    }
+
     async fn find_agreement(&self, id: AgreementId) -> Result<Option<Agreement>, PsaError> {
         let record = match self.client.get_agreement(id.0).await {
             Ok(record) => record,
@@ -276,12 +303,12 @@ impl Psa for PsaAdapter {
 }
 
 /// A read that failed before anything was written.
-fn not_sent(error: ClientError) -> WriteError {
+pub(super) fn not_sent(error: ClientError) -> WriteError {
     WriteError::Refused(psa_error(error))
 }
 
 /// The row of a setup table that is taken where nothing is said.
-fn usual(rows: &[SetupRow], kind: &str) -> Result<ById, WriteError> {
+pub(super) fn usual(rows: &[SetupRow], kind: &str) -> Result<ById, WriteError> {
     let active = || rows.iter().filter(|row| row.inactive_flag != Some(true));
     active()
         .find(|row| row.default_flag == Some(true))
@@ -290,6 +317,6 @@ fn usual(rows: &[SetupRow], kind: &str) -> Result<ById, WriteError> {
         .ok_or_else(|| WriteError::Refused(failure::lookup_missing(kind)))
 }
 
-fn cut(text: &str, length: usize) -> String {
+pub(super) fn cut(text: &str, length: usize) -> String {
     text.chars().take(length).collect()
 }

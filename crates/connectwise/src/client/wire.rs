@@ -94,9 +94,9 @@ pub struct ById {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewCompany {
-    /// The short unique text, 30 characters.
+    /// The short unique text.
     pub identifier: String,
-    /// The name, 50 characters.
+    /// The name.
     pub name: String,
     /// The account number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,8 +139,7 @@ pub struct NewAgreement {
     /// Whose.
     pub company: ById,
     /// Who is written to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub contact: Option<ById>,
+    pub contact: ById,
     /// First day.
     pub start_date: WireDate,
     /// First billed day.
@@ -148,6 +147,9 @@ pub struct NewAgreement {
     /// How often it is billed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_cycle: Option<ById>,
+    /// The currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<ById>,
 }
 
 /// When a record was last changed.

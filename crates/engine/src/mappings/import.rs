@@ -113,7 +113,7 @@ pub async fn import(
             continue;
         };
         if let Some(given) = given.get(&id) {
-            fill(&mut candidate.company.profile, given);
+            candidate.company.profile.fill(given);
             candidate.missing = missing(&candidate.company.profile);
         }
         if !candidate.customers.is_empty() {
@@ -139,41 +139,6 @@ pub async fn import(
     site.store.append_audit(site.org, &entries).await?;
     done.saved = save(site, &mappings, Judging::ByRules).await?;
     Ok(done)
-}
-
-/// What is given stands where the company says nothing: ConnectWise is right about what it has.
-fn fill(profile: &mut CompanyProfile, given: &CompanyProfile) {
-    let CompanyProfile {
-        account_number,
-        tax_id,
-        website,
-        email,
-        phone,
-        street,
-        city,
-        region,
-        postcode,
-        country,
-        contact,
-    } = profile;
-    let pairs = [
-        (account_number, &given.account_number),
-        (tax_id, &given.tax_id),
-        (website, &given.website),
-        (email, &given.email),
-        (phone, &given.phone),
-        (street, &given.street),
-        (city, &given.city),
-        (region, &given.region),
-        (postcode, &given.postcode),
-        (country, &given.country),
-        (contact, &given.contact),
-    ];
-    for (own, given) in pairs {
-        if own.as_ref().is_none_or(|text| text.trim().is_empty()) {
-            own.clone_from(given);
-        }
-    }
 }
 
 fn customer_of(company: &Company) -> Customer {

@@ -11,7 +11,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{Clock, NewItem, Psa, PsaError, PsaReport, WriteError};
+use trueup_engine::ports::{Clock, NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
 /// Gives the other futures a turn: here the process can die.
@@ -124,6 +124,18 @@ impl Psa for SimPsa {
     }
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
         self.send(Write::Delete { agreement, id: addition }).await.map(|_| ())
+    }
+    async fn find_companies(&self, _identifier: &str) -> Result<Vec<Company>, PsaError> {
+        Ok(Vec::new())
+    }
+    async fn find_catalog_items(&self, _identifier: &str) -> Result<Vec<CatalogItem>, PsaError> {
+        Ok(Vec::new())
+    }
+    async fn create_company(&self, _wanted: &NewCompany) -> Result<Company, WriteError> {
+        Err(WriteError::Refused(out_of_reach()))
+    }
+    async fn create_agreement(&self, _wanted: &NewAgreement) -> Result<Agreement, WriteError> {
+        Err(WriteError::Refused(out_of_reach()))
     }
     async fn create_catalog_item(&self, _item: &NewItem) -> Result<CatalogItem, WriteError> {
         Err(WriteError::Refused(out_of_reach()))

@@ -257,6 +257,15 @@ impl Store for SimStore {
     ) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn add_to_picture(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+        _at: Millis,
+        _part: &trueup_domain::psa::Snapshot,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn finish_pull(
         &self,
         _org: &OrganizationId,

@@ -43,6 +43,8 @@ pub enum Right {
     MappingsRead,
     /// Change mappings.
     MappingsWrite,
+    /// Make companies, catalog items and agreements in ConnectWise.
+    ConnectwiseWrite,
     /// See the audit.
     AuditRead,
     /// See people.
@@ -121,7 +123,7 @@ const RUN: [bool; 5] = [true, true, true, false, false];
 const OWN: [bool; 5] = [true, true, false, false, false];
 
 /// Roles and rights. Everything that asks whether something is allowed asks this table.
-pub const TABLE: [Row; 23] = [
+pub const TABLE: [Row; 24] = [
     row(Right::OrganizationsRead, "organizations.read", "See the tree of organizations", ALL),
     row(Right::OrganizationsWrite, "organizations.write", "Add and rename organizations", OWN),
     row(Right::SettingsRead, "settings.read", "See settings and where each value comes from", ALL),
@@ -140,6 +142,12 @@ pub const TABLE: [Row; 23] = [
     row(Right::FindingsWrite, "findings.write", "Mute and ignore findings", WORK),
     row(Right::MappingsRead, "mappings.read", "See mappings and suggestions", ALL),
     row(Right::MappingsWrite, "mappings.write", "Change, import and release mappings", WORK),
+    row(
+        Right::ConnectwiseWrite,
+        "connectwise.write",
+        "Make companies, catalog items and agreements in ConnectWise",
+        WORK,
+    ),
     row(Right::AuditRead, "audit.read", "See the audit, and have additions explained", ALL),
     row(Right::UsersRead, "users.read", "See people", OWN),
     row(Right::UsersWrite, "users.write", "Add people, change their roles, shut them out", OWN),

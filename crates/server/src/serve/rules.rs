@@ -116,6 +116,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", org!("/mappings/release"), Scoped(R::MappingsRead), Plain),
     rule("POST", org!("/mappings/release"), Scoped(R::MappingsWrite), Makes),
     rule("GET", org!("/mappings/history"), Scoped(R::MappingsRead), Plain),
+    rule("POST", org!("/mappings/create"), Scoped(R::ConnectwiseWrite), Makes),
     rule("GET", org!("/companies"), Scoped(R::MappingsRead), Plain),
     rule("POST", org!("/companies/import"), Scoped(R::MappingsWrite), Makes),
     rule("GET", org!("/audit"), Scoped(R::AuditRead), Plain),

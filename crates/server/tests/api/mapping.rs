@@ -2,10 +2,11 @@
 //! companies as customers, and what vanished in ConnectWise.
 
 use crate::bench::{Backend, Person, Service};
-use crate::http::Request;
+use crate::http::{Answer, Request};
 use crate::work::{Sandbox, run};
 use rstest::rstest;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 const ORG: &str = "/api/v1/organizations/default";
 
@@ -15,6 +16,10 @@ const SEED: &str = r#"{"today": "2023-03-20", "resources": {
      "taxIdentifier": "US-123456", "phoneNumber": "+1 555 1", "addressLine1": "1 Lane", "city": "Tampa", "state": "FL",
      "zip": "33601"},
     {"id": 13, "identifier": "BlueHill", "name": "Blue Hill"}],
+  "company/contacts": [{"id": 5, "firstName": "Ada", "lastName": "Byron", "company": {"id": 12}}],
+  "finance/agreements": [{"id": 40, "name": "Cloud", "type": {"name": "Cloud Services"}, "company": {"id": 12},
+    "contact": {"id": 5}, "startDate": "2023-01-01T00:00:00Z", "billStartDate": "2023-03-01T00:00:00Z",
+    "nextInvoiceDate": "2023-03-01", "billingCycle": {"id": 2}}],
   "procurement/catalog": [{"id": 7, "identifier": "EXO-P1", "description": "Exchange Online (Plan 1)",
     "customerDescription": "Exchange Online (Plan 1)", "subcategory": {"id": 1}, "type": {"id": 1}, "price": 22.00,
     "cost": 17.60}]
@@ -190,7 +195,25 @@ fn the_life_of_mappings(#[values(Backend::Sqlite, Backend::Postgres)] backend: B
     map(&json!({ "kind": "customer", "source": "shop", "source_id": "c-100", "psa_id": 12 })).is(200);
     map(&json!({ "kind": "product", "source": "shop", "source_id": "mail", "psa_id": 7 })).is(200);
     assert_eq!(task_state(&person), "ready");
-    delete_company(&sandbox, 12);
+    let patch = |path: &str, field: &str, value: Value| {
+        let body = json!([{ "op": "replace", "path": field, "value": value }]);
+        at(&sandbox, "PATCH", path).json(&body).send(host(&sandbox)).is(200);
+        run(&person, &json!({ "kind": "pull" }));
+    };
+    patch("procurement/catalog/7", "inactiveFlag", json!(true));
+    assert_eq!(task_state(&person), "needs_mapping");
+    assert!(codes(&person).contains(&"TU2004".to_owned()), "{:?}", codes(&person));
+    patch("procurement/catalog/7", "inactiveFlag", json!(false));
+    assert_eq!(task_state(&person), "ready", "what came back frees what waited");
+    map(&json!({ "kind": "agreement", "source": "shop", "source_id": "s-1", "psa_id": 40 })).is(200);
+    assert_eq!(task_state(&person), "ready");
+    call(&sandbox, "DELETE", "finance/agreements/40").is(204);
+    run(&person, &json!({ "kind": "pull" }));
+    assert_eq!(task_state(&person), "needs_mapping");
+    assert!(codes(&person).contains(&"TU3003".to_owned()), "{:?}", codes(&person));
+    person.delete(&format!("{ORG}/mappings?kind=agreement&source=shop&source_id=s-1")).is(204);
+    assert_eq!(task_state(&person), "ready");
+    call(&sandbox, "DELETE", "company/companies/12").is(204);
     run(&person, &json!({ "kind": "pull" }));
     assert_eq!(task_state(&person), "needs_mapping");
     assert!(codes(&person).contains(&"TU2002".to_owned()), "{:?}", codes(&person));
@@ -198,19 +221,30 @@ fn the_life_of_mappings(#[values(Backend::Sqlite, Backend::Postgres)] backend: B
     assert_eq!(kept["items"][0]["psa_id"], 12, "the mapping stays until a person changes it");
 }
 
-/// Deletes a company in ConnectWise, as a person there would.
-fn delete_company(sandbox: &Sandbox, id: i64) {
+/// Where a sandbox answers.
+pub fn host(sandbox: &Sandbox) -> SocketAddr {
+    let url = sandbox.access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    url.split('/').next().unwrap().parse().unwrap()
+}
+
+/// A call to ConnectWise as somebody else makes it.
+pub fn at(sandbox: &Sandbox, method: &str, path: &str) -> Request {
     use base64::Engine;
     let text = |name: &str| sandbox.access[name].as_str().unwrap().to_owned();
     let login = format!("{}+{}:{}", text("company"), text("public_key"), text("private_key"));
     let login = base64::engine::general_purpose::STANDARD.encode(login);
-    let url = text("url");
-    let rest = url.trim_start_matches("http://");
-    let (host, base) = rest.split_once('/').unwrap_or((rest, ""));
-    let base = if base.is_empty() { "v4_6_release/apis/3.0" } else { base.trim_end_matches('/') };
-    let answer = Request::new("DELETE", &format!("/{base}/company/companies/{id}"))
+    Request::new(method, &format!("/v4_6_release/apis/3.0/{path}"))
         .header("authorization", &format!("Basic {login}"))
         .header("clientid", &text("client_id"))
-        .send(host.parse().unwrap());
-    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+/// The answer to such a call without a body.
+pub fn call(sandbox: &Sandbox, method: &str, path: &str) -> Answer {
+    at(sandbox, method, path).send(host(sandbox))
+}
+
+/// A call of the sandbox's own controls.
+pub fn control(sandbox: &Sandbox, path: &str, body: &Value) {
+    let answer = Request::new("POST", &format!("/sandbox/{path}")).json(body).send(host(sandbox));
+    assert!(answer.status < 300, "{}", answer.text());
 }

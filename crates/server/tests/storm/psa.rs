@@ -11,7 +11,7 @@ use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
-use trueup_engine::ports::{NewItem, Psa, PsaError, PsaReport, WriteError};
+use trueup_engine::ports::{NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
 pub struct StormPsa {
@@ -151,6 +151,20 @@ impl Psa for StormPsa {
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
         let _under = self.under_way();
         self.judged(self.inner.delete_addition(agreement, addition).await)
+    }
+    async fn find_companies(&self, identifier: &str) -> Result<Vec<Company>, PsaError> {
+        self.inner.find_companies(identifier).await
+    }
+    async fn find_catalog_items(&self, identifier: &str) -> Result<Vec<CatalogItem>, PsaError> {
+        self.inner.find_catalog_items(identifier).await
+    }
+    async fn create_company(&self, wanted: &NewCompany) -> Result<Company, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.create_company(wanted).await)
+    }
+    async fn create_agreement(&self, wanted: &NewAgreement) -> Result<Agreement, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.create_agreement(wanted).await)
     }
     async fn create_catalog_item(&self, item: &NewItem) -> Result<CatalogItem, WriteError> {
         let _under = self.under_way();

@@ -279,6 +279,15 @@ impl Store for StormStore {
     ) -> Result<(), StoreError> {
         self.inner.stage_pull(org, connection, pull, at, part).await
     }
+    async fn add_to_picture(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        at: Millis,
+        part: &Snapshot,
+    ) -> Result<(), StoreError> {
+        self.inner.add_to_picture(org, connection, at, part).await
+    }
     async fn finish_pull(
         &self,
         org: &OrganizationId,

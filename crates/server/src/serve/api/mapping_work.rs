@@ -1,6 +1,6 @@
 //! Work on mappings: accepting proposals, releasing with what hangs on them, their history, companies as customers.
 
-use super::mappings::MappingDoc;
+use super::mappings::{MappingDoc, judged};
 use crate::app::source_of;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{CompanyId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
-use trueup_domain::mapping_rules::{Conflict, key_of};
+use trueup_domain::mapping_rules::{Conflict, MappingKey, key_of};
 use trueup_domain::psa::CompanyProfile;
 use trueup_engine::mappings::import::{self, Candidate};
 use trueup_engine::mappings::release::{self as releasing, Impact, Selection};
@@ -55,7 +55,7 @@ pub struct RefusedMapping {
 }
 
 impl RefusedMapping {
-    fn of((mapping, conflict): &(Mapping, Conflict)) -> Self {
+    pub(super) fn of((mapping, conflict): &(Mapping, Conflict)) -> Self {
         Self::because(mapping, conflict.message.clone(), conflict.fix.clone())
     }
 
@@ -119,6 +119,9 @@ pub struct AcceptedItem {
     /// Id in ConnectWise.
     #[schema(minimum = 1)]
     psa_id: i64,
+    /// For a product: a customer's id, or `cycle:1-year`.
+    #[schema(max_length = 500)]
+    scope: Option<String>,
 }
 
 /// Accept proposals
@@ -147,7 +150,8 @@ pub async fn accept(
         if item.psa_id < 1 {
             return Err(Problem::field("psa_id", "a whole number above 0"));
         }
-        wanted.push(mapping(kind, &source, source_id, item.psa_id));
+        let scope = item.scope.clone().unwrap_or_default();
+        wanted.push(judged(&Mapping { scope, ..mapping(kind, &source, source_id, item.psa_id) })?);
     }
     let known = service.store.list_mappings(&scope.org).await?;
     let mut refused = settled(&mut wanted, &known);
@@ -181,24 +185,22 @@ fn settled(wanted: &mut Vec<Mapping>, known: &[Mapping]) -> Vec<RefusedMapping> 
 
 /// Takes out what would map two records to one, or one to two.
 fn crowded(wanted: &mut Vec<Mapping>, known: &[Mapping], source: &SourceId) -> Vec<RefusedMapping> {
-    let chosen: BTreeSet<(MappingKind, String)> =
-        wanted.iter().map(|m| (m.kind, m.source_id.clone())).collect();
-    let staying =
-        known.iter().filter(|m| &m.source == source && !chosen.contains(&(m.kind, m.source_id.clone())));
+    let chosen: BTreeSet<MappingKey> = wanted.iter().map(key_of).collect();
+    let staying = known.iter().filter(|m| &m.source == source && !chosen.contains(&key_of(m)));
     let mut users: BTreeMap<(MappingKind, i64), BTreeSet<String>> = BTreeMap::new();
-    let mut targets: BTreeMap<(MappingKind, String), BTreeSet<i64>> = BTreeMap::new();
+    let mut targets: BTreeMap<MappingKey, BTreeSet<i64>> = BTreeMap::new();
     for m in staying.chain(wanted.iter()) {
         if let Some(id) = m.psa_id {
             users.entry((m.kind, id)).or_default().insert(m.source_id.clone());
         }
     }
     for m in wanted.iter() {
-        targets.entry((m.kind, m.source_id.clone())).or_default().extend(m.psa_id);
+        targets.entry(key_of(m)).or_default().extend(m.psa_id);
     }
     let mut refused = Vec::new();
     wanted.retain(|m| {
         let users = m.psa_id.and_then(|id| users.get(&(m.kind, id))).filter(|all| all.len() > 1);
-        let torn = targets.get(&(m.kind, m.source_id.clone())).is_some_and(|all| all.len() > 1);
+        let torn = targets.get(&key_of(m)).is_some_and(|all| all.len() > 1);
         let (reason, fix) = match (users, torn) {
             (Some(users), _) => {
                 let all = users.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -219,7 +221,7 @@ fn crowded(wanted: &mut Vec<Mapping>, known: &[Mapping], source: &SourceId) -> V
     refused
 }
 
-fn mapping(kind: MappingKind, source: &SourceId, source_id: String, psa_id: i64) -> Mapping {
+pub(super) fn mapping(kind: MappingKind, source: &SourceId, source_id: String, psa_id: i64) -> Mapping {
     Mapping {
         kind,
         source: source.clone(),
@@ -260,7 +262,7 @@ impl ReleaseQuery {
     }
 }
 
-fn kind_of(name: &str) -> Result<MappingKind, Problem> {
+pub(super) fn kind_of(name: &str) -> Result<MappingKind, Problem> {
     MappingKind::from_name(name)
         .ok_or_else(|| Problem::field("kind", format!("`{name}` is no kind of mapping")))
 }
@@ -548,7 +550,7 @@ pub struct Filling {
 }
 
 impl Filling {
-    fn profile(self) -> Result<CompanyProfile, Problem> {
+    pub(super) fn profile(self) -> Result<CompanyProfile, Problem> {
         let text = |field: &str, text: Option<String>| {
             text.filter(|t| !t.trim().is_empty()).map(|t| checked(field, &t, 200)).transpose()
         };

@@ -231,7 +231,7 @@ pub async fn set(
 }
 
 /// A mapping is judged by the rules of the file: what is refused there is refused here.
-fn judged(wanted: &Mapping) -> Result<Mapping, Problem> {
+pub(super) fn judged(wanted: &Mapping) -> Result<Mapping, Problem> {
     let text = mapping_csv::write([wanted]).map_err(|_| Problem::internal())?;
     let mut parsed = mapping_csv::parse(text.as_bytes(), "-", &wanted.source);
     if let Some(refusal) = parsed.refused.first() {

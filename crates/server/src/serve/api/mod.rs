@@ -5,6 +5,7 @@ mod callbacks;
 mod connections;
 mod feed;
 mod findings;
+mod mapping_create;
 mod mapping_work;
 mod mappings;
 mod organizations;
@@ -65,6 +66,7 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(mapping_work::accept))
         .routes(routes!(mapping_work::foresee, mapping_work::release_shown))
         .routes(routes!(mapping_work::history))
+        .routes(routes!(mapping_create::create))
         .routes(routes!(mapping_work::companies))
         .routes(routes!(mapping_work::import_companies))
         .routes(routes!(audit::list))
