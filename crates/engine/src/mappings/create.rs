@@ -22,7 +22,7 @@ const LEASE_MS: i64 = 240_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A company.
-    Company(NewCompany),
+    Company(Box<NewCompany>),
     /// A catalog item.
     Item(NewItem),
     /// An agreement.
@@ -32,7 +32,7 @@ pub enum Wanted {
 /// The record that is there.
 #[derive(Clone, Debug, PartialEq)]
 enum There {
-    Company(Company),
+    Company(Box<Company>),
     Item(CatalogItem),
     Agreement(Agreement),
 }
@@ -50,7 +50,7 @@ impl There {
     fn picture(self) -> Snapshot {
         let mut part = Snapshot::default();
         match self {
-            Self::Company(company) => part.companies = BTreeMap::from([(company.id, company)]),
+            Self::Company(company) => part.companies = BTreeMap::from([(company.id, *company)]),
             Self::Item(item) => part.catalog = BTreeMap::from([(item.id, item)]),
             Self::Agreement(agreement) => part.agreements = BTreeMap::from([(agreement.id, agreement)]),
         }
@@ -113,7 +113,7 @@ impl Wanted {
                 Some(found) if found.state != CompanyState::Active => {
                     taken("company", &found.name, ", which is inactive or in the recycle bin")
                 }
-                Some(found) if same(&found.name, &wanted.name) => Ok(Some(There::Company(found))),
+                Some(found) if same(&found.name, &wanted.name) => Ok(Some(There::Company(Box::new(found)))),
                 Some(found) => taken("company", &found.name, ""),
             },
             Self::Item(wanted) => {
@@ -148,7 +148,9 @@ impl Wanted {
 
     async fn send(&self, psa: &dyn Psa) -> Result<There, WriteError> {
         match self {
-            Self::Company(wanted) => psa.create_company(wanted).await.map(There::Company),
+            Self::Company(wanted) => {
+                psa.create_company(wanted).await.map(|made| There::Company(Box::new(made)))
+            }
             Self::Item(wanted) => psa.create_catalog_item(wanted).await.map(There::Item),
             Self::Agreement(wanted) => psa.create_agreement(wanted).await.map(There::Agreement),
         }

@@ -146,7 +146,8 @@ async fn wanted(
                 profile.fill(&given.profile()?);
             }
             let name = name.unwrap_or(customer.name);
-            Ok(Wanted::Company(NewCompany { identifier: cut(&code, 156), name, profile }))
+            let identifier = cut(&code, 156);
+            Ok(Wanted::Company(Box::new(NewCompany { identifier, name, profile })))
         }
         MappingKind::Product => {
             let Record::Product(product) = find(RecordKind::Product, source_id).await? else {
