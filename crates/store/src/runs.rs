@@ -203,12 +203,17 @@ impl SqlStore {
     pub async fn claim_run(&self, owner: &str, now: Millis, ttl_ms: i64) -> Result<Option<Run>, StoreError> {
         // Looked for without the write lock first: an idle worker must not hold writers up.
         let columns = COLUMNS.split(',').map(|c| format!("run.{}", c.trim())).collect::<Vec<_>>().join(", ");
+        // The busy organizations are one short list: a look for each run that waits would take ever longer where one
+        // organization has very many.
         let waiting = format!(
-            "SELECT {columns} FROM run LEFT JOIN run_turn ON run_turn.org = run.org \
+            "SELECT {columns} FROM (SELECT run.org AS due_org, run.id AS due_id FROM run \
+             LEFT JOIN run_turn ON run_turn.org = run.org \
              WHERE ((run.state = 'queued' AND run.not_before <= $1) \
              OR (run.state = 'running' AND run.lease_until <= $1)) \
-             AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.org = run.org AND other.state = 'running' \
-             AND other.lease_until > $1) ORDER BY COALESCE(run_turn.turn, 0), run.created_at, run.id LIMIT 1"
+             AND run.org NOT IN (SELECT other.org FROM run AS other WHERE other.state = 'running' \
+             AND other.lease_until > $1) \
+             ORDER BY COALESCE(run_turn.turn, 0), run.created_at, run.id LIMIT 1) AS due \
+             JOIN run ON run.org = due.due_org AND run.id = due.due_id"
         );
         if db::query(&self.db, &waiting, [now.into()]).await?.is_empty() {
             return Ok(None);
