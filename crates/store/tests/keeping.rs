@@ -57,6 +57,11 @@ async fn with_two(dir: &Path) -> SqlStore {
 
 const BOTH: [&str; 2] = ["secret of one", "secret of two"];
 
+/// Back to the tables of `m0002_picture`: takes away whatever a later migration made.
+const BACK: &str = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token; DROP TABLE run; \
+    DROP TABLE kept_answer; DROP TABLE schedule; DROP TABLE run_turn; DROP TABLE callback; DROP TABLE picture_hint; \
+    ALTER TABLE picture DROP COLUMN shared_at; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
+
 #[tokio::test]
 async fn a_migration_is_preceded_by_a_backup() {
     let dir = tempfile::tempdir().unwrap();
@@ -64,10 +69,7 @@ async fn a_migration_is_preceded_by_a_backup() {
     store.save_mark(&org(), "m", "before").await.unwrap();
     store.close().await.unwrap();
     assert!(!dir.path().join("backups").exists(), "a new database has nothing to lose");
-    // Back to the tables before the last step.
-    let back = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token; DROP TABLE run; \
-                DROP TABLE kept_answer; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
-    raw(dir.path(), back).await;
+    raw(dir.path(), BACK).await;
     let last = "m0002_picture";
     open(dir.path()).await.close().await.unwrap();
     open(dir.path()).await.close().await.unwrap();
@@ -85,9 +87,7 @@ async fn a_migration_is_preceded_by_a_backup() {
 async fn without_room_for_the_backup_there_is_no_migration() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).await.close().await.unwrap();
-    let back = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token; DROP TABLE run; \
-                DROP TABLE kept_answer; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
-    raw(dir.path(), back).await;
+    raw(dir.path(), BACK).await;
     std::fs::write(dir.path().join("backups"), b"a file in the way").unwrap();
     for _ in 0..2 {
         let refused = SqlStore::open(config(dir.path())).await;
