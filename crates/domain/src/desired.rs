@@ -8,17 +8,24 @@
 //! Lists in the order of their keys are walked side by side; keys that lie close together are looked up in a table
 //! with a slot for each; all others are sorted first.
 
-mod dense;
+pub(crate) mod dense;
 mod drift;
 mod fields;
 mod merge;
-mod parallel;
 mod rows;
 mod sorted;
 
 pub use drift::{Drift, differing, drift, drift_on};
 pub use fields::Fields;
 pub use rows::{Day, Fixed, Row};
+
+/// A thread is not worth its start for fewer rows than this.
+const LEAST_EACH: usize = 1 << 15;
+
+/// How many threads a comparison of so many rows is worth.
+fn threads_for(rows: usize) -> usize {
+    crate::parallel::threads_for(rows, LEAST_EACH)
+}
 
 /// Two rows of one key that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +78,7 @@ pub fn compare_with(
     observed: &[Row],
     more: impl Fn(usize, usize) -> Fields + Sync,
 ) -> Comparison {
-    compare_on(parallel::threads_for(desired.len().max(observed.len())), desired, observed, more)
+    compare_on(threads_for(desired.len().max(observed.len())), desired, observed, more)
 }
 
 /// Compares as [`compare_with`] does, on so many threads however few the rows are. The result is the same for every

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod mapping;
 pub mod mapping_rules;
 pub mod money;
+mod parallel;
 pub mod period;
 pub mod plan;
 pub mod planner;

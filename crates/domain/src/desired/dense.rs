@@ -1,8 +1,8 @@
 //! Keys that lie close together, as the ids of one tenant do: a table with a slot for every key between the least and
 //! the greatest says where each row is, without hashing and without a search.
 
-use super::parallel::{on_each, ranges};
 use super::{Comparison, Difference, Pairs};
+use crate::parallel::{on_each, ranges};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,19 +10,42 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SPREAD: u64 = 8;
 
 /// Where the row of each key is.
-struct Places {
+#[derive(Debug)]
+pub(crate) struct Places {
     least: i64,
     /// Place plus one; 0 where no row has the key. Threads write to it without waiting for each other: of a key that
-    /// occurs twice either place may stay, and then the whole comparison is given up.
+    /// occurs twice either place may stay.
     slots: Vec<AtomicU32>,
 }
 
 impl Places {
+    /// A table for so many rows with keys from the least to the greatest; none where the keys lie too far apart.
+    pub(crate) fn between(least: i64, most: i64, rows: usize) -> Option<Self> {
+        u32::try_from(rows).ok()?.checked_add(1)?;
+        let span = most.abs_diff(least);
+        if span / SPREAD >= rows as u64 {
+            return None;
+        }
+        Some(Self { least, slots: (0..=span).map(|_| AtomicU32::new(0)).collect() })
+    }
+
     fn slot(&self, key: i64) -> Option<&AtomicU32> {
         // Below the least key the difference wraps around to more than the table can have.
         usize::try_from(key.wrapping_sub(self.least).cast_unsigned())
             .ok()
             .and_then(|slot| self.slots.get(slot))
+    }
+
+    /// Says where the row of a key is. What was said of the key before is forgotten.
+    pub(crate) fn put(&self, key: i64, at: usize) {
+        if let Some(slot) = self.slot(key) {
+            slot.store(at as u32 + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Where the row of a key is.
+    pub(crate) fn get(&self, key: i64) -> Option<usize> {
+        self.entry(key).checked_sub(1).map(|at| at as usize)
     }
 
     /// The place of a key plus one, or 0.
@@ -43,7 +66,6 @@ struct Part {
 /// The comparison, or none where the keys lie too far apart or one occurs twice on a side.
 pub(super) fn join(pairs: &impl Pairs, threads: usize) -> Option<Comparison> {
     let rows = pairs.desired();
-    u32::try_from(rows).ok()?.checked_add(1)?;
     let ours = ranges(rows, threads);
     let bounds = on_each(&ours, |range| {
         range
@@ -52,18 +74,9 @@ pub(super) fn join(pairs: &impl Pairs, threads: usize) -> Option<Comparison> {
     });
     let least = bounds.iter().map(|(least, _)| *least).min()?;
     let most = bounds.iter().map(|(_, most)| *most).max()?;
-    let span = most.abs_diff(least);
-    if span / SPREAD >= rows as u64 {
-        return None;
-    }
-    let places = Places { least, slots: (0..=span).map(|_| AtomicU32::new(0)).collect() };
-    on_each(&ours, |range| {
-        for at in range {
-            if let Some(slot) = places.slot(pairs.desired_key(at)) {
-                slot.store(at as u32 + 1, Ordering::Relaxed);
-            }
-        }
-    });
+    // Of a key that occurs twice in what should be one place is forgotten, and then the whole comparison is given up.
+    let places = Places::between(least, most, rows)?;
+    on_each(&ours, |range| range.for_each(|at| places.put(pairs.desired_key(at), at)));
     let parts = on_each(&ranges(pairs.observed(), threads), |range| probe(pairs, &places, range));
     put_together(pairs, &places, parts)
 }

@@ -2,12 +2,13 @@
 
 mod tell;
 
-use super::parallel::{on_each, ranges, threads_for};
+use super::threads_for;
 use super::{Comparison, Fields, Pairs, Repeated, join};
 use crate::finding::Finding;
 use crate::ids::AgreementId;
-use crate::plan::{AdditionLink, Field};
-use crate::psa::{AdditionState, ObservedAddition, Snapshot};
+use crate::parallel::{on_each, ranges};
+use crate::plan::AdditionLink;
+use crate::psa::{ObservedAddition, Snapshot};
 
 /// What became of the additions that trueup wrote or took over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,7 +152,7 @@ impl Pairs for Sides<'_> {
     }
 
     fn fields(&self, at: usize, place: usize) -> Fields {
-        differing(&self.written[at].written, &self.observed[place].state)
+        Fields::between(&self.written[at].written, &self.observed[place].state)
     }
 }
 

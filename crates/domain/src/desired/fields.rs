@@ -1,6 +1,7 @@
 //! Sets of managed fields.
 
 use crate::plan::Field;
+use crate::psa::AdditionState;
 
 /// A set of managed fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +23,26 @@ impl Fields {
         Field::Description,
         Field::InvoiceDescription,
     ];
+
+    /// The fields in which what is there differs from what is wanted: a flag or text that is left to the catalog item
+    /// differs from nothing.
+    pub fn between(wanted: &AdditionState, there: &AdditionState) -> Self {
+        let bit = |differs: bool, field: Field| if differs { Self::of(field) } else { Self::NONE };
+        let text = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours != theirs;
+        bit(wanted.catalog_item != there.catalog_item, Field::CatalogItem)
+            .and(bit(wanted.quantity != there.quantity, Field::Quantity))
+            .and(bit(wanted.unit_price != there.unit_price, Field::UnitPrice))
+            .and(bit(wanted.unit_cost != there.unit_cost, Field::UnitCost))
+            .and(bit(wanted.effective != there.effective, Field::EffectiveDate))
+            .and(bit(wanted.cancelled != there.cancelled, Field::CancelledDate))
+            .and(bit(wanted.bill != there.bill, Field::Bill))
+            .and(bit(wanted.taxable.is_some() && wanted.taxable != there.taxable, Field::Taxable))
+            .and(bit(text(&wanted.description, &there.description), Field::Description))
+            .and(bit(
+                text(&wanted.invoice_description, &there.invoice_description),
+                Field::InvoiceDescription,
+            ))
+    }
 
     /// One field.
     pub const fn of(field: Field) -> Self {

@@ -1,7 +1,7 @@
 //! Lists in the order of their keys, as they come from a database: they are compared side by side.
 
-use super::parallel::{on_each, ranges};
 use super::{Comparison, Pairs};
+use crate::parallel::{on_each, ranges};
 use std::cmp::Ordering;
 use std::ops::Range;
 

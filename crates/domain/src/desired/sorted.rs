@@ -1,7 +1,7 @@
 //! Any lists: the keys of both sides are sorted with their places, and walked through side by side.
 
-use super::parallel::{on_each, ranges};
 use super::{Comparison, Pairs, Repeated};
+use crate::parallel::{on_each, ranges};
 use std::cmp::Ordering;
 
 /// A key with the place of its row.

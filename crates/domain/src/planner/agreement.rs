@@ -100,7 +100,7 @@ fn linked_agreement<'a>(wanted: &Wanted<'a>) -> Option<&'a Agreement> {
     let world = wanted.world;
     wanted
         .index
-        .links_of(wanted.source, wanted.subscription_id)
+        .links_of(wanted.subscription)
         .iter()
         .filter(|l| !l.deleted && l.written.is_open())
         .max_by_key(|l| l.addition)
@@ -112,7 +112,7 @@ fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
     let mut fitting = Vec::new();
     let mut reasons = Vec::new();
     let mut codes: Vec<BTreeSet<Code>> = Vec::new();
-    for agreement in wanted.index.agreements_of(wanted.company).iter().copied() {
+    for agreement in wanted.index.agreements_of(wanted.company) {
         let misfits = misfits(wanted, agreement);
         if misfits.is_empty() {
             fitting.push(agreement);

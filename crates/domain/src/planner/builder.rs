@@ -3,15 +3,15 @@
 use super::AdoptionAnswer;
 use super::context::{Context, Stop, subject_of};
 use super::part::{self, Expressed, Prices};
-use super::picture::{Line, Origin, Picture, change_id};
+use super::picture::{Line, Origin, Picture, State, change_id};
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, ChangeId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
 use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::{
-    Action, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, differing_fields,
-    edit_key,
+    Action, AdditionLink, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome,
+    differing_fields, edit_key,
 };
 use crate::proration::{self, ProrationError, Share};
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
@@ -206,6 +206,16 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// The agreement whose invoices bill `agreement`.
     pub fn invoicing(&self, agreement: &'a Agreement) -> &'a Agreement {
         self.context.world.snapshot.invoicing_agreement(agreement)
+    }
+
+    /// The lines of the subscription, whatever agreement they are on, in the order in which they came about.
+    pub fn own_lines(&self) -> impl Iterator<Item = &Line<'a>> {
+        self.picture.of_subscription(self.context.subscription_no)
+    }
+
+    /// What trueup wrote or took over for the subscription.
+    pub fn own_links(&self) -> &'a [&'a AdditionLink] {
+        self.context.index.links_of(self.context.subscription_no)
     }
 
     /// Whether `day` was invoiced on the agreement (or its parent), so that no line may be dated on it any more.
@@ -538,7 +548,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         };
         if let Target::Existing(_) = there.target {
             let agreement = there.agreement;
-            let before = there.state.into_owned();
+            let before = (*there.state).clone();
             let reason = "It is there already.".to_owned();
             let action = Action::Keep { target: there.target, before };
             self.push(
@@ -571,14 +581,14 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.tell_drift(&line)?;
         let id = self.next_id();
         let task = self.context.task;
+        let state = State::from(wanted.clone());
         let origin = Origin {
-            source: &task.source,
-            subscription: &task.subscription,
+            subscription: Some(self.context.subscription_no),
             product: Cow::Owned(line.product.clone()),
             role: line.role,
             order: task.order_id.as_ref(),
             true_period,
-            written: Cow::Owned(wanted.clone()),
+            written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
         let amounts = match wanted.bill {
@@ -586,7 +596,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             BillFlag::DoNotBill | BillFlag::NoCharge => PriceAndCost::default(),
         };
         let formula = line.money.formula.clone();
-        let action = Action::Create { wanted: wanted.clone() };
+        let action = Action::Create { wanted };
         self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
         if let Some(change) = self.changes.last_mut() {
             change.amount = amounts.price;
@@ -596,7 +606,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.picture.add(Line {
             target: Target::CreatedBy(id),
             agreement: agreement.id,
-            state: Cow::Owned(wanted),
+            state,
             less_included: Quantity::ZERO,
             key: Some(Cow::Owned(key.0)),
             origin: Some(origin),
@@ -735,7 +745,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             }
         };
         self.push_edit(action, key, line, reason, formula, effect);
-        self.picture.set_state(line, &wanted);
+        self.picture.set_state(line, wanted);
         Ok(())
     }
 
@@ -852,7 +862,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
-    pub fn adopt(&mut self, line: &Line, product: &ProductId) {
+    pub fn adopt(&mut self, line: &Line<'a>, product: &ProductId) {
         let Target::Existing(addition) = line.target else { return };
         let task = self.context.task;
         self.adoptions.push(Adoption {
@@ -867,13 +877,12 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.picture.claim(
             line,
             Origin {
-                source: &task.source,
-                subscription: &task.subscription,
+                subscription: Some(self.context.subscription_no),
                 product: Cow::Owned(product.clone()),
                 role: Role::Recurring,
                 order: None,
                 true_period: None,
-                written: Cow::Owned((*line.state).clone()),
+                written: line.state.clone(),
                 next_invoice_at_write: None,
             },
         );
@@ -885,7 +894,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     fn read_line(&self, id: AdditionId) -> Option<Line<'a>> {
-        let home = self.context.index.home_of(id)?;
+        let home = self.context.index.register.home_of(id)?;
         self.picture.find(home, &Target::Existing(id)).cloned()
     }
 
@@ -898,7 +907,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             self.adopt(&line, product);
             return self.picture.now(&line).cloned();
         }
-        line.is_of(&task.source, &task.subscription, product, Role::Recurring).then_some(line)
+        line.is_of(self.context.subscription_no, product, Role::Recurring).then_some(line)
     }
 
     /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very
@@ -911,7 +920,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             return None;
         }
         let free = line.origin.is_none();
-        if !free && !line.is_of(&task.source, &task.subscription, product, Role::Recurring) {
+        if !free && !line.is_of(self.context.subscription_no, product, Role::Recurring) {
             return None;
         }
         self.adopt(&line, product);
@@ -927,10 +936,8 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.
     pub fn flags_of(&self, product: &ProductId) -> (BillFlag, Option<bool>) {
-        let task = self.context.task;
-        self.picture
-            .of_subscription(&task.source, &task.subscription)
-            .filter(|l| l.is_of(&task.source, &task.subscription, product, Role::Recurring))
+        self.own_lines()
+            .filter(|l| l.is_for(product, Role::Recurring))
             .last()
             .map_or((BillFlag::Billable, None), |l| (l.state.bill, l.state.taxable))
     }

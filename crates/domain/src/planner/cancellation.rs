@@ -147,15 +147,11 @@ fn rest_of(order: &Order, day: Date) -> Result<Period, Stop> {
 /// Recurring lines of the subscription, whatever agreement they are on. What is charged after its period is billed by
 /// lines for days that were used: they stay.
 fn lines_to_end<'a>(builder: &Builder<'_, 'a>) -> Vec<Line<'a>> {
-    let task = builder.context.task;
     let advance = builder.context.subscription.is_none_or(|s| s.billing_model == BillingModel::Advance);
     builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| {
-                *o.source == task.source && *o.subscription == task.subscription && o.role == Role::Recurring
-            }) && (advance || l.state.is_open())
+            l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring) && (advance || l.state.is_open())
         })
         .cloned()
         .collect()
@@ -163,11 +159,8 @@ fn lines_to_end<'a>(builder: &Builder<'_, 'a>) -> Vec<Line<'a>> {
 
 /// Products whose recurring line an earlier run of this very task removed.
 fn deleted_before(builder: &Builder<'_, '_>) -> Vec<ProductId> {
-    let task = builder.context.task;
     builder
-        .context
-        .index
-        .links_of(&task.source, &task.subscription)
+        .own_links()
         .iter()
         .filter(|l| l.role == Role::Recurring && l.deleted && l.written.is_open())
         .map(|l| l.product.clone())
@@ -363,16 +356,12 @@ fn of_changes(
     days: Period,
     later: &[Line],
 ) -> Result<(Exact, Exact), Stop> {
-    let task = builder.context.task;
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
     let goes = |line: &Line| later.iter().any(|l| l.target == line.target);
     let parts: Vec<Line> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
-            l.is_of(&task.source, &task.subscription, product, Role::Prorate)
-                && !l.is_made_by(builder.context.order_id())
-                && goes(l) == edited
+            l.is_for(product, Role::Prorate) && !l.is_made_by(builder.context.order_id()) && goes(l) == edited
         })
         .cloned()
         .collect();
@@ -423,10 +412,8 @@ fn touched_by_person(line: &Line) -> bool {
 
 /// A cancellation takes away what bills days after it alone; a one-time line for days already used stays.
 fn later_lines<'a>(builder: &Builder<'_, 'a>, day: Date) -> Vec<Line<'a>> {
-    let task = builder.context.task;
     builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 matches!(o.role, Role::Prorate | Role::Setup | Role::OneTime)

@@ -157,7 +157,7 @@ fn resolve<'a, 'o>(
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.effective));
-    let there = held.as_ref().or(existing.as_ref().map(|l| l.state.as_ref())).cloned();
+    let there = held.as_ref().or(existing.as_ref().map(|l| &*l.state)).cloned();
     let there_prices =
         there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
     let there = there.map(|s| s.quantity);
@@ -619,13 +619,11 @@ fn take_back_unbilled(
     money: Expressed,
     gap: Period,
 ) -> Result<Expressed, Stop> {
-    let task = builder.context.task;
     let unbilled: Vec<Line> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
             let starts = l.origin.as_ref().and_then(|o| o.true_period).map(Period::start);
-            l.is_of(&task.source, &task.subscription, &item.line.product, Role::Prorate)
+            l.is_for(&item.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && starts.is_some_and(|day| gap.contains(day))
                 && l.origin.as_ref().is_some_and(|o| *o.written == *l.state)

@@ -2,7 +2,7 @@
 //! that say what is missing.
 
 use super::agreement::{self, Choice};
-use super::index::Index;
+use super::index::{Index, SubscriptionNo};
 use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};
@@ -39,6 +39,8 @@ pub struct Wanted<'a> {
     pub source: &'a SourceId,
     /// Subscription.
     pub subscription_id: &'a SubscriptionId,
+    /// Its number.
+    pub subscription: SubscriptionNo,
     /// Customer.
     pub customer_id: &'a CustomerId,
     /// Company.
@@ -80,6 +82,8 @@ pub struct Context<'a> {
     pub index: &'a Index<'a>,
     /// The task.
     pub task: &'a Task,
+    /// The number of its subscription.
+    pub subscription_no: SubscriptionNo,
     /// The subscription of the feed, where it is there.
     pub subscription: Option<&'a Subscription>,
     /// Who is billed.
@@ -119,7 +123,12 @@ pub fn subject_of(task: &Task) -> Subject {
 
 impl<'a> Context<'a> {
     /// Resolves everything, or says what is missing.
-    pub fn resolve(world: &'a World<'a>, index: &'a Index<'a>, input: &TaskInput<'a>) -> Result<Self, Stop> {
+    pub fn resolve(
+        world: &'a World<'a>,
+        index: &'a Index<'a>,
+        input: &TaskInput<'a>,
+        subscription_no: SubscriptionNo,
+    ) -> Result<Self, Stop> {
         let task = input.task;
         let order = match input.demand {
             Demand::Order(order) => Some(order.as_ref()),
@@ -186,6 +195,7 @@ impl<'a> Context<'a> {
             task,
             source: &task.source,
             subscription_id: &task.subscription,
+            subscription: subscription_no,
             customer_id: &task.customer,
             company,
             cycle,
@@ -215,6 +225,7 @@ impl<'a> Context<'a> {
             world,
             index,
             task,
+            subscription_no,
             subscription,
             customer_id,
             company,

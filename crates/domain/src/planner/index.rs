@@ -1,21 +1,30 @@
-//! What is looked up again and again: built once a plan, and borrowed from the world. Which map is asked in which order
-//! never shows in a plan: nothing goes through a hashed map from its one end to the other.
+//! What is looked up again and again: built once a plan, and borrowed from the world. The subscriptions that tasks are
+//! about are numbered, so that nothing after this compares their names. Which map is asked in which order never shows in
+//! a plan: nothing goes through a hashed map from its one end to the other.
 
+use super::register::Register;
 use super::{TaskInput, World};
-use crate::ids::{AdditionId, AgreementId, CompanyId, SourceId, SubscriptionId};
-use crate::plan::{AdditionLink, OperationKey, looks_like_key};
+use crate::ids::{AgreementId, CompanyId, SourceId, SubscriptionId};
+use crate::parallel::{on_each, ranges};
+use crate::plan::{AdditionLink, OperationKey};
 use crate::psa::Agreement;
-use std::collections::{HashMap, HashSet};
+use crate::task::Task;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
-use std::sync::OnceLock;
+use std::ops::Range;
 
 /// A subscription of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubscriptionKey<'a> {
-    /// Source.
-    pub source: &'a SourceId,
-    /// Subscription.
-    pub subscription: &'a SubscriptionId,
+struct SubscriptionKey<'a> {
+    source: &'a SourceId,
+    subscription: &'a SubscriptionId,
+}
+
+impl<'a> SubscriptionKey<'a> {
+    fn of(task: &'a Task) -> Self {
+        Self { source: &task.source, subscription: &task.subscription }
+    }
 }
 
 impl Hash for SubscriptionKey<'_> {
@@ -25,50 +34,76 @@ impl Hash for SubscriptionKey<'_> {
     }
 }
 
-/// What trueup wrote or took over for one subscription.
-#[derive(Debug, Default)]
-struct Links<'a> {
-    all: Vec<&'a AdditionLink>,
-    /// The agreements of those that are not deleted.
-    agreements: Vec<AgreementId>,
+/// The number of a subscription that tasks are about, in the order of the first task of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionNo(u32);
+
+impl SubscriptionNo {
+    /// The place of what belongs to it in a list.
+    pub fn place(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// Links, agreements and removed keys, as the tasks ask for them.
 #[derive(Debug)]
 pub struct Index<'a> {
-    world: &'a World<'a>,
-    links: HashMap<SubscriptionKey<'a>, Links<'a>>,
-    agreements: HashMap<CompanyId, Vec<&'a Agreement>>,
-    removed: HashSet<&'a OperationKey>,
-    homes: OnceLock<HashMap<AdditionId, AgreementId>>,
+    /// Which addition is whose, and which carries which key.
+    pub register: Register<'a>,
+    of_task: Vec<SubscriptionNo>,
+    links: Links<'a>,
+    agreements: Vec<(CompanyId, &'a Agreement)>,
+    removed: HashSet<&'a OperationKey, DefaultHashBuilder>,
+}
+
+/// The links of the numbered subscriptions, those of one beside each other and in the order of the world.
+#[derive(Debug, Default)]
+struct Links<'a> {
+    starts: Vec<usize>,
+    all: Vec<&'a AdditionLink>,
+}
+
+/// What one thread found among the links.
+struct Found<'a> {
+    /// Places of links that hold, with their additions.
+    live: Vec<(i64, usize)>,
+    /// Numbers of subscriptions with places of their links.
+    numbered: Vec<(SubscriptionNo, usize)>,
+    removed: Vec<&'a OperationKey>,
+    keyed: bool,
 }
 
 impl<'a> Index<'a> {
     /// The agreements of the world, and the links of the subscriptions that the tasks are about.
-    pub fn new(world: &'a World<'a>, tasks: &[TaskInput<'a>]) -> Self {
-        let of_task = |t: &TaskInput<'a>| SubscriptionKey {
-            source: &t.task.source,
-            subscription: &t.task.subscription,
-        };
-        let mut links: HashMap<_, Links<'_>> = tasks.iter().map(|t| (of_task(t), Links::default())).collect();
-        let mut removed = HashSet::new();
-        for link in world.links {
-            let key = SubscriptionKey { source: &link.source, subscription: &link.subscription };
-            if let Some(of) = links.get_mut(&key) {
-                of.all.push(link);
-                if !link.deleted && !of.agreements.contains(&link.agreement) {
-                    of.agreements.push(link.agreement);
-                }
-            }
-            if let Some(key) = link.key.as_ref().filter(|_| link.deleted) {
-                removed.insert(key);
-            }
-        }
-        let mut agreements: HashMap<_, Vec<_>> = HashMap::new();
-        for agreement in world.snapshot.agreements.values() {
-            agreements.entry(agreement.company).or_default().push(agreement);
-        }
-        Self { world, links, agreements, removed, homes: OnceLock::new() }
+    pub fn new(world: &'a World<'a>, tasks: &[TaskInput<'a>], threads: usize) -> Self {
+        let mut numbers: HashMap<SubscriptionKey<'a>, SubscriptionNo> = HashMap::with_capacity(tasks.len());
+        let of_task = tasks
+            .iter()
+            .map(|input| {
+                let next = SubscriptionNo(numbers.len() as u32);
+                *numbers.entry(SubscriptionKey::of(input.task)).or_insert(next)
+            })
+            .collect();
+        let found = on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers));
+        let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
+        agreements.sort_by_key(|(company, _)| *company);
+        let removed = found.iter().flat_map(|found| found.removed.iter().copied()).collect();
+        let keyed = found.iter().any(|found| found.keyed);
+        let (numbered, live): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|found| (found.numbered, found.live)).unzip();
+        let links = Links::new(world.links, numbers.len(), &numbered);
+        let register = Register::new(world, &live, &numbered, keyed);
+        Self { register, of_task, links, agreements, removed }
+    }
+
+    /// The number of the subscription of the task at a place.
+    pub fn subscription_of(&self, task: usize) -> SubscriptionNo {
+        self.of_task[task]
+    }
+
+    /// How many subscriptions the tasks are about.
+    pub fn subscriptions(&self) -> usize {
+        self.links.starts.len().saturating_sub(1)
     }
 
     /// Whether trueup wrote the line with this key and removed it again: what an order made and a later one took away
@@ -77,78 +112,71 @@ impl<'a> Index<'a> {
         self.removed.contains(key)
     }
 
-    /// The agreement on which an addition was read.
-    pub fn home_of(&self, addition: AdditionId) -> Option<AgreementId> {
-        let homes = self.homes.get_or_init(|| {
-            let all = &self.world.snapshot.additions;
-            all.iter().flat_map(|(home, of)| of.iter().map(|a| (a.id, *home))).collect()
-        });
-        homes.get(&addition).copied()
+    /// What trueup wrote or took over for a subscription.
+    pub fn links_of(&self, subscription: SubscriptionNo) -> &[&'a AdditionLink] {
+        &self.links.all[self.links.starts[subscription.place()]..self.links.starts[subscription.place() + 1]]
     }
 
-    /// Whether the addition of a link was read, on its agreement or on another.
-    pub fn was_read(&self, link: &AdditionLink) -> bool {
-        self.world.snapshot.additions_of(link.agreement).iter().any(|a| a.id == link.addition)
-            || self.home_of(link.addition).is_some()
-    }
-
-    /// What trueup wrote or took over for the subscription of a task.
-    pub fn links_of(&self, source: &'a SourceId, subscription: &'a SubscriptionId) -> &[&'a AdditionLink] {
-        self.links.get(&SubscriptionKey { source, subscription }).map_or(&[], |of| &of.all)
-    }
-
-    /// The agreements on which a subscription has lines, as far as trueup remembers.
-    pub fn homes_of(&self, source: &'a SourceId, subscription: &'a SubscriptionId) -> &[AgreementId] {
-        self.links.get(&SubscriptionKey { source, subscription }).map_or(&[], |of| &of.agreements)
+    /// The agreements on which a subscription has lines, as far as trueup remembers; each once for every run of lines.
+    pub fn homes_of(&self, subscription: SubscriptionNo) -> impl Iterator<Item = AgreementId> {
+        let mut before = None;
+        let live = self.links_of(subscription).iter().filter(|link| !link.deleted);
+        live.map(|link| link.agreement).filter(move |home| before.replace(*home) != Some(*home))
     }
 
     /// The agreements of a company.
-    pub fn agreements_of(&self, company: CompanyId) -> &[&'a Agreement] {
-        self.agreements.get(&company).map_or(&[], Vec::as_slice)
+    pub fn agreements_of(&self, company: CompanyId) -> impl Iterator<Item = &'a Agreement> {
+        let first = self.agreements.partition_point(|(other, _)| *other < company);
+        let from = self.agreements[first..].iter();
+        from.take_while(move |(other, _)| *other == company).map(|(_, agreement)| *agreement)
     }
 }
 
-/// Which addition is whose, and which carries which key.
-#[derive(Debug)]
-pub struct Register<'a> {
-    links: HashMap<AdditionId, &'a AdditionLink>,
-    keys: HashMap<&'a str, (AgreementId, AdditionId)>,
-}
-
-impl<'a> Register<'a> {
-    /// All links that hold, and all keys that were read.
-    pub fn new(world: &World<'a>) -> Self {
-        let mut links = HashMap::with_capacity(world.links.len());
-        links.extend(world.links.iter().filter(|l| !l.deleted).map(|l| (l.addition, l)));
-        let mut register = Self { links, keys: HashMap::new() };
-        let in_links = world.links.iter().any(|l| l.key.is_some());
-        for (agreement, additions) in &world.snapshot.additions {
-            for addition in additions {
-                if !in_links && addition.marker.is_none() {
-                    continue;
-                }
-                if let Some(key) = register.key_of(addition) {
-                    register.keys.entry(key).or_insert((*agreement, addition.id));
-                }
+fn find<'a>(
+    links: &'a [AdditionLink],
+    range: Range<usize>,
+    numbers: &HashMap<SubscriptionKey<'a>, SubscriptionNo>,
+) -> Found<'a> {
+    let mut found = Found {
+        live: Vec::with_capacity(range.len()),
+        numbered: Vec::new(),
+        removed: Vec::new(),
+        keyed: false,
+    };
+    for (link, at) in links[range.clone()].iter().zip(range) {
+        let key = SubscriptionKey { source: &link.source, subscription: &link.subscription };
+        if let Some(number) = numbers.get(&key) {
+            found.numbered.push((*number, at));
+        }
+        if !link.deleted {
+            found.live.push((link.addition.0, at));
+        }
+        if let Some(key) = &link.key {
+            found.keyed = true;
+            if link.deleted {
+                found.removed.push(key);
             }
         }
-        register
     }
+    found
+}
 
-    /// What trueup remembers of an addition.
-    pub fn link_of(&self, addition: AdditionId) -> Option<&'a AdditionLink> {
-        self.links.get(&addition).copied()
-    }
-
-    /// The key of an addition: the one that was remembered, else the one that it carries.
-    pub fn key_of(&self, addition: &'a crate::psa::ObservedAddition) -> Option<&'a str> {
-        let remembered = self.link_of(addition.id).and_then(|l| l.key.as_ref());
-        let carried = || addition.marker.as_deref().filter(|marker| looks_like_key(marker));
-        remembered.map(|key| key.0.as_str()).or_else(carried)
-    }
-
-    /// The first addition with a key.
-    pub fn find_key(&self, key: &str) -> Option<(AgreementId, AdditionId)> {
-        self.keys.get(key).copied()
+impl<'a> Links<'a> {
+    fn new(links: &'a [AdditionLink], numbers: usize, numbered: &[Vec<(SubscriptionNo, usize)>]) -> Self {
+        let mut starts = vec![0; numbers + 1];
+        for (number, _) in numbered.iter().flatten() {
+            starts[number.place() + 1] += 1;
+        }
+        for place in 0..numbers {
+            starts[place + 1] += starts[place];
+        }
+        let Some(any) = links.first() else { return Self { starts, all: Vec::new() } };
+        let mut all = vec![any; starts[numbers]];
+        let mut next = starts.clone();
+        for (number, at) in numbered.iter().flatten() {
+            all[next[number.place()]] = &links[*at];
+            next[number.place()] += 1;
+        }
+        Self { starts, all }
     }
 }

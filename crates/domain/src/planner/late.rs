@@ -29,34 +29,27 @@ pub fn later_state(builder: &Builder<'_, '_>, line: &Line, day: Date) -> Option<
 
 /// The first recurring line of the product that another order wrote for a state after `day`.
 pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
-    let task = builder.context.task;
     builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
-        .filter(|l| l.is_of(&task.source, &task.subscription, product, Role::Recurring))
+        .own_lines()
+        .filter(|l| l.is_for(product, Role::Recurring))
         .filter_map(|l| later_state(builder, l, day))
         .min()
 }
 
 /// The line of the product that bills on `day`, whichever order made it.
 pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date) -> Option<Line<'a>> {
-    let task = builder.context.task;
     builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| !l.is_made_by(builder.context.order_id()))
-        .find(|l| {
-            l.is_of(&task.source, &task.subscription, product, Role::Recurring) && l.state.bills_on(day)
-        })
+        .find(|l| l.is_for(product, Role::Recurring) && l.state.bills_on(day))
         .cloned()
 }
 
 /// The state of the product that held on `day`: what the newest order before it wrote, whether it is still there or a
 /// later order took it away.
 pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<AdditionState> {
-    let task = builder.context.task;
     let order = builder.context.order_id();
-    let links = builder.context.index.links_of(&task.source, &task.subscription).iter();
+    let links = builder.own_links().iter();
     let told = links
         .filter(|l| {
             l.role == Role::Recurring
@@ -65,11 +58,8 @@ pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Op
         })
         .map(|l| (l.true_period.map_or(l.written.effective, Period::start), l.written.clone()));
     let planned = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
-        .filter(|l| {
-            l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
-        })
+        .own_lines()
+        .filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order))
         .filter(|l| matches!(l.target, Target::CreatedBy(_)))
         .map(|l| (since(l), (*l.state).clone()));
     told.chain(planned)
@@ -99,14 +89,12 @@ pub fn was_ended(
     line: &OrderLine,
     existing: Option<&Line>,
 ) -> bool {
-    let task = builder.context.task;
     let from_nothing = line.old_quantity.is_some_and(|old| old.is_zero());
     let to_nothing = line.new_quantity.is_some_and(|new| new.is_zero());
     // What this very order has written already, in a run that broke off or raced another, took the place.
-    let written = builder.picture.of_subscription(&task.source, &task.subscription).any(|l| {
-        l.is_made_by(builder.context.order_id())
-            && l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring)
-    });
+    let written = builder
+        .own_lines()
+        .any(|l| l.is_made_by(builder.context.order_id()) && l.is_for(&line.product, Role::Recurring));
     if from_nothing || to_nothing || written {
         return false;
     }
@@ -118,7 +106,7 @@ pub fn was_ended(
             there.state.cancelled.filter(|last| by_order && !ends_with_its_term(builder, *last)).map(Some)
         }
         None => {
-            let links = builder.context.index.links_of(&task.source, &task.subscription);
+            let links = builder.own_links();
             let mut gone = links.iter().filter(|l| {
                 l.role == Role::Recurring && l.product == line.product && l.deleted && l.written.is_open()
             });

@@ -168,14 +168,10 @@ pub fn existing_line<'a>(
     item: &CatalogItem,
     from: Date,
 ) -> Existing<'a> {
-    let task = builder.context.task;
     let order = builder.context.order_id();
     let ours: Vec<Line> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
-        .filter(|l| {
-            l.is_of(&task.source, &task.subscription, product, Role::Recurring) && !l.is_made_by(order)
-        })
+        .own_lines()
+        .filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order))
         .cloned()
         .collect();
     let open = ours.iter().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
@@ -238,14 +234,9 @@ pub fn line_of<'a>(
     item: &CatalogItem,
     from: Date,
 ) -> Existing<'a> {
-    let task = builder.context.task;
     let order = builder.context.order_id();
-    let of_product: Vec<Line> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
-        .filter(|l| l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring))
-        .cloned()
-        .collect();
+    let of_product: Vec<Line> =
+        builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring)).cloned().collect();
     let written = of_product.iter().any(|l| l.is_made_by(order));
     let others: Vec<&Line> = of_product.iter().filter(|l| !l.is_made_by(order)).collect();
     let open = others.iter().filter(|l| l.state.is_open()).count();
@@ -293,10 +284,8 @@ pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Lin
 /// An open line that we wrote and that is gone from an agreement that was read whole.
 fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate::ids::AdditionId> {
     let context = builder.context;
-    let task = context.task;
-    context
-        .index
-        .links_of(&task.source, &task.subscription)
+    builder
+        .own_links()
         .iter()
         .filter(|l| {
             &l.product == product
@@ -305,7 +294,7 @@ fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate:
                 && l.written.is_open()
                 && context.world.snapshot.additions.contains_key(&l.agreement)
         })
-        .find(|l| !context.index.was_read(l))
+        .find(|l| !context.index.register.was_read(l))
         .map(|l| l.addition)
 }
 

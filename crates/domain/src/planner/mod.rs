@@ -5,19 +5,23 @@
 
 mod agreement;
 mod alignment;
+mod assemble;
 mod builder;
 mod cancellation;
 mod change;
 mod context;
+mod groups;
 mod index;
 mod late;
 mod lines;
 mod modes;
+mod order;
 mod part;
 mod parts;
 mod picture;
 mod quantity;
 mod reconcile;
+mod register;
 mod run;
 mod sales;
 mod sums;
@@ -87,13 +91,12 @@ pub struct TaskInput<'a> {
 /// The agreements whose additions the plan of these tasks needs: those chosen for their subscriptions, those that hold
 /// lines of them already, and the separate ones for proration. Needs companies and agreements, no additions.
 pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
-    let index = Index::new(world, tasks);
+    let index = Index::new(world, tasks, parts::threads_for(tasks.len()));
     let mut wanted = BTreeSet::new();
-    for input in tasks {
-        let task = input.task;
-        let lines = index.links_of(&task.source, &task.subscription).iter().filter(|l| !l.deleted);
-        wanted.extend(lines.map(|l| l.agreement));
-        if let Ok(context) = Context::resolve(world, &index, input) {
+    for (place, input) in tasks.iter().enumerate() {
+        let subscription = index.subscription_of(place);
+        wanted.extend(index.homes_of(subscription));
+        if let Ok(context) = Context::resolve(world, &index, input, subscription) {
             wanted.insert(context.agreement.id);
             wanted.extend(context.proration_agreement.map(|a| a.id));
         }

@@ -176,17 +176,15 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     let currency = builder.context.currency;
     let settings = builder.context.world.settings;
     let agreement = builder.context.agreement;
-    let task = builder.context.task;
     // An earlier run of this very task may have written part of it: it is finished in the form it was begun in.
     let begun_as_single = builder.written(&shift.line.id.0, Role::Recurring, shift.period.end()).is_some();
     if builder.written(&shift.line.id.0, Role::Recurring, shift.period.start()).is_some() {
         return Ok(false);
     }
     let earlier: Vec<Line> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
-            l.is_of(&task.source, &task.subscription, &shift.line.product, Role::Prorate)
+            l.is_for(&shift.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && l.state.cancelled == Some(shift.period.last_day())
                 && l.origin.as_ref().is_some_and(|o| o.true_period.is_none())

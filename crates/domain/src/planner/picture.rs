@@ -1,24 +1,58 @@
 //! The planner's working picture: what the agreements hold, overlaid with what the plan has done so far.
 
 use super::World;
-use super::index::{Index, Register, SubscriptionKey};
-use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId, SourceId, SubscriptionId};
+use super::index::{Index, SubscriptionNo};
+use super::register::Register;
+use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId};
 use crate::money::Quantity;
 use crate::period::Period;
 use crate::plan::{OperationKey, Role, Target};
 use crate::psa::{AdditionState, Agreement};
+use hashbrown::HashMap;
 use jiff::civil::Date;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The managed fields of a line: borrowed as they were read, or shared by all that speak of a line of the plan.
+#[derive(Clone, Debug)]
+pub enum State<'a> {
+    /// As read.
+    Read(&'a AdditionState),
+    /// As the plan makes it.
+    Made(Rc<AdditionState>),
+}
+
+impl Deref for State<'_> {
+    type Target = AdditionState;
+
+    fn deref(&self) -> &AdditionState {
+        match self {
+            Self::Read(state) => state,
+            Self::Made(state) => state,
+        }
+    }
+}
+
+impl PartialEq for State<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl From<AdditionState> for State<'_> {
+    fn from(state: AdditionState) -> Self {
+        Self::Made(Rc::new(state))
+    }
+}
 
 /// What trueup knows of a line that it wrote or took over.
 #[derive(Clone, Debug)]
 pub struct Origin<'a> {
-    /// Source.
-    pub source: &'a SourceId,
-    /// Subscription.
-    pub subscription: &'a SubscriptionId,
+    /// Subscription, where tasks are about it.
+    pub subscription: Option<SubscriptionNo>,
     /// Product at the source.
     pub product: Cow<'a, ProductId>,
     /// What the line is for.
@@ -28,7 +62,7 @@ pub struct Origin<'a> {
     /// The days it is truly for, where they differ from its dates.
     pub true_period: Option<Period>,
     /// What was last written.
-    pub written: Cow<'a, AdditionState>,
+    pub written: State<'a>,
     /// The agreement's next invoice date at the first write.
     pub next_invoice_at_write: Option<Date>,
 }
@@ -41,7 +75,7 @@ pub struct Line<'a> {
     /// On which agreement.
     pub agreement: AgreementId,
     /// Managed fields.
-    pub state: Cow<'a, AdditionState>,
+    pub state: State<'a>,
     /// What of the quantity is included.
     pub less_included: Quantity,
     /// Our key, where it carries one.
@@ -65,16 +99,14 @@ impl Line<'_> {
     }
 
     /// Whether it is the subscription's line for the product in this role.
-    pub fn is_of(
-        &self,
-        source: &SourceId,
-        subscription: &SubscriptionId,
-        product: &ProductId,
-        role: Role,
-    ) -> bool {
-        self.origin.as_ref().is_some_and(|o| {
-            o.role == role && o.subscription == subscription && *o.product == *product && o.source == source
-        })
+    pub fn is_of(&self, subscription: SubscriptionNo, product: &ProductId, role: Role) -> bool {
+        self.origin.as_ref().is_some_and(|o| o.subscription == Some(subscription))
+            && self.is_for(product, role)
+    }
+
+    /// Whether it is its subscription's line for the product in this role.
+    pub fn is_for(&self, product: &ProductId, role: Role) -> bool {
+        self.origin.as_ref().is_some_and(|o| o.role == role && *o.product == *product)
     }
 
     /// Whether this order made it.
@@ -110,20 +142,20 @@ struct Own {
 #[derive(Debug)]
 pub struct Picture<'a> {
     world: &'a World<'a>,
-    register: &'a Register<'a>,
+    index: &'a Index<'a>,
     lines: HashMap<AgreementId, Vec<Line<'a>>>,
     keys: HashMap<Cow<'a, str>, Option<Place>>,
-    subscriptions: HashMap<SubscriptionKey<'a>, Own>,
+    subscriptions: HashMap<SubscriptionNo, Own>,
     undo: Vec<Undo<'a>>,
     missed: RefCell<BTreeSet<AgreementId>>,
 }
 
 impl<'a> Picture<'a> {
     /// A picture in which no agreement is open yet.
-    pub fn new(world: &'a World<'a>, register: &'a Register<'a>) -> Self {
+    pub fn new(world: &'a World<'a>, index: &'a Index<'a>) -> Self {
         Self {
             world,
-            register,
+            index,
             lines: HashMap::new(),
             keys: HashMap::new(),
             subscriptions: HashMap::new(),
@@ -133,19 +165,15 @@ impl<'a> Picture<'a> {
     }
 
     /// Opens every agreement that holds lines of a subscription.
-    pub fn open_subscription(
-        &mut self,
-        index: &Index<'a>,
-        source: &'a SourceId,
-        subscription: &'a SubscriptionId,
-    ) {
-        for agreement in index.homes_of(source, subscription) {
-            self.open(*agreement);
+    pub fn open_subscription(&mut self, subscription: SubscriptionNo) {
+        for agreement in self.index.homes_of(subscription) {
+            self.open(agreement);
         }
-        let held = || index.links_of(source, subscription).iter().filter(|l| !l.deleted);
-        if self.own(source, subscription).count() < held().count() {
+        let index = self.index;
+        let held = || index.links_of(subscription).iter().filter(|l| !l.deleted);
+        if self.own(subscription).count() < held().count() {
             // Some are gone, or on another agreement than the one that was remembered.
-            for home in held().filter_map(|l| index.home_of(l.addition)) {
+            for home in held().filter_map(|l| index.register.home_of(l.addition)) {
                 self.open(home);
             }
         }
@@ -159,29 +187,27 @@ impl<'a> Picture<'a> {
         let additions = self.world.snapshot.additions_of(agreement);
         let mut lines = Vec::with_capacity(additions.len());
         for addition in additions {
-            let link = self.register.link_of(addition.id);
+            let remembered = self.index.register.link_of(addition.id);
             let target = Target::Existing(addition.id);
-            if let Some(link) = link {
-                let key = SubscriptionKey { source: &link.source, subscription: &link.subscription };
-                let read = &mut self.subscriptions.entry(key).or_default().read;
+            if let Some(subscription) = remembered.and_then(|r| r.subscription) {
+                let read = &mut self.subscriptions.entry(subscription).or_default().read;
                 let place = read.partition_point(|p| p.agreement <= agreement);
                 read.insert(place, Place { agreement, target: target.clone() });
             }
             lines.push(Line {
                 target,
                 agreement,
-                state: Cow::Borrowed(&addition.state),
+                state: State::Read(&addition.state),
                 less_included: addition.less_included,
-                key: self.register.key_of(addition).map(Cow::Borrowed),
-                origin: link.map(|l| Origin {
-                    source: &l.source,
-                    subscription: &l.subscription,
-                    product: Cow::Borrowed(&l.product),
-                    role: l.role,
-                    order: l.order.as_ref(),
-                    true_period: l.true_period,
-                    written: Cow::Borrowed(&l.written),
-                    next_invoice_at_write: l.next_invoice_at_write,
+                key: Register::key_of(addition, remembered.map(|r| r.link)).map(Cow::Borrowed),
+                origin: remembered.map(|r| Origin {
+                    subscription: r.subscription,
+                    product: Cow::Borrowed(&r.link.product),
+                    role: r.link.role,
+                    order: r.link.order.as_ref(),
+                    true_period: r.link.true_period,
+                    written: State::Read(&r.link.written),
+                    next_invoice_at_write: r.link.next_invoice_at_write,
                 }),
             });
         }
@@ -202,6 +228,7 @@ impl<'a> Picture<'a> {
         match self.keys.get(key) {
             Some(touched) => touched.clone(),
             None => self
+                .index
                 .register
                 .find_key(key)
                 .map(|(agreement, id)| Place { agreement, target: Target::Existing(id) }),
@@ -213,17 +240,11 @@ impl<'a> Picture<'a> {
         if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).is_none()) {
             self.keys.insert(key.clone(), Some(place.clone()));
         }
-        if let Some(origin) = &line.origin {
-            self.of(origin).touched.push(place);
+        if let Some(subscription) = line.origin.as_ref().and_then(|o| o.subscription) {
+            self.subscriptions.entry(subscription).or_default().touched.push(place);
         }
         let lines = self.lines.entry(line.agreement).or_default();
         lines.insert(at.unwrap_or(lines.len()).min(lines.len()), line);
-    }
-
-    /// The lines of the subscription that a line comes from.
-    fn of(&mut self, origin: &Origin<'a>) -> &mut Own {
-        let key = SubscriptionKey { source: origin.source, subscription: origin.subscription };
-        self.subscriptions.entry(key).or_default()
     }
 
     fn take(&mut self, place: &Place) -> Option<(usize, Line<'a>)> {
@@ -233,8 +254,8 @@ impl<'a> Picture<'a> {
         if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).as_ref() == Some(place)) {
             self.keys.insert(key.clone(), None);
         }
-        if let Some(origin) = &line.origin {
-            let own = self.of(origin);
+        let subscription = line.origin.as_ref().and_then(|o| o.subscription);
+        if let Some(own) = subscription.and_then(|number| self.subscriptions.get_mut(&number)) {
             own.read.retain(|p| p != place);
             own.touched.retain(|p| p != place);
         }
@@ -244,6 +265,11 @@ impl<'a> Picture<'a> {
     /// Where the picture stands now, to come back to.
     pub fn mark(&self) -> usize {
         self.undo.len()
+    }
+
+    /// What was done so far stays: no step of it is taken back any more.
+    pub fn settle(&mut self) {
+        self.undo.clear();
     }
 
     /// Takes every step back that was taken since the mark.
@@ -275,22 +301,14 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn own<'p>(
-        &'p self,
-        source: &'a SourceId,
-        subscription: &'a SubscriptionId,
-    ) -> impl Iterator<Item = &'p Place> + use<'p, 'a> {
-        let own = self.subscriptions.get(&SubscriptionKey { source, subscription });
+    fn own(&self, subscription: SubscriptionNo) -> impl Iterator<Item = &Place> {
+        let own = self.subscriptions.get(&subscription);
         own.into_iter().flat_map(|own| own.read.iter().chain(&own.touched))
     }
 
     /// The lines of one subscription, whatever agreement they are on, in the order in which they came about.
-    pub fn of_subscription<'p>(
-        &'p self,
-        source: &'a SourceId,
-        subscription: &'a SubscriptionId,
-    ) -> impl Iterator<Item = &'p Line<'a>> + use<'p, 'a> {
-        self.own(source, subscription).filter_map(|place| self.at(place))
+    pub fn of_subscription(&self, subscription: SubscriptionNo) -> impl Iterator<Item = &Line<'a>> {
+        self.own(subscription).filter_map(|place| self.at(place))
     }
 
     /// The line that carries a key.
@@ -339,11 +357,11 @@ impl<'a> Picture<'a> {
     }
 
     /// Changes a line.
-    pub fn set_state(&mut self, line: &Line<'_>, state: &AdditionState) {
+    pub fn set_state(&mut self, line: &Line<'_>, state: AdditionState) {
         self.change(line, |line| {
-            line.state = Cow::Owned(state.clone());
+            line.state = state.into();
             if let Some(origin) = &mut line.origin {
-                origin.written = Cow::Owned(state.clone());
+                origin.written = line.state.clone();
             }
         });
     }

@@ -95,11 +95,7 @@ fn one<'a>(
     let name = builder.context.product_name(product);
     // An unclaimed line is only taken over when someone said so; A7 is for orders.
     let claimed = builder.unclaimed(item);
-    let task = builder.context.task;
-    let ours = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
-        .any(|l| l.is_of(&task.source, &task.subscription, product, Role::Recurring));
+    let ours = builder.own_lines().any(|l| l.is_for(product, Role::Recurring));
     let mapped = builder.mapped_line(product).is_some();
     if !ours && !mapped && !claimed.is_empty() && builder.adoption() != AdoptionAnswer::CreateBeside {
         if let ([single], AdoptionAnswer::TakeSingle) = (claimed.as_slice(), builder.adoption()) {

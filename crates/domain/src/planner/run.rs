@@ -2,7 +2,8 @@
 
 use super::builder::Builder;
 use super::context::{Context, Stop};
-use super::index::{Index, Register, SubscriptionKey};
+use super::groups::{Division, Groups};
+use super::index::{Index, SubscriptionNo};
 use super::picture::Picture;
 use super::sums::{self, Written};
 use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, usage};
@@ -11,11 +12,13 @@ use crate::finding::{Code, Finding, Subject};
 use crate::ids::AgreementId;
 use crate::plan::{DraftPlan, TaskOutcome};
 use crate::task::{Demand, Task};
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
 
 /// What one task added to its part of the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
+    /// The task's place.
+    pub task: usize,
     /// What became of it.
     pub outcome: TaskOutcome,
     /// Changes.
@@ -28,61 +31,78 @@ pub struct Step {
     pub remembered: usize,
 }
 
-/// What tasks give that are planned by themselves.
+/// Agreements of others that a group looked at.
 #[derive(Debug)]
+pub struct Stray {
+    /// The member under which the group is found.
+    pub top: usize,
+    /// The agreements.
+    pub agreements: Vec<AgreementId>,
+}
+
+/// What groups of tasks give that are planned one after the other.
+#[derive(Debug, Default)]
 pub struct Part {
-    /// One step a task, in their order.
+    /// One step a task.
     pub steps: Vec<Step>,
     /// Changes, findings, adoptions and choices of all of them; the ids of the changes count within the part.
     pub draft: DraftPlan,
-    /// The agreements that it writes to, in the order of their ids.
+    /// The agreements that it writes to.
     pub written: Vec<Written>,
-    /// Every agreement of which it knew the lines.
-    pub opened: BTreeSet<AgreementId>,
+    /// Groups that looked beyond their own agreements: what they gave does not count.
+    pub strays: Vec<Stray>,
 }
 
-/// Plans the tasks in their order.
-pub fn run<'a>(
-    world: &'a World<'a>,
-    index: &'a Index<'a>,
-    register: &'a Register<'a>,
-    tasks: impl Iterator<Item = TaskInput<'a>>,
-) -> Part {
-    let mut picture = Picture::new(world, register);
-    let mut draft = DraftPlan::default();
-    let mut held: HashMap<SubscriptionKey<'a>, &Task> = HashMap::new();
-    let mut steps = Vec::new();
-    for input in tasks {
-        let task = input.task;
-        let before = Mark::of(&draft);
-        let subscription = SubscriptionKey { source: &task.source, subscription: &task.subscription };
-        let outcome = match held.get(&subscription) {
-            Some(earlier) => {
-                draft.findings.push(blocked(task, earlier));
-                TaskOutcome::Blocked
+impl Part {
+    /// Plans the tasks of one group in their order.
+    pub fn plan_group<'a>(
+        &mut self,
+        world: &'a World<'a>,
+        index: &'a Index<'a>,
+        groups: &Groups,
+        division: &Division,
+        group: usize,
+        tasks: &[TaskInput<'a>],
+    ) {
+        let mut picture = Picture::new(world, index);
+        let mut held: HashMap<SubscriptionNo, &Task> = HashMap::new();
+        let first = self.draft.changes.len();
+        for place in division.tasks_of(group) {
+            let (input, subscription) = (tasks[*place], index.subscription_of(*place));
+            let before = Mark::of(&self.draft);
+            let outcome = match held.get(&subscription) {
+                Some(earlier) => {
+                    self.draft.findings.push(blocked(input.task, earlier));
+                    TaskOutcome::Blocked
+                }
+                None => {
+                    let (after, outcome) =
+                        plan_task(world, index, input, subscription, picture, &mut self.draft);
+                    picture = after;
+                    outcome
+                }
+            };
+            match outcome {
+                TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
+                    held.insert(subscription, input.task);
+                }
+                TaskOutcome::Planned
+                | TaskOutcome::NothingToDo
+                | TaskOutcome::Blocked
+                | TaskOutcome::Unsupported
+                | TaskOutcome::Undone => {}
             }
-            None => {
-                let (after, outcome) = plan_task(world, index, input, picture, &mut draft);
-                picture = after;
-                outcome
-            }
-        };
-        match outcome {
-            TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
-                held.insert(subscription, task);
-            }
-            TaskOutcome::Planned
-            | TaskOutcome::NothingToDo
-            | TaskOutcome::Blocked
-            | TaskOutcome::Unsupported
-            | TaskOutcome::Undone => {}
+            self.steps.push(before.step_to(&self.draft, *place, outcome));
         }
-        steps.push(before.step_to(&draft, outcome));
+        self.written.extend(sums::of(world, &self.draft.changes[first..], |agreement| {
+            picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
+        }));
+        let top = division.top_of(group);
+        let agreements: Vec<_> = picture.opened().filter(|id| !groups.holds(world, top, *id)).collect();
+        if !agreements.is_empty() {
+            self.strays.push(Stray { top, agreements });
+        }
     }
-    let written = sums::of(world, &draft, |agreement| {
-        picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
-    });
-    Part { steps, draft, written, opened: picture.opened().collect() }
 }
 
 fn blocked(task: &Task, earlier: &Task) -> Finding {
@@ -117,8 +137,9 @@ impl Mark {
         }
     }
 
-    fn step_to(&self, draft: &DraftPlan, outcome: TaskOutcome) -> Step {
+    fn step_to(&self, draft: &DraftPlan, task: usize, outcome: TaskOutcome) -> Step {
         Step {
+            task,
             outcome,
             changes: draft.changes.len() - self.changes,
             findings: draft.findings.len() - self.findings,
@@ -140,17 +161,19 @@ fn plan_task<'a>(
     world: &'a World<'a>,
     index: &'a Index<'a>,
     input: TaskInput<'a>,
+    subscription: SubscriptionNo,
     mut picture: Picture<'a>,
     draft: &mut DraftPlan,
 ) -> (Picture<'a>, TaskOutcome) {
-    let context = match Context::resolve(world, index, &input) {
+    picture.settle();
+    let context = match Context::resolve(world, index, &input, subscription) {
         Ok(context) => context,
         Err(stop) => {
             draft.findings.extend(stop.findings);
             return (picture, stop.outcome);
         }
     };
-    picture.open_subscription(index, &input.task.source, &input.task.subscription);
+    picture.open_subscription(subscription);
     picture.open(context.agreement.id);
     loop {
         let (mark, before) = (picture.mark(), Mark::of(draft));

@@ -296,11 +296,9 @@ fn is_taken_over(
     let name = context.product_name(&line.product);
     // A line of an earlier order, or one taken over before, is this subscription's line already.
     let adopted = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .find(|l| {
-            l.is_of(&task.source, &task.subscription, &line.product, Role::Recurring)
-                && l.origin.as_ref().is_some_and(|o| o.order.is_none())
+            l.is_for(&line.product, Role::Recurring) && l.origin.as_ref().is_some_and(|o| o.order.is_none())
         })
         .cloned();
     let adopted = match adopted {
@@ -392,17 +390,14 @@ fn tell_difference(
 /// one start there; parts and refunds only where the order names them.
 pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let context = builder.context;
-    let task = context.task;
     let effective = builder.not_before_go_live(order.effective);
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
     let old: Vec<_> = builder
-        .picture
-        .of_subscription(&task.source, &task.subscription)
+        .own_lines()
         .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| {
-                *o.source == task.source && *o.subscription == task.subscription && o.role == Role::Recurring
-            }) && !l.is_made_by(context.order_id())
+            l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring)
+                && !l.is_made_by(context.order_id())
                 && l.state.is_open()
         })
         .cloned()

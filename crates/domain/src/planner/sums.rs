@@ -5,7 +5,7 @@ use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::plan::{Action, AgreementSight, CurrencyTotals, DraftPlan, Target, Totals};
+use crate::plan::{Action, AgreementSight, Change, CurrencyTotals, DraftPlan, Target, Totals};
 use crate::psa::{AdditionState, Agreement};
 use std::collections::BTreeSet;
 
@@ -24,16 +24,15 @@ pub struct Written {
 /// leave them, each with what is included in it.
 pub fn of<'p>(
     world: &World<'_>,
-    draft: &DraftPlan,
+    changes: &[Change],
     after: impl Fn(AgreementId) -> Vec<(&'p AdditionState, Quantity)>,
 ) -> Vec<Written> {
-    let mut changed: Vec<(AgreementId, usize)> =
-        draft.changes.iter().enumerate().map(|(place, change)| (change.agreement, place)).collect();
-    changed.sort_unstable();
     let mut written = Vec::new();
-    for of_one in changed.chunk_by(|a, b| a.0 == b.0) {
-        let changes = || of_one.iter().map(|(_, place)| &draft.changes[*place]);
-        let agreement = of_one.first().and_then(|(id, _)| world.snapshot.agreements.get(id));
+    let mut changed: Vec<&Change> = changes.iter().collect();
+    changed.sort_by_key(|change| change.agreement);
+    for of_one in changed.chunk_by(|a, b| a.agreement == b.agreement) {
+        let changes = || of_one.iter().copied();
+        let agreement = of_one.first().and_then(|change| world.snapshot.agreements.get(&change.agreement));
         let Some(agreement) = agreement.filter(|_| changes().any(|change| change.writes())) else { continue };
         let items: BTreeSet<_> = changes().map(|change| change.catalog_item).collect();
         let targets: BTreeSet<_> = changes()

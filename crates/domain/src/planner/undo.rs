@@ -113,7 +113,7 @@ pub fn undo(world: &World<'_>, carried: &[Carried<'_>], extent: &Extent) -> Draf
         draft.outcomes = taken.map(|task| (task.clone(), TaskOutcome::Undone)).collect();
     }
     let after = lines_after(world, &draft);
-    let written = sums::of(world, &draft, |agreement| {
+    let written = sums::of(world, &draft.changes, |agreement| {
         after.get(&agreement).into_iter().flatten().map(|(state, included)| (state, *included)).collect()
     });
     sums::add_up(&mut draft, written);

@@ -7,13 +7,10 @@ use std::sync::OnceLock;
 /// No more threads than this: what is left to gain is less than what the memory can bring.
 const MOST: usize = 8;
 
-/// A thread is not worth its start for fewer than this.
-const LEAST_EACH: usize = 1 << 15;
-
-/// How many threads the work on so many rows is worth.
-pub(super) fn threads_for(rows: usize) -> usize {
+/// How many threads so many pieces of work are worth, where a thread is not worth its start for fewer than `least_each`.
+pub(crate) fn threads_for(pieces: usize, least_each: usize) -> usize {
     static AVAILABLE: OnceLock<usize> = OnceLock::new();
-    let worth = rows / LEAST_EACH;
+    let worth = pieces / least_each;
     if worth < 2 {
         return 1;
     }
@@ -24,13 +21,13 @@ pub(super) fn threads_for(rows: usize) -> usize {
 }
 
 /// The places up to `length` in so many ranges of about one size.
-pub(super) fn ranges(length: usize, parts: usize) -> Vec<Range<usize>> {
+pub(crate) fn ranges(length: usize, parts: usize) -> Vec<Range<usize>> {
     let each = length.div_ceil(parts.max(1)).max(1);
     (0..length).step_by(each).map(|start| start..(start + each).min(length)).collect()
 }
 
 /// What the work gives for each range.
-pub(super) fn on_each<T: Send>(ranges: &[Range<usize>], work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+pub(crate) fn on_each<T: Send>(ranges: &[Range<usize>], work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
     let Some((first, others)) = ranges.split_first() else { return Vec::new() };
     let work = &work;
     std::thread::scope(|scope| {
