@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Lcg, measure, report};
+use common::{Lcg, measure, report_beside, reset_peak};
 use jiff::civil::{Date, date};
 use std::collections::BTreeMap;
 use trueup_domain::Decimal;
@@ -345,12 +345,15 @@ fn change_order(addition: usize, currency: Currency, period: Period) -> (Task, D
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     // Without `--bench` (as under `cargo test --all-targets`) it only shows that it runs.
-    let count = if std::env::args().any(|a| a == "--bench") { 1_000_000 } else { 10_000 };
+    let count = if has("--bench") { 1_000_000 } else { 10_000 };
     let currency: Currency = "USD".parse().unwrap_or_else(|error| panic!("{error}"));
     let march = Period::new(date(2026, 3, 1), date(2026, 4, 1)).unwrap_or_else(|error| panic!("{error}"));
     let scene = Scene::new(count, currency, march);
-    report("scene", (0, 0, 0));
+    // The records that are planned on were there before, and count for themselves.
+    let scene_kb = reset_peak();
     let draft = scene.plan();
     let orders = count / 10_000 * CHANGED;
     let written = draft.changes.iter().filter(|change| change.writes()).count();
@@ -360,6 +363,12 @@ fn main() {
     }
     assert_eq!(scene.tasks.len(), orders);
     assert!(written >= 2 * orders && draft.changes.iter().all(|change| !change.reason.is_empty()));
+    if has("--write") {
+        // To be compared with what another build writes.
+        let text = serde_json::to_string(&draft).unwrap_or_else(|error| panic!("{error}"));
+        println!("{text}");
+        return;
+    }
     drop(draft);
-    report("planner", measure(|| scene.plan()));
+    report_beside("planner", measure(|| scene.plan()), scene_kb);
 }

@@ -1,11 +1,14 @@
 //! Mappings: the statement that something at the source is something in ConnectWise.
 
+mod sorted;
+
 use crate::ids::{
     AdditionId, AgreementId, CatalogItemId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId,
 };
 use crate::period::BillingCycle;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sorted::Sorted;
 use std::collections::BTreeMap;
 
 /// What a mapping is about.
@@ -124,18 +127,14 @@ pub enum ProductTarget {
 /// All mappings of an organization, looked up by the planner.
 #[derive(Clone, Debug, Default)]
 pub struct Mappings {
-    by_key: BTreeMap<(MappingKind, SourceId, String, String), Mapping>,
+    by_key: Sorted,
     expired: Vec<Mapping>,
 }
 
 impl Mappings {
     /// Gathers mappings; a later one with the same kind, source, id and scope wins.
     pub fn new(mappings: impl IntoIterator<Item = Mapping>) -> Self {
-        let by_key = mappings
-            .into_iter()
-            .map(|m| ((m.kind, m.source.clone(), m.source_id.clone(), m.scope.clone()), m))
-            .collect();
-        Self { by_key, expired: Vec::new() }
+        Self { by_key: Sorted::new(mappings), expired: Vec::new() }
     }
 
     /// The mappings that hold on a day. A "do not bill" whose last day is over holds no more: what the mapping names
@@ -188,7 +187,7 @@ impl Mappings {
 
     /// All mappings, in a stable order.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
-        self.by_key.values()
+        self.by_key.iter()
     }
 
     /// The mapping with exactly this scope.
@@ -199,7 +198,7 @@ impl Mappings {
         source_id: &str,
         scope: &str,
     ) -> Option<&Mapping> {
-        self.by_key.get(&(kind, source.clone(), source_id.to_owned(), scope.to_owned()))
+        self.by_key.find(kind, source, source_id, scope)
     }
 
     /// The company of a customer.
@@ -262,6 +261,9 @@ impl Mappings {
         subscription: &SubscriptionId,
         customer: &CustomerId,
     ) -> Option<&Mapping> {
+        if !self.by_key.has(MappingKind::Agreement) {
+            return None;
+        }
         self.find(MappingKind::Agreement, source, subscription.as_str(), "")
             .or_else(|| self.find(MappingKind::Agreement, source, &format!("customer:{customer}"), ""))
     }
@@ -283,6 +285,9 @@ impl Mappings {
         subscription: &SubscriptionId,
         product: &ProductId,
     ) -> Option<AdditionId> {
+        if !self.by_key.has(MappingKind::Addition) {
+            return None;
+        }
         let id = format!("subscription:{subscription}/{product}");
         self.find(MappingKind::Addition, source, &id, "").and_then(|m| m.psa_id).map(AdditionId)
     }

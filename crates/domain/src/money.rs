@@ -177,16 +177,30 @@ impl Money {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn extended(self, quantity: Quantity, currency: Currency) -> Result<Self, MoneyError> {
-        self.exact().times(quantity.exact())?.round(currency.places(), RoundingMode::HalfUp).map(Self)
+        let places = currency.places();
+        // Rounding asks for no reduced ratio; only what is too long for that is reduced first.
+        let num = self.0.mantissa().checked_mul(quantity.0.mantissa());
+        let rounded = num
+            .zip(power_of_ten(self.0.scale() + quantity.0.scale()))
+            .and_then(|(num, den)| Exact { num, den }.round(places, RoundingMode::HalfUp).ok());
+        match rounded {
+            Some(rounded) => Ok(Self(rounded)),
+            None => self.exact().times(quantity.exact())?.round(places, RoundingMode::HalfUp).map(Self),
+        }
     }
 
     /// Shown with at least the currency's decimal places (`22` in USD is `22.00`), never rounded.
     pub fn display(self, currency: Currency) -> String {
+        self.shown(currency).to_string()
+    }
+
+    /// The same, to be written into a sentence.
+    pub fn shown(self, currency: Currency) -> impl fmt::Display {
         let mut value = self.0.normalize();
         if value.scale() < currency.places() {
             value.rescale(currency.places());
         }
-        value.to_string()
+        value
     }
 }
 
@@ -209,7 +223,12 @@ impl Quantity {
 
     /// Without trailing zeros: `5.0` is shown as `5`.
     pub fn display(self) -> String {
-        self.0.normalize().to_string()
+        self.shown().to_string()
+    }
+
+    /// The same, to be written into a sentence.
+    pub fn shown(self) -> impl fmt::Display {
+        self.0.normalize()
     }
 
     /// Whether it has no part behind the point.
@@ -313,9 +332,37 @@ pub struct Exact {
 fn gcd(a: u128, b: u128) -> u128 {
     let (mut a, mut b) = (a, b);
     while b != 0 {
+        // Nearly all amounts fit 64 bits, which a processor divides in one step.
+        if let (Ok(a), Ok(b)) = (u64::try_from(a), u64::try_from(b)) {
+            return u128::from(gcd_of_small(a, b));
+        }
         (a, b) = (b, a % b);
     }
     a
+}
+
+fn gcd_of_small(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Quotient and remainder, the remainder never below zero; the divisor is positive.
+fn divide(dividend: i128, divisor: i128) -> (i128, i128) {
+    match (i64::try_from(dividend), i64::try_from(divisor)) {
+        (Ok(a), Ok(b)) => (i128::from(a.div_euclid(b)), i128::from(a.rem_euclid(b))),
+        (Ok(_) | Err(_), Err(_)) | (Err(_), Ok(_)) => {
+            (dividend.div_euclid(divisor), dividend.rem_euclid(divisor))
+        }
+    }
+}
+
+fn power_of_ten(exponent: u32) -> Option<i128> {
+    match 10_u64.checked_pow(exponent) {
+        Some(small) => Some(i128::from(small)),
+        None => 10_i128.checked_pow(exponent),
+    }
 }
 
 impl Exact {
@@ -332,9 +379,12 @@ impl Exact {
         if den == 0 {
             return Err(MoneyError::DivisionByZero);
         }
+        if den == 1 {
+            return Ok(Self { num, den });
+        }
         let divisor =
             i128::try_from(gcd(num.unsigned_abs(), den.unsigned_abs())).map_err(|_| MoneyError::Overflow)?;
-        let (num, den) = (num / divisor, den / divisor);
+        let (num, den) = if divisor == 1 { (num, den) } else { (num / divisor, den / divisor) };
         if den > 0 {
             Ok(Self { num, den })
         } else {
@@ -346,10 +396,9 @@ impl Exact {
 
     /// The exact value of a decimal.
     pub fn from_decimal(value: Decimal) -> Self {
-        let slim = value.normalize();
         // A decimal's mantissa has 96 bits and its scale is at most 28, so neither part can overflow.
-        let den = 10_i128.pow(slim.scale());
-        Self::ratio(slim.mantissa(), den).unwrap_or(Self::ZERO)
+        let den = power_of_ten(value.scale()).unwrap_or(1);
+        Self::ratio(value.mantissa(), den).unwrap_or(Self::ZERO)
     }
 
     /// Numerator and denominator, reduced, the denominator positive.
@@ -372,12 +421,13 @@ impl Exact {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn times(self, other: Self) -> Result<Self, MoneyError> {
-        // Reduce crosswise first: it keeps the factors small enough for every amount that is let in.
+        // Reduce crosswise first: it keeps the factors small enough for every amount that is let in, and leaves nothing
+        // to reduce in the product.
         let left = Self::ratio(self.num, other.den)?;
         let right = Self::ratio(other.num, self.den)?;
         let num = left.num.checked_mul(right.num).ok_or(MoneyError::Overflow)?;
         let den = left.den.checked_mul(right.den).ok_or(MoneyError::Overflow)?;
-        Self::ratio(num, den)
+        Ok(Self { num, den })
     }
 
     /// The sum.
@@ -413,10 +463,9 @@ impl Exact {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn round(self, places: u32, mode: RoundingMode) -> Result<Decimal, MoneyError> {
-        let shift = 10_i128.checked_pow(places).ok_or(MoneyError::Overflow)?;
+        let shift = power_of_ten(places).ok_or(MoneyError::Overflow)?;
         let scaled = self.num.checked_mul(shift).ok_or(MoneyError::Overflow)?;
-        let quotient = scaled.div_euclid(self.den);
-        let remainder = scaled.rem_euclid(self.den);
+        let (quotient, remainder) = divide(scaled, self.den);
         let twice = remainder.checked_mul(2).ok_or(MoneyError::Overflow)?;
         let up = match mode {
             RoundingMode::Floor => false,
@@ -431,10 +480,9 @@ impl Exact {
 
     /// Whether it can be written with `places` decimals without rounding.
     pub fn fits(self, places: u32) -> bool {
-        10_i128
-            .checked_pow(places)
+        power_of_ten(places)
             .and_then(|shift| self.num.checked_mul(shift))
-            .is_some_and(|n| n % self.den == 0)
+            .is_some_and(|n| divide(n, self.den).1 == 0)
     }
 
     /// For a sentence: the value with at most six decimals (`12.064516`), rounded half up.

@@ -4,6 +4,7 @@ use crate::money::{Exact, MoneyError};
 use crate::period::{Period, days_between};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How days are counted, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,7 +85,13 @@ impl Share {
 
     /// `17/31`.
     pub fn describe(self) -> String {
-        format!("{}/{}", self.charged, self.whole)
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.charged, self.whole)
     }
 }
 

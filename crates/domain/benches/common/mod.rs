@@ -22,11 +22,22 @@ impl Lcg {
     }
 }
 
+fn status_kb(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
 /// Peak of resident memory so far, in kB; 0 where the system does not tell.
 fn peak_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    status_kb("VmHWM:")
+}
+
+/// Lets the peak count from here on, and tells what is resident already. Where the system does not allow that the peak
+/// goes on from before.
+pub fn reset_peak() -> u64 {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    status_kb("VmRSS:")
 }
 
 /// How often each measurement is taken.
@@ -48,6 +59,12 @@ pub fn measure<T>(mut work: impl FnMut() -> T) -> (u128, u128, u128) {
 }
 
 /// One line for `benches/compare.sh` to read.
-pub fn report(name: &str, (median, least, most): (u128, u128, u128)) {
-    println!("{name}_us={median} least={least} most={most} peak_kb={}", peak_kb());
+pub fn report(name: &str, times: (u128, u128, u128)) {
+    report_beside(name, times, 0);
+}
+
+/// The same, with the peak less what was resident before the work began.
+pub fn report_beside(name: &str, (median, least, most): (u128, u128, u128), before_kb: u64) {
+    let peak = peak_kb().saturating_sub(before_kb);
+    println!("{name}_us={median} least={least} most={most} peak_kb={peak} beside_kb={before_kb}");
 }

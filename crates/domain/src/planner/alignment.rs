@@ -48,7 +48,7 @@ impl<'a> Builder<'_, 'a> {
              ends on {last}, and that invoice bills it whole once more, {} {currency}.",
             self.context.product_name(&product),
             agreement.id,
-            amount.display(currency)
+            amount.shown(currency)
         );
         self.tell_unaligned(&product, agreement, message, Some(amount));
         Ok(())

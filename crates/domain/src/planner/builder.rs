@@ -4,14 +4,16 @@ use super::AdoptionAnswer;
 use super::context::{Context, Stop, subject_of};
 use super::part::{self, Expressed, Prices};
 use super::picture::{Line, Origin, Picture, State, change_id};
+use super::text::text;
 use crate::billing::{self, PriceAndCost};
+use crate::desired::Fields;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, ChangeId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
 use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::{
     Action, AdditionLink, Adoption, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome,
-    differing_fields, edit_key,
+    edit_key,
 };
 use crate::proration::{self, ProrationError, Share};
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
@@ -187,7 +189,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         let rounded = Money::new(amount.round(currency.places(), self.context.world.settings.rounding_mode)?);
         let name = self.context.product_name(product);
         let message =
-            format!("{} {currency} for {name}, {days}, is left out: {why}.", rounded.display(currency));
+            format!("{} {currency} for {name}, {days}, is left out: {why}.", rounded.shown(currency));
         let subject = Subject { detail: Some(days.to_string()), ..self.context.subject_of_product(product) };
         let finding = Finding::new(Code::Tu6005, subject, message).amount(rounded, currency);
         self.find(finding);
@@ -327,7 +329,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn one_time(
         &mut self,
         agreement: &'a Agreement,
-        line: NewLine<'a>,
+        mut line: NewLine<'a>,
         true_days: Period,
     ) -> Result<(), Stop> {
         let key = self.key(&line.line_id, line.role, true_days.start());
@@ -357,7 +359,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             }
         };
         let name = self.context.product_name(&line.product);
-        let mut reason = line.reason.clone();
+        let mut reason = std::mem::take(&mut line.reason);
         if moved && self.is_invoiced(agreement, true_days.start()) {
             let message = format!(
                 "{true_days} is invoiced already on agreement {}: {name} is billed in the open period {effective} to \
@@ -370,7 +372,8 @@ impl<'c, 'a> Builder<'c, 'a> {
                 " Its period is invoiced already, so it is billed {effective} to {last}."
             ));
         }
-        let text = line.description.clone().unwrap_or_else(|| name.clone());
+        let said = line.description.as_deref().unwrap_or(name);
+        let on_invoice = safe_text(&text(format_args!("{said} ({true_days})")));
         let wanted = AdditionState {
             catalog_item: line.item.id,
             quantity: line.money.quantity,
@@ -380,8 +383,8 @@ impl<'c, 'a> Builder<'c, 'a> {
             cancelled: Some(last),
             bill: line.bill,
             taxable: line.taxable,
-            description: line.description.clone(),
-            invoice_description: Some(safe_text(&format!("{text} ({true_days})"))),
+            description: line.description.take(),
+            invoice_description: Some(on_invoice),
         };
         self.push_create(agreement, line, wanted, key, moved.then_some(true_days), reason)
     }
@@ -391,7 +394,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn recurring(
         &mut self,
         agreement: &'a Agreement,
-        line: NewLine<'a>,
+        mut line: NewLine<'a>,
         start: Date,
         last: Option<Date>,
         anchor: Period,
@@ -405,7 +408,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         }
         let billed_by = self.invoicing(agreement);
         let mut effective = start;
-        let mut reason = line.reason.clone();
+        let mut reason = std::mem::take(&mut line.reason);
         if !agreement.prorates && self.is_invoiced(agreement, start) {
             let next = billed_by.next_invoice.unwrap_or(start);
             let message = format!(
@@ -449,7 +452,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             cancelled: last,
             bill: line.bill,
             taxable: line.taxable,
-            description: line.description.clone(),
+            description: line.description.take(),
             invoice_description: None,
         };
         let since = line.since.unwrap_or(start);
@@ -481,9 +484,9 @@ impl<'c, 'a> Builder<'c, 'a> {
         if den == 1 {
             money.formula = format!(
                 "{} x {num} periods; {} x {}",
-                prices.price.display(currency),
-                money.quantity.display(),
-                money.unit_price.display(currency)
+                prices.price.shown(currency),
+                money.quantity.shown(),
+                money.unit_price.shown(currency)
             );
         }
         let catch_up = NewLine {
@@ -595,7 +598,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             BillFlag::Billable => billing::extended(&wanted, Quantity::ZERO, currency)?,
             BillFlag::DoNotBill | BillFlag::NoCharge => PriceAndCost::default(),
         };
-        let formula = line.money.formula.clone();
+        let formula = line.money.formula;
         let action = Action::Create { wanted };
         self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
         if let Some(change) = self.changes.last_mut() {
@@ -629,7 +632,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             let billed = money.unit_price.extended(money.quantity, currency)?;
             said.push(format!(
                 "is billed as {} {currency}; exactly it is {}: a drift of {}",
-                billed.display(currency),
+                billed.shown(currency),
                 plain(money.exact)?,
                 plain(drift.exact)?
             ));
@@ -638,7 +641,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             let booked = money.unit_cost.extended(money.quantity, currency)?;
             said.push(format!(
                 "has a cost of {} {currency}; exactly it is {}: a drift of {}",
-                booked.display(currency),
+                booked.shown(currency),
                 plain(money.exact_cost)?,
                 plain(drift.exact)?
             ));
@@ -714,7 +717,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         reason: String,
         kind: EditKind,
     ) -> Result<(), Stop> {
-        if differing_fields(&line.state, &wanted, self.context.currency).is_empty() {
+        if Fields::between(&wanted, &line.state).is_empty() {
             return Ok(());
         }
         let before = (*line.state).clone();
@@ -722,8 +725,8 @@ impl<'c, 'a> Builder<'c, 'a> {
             EditKind::Cancel => "cancel",
             EditKind::Update => "update",
         };
-        let goal =
-            format!("{:?}/{}/{}/{}", wanted.cancelled, wanted.quantity, wanted.unit_price, wanted.unit_cost);
+        let AdditionState { cancelled, quantity, unit_price, unit_cost, .. } = &wanted;
+        let goal = text(format_args!("{cancelled:?}/{quantity}/{unit_price}/{unit_cost}"));
         let key = self.edit_key(op, line, &goal);
         let effect = self.effect(line, Some(&wanted))?;
         let action = match kind {
@@ -735,13 +738,13 @@ impl<'c, 'a> Builder<'c, 'a> {
             }
         };
         let formula = match kind {
-            EditKind::Cancel => format!("last billed day {}", wanted.cancelled.unwrap_or(wanted.effective)),
+            EditKind::Cancel => {
+                let last = wanted.cancelled.unwrap_or(wanted.effective);
+                text(format_args!("last billed day {last}"))
+            }
             EditKind::Update => {
-                format!(
-                    "{} x {}",
-                    wanted.quantity.display(),
-                    wanted.unit_price.display(self.context.currency)
-                )
+                let unit = wanted.unit_price.shown(self.context.currency);
+                text(format_args!("{} x {unit}", wanted.quantity.shown()))
             }
         };
         self.push_edit(action, key, line, reason, formula, effect);
@@ -957,11 +960,11 @@ impl<'c, 'a> Builder<'c, 'a> {
             Some(text)
                 if !self.context.world.settings.trim_descriptions.is_on() && !text.trim().is_empty() =>
             {
-                text.trim().to_owned()
+                text.trim()
             }
             Some(_) | None => name,
         };
-        Some(safe_text(&text))
+        Some(safe_text(text))
     }
 
     /// Ends the task with one finding about a product.
@@ -1013,7 +1016,8 @@ enum EditKind {
 
 /// Text that a spreadsheet would not take for a formula, without control characters.
 pub fn safe_text(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean =
+        if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text.to_owned() };
     if clean.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
         format!("'{clean}")
     } else {

@@ -234,7 +234,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     }
     let day = ending.day;
     let last = last_day(builder, agreement, line, ending);
-    let name = line.origin.as_ref().map_or_else(String::new, |o| builder.context.product_name(&o.product));
+    let name = line.origin.as_ref().map_or("", |o| builder.context.product_name(&o.product));
     if !builder.is_billed(line) {
         if never_billed(builder, line, ending.period, day) || line.state.effective > day {
             let reason =
@@ -480,7 +480,7 @@ pub fn fee(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, day: 
     let settings = builder.context.world.settings;
     let currency = builder.context.currency;
     let mut money = part::one_unit(settings, currency, amount, cost)?;
-    money.formula = format!("{} as the order says", money.unit_price.display(currency));
+    money.formula = format!("{} as the order says", money.unit_price.shown(currency));
     let reason = format!("Order {} charges a fee for cancelling on {day}.", order.shown());
     let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
     let agreement = builder.context.agreement;

@@ -10,6 +10,7 @@ use super::lines::{
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::{commitment_last, once_item};
+use super::text::text;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
@@ -129,9 +130,9 @@ fn resolve<'a, 'o>(
         let message = format!(
             "Line {} changes by {}, but from {} to {} is another difference.",
             line.id,
-            line.quantity.display(),
-            old.display(),
-            new.display()
+            line.quantity.shown(),
+            old.shown(),
+            new.shown()
         );
         let finding = builder.about(Code::Tu5004, &line.product, message);
         builder.withhold(finding);
@@ -183,8 +184,8 @@ fn resolve<'a, 'o>(
         let message = format!(
             "Line {} would change the quantity from {} to {}.",
             line.id,
-            old_quantity.display(),
-            new_quantity.display()
+            old_quantity.shown(),
+            new_quantity.shown()
         );
         let finding = builder.about(Code::Tu5004, &line.product, message);
         builder.withhold(finding);
@@ -205,7 +206,7 @@ fn resolve<'a, 'o>(
         let message = format!(
             "Order {} starts from {} {}, and its line, which is edited in place, shows another order's quantity.",
             order.shown(),
-            old_quantity.display(),
+            old_quantity.shown(),
             builder.context.product_name(&line.product)
         );
         let finding = builder
@@ -238,8 +239,8 @@ fn resolve<'a, 'o>(
     if let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) {
         let message = format!(
             "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
-            there.less_included.display(),
-            there.state.quantity.display(),
+            there.less_included.shown(),
+            there.state.quantity.shown(),
             builder.context.product_name(&line.product)
         );
         let finding = builder
@@ -260,8 +261,8 @@ fn tell_mismatch(builder: &mut Builder<'_, '_>, line: &OrderLine, existing: Opti
         {
             let message = format!(
                 "The order changes {name} from {}, the addition bills {}.",
-                old.display(),
-                there.state.quantity.display()
+                old.shown(),
+                there.state.quantity.shown()
             );
             let finding = builder.about(Code::Tu5001, &line.product, message);
             builder.find(finding);
@@ -270,7 +271,7 @@ fn tell_mismatch(builder: &mut Builder<'_, '_>, line: &OrderLine, existing: Opti
             let message = format!(
                 "The order changes {name} from {}, and no addition bills it: the days before the change are billed \
                  nowhere.",
-                old.display()
+                old.shown()
             );
             let finding = builder.about(Code::Tu8006, &line.product, message);
             builder.find(finding);
@@ -322,8 +323,8 @@ fn plan_switch<'a>(
             ("+", item.new.price, item.new_quantity)
         };
         let count =
-            if quantity == Quantity::from(1) { String::new() } else { format!("{} x ", quantity.display()) };
-        terms.push(format!("{sign} {count}{} x {}", unit.display(currency), share.describe()));
+            if quantity == Quantity::from(1) { String::new() } else { format!("{} x ", quantity.shown()) };
+        terms.push(format!("{sign} {count}{} x {}", unit.shown(currency), share));
     }
     terms.sort();
     let mut money = part::one_unit(builder.context.world.settings, currency, net, net_cost)?;
@@ -415,11 +416,11 @@ fn part_money(builder: &Builder<'_, '_>, item: &Item<'_, '_>, share: Share) -> R
     let mut money = part::one_unit(settings, currency, price.times(factor)?, cost.times(factor)?)?;
     money.formula = format!(
         "({} x {} - {} x {}) x {} = {}",
-        item.new_quantity.display(),
-        item.new.price.display(currency),
-        item.old_quantity.display(),
-        item.old.price.display(currency),
-        share.describe(),
+        item.new_quantity.shown(),
+        item.new.price.shown(currency),
+        item.old_quantity.shown(),
+        item.old.price.shown(currency),
+        share,
         money.formula
     );
     Ok(money)
@@ -670,17 +671,18 @@ fn named(
 fn reason_of(builder: &Builder<'_, '_>, order: &Order, item: &Item<'_, '_>, days: Period) -> String {
     let currency = builder.context.currency;
     let name = builder.context.product_name(&item.line.product);
-    let what = if item.delta.is_zero() {
-        format!(
-            "price of {name} from {} to {}",
-            item.old.price.display(currency),
-            item.new.price.display(currency)
-        )
+    let (order, day) = (order.shown(), days.start());
+    if item.delta.is_zero() {
+        let (old, new) = (item.old.price.shown(currency), item.new.price.shown(currency));
+        text(format_args!(
+            "Order {order} changes the price of {name} from {old} to {new} on {day}: {days} is billed once."
+        ))
     } else {
-        format!("{name} from {} to {}", item.old_quantity.display(), item.new_quantity.display())
-    };
-    format!("Order {} changes the {what} on {}: {days} is billed once.", order.shown(), days.start())
-        .replace("changes the ", if item.delta.is_zero() { "changes the " } else { "changes " })
+        let (old, new) = (item.old_quantity.shown(), item.new_quantity.shown());
+        text(format_args!(
+            "Order {order} changes {name} from {old} to {new} on {day}: {days} is billed once."
+        ))
+    }
 }
 
 /// The new open-ended line; or the old one edited, where that bills the right amount.
@@ -711,8 +713,8 @@ fn create_or_edit<'a>(
             let reason = format!(
                 "Order {} changes {name} from {} to {}; the next invoice bills the new state whole.",
                 order.shown(),
-                item.old_quantity.display(),
-                item.new_quantity.display()
+                item.old_quantity.shown(),
+                item.new_quantity.shown()
             );
             return builder.update(there, wanted, reason);
         }
@@ -758,7 +760,7 @@ pub fn new_line<'a>(
         taxable: replaces.and_then(|l| l.state.taxable),
         key_day: None,
         since: None,
-        reason: format!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.display()),
+        reason: text(format_args!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.shown())),
     })
 }
 
@@ -781,13 +783,13 @@ fn end_old(
         return Ok(());
     }
     let name = builder.context.product_name(&item.line.product);
-    let reason = format!(
-        "Order {} replaces {} {name} from {begin} on: it ends on {}, the last day paid for.",
+    let last = previous_day(begin);
+    let reason = text(format_args!(
+        "Order {} replaces {} {name} from {begin} on: it ends on {last}, the last day paid for.",
         order.shown(),
-        now.state.quantity.display(),
-        previous_day(begin)
-    );
-    builder.end_last(&now, previous_day(begin), reason);
+        now.state.quantity.shown()
+    ));
+    builder.end_last(&now, last, reason);
     Ok(())
 }
 
@@ -866,7 +868,7 @@ fn net_parts<'a>(
                 cost = Exact::ZERO.minus(cost)?;
             }
         }
-        terms.push(part::short(amount));
+        terms.push(part::short(amount).to_string());
         net = net.plus(amount)?;
         net_cost = net_cost.plus(cost)?;
     }
@@ -879,7 +881,7 @@ fn net_parts<'a>(
     let delta = if delta.is_zero() { Quantity::from(1) } else { delta };
     let mut money = part::named_amount(settings, currency, rounded, net_cost, delta)?;
     money.exact = net;
-    money.formula = format!("{} = {}", terms.join(" + "), rounded.display(currency)).replace("+ -", "- ");
+    money.formula = format!("{} = {}", terms.join(" + "), rounded.shown(currency)).replace("+ -", "- ");
     let line_id = parts.first().map_or_else(String::new, |l| l.id.0.clone());
     let days = moment.period.from_day(moment.effective).unwrap_or(moment.period);
     let reason = format!(

@@ -2,6 +2,7 @@
 //! that say what is missing.
 
 use super::agreement::{self, Choice};
+use super::feed;
 use super::index::{Index, SubscriptionNo};
 use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
@@ -15,7 +16,6 @@ use crate::psa::{Agreement, CatalogItem, CompanyState};
 use crate::settings::PriceSource;
 use crate::task::{Demand, Task};
 use jiff::civil::Date;
-use std::collections::BTreeMap;
 
 /// Why a task gives no changes.
 #[derive(Debug)]
@@ -74,6 +74,14 @@ pub enum Billing<'a> {
     Not,
 }
 
+/// A product that the task may bill.
+#[derive(Clone, Copy, Debug)]
+struct Known<'a> {
+    id: &'a ProductId,
+    product: Option<&'a Product>,
+    billing: Billing<'a>,
+}
+
 /// Everything that the planning of one task starts from.
 pub struct Context<'a> {
     /// The world.
@@ -87,7 +95,7 @@ pub struct Context<'a> {
     /// The subscription of the feed, where it is there.
     pub subscription: Option<&'a Subscription>,
     /// Who is billed.
-    pub customer_id: CustomerId,
+    pub customer_id: &'a CustomerId,
     /// The company.
     pub company: CompanyId,
     /// The agreement.
@@ -106,7 +114,7 @@ pub struct Context<'a> {
     pub order_period: Option<Period>,
     /// The first day that is billed: go-live, or the end of a "do not bill".
     pub billed_from: Option<Date>,
-    items: BTreeMap<ProductId, Billing<'a>>,
+    products: Vec<Known<'a>>,
     fee: Option<&'a CatalogItem>,
 }
 
@@ -138,16 +146,16 @@ impl<'a> Context<'a> {
             findings: vec![Finding::new(code, subject_of(task), message)],
             outcome,
         };
-        let subscription = world.subscriptions.get(&(task.source.clone(), task.subscription.clone()));
+        let subscription = feed::find(world.subscriptions, &task.source, &task.subscription);
         if order.is_none() && subscription.is_none() {
             let message = format!("Subscription {} is not in the feed.", task.subscription);
             return Err(fail(Code::Tu8004, message, TaskOutcome::Failed));
         }
-        let customer_id = task.customer.clone();
-        if world.mappings.customer_not_billed(&task.source, &customer_id).is_some() {
+        let customer_id = &task.customer;
+        if world.mappings.customer_not_billed(&task.source, customer_id).is_some() {
             return Err(Stop { findings: Vec::new(), outcome: TaskOutcome::NothingToDo });
         }
-        let company = resolve_company(world, task, &customer_id);
+        let company = resolve_company(world, task);
         let cycle = match (subscription, order) {
             (Some(subscription), _) => subscription.billing_cycle,
             (None, Some(order)) => cycle_of(order.period).ok_or_else(|| {
@@ -180,8 +188,8 @@ impl<'a> Context<'a> {
                 .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
         };
         // Missing products and the missing agreement are told together, so that one round of mapping is enough.
-        let items = resolve_items(world, task, &customer_id, cycle, order, subscription);
-        let company = match (company, &items) {
+        let products = resolve_products(world, task, cycle, order, subscription);
+        let company = match (company, &products) {
             (Ok(company), _) => company,
             (Err(mut stop), Err(other)) => {
                 stop.findings.extend(other.findings.iter().cloned());
@@ -203,8 +211,8 @@ impl<'a> Context<'a> {
             days,
         };
         let chosen = agreement::choose(&wanted);
-        let (items, (agreement, choice)) = match (items, chosen) {
-            (Ok(items), Ok(chosen)) => (items, chosen),
+        let (products, (agreement, choice)) = match (products, chosen) {
+            (Ok(products), Ok(chosen)) => (products, chosen),
             (Err(mut stop), Err(other)) => {
                 stop.findings.extend(other.findings);
                 return Err(stop);
@@ -237,7 +245,7 @@ impl<'a> Context<'a> {
             price_source: task.price_source.unwrap_or(world.settings.price_source),
             order_period: order.map(|o| o.period),
             billed_from: billed_from(world, task, cycle, order),
-            items,
+            products,
             fee,
         })
     }
@@ -260,12 +268,16 @@ impl<'a> Context<'a> {
     /// The first day on which a product is billed, where days before it are not.
     pub fn product_billed_from(&self, product: &ProductId) -> Option<Date> {
         let mappings = self.world.mappings;
-        mappings.product_billed_from(&self.task.source, product, &self.customer_id, Some(self.cycle))
+        mappings.product_billed_from(&self.task.source, product, self.customer_id, Some(self.cycle))
+    }
+
+    fn known(&self, product: &ProductId) -> Option<&Known<'a>> {
+        self.products.iter().find(|known| known.id == product)
     }
 
     /// How a product is billed; every product that the task bills was resolved at the start.
     pub fn billing_of(&self, product: &ProductId) -> Option<Billing<'a>> {
-        self.items.get(product).copied()
+        self.known(product).map(|known| known.billing)
     }
 
     /// The item of the cancellation fee.
@@ -275,12 +287,18 @@ impl<'a> Context<'a> {
 
     /// The product of the feed.
     pub fn product(&self, product: &ProductId) -> Option<&'a Product> {
-        self.world.products.get(&(self.task.source.clone(), product.clone()))
+        match self.known(product) {
+            Some(known) => known.product,
+            None => feed::find(self.world.products, &self.task.source, product),
+        }
     }
 
     /// The product's name, or its id.
-    pub fn product_name(&self, product: &ProductId) -> String {
-        self.product(product).map_or_else(|| product.to_string(), |p| p.name.clone())
+    pub fn product_name<'p>(&self, product: &'p ProductId) -> &'p str
+    where
+        'a: 'p,
+    {
+        self.product(product).map_or(product.as_str(), |p| p.name.as_str())
     }
 
     /// A stop with one finding.
@@ -301,29 +319,32 @@ fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, order: Optio
     world.settings.go_live.max(of_customer).max(of_products)
 }
 
-fn resolve_company(world: &World<'_>, task: &Task, customer: &CustomerId) -> Result<CompanyId, Stop> {
+fn resolve_company(world: &World<'_>, task: &Task) -> Result<CompanyId, Stop> {
+    let customer = &task.customer;
     let stop = |code: Code, message: String, outcome: TaskOutcome| Stop {
         findings: vec![Finding::new(code, subject_of(task), message)],
         outcome,
     };
-    let name = world
-        .customers
-        .get(&(task.source.clone(), customer.clone()))
-        .map_or_else(|| customer.to_string(), |c| format!("{} ({})", c.name, c.id));
+    let name = || {
+        feed::find(world.customers, &task.source, customer)
+            .map_or_else(|| customer.to_string(), |c| format!("{} ({})", c.name, c.id))
+    };
     let Some(id) = world.mappings.company_of(&task.source, customer) else {
-        let message = format!("Customer {name} has no company in ConnectWise.");
+        let message = format!("Customer {} has no company in ConnectWise.", name());
         return Err(stop(Code::Tu2001, message, TaskOutcome::NeedsMapping));
     };
     match world.snapshot.companies.get(&id).map(|c| c.state) {
         Some(CompanyState::Active) => Ok(id),
         Some(CompanyState::Inactive) => {
             let message =
-                format!("Customer {name} is mapped to company {id}, which is inactive in ConnectWise.");
+                format!("Customer {} is mapped to company {id}, which is inactive in ConnectWise.", name());
             Err(stop(Code::Tu2002, message, TaskOutcome::Failed))
         }
         Some(CompanyState::Deleted) | None => {
-            let message =
-                format!("Customer {name} is mapped to company {id}, which is not in ConnectWise any more.");
+            let message = format!(
+                "Customer {} is mapped to company {id}, which is not in ConnectWise any more.",
+                name()
+            );
             Err(stop(Code::Tu2002, message, TaskOutcome::Failed))
         }
     }
@@ -346,62 +367,56 @@ fn needs_item(order: &Order, line: &OrderLine, advance: bool) -> bool {
     !nothing || matches!(order.kind, OrderKind::Change | OrderKind::Renewal)
 }
 
-fn resolve_items<'a>(
+fn resolve_products<'a>(
     world: &'a World<'a>,
-    task: &Task,
-    customer: &CustomerId,
+    task: &'a Task,
     cycle: BillingCycle,
-    order: Option<&Order>,
-    subscription: Option<&Subscription>,
-) -> Result<BTreeMap<ProductId, Billing<'a>>, Stop> {
+    order: Option<&'a Order>,
+    subscription: Option<&'a Subscription>,
+) -> Result<Vec<Known<'a>>, Stop> {
     let advance = subscription.is_none_or(|s| s.billing_model == crate::feed::BillingModel::Advance);
-    let mut needed: Vec<(ProductId, bool)> = Vec::new();
+    let mut needed: Vec<(&'a ProductId, bool)> = Vec::new();
     if let Some(order) = order {
         let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
-        needed.extend(lines.map(|l| (l.product.clone(), true)));
+        needed.extend(lines.map(|l| (&l.product, true)));
     }
     // A cancellation ends what the subscription holds, and a reconciliation looks at all of it: their items are
     // resolved where they can be, and are missed only when a line would have to be written.
     if let Some(subscription) = subscription {
         let must = order.is_none();
-        needed.extend(subscription.items.iter().map(|i| (i.product.clone(), must && !i.quantity.is_zero())));
-        needed.extend(subscription.plan.iter().map(|p| (p.product.clone(), must)));
+        needed.extend(subscription.items.iter().map(|i| (&i.product, must && !i.quantity.is_zero())));
+        needed.extend(subscription.plan.iter().map(|p| (&p.product, must)));
     }
-    needed.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    needed.sort_by(|a, b| a.0.cmp(b.0).then(b.1.cmp(&a.1)));
     needed.dedup_by(|later, first| later.0 == first.0);
-    let mut items = BTreeMap::new();
+    let mut products = Vec::with_capacity(needed.len());
     let mut findings = Vec::new();
     let mut outcome = TaskOutcome::NeedsMapping;
-    for (product, must) in needed {
-        let target = world.mappings.product_target(&task.source, &product, customer, Some(cycle));
-        let subject = Subject { product: Some(product.clone()), ..subject_of(task) };
-        let name = world
-            .products
-            .get(&(task.source.clone(), product.clone()))
-            .map_or_else(|| product.to_string(), |p| format!("{} ({})", p.name, p.id));
+    for (id, must) in needed {
+        let target = world.mappings.product_target(&task.source, id, &task.customer, Some(cycle));
+        let product = feed::find(world.products, &task.source, id);
+        let mut missed = |code: Code, what: String| {
+            let name = product.map_or_else(|| id.to_string(), |p| format!("{} ({})", p.name, p.id));
+            let subject = Subject { product: Some(id.clone()), ..subject_of(task) };
+            findings.push(Finding::new(code, subject, format!("Product {name} {what}.")));
+        };
         match target {
             Some(ProductTarget::DoNotBill(_)) => {
-                items.insert(product, Billing::Not);
+                products.push(Known { id, product, billing: Billing::Not });
             }
-            Some(ProductTarget::Item(id)) => match usable_item(world, id) {
-                Ok(item) => {
-                    items.insert(product, Billing::As(item));
-                }
+            Some(ProductTarget::Item(item)) => match usable_item(world, item) {
+                Ok(item) => products.push(Known { id, product, billing: Billing::As(item) }),
                 Err(why) if must => {
                     outcome = TaskOutcome::Failed;
-                    let message = format!("Product {name} is mapped to catalog item {id}, which {why}.");
-                    findings.push(Finding::new(Code::Tu2004, subject, message));
+                    missed(Code::Tu2004, format!("is mapped to catalog item {item}, which {why}"));
                 }
                 Err(_) => {}
             },
-            None if must => {
-                let message = format!("Product {name} has no catalog item in ConnectWise.");
-                findings.push(Finding::new(Code::Tu2003, subject, message));
-            }
+            None if must => missed(Code::Tu2003, "has no catalog item in ConnectWise".to_owned()),
             None => {}
         }
     }
-    if findings.is_empty() { Ok(items) } else { Err(Stop { findings, outcome }) }
+    if findings.is_empty() { Ok(products) } else { Err(Stop { findings, outcome }) }
 }
 
 fn usable_item<'a>(world: &'a World<'a>, id: CatalogItemId) -> Result<&'a CatalogItem, &'static str> {

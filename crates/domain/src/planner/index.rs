@@ -5,13 +5,14 @@
 use super::register::Register;
 use super::{TaskInput, World};
 use crate::ids::{AgreementId, CompanyId, SourceId, SubscriptionId};
-use crate::parallel::{on_each, ranges};
+use crate::parallel::{both, on_each, ranges};
 use crate::plan::{AdditionLink, OperationKey};
 use crate::psa::Agreement;
 use crate::task::Task;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 /// A subscription of a source.
@@ -36,12 +37,16 @@ impl Hash for SubscriptionKey<'_> {
 
 /// The number of a subscription that tasks are about, in the order of the first task of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubscriptionNo(u32);
+pub struct SubscriptionNo(NonZeroU32);
 
 impl SubscriptionNo {
+    fn after(others: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(others as u32))
+    }
+
     /// The place of what belongs to it in a list.
     pub fn place(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -80,7 +85,7 @@ impl<'a> Index<'a> {
         let of_task = tasks
             .iter()
             .map(|input| {
-                let next = SubscriptionNo(numbers.len() as u32);
+                let next = SubscriptionNo::after(numbers.len());
                 *numbers.entry(SubscriptionKey::of(input.task)).or_insert(next)
             })
             .collect();
@@ -91,8 +96,11 @@ impl<'a> Index<'a> {
         let keyed = found.iter().any(|found| found.keyed);
         let (numbered, live): (Vec<_>, Vec<_>) =
             found.into_iter().map(|found| (found.numbered, found.live)).unzip();
-        let links = Links::new(world.links, numbers.len(), &numbered);
-        let register = Register::new(world, &live, &numbered, keyed);
+        let (links, register) = both(
+            threads,
+            || Links::new(world.links, numbers.len(), &numbered),
+            || Register::new(world, &live, &numbered, keyed),
+        );
         Self { register, of_task, links, agreements, removed }
     }
 

@@ -317,8 +317,8 @@ fn edit_by_person(builder: &Builder<'_, '_>, product: &ProductId, line: &Line) -
     if written.quantity != state.quantity {
         differences.push(format!(
             "quantity {} instead of {}",
-            state.quantity.display(),
-            written.quantity.display()
+            state.quantity.shown(),
+            written.quantity.shown()
         ));
     }
     if written.unit_price != state.unit_price {

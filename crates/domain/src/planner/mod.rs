@@ -10,6 +10,7 @@ mod builder;
 mod cancellation;
 mod change;
 mod context;
+mod feed;
 mod groups;
 mod index;
 mod late;
@@ -25,6 +26,7 @@ mod register;
 mod run;
 mod sales;
 mod sums;
+mod text;
 mod undo;
 mod usage;
 

@@ -87,7 +87,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
             "({} - {}) x {} = {}",
             part::short(value),
             part::short(shift.old_value.0),
-            share.describe(),
+            share,
             money.formula
         );
         let reason = format!("Order {}: the difference for {days}.", order.shown());
@@ -156,7 +156,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
             "({} - {}) x {} = {}",
             part::short(shift.old_value.0),
             part::short(value),
-            before.describe(),
+            before,
             money.formula
         );
         let reason = format!(
@@ -210,12 +210,8 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     if !shift.new_quantity.is_zero() {
         let unit = Money::new(actual.over(shift.new_quantity.exact())?.round(places, mode)?);
         let unit_cost = Money::new(actual_cost.over(shift.new_quantity.exact())?.round(places, mode)?);
-        money.formula = format!(
-            "{} / {} -> {}",
-            part::short(actual),
-            shift.new_quantity.display(),
-            unit.display(currency)
-        );
+        money.formula =
+            format!("{} / {} -> {}", part::short(actual), shift.new_quantity.shown(), unit.shown(currency));
         money.quantity = shift.new_quantity;
         money.unit_price = unit;
         money.unit_cost = unit_cost;

@@ -2,11 +2,13 @@
 //! price so that the invoice prints exactly it.
 
 use super::context::Context;
+use super::text::text;
 use crate::feed::{Charge, OrderLine};
 use crate::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::proration::Share;
 use crate::psa::CatalogItem;
 use crate::settings::{PriceSource, RoundingPlace, Settings};
+use std::fmt::Display;
 
 /// Price and cost of one unit for one cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,7 @@ pub fn prorated(
     let exact = exact_unit.times(quantity.exact())?;
     let places = currency.places();
     let mode = settings.rounding_mode;
-    let shown_price = prices.price.display(currency);
+    let price = prices.price.shown(currency);
     // A price below a cent has no part in cents: its line is rounded once.
     let by_unit = share.is_whole() || prices.price.exact().fits(places);
     if settings.rounding_place == RoundingPlace::Unit && by_unit {
@@ -128,17 +130,12 @@ pub fn prorated(
             let cost = prices.cost.exact().times(factor)?.round(places, mode)?;
             (Money::new(exact_unit.round(places, mode)?), Money::new(cost))
         };
+        let unit = unit_price.shown(currency);
         let formula = if share.is_whole() {
-            format!("{} x {}", quantity.display(), unit_price.display(currency))
+            text(format_args!("{} x {unit}", quantity.shown()))
         } else {
-            format!(
-                "{shown_price} x {} = {} -> {}; {} x {}",
-                share.describe(),
-                short(exact_unit),
-                unit_price.display(currency),
-                quantity.display(),
-                unit_price.display(currency)
-            )
+            let exact = short(exact_unit);
+            text(format_args!("{price} x {share} = {exact} -> {unit}; {} x {unit}", quantity.shown()))
         };
         let named = Named::default();
         return Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula });
@@ -146,13 +143,12 @@ pub fn prorated(
     let amount = Money::new(exact.round(places, mode)?);
     let cost_exact = prices.cost.exact().times(factor)?.times(quantity.exact())?;
     let cost = Money::new(cost_exact.round(places, mode)?);
-    let formula = format!(
-        "{} x {shown_price} x {} = {} -> {}",
-        quantity.display(),
-        share.describe(),
+    let formula = text(format_args!(
+        "{} x {price} x {share} = {} -> {}",
+        quantity.shown(),
         short(exact),
-        amount.display(currency)
-    );
+        amount.shown(currency)
+    ));
     let mut expressed = spread(amount, cost, quantity, currency)?;
     expressed.exact = exact;
     expressed.exact_cost = cost_exact;
@@ -219,9 +215,9 @@ pub fn named_amount(
     expressed.exact_cost = cost;
     expressed.named.price = true;
     expressed.formula = if rounded.decimal() == amount.decimal() {
-        format!("{} as the order says", rounded.display(currency))
+        format!("{} as the order says", rounded.shown(currency))
     } else {
-        format!("{amount} as the order says -> {}", rounded.display(currency))
+        format!("{amount} as the order says -> {}", rounded.shown(currency))
     };
     Ok(expressed)
 }
@@ -243,7 +239,7 @@ pub fn one_unit(
         exact: amount,
         exact_cost: cost,
         named: Named::default(),
-        formula: format!("{} -> {}", short(amount), price.display(currency)),
+        formula: text(format_args!("{} -> {}", short(amount), price.shown(currency))),
     })
 }
 
@@ -287,6 +283,10 @@ fn spread(
 }
 
 /// At most four decimals, for a sentence.
-pub fn short(value: Exact) -> String {
-    value.round(4, RoundingMode::HalfUp).map_or_else(|_| value.to_string(), |v| v.normalize().to_string())
+pub fn short(value: Exact) -> impl Display {
+    let rounded = value.round(4, RoundingMode::HalfUp).map(|rounded| rounded.normalize());
+    std::fmt::from_fn(move |f| match &rounded {
+        Ok(rounded) => rounded.fmt(f),
+        Err(_) => value.fmt(f),
+    })
 }

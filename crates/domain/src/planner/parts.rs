@@ -6,7 +6,7 @@ use super::index::Index;
 use super::order;
 use super::run::{Part, Stray};
 use super::{TaskInput, World, assemble};
-use crate::parallel::{on_each, ranges};
+use crate::parallel::on_each;
 use crate::plan::DraftPlan;
 
 /// A thread is not worth its start for fewer tasks than this.
@@ -45,12 +45,5 @@ fn run<'a>(
     tasks: &[TaskInput<'a>],
     threads: usize,
 ) -> Vec<Part> {
-    let shares = division.parts(threads.max(1));
-    on_each(&ranges(shares.len(), shares.len()), |share| {
-        let mut part = Part::default();
-        for group in shares[share].iter().cloned().flatten() {
-            part.plan_group(world, index, groups, division, group, tasks);
-        }
-        part
-    })
+    on_each(&division.parts(threads.max(1)), |some| Part::of(world, index, groups, division, some, tasks))
 }

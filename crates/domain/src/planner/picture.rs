@@ -164,6 +164,22 @@ impl<'a> Picture<'a> {
         }
     }
 
+    /// Closes every agreement: what comes next has nothing in common with what was before.
+    pub fn close(&mut self) {
+        // A table keeps its room, and emptying it takes as long as it is large.
+        let keep = 64;
+        if self.lines.capacity() > keep || self.keys.capacity() > keep || self.subscriptions.capacity() > keep
+        {
+            *self = Self::new(self.world, self.index);
+            return;
+        }
+        self.lines.clear();
+        self.keys.clear();
+        self.subscriptions.clear();
+        self.undo.clear();
+        self.missed.get_mut().clear();
+    }
+
     /// Opens every agreement that holds lines of a subscription.
     pub fn open_subscription(&mut self, subscription: SubscriptionNo) {
         for agreement in self.index.homes_of(subscription) {

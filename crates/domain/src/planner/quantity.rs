@@ -36,7 +36,7 @@ pub fn judged<'o>(builder: &mut Builder<'_, '_>, order: &'o Order) -> Cow<'o, Or
 fn refusal(builder: &Builder<'_, '_>, order: &Order, line: &OrderLine) -> Option<String> {
     let name = builder.context.product_name(&line.product);
     if line.quantity.is_negative() && !may_be_negative(order.kind, line.charge) {
-        return Some(format!("charges a quantity of {} of {name}", line.quantity.display()));
+        return Some(format!("charges a quantity of {} of {name}", line.quantity.shown()));
     }
     let kind = builder.context.product(&line.product).and_then(|product| product.kind)?;
     if !is_counted_whole(order.kind, line.charge) {
@@ -46,7 +46,7 @@ fn refusal(builder: &Builder<'_, '_>, order: &Order, line: &OrderLine) -> Option
         .into_iter()
         .flatten()
         .find(|quantity| !is_allowed(kind, *quantity))?;
-    Some(format!("has {} of {name}, which is sold whole ({})", part.display(), word(kind)))
+    Some(format!("has {} of {name}, which is sold whole ({})", part.shown(), word(kind)))
 }
 
 /// A decrease, a reduction and a part given back are below zero; so is what a source takes back of a charge made once.
@@ -111,11 +111,8 @@ pub fn is_refused(builder: &mut Builder<'_, '_>, product: &ProductId, quantity: 
         return false;
     }
     let name = builder.context.product_name(product);
-    let message = format!(
-        "The subscription has {} of {name}, which is sold whole ({}).",
-        quantity.display(),
-        word(kind)
-    );
+    let message =
+        format!("The subscription has {} of {name}, which is sold whole ({}).", quantity.shown(), word(kind));
     let finding = builder.about(Code::Tu5004, product, message);
     builder.withhold(finding);
     true
@@ -129,7 +126,7 @@ pub fn tell_fall(builder: &mut Builder<'_, '_>, product: &ProductId, from: Quant
         return;
     }
     let name = builder.context.product_name(product);
-    let message = format!("{name} falls from {} to {}, to less than half.", from.display(), to.display());
+    let message = format!("{name} falls from {} to {}, to less than half.", from.shown(), to.shown());
     let finding = builder.about(Code::Tu5002, product, message).severity(Severity::Warning).fix(
         "Nothing is to be done where that is meant; otherwise put the plan aside and correct it at the source.",
     );
@@ -163,8 +160,7 @@ fn tell_little(builder: &mut Builder<'_, '_>, order: &Order) {
             }
             for line in recurring().filter(|line| goes(line)) {
                 let name = builder.context.product_name(&line.product);
-                let from =
-                    line.old_quantity.map_or_else(String::new, |old| format!(" from {}", old.display()));
+                let from = line.old_quantity.map_or_else(String::new, |old| format!(" from {}", old.shown()));
                 let message = format!(
                     "Line {} of order {} changes {name}{from} to 0: its line ends, and the subscription is not \
                      cancelled.",

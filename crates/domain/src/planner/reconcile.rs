@@ -157,8 +157,8 @@ fn one<'a>(
     if let Some(old) = &existing {
         let message = format!(
             "The subscription has {} {name}, the addition bills {}.",
-            quantity.display(),
-            old.state.quantity.display()
+            quantity.shown(),
+            old.state.quantity.shown()
         );
         let finding = builder.about(Code::Tu5001, product, message);
         builder.find(finding);
@@ -173,7 +173,7 @@ fn one<'a>(
     let settings = builder.context.world.settings;
     // A line that replaces another needs a key of its own: the one it replaces may be of the same period.
     let line_id = match existing.as_ref().map(|l| &l.target) {
-        Some(crate::plan::Target::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.display()),
+        Some(crate::plan::Target::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.shown()),
         Some(crate::plan::Target::CreatedBy(_)) | None => target.line_id.clone(),
     };
     if let (Some(old), Some(paid)) = (&existing, builder.last_invoiced_day(agreement).map(next_day))
@@ -198,12 +198,12 @@ fn one<'a>(
         since: None,
         reason: format!(
             "The subscription has {} {name} and ConnectWise does not bill them.",
-            quantity.display()
+            quantity.shown()
         ),
     };
     builder.recurring(agreement, line, begin, None, period)?;
     if let Some(old) = &existing {
-        let reason = format!("The subscription has {} {name} instead.", quantity.display());
+        let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         builder.end(old, previous_day(begin), reason)?;
     }
     Ok(())

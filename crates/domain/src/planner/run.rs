@@ -13,6 +13,7 @@ use crate::ids::AgreementId;
 use crate::plan::{DraftPlan, TaskOutcome};
 use crate::task::{Demand, Task};
 use hashbrown::HashMap;
+use std::ops::Range;
 
 /// What one task added to its part of the plan.
 #[derive(Clone, Copy, Debug)]
@@ -54,20 +55,41 @@ pub struct Part {
 }
 
 impl Part {
-    /// Plans the tasks of one group in their order.
-    pub fn plan_group<'a>(
-        &mut self,
+    /// What some of the groups give.
+    pub fn of<'a>(
         world: &'a World<'a>,
         index: &'a Index<'a>,
         groups: &Groups,
         division: &Division,
-        group: usize,
+        some: Range<usize>,
         tasks: &[TaskInput<'a>],
-    ) {
+    ) -> Self {
+        let mut part = Self::default();
         let mut picture = Picture::new(world, index);
+        for group in some {
+            picture = part.plan_group(world, index, division.tasks_of(group), tasks, picture);
+            let top = division.top_of(group);
+            let agreements: Vec<_> = picture.opened().filter(|id| !groups.holds(world, top, *id)).collect();
+            if !agreements.is_empty() {
+                part.strays.push(Stray { top, agreements });
+            }
+            picture.close();
+        }
+        part
+    }
+
+    /// Plans the tasks of one group in their order.
+    fn plan_group<'a>(
+        &mut self,
+        world: &'a World<'a>,
+        index: &'a Index<'a>,
+        places: &[usize],
+        tasks: &[TaskInput<'a>],
+        mut picture: Picture<'a>,
+    ) -> Picture<'a> {
         let mut held: HashMap<SubscriptionNo, &Task> = HashMap::new();
         let first = self.draft.changes.len();
-        for place in division.tasks_of(group) {
+        for place in places {
             let (input, subscription) = (tasks[*place], index.subscription_of(*place));
             let before = Mark::of(&self.draft);
             let outcome = match held.get(&subscription) {
@@ -97,11 +119,7 @@ impl Part {
         self.written.extend(sums::of(world, &self.draft.changes[first..], |agreement| {
             picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
         }));
-        let top = division.top_of(group);
-        let agreements: Vec<_> = picture.opened().filter(|id| !groups.holds(world, top, *id)).collect();
-        if !agreements.is_empty() {
-            self.strays.push(Stray { top, agreements });
-        }
+        picture
     }
 }
 

@@ -126,7 +126,7 @@ fn recurring(
         taxable: None,
         key_day: None,
         since: Some(begin),
-        reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.display()),
+        reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.shown()),
     };
     let agreement = builder.context.agreement;
     let part = period.from_day(begin).filter(|part| *part != period);
@@ -191,9 +191,9 @@ fn recurring(
         let mut money = part::one_unit(settings, builder.context.currency, correction, cost)?;
         money.formula = format!(
             "{} x {} x ({} - 1) = {}",
-            quantity.display(),
-            prices.price.display(builder.context.currency),
-            share.describe(),
+            quantity.shown(),
+            prices.price.shown(builder.context.currency),
+            share,
             money.formula
         );
         let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
@@ -328,7 +328,7 @@ fn is_taken_over(
             let message = format!(
                 "Addition {id} bills {} {name} on the agreement already and was not written by trueup: it is proposed \
                  for adoption, and the new line waits.",
-                single.state.quantity.display()
+                single.state.quantity.shown()
             );
             let subject = crate::finding::Subject {
                 addition: id.parse().ok().map(crate::ids::AdditionId),
@@ -363,8 +363,8 @@ fn tell_difference(
     if there.state.quantity != quantity {
         let message = format!(
             "The addition that was taken over bills {} {name}, the order says {}.",
-            there.state.quantity.display(),
-            quantity.display()
+            there.state.quantity.shown(),
+            quantity.shown()
         );
         let finding = builder.about(Code::Tu5001, &line.product, message);
         builder.find(finding);
@@ -375,8 +375,8 @@ fn tell_difference(
         let currency = builder.context.currency;
         let message = format!(
             "The addition that was taken over bills {name} at {}, the order says {}; it stays as it is.",
-            there.state.unit_price.display(currency),
-            price.display(currency)
+            there.state.unit_price.shown(currency),
+            price.shown(currency)
         );
         let finding = builder.about(Code::Tu6003, &line.product, message).fix(
             "Change the price in ConnectWise where the order's is right; the next change of the subscription takes the \

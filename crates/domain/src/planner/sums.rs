@@ -6,8 +6,7 @@ use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
 use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::plan::{Action, AgreementSight, Change, CurrencyTotals, DraftPlan, Target, Totals};
-use crate::psa::{AdditionState, Agreement};
-use std::collections::BTreeSet;
+use crate::psa::{AdditionState, Agreement, ObservedAddition};
 
 /// An agreement that a plan writes to.
 #[derive(Debug)]
@@ -34,18 +33,19 @@ pub fn of<'p>(
         let changes = || of_one.iter().copied();
         let agreement = of_one.first().and_then(|change| world.snapshot.agreements.get(&change.agreement));
         let Some(agreement) = agreement.filter(|_| changes().any(|change| change.writes())) else { continue };
-        let items: BTreeSet<_> = changes().map(|change| change.catalog_item).collect();
-        let targets: BTreeSet<_> = changes()
-            .filter_map(|change| match change.action.target() {
-                Some(Target::Existing(addition)) => Some(*addition),
-                Some(Target::CreatedBy(_)) | None => None,
-            })
-            .collect();
+        let mut items: Vec<_> = changes().map(|change| change.catalog_item).collect();
+        items.sort_unstable();
+        let mut targets: Vec<_> = changes().filter_map(|change| change.action.target()).collect();
+        targets.sort_unstable();
+        let is_seen = |addition: &ObservedAddition| {
+            items.binary_search(&addition.state.catalog_item).is_ok()
+                || targets.binary_search(&&Target::Existing(addition.id)).is_ok()
+        };
         let additions = world
             .snapshot
             .additions_of(agreement.id)
             .iter()
-            .filter(|a| items.contains(&a.state.catalog_item) || targets.contains(&a.id))
+            .filter(|addition| is_seen(addition))
             .map(|a| (a.id, a.state.clone()))
             .collect();
         written.push(Written {

@@ -62,7 +62,7 @@ impl Sides<'_> {
                 let _ = write!(
                     finding.message,
                     " It {verb} {is} instead of {was}: {} {currency} {more}.",
-                    Shown(delta.abs(), currency)
+                    delta.abs().shown(currency)
                 );
                 if verb == "bills" {
                     finding = finding.amount(delta, currency);
@@ -153,19 +153,6 @@ impl Sides<'_> {
     }
 }
 
-/// An amount of money, shown as everywhere.
-struct Shown(Money, Currency);
-
-impl Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut value = self.0.decimal().normalize();
-        if value.scale() < self.1.places() {
-            value.rescale(self.1.places());
-        }
-        write!(f, "{value}")
-    }
-}
-
 /// An amount and how it comes about.
 struct Reckoned {
     amount: Money,
@@ -187,7 +174,7 @@ impl Display for Reckoned {
         } else {
             write!(f, "({quantity} - {})", self.less_included.decimal().normalize())?;
         }
-        write!(f, " x {} = {}", Shown(self.unit, self.currency), Shown(self.amount, self.currency))
+        write!(f, " x {} = {}", self.unit.shown(self.currency), self.amount.shown(self.currency))
     }
 }
 
@@ -238,7 +225,7 @@ fn opening(link: &AdditionLink) -> impl Display + '_ {
 fn value(state: &AdditionState, field: Field, currency: Option<Currency>) -> impl Display + '_ {
     fmt::from_fn(move |f| {
         let money = |f: &mut fmt::Formatter<'_>, amount: Money| match currency {
-            Some(currency) => write!(f, "{}", Shown(amount, currency)),
+            Some(currency) => write!(f, "{}", amount.shown(currency)),
             None => write!(f, "{}", amount.decimal().normalize()),
         };
         let text = |f: &mut fmt::Formatter<'_>, text: &Option<String>| match text {

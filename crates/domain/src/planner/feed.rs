@@ -1,0 +1,95 @@
+//! Records of the feed, looked up without copying the ids to ask with.
+
+use crate::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// The record of a source with an id.
+pub fn find<'a, Id, Record>(
+    records: &'a BTreeMap<(SourceId, Id), Record>,
+    source: &SourceId,
+    id: &Id,
+) -> Option<&'a Record>
+where
+    Id: Text + Ord,
+{
+    let key: &dyn Key = &(source, id);
+    records.get(key)
+}
+
+/// An id of the feed.
+pub trait Text {
+    /// The id as text.
+    fn text(&self) -> &str;
+}
+
+impl Text for CustomerId {
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Text for ProductId {
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Text for SubscriptionId {
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// What a record is found by. It sorts as the pair of ids does that the record is kept under.
+trait Key {
+    fn source(&self) -> &str;
+    fn id(&self) -> &str;
+}
+
+impl<Id: Text> Key for (SourceId, Id) {
+    fn source(&self) -> &str {
+        self.0.as_str()
+    }
+
+    fn id(&self) -> &str {
+        self.1.text()
+    }
+}
+
+impl<Id: Text> Key for (&SourceId, &Id) {
+    fn source(&self) -> &str {
+        self.0.as_str()
+    }
+
+    fn id(&self) -> &str {
+        self.1.text()
+    }
+}
+
+impl<'k, Id: Text + 'k> Borrow<dyn Key + 'k> for (SourceId, Id) {
+    fn borrow(&self) -> &(dyn Key + 'k) {
+        self
+    }
+}
+
+impl PartialEq for dyn Key + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Key + '_ {}
+
+impl PartialOrd for dyn Key + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Key + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.source().cmp(other.source()).then_with(|| self.id().cmp(other.id()))
+    }
+}
