@@ -67,8 +67,8 @@ impl Sorted {
             *other == hash && self.all[*place].is_about(kind, source, source_id)
         };
         let (_, first) = self.firsts.find(hash, is_it)?;
-        let about = self.all[*first..].iter().take_while(|m| m.is_about(kind, source, source_id));
-        about.take_while(|m| m.scope.as_str() <= scope).find(|m| m.scope == scope)
+        let others = self.all[*first..].iter().take_while(|m| m.scope.as_str() <= scope);
+        others.take_while(|m| m.is_about(kind, source, source_id)).find(|m| m.scope == scope)
     }
 }
 

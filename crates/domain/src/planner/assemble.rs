@@ -1,7 +1,8 @@
 //! Parts of a plan put together, task by task, with the changes counted through.
 
+use super::mark::Step;
 use super::picture::{change_id, place_of};
-use super::run::{Part, Step};
+use super::run::Part;
 use super::{TaskInput, World, order, sums};
 use crate::ids::ChangeId;
 use crate::plan::{Action, Change, DraftPlan, Target, TaskOutcome};

@@ -2,6 +2,7 @@
 
 use super::AdoptionAnswer;
 use super::context::{Context, Stop, subject_of};
+use super::mark::Mark;
 use super::part::{self, Expressed, Prices};
 use super::picture::{Line, Origin, Picture, State, change_id};
 use super::text::text;
@@ -68,11 +69,10 @@ pub struct Builder<'c, 'a> {
     /// What was resolved.
     pub context: &'c Context<'a>,
     /// The working picture.
-    pub picture: Picture<'a>,
-    changes: Vec<Change>,
-    findings: Vec<Finding>,
-    adoptions: Vec<Adoption>,
-    first_index: usize,
+    pub picture: &'c mut Picture<'a>,
+    draft: &'c mut DraftPlan,
+    /// What the draft held before the task.
+    before: Mark,
     withheld: bool,
     last: Vec<LastStep<'a>>,
 }
@@ -106,46 +106,35 @@ impl From<PeriodError> for Stop {
 }
 
 impl<'c, 'a> Builder<'c, 'a> {
-    /// Starts on a copy of the picture.
-    pub fn new(context: &'c Context<'a>, picture: Picture<'a>, first_index: usize) -> Self {
-        Self {
-            context,
-            picture,
-            changes: Vec::new(),
-            findings: Vec::new(),
-            adoptions: Vec::new(),
-            first_index,
-            withheld: false,
-            last: Vec::new(),
-        }
+    /// Starts on the picture and the draft that the tasks before have left behind.
+    pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
+        let before = Mark::of(draft);
+        Self { context, picture, draft, before, withheld: false, last: Vec::new() }
     }
 
-    /// Hands the task's part over to the plan and tells what became of the task.
-    pub fn into_draft(self, draft: &mut DraftPlan) -> (Picture<'a>, TaskOutcome) {
-        let writes = self.changes.iter().any(Change::writes);
-        if self.context.choice == super::agreement::Choice::Only && (writes || !self.adoptions.is_empty()) {
+    /// Tells what became of the task.
+    pub fn finish(self) -> TaskOutcome {
+        let writes = self.draft.changes[self.before.changes..].iter().any(Change::writes);
+        let adopts = self.draft.adoptions.len() > self.before.adoptions;
+        if self.context.choice == super::agreement::Choice::Only && (writes || adopts) {
             let task = self.context.task;
-            draft.remembered.push((
+            self.draft.remembered.push((
                 task.source.clone(),
                 task.subscription.clone(),
                 self.context.agreement.id,
             ));
         }
-        draft.changes.extend(self.changes);
-        draft.findings.extend(self.findings);
-        draft.adoptions.extend(self.adoptions);
-        let outcome = match (self.withheld, writes) {
+        match (self.withheld, writes) {
             (true, _) => TaskOutcome::Waiting,
             (false, true) => TaskOutcome::Planned,
             (false, false) => TaskOutcome::NothingToDo,
-        };
-        (self.picture, outcome)
+        }
     }
 
     /// Says something.
     pub fn find(&mut self, finding: Finding) {
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
+        if !self.draft.findings[self.before.findings..].contains(&finding) {
+            self.draft.findings.push(finding);
         }
     }
 
@@ -157,7 +146,7 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// What keeps a line back is an error where less should be billed: as long as nobody decides, too much is.
     pub fn waits_for_less(&mut self, product: &ProductId) {
-        for finding in &mut self.findings {
+        for finding in &mut self.draft.findings[self.before.findings..] {
             let of_it = finding.subject.product.as_ref() == Some(product);
             if of_it
                 && matches!(finding.code, Code::Tu7002 | Code::Tu3008)
@@ -202,7 +191,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     fn next_id(&self) -> ChangeId {
-        change_id(self.first_index + self.changes.len())
+        change_id(self.draft.changes.len())
     }
 
     /// The agreement whose invoices bill `agreement`.
@@ -601,7 +590,7 @@ impl<'c, 'a> Builder<'c, 'a> {
         let formula = line.money.formula;
         let action = Action::Create { wanted };
         self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
-        if let Some(change) = self.changes.last_mut() {
+        if let Some(change) = self.draft.changes.last_mut() {
             change.amount = amounts.price;
             change.cost = amounts.cost;
             change.true_period = true_period;
@@ -792,7 +781,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             .as_ref()
             .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone().into_owned()));
         self.push(action, key, role, &product, line.agreement, String::new(), reason, formula);
-        if let Some(change) = self.changes.last_mut() {
+        if let Some(change) = self.draft.changes.last_mut() {
             change.catalog_item = line.state.catalog_item;
             change.amount = effect.price;
             change.cost = effect.cost;
@@ -839,7 +828,7 @@ impl<'c, 'a> Builder<'c, 'a> {
             .after()
             .or(action.before())
             .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
-        self.changes.push(Change {
+        self.draft.changes.push(Change {
             id: self.next_id(),
             action,
             key,
@@ -868,7 +857,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn adopt(&mut self, line: &Line<'a>, product: &ProductId) {
         let Target::Existing(addition) = line.target else { return };
         let task = self.context.task;
-        self.adoptions.push(Adoption {
+        self.draft.adoptions.push(Adoption {
             addition,
             agreement: line.agreement,
             task: task.id.clone(),

@@ -42,29 +42,20 @@ impl Text for SubscriptionId {
     }
 }
 
-/// What a record is found by. It sorts as the pair of ids does that the record is kept under.
+/// What a record is found by: two ids, which sort as those that it is kept under.
 trait Key {
-    fn source(&self) -> &str;
-    fn id(&self) -> &str;
+    fn ids(&self) -> (&str, &str);
 }
 
 impl<Id: Text> Key for (SourceId, Id) {
-    fn source(&self) -> &str {
-        self.0.as_str()
-    }
-
-    fn id(&self) -> &str {
-        self.1.text()
+    fn ids(&self) -> (&str, &str) {
+        (self.0.as_str(), self.1.text())
     }
 }
 
 impl<Id: Text> Key for (&SourceId, &Id) {
-    fn source(&self) -> &str {
-        self.0.as_str()
-    }
-
-    fn id(&self) -> &str {
-        self.1.text()
+    fn ids(&self) -> (&str, &str) {
+        (self.0.as_str(), self.1.text())
     }
 }
 
@@ -76,7 +67,7 @@ impl<'k, Id: Text + 'k> Borrow<dyn Key + 'k> for (SourceId, Id) {
 
 impl PartialEq for dyn Key + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.ids() == other.ids()
     }
 }
 
@@ -90,6 +81,6 @@ impl PartialOrd for dyn Key + '_ {
 
 impl Ord for dyn Key + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.source().cmp(other.source()).then_with(|| self.id().cmp(other.id()))
+        self.ids().cmp(&other.ids())
     }
 }

@@ -15,6 +15,7 @@ mod groups;
 mod index;
 mod late;
 mod lines;
+mod mark;
 mod modes;
 mod order;
 mod part;

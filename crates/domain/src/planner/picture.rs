@@ -148,6 +148,8 @@ pub struct Picture<'a> {
     subscriptions: HashMap<SubscriptionNo, Own>,
     undo: Vec<Undo<'a>>,
     missed: RefCell<BTreeSet<AgreementId>>,
+    /// Emptied lists, to be used again.
+    spare: Vec<Vec<Line<'a>>>,
 }
 
 impl<'a> Picture<'a> {
@@ -161,6 +163,7 @@ impl<'a> Picture<'a> {
             subscriptions: HashMap::new(),
             undo: Vec::new(),
             missed: RefCell::default(),
+            spare: Vec::new(),
         }
     }
 
@@ -173,7 +176,10 @@ impl<'a> Picture<'a> {
             *self = Self::new(self.world, self.index);
             return;
         }
-        self.lines.clear();
+        for (_, mut lines) in self.lines.drain() {
+            lines.clear();
+            self.spare.push(lines);
+        }
         self.keys.clear();
         self.subscriptions.clear();
         self.undo.clear();
@@ -201,7 +207,9 @@ impl<'a> Picture<'a> {
             return;
         }
         let additions = self.world.snapshot.additions_of(agreement);
-        let mut lines = Vec::with_capacity(additions.len());
+        let mut lines = self.spare.pop().unwrap_or_default();
+        // With room for what takes the place of a line.
+        lines.reserve(additions.len() + 4);
         for addition in additions {
             let remembered = self.index.register.link_of(addition.id);
             let target = Target::Existing(addition.id);
@@ -278,30 +286,24 @@ impl<'a> Picture<'a> {
         Some((at, line))
     }
 
-    /// Where the picture stands now, to come back to.
-    pub fn mark(&self) -> usize {
-        self.undo.len()
-    }
-
     /// What was done so far stays: no step of it is taken back any more.
     pub fn settle(&mut self) {
         self.undo.clear();
     }
 
-    /// Takes every step back that was taken since the mark.
-    pub fn roll_back(&mut self, mark: usize) {
-        while self.undo.len() > mark {
-            match self.undo.pop() {
-                Some(Undo::Added(place)) => {
+    /// Takes every step back that was taken since the picture was settled.
+    pub fn roll_back(&mut self) {
+        while let Some(step) = self.undo.pop() {
+            match step {
+                Undo::Added(place) => {
                     self.take(&place);
                 }
-                Some(Undo::Changed(place, before)) => {
+                Undo::Changed(place, before) => {
                     if let Some((at, _)) = self.take(&place) {
                         self.put(Some(at), *before);
                     }
                 }
-                Some(Undo::Removed(at, line)) => self.put(Some(at), *line),
-                None => break,
+                Undo::Removed(at, line) => self.put(Some(at), *line),
             }
         }
     }

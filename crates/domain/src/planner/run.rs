@@ -4,6 +4,7 @@ use super::builder::Builder;
 use super::context::{Context, Stop};
 use super::groups::{Division, Groups};
 use super::index::{Index, SubscriptionNo};
+use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
 use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, usage};
@@ -14,23 +15,6 @@ use crate::plan::{DraftPlan, TaskOutcome};
 use crate::task::{Demand, Task};
 use hashbrown::HashMap;
 use std::ops::Range;
-
-/// What one task added to its part of the plan.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// The task's place.
-    pub task: usize,
-    /// What became of it.
-    pub outcome: TaskOutcome,
-    /// Changes.
-    pub changes: usize,
-    /// Findings.
-    pub findings: usize,
-    /// Additions taken over.
-    pub adoptions: usize,
-    /// Choices to be remembered.
-    pub remembered: usize,
-}
 
 /// Agreements of others that a group looked at.
 #[derive(Debug)]
@@ -67,7 +51,7 @@ impl Part {
         let mut part = Self::default();
         let mut picture = Picture::new(world, index);
         for group in some {
-            picture = part.plan_group(world, index, division.tasks_of(group), tasks, picture);
+            part.plan_group(world, index, division.tasks_of(group), tasks, &mut picture);
             let top = division.top_of(group);
             let agreements: Vec<_> = picture.opened().filter(|id| !groups.holds(world, top, *id)).collect();
             if !agreements.is_empty() {
@@ -85,8 +69,8 @@ impl Part {
         index: &'a Index<'a>,
         places: &[usize],
         tasks: &[TaskInput<'a>],
-        mut picture: Picture<'a>,
-    ) -> Picture<'a> {
+        picture: &mut Picture<'a>,
+    ) {
         let mut held: HashMap<SubscriptionNo, &Task> = HashMap::new();
         let first = self.draft.changes.len();
         for place in places {
@@ -97,12 +81,7 @@ impl Part {
                     self.draft.findings.push(blocked(input.task, earlier));
                     TaskOutcome::Blocked
                 }
-                None => {
-                    let (after, outcome) =
-                        plan_task(world, index, input, subscription, picture, &mut self.draft);
-                    picture = after;
-                    outcome
-                }
+                None => plan_task(world, index, input, subscription, picture, &mut self.draft),
             };
             match outcome {
                 TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
@@ -119,7 +98,6 @@ impl Part {
         self.written.extend(sums::of(world, &self.draft.changes[first..], |agreement| {
             picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
         }));
-        picture
     }
 }
 
@@ -137,81 +115,43 @@ fn blocked(task: &Task, earlier: &Task) -> Finding {
     Finding::new(Code::Tu7006, subject, message)
 }
 
-/// How much a draft held.
-struct Mark {
-    changes: usize,
-    findings: usize,
-    adoptions: usize,
-    remembered: usize,
-}
-
-impl Mark {
-    fn of(draft: &DraftPlan) -> Self {
-        Self {
-            changes: draft.changes.len(),
-            findings: draft.findings.len(),
-            adoptions: draft.adoptions.len(),
-            remembered: draft.remembered.len(),
-        }
-    }
-
-    fn step_to(&self, draft: &DraftPlan, task: usize, outcome: TaskOutcome) -> Step {
-        Step {
-            task,
-            outcome,
-            changes: draft.changes.len() - self.changes,
-            findings: draft.findings.len() - self.findings,
-            adoptions: draft.adoptions.len() - self.adoptions,
-            remembered: draft.remembered.len() - self.remembered,
-        }
-    }
-
-    fn go_back(&self, draft: &mut DraftPlan) {
-        draft.changes.truncate(self.changes);
-        draft.findings.truncate(self.findings);
-        draft.adoptions.truncate(self.adoptions);
-        draft.remembered.truncate(self.remembered);
-    }
-}
-
 /// Plans one task on the picture; what it did is taken back when it does not come through.
 fn plan_task<'a>(
     world: &'a World<'a>,
     index: &'a Index<'a>,
     input: TaskInput<'a>,
     subscription: SubscriptionNo,
-    mut picture: Picture<'a>,
+    picture: &mut Picture<'a>,
     draft: &mut DraftPlan,
-) -> (Picture<'a>, TaskOutcome) {
+) -> TaskOutcome {
     picture.settle();
     let context = match Context::resolve(world, index, &input, subscription) {
         Ok(context) => context,
         Err(stop) => {
             draft.findings.extend(stop.findings);
-            return (picture, stop.outcome);
+            return stop.outcome;
         }
     };
     picture.open_subscription(subscription);
     picture.open(context.agreement.id);
     loop {
-        let (mark, before) = (picture.mark(), Mark::of(draft));
-        let mut builder = Builder::new(&context, picture, draft.changes.len());
-        let outcome;
-        (picture, outcome) = match demanded(&mut builder, input.demand) {
-            Ok(()) => builder.into_draft(draft),
-            Err(Stop { findings, outcome }) => {
-                let mut picture = builder.picture;
-                picture.roll_back(mark);
-                draft.findings.extend(findings);
-                (picture, outcome)
+        let before = Mark::of(draft);
+        let mut builder = Builder::new(&context, picture, draft);
+        let outcome = match demanded(&mut builder, input.demand) {
+            Ok(()) => builder.finish(),
+            Err(stop) => {
+                picture.roll_back();
+                before.go_back(draft);
+                draft.findings.extend(stop.findings);
+                stop.outcome
             }
         };
         let missed = picture.take_missed();
         if missed.is_empty() {
-            return (picture, outcome);
+            return outcome;
         }
         // It looked at an agreement that was not open: what it made of that does not count.
-        picture.roll_back(mark);
+        picture.roll_back();
         before.go_back(draft);
         for agreement in missed {
             picture.open(agreement);
