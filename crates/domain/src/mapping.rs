@@ -237,8 +237,12 @@ impl Mappings {
         customer: &CustomerId,
         cycle: Option<BillingCycle>,
     ) -> Option<&Mapping> {
-        product_scopes(customer, cycle)
-            .find_map(|scope| self.find(MappingKind::Product, source, product.as_str(), &scope))
+        match self.by_key.about(MappingKind::Product, source, product.as_str()) {
+            // Most products have one mapping for all.
+            [general] if general.scope.is_empty() => Some(general),
+            about => product_scopes(customer, cycle)
+                .find_map(|scope| about.iter().find(|mapping| mapping.scope == scope)),
+        }
     }
 
     /// What a product's mapping says.

@@ -11,10 +11,20 @@ use std::hash::BuildHasher;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sorted {
     all: Vec<Mapping>,
-    /// The first mapping of each kind, source and id, by the hash of them; those of other scopes follow it.
-    firsts: HashTable<(u64, usize)>,
+    /// The few sources, so that a mapping's own is compared by its number.
+    sources: Vec<SourceId>,
+    abouts: HashTable<About>,
     of_kind: [usize; MappingKind::ALL.len()],
     hasher: DefaultHashBuilder,
+}
+
+/// The mappings of one kind, source and id: they lie beside each other, in the order of their scopes.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    hash: u64,
+    source: usize,
+    first: usize,
+    end: usize,
 }
 
 impl Sorted {
@@ -25,20 +35,23 @@ impl Sorted {
             .map(|m| ((m.kind, m.source.clone(), m.source_id.clone(), m.scope.clone()), m))
             .collect();
         let mut sorted = Self { all: by_key.into_values().collect(), ..Self::default() };
-        for (place, mapping) in sorted.all.iter().enumerate() {
-            sorted.of_kind[mapping.kind as usize] += 1;
-            let before = place.checked_sub(1).map(|before| &sorted.all[before]);
-            if before.is_none_or(|before| !before.is_about(mapping.kind, &mapping.source, &mapping.source_id))
-            {
-                let hash = sorted.hash(mapping.kind, &mapping.source, &mapping.source_id);
-                sorted.firsts.insert_unique(hash, (hash, place), |(hash, _)| *hash);
-            }
+        let mut first = 0;
+        for about in
+            sorted.all.chunk_by(|a, b| a.kind == b.kind && a.source == b.source && a.source_id == b.source_id)
+        {
+            let Some(one) = about.first() else { continue };
+            let end = first + about.len();
+            sorted.of_kind[one.kind as usize] += about.len();
+            let known = sorted.sources.iter().position(|source| *source == one.source);
+            let source = known.unwrap_or_else(|| {
+                sorted.sources.push(one.source.clone());
+                sorted.sources.len() - 1
+            });
+            let hash = sorted.hasher.hash_one((one.kind, source, one.source_id.as_str()));
+            sorted.abouts.insert_unique(hash, About { hash, source, first, end }, |about| about.hash);
+            first = end;
         }
         sorted
-    }
-
-    fn hash(&self, kind: MappingKind, source: &SourceId, source_id: &str) -> u64 {
-        self.hasher.hash_one((kind, source, source_id))
     }
 
     /// All of them, in their order.
@@ -51,6 +64,18 @@ impl Sorted {
         self.of_kind[kind as usize] > 0
     }
 
+    /// The mappings of a kind, source and id, in the order of their scopes.
+    pub(super) fn about(&self, kind: MappingKind, source: &SourceId, source_id: &str) -> &[Mapping] {
+        let number = self.sources.iter().position(|known| known == source);
+        let Some(source) = number.filter(|_| self.has(kind)) else { return &[] };
+        let hash = self.hasher.hash_one((kind, source, source_id));
+        let about = self.abouts.find(hash, |about| {
+            let one = &self.all[about.first];
+            about.hash == hash && about.source == source && one.kind == kind && one.source_id == source_id
+        });
+        about.map_or(&[], |about| &self.all[about.first..about.end])
+    }
+
     /// The mapping with exactly this scope.
     pub(super) fn find(
         &self,
@@ -59,21 +84,6 @@ impl Sorted {
         source_id: &str,
         scope: &str,
     ) -> Option<&Mapping> {
-        if !self.has(kind) {
-            return None;
-        }
-        let hash = self.hash(kind, source, source_id);
-        let is_it = |(other, place): &(u64, usize)| {
-            *other == hash && self.all[*place].is_about(kind, source, source_id)
-        };
-        let (_, first) = self.firsts.find(hash, is_it)?;
-        let others = self.all[*first..].iter().take_while(|m| m.scope.as_str() <= scope);
-        others.take_while(|m| m.is_about(kind, source, source_id)).find(|m| m.scope == scope)
-    }
-}
-
-impl Mapping {
-    fn is_about(&self, kind: MappingKind, source: &SourceId, source_id: &str) -> bool {
-        self.kind == kind && self.source_id == source_id && &self.source == source
+        self.about(kind, source, source_id).iter().find(|mapping| mapping.scope == scope)
     }
 }

@@ -146,7 +146,7 @@ impl<'a> Context<'a> {
             findings: vec![Finding::new(code, subject_of(task), message)],
             outcome,
         };
-        let subscription = feed::find(world.subscriptions, &task.source, &task.subscription);
+        let subscription = index.subscriptions.get(&task.source, &task.subscription);
         if order.is_none() && subscription.is_none() {
             let message = format!("Subscription {} is not in the feed.", task.subscription);
             return Err(fail(Code::Tu8004, message, TaskOutcome::Failed));
@@ -188,7 +188,7 @@ impl<'a> Context<'a> {
                 .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
         };
         // Missing products and the missing agreement are told together, so that one round of mapping is enough.
-        let products = resolve_products(world, task, cycle, order, subscription);
+        let products = resolve_products(world, index, task, cycle, order, subscription);
         let company = match (company, &products) {
             (Ok(company), _) => company,
             (Err(mut stop), Err(other)) => {
@@ -289,7 +289,7 @@ impl<'a> Context<'a> {
     pub fn product(&self, product: &ProductId) -> Option<&'a Product> {
         match self.known(product) {
             Some(known) => known.product,
-            None => feed::find(self.world.products, &self.task.source, product),
+            None => self.index.products.get(&self.task.source, product),
         }
     }
 
@@ -369,6 +369,7 @@ fn needs_item(order: &Order, line: &OrderLine, advance: bool) -> bool {
 
 fn resolve_products<'a>(
     world: &'a World<'a>,
+    index: &'a Index<'a>,
     task: &'a Task,
     cycle: BillingCycle,
     order: Option<&'a Order>,
@@ -394,7 +395,7 @@ fn resolve_products<'a>(
     let mut outcome = TaskOutcome::NeedsMapping;
     for (id, must) in needed {
         let target = world.mappings.product_target(&task.source, id, &task.customer, Some(cycle));
-        let product = feed::find(world.products, &task.source, id);
+        let product = index.products.get(&task.source, id);
         let mut missed = |code: Code, what: String| {
             let name = product.map_or_else(|| id.to_string(), |p| format!("{} ({})", p.name, p.id));
             let subject = Subject { product: Some(id.clone()), ..subject_of(task) };

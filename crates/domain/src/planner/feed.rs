@@ -1,21 +1,53 @@
 //! Records of the feed, looked up without copying the ids to ask with.
 
 use crate::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
+use hashbrown::DefaultHashBuilder;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The record of a source with an id.
-pub fn find<'a, Id, Record>(
+pub fn find<'a, Id: Text + Ord, Record>(
     records: &'a BTreeMap<(SourceId, Id), Record>,
     source: &SourceId,
     id: &Id,
-) -> Option<&'a Record>
-where
-    Id: Text + Ord,
-{
+) -> Option<&'a Record> {
     let key: &dyn Key = &(source, id);
     records.get(key)
+}
+
+/// Records that are looked up once or often.
+#[derive(Debug)]
+pub struct Records<'a, Id, Record> {
+    sorted: &'a BTreeMap<(SourceId, Id), Record>,
+    /// By id alone, where it pays to put them there first; the first of those that have the id in several sources.
+    hashed: HashMap<&'a str, (&'a SourceId, &'a Record), DefaultHashBuilder>,
+}
+
+/// A look into a sorted map costs as much as so many into a hashed one.
+const WORTH: usize = 8;
+
+impl<'a, Id: Text + Ord, Record> Records<'a, Id, Record> {
+    /// Records that are asked for so many times.
+    pub fn new(sorted: &'a BTreeMap<(SourceId, Id), Record>, asked: usize) -> Self {
+        let mut hashed = HashMap::default();
+        if sorted.len() / WORTH < asked {
+            hashed.reserve(sorted.len());
+            for ((source, id), record) in sorted {
+                hashed.entry(id.text()).or_insert((source, record));
+            }
+        }
+        Self { sorted, hashed }
+    }
+
+    /// The record of a source with an id.
+    pub fn get(&self, source: &SourceId, id: &Id) -> Option<&'a Record> {
+        match self.hashed.get(id.text()) {
+            Some((own, record)) if *own == source => Some(record),
+            // Of another source, or not put there.
+            Some(_) | None => find(self.sorted, source, id),
+        }
+    }
 }
 
 /// An id of the feed.

@@ -42,8 +42,8 @@ pub struct Division {
 impl Groups {
     /// What the subscriptions' lines and the mappings of the customers bring together.
     pub fn new(world: &World<'_>, index: &Index<'_>, tasks: &[TaskInput<'_>]) -> Self {
-        let above = (0..index.subscriptions()).collect();
-        let mut groups = Self { of_tie: HashMap::with_capacity(index.subscriptions()), above };
+        let above = (0..index.numbers()).collect();
+        let mut groups = Self { of_tie: HashMap::with_capacity(index.numbers()), above };
         for (place, TaskInput { task, .. }) in tasks.iter().enumerate() {
             let subscription = index.subscription_of(place);
             if let Some(company) = world.mappings.company_of(&task.source, &task.customer) {

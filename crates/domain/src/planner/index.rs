@@ -2,9 +2,11 @@
 //! about are numbered, so that nothing after this compares their names. Which map is asked in which order never shows in
 //! a plan: nothing goes through a hashed map from its one end to the other.
 
+use super::feed::Records;
 use super::register::Register;
 use super::{TaskInput, World};
-use crate::ids::{AgreementId, CompanyId, SourceId, SubscriptionId};
+use crate::feed::{Product, Subscription};
+use crate::ids::{AgreementId, CompanyId, ProductId, SourceId, SubscriptionId};
 use crate::parallel::{both, on_each, ranges};
 use crate::plan::{AdditionLink, OperationKey};
 use crate::psa::Agreement;
@@ -18,8 +20,9 @@ use std::ops::Range;
 /// A subscription of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SubscriptionKey<'a> {
-    source: &'a SourceId,
+    // First, since it tells more.
     subscription: &'a SubscriptionId,
+    source: &'a SourceId,
 }
 
 impl<'a> SubscriptionKey<'a> {
@@ -53,6 +56,10 @@ impl SubscriptionNo {
 /// Links, agreements and removed keys, as the tasks ask for them.
 #[derive(Debug)]
 pub struct Index<'a> {
+    /// The subscriptions of the feed.
+    pub subscriptions: Records<'a, SubscriptionId, Subscription>,
+    /// The products of the feed.
+    pub products: Records<'a, ProductId, Product>,
     /// Which addition is whose, and which carries which key.
     pub register: Register<'a>,
     of_task: Vec<SubscriptionNo>,
@@ -89,6 +96,8 @@ impl<'a> Index<'a> {
                 *numbers.entry(SubscriptionKey::of(input.task)).or_insert(next)
             })
             .collect();
+        let (subscriptions, products) =
+            (Records::new(world.subscriptions, numbers.len()), Records::new(world.products, tasks.len()));
         let found = on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers));
         let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
         agreements.sort_by_key(|(company, _)| *company);
@@ -101,7 +110,7 @@ impl<'a> Index<'a> {
             || Links::new(world.links, numbers.len(), &numbered),
             || Register::new(world, &live, &numbered, keyed),
         );
-        Self { register, of_task, links, agreements, removed }
+        Self { subscriptions, products, register, of_task, links, agreements, removed }
     }
 
     /// The number of the subscription of the task at a place.
@@ -110,7 +119,7 @@ impl<'a> Index<'a> {
     }
 
     /// How many subscriptions the tasks are about.
-    pub fn subscriptions(&self) -> usize {
+    pub fn numbers(&self) -> usize {
         self.links.starts.len().saturating_sub(1)
     }
 
