@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The `compare` and `planner` benchmarks beside Polars on the same rows, in one go: the least of five runs each, and
-# the ratios. The least counts, since whatever else the machine does only adds to a time.
+# the ratios. The least counts, since whatever else the machine does only adds to a time. What the machine was busy
+# with beside is told by its load, and by the time on the processors of each run of the planner.
 #
 #   benches/compare.sh [ROUNDS]     how often the two take turns (default 3); the median round counts
 #
@@ -18,7 +19,7 @@ results=$(mktemp)
 trap 'rm -f "$rows" "$results"' EXIT
 cargo bench --quiet -p trueup-domain --bench compare -- --write "$rows"
 for round in $(seq "$rounds"); do
-    echo "--- round $round"
+    echo "--- round $round, load $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null || echo unknown)"
     {
         cargo bench --quiet -p trueup-domain --bench compare
         POLARS_MAX_THREADS=2 "$tools/bin/python" benches/polars_join.py "$rows"
@@ -52,7 +53,10 @@ for name, order, goal in pairs:
         ratios = [ours / theirs for ours, theirs in times]
         told.append(f"{peer} {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
     print(f"{name}: {', '.join(told)}, goal at most {goal}")
-names = {"kernel": "kernel (goal 200)", "drift": "drift", "planner": "planner", "polars_lazy": "Polars lazy"}
+took = [int(ms) for ms in re.findall(r"^planner took \d+ ms, (\d+) ms", text, re.M)]
+print(f"planner: {min(took)} to {max(took)} ms on the processors")
+names = {"kernel": "kernel (goal 200)", "drift": "drift", "planner": "planner beside its scene"}
+names["polars_lazy"] = "Polars lazy"
 names["polars_eager"] = "Polars eager"
 peaks = [f"{shown} {max(all_of(name, 'peak_kb')) / 1024:.0f} MiB" for name, shown in names.items()]
 print(f"peak memory: {', '.join(peaks)}")

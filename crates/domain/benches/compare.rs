@@ -181,10 +181,10 @@ fn main() {
     let expected = [CHANGED, GONE, FOREIGN].map(|share| count / 10_000 * share);
     assert_eq!(expected, [found.differing.len(), found.missing.len(), found.unclaimed.len()]);
     drop(found);
-    report("kernel", measure(|| compare(&desired, &there)));
+    report("kernel", measure("kernel", || compare(&desired, &there)));
     desired.sort_unstable_by_key(|row| row.key);
     there.sort_unstable_by_key(|row| row.key);
-    report("kernel_in_order", measure(|| compare(&desired, &there)));
+    report("kernel_in_order", measure("kernel_in_order", || compare(&desired, &there)));
     drop((desired, there));
     let (links, snapshot) = records(count);
     let found = drift(&links, &snapshot);
@@ -194,5 +194,5 @@ fn main() {
         println!("{} {}", finding.code, finding.message);
     }
     drop(found);
-    report("drift", measure(|| drift(&links, &snapshot)));
+    report("drift", measure("drift", || drift(&links, &snapshot)));
 }

@@ -370,5 +370,5 @@ fn main() {
         return;
     }
     drop(draft);
-    report_beside("planner", measure(|| scene.plan()), scene_kb);
+    report_beside("planner", measure("planner", || scene.plan()), scene_kb);
 }

@@ -52,14 +52,14 @@ fn cpu_ms() -> u64 {
 const RUNS: usize = 5;
 
 /// Median of the runs in microseconds, and the shortest and longest.
-pub fn measure<T>(mut work: impl FnMut() -> T) -> (u128, u128, u128) {
+pub fn measure<T>(name: &str, mut work: impl FnMut() -> T) -> (u128, u128, u128) {
     let mut times: Vec<u128> = (0..RUNS)
         .map(|_| {
             let cpu = cpu_ms();
             let start = Instant::now();
             let result = black_box(work());
             let taken = start.elapsed().as_micros();
-            println!("took {} ms of {} ms on the processors", taken / 1_000, cpu_ms() - cpu);
+            println!("{name} took {} ms, {} ms on the processors", taken / 1_000, cpu_ms() - cpu);
             drop(result);
             taken
         })
