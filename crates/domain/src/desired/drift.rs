@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::ids::AgreementId;
 use crate::parallel::{on_each, ranges};
 use crate::plan::AdditionLink;
-use crate::psa::{ObservedAddition, Snapshot};
+use crate::psa::{AdditionState, ObservedAddition, Snapshot};
 
 /// What became of the additions that trueup wrote or took over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Pairs for Sides<'_> {
     }
 
     fn fields(&self, at: usize, place: usize) -> Fields {
-        Fields::between(&self.written[at].written, &self.observed[place].state)
+        differing(&self.written[at].written, &self.observed[place].state)
     }
 }
 
@@ -196,16 +196,5 @@ impl<'a> Read<'a> {
 
 /// The fields in which what is there differs from what trueup wrote.
 pub fn differing(written: &AdditionState, there: &AdditionState) -> Fields {
-    let bit = |differs: bool, field: Field| if differs { Fields::of(field) } else { Fields::NONE };
-    let text = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours != theirs;
-    bit(written.catalog_item != there.catalog_item, Field::CatalogItem)
-        .and(bit(written.quantity != there.quantity, Field::Quantity))
-        .and(bit(written.unit_price != there.unit_price, Field::UnitPrice))
-        .and(bit(written.unit_cost != there.unit_cost, Field::UnitCost))
-        .and(bit(written.effective != there.effective, Field::EffectiveDate))
-        .and(bit(written.cancelled != there.cancelled, Field::CancelledDate))
-        .and(bit(written.bill != there.bill, Field::Bill))
-        .and(bit(written.taxable.is_some() && written.taxable != there.taxable, Field::Taxable))
-        .and(bit(text(&written.description, &there.description), Field::Description))
-        .and(bit(text(&written.invoice_description, &there.invoice_description), Field::InvoiceDescription))
+    Fields::between(written, there)
 }
