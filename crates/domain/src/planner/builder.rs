@@ -538,23 +538,29 @@ impl<'c, 'a> Builder<'c, 'a> {
         let Some(there) = self.picture.find_key(key).cloned() else {
             return self.context.index.was_removed(key);
         };
-        if let Target::Existing(_) = there.target {
-            let agreement = there.agreement;
-            let before = (*there.state).clone();
-            let reason = "It is there already.".to_owned();
-            let action = Action::Keep { target: there.target, before };
-            self.push(
-                action,
-                key.clone(),
-                line.role,
-                &line.product,
-                agreement,
-                line.line_id.clone(),
-                reason,
-                String::new(),
-            );
-        }
+        self.push_keep(&there, key.clone(), line.role, &line.product, line.line_id.clone());
         true
+    }
+
+    /// Counts a line that is as it should be.
+    pub fn keep(&mut self, line: &Line<'_>, role: Role, product: &ProductId, line_id: String) {
+        let key = self.edit_key("keep", line, "");
+        self.push_keep(line, key, role, product, line_id);
+    }
+
+    fn push_keep(
+        &mut self,
+        there: &Line<'_>,
+        key: OperationKey,
+        role: Role,
+        product: &ProductId,
+        line_id: String,
+    ) {
+        // One that the plan itself makes is counted there.
+        let Target::Existing(_) = there.target else { return };
+        let action = Action::Keep { target: there.target.clone(), before: (*there.state).clone() };
+        let reason = "It is there already.".to_owned();
+        self.push(action, key, role, product, there.agreement, line_id, reason, String::new());
     }
 
     fn push_create(

@@ -124,7 +124,8 @@ fn one<'a>(
     let in_time = |l: &Line| {
         l.state.bills_on(begin) || (l.state.is_open() && l.state.effective <= begin.max(period.end()))
     };
-    if existing.as_ref().is_some_and(|l| l.state.quantity == quantity && in_time(l)) {
+    if let Some(right) = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l)) {
+        builder.keep(right, Role::Recurring, product, target.line_id.clone());
         return Ok(());
     }
     let there = existing.as_ref().map(|l| Prices {

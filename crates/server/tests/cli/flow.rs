@@ -132,6 +132,15 @@ fn a_customer_is_reconciled_for_a_period() {
     assert_eq!(plan["totals"]["create"], 1, "{plan}");
     assert_eq!(field(&plan["changes"][0], "quantity"), "5");
     bench.json(&["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
+    let again = ["plan", "--reconcile", period, "--customer", "c-100"];
+    let right = bench.json(&again).exits(0).json();
+    assert_eq!(
+        (&right["totals"]["keep"], &right["changes"]),
+        (&Value::from(1), &Value::Array(Vec::new())),
+        "{right}"
+    );
+    let all: Vec<&str> = again.iter().copied().chain(["--all-lines"]).collect();
+    assert_eq!(bench.json(&all).exits(0).json()["changes"][0]["op"], "keep");
     bench.json(&["plan", "--reconcile", period, "--customer", "nobody"]).exits(2);
     bench.json(&["plan", "--reconcile", "2023-05-01..2023-04-01", "--customer", "c-100"]).exits(2);
 }
