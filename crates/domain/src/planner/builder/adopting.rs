@@ -1,0 +1,97 @@
+//! Lines that others wrote: which are free, which a mapping names, and taking one over.
+
+use super::Builder;
+use crate::ids::{AdditionId, ProductId};
+use crate::plan::{Adoption, Role, Target};
+use crate::planner::AdoptionAnswer;
+use crate::planner::picture::{Line, Origin};
+use crate::psa::{BillFlag, CatalogItem};
+use std::borrow::Cow;
+
+impl<'a> Builder<'_, 'a> {
+    /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
+    pub fn adopt(&mut self, line: &Line<'a>, product: &ProductId) {
+        let Target::Existing(addition) = line.target else { return };
+        let task = self.context.task;
+        self.draft.adoptions.push(Adoption {
+            addition,
+            agreement: line.agreement,
+            task: task.id.clone(),
+            source: task.source.clone(),
+            subscription: task.subscription.clone(),
+            product: product.clone(),
+            state: (*line.state).clone(),
+        });
+        self.picture.claim(
+            line,
+            Origin {
+                subscription: Some(self.context.subscription_no),
+                product: Cow::Owned(product.clone()),
+                role: Role::Recurring,
+                order: None,
+                true_period: None,
+                written: line.state.clone(),
+                next_invoice_at_write: None,
+            },
+        );
+    }
+
+    /// The open additions with the item that nobody has claimed, on the agreement of the task.
+    pub fn unclaimed(&self, item: &CatalogItem) -> Vec<Line<'a>> {
+        self.picture.unclaimed(self.context.agreement.id, item.id).into_iter().cloned().collect()
+    }
+
+    pub(super) fn read_line(&self, id: AdditionId) -> Option<Line<'a>> {
+        let home = self.context.index.register.home_of(id)?;
+        self.picture.find(home, &Target::Existing(id)).cloned()
+    }
+
+    /// The line that a mapping says is the subscription's line for the product; taken over when it is first used.
+    pub fn mapped_line(&mut self, product: &ProductId) -> Option<Line<'a>> {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
+        let line = self.read_line(id)?;
+        if line.origin.is_none() {
+            self.adopt(&line, product);
+            return self.picture.now(&line).cloned();
+        }
+        line.is_of(self.context.subscription_no, product, Role::Recurring).then_some(line)
+    }
+
+    /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very
+    /// subscription and open, or the line `itself` that is in question.
+    pub fn take_mapped(&mut self, product: &ProductId, itself: Option<&Target>) -> Option<Line<'a>> {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
+        let line = self.read_line(id)?;
+        if Some(&line.target) != itself && !line.state.is_open() {
+            return None;
+        }
+        let free = line.origin.is_none();
+        if !free && !line.is_of(self.context.subscription_no, product, Role::Recurring) {
+            return None;
+        }
+        self.adopt(&line, product);
+        self.picture.now(&line).cloned()
+    }
+
+    /// Whether a mapping names this very line for the product.
+    pub fn is_named_by_mapping(&self, line: &Line, product: &ProductId) -> bool {
+        let task = self.context.task;
+        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product);
+        id.is_some_and(|id| line.target == Target::Existing(id))
+    }
+
+    /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.
+    pub fn flags_of(&self, product: &ProductId) -> (BillFlag, Option<bool>) {
+        self.own_lines()
+            .filter(|l| l.is_for(product, Role::Recurring))
+            .last()
+            .map_or((BillFlag::Billable, None), |l| (l.state.bill, l.state.taxable))
+    }
+
+    /// The answer about adoption.
+    pub fn adoption(&self) -> AdoptionAnswer {
+        self.context.world.adoption
+    }
+}

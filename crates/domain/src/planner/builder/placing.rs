@@ -1,0 +1,303 @@
+//! Where lines may be dated: legal days, days that are invoiced already, whole periods.
+
+use super::{Builder, NewLine, safe_text};
+use crate::billing;
+use crate::finding::{Code, Finding, Severity, Subject};
+use crate::money::{Exact, MoneyError};
+use crate::period::{CycleUnit, Period, next_day, previous_day};
+use crate::plan::Role;
+use crate::planner::context::Stop;
+use crate::planner::part::{self, Prices};
+use crate::planner::text::text;
+use crate::proration::Share;
+use crate::psa::{AdditionState, Agreement};
+use jiff::civil::Date;
+
+/// Where a line may be dated.
+enum Place {
+    /// On these days; `moved` when they are not its true ones.
+    On { effective: Date, last: Date, moved: bool },
+    /// Before go-live: nothing is written.
+    BeforeGoLive,
+    /// Not at all.
+    Illegal(Box<Finding>),
+}
+
+impl<'a> Builder<'_, 'a> {
+    /// Where a one-time line for `true_days` may be dated on `agreement`.
+    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role) -> Place {
+        let world = self.context.world;
+        if self.context.billed_from.is_some_and(|day| true_days.end() <= day) {
+            return Place::BeforeGoLive;
+        }
+        let billed_by = self.invoicing(agreement);
+        let illegal = |code: Code, message: String| {
+            let subject = Subject { agreement: Some(agreement.id), ..self.context.subject() };
+            Place::Illegal(Box::new(Finding::new(code, subject, message)))
+        };
+        let floor = billed_by.bill_start.or(agreement.bill_start);
+        let invoiced = self.is_invoiced(agreement, true_days.start());
+        if let Some(floor) = floor.filter(|floor| true_days.start() < *floor && !invoiced) {
+            let message = format!(
+                "{} cannot be billed on agreement {}: billing starts on {floor}, the first legal date.",
+                true_days, agreement.id
+            );
+            return illegal(Code::Tu4001, message);
+        }
+        if let Some(end) = agreement.end.filter(|end| true_days.start() > *end) {
+            let message = format!("{true_days} lies after the end of agreement {} on {end}.", agreement.id);
+            return illegal(Code::Tu4003, message);
+        }
+        let open = billing::open_period(world.snapshot, agreement);
+        if invoiced {
+            let Some(open) = open else {
+                let message =
+                    format!("Agreement {} has no next invoice date to move {true_days} to.", agreement.id);
+                return illegal(Code::Tu4002, message);
+            };
+            if let Some(end) = agreement.end.filter(|end| open.start() > *end) {
+                let message = format!(
+                    "{true_days} is invoiced and agreement {} ends on {end}, before the next.",
+                    agreement.id
+                );
+                return illegal(Code::Tu4002, message);
+            }
+            return Place::On { effective: open.start(), last: open.last_day(), moved: true };
+        }
+        // ConnectWise would prorate a one-time line by its dates: over a whole period it bills the whole amount.
+        if agreement.prorates && role != Role::Prorate {
+            let cycle = billed_by.billing_cycle.or(agreement.billing_cycle);
+            let anchor = billed_by.bill_start.or(agreement.bill_start).or(agreement.start);
+            if let (Some(cycle), Some(anchor)) = (cycle, anchor)
+                && let Ok(whole) = cycle.period_containing(anchor, true_days.start())
+            {
+                return Place::On {
+                    effective: whole.start(),
+                    last: whole.last_day(),
+                    moved: whole != true_days,
+                };
+            }
+        }
+        // An invoice bills a line whole on any of its days: days that lie on two invoices would be billed twice.
+        let last = match billing::invoice_period(world.snapshot, agreement, true_days.start()) {
+            Some(invoice) if !agreement.prorates => invoice.last_day().min(true_days.last_day()),
+            Some(_) | None => true_days.last_day(),
+        };
+        Place::On { effective: true_days.start(), last, moved: last != true_days.last_day() }
+    }
+
+    /// Writes a line for `true_days` once. Nothing is written when it is there already.
+    pub fn one_time(
+        &mut self,
+        agreement: &'a Agreement,
+        mut line: NewLine<'a>,
+        true_days: Period,
+    ) -> Result<(), Stop> {
+        let key = self.key(&line.line_id, line.role, true_days.start());
+        if self.is_there(&key, &line) {
+            return Ok(());
+        }
+        let (effective, last, moved) = match self.place(agreement, true_days, line.role) {
+            Place::On { effective, last, moved } => (effective, last, moved),
+            Place::BeforeGoLive => {
+                let go_live = self.context.world.settings.go_live;
+                let why = if go_live.is_some_and(|day| true_days.end() <= day) {
+                    "before go-live"
+                } else {
+                    "in the days that are not billed"
+                };
+                let message = format!(
+                    "{} for {true_days} lies {why} and is not written.",
+                    self.context.product_name(&line.product)
+                );
+                let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Info);
+                self.find(finding);
+                return Ok(());
+            }
+            Place::Illegal(finding) => {
+                self.withhold(*finding);
+                return Ok(());
+            }
+        };
+        let name = self.context.product_name(&line.product);
+        let mut reason = std::mem::take(&mut line.reason);
+        if moved && self.is_invoiced(agreement, true_days.start()) {
+            let message = format!(
+                "{true_days} is invoiced already on agreement {}: {name} is billed in the open period {effective} to \
+                 {last} and names its true period.",
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
+            self.find(finding);
+            reason.push_str(&format!(
+                " Its period is invoiced already, so it is billed {effective} to {last}."
+            ));
+        }
+        let said = line.description.as_deref().unwrap_or(name);
+        let on_invoice = safe_text(&text(format_args!("{said} ({true_days})")));
+        let wanted = AdditionState {
+            catalog_item: line.item.id,
+            quantity: line.money.quantity,
+            unit_price: line.money.unit_price,
+            unit_cost: line.money.unit_cost,
+            effective,
+            cancelled: Some(last),
+            bill: line.bill,
+            taxable: line.taxable,
+            description: line.description.take(),
+            invoice_description: Some(on_invoice),
+        };
+        self.push_create(agreement, line, wanted, key, moved.then_some(true_days), reason)
+    }
+
+    /// Writes an open-ended line from `start` on (or up to `last`, for a commitment). Days of it that are invoiced
+    /// already are billed once, in the open period.
+    pub fn recurring(
+        &mut self,
+        agreement: &'a Agreement,
+        mut line: NewLine<'a>,
+        start: Date,
+        last: Option<Date>,
+        anchor: Period,
+    ) -> Result<(), Stop> {
+        let key = self.key(&line.line_id, line.role, line.key_day.unwrap_or(start));
+        if self.is_there(&key, &line) {
+            return Ok(());
+        }
+        if last.is_some_and(|last| last < start) {
+            return Ok(());
+        }
+        let billed_by = self.invoicing(agreement);
+        let mut effective = start;
+        let mut reason = std::mem::take(&mut line.reason);
+        if !agreement.prorates && self.is_invoiced(agreement, start) {
+            let next = billed_by.next_invoice.unwrap_or(start);
+            let message = format!(
+                "{start} to {} is invoiced already on agreement {}: the line starts on {next}, and a one-time line \
+                 carries what those days would have cost.",
+                previous_day(next),
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
+            self.find(finding);
+            reason.push_str(&format!(" The days before {next} are invoiced already, so it starts there."));
+            let until = last.map_or(next, |last| next.min(next_day(last)));
+            self.catch_up(agreement, &line, start, until, anchor)?;
+            self.tell_caught_up_by_shares(&line.product, agreement, Period::new(start, next)?);
+            effective = next;
+        } else if let Some(floor) = billed_by.bill_start.filter(|floor| start < *floor) {
+            let message = format!(
+                "The line cannot start on {start}: billing of agreement {} starts on {floor}, the first legal date.",
+                agreement.id
+            );
+            let finding = self.about(Code::Tu4001, &line.product, message);
+            self.withhold(finding);
+            return Ok(());
+        }
+        if let Some(end) = agreement.end.filter(|end| effective > *end) {
+            let message =
+                format!("The line would start on {effective}; agreement {} ends on {end}.", agreement.id);
+            let finding = self.about(Code::Tu4003, &line.product, message);
+            self.withhold(finding);
+            return Ok(());
+        }
+        if last.is_some_and(|last| last < effective) {
+            return Ok(());
+        }
+        let wanted = AdditionState {
+            catalog_item: line.item.id,
+            quantity: line.money.quantity,
+            unit_price: line.money.unit_price,
+            unit_cost: line.money.unit_cost,
+            effective,
+            cancelled: last,
+            bill: line.bill,
+            taxable: line.taxable,
+            description: line.description.take(),
+            invoice_description: None,
+        };
+        let since = line.since.unwrap_or(start);
+        let held_before =
+            Period::new(since, effective.max(next_day(since))).ok().filter(|_| since != effective);
+        self.push_create(agreement, line, wanted, key, held_before, reason)
+    }
+
+    /// A one-time line for the days from `start` to `next` that were invoiced before the line could be written.
+    pub(super) fn catch_up(
+        &mut self,
+        agreement: &'a Agreement,
+        line: &NewLine<'a>,
+        start: Date,
+        next: Date,
+        anchor: Period,
+    ) -> Result<(), Stop> {
+        let days = Period::new(start, next)?;
+        let units = self.units_in(days, anchor)?;
+        let settings = self.context.world.settings;
+        let currency = self.context.currency;
+        let (num, den) = units.parts();
+        let share = Share {
+            charged: i64::try_from(num).map_err(|_| MoneyError::Overflow)?,
+            whole: i64::try_from(den).map_err(|_| MoneyError::Overflow)?,
+        };
+        let prices = Prices { price: line.money.unit_price, cost: line.money.unit_cost, cost_known: true };
+        let mut money = part::prorated(settings, currency, prices, line.money.quantity, share)?;
+        if den == 1 {
+            money.formula = format!(
+                "{} x {num} periods; {} x {}",
+                prices.price.shown(currency),
+                money.quantity.shown(),
+                money.unit_price.shown(currency)
+            );
+        }
+        let catch_up = NewLine {
+            role: Role::Prorate,
+            money,
+            reason: format!("{days} was invoiced before this line could be written."),
+            ..line.clone()
+        };
+        self.one_time(agreement, catch_up, days)
+    }
+
+    /// The day that the cycle is laid from so that `period` is one of its periods. The period's own start will not do
+    /// where its month has no such day: what begins on the 31st is billed from the 30th in April.
+    pub(super) fn anchor_of(&self, period: Period) -> Date {
+        let cycle = self.context.cycle;
+        let subscription = self.context.subscription;
+        let in_month = |day: i8| {
+            let at = (0..24).find_map(|n| {
+                let month = cycle.boundary(period.start().first_of_month(), -n).ok()?;
+                (month.days_in_month() >= day).then(|| month.with().day(day).build().ok()).flatten()
+            });
+            at.filter(|_| cycle.unit == CycleUnit::Month || cycle.unit == CycleUnit::Year)
+        };
+        let said = subscription.and_then(|s| s.anchor_day);
+        let candidates = [
+            said.and_then(|day| in_month(i8::try_from(day).ok()?)),
+            subscription.map(|s| s.start),
+            self.context.agreement.bill_start,
+            Some(period.end()),
+        ];
+        let fits =
+            |anchor: &Date| cycle.period_containing(*anchor, period.start()).is_ok_and(|p| p == period);
+        candidates.into_iter().flatten().find(fits).unwrap_or(period.start())
+    }
+
+    /// How many periods of the cycle, laid from `anchor`, the days are: whole ones and shares.
+    pub fn units_in(&self, days: Period, anchor: Period) -> Result<Exact, Stop> {
+        let mut units = Exact::ZERO;
+        let mut at = days.start();
+        let laid_from = self.anchor_of(anchor);
+        // One step a period: 600 are 50 years of months, and days further apart than that are not billed by anyone.
+        for _ in 0..600 {
+            if at >= days.end() {
+                break;
+            }
+            let period = self.context.cycle.period_containing(laid_from, at)?;
+            let part = period.intersect(days).unwrap_or(period);
+            units = units.plus(self.share(period, part)?.exact()?)?;
+            at = period.end();
+        }
+        Ok(units)
+    }
+}

@@ -1,0 +1,303 @@
+//! Writing changes: what is created, edited, ended or removed, each once, with its money and its place in the picture.
+
+use super::{Builder, LastStep, NewLine};
+use crate::billing::{self, PriceAndCost};
+use crate::desired::Fields;
+use crate::ids::ProductId;
+use crate::money::{Money, MoneyError, Quantity};
+use crate::period::Period;
+use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
+use crate::planner::context::Stop;
+use crate::planner::picture::{Line, Origin, State};
+use crate::planner::text::text;
+use crate::psa::{AdditionState, Agreement, BillFlag};
+use jiff::civil::Date;
+use std::borrow::Cow;
+
+enum EditKind {
+    Cancel,
+    Update,
+}
+
+impl<'a> Builder<'_, 'a> {
+    /// The line that an earlier run of this task wrote for a line of the order.
+    pub fn written(&self, line_id: &str, role: Role, day: Date) -> Option<&Line<'a>> {
+        self.picture.find_key(&self.key(line_id, role, day))
+    }
+
+    pub(super) fn is_there(&mut self, key: &OperationKey, line: &NewLine<'_>) -> bool {
+        let Some(there) = self.picture.find_key(key).cloned() else {
+            return self.context.index.was_removed(key);
+        };
+        self.push_keep(&there, key.clone(), line.role, &line.product, line.line_id.clone());
+        true
+    }
+
+    /// Counts a line that is as it should be.
+    pub fn keep(&mut self, line: &Line<'_>, role: Role, product: &ProductId, line_id: String) {
+        let key = self.edit_key("keep", line, "");
+        self.push_keep(line, key, role, product, line_id);
+    }
+
+    pub(super) fn push_keep(
+        &mut self,
+        there: &Line<'_>,
+        key: OperationKey,
+        role: Role,
+        product: &ProductId,
+        line_id: String,
+    ) {
+        // One that the plan itself makes is counted there.
+        let Target::Existing(_) = there.target else { return };
+        let action = Action::Keep { target: there.target.clone(), before: (*there.state).clone() };
+        let reason = "It is there already.".to_owned();
+        self.push(action, key, role, product, there.agreement, line_id, reason, String::new());
+    }
+
+    pub(super) fn push_create(
+        &mut self,
+        agreement: &'a Agreement,
+        line: NewLine<'a>,
+        wanted: AdditionState,
+        key: OperationKey,
+        true_period: Option<Period>,
+        reason: String,
+    ) -> Result<(), Stop> {
+        let currency = self.context.currency;
+        if wanted.quantity.is_zero() {
+            return Ok(());
+        }
+        self.tell_drift(&line)?;
+        let id = self.next_id();
+        let task = self.context.task;
+        let state = State::from(wanted.clone());
+        let origin = Origin {
+            subscription: Some(self.context.subscription_no),
+            product: Cow::Owned(line.product.clone()),
+            role: line.role,
+            order: task.order_id.as_ref(),
+            true_period,
+            written: state.clone(),
+            next_invoice_at_write: self.invoicing(agreement).next_invoice,
+        };
+        let amounts = match wanted.bill {
+            BillFlag::Billable => billing::extended(&wanted, Quantity::ZERO, currency)?,
+            BillFlag::DoNotBill | BillFlag::NoCharge => PriceAndCost::default(),
+        };
+        let formula = line.money.formula;
+        let action = Action::Create { wanted };
+        self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
+        if let Some(change) = self.draft.changes.last_mut() {
+            change.amount = amounts.price;
+            change.cost = amounts.cost;
+            change.true_period = true_period;
+        }
+        self.picture.add(Line {
+            target: Target::CreatedBy(id),
+            agreement: agreement.id,
+            state,
+            less_included: Quantity::ZERO,
+            key: Some(Cow::Owned(key.0)),
+            origin: Some(origin),
+        });
+        Ok(())
+    }
+
+    /// Ends a line on `last`, its last billed day. A line that never billed a day by then is removed.
+    pub fn end(&mut self, line: &Line, last: Date, reason: String) -> Result<(), Stop> {
+        if line.state.cancelled.is_some_and(|at| at <= last) {
+            return Ok(());
+        }
+        if last < line.state.effective && !self.is_billed(line) {
+            return self.delete(line, reason);
+        }
+        let wanted =
+            AdditionState { cancelled: Some(last.max(line.state.effective)), ..(*line.state).clone() };
+        self.tell_billed_again(line, last)?;
+        self.edit(line, wanted, reason, EditKind::Cancel)
+    }
+
+    /// Ends a line after everything new of this task: whatever stops a run half way leaves too much, never too little.
+    pub fn end_last(&mut self, line: &Line<'a>, last: Date, reason: String) {
+        self.last.push(LastStep::End(Box::new(line.clone()), last, reason));
+    }
+
+    /// Removes a line after everything new of this task.
+    pub fn delete_last(&mut self, line: &Line<'a>, reason: String) {
+        self.last.push(LastStep::Delete(Box::new(line.clone()), reason));
+    }
+
+    /// Does what was put off to the end.
+    pub fn last_steps(&mut self) -> Result<(), Stop> {
+        for step in std::mem::take(&mut self.last) {
+            match step {
+                LastStep::End(line, last, reason) => self.end(&line, last, reason)?,
+                LastStep::Delete(line, reason) => self.delete(&line, reason)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets managed fields of a line.
+    pub fn update(&mut self, line: &Line, wanted: AdditionState, reason: String) -> Result<(), Stop> {
+        self.edit(line, wanted, reason, EditKind::Update)
+    }
+
+    fn edit(
+        &mut self,
+        line: &Line,
+        wanted: AdditionState,
+        reason: String,
+        kind: EditKind,
+    ) -> Result<(), Stop> {
+        if Fields::between(&wanted, &line.state).is_empty() {
+            return Ok(());
+        }
+        let before = (*line.state).clone();
+        let op = match kind {
+            EditKind::Cancel => "cancel",
+            EditKind::Update => "update",
+        };
+        let AdditionState { cancelled, quantity, unit_price, unit_cost, .. } = &wanted;
+        let goal = text(format_args!("{cancelled:?}/{quantity}/{unit_price}/{unit_cost}"));
+        let key = self.edit_key(op, line, &goal);
+        let effect = self.effect(line, Some(&wanted))?;
+        let action = match kind {
+            EditKind::Cancel => {
+                Action::Cancel { target: line.target.clone(), before, wanted: wanted.clone() }
+            }
+            EditKind::Update => {
+                Action::Update { target: line.target.clone(), before, wanted: wanted.clone() }
+            }
+        };
+        let formula = match kind {
+            EditKind::Cancel => {
+                let last = wanted.cancelled.unwrap_or(wanted.effective);
+                text(format_args!("last billed day {last}"))
+            }
+            EditKind::Update => {
+                let unit = wanted.unit_price.shown(self.context.currency);
+                text(format_args!("{} x {unit}", wanted.quantity.shown()))
+            }
+        };
+        self.push_edit(action, key, line, reason, formula, effect);
+        self.picture.set_state(line, wanted);
+        Ok(())
+    }
+
+    /// Removes a line that was never billed.
+    pub fn delete(&mut self, line: &Line, reason: String) -> Result<(), Stop> {
+        let effect = self.effect(line, None)?;
+        let key = self.edit_key("delete", line, "");
+        let action = Action::Delete { target: line.target.clone(), before: (*line.state).clone() };
+        self.push_edit(action, key, line, reason, "never billed".into(), effect);
+        self.picture.remove(line);
+        Ok(())
+    }
+
+    pub(super) fn edit_key(&self, op: &str, line: &Line<'_>, goal: &str) -> OperationKey {
+        let target = match &line.target {
+            Target::Existing(id) => id.to_string(),
+            // The line has no id yet: its own key stands for it.
+            Target::CreatedBy(_) => {
+                self.picture.now(line).and_then(|l| l.key.as_deref()).unwrap_or_default().to_owned()
+            }
+        };
+        let organization = self.context.world.organization;
+        match self.context.task.undone {
+            0 => edit_key(organization, self.order_text(), op, &target, goal),
+            // The same edit once more, after it was taken back, is another one.
+            times => edit_key(organization, self.order_text(), &format!("{op}#{times}"), &target, goal),
+        }
+    }
+
+    pub(super) fn push_edit(
+        &mut self,
+        action: Action,
+        key: OperationKey,
+        line: &Line,
+        reason: String,
+        formula: String,
+        effect: PriceAndCost,
+    ) {
+        let (role, product) = line
+            .origin
+            .as_ref()
+            .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone().into_owned()));
+        self.push(action, key, role, &product, line.agreement, String::new(), reason, formula);
+        if let Some(change) = self.draft.changes.last_mut() {
+            change.catalog_item = line.state.catalog_item;
+            change.amount = effect.price;
+            change.cost = effect.cost;
+            if let Target::CreatedBy(made_by) = &line.target {
+                change.depends_on.push(made_by.clone());
+            }
+        }
+    }
+
+    /// What a change of a line adds to the next invoice.
+    pub(super) fn effect(
+        &self,
+        line: &Line,
+        wanted: Option<&AdditionState>,
+    ) -> Result<PriceAndCost, MoneyError> {
+        let world = self.context.world;
+        let Some(agreement) = self.agreement_of(line) else { return Ok(PriceAndCost::default()) };
+        let Some(period) = billing::open_period(world.snapshot, agreement) else {
+            return Ok(PriceAndCost::default());
+        };
+        let billed = |state: &AdditionState| {
+            billing::billed_in(state, line.less_included, period, agreement.prorates, self.context.currency)
+        };
+        let before = billed(&line.state)?;
+        let after = wanted.map_or(Ok(PriceAndCost::default()), billed)?;
+        after.minus(before)
+    }
+
+    /// The agreement of a line.
+    pub fn agreement_of(&self, line: &Line) -> Option<&'a Agreement> {
+        self.context.world.snapshot.agreements.get(&line.agreement)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private place where a change is put together")]
+    pub(super) fn push(
+        &mut self,
+        action: Action,
+        key: OperationKey,
+        role: Role,
+        product: &ProductId,
+        agreement: crate::ids::AgreementId,
+        line_id: String,
+        reason: String,
+        formula: String,
+    ) {
+        let task = self.context.task;
+        let catalog_item = action
+            .after()
+            .or(action.before())
+            .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
+        self.draft.changes.push(Change {
+            id: self.next_id(),
+            action,
+            key,
+            role,
+            task: task.id.clone(),
+            order: task.order_id.clone(),
+            line: (!line_id.is_empty()).then_some(line_id),
+            source: task.source.clone(),
+            subscription: task.subscription.clone(),
+            customer: self.context.customer_id.clone(),
+            product: product.clone(),
+            company: self.context.company,
+            agreement,
+            catalog_item,
+            currency: self.context.currency,
+            true_period: None,
+            amount: Money::ZERO,
+            cost: Money::ZERO,
+            reason,
+            formula,
+            depends_on: Vec::new(),
+        });
+    }
+}

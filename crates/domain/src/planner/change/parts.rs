@@ -1,0 +1,335 @@
+//! The part period of a change: what the days from the change on cost more or less.
+
+use super::transition::reason_of;
+use super::{Item, Moment, named};
+use crate::feed::{Charge, Order, OrderLine};
+use crate::finding::{Code, Severity};
+use crate::ids::ProductId;
+use crate::money::{Exact, Money, Quantity};
+use crate::period::Period;
+use crate::plan::Role;
+use crate::planner::builder::Builder;
+use crate::planner::context::Stop;
+use crate::planner::lines::{PartPolicy, bill_once, item_of, part_policy, write_once};
+use crate::planner::part::{self, Expressed, Prices};
+use crate::planner::picture::Line;
+use crate::proration::Share;
+use crate::psa::CatalogItem;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Writes a prorated amount where the policy says, or says that it is left out.
+pub(super) fn write_part<'a>(
+    builder: &mut Builder<'_, 'a>,
+    line_id: &str,
+    product: &ProductId,
+    item: &'a CatalogItem,
+    money: Expressed,
+    reason: String,
+    days: Period,
+) -> Result<(), Stop> {
+    if money.exact.is_zero() {
+        return Ok(());
+    }
+    if money.exact.is_negative() && !builder.context.world.settings.credits.is_on() {
+        builder.left_out(product, days, money.exact, "credits are off")?;
+        return Ok(());
+    }
+    match part_policy(builder)? {
+        PartPolicy::Connectwise => Ok(()),
+        PartPolicy::LeftOut(why) => {
+            builder.left_out(product, days, money.exact, why)?;
+            Ok(())
+        }
+        PartPolicy::Line(home) => write_once(
+            builder,
+            home,
+            line_id,
+            product,
+            item,
+            Role::Prorate,
+            credit_form(money),
+            None,
+            reason,
+            days,
+        ),
+    }
+}
+
+/// A credit in one unit is written as a negative quantity with a positive price.
+pub(super) fn credit_form(money: Expressed) -> Expressed {
+    if money.unit_price.is_negative() {
+        Expressed {
+            quantity: -money.quantity,
+            unit_price: -money.unit_price,
+            unit_cost: -money.unit_cost,
+            ..money
+        }
+    } else {
+        money
+    }
+}
+
+/// The amount of a whole-or-part period for one item.
+pub(super) fn part_money(
+    builder: &Builder<'_, '_>,
+    item: &Item<'_, '_>,
+    share: Share,
+) -> Result<Expressed, Stop> {
+    let settings = builder.context.world.settings;
+    let currency = builder.context.currency;
+    let same_price = item.old.price == item.new.price && item.old.cost == item.new.cost;
+    if same_price || item.old_quantity.is_zero() {
+        return Ok(part::prorated(settings, currency, item.new, item.delta, share)?);
+    }
+    if item.new_quantity.is_zero() {
+        return Ok(part::prorated(settings, currency, item.old, item.delta, share)?);
+    }
+    if item.delta.is_zero() {
+        let (quantity, high, low) = if item.new.price >= item.old.price {
+            (item.new_quantity, item.new, item.old)
+        } else {
+            (-item.new_quantity, item.old, item.new)
+        };
+        let difference = Prices {
+            price: high.price.minus(low.price)?,
+            cost: high.cost.minus(low.cost)?,
+            cost_known: true,
+        };
+        return Ok(part::prorated(settings, currency, difference, quantity, share)?);
+    }
+    let (price, cost) = item.difference()?;
+    let factor = share.exact()?;
+    let mut money = part::one_unit(settings, currency, price.times(factor)?, cost.times(factor)?)?;
+    money.formula = format!(
+        "({} x {} - {} x {}) x {} = {}",
+        item.new_quantity.shown(),
+        item.new.price.shown(currency),
+        item.old_quantity.shown(),
+        item.old.price.shown(currency),
+        share,
+        money.formula
+    );
+    Ok(money)
+}
+
+/// The days of the change's own period, once.
+pub(super) fn bill_part<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    days: Period,
+    period: Period,
+) -> Result<(), Stop> {
+    let days = item.line.amount.and(item.line.period).unwrap_or(days);
+    let money = match item.line.amount {
+        Some(amount) => named(builder, item, amount, days, period)?,
+        None => {
+            let share = builder.share(period, days)?;
+            part_money(builder, item, share)?
+        }
+    };
+    let reason = reason_of(builder, order, item, days);
+    write_part(builder, &item.line.id.0, &item.line.product, item.item, money, reason, days)
+}
+
+/// Whole periods that were invoiced with the old state before this change could be written.
+pub(super) fn bill_gap<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    gap: Period,
+    period: Period,
+    whole: bool,
+) -> Result<(), Stop> {
+    let units = builder.units_in(gap, period)?;
+    let (num, den) = units.parts();
+    let overflow = crate::money::MoneyError::Overflow;
+    let share = Share {
+        charged: i64::try_from(num).map_err(|_| overflow.clone())?,
+        whole: i64::try_from(den).map_err(|_| overflow)?,
+    };
+    let named_whole = item.line.amount.filter(|_| whole && share.is_whole());
+    let money = match named_whole {
+        Some(amount) => named(builder, item, amount, gap, period)?,
+        None => part_money(builder, item, share)?,
+    };
+    let reason = if item.until.is_some() {
+        format!("Order {} came late: {gap} is billed once.", order.shown())
+    } else {
+        format!("{gap} was invoiced before order {} could be written.", order.shown())
+    };
+    let credits = builder.context.world.settings.credits.is_on();
+    let money = if money.exact.is_negative() && !credits {
+        take_back_unbilled(builder, order, item, money, gap)?
+    } else {
+        money
+    };
+    if money.exact.is_zero() {
+        return Ok(());
+    }
+    if money.exact.is_negative() && !credits {
+        builder.left_out(&item.line.product, gap, money.exact, "credits are off")?;
+        return Ok(());
+    }
+    let home = builder.context.agreement;
+    write_once(
+        builder,
+        home,
+        &item.line.id.0,
+        &item.line.product,
+        item.item,
+        Role::Prorate,
+        credit_form(money),
+        None,
+        reason,
+        gap,
+    )
+}
+
+/// What an earlier change made of the same days and no invoice has billed yet gives way to a later decrease: taking a
+/// line away that was never billed is no credit. What is left of both is billed instead.
+pub(super) fn take_back_unbilled(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    money: Expressed,
+    gap: Period,
+) -> Result<Expressed, Stop> {
+    let unbilled: Vec<Line> = builder
+        .own_lines()
+        .filter(|l| {
+            let starts = l.origin.as_ref().and_then(|o| o.true_period).map(Period::start);
+            l.is_for(&item.line.product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && starts.is_some_and(|day| gap.contains(day))
+                && l.origin.as_ref().is_some_and(|o| *o.written == *l.state)
+                && !builder.is_billed(l)
+        })
+        .cloned()
+        .collect();
+    if unbilled.is_empty() {
+        return Ok(money);
+    }
+    let (mut price, mut cost) = (money.exact, money.exact_cost);
+    for line in &unbilled {
+        let quantity = line.state.quantity.exact();
+        price = price.plus(line.state.unit_price.exact().times(quantity)?)?;
+        cost = cost.plus(line.state.unit_cost.exact().times(quantity)?)?;
+        let reason =
+            format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown());
+        builder.delete_last(line, reason);
+    }
+    Ok(part::one_unit(builder.context.world.settings, builder.context.currency, price, cost)?)
+}
+
+/// Parts that the source computed itself (`prorate` and `refund` lines), netted per product.
+pub(super) fn explicit_parts(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    products: &BTreeSet<&ProductId>,
+    moment: Moment,
+) -> Result<(), Stop> {
+    let by_product: BTreeMap<&&ProductId, Vec<&OrderLine>> = products
+        .iter()
+        .map(|p| {
+            let of: Vec<&OrderLine> = order
+                .lines
+                .iter()
+                .filter(|l| &l.product == *p && matches!(l.charge, Charge::Prorate | Charge::Refund))
+                .collect();
+            (p, of)
+        })
+        .collect();
+    for (product, parts) in by_product {
+        let Some(item) = item_of(builder, product)? else { continue };
+        if let [single] = parts.as_slice() {
+            let days =
+                single.period.or_else(|| moment.period.from_day(moment.effective)).unwrap_or(moment.period);
+            bill_once(builder, single, item, moment.period, days)?;
+            continue;
+        }
+        net_parts(builder, order, product, item, &parts, moment)?;
+    }
+    Ok(())
+}
+
+pub(super) fn net_parts<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    product: &ProductId,
+    item: &'a CatalogItem,
+    parts: &[&OrderLine],
+    moment: Moment,
+) -> Result<(), Stop> {
+    let currency = builder.context.currency;
+    let settings = builder.context.world.settings;
+    let mut net = Exact::ZERO;
+    let mut net_cost = Exact::ZERO;
+    let mut terms = Vec::new();
+    for line in parts {
+        let days = line.period.unwrap_or(moment.period);
+        let share =
+            moment.period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(moment.period, d))?;
+        let prices = part::prices_of(builder.context, line, item, None);
+        let plain = |unit: Money| -> Result<Exact, Stop> {
+            Ok(unit.exact().times(line.quantity.exact())?.times(share.exact()?)?)
+        };
+        let mut amount = match (line.amount, prices) {
+            (Some(amount), _) => amount.exact(),
+            (None, Some(prices)) => plain(prices.price)?,
+            (None, None) => {
+                let message = format!("Line {} has neither an amount nor a price.", line.id);
+                let finding = builder.about(Code::Tu6002, product, message);
+                builder.withhold(finding);
+                return Ok(());
+            }
+        };
+        let mut cost = match (line.cost_amount, prices) {
+            (Some(cost), _) => cost.exact(),
+            (None, Some(prices)) => plain(prices.cost)?,
+            (None, None) => Exact::ZERO,
+        };
+        if line.charge == Charge::Refund {
+            if !amount.is_negative() {
+                amount = Exact::ZERO.minus(amount)?;
+            }
+            if !cost.is_negative() {
+                cost = Exact::ZERO.minus(cost)?;
+            }
+        }
+        terms.push(part::short(amount).to_string());
+        net = net.plus(amount)?;
+        net_cost = net_cost.plus(cost)?;
+    }
+    let rounded = Money::new(net.round(currency.places(), settings.rounding_mode)?);
+    let delta = order
+        .lines
+        .iter()
+        .find(|l| l.charge == Charge::Recurring && &l.product == product)
+        .map_or(Quantity::from(1), |l| l.quantity);
+    let delta = if delta.is_zero() { Quantity::from(1) } else { delta };
+    let mut money = part::named_amount(settings, currency, rounded, net_cost, delta)?;
+    money.exact = net;
+    money.formula = format!("{} = {}", terms.join(" + "), rounded.shown(currency)).replace("+ -", "- ");
+    let line_id = parts.first().map_or_else(String::new, |l| l.id.0.clone());
+    let days = moment.period.from_day(moment.effective).unwrap_or(moment.period);
+    let reason = format!(
+        "Order {} names {} parts of {days} for {}; they are netted.",
+        order.shown(),
+        parts.len(),
+        builder.context.product_name(product)
+    );
+    if matches!(part_policy(builder)?, PartPolicy::Connectwise) {
+        builder.left_out(product, days, net, "ConnectWise prorates on this agreement")?;
+        return Ok(());
+    }
+    write_part(builder, &line_id, product, item, money, reason, days)
+}
+
+/// Tells that a mode could not be used.
+pub fn fell_back(builder: &mut Builder<'_, '_>, product: &ProductId, why: &str) {
+    let message =
+        format!("The part period of {} is a line of its own: {why}.", builder.context.product_name(product));
+    let finding = builder.about(Code::Tu4006, product, message).severity(Severity::Info);
+    builder.find(finding);
+}

@@ -1,0 +1,186 @@
+//! What a change order asks for, product by product: the old line, the old and the new level and price.
+
+use super::{Item, Moment};
+use crate::feed::{Order, OrderKind, OrderLine};
+use crate::finding::{Code, Severity};
+use crate::money::Quantity;
+use crate::planner::builder::Builder;
+use crate::planner::context::Stop;
+use crate::planner::late;
+use crate::planner::lines::{self, Existing, billed_quantity, item_of};
+use crate::planner::part::{self, Prices};
+use crate::planner::picture::Line;
+use crate::settings::QuantityChange;
+
+/// Old and new state of one line, or nothing where it asks for nothing or is kept back.
+pub(super) fn resolve<'a, 'o>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    line: &'o OrderLine,
+    moment: Moment,
+) -> Result<Option<Item<'a, 'o>>, Stop> {
+    let Some(item) = item_of(builder, &line.product)? else { return Ok(None) };
+    if lines::is_billed_afterwards(builder, line) {
+        return Ok(None);
+    }
+    if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity)
+        && order.kind == OrderKind::Change
+        && new.minus(old)? != line.quantity
+    {
+        let message = format!(
+            "Line {} changes by {}, but from {} to {} is another difference.",
+            line.id,
+            line.quantity.shown(),
+            old.shown(),
+            new.shown()
+        );
+        let finding = builder.about(Code::Tu5004, &line.product, message);
+        builder.withhold(finding);
+        return Ok(None);
+    }
+    let existing = match lines::line_of(builder, line, item, moment.effective) {
+        Existing::Line(line) => Some(*line),
+        Existing::Nothing => None,
+        Existing::Undecided | Existing::Several => {
+            let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
+            if fewer || line.quantity.is_negative() {
+                builder.waits_for_less(&line.product);
+            }
+            return Ok(None);
+        }
+    };
+    if late::was_ended(builder, order, line, existing.as_ref()) {
+        return Ok(None);
+    }
+    let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
+    let until =
+        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.effective));
+    let existing =
+        if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
+    let held = until.and_then(|_| late::state_on(builder, &line.product, moment.effective));
+    let there = held.as_ref().or(existing.as_ref().map(|l| &*l.state)).cloned();
+    let there_prices =
+        there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
+    let there = there.map(|s| s.quantity);
+    let (old_quantity, new_quantity) = match order.kind {
+        OrderKind::Renewal => {
+            let old = line.old_quantity.or(there).unwrap_or_default();
+            (old, line.new_quantity.unwrap_or(line.quantity))
+        }
+        OrderKind::Sales
+        | OrderKind::Change
+        | OrderKind::Billing
+        | OrderKind::Cancellation
+        | OrderKind::Transfer => {
+            let old = match (line.old_quantity, line.new_quantity) {
+                (Some(old), _) => old,
+                (None, Some(new)) => new.minus(line.quantity)?,
+                (None, None) => there.unwrap_or_default(),
+            };
+            (old, line.new_quantity.map_or_else(|| old.plus(line.quantity), Ok)?)
+        }
+    };
+    if new_quantity.is_negative() || old_quantity.is_negative() {
+        let message = format!(
+            "Line {} would change the quantity from {} to {}.",
+            line.id,
+            old_quantity.shown(),
+            new_quantity.shown()
+        );
+        let finding = builder.about(Code::Tu5004, &line.product, message);
+        builder.withhold(finding);
+        return Ok(None);
+    }
+    let old_quantity = billed_quantity(builder, &line.product, old_quantity);
+    let new_quantity = billed_quantity(builder, &line.product, new_quantity);
+    tell_mismatch(builder, line, existing.as_ref(), old_quantity);
+    let edits = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
+    let edited_since = existing.as_ref().is_some_and(|l| {
+        l.state.is_open()
+            && l.state.quantity != old_quantity
+            && l.state.quantity != new_quantity
+            && l.origin.as_ref().is_some_and(|o| o.order.is_some())
+    });
+    if edits && until.is_none() && line.old_quantity.is_some() && edited_since {
+        // A line that is edited in place does not tell which order it shows: a late one would undo a later one.
+        let message = format!(
+            "Order {} starts from {} {}, and its line, which is edited in place, shows another order's quantity.",
+            order.shown(),
+            old_quantity.shown(),
+            builder.context.product_name(&line.product)
+        );
+        let finding = builder
+            .about(Code::Tu5001, &line.product, message)
+            .severity(Severity::Error)
+            .fix("Ignore the task where a later order is carried out already, and bill its days by hand.");
+        builder.withhold(finding);
+        return Ok(None);
+    }
+    let there = there_prices;
+    let new = if new_quantity.is_zero() {
+        // What goes needs no price of its own: the one it had counts.
+        part::prices_of(builder.context, line, item, there).or(there)
+    } else {
+        lines::prices(builder, line, item, there)
+    };
+    let Some(new) = new else { return Ok(None) };
+    let old = Prices {
+        price: line.old_unit_price.or(there.map(|p| p.price)).unwrap_or(new.price),
+        cost: line.old_unit_cost.or(there.map(|p| p.cost)).unwrap_or(new.cost),
+        cost_known: true,
+    };
+    let delta = new_quantity.minus(old_quantity)?;
+    // A line that ends with its commitment does not go on by itself: its renewal begins another.
+    let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
+    if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
+        return Ok(None);
+    }
+    let included = existing.as_ref().filter(|l| !l.less_included.is_zero());
+    if let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) {
+        let message = format!(
+            "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
+            there.less_included.shown(),
+            there.state.quantity.shown(),
+            builder.context.product_name(&line.product)
+        );
+        let finding = builder
+            .about(Code::Tu7002, &line.product, message)
+            .fix("Map the addition (kind addition) to let the new line bill all of them, or end it and begin another by hand.");
+        builder.withhold(finding);
+        return Ok(None);
+    }
+    let since = moment.effective;
+    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, since, until }))
+}
+
+pub(super) fn tell_mismatch(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    existing: Option<&Line>,
+    old: Quantity,
+) {
+    let name = builder.context.product_name(&line.product);
+    match existing {
+        Some(there)
+            if there.state.quantity != old && line.old_quantity.is_some() && there.state.is_open() =>
+        {
+            let message = format!(
+                "The order changes {name} from {}, the addition bills {}.",
+                old.shown(),
+                there.state.quantity.shown()
+            );
+            let finding = builder.about(Code::Tu5001, &line.product, message);
+            builder.find(finding);
+        }
+        None if !old.is_zero() => {
+            let message = format!(
+                "The order changes {name} from {}, and no addition bills it: the days before the change are billed \
+                 nowhere.",
+                old.shown()
+            );
+            let finding = builder.about(Code::Tu8006, &line.product, message);
+            builder.find(finding);
+        }
+        Some(_) | None => {}
+    }
+}

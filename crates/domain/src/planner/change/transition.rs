@@ -1,0 +1,262 @@
+//! From the old line to the new one: where one ends, the other begins, or one is edited.
+
+use super::parts::{bill_gap, bill_part};
+use super::{Item, Moment};
+use crate::feed::{Order, OrderLine};
+use crate::finding::Code;
+use crate::money::Quantity;
+use crate::period::{Period, next_day, previous_day};
+use crate::plan::Role;
+use crate::planner::builder::{Builder, NewLine};
+use crate::planner::context::Stop;
+use crate::planner::late;
+use crate::planner::lines::{PartPolicy, part_policy};
+use crate::planner::part::{self, Prices};
+use crate::planner::picture::Line;
+use crate::planner::sales::commitment_last;
+use crate::planner::text::text;
+use crate::proration::Share;
+use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
+use crate::settings::{LineMode, QuantityChange};
+use jiff::civil::Date;
+
+/// Ends the old line, begins the new one, and bills what lies between.
+pub(super) fn transition<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    moment: Moment,
+    part_is_told: bool,
+) -> Result<(), Stop> {
+    if let Some(until) = item.until {
+        return late_transition(builder, order, item, moment, part_is_told, until);
+    }
+    let agreement = builder.context.agreement;
+    let Moment { effective, period } = moment;
+    let settings = builder.context.world.settings;
+    let whole = effective == period.start();
+    let invoiced = !agreement.prorates && builder.is_invoiced(agreement, period.start());
+    let policy = if whole || part_is_told { None } else { Some(part_policy(builder)?) };
+    if matches!(policy, Some(PartPolicy::Connectwise))
+        && builder.is_invoiced(agreement, effective)
+        && item.existing.is_some()
+        && !settings.credits.is_on()
+    {
+        let message = format!(
+            "{effective} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
+             any more, and the new one would be caught up on top of it.",
+            agreement.id
+        );
+        let finding = builder
+            .about(Code::Tu4002, &item.line.product, message)
+            .fix("Undo the invoice, switch credits on, or name a separate agreement for proration.");
+        builder.withhold(finding);
+        return Ok(());
+    }
+    let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
+    if in_modes && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
+        return crate::planner::modes::transition(
+            builder,
+            order,
+            &crate::planner::modes::Shift {
+                line: item.line,
+                item: item.item,
+                existing: item.existing.clone(),
+                old_value: (
+                    item.old.price.exact().times(item.old_quantity.exact())?,
+                    item.old.cost.exact().times(item.old_quantity.exact())?,
+                ),
+                new_quantity: item.new_quantity,
+                new: item.new,
+                effective,
+                period,
+            },
+        );
+    }
+    let mut begin = match policy {
+        Some(PartPolicy::Connectwise) => effective,
+        Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None if whole => period.start(),
+        Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => period.end(),
+    };
+    let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
+    let true_begin = begin;
+    let gap = match builder.written(&item.line.id.0, Role::Recurring, true_begin) {
+        // Written by an earlier run: what was invoiced since then is billed by it.
+        Some(there) => {
+            begin = there.state.effective;
+            None
+        }
+        // A line of an earlier change that begins with the next invoice stands for the invoiced days as well.
+        None => paid_to
+            .and_then(|paid| Period::new(begin, paid).ok())
+            .filter(|_| !item.new_quantity.is_zero() || item.existing.is_some()),
+    };
+    if let Some(gap) = gap {
+        begin = gap.end();
+    }
+    create_or_edit(builder, order, item, (true_begin, begin), period)?;
+    if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
+        bill_part(builder, order, item, days, period)?;
+    }
+    if let Some(gap) = gap {
+        bill_gap(builder, order, item, gap, period, whole)?;
+        builder.tell_caught_up_by_shares(&item.line.product, agreement, gap);
+    }
+    end_old(builder, order, item, begin)
+}
+
+/// A change that comes after a later one was carried out bills its days up to that one; no line begins and none ends.
+pub(super) fn late_transition<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    moment: Moment,
+    part_is_told: bool,
+    until: Date,
+) -> Result<(), Stop> {
+    let Moment { effective, period } = moment;
+    let product = &item.line.product;
+    if !late::part_is_possible(builder, order, product)? {
+        return Ok(());
+    }
+    late::tell(builder, order, product, effective, until);
+    let whole = effective == period.start();
+    let begin = if whole { effective } else { period.end() };
+    if let (Some(days), false, false) = (Period::new(effective, begin.min(until)).ok(), whole, part_is_told) {
+        bill_part(builder, order, item, days, period)?;
+    }
+    match Period::new(begin, until) {
+        Ok(gap) => bill_gap(builder, order, item, gap, period, whole),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The new open-ended line; or the old one edited, where that bills the right amount.
+pub(super) fn create_or_edit<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    (true_begin, begin): (Date, Date),
+    anchor: Period,
+) -> Result<(), Stop> {
+    if item.new_quantity.is_zero() {
+        return Ok(());
+    }
+    let agreement: &'a Agreement = builder.context.agreement;
+    let settings = builder.context.world.settings;
+    let name = builder.context.product_name(&item.line.product);
+    if let Some(there) = item.existing.as_ref().filter(|l| l.state.is_open() && l.agreement == agreement.id) {
+        let edits = settings.quantity_change == QuantityChange::EditInPlace;
+        let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
+        let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
+        if edits && (paid || unbilled_from_begin) && there.state.catalog_item == item.item.id {
+            let wanted = AdditionState {
+                quantity: item.new_quantity,
+                unit_price: item.new.price,
+                unit_cost: item.new.cost,
+                ..(*there.state).clone()
+            };
+            let reason = format!(
+                "Order {} changes {name} from {} to {}; the next invoice bills the new state whole.",
+                order.shown(),
+                item.old_quantity.shown(),
+                item.new_quantity.shown()
+            );
+            return builder.update(there, wanted, reason);
+        }
+    }
+    let mut line = new_line(
+        builder,
+        order,
+        item.line,
+        item.item,
+        item.new_quantity,
+        item.new,
+        item.existing.as_ref(),
+        begin,
+    )?;
+    line.key_day = Some(true_begin);
+    line.since = Some(item.since);
+    let last = commitment_last(builder, begin);
+    builder.recurring(agreement, line, begin, last, anchor)
+}
+
+/// A recurring line of the new state, with the flags of the line it replaces.
+#[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
+pub fn new_line<'a>(
+    builder: &Builder<'_, 'a>,
+    order: &Order,
+    line: &OrderLine,
+    item: &'a CatalogItem,
+    quantity: Quantity,
+    prices: Prices,
+    replaces: Option<&Line>,
+    begin: Date,
+) -> Result<NewLine<'a>, Stop> {
+    let settings = builder.context.world.settings;
+    let name = builder.context.product_name(&line.product);
+    Ok(NewLine {
+        line_id: line.id.0.clone(),
+        product: line.product.clone(),
+        item,
+        role: Role::Recurring,
+        money: part::prorated(settings, builder.context.currency, prices, quantity, Share::WHOLE)?,
+        description: builder.description(&line.product, line.description.as_deref()),
+        bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
+        taxable: replaces.and_then(|l| l.state.taxable),
+        key_day: None,
+        since: None,
+        reason: text(format_args!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.shown())),
+    })
+}
+
+pub(super) fn end_old(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    begin: Date,
+) -> Result<(), Stop> {
+    let Some(old) = &item.existing else { return Ok(()) };
+    // Edited in place: it goes on.
+    let Some(now) = builder.picture.now(old).cloned() else { return Ok(()) };
+    if now.state != old.state {
+        return Ok(());
+    }
+    let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace
+        && now.state.quantity == item.new_quantity
+        && now.state.unit_price == item.new.price;
+    if edited {
+        return Ok(());
+    }
+    let name = builder.context.product_name(&item.line.product);
+    let last = previous_day(begin);
+    let reason = text(format_args!(
+        "Order {} replaces {} {name} from {begin} on: it ends on {last}, the last day paid for.",
+        order.shown(),
+        now.state.quantity.shown()
+    ));
+    builder.end_last(&now, last, reason);
+    Ok(())
+}
+
+pub(super) fn reason_of(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    days: Period,
+) -> String {
+    let currency = builder.context.currency;
+    let name = builder.context.product_name(&item.line.product);
+    let (order, day) = (order.shown(), days.start());
+    if item.delta.is_zero() {
+        let (old, new) = (item.old.price.shown(currency), item.new.price.shown(currency));
+        text(format_args!(
+            "Order {order} changes the price of {name} from {old} to {new} on {day}: {days} is billed once."
+        ))
+    } else {
+        let (old, new) = (item.old_quantity.shown(), item.new_quantity.shown());
+        text(format_args!(
+            "Order {order} changes {name} from {old} to {new} on {day}: {days} is billed once."
+        ))
+    }
+}
