@@ -5,7 +5,7 @@
 
 use crate::finding::Finding;
 use crate::ids::{
-    AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, CustomerId, OrderId, OrganizationId,
+    AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, CustomerId, OrderId, OrganizationId, PlanId,
     ProductId, SourceId, SubscriptionId, TaskId,
 };
 use crate::money::{Currency, Money};
@@ -530,6 +530,9 @@ pub struct DraftPlan {
     pub totals: Totals,
     /// The day the plan was made for.
     pub today: Option<Date>,
+    /// The plans of which it takes something back.
+    #[serde(default)]
+    pub undoes: Vec<PlanId>,
 }
 
 impl DraftPlan {

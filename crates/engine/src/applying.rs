@@ -12,7 +12,7 @@ use crate::records::{OperationError, OperationState, PlanBody, PlanState, Stored
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
-use trueup_domain::plan::{Action, DraftPlan, TaskOutcome};
+use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
 use trueup_domain::task::{Task, TaskKind, TaskState};
 
 /// A run over all tasks plans anew at most so often, where ConnectWise changed underneath.
@@ -82,7 +82,7 @@ pub async fn apply(
     let draft = stored.body.plan();
     if let Some(report) = written_meanwhile(store, org, stored).await? {
         store.set_plan_state(org, &stored.id, PlanState::Stale).await?;
-        settle(store, clock, org, draft, &report).await?;
+        settle(store, clock, org, stored, &report).await?;
         return Ok(report);
     }
     let before = tasks_of(store, org, draft).await?;
@@ -94,7 +94,7 @@ pub async fn apply(
     store.save_tasks(org, clock.now(), &begun).await?;
     match apply_plan(store, psa, clock, org, stored, options).await {
         Ok(report) => {
-            settle(store, clock, org, draft, &report).await?;
+            settle(store, clock, org, stored, &report).await?;
             Ok(report)
         }
         Err(error) => {
@@ -187,16 +187,17 @@ async fn settle(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
-    draft: &DraftPlan,
+    stored: &StoredPlan,
     report: &ApplyReport,
 ) -> Result<(), ApplyError> {
+    let draft = stored.body.plan();
     let mut tasks = tasks_of(store, org, draft).await?;
     // What a person put aside in the meantime, or a later plan finished, stays as it is.
     tasks.retain(|t| !t.state.is_final());
     for task in &mut tasks {
         (task.state, task.reason) = standing(draft, report, &task.id);
     }
-    tasks.extend(undone(store, org, draft, report).await?);
+    tasks.extend(undone(store, org, stored, report).await?);
     store.save_tasks(org, clock.now(), &tasks).await?;
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
@@ -209,36 +210,33 @@ async fn settle(
     })
 }
 
-/// The tasks of which everything is taken back: put aside, so that nothing writes them again before a person says so.
+/// The tasks of which everything is taken back: put aside, so that nothing writes them again before a person says so. A
+/// line of several tasks stands under one of them, so that all that is written for their subscription has to be done.
 async fn undone(
     store: &dyn Store,
     org: &OrganizationId,
-    draft: &DraftPlan,
+    stored: &StoredPlan,
     report: &ApplyReport,
 ) -> Result<Vec<Task>, ApplyError> {
-    let whole = |task: &TaskId| match standing(draft, report, task).0 {
-        TaskState::Done => true,
-        TaskState::New
-        | TaskState::NeedsMapping
-        | TaskState::Ready
-        | TaskState::Planned
-        | TaskState::Applying
-        | TaskState::Failed
-        | TaskState::InDoubt
-        | TaskState::Ignored
-        | TaskState::Blocked => false,
-    };
+    let draft = stored.body.plan();
     let taken = draft.outcomes.iter().filter(|(_, outcome)| **outcome == TaskOutcome::Undone);
-    let ids: Vec<TaskId> = taken.map(|(id, _)| id.clone()).filter(|id| whole(id)).collect();
+    let ids: Vec<TaskId> = taken.map(|(id, _)| id.clone()).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
+    let done: BTreeSet<&ChangeId> =
+        report.changes.iter().filter(|c| c.state == ChangeState::Applied).map(|c| &c.change_id).collect();
     let mut tasks = store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await?;
-    // One that was put aside is settled: a run that goes on after a crash counts nothing twice.
-    tasks.retain(|task| task.state != TaskState::Ignored);
+    tasks.retain(|task| {
+        let of_it = |c: &&Change| c.source == task.source && c.subscription == task.subscription;
+        // One that was put aside is settled: a run that goes on after a crash counts nothing twice.
+        task.state != TaskState::Ignored && draft.changes.iter().filter(of_it).all(|c| done.contains(&c.id))
+    });
     for task in &mut tasks {
         task.state = TaskState::Ignored;
         task.reason = Some(crate::undo::REASON.to_owned());
+        // A person's word: no check takes the task in again by itself.
+        task.decided_by = Some(stored.actor.clone());
         task.undone = task.undone.saturating_add(1);
     }
     Ok(tasks)
@@ -296,7 +294,7 @@ pub async fn resume(
         let Some(stored) = store.find_plan(org, &id).await? else { continue };
         let report = match reports.remove(&id) {
             Some(report) => {
-                settle(store, clock, org, stored.body.plan(), &report).await?;
+                settle(store, clock, org, &stored, &report).await?;
                 report
             }
             // Interrupted before anything was sent: intents alone, which the same plan goes on with.

@@ -1,6 +1,7 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
 use crate::failure::Failure;
+use crate::findings;
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{AuditEntry, OperationState, PlanBody, PlanState, StoredPlan};
 use serde::Deserialize;
@@ -91,7 +92,9 @@ pub async fn plan_undo(
         subscriptions: &subscriptions,
         adoption: AdoptionAnswer::Propose,
     };
-    let mut draft = undo(&world, &views, &extent);
+    let last = last_writers(store, request.org, &carried).await?;
+    let mut draft = undo(&world, &views, &extent, &last);
+    findings::once_each(&mut draft.findings);
     draft.note_invoicers(&snapshot);
     let body = match check(draft, &world) {
         Ok(checked) => PlanBody::Checked(checked),
@@ -168,37 +171,72 @@ async fn history(
     Ok(found)
 }
 
-/// The plans that wrote for the tasks since they were last taken back, oldest first.
+/// The plans that wrote for the tasks since each was last taken back, oldest first.
 async fn plans_of_tasks(
     store: &dyn Store,
     org: &OrganizationId,
     tasks: &[Task],
     links: &[AdditionLink],
 ) -> Result<Vec<PlanId>, Failure> {
-    let of = |link: &AdditionLink, task: &Task| {
-        link.source == task.source && link.subscription == task.subscription
-    };
-    let mut plans: BTreeMap<PlanId, i64> = BTreeMap::new();
-    for link in links.iter().filter(|link| tasks.iter().any(|task| of(link, task))) {
-        for (number, plan, task) in history(store, org, link.addition).await? {
-            if task.is_some_and(|id| tasks.iter().any(|t| t.id == id)) {
-                plans.entry(plan).or_insert(number);
+    let mut all: BTreeSet<(i64, PlanId)> = BTreeSet::new();
+    for task in tasks {
+        // What a plan did for another task of the subscription is looked at as well: one that takes this task back may
+        // name the other one for a line that both wrote to.
+        let mut story: BTreeMap<PlanId, (i64, bool)> = BTreeMap::new();
+        let own = links.iter().filter(|l| l.source == task.source && l.subscription == task.subscription);
+        for link in own {
+            for (number, plan, of) in history(store, org, link.addition).await? {
+                let entry = story.entry(plan).or_insert((number, false));
+                entry.1 |= of.is_some_and(|id| id == task.id);
             }
         }
+        let mut in_order: Vec<(i64, PlanId, bool)> =
+            story.into_iter().map(|(plan, (number, own))| (number, plan, own)).collect();
+        in_order.sort();
+        let mut since = Vec::new();
+        for (number, id, own) in in_order {
+            let Some(stored) = store.find_plan(org, &id).await? else { continue };
+            let plan = stored.body.plan();
+            // A plan that took all of it back settles what was before it; one that stopped half way is part of the story.
+            if stored.state == PlanState::Applied && plan.outcomes.get(&task.id) == Some(&TaskOutcome::Undone)
+            {
+                since.clear();
+            } else if own {
+                since.push((number, id));
+            }
+        }
+        if since.is_empty() {
+            return Err(Failure::wrong(
+                format!("trueup wrote nothing for task {}, or took all of it back already", task.id),
+                "`trueup audit list` shows what it wrote.",
+            ));
+        }
+        all.extend(since);
     }
-    let mut in_order: Vec<(i64, PlanId)> = plans.into_iter().map(|(plan, number)| (number, plan)).collect();
-    in_order.sort();
-    let mut since = Vec::new();
-    for (_, id) in in_order {
-        let Some(stored) = store.find_plan(org, &id).await? else { continue };
-        // A plan that took all of it back settles what was before it; one that stopped half way is part of the story.
-        if stored.state == PlanState::Applied && takes_back(stored.body.plan()) {
-            since.clear();
-        } else {
-            since.push(id);
+    let mut plans = Vec::new();
+    for (_, plan) in all {
+        if !plans.contains(&plan) {
+            plans.push(plan);
         }
     }
-    Ok(since)
+    Ok(plans)
+}
+
+/// The plan that wrote last to each addition that the plans wrote to.
+async fn last_writers(
+    store: &dyn Store,
+    org: &OrganizationId,
+    carried: &[(StoredPlan, Done)],
+) -> Result<BTreeMap<AdditionId, PlanId>, Failure> {
+    let additions: BTreeSet<AdditionId> =
+        carried.iter().flat_map(|(_, done)| done.values().copied()).collect();
+    let mut last = BTreeMap::new();
+    for addition in additions {
+        if let Some((_, plan, _)) = history(store, org, addition).await?.pop() {
+            last.insert(addition, plan);
+        }
+    }
+    Ok(last)
 }
 
 /// The last plan that wrote to each addition.
@@ -227,7 +265,7 @@ async fn plans_of_additions(
 }
 
 fn takes_back(plan: &DraftPlan) -> bool {
-    plan.outcomes.values().any(|outcome| *outcome == TaskOutcome::Undone)
+    !plan.undoes.is_empty()
 }
 
 type Done = BTreeMap<ChangeId, AdditionId>;
@@ -249,7 +287,7 @@ async fn carried(
                 format!("Name it with `--connection {}`.", stored.connection),
             ));
         }
-        if matches!(request.wish, Wish::Plan(_)) && takes_back(stored.body.plan()) {
+        if !matches!(request.wish, Wish::Tasks(_)) && takes_back(stored.body.plan()) {
             return Err(Failure::wrong(
                 format!("plan {id} took something back itself"),
                 "Take its tasks in again (`trueup task unignore`), and plan them anew.",

@@ -1,5 +1,5 @@
-//! Taking back what plans wrote: restores what was there where no invoice has billed it since; else it ends or restores
-//! the line from the next invoice on and proposes a credit (or a charge) for what was billed differently.
+//! Taking back what plans wrote: restores what was there where no invoice has billed it since. What an invoice billed
+//! stays, and a finding says what a credit for it would come to: no undo changes an invoice that was made.
 //!
 //! The result is a plan like any other: it is checked, shown, and carried out exactly once.
 
@@ -8,7 +8,6 @@ mod line;
 use super::picture::change_id;
 use super::{World, sums};
 use crate::billing::PriceAndCost;
-use crate::finding::Finding;
 use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, TaskId};
 use crate::money::Quantity;
 use crate::period::Period;
@@ -73,25 +72,26 @@ struct Step<'a> {
     true_period: Option<Period>,
     amounts: PriceAndCost,
     reason: String,
-    formula: String,
     order: Option<OrderId>,
-    /// Whether it is the line of money beside the one that is restored.
-    beside: bool,
 }
 
 /// Plans to take back what `carried` wrote, oldest first. The snapshot must hold the additions of every agreement that
-/// they wrote to, whole. A task of which something cannot be taken back is left alone, with a finding.
-pub fn undo(world: &World<'_>, carried: &[Carried<'_>], extent: &Extent) -> DraftPlan {
+/// they wrote to, whole; `last` tells the plan that wrote to an addition last, as far as that is known. A task of which
+/// something cannot be taken back is left alone, with a finding.
+pub fn undo(
+    world: &World<'_>,
+    carried: &[Carried<'_>],
+    extent: &Extent,
+    last: &BTreeMap<AdditionId, PlanId>,
+) -> DraftPlan {
     let effects = effects(carried, extent);
-    let mut draft = DraftPlan { today: Some(world.today), ..DraftPlan::default() };
+    let undoes = carried.iter().map(|c| c.id.clone()).collect();
+    let mut draft = DraftPlan { today: Some(world.today), undoes, ..DraftPlan::default() };
     let mut steps: Vec<Option<Vec<Step<'_>>>> = Vec::with_capacity(effects.len());
-    let mut notes: Vec<Vec<Finding>> = Vec::with_capacity(effects.len());
     for effect in &effects {
-        let mut said = Vec::new();
-        let taken = take_back(world, effect, &mut said);
-        notes.push(said);
-        steps.push(match taken {
-            Ok(taken) => Some(taken),
+        let writer = last.get(&effect.addition).filter(|id| carried.iter().all(|c| c.id != *id));
+        steps.push(match take_back(world, effect, writer) {
+            Ok(taken) => Some(taken.into_iter().collect()),
             Err(finding) => {
                 draft.findings.push(*finding);
                 None
@@ -100,9 +100,7 @@ pub fn undo(world: &World<'_>, carried: &[Carried<'_>], extent: &Extent) -> Draf
     }
     let held = held_tasks(&effects, &mut steps);
     for (place, effect) in effects.iter().enumerate().rev() {
-        let Some(taken) = steps[place].take() else { continue };
-        draft.findings.append(&mut notes[place]);
-        for step in taken {
+        for step in steps[place].take().into_iter().flatten() {
             push(world, &mut draft, effect, step);
         }
     }
@@ -175,10 +173,9 @@ fn held_tasks<'a>(effects: &[Effect<'a>], steps: &mut [Option<Vec<Step<'a>>>]) -
 }
 
 fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Step<'_>) {
-    let Step { change, plan, action, role, true_period, amounts, reason, formula, order: made_by, beside } =
-        step;
+    let Step { change, plan, action, role, true_period, amounts, reason, order: made_by } = step;
     let order = format!("undo/{plan}");
-    let line = format!("{}{}", effect.addition, if beside { "/settled" } else { "" });
+    let line = effect.addition.to_string();
     let key: OperationKey = match &action {
         Action::Create { wanted } => KeyParts {
             organization: world.organization,
@@ -191,11 +188,12 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         }
         .key(),
         Action::Update { .. } | Action::Cancel { .. } | Action::Delete { .. } | Action::Keep { .. } => {
-            edit_key(world.organization, &order, action.op(), &effect.addition.to_string(), &line)
+            edit_key(world.organization, &order, action.op(), &line, "")
         }
     };
     draft.changes.push(Change {
         id: change_id(draft.changes.len()),
+        company: world.snapshot.agreements.get(&effect.agreement).map_or(change.company, |a| a.company),
         action,
         key,
         role,
@@ -204,7 +202,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         amount: amounts.price,
         cost: amounts.cost,
         reason,
-        formula,
+        formula: String::new(),
         depends_on: Vec::new(),
         ..change.clone()
     });

@@ -344,7 +344,7 @@ impl Lab {
         let ids: Vec<PlanId> = (0..carried.len()).map(|n| format!("plan-{n}").into()).collect();
         let views: Vec<Carried<'_>> =
             carried.iter().zip(&ids).map(|((plan, done), id)| Carried { id, plan, done }).collect();
-        self.in_world(|world| undo(world, &views, extent))
+        self.in_world(|world| undo(world, &views, extent, &BTreeMap::new()))
     }
 
     /// Invoices the next period of an agreement and gives what it bills.

@@ -133,15 +133,20 @@ pub async fn timetable(service: &Service, org: &OrganizationId) -> Result<Timeta
     Ok(Timetable::new(&values)?)
 }
 
+/// A schedule that cannot fire, because a setting cannot be read for example, is looked at again after so long.
+const TRY_AGAIN_MS: i64 = 60_000;
+
 async fn fire_due(service: &Service) -> Result<(), StoreError> {
     let due = service.store.list_due_schedules(service.clock.now(), AT_ONCE).await?;
     let mut any = false;
     for row in due {
         match fire(service, &row).await {
             Ok(fired) => any |= fired,
-            // The others go on; this one is tried again with the next look.
+            // The others go on; this one comes again later, so that many of its like never fill a look.
             Err(error) => {
-                tracing::error!(org = %row.org, kind = row.kind, problem = %json!(error.problem()), "a schedule cannot fire")
+                tracing::error!(org = %row.org, kind = row.kind, problem = %json!(error.problem()), "a schedule cannot fire");
+                let later = service.clock.now().saturating_add(TRY_AGAIN_MS);
+                service.store.plan_schedule(&row.org, &row.kind, &row.spec, Some(later)).await?;
             }
         }
     }
@@ -152,7 +157,11 @@ async fn fire_due(service: &Service) -> Result<(), StoreError> {
 }
 
 async fn fire(service: &Service, row: &Schedule) -> Result<bool, CliError> {
-    let Some(kind) = ScheduleKind::from_name(&row.kind) else { return Ok(false) };
+    let Some(kind) = ScheduleKind::from_name(&row.kind) else {
+        // Of another version: nothing here knows when it would fire.
+        service.store.plan_schedule(&row.org, &row.kind, &row.spec, None).await?;
+        return Ok(false);
+    };
     let table = timetable(service, &row.org).await?;
     let now = service.clock.now();
     let spec = table.fingerprint(kind);

@@ -64,7 +64,7 @@ fn a_run_is_taken_back_and_done_again() {
     let tasks = tasks(&bench);
 
     // The sale cannot go before what was built on it.
-    let held = bench.json(&["undo", "--plan", &plans[0]]).exits(0).json();
+    let held = bench.json(&["undo", "--plan", &plans[0]]).exits(1).json();
     assert_eq!(held["changes"], json!([]), "{held}");
     assert_eq!(held["findings"][0]["code"], "TU7006", "{held}");
 
@@ -80,19 +80,26 @@ fn a_run_is_taken_back_and_done_again() {
 
     // Carried out once more it does nothing, a run over all tasks leaves it alone, and an undo is not undone.
     bench.json(&["apply", &undo]);
+    bench.json(&["check"]).exits(0);
     bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(state_of(&bench, &tasks[1]).0, "ignored", "no check takes it in again");
     assert_eq!(additions(&bench), sold);
     let again = bench.json(&["undo", "--plan", &undo]).exits(2);
     assert!(again.err.contains("took something back itself"), "{}", again.err);
     let nothing = bench.json(&["undo", "--task", &tasks[1]]).exits(2);
     assert!(nothing.err.contains("took all of it back"), "{}", nothing.err);
 
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
+    assert_eq!(held["changes"], json!([]), "taken back already: {held}");
     // Taken in again it is billed as it was, and can be taken back again.
     for _ in 0..2 {
         bench.json(&["task", "unignore", &tasks[1]]).exits(0);
         bench.json(&["apply", "--all"]).exits(0);
         assert_eq!(additions(&bench), after);
         assert_eq!(state_of(&bench, &tasks[1]).0, "done");
+        // The plan of the first time is not what stands there now.
+        let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
+        assert_eq!(held["changes"], json!([]), "{held}");
         let back = plan_of(&bench.json(&["undo", "--task", &tasks[1]]).exits(0).json());
         bench.json(&["apply", &back]).exits(0);
         assert_eq!(additions(&bench), sold);
@@ -107,6 +114,7 @@ fn both_tasks_go_at_once_and_one_line_goes_alone() {
     let back = bench.json(&["undo", "--task", &ids[0], &ids[1]]).exits(0).json();
     bench.json(&["apply", &plan_of(&back)]).exits(0);
     assert_eq!(additions(&bench), Vec::<Value>::new(), "{back}");
+    bench.json(&["undo", "--task", &ids[0]]).exits(2);
     for wrong in [
         &["undo", "--addition", "999"][..],
         &["undo"],
@@ -126,6 +134,6 @@ fn what_a_person_changed_is_left_alone() {
     let mut open = rows.iter().find(|a| a["quantity"] == 8.0).unwrap().clone();
     open["quantity"] = json!(9);
     bench.control("seed", &json!({ "resources": { "finance/agreements/{id}/additions": { "40": [open] } } }));
-    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
     assert_eq!((&held["findings"][0]["code"], &held["changes"]), (&json!("TU7002"), &json!([])), "{held}");
 }

@@ -40,7 +40,6 @@ pub(super) fn transition<'a>(
     if matches!(policy, Some(PartPolicy::Connectwise))
         && builder.is_invoiced(agreement, effective)
         && item.existing.is_some()
-        && !settings.credits.is_on()
     {
         let message = format!(
             "{effective} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
@@ -49,7 +48,7 @@ pub(super) fn transition<'a>(
         );
         let finding = builder
             .about(Code::Tu4002, &item.line.product, message)
-            .fix("Undo the invoice, switch credits on, or name a separate agreement for proration.");
+            .fix("Undo the invoice, or name a separate agreement for proration.");
         builder.withhold(finding);
         return Ok(());
     }

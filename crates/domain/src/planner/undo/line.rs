@@ -4,11 +4,11 @@ use super::{Effect, Step};
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::PlanId;
-use crate::money::{MoneyError, Quantity};
-use crate::period::{Period, previous_day};
-use crate::plan::{Action, Change, Role, Target, fields_between};
+use crate::money::{Currency, Money, MoneyError, Quantity};
+use crate::period::Period;
+use crate::plan::{Action, Change, Target, fields_between};
 use crate::planner::World;
-use crate::psa::{AdditionState, Agreement, BillFlag, ObservedAddition};
+use crate::psa::{AdditionState, Agreement, ObservedAddition};
 
 fn subject(effect: &Effect<'_>, change: &Change) -> Subject {
     Subject {
@@ -34,14 +34,17 @@ fn bills_alike(one: &AdditionState, other: &AdditionState) -> bool {
         && one.bill == other.bill
 }
 
-/// What taking one addition back comes to, or why it cannot be taken back.
+/// What taking one addition back comes to (nothing where it is gone already), or why it cannot be taken back. `writer` is
+/// the plan that wrote to it last, where that is none of those that are taken back.
 pub(super) fn take_back<'a>(
     world: &World<'_>,
     effect: &Effect<'a>,
-    said: &mut Vec<Finding>,
-) -> Result<Vec<Step<'a>>, Box<Finding>> {
-    let Some((plan, change)) = effect.changes.last().copied() else { return Ok(Vec::new()) };
-    let about = |code: Code, message: String| Box::new(Finding::new(code, subject(effect, change), message));
+    writer: Option<&PlanId>,
+) -> Result<Option<Step<'a>>, Box<Finding>> {
+    let Some((plan, change)) = effect.changes.last().copied() else { return Ok(None) };
+    let about = |code: Code, message: String| {
+        Box::new(Finding::new(code, subject(effect, change), message).severity(Severity::Error))
+    };
     let id = effect.addition;
     if let Some(later) = effect.covered {
         let message = format!(
@@ -50,21 +53,36 @@ pub(super) fn take_back<'a>(
         );
         return Err(about(Code::Tu7006, message));
     }
+    if let Some(writer) = writer {
+        let message = format!(
+            "Plan {writer} wrote to addition {id} after plan {plan}. Where it changed it, take that one back first; where \
+             it took it back, there is nothing left of it."
+        );
+        return Err(about(Code::Tu7006, message));
+    }
     let Some(agreement) = world.snapshot.agreements.get(&effect.agreement) else {
         let message = format!("Agreement {} of addition {id} is gone.", effect.agreement);
         return Err(about(Code::Tu3003, message));
     };
     let there = world.snapshot.additions_of(agreement.id).iter().find(|a| a.id == id);
-    let Some((there, after)) = stands(world, effect, there, about)? else {
-        if effect.before.is_none() {
-            return Ok(Vec::new());
-        }
-        return recreate(world, effect, agreement, (plan, change), said)
-            .map_err(|e| told(effect, change, &e));
+    let there = stands(world, effect, there, about)?;
+    let state = match (there, effect.before) {
+        (Some(there), _) => &there.state,
+        (None, Some(before)) => before,
+        (None, None) => return Ok(None),
     };
-    let invoiced = invoiced_since(world, effect, agreement, &there.state);
-    let at = At { world, effect, agreement, plan, change, invoiced };
-    at.restore(there, after, said).map_err(|error| told(effect, change, &error))
+    if let Some(days) = invoiced_since(world, effect, agreement, state) {
+        let differs = difference(world, effect, agreement, change.currency, days);
+        // An end that lies after the invoices changed none of them.
+        if effect.before.is_none() || effect.after.is_none() || differs != Some(Money::ZERO) {
+            return Err(billed(effect, change, days, differs));
+        }
+    }
+    let step = match there {
+        Some(there) => restore(world, effect, agreement, plan, change, there),
+        None => recreate(world, effect, plan, change),
+    };
+    step.map_err(|error| told(effect, change, &error))
 }
 
 fn told(effect: &Effect<'_>, change: &Change, error: &MoneyError) -> Box<Finding> {
@@ -73,15 +91,20 @@ fn told(effect: &Effect<'_>, change: &Change, error: &MoneyError) -> Box<Finding
 }
 
 /// The addition as the plans left it; none where it is gone, as they left it or by a person after they made it.
-fn stands<'w, 'a>(
+fn stands<'w>(
     world: &World<'_>,
-    effect: &Effect<'a>,
+    effect: &Effect<'_>,
     there: Option<&'w ObservedAddition>,
     about: impl Fn(Code, String) -> Box<Finding>,
-) -> Result<Option<(&'w ObservedAddition, &'a AdditionState)>, Box<Finding>> {
+) -> Result<Option<&'w ObservedAddition>, Box<Finding>> {
     let id = effect.addition;
+    let link = world.links.iter().find(|l| l.addition == id);
     let (there, after) = match (there, effect.after) {
         (None, None) => return Ok(None),
+        (None, Some(_)) if link.is_some_and(|l| l.deleted) => {
+            let message = format!("A later run removed addition {id}. Take that one back first.");
+            return Err(about(Code::Tu7006, message));
+        }
         // Made by the plan and removed by a person: it is as if it had been taken back.
         (None, Some(_)) if effect.before.is_none() => return Ok(None),
         (None, Some(_)) => {
@@ -94,15 +117,14 @@ fn stands<'w, 'a>(
         }
         (Some(there), Some(after)) => (there, after),
     };
-    let link = world.links.iter().find(|l| l.addition == id && !l.deleted);
-    let written = link.map_or(after, |l| &l.written);
+    let written = link.filter(|l| !l.deleted).map_or(after, |l| &l.written);
     if !bills_alike(written, after) {
         let message = format!("A later run changed addition {id}. Take that one back first.");
         return Err(about(Code::Tu7006, message));
     }
     let edits = fields_between(written, &there.state, None);
     if edits.is_empty() {
-        return Ok(Some((there, after)));
+        return Ok(Some(there));
     }
     let fields: Vec<String> = edits
         .iter()
@@ -138,213 +160,104 @@ fn invoiced_since(
     Period::new(then, now).ok()
 }
 
-/// The periods of the invoices that billed `days`.
-fn invoices(world: &World<'_>, agreement: &Agreement, days: Period) -> Vec<Period> {
-    let mut periods = Vec::new();
+/// What keeps a line that was invoiced: what a credit for it comes to is said where it can be told.
+fn billed(effect: &Effect<'_>, change: &Change, days: Period, differs: Option<Money>) -> Box<Finding> {
+    let message = format!(
+        "Invoices of {days} billed addition {} as it was written: it is left as it is, with everything else of its task.",
+        effect.addition
+    );
+    let finding = Finding::new(Code::Tu4002, subject(effect, change), message).severity(Severity::Error).fix(
+        "Bring the correction in as an order (a change, a cancellation), or credit it by hand: an undo changes no invoice \
+         that was made.",
+    );
+    Box::new(match differs {
+        Some(amount) => finding.amount(amount, change.currency),
+        None => finding,
+    })
+}
+
+/// What the invoices would have billed without the change, less what they billed. Not told for several changes of one
+/// line, nor where ConnectWise prorates: then the invoices themselves have to be looked at.
+fn difference(
+    world: &World<'_>,
+    effect: &Effect<'_>,
+    agreement: &Agreement,
+    currency: Currency,
+    days: Period,
+) -> Option<Money> {
+    if agreement.prorates || effect.changes.len() != 1 {
+        return None;
+    }
+    let mut sum = Money::ZERO;
     let mut day = days.start();
     while day < days.end() {
-        let Some(period) = billing::invoice_period(world.snapshot, agreement, day) else { break };
-        if period.end() <= day {
-            break;
-        }
-        periods.push(period);
+        let period = billing::invoice_period(world.snapshot, agreement, day).filter(|p| p.end() > day)?;
+        let of = |state: Option<&AdditionState>| match state {
+            Some(state) => {
+                billing::billed_in(state, Quantity::ZERO, period, false, currency).map(|b| b.price)
+            }
+            None => Ok(Money::ZERO),
+        };
+        sum = sum.plus(of(effect.before).ok()?.minus(of(effect.after).ok()?).ok()?).ok()?;
         day = period.end();
     }
-    periods
+    Some(sum)
 }
 
-/// One effect at its place.
-struct At<'w, 'a> {
-    world: &'w World<'w>,
-    effect: &'w Effect<'a>,
-    agreement: &'w Agreement,
-    plan: &'a PlanId,
-    change: &'a Change,
-    invoiced: Option<Period>,
-}
-
-impl<'a> At<'_, 'a> {
-    fn restore(
-        &self,
-        there: &ObservedAddition,
-        after: &AdditionState,
-        said: &mut Vec<Finding>,
-    ) -> Result<Vec<Step<'a>>, MoneyError> {
-        let target = Target::Existing(self.effect.addition);
-        let seen = there.state.clone();
-        let action = match (self.effect.before, self.invoiced) {
-            (None, None) => Some(Action::Delete { target, before: seen }),
-            (None, Some(days)) => {
-                let last = previous_day(days.end()).max(seen.effective);
-                let open = seen.cancelled.is_none_or(|at| at > last);
-                let wanted = AdditionState { cancelled: Some(last), ..seen.clone() };
-                open.then_some(Action::Cancel { target, before: seen, wanted })
-            }
-            (Some(before), _) => {
-                let differs = !fields_between(&seen, before, None).is_empty();
-                let wanted = before.clone();
-                differs.then_some(Action::Update { target, before: seen, wanted })
-            }
-        };
-        let mut steps = Vec::new();
-        if let Some(action) = action {
-            let amounts = self.on_next_invoice(&action, there.less_included)?;
-            let reason = match (&action, self.invoiced) {
-                (Action::Cancel { .. }, Some(days)) => format!(
-                    "Undo of plan {}: invoices up to {} billed the line, so that it ends there.",
-                    self.plan,
-                    previous_day(days.end())
-                ),
-                (Action::Delete { .. }, _) => {
-                    format!("Undo of plan {}: no invoice has billed the line, so that it goes.", self.plan)
-                }
-                _ => format!("Undo of plan {}: the line is as it was before.", self.plan), // open set: the rest is restored
-            };
-            steps.push(self.step(action, self.change.role, None, amounts, reason, String::new()));
-        }
-        if let Some(days) = self.invoiced {
-            steps.extend(self.settle(days, self.effect.before, Some(after), there.less_included, said)?);
-        }
-        Ok(steps)
-    }
-
-    fn step(
-        &self,
-        action: Action,
-        role: Role,
-        true_period: Option<Period>,
-        amounts: PriceAndCost,
-        reason: String,
-        formula: String,
-    ) -> Step<'a> {
-        let (plan, change) = (self.plan, self.change);
-        let order = change.order.clone();
-        Step { change, plan, action, role, true_period, amounts, reason, formula, order, beside: false }
-    }
-
-    fn bill(
-        &self,
-        state: &AdditionState,
-        less: Quantity,
-        period: Period,
-    ) -> Result<PriceAndCost, MoneyError> {
-        billing::billed_in(state, less, period, self.agreement.prorates, self.change.currency)
-    }
-
-    fn on_next_invoice(&self, action: &Action, less: Quantity) -> Result<PriceAndCost, MoneyError> {
-        let Some(open) = billing::open_period(self.world.snapshot, self.agreement) else {
-            return Ok(PriceAndCost::default());
-        };
-        let of = |state: Option<&AdditionState>| {
-            state.map_or(Ok(PriceAndCost::default()), |state| self.bill(state, less, open))
-        };
-        of(action.after())?.minus(of(action.before())?)
-    }
-
-    /// Settles what the invoices of `days` billed with the line as it was left, against what they would have billed with
-    /// the line as it had been: a credit, or a charge.
-    fn settle(
-        &self,
-        days: Period,
-        before: Option<&AdditionState>,
-        after: Option<&AdditionState>,
-        less: Quantity,
-        said: &mut Vec<Finding>,
-    ) -> Result<Option<Step<'a>>, MoneyError> {
-        let mut sum = PriceAndCost::default();
-        let mut parts = Vec::new();
-        let currency = self.change.currency;
-        for period in invoices(self.world, self.agreement, days) {
-            let of = |state: Option<&AdditionState>| {
-                state.map_or(Ok(PriceAndCost::default()), |state| self.bill(state, less, period))
-            };
-            let (was, would_be) = (of(after)?, of(before)?);
-            let differs = would_be.minus(was)?;
-            if differs != PriceAndCost::default() {
-                let (was, would_be) = (was.price.display(currency), would_be.price.display(currency));
-                parts.push(format!("{period}: {would_be} - {was}"));
-                sum = sum.plus(differs)?;
-            }
-        }
-        if sum == PriceAndCost::default() {
-            return Ok(None);
-        }
-        let credit = sum.price.decimal().is_sign_negative();
-        let amount = sum.price.display(currency);
-        let id = self.effect.addition;
-        let subject = subject(self.effect, self.change);
-        let open = billing::open_period(self.world.snapshot, self.agreement);
-        let wanted = open.filter(|_| !credit || self.world.settings.credits.is_on());
-        let Some(open) = wanted else {
-            let message = format!(
-                "The invoices of {days} billed addition {id}; taking it back would give {amount} {currency}, which is \
-                 left out: {}.",
-                if open.is_some() { "credits are off" } else { "the agreement has no next invoice" }
-            );
-            said.push(Finding::new(Code::Tu6005, subject, message).amount(sum.price, currency));
-            return Ok(None);
-        };
-        let what = if credit { "a credit" } else { "a charge" };
-        let message = format!(
-            "The invoices of {days} billed addition {id} already: {what} of {amount} {currency} is proposed for {open}."
-        );
-        said.push(
-            Finding::new(Code::Tu4002, subject, message)
-                .severity(Severity::Warning)
-                .amount(sum.price, currency),
-        );
-        let Some(like) = after.or(before) else { return Ok(None) };
-        let state = AdditionState {
-            quantity: Quantity::from(1),
-            unit_price: sum.price,
-            unit_cost: sum.cost,
-            effective: open.start(),
-            cancelled: Some(open.last_day()),
-            bill: BillFlag::Billable,
-            description: None,
-            invoice_description: Some(format!("Correction ({days})")),
-            ..like.clone()
-        };
-        let role = if credit { Role::Refund } else { Role::OneTime };
-        let reason = format!("Undo of plan {}: {what} for the invoices of {days}.", self.plan);
-        let formula = format!("{} = {amount}", parts.join("; "));
-        let create = Action::Create { wanted: state };
-        Ok(Some(Step { beside: true, ..self.step(create, role, Some(days), sum, reason, formula) }))
-    }
-}
-
-/// Makes a line again that the plans removed: nothing of it had been billed then.
-fn recreate<'a>(
+fn restore<'a>(
     world: &World<'_>,
     effect: &Effect<'a>,
     agreement: &Agreement,
-    (plan, change): (&'a PlanId, &'a Change),
-    said: &mut Vec<Finding>,
-) -> Result<Vec<Step<'a>>, MoneyError> {
-    let Some(before) = effect.before else { return Ok(Vec::new()) };
-    let invoiced = invoiced_since(world, effect, agreement, before);
-    let at = At { world, effect, agreement, plan, change, invoiced };
-    let mut wanted = before.clone();
+    plan: &'a PlanId,
+    change: &'a Change,
+    there: &ObservedAddition,
+) -> Result<Option<Step<'a>>, MoneyError> {
+    let target = Target::Existing(effect.addition);
+    let seen = there.state.clone();
+    let (action, reason) = match effect.before {
+        None => (
+            Action::Delete { target, before: seen },
+            format!("Undo of plan {plan}: no invoice has billed the line, so that it goes."),
+        ),
+        Some(before) if fields_between(&seen, before, None).is_empty() => return Ok(None),
+        Some(before) => (
+            Action::Update { target, before: seen, wanted: before.clone() },
+            format!("Undo of plan {plan}: the line is as it was before."),
+        ),
+    };
+    let mut amounts = PriceAndCost::default();
+    if let Some(open) = billing::open_period(world.snapshot, agreement) {
+        let of = |state: Option<&AdditionState>| match state {
+            Some(state) => {
+                billing::billed_in(state, there.less_included, open, agreement.prorates, change.currency)
+            }
+            None => Ok(PriceAndCost::default()),
+        };
+        amounts = of(action.after())?.minus(of(action.before())?)?;
+    }
+    let (role, true_period, order) = (change.role, None, change.order.clone());
+    Ok(Some(Step { change, plan, action, role, true_period, amounts, reason, order }))
+}
+
+/// Makes a line again that the plans removed: nothing of it had been billed then, nor has been since.
+fn recreate<'a>(
+    world: &World<'_>,
+    effect: &Effect<'a>,
+    plan: &'a PlanId,
+    change: &'a Change,
+) -> Result<Option<Step<'a>>, MoneyError> {
+    let Some(before) = effect.before else { return Ok(None) };
     // It is still the line of the order that made it, not of the one that removed it.
     let link = world.links.iter().find(|l| l.addition == effect.addition);
-    let mut true_period = link.map_or(change.true_period, |l| l.true_period);
-    let role = link.map_or(change.role, |l| l.role);
-    let mut steps = Vec::new();
-    match (invoiced, before.cancelled, billing::open_period(world.snapshot, agreement)) {
-        (None, _, _) => {}
-        // What is billed once moves whole to the open period and says its own days.
-        (Some(_), Some(last), Some(open)) if last < open.start() => {
-            true_period = true_period.or(Period::new(before.effective, crate::period::next_day(last)).ok());
-            (wanted.effective, wanted.cancelled) = (open.start(), Some(open.last_day()));
-        }
-        (Some(days), _, _) => {
-            wanted.effective = days.end();
-            steps.extend(at.settle(days, Some(before), None, Quantity::ZERO, said)?);
-        }
-    }
-    let amounts = billing::extended(&wanted, Quantity::ZERO, change.currency)?;
-    let reason = format!("Undo of plan {plan}: the line that it removed is there again.");
-    let again = at.step(Action::Create { wanted }, role, true_period, amounts, reason, String::new());
-    steps.insert(0, Step { order: link.and_then(|l| l.order.clone()), ..again });
-    Ok(steps)
+    let amounts = billing::extended(before, Quantity::ZERO, change.currency)?;
+    Ok(Some(Step {
+        change,
+        plan,
+        action: Action::Create { wanted: before.clone() },
+        role: link.map_or(change.role, |l| l.role),
+        true_period: link.map_or(change.true_period, |l| l.true_period),
+        amounts,
+        reason: format!("Undo of plan {plan}: the line that it removed is there again."),
+        order: link.and_then(|l| l.order.clone()),
+    }))
 }

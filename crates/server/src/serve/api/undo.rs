@@ -58,9 +58,9 @@ fn wish(body: &UndoWish) -> Result<Wish, Problem> {
 
 /// Plan to take back what was written
 ///
-/// Restores what was there where no invoice has billed it since. What was invoiced ends with the invoiced period, and a
-/// credit is proposed for it where `credits` is on. Nothing is written to ConnectWise: the plan is carried out like any
-/// other, and its tasks are put aside then, until somebody takes them in again.
+/// Restores what was there where no invoice has billed it since. What was invoiced stays, and the finding says what a
+/// credit for it comes to. Nothing is written to ConnectWise: the plan is carried out like any other, and its tasks are
+/// put aside then, until somebody takes them in again.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/undo", tag = "plans",
     params(("org" = String, Path, description = "The organization")), request_body = UndoWish,
     responses((status = 201, description = "The plan", body = PlanDoc)))]
