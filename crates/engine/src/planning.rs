@@ -142,28 +142,8 @@ async fn try_plan(
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
     draft.findings.append(&mut extra);
-    findings::once_each(&mut draft.findings);
     let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
-    let body = match check(draft, &world) {
-        Ok(checked) => PlanBody::Checked(checked),
-        Err(refused) => {
-            let (mut draft, found) = *refused;
-            draft.findings.extend(found);
-            findings::once_each(&mut draft.findings);
-            PlanBody::Draft(draft)
-        }
-    };
-    let stored = StoredPlan {
-        id: PlanId(uuid::Uuid::now_v7().simple().to_string()),
-        connection: request.connection.to_owned(),
-        created_at: clock.now(),
-        actor: request.actor.to_owned(),
-        state: match body {
-            PlanBody::Checked(_) => PlanState::Proposed,
-            PlanBody::Draft(_) => PlanState::Refused,
-        },
-        body,
-    };
+    let stored = checked(draft, &world, clock, request.connection, request.actor);
     let turn = turn_to_keep(store, clock, request.org).await?;
     let kept = if have_moved(store, request.org, &before).await? {
         Ok(false)
@@ -182,6 +162,34 @@ async fn try_plan(
         skipped: chosen.skipped,
         reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
     }))
+}
+
+/// A draft after its check, ready to be kept; each finding once, with those of the check.
+pub(crate) fn checked(
+    mut draft: DraftPlan,
+    world: &World<'_>,
+    clock: &dyn Clock,
+    connection: &str,
+    actor: &str,
+) -> StoredPlan {
+    findings::once_each(&mut draft.findings);
+    let (state, body) = match check(draft, world) {
+        Ok(checked) => (PlanState::Proposed, PlanBody::Checked(checked)),
+        Err(refused) => {
+            let (mut draft, found) = *refused;
+            draft.findings.extend(found);
+            findings::once_each(&mut draft.findings);
+            (PlanState::Refused, PlanBody::Draft(draft))
+        }
+    };
+    StoredPlan {
+        id: PlanId(uuid::Uuid::now_v7().simple().to_string()),
+        connection: connection.to_owned(),
+        created_at: clock.now(),
+        actor: actor.to_owned(),
+        state,
+        body,
+    }
 }
 
 /// How long a planner that died keeps the others from keeping theirs.

@@ -1,12 +1,11 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
 use crate::failure::Failure;
-use crate::findings;
+use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
-use crate::records::{AuditEntry, OperationState, PlanBody, PlanState, StoredPlan};
+use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::check::check;
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
@@ -94,27 +93,8 @@ pub async fn plan_undo(
     };
     let last = last_writers(store, request.org, &carried).await?;
     let mut draft = undo(&world, &views, &extent, &last);
-    findings::once_each(&mut draft.findings);
     draft.note_invoicers(&snapshot);
-    let body = match check(draft, &world) {
-        Ok(checked) => PlanBody::Checked(checked),
-        Err(refused) => {
-            let (mut draft, found) = *refused;
-            draft.findings.extend(found);
-            PlanBody::Draft(draft)
-        }
-    };
-    let stored = StoredPlan {
-        id: PlanId(uuid::Uuid::now_v7().simple().to_string()),
-        connection: request.connection.to_owned(),
-        created_at: clock.now(),
-        actor: request.actor.to_owned(),
-        state: match body {
-            PlanBody::Checked(_) => PlanState::Proposed,
-            PlanBody::Draft(_) => PlanState::Refused,
-        },
-        body,
-    };
+    let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;
     Ok(stored)
 }
