@@ -88,9 +88,13 @@ pub struct Destination<'a> {
     pub at: Millis,
 }
 
+/// What a source gives for one record.
+type Item = Result<IncomingRecord, Refusal>;
+
 /// Takes in records until the source ends. `progress` is told how many were read so far.
 ///
-/// Without a store nothing is saved: every good record counts as new.
+/// Without a store nothing is saved: every good record counts as new. Records are read on a thread of their own, which may
+/// wait for a disk, at most two batches ahead of what is saved.
 ///
 /// # Errors
 /// The store's. What was saved before stays: the same file again changes nothing and goes on.
@@ -101,35 +105,40 @@ pub async fn import<I>(
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<ImportReport, Failure>
 where
-    I: Iterator<Item = Result<IncomingRecord, Refusal>> + Send,
+    I: Iterator<Item = Item> + Send + 'static,
 {
-    let size = batch.max(1);
     let mut report = ImportReport::default();
     let mut sums = Sums::default();
-    let mut waiting = Vec::with_capacity(size);
     let mut seen = Seen::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
     }
-    for item in records {
-        match item {
-            Ok(record) => {
-                sums.add(&record.record);
-                seen.note(&record.record, &record.id);
-                waiting.push(record);
+    let (give, mut take) = tokio::sync::mpsc::channel(1);
+    let reader = tokio::task::spawn_blocking(move || read_ahead(records, batch.max(1), &give));
+    while let Some(items) = take.recv().await {
+        read += items.len() as u64;
+        let mut good = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Ok(record) => {
+                    sums.add(&record.record);
+                    seen.note(&record.record, &record.id);
+                    good.push(record);
+                }
+                Err(refusal) => report.note(refusal),
             }
-            Err(refusal) => report.note(refusal),
         }
-        read += 1;
-        if waiting.len() >= size {
-            report.count(save(to, &waiting).await?);
-            waiting.clear();
-            progress(read);
+        if !good.is_empty() {
+            report.count(save(to, &good).await?);
         }
+        progress(read);
     }
-    if !waiting.is_empty() {
-        report.count(save(to, &waiting).await?);
+    // A reader that broke off must not pass for one that came to the end.
+    if let Err(broken) = reader.await
+        && let Ok(panic) = broken.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
     if let Some(store) = to.store {
         let refused = report.refused.len() as u64 + report.refused_more;
@@ -157,6 +166,21 @@ where
         }
     }
     Ok(report)
+}
+
+/// Reads batch by batch, until the records end or nobody takes them any more.
+fn read_ahead<I: Iterator<Item = Item>>(
+    mut records: I,
+    batch: usize,
+    give: &tokio::sync::mpsc::Sender<Vec<Item>>,
+) {
+    loop {
+        let items: Vec<Item> = records.by_ref().take(batch).collect();
+        let last = items.len() < batch;
+        if items.is_empty() || give.blocking_send(items).is_err() || last {
+            return;
+        }
+    }
 }
 
 async fn save(

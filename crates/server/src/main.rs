@@ -41,6 +41,8 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => error.report(json),
     };
+    // A thread that still waits for standard input has nobody left to read for.
+    runtime.shutdown_background();
     match output::lost() {
         Some(why) => CliError::output_lost(why).report(false),
         None => ended,

@@ -256,16 +256,13 @@ async fn take(
     source: SourceId,
     spooled: Spooled,
 ) -> Result<ImportReport, Problem> {
-    let (store, org, at) = (service.store.clone(), scope.org.clone(), service.clock.now());
-    let runtime = tokio::runtime::Handle::current();
-    // Readers read files as they go: on a thread that may wait.
-    let taken = tokio::task::spawn_blocking(move || {
-        let files = [spooled.0.clone()];
-        let records = dialect.read(&files, options).map(|item| item.map(incoming));
-        let to = Destination { store: Some(store.as_ref()), org: &org, source: &source, at };
-        let report = runtime.block_on(import(to, records, BATCH, |_| ()));
-        drop(spooled);
-        report
-    });
-    Ok(taken.await.map_err(|_| Problem::internal())??)
+    let files = [spooled.0.clone()];
+    let records = dialect.read(&files, options).map(|item| item.map(incoming));
+    let to = Destination {
+        store: Some(service.store.as_ref()),
+        org: &scope.org,
+        source: &source,
+        at: service.clock.now(),
+    };
+    Ok(import(to, records, BATCH, |_| ()).await?)
 }
