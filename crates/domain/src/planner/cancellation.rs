@@ -1,5 +1,7 @@
 //! Cancellation orders: lines that were billed end, lines that never were go, fee and last overuse are billed once.
 
+mod remains;
+
 use super::builder::Builder;
 use super::context::{Billing, Stop};
 use super::lines::{self, Existing, bill_once, write_once};
@@ -16,7 +18,10 @@ use crate::plan::{Role, Target};
 use crate::psa::Agreement;
 use crate::settings::QuantityChange;
 use jiff::civil::Date;
+use remains::Remains;
 use std::collections::BTreeSet;
+
+pub use remains::pieces_from;
 
 /// What a cancellation is planned by.
 struct Ending {
@@ -41,10 +46,11 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let removed = lines_that_go(builder, period, day);
     let used_alone = used_alone(builder, order, day, period, &removed);
     let ending = Ending { day, period, removed, used_alone };
+    let remains = Remains::of(builder, &ending);
     for line in &order.lines {
         match line.charge {
             Charge::Cancellation => fee(builder, order, line, day)?,
-            Charge::Recurring | Charge::Prorate => used_part(builder, order, line, &ending)?,
+            Charge::Recurring | Charge::Prorate => used_part(builder, order, line, &ending, &remains)?,
             Charge::Overuse => {
                 // Overuse counts the day of cancellation, the recurring fee does not.
                 let days = Period::new(order.period.start().min(day), next_day(day))?;
@@ -59,7 +65,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                 let billed_as = builder.period_of(order.period, days.start())?;
                 let last = usual_last_day(builder, builder.context.agreement, day);
                 let bills_nothing = by_connectwise
-                    || ending.removed.contains(&line.product)
+                    || (ending.removed.contains(&line.product)
+                        && remains.bills(&line.product, days) != Some(true))
                     || ending.used_alone.contains(&line.product)
                     || billed_as.start() > last;
                 let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
@@ -80,12 +87,18 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     let later = later_lines(builder, day);
+    let lost = remains.lost(builder)?;
     give_back_later_periods(builder, order, &ending, &later)?;
     for line in lines_to_end(builder) {
         end_line(builder, order, &line, &ending)?;
     }
     for line in later {
         let reason = format!("Order {} cancels on {day}: the line bills days after it.", order.shown());
+        builder.delete(&line, reason)?;
+    }
+    for line in lost {
+        let reason =
+            format!("Order {} cancels on {day}: what the line belongs to is never billed.", order.shown());
         builder.delete(&line, reason)?;
     }
     Ok(())
@@ -236,7 +249,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     let last = last_day(builder, agreement, line, ending);
     let name = line.origin.as_ref().map_or("", |o| builder.context.product_name(&o.product));
     if !builder.is_billed(line) {
-        if never_billed(builder, line, ending.period, day) || line.state.effective > day {
+        if goes(builder, line, ending.period, day) {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
             return builder.delete(line, reason);
@@ -392,6 +405,11 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     !builder.is_billed(line) && line.state.effective >= period.start() && !used_days
 }
 
+/// Whether a line is taken away instead of ended.
+fn goes(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
+    !builder.is_billed(line) && (never_billed(builder, line, period, day) || line.state.effective > day)
+}
+
 /// Whether the order gives money back for the line's product.
 fn gives_back(order: &Order, line: &Line) -> bool {
     let product = line.origin.as_ref().map(|o| o.product.as_ref());
@@ -410,13 +428,13 @@ fn touched_by_person(line: &Line) -> bool {
     }
 }
 
-/// A cancellation takes away what bills days after it alone; a one-time line for days already used stays.
+/// A cancellation takes away what bills or gives back days after it alone; a one-time line for days already used stays.
 fn later_lines<'a>(builder: &Builder<'_, 'a>, day: Date) -> Vec<Line<'a>> {
     builder
         .own_lines()
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                matches!(o.role, Role::Prorate | Role::Setup | Role::OneTime)
+                matches!(o.role, Role::Prorate | Role::Refund | Role::Setup | Role::OneTime)
                     && o.true_period.map_or(l.state.effective, Period::start) > day
             }) && !l.is_made_by(builder.context.order_id())
                 && !builder.is_billed(l)
@@ -433,18 +451,21 @@ fn used_part(
     order: &Order,
     line: &OrderLine,
     ending: &Ending,
+    remains: &Remains<'_>,
 ) -> Result<(), Stop> {
     let name = builder.context.product_name(&line.product);
-    if !ending.removed.contains(&line.product) && !ending.used_alone.contains(&line.product) {
+    let days = used_days(line, ending.period, ending.day);
+    let removed = ending.removed.contains(&line.product) && remains.bills(&line.product, days) != Some(true);
+    if !removed && !ending.used_alone.contains(&line.product) {
         let message =
-            format!("Order {} charges the used part of {name}; its recurring line bills it.", order.shown());
+            format!("Order {} charges the used part of {name}; its own line bills it.", order.shown());
         let finding = builder.about(Code::Tu6005, &line.product, message).severity(Severity::Info);
         builder.find(finding);
         return Ok(());
     }
     let Some(item) = once_item(builder, line)? else { return Ok(()) };
     let as_part = OrderLine { charge: Charge::Prorate, ..line.clone() };
-    bill_once(builder, &as_part, item, ending.period, used_days(line, ending.period, ending.day))
+    bill_once(builder, &as_part, item, ending.period, days)
 }
 
 /// The cancellation fee: quantity 1 of the fee's own catalog item.

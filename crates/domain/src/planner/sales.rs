@@ -3,6 +3,7 @@
 
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
+use super::cancellation;
 use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
@@ -393,12 +394,15 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
     let effective = builder.not_before_go_live(order.effective);
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
+    // A line that an order ended later than that bills days of the other customer as well.
     let old: Vec<_> = builder
         .own_lines()
         .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring)
-                && !l.is_made_by(context.order_id())
-                && l.state.is_open()
+            l.origin.as_ref().is_some_and(|o| {
+                let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
+                let by_order = o.written.cancelled == l.state.cancelled;
+                o.role == Role::Recurring && (l.state.is_open() || ends_later && by_order)
+            }) && !l.is_made_by(context.order_id())
         })
         .cloned()
         .collect();
@@ -408,9 +412,15 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         }
     }
     plan_from(builder, order, boundary, effective)?;
+    let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
     for line in &old {
-        let reason = format!("Order {} moves the subscription to another customer.", order.shown());
-        builder.end(line, previous_day(boundary), reason)?;
+        builder.end(line, previous_day(boundary), reason())?;
+    }
+    // What was billed or given back once of days that the other customer pays goes with the lines.
+    let products =
+        old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone().into_owned())).collect();
+    for line in cancellation::pieces_from(builder, &products, boundary) {
+        builder.delete(&line, reason())?;
     }
     Ok(())
 }

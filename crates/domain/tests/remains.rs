@@ -1,0 +1,199 @@
+//! What was billed or given back once beside a line that is deleted because no invoice ever billed it: nobody is paid for
+//! what was never charged, and nothing is charged twice.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
+use trueup_domain::ids::{CompanyId, CustomerId};
+use trueup_domain::mapping::MappingKind;
+use trueup_domain::period::{BillingCycle, Period};
+
+fn january() -> Period {
+    period("2025-01-01", "2025-02-01")
+}
+
+/// Five seats at 22.00 from the first or a later day of January, of which nothing is invoiced.
+fn lab(mode: &str, from: &str, invoiced_to: &str) -> Lab {
+    let mut lab = Lab::monthly("2024-11-01", "2025-01-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("plan", 8, ProductKind::Seat, "10.00", "5.00");
+    lab.product("promo", 9, ProductKind::OneTime, "10.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, from);
+    lab.set("credits", "on").set("line_mode", mode);
+    lab.agreement_mut(40).next_invoice = Some(day(invoiced_to));
+    lab
+}
+
+fn seats(on: &str, of: Period) -> OrderDraft {
+    order("SO-1", OrderKind::Sales, on, of).with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+}
+
+fn change(id: &str, on: &str, old: i64, new: i64) -> OrderDraft {
+    order(id, OrderKind::Change, on, january()).change("1", "seat", old, new, "22.00", "17.60")
+}
+
+fn cancel(on: &str) -> OrderDraft {
+    order("CX-1", OrderKind::Cancellation, on, january())
+}
+
+fn amount(id: &str, charge: Charge, product: &str, amount: &str) -> OrderLine {
+    let mut made = line(id, charge, product, "1", "", "");
+    made.amount = Some(amount.parse().unwrap());
+    made.cost_amount = Some("0".parse().unwrap());
+    made
+}
+
+#[rstest]
+// A decrease's credit goes with the line that it reduced; an increase's charge is for days that were used, and what a
+// decrease gives back of it stays.
+#[case::decrease("prorate_line", &[(5, 3)], "0")]
+#[case::fewer_then_more("prorate_line", &[(5, 2), (2, 4)], "24.12")]
+#[case::more_then_fewer("prorate_line", &[(5, 8), (8, 6)], "20.58")]
+#[case::more("prorate_line", &[(5, 8)], "44.70")]
+// A full line takes its correction along, whichever way it goes.
+#[case::dual_fewer("dual", &[(5, 3)], "0")]
+#[case::dual_more("dual", &[(5, 8)], "0")]
+#[case::dual_twice("dual", &[(5, 8), (8, 10)], "0")]
+#[case::commitment("commitment", &[(5, 8)], "0")]
+fn what_was_never_billed_gives_nothing_back(
+    #[case] mode: &str,
+    #[case] changes: &[(i64, i64)],
+    #[case] january: &str,
+) {
+    let mut lab = lab(mode, "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", self::january()).0);
+    for (n, (old, new)) in changes.iter().enumerate() {
+        let on = format!("2025-01-{}", 11 + 4 * n);
+        lab.run(&change(&format!("CH-{n}"), &on, *old, *new).0);
+    }
+    let shown = lab.run(&cancel("2025-01-21").0);
+    assert_eq!(lab.invoice(40), january, "{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// A sale within the period is billed by a line of its own, which stays: so do the credits on it, and what the order
+/// gives back of it is owed.
+#[rstest]
+#[case::fewer(3, "-23.42", "24.83")]
+#[case::as_it_was(5, "-39.03", "39.02")]
+fn a_part_that_stays_is_given_back_and_not_charged_again(
+    #[case] new: i64,
+    #[case] refund: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("prorate_line", "2025-01-10", "2025-01-01");
+    let rest = period("2025-01-10", "2025-02-01");
+    lab.run(&seats("2025-01-10", rest).0);
+    if new != 5 {
+        lab.run(&change("CH-1", "2025-01-11", 5, new).0);
+    }
+    let back = amount("1", Charge::Refund, "seat", refund);
+    let used = amount("2", Charge::Recurring, "seat", "39.03");
+    let shown = lab.run(&cancel("2025-01-21").with(back).with(used).0);
+    assert_eq!(lab.invoice(40), billed, "{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// One averaged line stands for the period: it stays, and what the order gives back of it is owed.
+#[test]
+fn an_averaged_line_is_given_back() {
+    let mut lab = lab("single", "2025-01-01", "2025-01-01");
+    lab.set("rounding_tolerance", "1");
+    lab.run(&seats("2025-01-01", january()).0);
+    lab.run(&change("CH-1", "2025-01-11", 5, 8).0);
+    let shown = lab.run(&cancel("2025-01-21").with(amount("1", Charge::Refund, "seat", "-62.45")).0);
+    assert_eq!(lab.invoice(40), "92.27", "{shown}");
+}
+
+/// A plan switch nets its part on the new product: what it gives back is of the old line.
+#[rstest]
+#[case::never_billed("2025-01-01", "0")]
+#[case::billed("2025-02-01", "-40.65")]
+fn the_credit_of_a_switch_stands_and_falls_with_the_line_it_replaced(
+    #[case] invoiced_to: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    lab.agreement_mut(40).next_invoice = Some(day(invoiced_to));
+    let switch = order("CH-1", OrderKind::Change, "2025-01-11", january())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "plan", 0, 5, "10.00", "5.00");
+    lab.run(&switch.0);
+    let shown = lab.run(&cancel("2025-01-21").0);
+    assert_eq!(lab.invoice(40), billed, "{shown}");
+}
+
+/// A discount on what is never billed is none; one on a fee that stays is.
+#[rstest]
+#[case::of_the_product("seat", false, "0")]
+#[case::of_its_own("promo", false, "0")]
+#[case::beside_a_fee("promo", true, "40.00")]
+fn a_discount_goes_with_what_it_was_given_on(
+    #[case] product: &str,
+    #[case] setup: bool,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    let mut sale = seats("2025-01-01", january()).with(amount("2", Charge::Discount, product, "10.00"));
+    if setup {
+        sale = sale.with(amount("3", Charge::Setup, "plan", "50.00"));
+    }
+    lab.run(&sale.0);
+    let shown = lab.run(&cancel("2025-01-01").0);
+    assert_eq!(lab.invoice(40), billed, "{shown}");
+}
+
+/// What is invoiced was charged: its credit stays.
+#[test]
+fn a_credit_on_what_was_billed_stays() {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    assert_eq!(lab.invoice(40), "110.00");
+    lab.run(&change("CH-1", "2025-01-11", 5, 3).0);
+    let back = amount("1", Charge::Refund, "seat", "-23.42");
+    let shown = lab.run(&cancel("2025-01-21").with(back).0);
+    assert_eq!(lab.invoice(40), "-53.22", "{shown}");
+    assert_eq!(lab.invoice(40), "0");
+}
+
+/// An order that comes late takes away what a change gave back of days after it.
+#[test]
+fn a_late_cancellation_takes_away_what_was_given_back_after_it() {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    let given = amount("2", Charge::Refund, "seat", "-20.00");
+    lab.run(&change("CH-1", "2025-01-11", 5, 3).with(given).0);
+    let shown = lab.run(&cancel("2025-01-06").0);
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// A transfer that comes late leaves the former customer nothing of the days that the other one pays.
+#[rstest]
+#[case(5, 3)]
+#[case(5, 8)]
+fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] new: i64) {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2024-11-01", "2025-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.run(&seats("2025-01-01", january()).0);
+    lab.run(&change("CH-1", "2025-01-11", old, new).0);
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-01", january()).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "3",
+        "22.00",
+        "17.60",
+    ));
+    transfer.0.customer = Some(CustomerId::from("c-200"));
+    let shown = lab.run(&transfer.0);
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+    assert_eq!(lab.invoice(50), "66.00", "{shown}");
+}
