@@ -255,16 +255,6 @@ impl<'c, 'a> Builder<'c, 'a> {
         Stop { findings: vec![self.about(code, product, message)], outcome: TaskOutcome::Failed }
     }
 
-    /// Clamps a first day to go-live, or to the end of a "do not bill".
-    pub fn not_before_go_live(&self, day: Date) -> Date {
-        self.context.billed_from.map_or(day, |first| day.max(first))
-    }
-
-    /// The same for one product.
-    pub fn not_before_billed(&self, product: &ProductId, day: Date) -> Date {
-        self.context.product_billed_from(product).map_or(day, |first| day.max(first))
-    }
-
     /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.
     pub fn period_of(&self, order_period: Period, day: Date) -> Result<Period, PeriodError> {
         let whole = self.whole_period(order_period)?;

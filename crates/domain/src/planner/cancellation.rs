@@ -86,7 +86,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             }
         }
     }
-    let later = later_lines(builder, day);
+    let later = later_lines(builder, order.effective);
     let lost = remains.lost(builder)?;
     give_back_later_periods(builder, order, &ending, &later)?;
     for line in lines_to_end(builder) {

@@ -25,7 +25,7 @@ use crate::settings::ChangeDay;
 use jiff::civil::Date;
 use parts::{explicit_parts, write_part};
 use resolve::resolve;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use transition::transition;
 
 /// One product's change.
@@ -38,8 +38,7 @@ struct Item<'a, 'o> {
     delta: Quantity,
     old: Prices,
     new: Prices,
-    /// The day since which the new state holds.
-    since: Date,
+    moment: Moment,
     /// Where a later order was carried out before: the day from which its state is billed.
     until: Option<Date>,
 }
@@ -55,16 +54,26 @@ impl Item<'_, '_> {
     }
 }
 
-/// When the change takes effect, and in which period.
+/// When the change takes effect for a product, and in which period.
 #[derive(Clone, Copy)]
 struct Moment {
+    /// The day that the order says: it tells which order is the later one.
+    said: Date,
+    /// The first day that is billed of it.
     effective: Date,
     period: Period,
 }
 
+impl Moment {
+    /// The days of its period that the new state is billed for, where it begins within it.
+    fn part(self) -> Option<Period> {
+        self.period.from_day(self.effective).filter(|days| *days != self.period)
+    }
+}
+
 /// Plans a change or renewal order.
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
-    let moment = moment_of(builder, order)?;
+    let said = day_of(builder, order)?;
     let explicit: BTreeSet<&ProductId> = order
         .lines
         .iter()
@@ -73,6 +82,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .collect();
     let mut items = Vec::new();
     for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
+        let moment = moment_of(builder, order, said, &line.product)?;
         if let Some(item) = resolve(builder, order, line, moment)? {
             items.push(item);
         }
@@ -80,28 +90,27 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let switched = switch_of(&items);
     for (index, item) in items.iter().enumerate() {
         let part_is_told = explicit.contains(&item.line.product) || switched.contains(&index);
-        transition(builder, order, item, moment, part_is_told)?;
+        transition(builder, order, item, part_is_told)?;
     }
-    if !switched.is_empty() && moment.effective != moment.period.start() {
-        plan_switch(builder, order, &items, &switched, &explicit, moment)?;
-    }
-    explicit_parts(builder, order, &explicit, moment)?;
+    plan_switch(builder, order, &items, &switched, &explicit)?;
+    explicit_parts(builder, order, &explicit, said)?;
+    let own = builder.period_of(order.period, said)?;
     for line in &order.lines {
         match line.charge {
             Charge::Recurring | Charge::Prorate | Charge::Refund => {}
-            Charge::Cancellation => super::cancellation::fee(builder, order, line, moment.effective)?,
+            Charge::Cancellation => super::cancellation::fee(builder, order, line, said)?,
             Charge::Setup | Charge::Overuse | Charge::Upgrade | Charge::OneTime | Charge::Discount => {
                 let Some(item) = once_item(builder, line)? else { continue };
-                let days =
-                    line.period.or_else(|| moment.period.from_day(moment.effective)).unwrap_or(moment.period);
-                bill_once(builder, line, item, moment.period, days)?;
+                let days = line.period.or_else(|| own.from_day(said)).unwrap_or(own);
+                bill_once(builder, line, item, own, days)?;
             }
         }
     }
     builder.last_steps()
 }
 
-fn moment_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Moment, Stop> {
+/// The day on which the order takes effect.
+fn day_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
     let said = match (order.kind, builder.context.world.settings.change_day) {
         // Marketplaces renew before the term ends: the renewal counts from the period it is for.
         (OrderKind::Renewal, _) => order.effective.max(order.period.start()),
@@ -113,8 +122,18 @@ fn moment_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Moment, Stop> {
         let message = format!("The change takes effect on {said}, outside its own period {}.", order.period);
         return Err(builder.context.stop(Code::Tu4006, message));
     }
-    let effective = builder.not_before_go_live(said);
-    Ok(Moment { effective, period: builder.period_of(order.period, effective)? })
+    Ok(said)
+}
+
+/// The same for one product, whose days may not all be billed.
+fn moment_of(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    said: Date,
+    product: &ProductId,
+) -> Result<Moment, Stop> {
+    let effective = builder.not_before_billed(product, said);
+    Ok(Moment { said, effective, period: builder.period_of(order.period, effective)? })
 }
 
 /// A plan switch is an old product that goes to 0 and a new one that starts from 0: their parts are netted.
@@ -134,18 +153,33 @@ fn plan_switch<'a>(
     items: &[Item<'a, '_>],
     switched: &BTreeSet<usize>,
     explicit: &BTreeSet<&ProductId>,
-    moment: Moment,
 ) -> Result<(), Stop> {
-    let parts: Vec<&Item<'_, '_>> =
-        switched.iter().map(|i| &items[*i]).filter(|i| !explicit.contains(&i.line.product)).collect();
-    let Some(new) = parts.iter().find(|i| i.old_quantity.is_zero()) else { return Ok(()) };
-    let Some(days) = moment.period.from_day(moment.effective) else { return Ok(()) };
-    let share = builder.share(moment.period, days)?;
+    let mut by_period: BTreeMap<Period, Vec<(&Item<'a, '_>, Period)>> = BTreeMap::new();
+    for item in switched.iter().map(|i| &items[*i]).filter(|i| !explicit.contains(&i.line.product)) {
+        if let Some(days) = item.moment.part() {
+            by_period.entry(item.moment.period).or_default().push((item, days));
+        }
+    }
+    by_period.into_iter().try_for_each(|(period, parts)| net_switch(builder, order, period, &parts))
+}
+
+/// What the old and the new products of a switch cost more or less in one period, each for the days that are billed.
+fn net_switch<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    period: Period,
+    parts: &[(&Item<'a, '_>, Period)],
+) -> Result<(), Stop> {
+    let new = parts.iter().find(|(i, _)| i.old_quantity.is_zero()).or(parts.first());
+    let Some((new, _)) = new else { return Ok(()) };
+    let first = parts.iter().map(|(_, days)| days.start()).min().unwrap_or(period.start());
+    let days = period.from_day(first).unwrap_or(period);
     let currency = builder.context.currency;
     let mut net = Exact::ZERO;
     let mut net_cost = Exact::ZERO;
     let mut terms = Vec::new();
-    for item in &parts {
+    for (item, own) in parts {
+        let share = builder.share(period, *own)?;
         let (price, cost) = if let Some(amount) = item.line.amount {
             (amount.exact(), item.line.cost_amount.unwrap_or_default().exact())
         } else {
@@ -167,8 +201,7 @@ fn plan_switch<'a>(
     let mut money = part::one_unit(builder.context.world.settings, currency, net, net_cost)?;
     money.formula = format!("{} = {}", terms.join(" ").trim_start_matches("+ "), money.formula);
     let (line_id, product, item) = (new.line.id.0.clone(), new.line.product.clone(), new.item);
-    let reason =
-        format!("Order {} switches the plan on {}: {days} is netted.", order.shown(), moment.effective);
+    let reason = format!("Order {} switches the plan on {first}: {days} is netted.", order.shown());
     write_part(builder, &line_id, &product, item, money, reason, days)
 }
 

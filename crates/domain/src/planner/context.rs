@@ -80,6 +80,8 @@ struct Known<'a> {
     id: &'a ProductId,
     product: Option<&'a Product>,
     billing: Billing<'a>,
+    /// The first day that is billed, where its mapping names one.
+    billed_from: Option<Date>,
 }
 
 /// Everything that the planning of one task starts from.
@@ -112,7 +114,7 @@ pub struct Context<'a> {
     pub price_source: PriceSource,
     /// The billing period that the order names.
     pub order_period: Option<Period>,
-    /// The first day that is billed: go-live, or the end of a "do not bill".
+    /// The first day that anything is billed: go-live, or the end of a "do not bill" of the customer.
     pub billed_from: Option<Date>,
     products: Vec<Known<'a>>,
     fee: Option<&'a CatalogItem>,
@@ -244,7 +246,10 @@ impl<'a> Context<'a> {
             currency,
             price_source: task.price_source.unwrap_or(world.settings.price_source),
             order_period: order.map(|o| o.period),
-            billed_from: billed_from(world, task, cycle, order),
+            billed_from: world
+                .settings
+                .go_live
+                .max(world.mappings.customer_billed_from(&task.source, &task.customer)),
             products,
             fee,
         })
@@ -265,10 +270,14 @@ impl<'a> Context<'a> {
         self.task.order_id.as_ref()
     }
 
-    /// The first day on which a product is billed, where days before it are not.
-    pub fn product_billed_from(&self, product: &ProductId) -> Option<Date> {
-        let mappings = self.world.mappings;
-        mappings.product_billed_from(&self.task.source, product, self.customer_id, Some(self.cycle))
+    /// The first day on which a product is billed, where days before it are not. Every product has its own, whatever
+    /// else an order holds.
+    pub fn billed_from(&self, product: &ProductId) -> Option<Date> {
+        let own = match self.known(product) {
+            Some(known) => known.billed_from,
+            None => billed_from(self.world, self.task, self.cycle, product),
+        };
+        self.billed_from.max(own)
     }
 
     fn known(&self, product: &ProductId) -> Option<&Known<'a>> {
@@ -307,16 +316,9 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The first day that anything of a task is billed.
-fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, order: Option<&Order>) -> Option<Date> {
-    let mappings = world.mappings;
-    let of_product = |line: &OrderLine| {
-        mappings.product_billed_from(&task.source, &line.product, &task.customer, Some(cycle))
-    };
-    // The earliest of the products; none where one of them is billed from the beginning.
-    let of_products = order.and_then(|o| o.lines.iter().map(of_product).min()).flatten();
-    let of_customer = mappings.customer_billed_from(&task.source, &task.customer);
-    world.settings.go_live.max(of_customer).max(of_products)
+/// The first day of a product that is billed, where its mapping names one.
+fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, product: &ProductId) -> Option<Date> {
+    world.mappings.product_billed_from(&task.source, product, &task.customer, Some(cycle))
 }
 
 fn resolve_company(world: &World<'_>, task: &Task) -> Result<CompanyId, Stop> {
@@ -403,10 +405,13 @@ fn resolve_products<'a>(
         };
         match target {
             Some(ProductTarget::DoNotBill(_)) => {
-                products.push(Known { id, product, billing: Billing::Not });
+                products.push(Known { id, product, billing: Billing::Not, billed_from: None });
             }
             Some(ProductTarget::Item(item)) => match usable_item(world, item) {
-                Ok(item) => products.push(Known { id, product, billing: Billing::As(item) }),
+                Ok(item) => {
+                    let billed_from = billed_from(world, task, cycle, id);
+                    products.push(Known { id, product, billing: Billing::As(item), billed_from });
+                }
                 Err(why) if must => {
                     outcome = TaskOutcome::Failed;
                     missed(Code::Tu2004, format!("is mapped to catalog item {item}, which {why}"));

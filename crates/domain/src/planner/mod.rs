@@ -28,6 +28,7 @@ mod run;
 mod sales;
 mod sums;
 mod text;
+mod unbilled;
 mod undo;
 mod usage;
 

@@ -31,7 +31,9 @@ pub struct Shift<'a, 'o> {
     pub new_quantity: Quantity,
     /// Prices of the new state.
     pub new: Prices,
-    /// First day of the new state.
+    /// The day since which the new state holds.
+    pub since: Date,
+    /// First day of it that is billed.
     pub effective: Date,
     /// The period.
     pub period: Period,
@@ -106,9 +108,9 @@ fn new_state<'a>(
     shift: &Shift<'a, '_>,
     begin: Date,
 ) -> Result<NewLine<'a>, Stop> {
-    let Shift { line, item, new_quantity, new, existing, effective, .. } = shift;
+    let Shift { line, item, new_quantity, new, existing, since, .. } = shift;
     let line = new_line(builder, order, line, item, *new_quantity, *new, existing.as_ref(), begin)?;
-    Ok(NewLine { since: Some(*effective), ..line })
+    Ok(NewLine { since: Some(*since), ..line })
 }
 
 /// An amount of the change as a line that is billed once, where prorated lines go.

@@ -7,7 +7,7 @@ use super::index::{Index, SubscriptionNo};
 use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
-use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, usage};
+use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, unbilled, usage};
 use crate::feed::OrderKind;
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::AgreementId;
@@ -162,7 +162,8 @@ fn plan_task<'a>(
 fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
     match demand {
         Demand::Order(order) => {
-            let order = &*quantity::judged(builder, order);
+            let judged = quantity::judged(builder, order);
+            let order = &*unbilled::cut(builder, judged)?;
             match order.kind {
                 OrderKind::Sales => sales::plan(builder, order),
                 OrderKind::Change | OrderKind::Renewal => change::plan(builder, order),

@@ -126,14 +126,14 @@ fn recurring(
         bill: BillFlag::Billable,
         taxable: None,
         key_day: None,
-        since: Some(begin),
+        since: Some(start),
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.shown()),
     };
     let agreement = builder.context.agreement;
     let part = period.from_day(begin).filter(|part| *part != period);
     let last = commitment_last(builder, begin);
     // A later order that was carried out first keeps its state: this line bills the days up to it.
-    let later = late::first_later(builder, &line.product, begin).filter(|_| order.kind == OrderKind::Sales);
+    let later = late::first_later(builder, &line.product, start).filter(|_| order.kind == OrderKind::Sales);
     let last = match later {
         Some(until) => {
             late::tell(builder, order, &line.product, begin, until);
@@ -144,7 +144,9 @@ fn recurring(
     let said_by_source =
         order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
     let Some(part) = part else {
-        if let Some((money, price)) = other_amount(builder, line, prices, quantity, period)? {
+        let named =
+            if begin == start { other_amount(builder, line, prices, quantity, period)? } else { None };
+        if let Some((money, price)) = named {
             // This period costs what the source says, the next ones what a unit costs.
             let later = NewLine { money: price, ..new };
             builder.recurring(agreement, later, period.end(), last, period)?;
@@ -391,7 +393,8 @@ fn tell_difference(
 /// one start there; parts and refunds only where the order names them.
 pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let context = builder.context;
-    let effective = builder.not_before_go_live(order.effective);
+    // The new customer may be billed later: the former one pays no longer for that.
+    let effective = context.world.settings.go_live.map_or(order.effective, |day| order.effective.max(day));
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
     // A line that an order ended later than that bills days of the other customer as well.

@@ -17,19 +17,20 @@ use jiff::civil::Date;
 enum Place {
     /// On these days; `moved` when they are not its true ones.
     On { effective: Date, last: Date, moved: bool },
-    /// Before go-live: nothing is written.
-    BeforeGoLive,
+    /// In days that are not billed: nothing is written.
+    Unbilled,
     /// Not at all.
     Illegal(Box<Finding>),
 }
 
 impl<'a> Builder<'_, 'a> {
-    /// Where a one-time line for `true_days` may be dated on `agreement`.
-    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role) -> Place {
+    /// Where a one-time line for `true_days` may be dated on `agreement`, not before the first billed day.
+    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role, first: Option<Date>) -> Place {
         let world = self.context.world;
-        if self.context.billed_from.is_some_and(|day| true_days.end() <= day) {
-            return Place::BeforeGoLive;
+        if first.is_some_and(|day| true_days.end() <= day) {
+            return Place::Unbilled;
         }
+        let true_days = first.and_then(|day| true_days.from_day(day)).unwrap_or(true_days);
         let billed_by = self.invoicing(agreement);
         let illegal = |code: Code, message: String| {
             let subject = Subject { agreement: Some(agreement.id), ..self.context.subject() };
@@ -97,21 +98,11 @@ impl<'a> Builder<'_, 'a> {
         if self.is_there(&key, &line) {
             return Ok(());
         }
-        let (effective, last, moved) = match self.place(agreement, true_days, line.role) {
+        let first = self.context.billed_from(&line.product);
+        let (effective, last, moved) = match self.place(agreement, true_days, line.role, first) {
             Place::On { effective, last, moved } => (effective, last, moved),
-            Place::BeforeGoLive => {
-                let go_live = self.context.world.settings.go_live;
-                let why = if go_live.is_some_and(|day| true_days.end() <= day) {
-                    "before go-live"
-                } else {
-                    "in the days that are not billed"
-                };
-                let message = format!(
-                    "{} for {true_days} lies {why} and is not written.",
-                    self.context.product_name(&line.product)
-                );
-                let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Info);
-                self.find(finding);
+            Place::Unbilled => {
+                self.tell_unbilled(&line.product, true_days);
                 return Ok(());
             }
             Place::Illegal(finding) => {

@@ -1,7 +1,7 @@
 //! The part period of a change: what the days from the change on cost more or less.
 
 use super::transition::reason_of;
-use super::{Item, Moment, named};
+use super::{Item, Moment, moment_of, named};
 use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
@@ -15,6 +15,7 @@ use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::proration::Share;
 use crate::psa::CatalogItem;
+use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes a prorated amount where the policy says, or says that it is left out.
@@ -227,7 +228,7 @@ pub(super) fn explicit_parts(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     products: &BTreeSet<&ProductId>,
-    moment: Moment,
+    said: Date,
 ) -> Result<(), Stop> {
     let by_product: BTreeMap<&&ProductId, Vec<&OrderLine>> = products
         .iter()
@@ -242,6 +243,11 @@ pub(super) fn explicit_parts(
         .collect();
     for (product, parts) in by_product {
         let Some(item) = item_of(builder, product)? else { continue };
+        if parts.is_empty() {
+            // All of them lie in days that are not billed.
+            continue;
+        }
+        let moment = moment_of(builder, order, said, product)?;
         if let [single] = parts.as_slice() {
             let days =
                 single.period.or_else(|| moment.period.from_day(moment.effective)).unwrap_or(moment.period);

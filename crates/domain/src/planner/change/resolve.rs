@@ -54,10 +54,10 @@ pub(super) fn resolve<'a, 'o>(
     }
     let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
     let until =
-        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.effective));
+        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said));
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
-    let held = until.and_then(|_| late::state_on(builder, &line.product, moment.effective));
+    let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
     let there = held.as_ref().or(existing.as_ref().map(|l| &*l.state)).cloned();
     let there_prices =
         there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
@@ -149,8 +149,7 @@ pub(super) fn resolve<'a, 'o>(
         builder.withhold(finding);
         return Ok(None);
     }
-    let since = moment.effective;
-    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, since, until }))
+    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until }))
 }
 
 pub(super) fn tell_mismatch(

@@ -25,14 +25,13 @@ pub(super) fn transition<'a>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     item: &Item<'a, '_>,
-    moment: Moment,
     part_is_told: bool,
 ) -> Result<(), Stop> {
     if let Some(until) = item.until {
-        return late_transition(builder, order, item, moment, part_is_told, until);
+        return late_transition(builder, order, item, part_is_told, until);
     }
     let agreement = builder.context.agreement;
-    let Moment { effective, period } = moment;
+    let Moment { effective, period, .. } = item.moment;
     let settings = builder.context.world.settings;
     let whole = effective == period.start();
     let invoiced = !agreement.prorates && builder.is_invoiced(agreement, period.start());
@@ -67,6 +66,7 @@ pub(super) fn transition<'a>(
                 ),
                 new_quantity: item.new_quantity,
                 new: item.new,
+                since: item.moment.said,
                 effective,
                 period,
             },
@@ -109,16 +109,19 @@ pub(super) fn late_transition<'a>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     item: &Item<'a, '_>,
-    moment: Moment,
     part_is_told: bool,
     until: Date,
 ) -> Result<(), Stop> {
-    let Moment { effective, period } = moment;
+    let Moment { effective, period, .. } = item.moment;
     let product = &item.line.product;
     if !late::part_is_possible(builder, order, product)? {
         return Ok(());
     }
-    late::tell(builder, order, product, effective, until);
+    late::tell(builder, order, product, item.moment.said, until);
+    if effective >= until {
+        // None of the days that it would bill is billed.
+        return Ok(());
+    }
     let whole = effective == period.start();
     let begin = if whole { effective } else { period.end() };
     if let (Some(days), false, false) = (Period::new(effective, begin.min(until)).ok(), whole, part_is_told) {
@@ -175,7 +178,7 @@ pub(super) fn create_or_edit<'a>(
         begin,
     )?;
     line.key_day = Some(true_begin);
-    line.since = Some(item.since);
+    line.since = Some(item.moment.said);
     let last = commitment_last(builder, begin);
     builder.recurring(agreement, line, begin, last, anchor)
 }

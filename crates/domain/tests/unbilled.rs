@@ -1,0 +1,245 @@
+//! Days of one product that are not billed, in orders that hold another product as well: each takes its own day.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
+use trueup_domain::ids::{CompanyId, CustomerId};
+use trueup_domain::mapping::MappingKind;
+use trueup_domain::period::{BillingCycle, Period};
+
+fn april() -> Period {
+    period("2025-04-01", "2025-05-01")
+}
+
+/// `x` at 22.00, which is not billed before a day, and `y` at 10.00; nothing of April is invoiced.
+fn lab(first: &str) -> Lab {
+    let mut lab = Lab::monthly("2025-01-01", "2025-04-01");
+    lab.product("x", 7, ProductKind::Seat, "22.00", "0");
+    lab.product("y", 8, ProductKind::Seat, "10.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-04-01");
+    lab.set("credits", "on");
+    let mapping = lab.mappings.iter_mut().find(|m| m.kind == MappingKind::Product && m.source_id == "x");
+    mapping.unwrap().options.insert("billed_from".into(), first.into());
+    lab
+}
+
+/// Five of both, sold on the first of April.
+fn sold(first: &str) -> Lab {
+    let mut lab = lab(first);
+    let sale = order("SO-1", OrderKind::Sales, "2025-04-01", april())
+        .with(line("1", Charge::Recurring, "x", "5", "22.00", "0"))
+        .with(line("2", Charge::Recurring, "y", "5", "10.00", "0"));
+    lab.run(&sale.0);
+    lab
+}
+
+fn change(id: &str, on: &str, old: i64, new: i64) -> OrderDraft {
+    order(id, OrderKind::Change, on, april())
+        .change("1", "x", old, new, "22.00", "0")
+        .change("2", "y", old, new, "10.00", "0")
+}
+
+fn amount(id: &str, charge: Charge, product: &str, amount: &str) -> OrderLine {
+    let mut made = line(id, charge, product, "1", "", "");
+    made.amount = Some(amount.parse().unwrap());
+    made.cost_amount = Some("0".parse().unwrap());
+    made
+}
+
+fn bills(lab: &mut Lab, months: &[&str], why: &str) {
+    let billed: Vec<String> = months.iter().map(|_| lab.invoice(40)).collect();
+    assert_eq!(billed, months, "{why}");
+}
+
+#[rstest]
+#[case::from_the_next_period("2025-05-01", &["50.00", "160.00"])]
+#[case::within_the_period("2025-04-20", &["90.35", "160.00"])]
+#[case::within_the_next_one("2025-05-10", &["50.00", "128.05", "160.00"])]
+fn a_sale(#[case] first: &str, #[case] months: &[&str]) {
+    bills(&mut sold(first), months, first);
+}
+
+#[rstest]
+#[case::from_the_next_period("2025-05-01", 8, &["70.01", "256.00"])]
+#[case::within_the_period("2025-04-20", 8, &["134.57", "256.00"])]
+#[case::fewer("2025-04-20", 3, &["60.87", "96.00"])]
+fn a_change(#[case] first: &str, #[case] new: i64, #[case] months: &[&str]) {
+    let mut lab = sold(first);
+    let shown = lab.run(&change("CH-1", "2025-04-11", 5, new).0);
+    bills(&mut lab, months, &shown);
+}
+
+/// Invoiced in advance: the part of the one is caught up, of the other there is none.
+#[test]
+fn a_change_in_an_invoiced_period() {
+    let mut lab = sold("2025-05-01");
+    bills(&mut lab, &["50.00"], "");
+    let shown = lab.run(&change("CH-1", "2025-04-11", 5, 8).0);
+    bills(&mut lab, &["276.01", "256.00"], &shown);
+}
+
+/// Amounts that the source names are cut to the days that are billed.
+#[rstest]
+#[case::not_at_all("2025-05-01", &["70.00", "256.00"])]
+#[case::a_share("2025-04-20", &["134.55", "256.00"])]
+fn a_change_with_named_amounts(#[case] first: &str, #[case] months: &[&str]) {
+    let mut lab = sold(first);
+    let mut up = change("CH-1", "2025-04-11", 5, 8);
+    up.0.lines[0].amount = Some("44.00".parse().unwrap());
+    up.0.lines[1].amount = Some("20.00".parse().unwrap());
+    let shown = lab.run(&up.0);
+    bills(&mut lab, months, &shown);
+}
+
+#[rstest]
+#[case::not_at_all("2025-05-01", &["70.00", "256.00"])]
+#[case::a_share("2025-04-20", &["134.55", "256.00"])]
+fn a_change_with_parts_of_their_own(#[case] first: &str, #[case] months: &[&str]) {
+    let mut lab = sold(first);
+    let parts = change("CH-1", "2025-04-11", 5, 8)
+        .with(amount("3", Charge::Prorate, "x", "117.33"))
+        .with(amount("4", Charge::Refund, "x", "73.33"))
+        .with(amount("5", Charge::Prorate, "y", "20.00"));
+    let shown = lab.run(&parts.0);
+    bills(&mut lab, months, &shown);
+}
+
+/// An order that comes late is known by the day that it says, though both count from the same one.
+#[test]
+fn a_late_change_within_the_days_that_are_not_billed() {
+    let mut lab = sold("2025-05-01");
+    let mut later = change("CH-2", "2025-04-20", 8, 10);
+    later.0.lines.truncate(1);
+    let mut earlier = change("CH-1", "2025-04-11", 5, 8);
+    earlier.0.lines.truncate(1);
+    lab.run(&later.0);
+    let shown = lab.run(&earlier.0);
+    bills(&mut lab, &["50.00", "270.00"], &shown);
+}
+
+#[rstest]
+#[case::comes("2025-05-01", ("y", 10), ("x", 22), &["16.67", "110.00"])]
+#[case::comes_within("2025-04-20", ("y", 10), ("x", 22), &["57.00", "110.00"])]
+#[case::goes("2025-05-01", ("x", 22), ("y", 10), &["33.33", "50.00"])]
+#[case::goes_within("2025-04-20", ("x", 22), ("y", 10), &["33.35", "50.00"])]
+fn a_switch(
+    #[case] first: &str,
+    #[case] old: (&str, i64),
+    #[case] new: (&str, i64),
+    #[case] months: &[&str],
+) {
+    let mut lab = lab(first);
+    let price = |p: i64| format!("{p}.00");
+    let sale = order("SO-1", OrderKind::Sales, "2025-04-01", april());
+    lab.run(&sale.with(line("1", Charge::Recurring, old.0, "5", &price(old.1), "0")).0);
+    let switch = order("CH-1", OrderKind::Change, "2025-04-11", april())
+        .change("1", old.0, 5, 0, &price(old.1), "0")
+        .change("2", new.0, 0, 5, &price(new.1), "0");
+    let shown = lab.run(&switch.0);
+    bills(&mut lab, months, &shown);
+}
+
+#[test]
+fn a_renewal() {
+    let mut lab = sold("2025-05-15");
+    let renewal = order("RN-1", OrderKind::Renewal, "2025-05-01", period("2025-05-01", "2025-06-01"))
+        .with(line("1", Charge::Recurring, "x", "6", "22.00", "0"))
+        .with(line("2", Charge::Recurring, "y", "6", "10.00", "0"));
+    let shown = lab.run(&renewal.0);
+    bills(&mut lab, &["50.00", "132.36", "192.00"], &shown);
+}
+
+#[rstest]
+// Nothing of x was billed by then, and its refund gives nothing back.
+#[case::before("2025-05-01", "2025-04-11", "-73.33", "-33.33", &["50.00", "-33.33", "0"])]
+#[case::before_the_day("2025-04-20", "2025-04-11", "-73.33", "-33.33", &["90.35", "-73.66", "0"])]
+#[case::after_the_day("2025-04-20", "2025-04-25", "-22.00", "-10.00", &["90.35", "-32.00", "0"])]
+fn a_cancellation(
+    #[case] first: &str,
+    #[case] on: &str,
+    #[case] of_x: &str,
+    #[case] of_y: &str,
+    #[case] months: &[&str],
+) {
+    let mut lab = sold(first);
+    bills(&mut lab, &months[..1], "before");
+    let cancel = order("CX-1", OrderKind::Cancellation, on, april())
+        .with(amount("1", Charge::Refund, "x", of_x))
+        .with(amount("2", Charge::Refund, "y", of_y));
+    let shown = lab.run(&cancel.0);
+    bills(&mut lab, &months[1..], &shown);
+}
+
+/// Nothing is invoiced: what the order charges of the used days is cut as well.
+#[rstest]
+#[case::before("2025-05-01", "2025-04-11", "36.67", &["16.67", "0"])]
+#[case::after_the_day("2025-04-20", "2025-04-25", "88.00", &["90.35", "0"])]
+fn a_cancellation_before_any_invoice(
+    #[case] first: &str,
+    #[case] on: &str,
+    #[case] used: &str,
+    #[case] months: &[&str],
+) {
+    let mut lab = sold(first);
+    let cancel = order("CX-1", OrderKind::Cancellation, on, april())
+        .with(amount("1", Charge::Recurring, "x", used))
+        .with(amount("2", Charge::Recurring, "y", if on == "2025-04-11" { "16.67" } else { "50.00" }));
+    let shown = lab.run(&cancel.0);
+    bills(&mut lab, months, &shown);
+}
+
+#[rstest]
+#[case::before("2025-05-01", "15.00")]
+#[case::within("2025-04-20", "37.00")]
+fn what_is_charged_once(#[case] first: &str, #[case] billed: &str) {
+    let mut lab = lab(first);
+    let mut part = amount("1", Charge::Prorate, "x", "40.00");
+    part.period = Some(period("2025-04-11", "2025-05-01"));
+    let billing = order("BO-1", OrderKind::Billing, "2025-04-30", april()).with(part).with(line(
+        "2",
+        Charge::OneTime,
+        "y",
+        "1",
+        "15.00",
+        "0",
+    ));
+    let shown = lab.run(&billing.0);
+    bills(&mut lab, &[billed], &shown);
+}
+
+/// What is charged after its period is charged for the days that are billed; use is counted in one and said.
+#[test]
+fn what_is_charged_after_its_period() {
+    let mut lab = lab("2025-04-21");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Arrears, "2025-04-01");
+    let billing = order("BO-1", OrderKind::Billing, "2025-04-30", april())
+        .with(line("1", Charge::Recurring, "x", "5", "22.00", "0"))
+        .with(line("2", Charge::Recurring, "y", "5", "10.00", "0"))
+        .with(line("3", Charge::Overuse, "x", "10", "1.00", "0"));
+    let shown = lab.run(&billing.0);
+    assert!(shown.contains("TU4002 warning"), "{shown}");
+    bills(&mut lab, &["96.67"], &shown);
+}
+
+/// The former customer pays up to the boundary, also where the new one is not billed yet.
+#[test]
+fn a_transfer() {
+    let mut lab = sold("2025-06-01");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-04-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.mappings.last_mut().unwrap().options.insert("billed_from".into(), "2025-05-16".into());
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2025-04-11", april())
+        .with(line("1", Charge::Recurring, "x", "5", "22.00", "0"))
+        .with(line("2", Charge::Recurring, "y", "5", "10.00", "0"));
+    transfer.0.customer = Some(CustomerId::from("c-200"));
+    let shown = lab.run(&transfer.0);
+    bills(&mut lab, &["50.00", "0"], &shown);
+    let new: Vec<String> = (0..3).map(|_| lab.invoice(50)).collect();
+    assert_eq!(new, ["0", "25.80", "160.00"], "{shown}");
+}
