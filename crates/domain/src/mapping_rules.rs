@@ -1,9 +1,11 @@
 //! What may be mapped to the same: rules over all mappings of an organization, and where they are broken (TU2007).
 
+use crate::feed::{Charge, Order, OrderKind, OrderLine, Subscription};
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::{AgreementId, CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::{Mapping, MappingKind, MappingOrigin, Mappings, ProductTarget};
 use crate::period::BillingCycle;
+use crate::plan::{AdditionLink, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,8 +91,57 @@ pub struct Use {
     pub subscription: SubscriptionId,
     /// Its cycle.
     pub cycle: BillingCycle,
-    /// What it consists of.
+    /// What it consists of, and is about to.
     pub products: BTreeSet<ProductId>,
+}
+
+impl Use {
+    /// A subscription that is billed: with what its feed record holds, what open-ended lines bill, and what the orders
+    /// that are still to be carried out begin; without what these end. None where it is not billed any more.
+    pub fn of<'a>(
+        source: &SourceId,
+        sold: &Subscription,
+        links: &[AdditionLink],
+        orders: impl IntoIterator<Item = &'a Order>,
+    ) -> Option<Self> {
+        if !sold.status.bills() {
+            return None;
+        }
+        let held = sold.items.iter().map(|item| &item.product).chain(sold.plan.iter().map(|p| &p.product));
+        let held: BTreeSet<ProductId> = held.cloned().collect();
+        let open = links.iter().filter(|l| l.role == Role::Recurring && !l.deleted && l.written.is_open());
+        let mut products = held.clone();
+        products.extend(open.map(|l| l.product.clone()));
+        for order in orders {
+            for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
+                if begins(order.kind, line) {
+                    products.insert(line.product.clone());
+                } else if ends(line) && !held.contains(&line.product) {
+                    products.remove(&line.product);
+                }
+            }
+        }
+        Some(Self {
+            source: source.clone(),
+            customer: sold.customer.clone(),
+            subscription: sold.id.clone(),
+            cycle: sold.billing_cycle,
+            products,
+        })
+    }
+}
+
+fn ends(line: &OrderLine) -> bool {
+    line.new_quantity.is_some_and(|new| new.is_zero())
+}
+
+/// Whether a recurring line of an order of this kind gives an open-ended addition.
+fn begins(kind: OrderKind, line: &OrderLine) -> bool {
+    match kind {
+        OrderKind::Sales | OrderKind::Transfer | OrderKind::Renewal => !line.quantity.is_zero(),
+        OrderKind::Change => !ends(line),
+        OrderKind::Billing | OrderKind::Cancellation => false,
+    }
 }
 
 /// What names a mapping: kind, source, id at the source, scope.

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod common;
 use jiff::civil::date;
 use rstest::rstest;
 use std::collections::BTreeMap;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings, ProductTarget};
 use trueup_domain::mapping_rules::{Broken, ItemRule, MappingRules, Use, conflicts, key_of, needs_uses};
@@ -157,4 +159,44 @@ fn a_do_not_bill_with_something_behind_it_is_billed_from_the_day_after() {
         behind.product_billed_from(&source(), &ProductId::from("p"), &CustomerId::from(customer), None)
     };
     assert_eq!((from("a"), from("b")), (Some(date(2026, 5, 1)), None));
+}
+
+/// What an open-ended line bills and what an open order brings belong to a subscription; what an order ends does not.
+#[rstest]
+#[case::of_the_feed(&["p"], &[], &[], &["p"])]
+#[case::billed_open_ended(&["p"], &["q"], &[], &["p", "q"])]
+#[case::brought(&["p"], &["p"], &["q 0 2"], &["p", "q"])]
+#[case::switched(&["q"], &["p"], &["p 5 0", "q 0 5"], &["q"])]
+#[case::taken_away_though_the_feed_has_it(&["p"], &["p"], &["p 5 0"], &["p"])]
+#[case::reduced(&["p"], &["p"], &["q 5 2"], &["p", "q"])]
+fn a_subscription_is_what_it_bills_and_what_is_to_come(
+    #[case] held: &[&str],
+    #[case] lines: &[&str],
+    #[case] order: &[&str],
+    #[case] wanted: &[&str],
+) {
+    let mut lab = common::Lab::monthly("2025-01-01", "2025-01-01");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    let mut sold = lab.subscriptions.values().next().unwrap().clone();
+    sold.items = held
+        .iter()
+        .map(|p| serde_json::from_str(&format!(r#"{{"id":"{p}","product":"{p}","quantity":"5"}}"#)).unwrap())
+        .collect();
+    let of = common::period("2025-01-01", "2025-02-01");
+    for product in lines {
+        lab.product(product, 7, ProductKind::Seat, "1.00", "0");
+        let sale = common::order(product, OrderKind::Sales, "2025-01-01", of);
+        let plan = lab.plan(&[&sale.with(common::line("1", Charge::Recurring, product, "5", "1.00", "0")).0]);
+        lab.apply(&plan);
+    }
+    let mut change = common::order("CH-1", OrderKind::Change, "2025-01-10", of);
+    for (n, text) in order.iter().enumerate() {
+        let [product, old, new] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+        change =
+            change.change(&n.to_string(), product, old.parse().unwrap(), new.parse().unwrap(), "1.00", "0");
+    }
+    let found = Use::of(&source(), &sold, &lab.links, [&change.0]).unwrap();
+    assert_eq!(found.products, wanted.iter().map(|p| ProductId::from(*p)).collect());
+    sold.status = trueup_domain::feed::SubscriptionStatus::Cancelled;
+    assert!(Use::of(&source(), &sold, &lab.links, []).is_none());
 }

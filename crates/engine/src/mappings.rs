@@ -10,17 +10,18 @@ pub(crate) mod review;
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
-use crate::records::{Millis, NewAuditEntry};
+use crate::records::{Millis, NewAuditEntry, StoredRecord, TaskFilter};
 use crate::settings::{self, Overlays};
 use crate::tasks;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
-use trueup_domain::feed::{Record, RecordKind, Subscription};
-use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::feed::{Order, Record, RecordKind};
+use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId};
 use trueup_domain::mapping::{Mapping, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::{
     Broken, Conflict, MappingKey, MappingRules, Use, conflicts, key_of, needs_uses,
 };
+use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::task::Task;
 
@@ -157,6 +158,7 @@ pub async fn save(site: Site<'_>, mappings: &[Mapping], judging: Judging) -> Res
         done.saved.iter().map(|m| site.entry("mapping.save", object(m), &document(m))).collect();
     site.store.append_audit(site.org, &entries).await?;
     done.moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
+    review::tell_orphans(site).await?;
     Ok(done)
 }
 
@@ -193,29 +195,64 @@ pub(crate) async fn broken(
     Ok(Broken::find(in_force, rules, &uses))
 }
 
-/// The subscriptions that can still be billed, as the rules look at them.
+/// The subscriptions that can still be billed, as the rules look at them: with what is billed of them and what open tasks
+/// bring.
 pub(crate) async fn uses(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Use>, Failure> {
+    type Key = (SourceId, SubscriptionId);
+    let mut links: BTreeMap<Key, Vec<AdditionLink>> = BTreeMap::new();
+    for link in store.list_links(org).await? {
+        links.entry((link.source.clone(), link.subscription.clone())).or_default().push(link);
+    }
+    let mut orders: BTreeMap<Key, Vec<Order>> = BTreeMap::new();
+    for (source, order) in open_orders(store, org).await? {
+        orders.entry((source, order.subscription.clone())).or_default().push(order);
+    }
     let rows = store.list_records(org, None, RecordKind::Subscription).await?;
     Ok(rows
         .iter()
         .filter_map(|row| match &row.record {
-            Record::Subscription(subscription) => use_of(&row.source, subscription),
+            Record::Subscription(sold) => {
+                let key = (row.source.clone(), sold.id.clone());
+                let links = links.get(&key).map_or(&[][..], Vec::as_slice);
+                Use::of(&row.source, sold, links, orders.get(&key).into_iter().flatten())
+            }
             _ => None, // open set: only subscriptions were asked for
         })
         .collect())
 }
 
-/// A subscription as the rules look at it; none where it is not billed any more.
-pub(crate) fn use_of(source: &SourceId, subscription: &Subscription) -> Option<Use> {
-    let items = subscription.items.iter().map(|item| &item.product);
-    let plan = subscription.plan.iter().map(|plan| &plan.product);
-    subscription.status.bills().then(|| Use {
-        source: source.clone(),
-        customer: subscription.customer.clone(),
-        subscription: subscription.id.clone(),
-        cycle: subscription.billing_cycle,
-        products: items.chain(plan).cloned().collect(),
-    })
+/// So many orders are found one by one; for more of them, all are read.
+const FEW: usize = 500;
+
+/// The orders of open tasks, in the order in which they run.
+async fn open_orders(store: &dyn Store, org: &OrganizationId) -> Result<Vec<(SourceId, Order)>, Failure> {
+    let mut tasks = store.list_tasks(org, &TaskFilter::default()).await?;
+    tasks.retain(|task| !task.state.is_final() && task.order_id.is_some());
+    tasks.sort_by_key(|task| task.completed_us);
+    let order_of = |row: StoredRecord| match row.record {
+        Record::Order(order) => Some((row.source, order)),
+        _ => None, // open set: only orders were asked for
+    };
+    let mut found = Vec::new();
+    if tasks.len() <= FEW {
+        for task in &tasks {
+            let Some(id) = &task.order_id else { continue };
+            let row = store.find_record(org, &task.source, RecordKind::Order, id.as_str()).await?;
+            found.extend(row.and_then(order_of));
+        }
+        return Ok(found);
+    }
+    let all = store.list_records(org, None, RecordKind::Order).await?;
+    let mut all: BTreeMap<(SourceId, OrderId), Order> = all
+        .into_iter()
+        .filter_map(order_of)
+        .map(|(source, order)| ((source, order.id.clone()), order))
+        .collect();
+    for task in tasks {
+        let Some(id) = task.order_id else { continue };
+        found.extend(all.remove(&(task.source.clone(), id)).map(|order| (task.source, order)));
+    }
+    Ok(found)
 }
 
 /// What was last read of ConnectWise, over the nearest connection, and when.

@@ -103,17 +103,11 @@ struct Picture {
     tasks: BTreeMap<TaskId, Task>,
     links: BTreeMap<Key, Vec<AdditionLink>>,
     mappings: Mappings,
-    broken: Broken,
     psa: Option<Snapshot>,
 }
 
 impl Picture {
-    async fn read(
-        store: &dyn Store,
-        org: &OrganizationId,
-        today: Date,
-        rules: MappingRules,
-    ) -> Result<Self, Failure> {
+    async fn read(store: &dyn Store, org: &OrganizationId, today: Date) -> Result<Self, Failure> {
         let mut orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>> = BTreeMap::new();
         let mut places: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
         for row in store.list_records(org, None, RecordKind::Order).await? {
@@ -138,22 +132,35 @@ impl Picture {
         }
         let psa = mappings::picture(store, org).await?;
         let in_force = Mappings::on(store.list_mappings(org).await?, today);
-        let uses: Vec<Use> = if needs_uses(&in_force, rules) {
-            subscriptions.iter().filter_map(|((source, _), s)| mappings::use_of(source, s)).collect()
-        } else {
-            Vec::new()
-        };
-        let broken = Broken::find(&in_force, rules, &uses);
         Ok(Self {
             orders,
             places,
             subscriptions,
             tasks: tasks.into_iter().map(|t| (t.id.clone(), t)).collect(),
             links,
-            broken,
             mappings: in_force,
             psa,
         })
+    }
+
+    /// The rules that the mappings break, with what these tasks are about to bring.
+    fn broken(&self, rules: MappingRules, tasks: &BTreeMap<TaskId, Task>) -> Broken {
+        if !needs_uses(&self.mappings, rules) {
+            return Broken::find(&self.mappings, rules, &[]);
+        }
+        let mut open: BTreeMap<(&SourceId, &OrderId), i64> = BTreeMap::new();
+        for task in tasks.values().filter(|task| !task.state.is_final()) {
+            open.extend(task.order_id.as_ref().map(|id| ((&task.source, id), task.completed_us)));
+        }
+        let uses = self.subscriptions.iter().filter_map(|(key, sold)| {
+            let places = self.places.get(key).map_or(&[][..], Vec::as_slice);
+            let orders = places.iter().filter_map(|at| self.orders_of(&key.0).get(*at));
+            let mut orders: Vec<&Order> =
+                orders.map(|(_, order)| order).filter(|o| open.contains_key(&(&key.0, &o.id))).collect();
+            orders.sort_by_key(|order| open.get(&(&key.0, &order.id)));
+            Use::of(&key.0, sold, self.links.get(key).map_or(&[][..], Vec::as_slice), orders)
+        });
+        Broken::find(&self.mappings, rules, &uses.collect::<Vec<_>>())
     }
 
     /// Looks the mappings over, and the lines that stand on none any more.
@@ -162,9 +169,10 @@ impl Picture {
         store: &dyn Store,
         clock: &dyn Clock,
         org: &OrganizationId,
+        broken: &Broken,
         told: &[Finding],
     ) -> Result<(), Failure> {
-        let seen = review::Seen { broken: &self.broken, picture: self.psa.as_ref() };
+        let seen = review::Seen { broken, picture: self.psa.as_ref() };
         review::record(store, clock, org, seen, told).await?;
         let lines: Vec<(&Subscription, &AdditionLink)> = self
             .links
@@ -212,7 +220,7 @@ pub async fn check_under(
     let settings = crate::settings::load(store, org, overlays).await?;
     let site = mappings::Site { store, clock, org, actor: BY_RULE, overlays };
     mappings::by_rule::apply(site, settings.mapping_by).await?;
-    let picture = Picture::read(store, org, clock.today(), settings.mapping).await?;
+    let picture = Picture::read(store, org, clock.today()).await?;
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
@@ -222,6 +230,7 @@ pub async fn check_under(
         tasks: picture.tasks.clone(),
         fresh: BTreeSet::new(),
         all_findings: Vec::new(),
+        broken: Broken::default(),
     };
     let mut marks = Vec::new();
     for source in picture.sources() {
@@ -231,6 +240,7 @@ pub async fn check_under(
         marks.push((name, run.take_orders(&source, known, clock.now())));
         run.add_reconciliations(&source);
     }
+    run.broken = picture.broken(settings.mapping, &run.tasks);
     run.judge_all();
     run.block_later_ones();
     let changed_orders = changed_after_done(store, org, &picture).await?;
@@ -243,7 +253,7 @@ pub async fn check_under(
     beside.extend(presence::gaps(store, org, picture.sources()).await?);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
-    let Run { mut report, tasks, fresh, all_findings, .. } = run;
+    let Run { mut report, tasks, fresh, all_findings, broken, .. } = run;
     let changed: Vec<Task> =
         tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
     store.save_tasks(org, clock.now(), &changed).await?;
@@ -255,7 +265,7 @@ pub async fn check_under(
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
     findings::record(store, clock, org, scope, &all_findings).await?;
-    picture.review(store, clock, org, &all_findings).await?;
+    picture.review(store, clock, org, &broken, &all_findings).await?;
     findings::settle_done(store, clock, org, &tasks).await?;
     for (name, mark) in marks {
         store.save_mark(org, &name, &serde_json::to_string(&mark).unwrap_or_default()).await?;
@@ -291,7 +301,7 @@ pub async fn judge_again(
         review::record(store, clock, org, seen, &[]).await?;
         return Ok(Vec::new());
     }
-    let picture = Picture::read(store, org, clock.today(), rules).await?;
+    let picture = Picture::read(store, org, clock.today()).await?;
     let mut run = Run {
         picture: &picture,
         today: clock.today(),
@@ -301,10 +311,11 @@ pub async fn judge_again(
         tasks: picture.tasks.clone(),
         fresh: BTreeSet::new(),
         all_findings: Vec::new(),
+        broken: picture.broken(rules, &picture.tasks),
     };
     run.judge_all();
     run.block_later_ones();
-    let Run { tasks, all_findings, .. } = run;
+    let Run { tasks, all_findings, broken, .. } = run;
     let moved: Vec<Task> = tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
     store.save_tasks(org, clock.now(), &moved).await?;
     let looked_at: BTreeSet<TaskId> = tasks.values().filter(|t| may_judge(t)).map(|t| t.id.clone()).collect();
@@ -312,7 +323,7 @@ pub async fn judge_again(
         all_findings.into_iter().filter(|finding| OF_MAPPINGS.contains(&finding.code)).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(OF_MAPPINGS), general: "mappings" };
     findings::record(store, clock, org, scope, &found).await?;
-    picture.review(store, clock, org, &found).await?;
+    picture.review(store, clock, org, &broken, &found).await?;
     Ok(moved)
 }
 
@@ -326,6 +337,8 @@ struct Run<'a> {
     tasks: BTreeMap<TaskId, Task>,
     fresh: BTreeSet<TaskId>,
     all_findings: Vec<Finding>,
+    /// The rules that mappings break.
+    broken: Broken,
 }
 
 impl Run<'_> {
@@ -498,7 +511,7 @@ impl Run<'_> {
                 mappings: &self.picture.mappings,
                 subscription: self.picture.subscriptions.get(&key),
                 picture: self.picture.psa.as_ref(),
-                broken: &self.picture.broken,
+                broken: &self.broken,
             };
             let was_ignored = task.state == TaskState::Ignored;
             let standing = assess(task, order, facts);

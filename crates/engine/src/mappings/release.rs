@@ -8,9 +8,8 @@ use crate::failure::Failure;
 use crate::records::{NewAuditEntry, TaskFilter};
 use crate::tasks;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{CustomerId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind, Mappings};
 use trueup_domain::mapping_rules::{Use, key_of};
@@ -121,24 +120,8 @@ async fn carry_out(site: Site<'_>, impact: &Impact, reason: Option<&str>) -> Res
         .collect();
     site.store.append_audit(site.org, &entries).await?;
     let moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
-    tell_orphans(site).await?;
+    review::tell_orphans(site).await?;
     Ok(moved)
-}
-
-/// Tells of the lines at once, also where no open task makes anybody look.
-async fn tell_orphans(site: Site<'_>) -> Result<(), Failure> {
-    let mut sold = BTreeMap::new();
-    for row in site.store.list_records(site.org, None, RecordKind::Subscription).await? {
-        if let Record::Subscription(subscription) = row.record {
-            sold.insert((row.source, subscription.id.clone()), subscription);
-        }
-    }
-    let mappings = Mappings::on(site.store.list_mappings(site.org).await?, site.clock.today());
-    let links = site.store.list_links(site.org).await?;
-    let lines = links
-        .iter()
-        .filter_map(|link| Some((sold.get(&(link.source.clone(), link.subscription.clone()))?, link)));
-    review::record_orphans(site.store, site.clock, site.org, &mappings, lines.collect::<Vec<_>>()).await
 }
 
 fn moved() -> Failure {

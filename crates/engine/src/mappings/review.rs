@@ -1,10 +1,12 @@
 //! What is to be said about mappings themselves, with tasks or without: rules that are broken, sides in ConnectWise
 //! that are gone, and "do not bill" that ran out. Nothing is guessed: a mapping stays until a person changes it.
 
+use super::Site;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use jiff::civil::Date;
-use trueup_domain::feed::Subscription;
+use std::collections::BTreeMap;
+use trueup_domain::feed::{Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId};
 use trueup_domain::mapping::{Mapping, MappingKind, Mappings};
@@ -40,7 +42,27 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Lines of ours that bill on although what they stand on was released: changes at the source do not reach them.
+/// Tells of lines that bill on after mappings changed, also where no open task makes anybody look.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn tell_orphans(site: Site<'_>) -> Result<(), Failure> {
+    let mut sold = BTreeMap::new();
+    for row in site.store.list_records(site.org, None, RecordKind::Subscription).await? {
+        if let Record::Subscription(subscription) = row.record {
+            sold.insert((row.source, subscription.id.clone()), subscription);
+        }
+    }
+    let mappings = Mappings::on(site.store.list_mappings(site.org).await?, site.clock.today());
+    let links = site.store.list_links(site.org).await?;
+    let lines = links
+        .iter()
+        .filter_map(|link| Some((sold.get(&(link.source.clone(), link.subscription.clone()))?, link)));
+    record_orphans(site.store, site.clock, site.org, &mappings, lines.collect::<Vec<_>>()).await
+}
+
+/// Lines of ours that bill on although what they stand on was released, or is not to be billed: changes at the source do
+/// not reach them.
 ///
 /// # Errors
 /// The store's.
@@ -67,12 +89,11 @@ fn orphan(mappings: &Mappings, sold: &Subscription, line: &AdditionLink, today: 
     }
     let customer = &sold.customer;
     let of_customer = mappings.find(MappingKind::Customer, &line.source, customer.as_str(), "");
-    let cycle = Some(sold.billing_cycle);
-    let what = match (of_customer, mappings.product_mapping(&line.source, &line.product, customer, cycle)) {
-        (None, _) => format!("customer {customer}"),
-        (Some(_), None) => format!("product {}", line.product),
-        (Some(_), Some(_)) => return None,
-    };
+    let of_product =
+        mappings.product_mapping(&line.source, &line.product, customer, Some(sold.billing_cycle));
+    let named =
+        [(of_customer, format!("customer {customer}")), (of_product, format!("product {}", line.product))];
+    let (why, fix) = named.into_iter().find_map(|(mapping, what)| stands_on_nothing(mapping, &what))?;
     let subject = Subject {
         source: Some(line.source.clone()),
         customer: Some(customer.clone()),
@@ -83,17 +104,37 @@ fn orphan(mappings: &Mappings, sold: &Subscription, line: &AdditionLink, today: 
         ..Subject::default()
     };
     let message = format!(
-        "Addition {} on agreement {} bills {} of {} on, and {what} has no mapping any more: changes at the source do \
-         not reach it.",
+        "Addition {} on agreement {} bills {} of {} on, and {why}",
         line.addition,
         line.agreement,
         line.written.quantity.display(),
         line.product
     );
-    Some(
-        Finding::new(Code::Tu8006, subject, message)
-            .fix("Map it again, or end the addition in ConnectWise where it is not to be billed any more."),
-    )
+    let finding = Finding::new(Code::Tu8006, subject, message).fix(fix);
+    Some(match line.written.unit_price.extended(line.written.quantity, sold.currency) {
+        Ok(amount) => finding.amount(amount, sold.currency),
+        Err(_) => finding,
+    })
+}
+
+/// Why a mapping lets a line bill that nobody asks for any more, and what to do.
+fn stands_on_nothing(mapping: Option<&Mapping>, what: &str) -> Option<(String, &'static str)> {
+    let Some(mapping) = mapping else {
+        return Some((
+            format!("{what} has no mapping any more: changes at the source do not reach it."),
+            "Map it again, or end the addition in ConnectWise where it is not to be billed any more.",
+        ));
+    };
+    let reason = mapping.not_billed()?;
+    let until = mapping.until().map(|last| format!(" until {last}")).unwrap_or_default();
+    Some((
+        format!(
+            "{what} is not to be billed{until} ({reason}): that stops new lines alone, and changes at the source do not \
+             reach this one."
+        ),
+        "End the addition in ConnectWise where it is not to be billed, and credit what it billed; else save the mapping \
+         without `do_not_bill`.",
+    ))
 }
 
 /// What a look at the mappings goes by.

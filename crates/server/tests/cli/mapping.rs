@@ -1,6 +1,6 @@
 //! Mappings in bulk.
 
-use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use serde_json::json;
 
 #[test]
@@ -190,6 +190,55 @@ fn mappings_that_break_a_rule_are_told_and_nothing_is_billed_on_them() {
     assert_eq!(state(&bench), "ready");
     assert!(!codes(&bench).iter().any(|t| t.starts_with("TU2007")), "{:?}", codes(&bench));
     bench.json(&["apply", "--all"]).exits(0);
+}
+
+/// Two products of one catalog item on one agreement cannot be told apart, also where only an order names the second.
+#[test]
+fn a_product_that_an_order_brings_is_judged_like_one_of_the_subscription() {
+    let bench = billed();
+    let line = r#""charge":"recurring","quantity":"2","old_quantity":"0","new_quantity":"2""#;
+    let more = order("CH-1", "change", "2023-03-15", line).replace("exo-p1", "exo-p2");
+    bench.feed(&more).exits(0);
+    bench.map("product,exo-p2,7,,\n").exits(0);
+    bench.json(&["check"]).exits(1);
+    assert!(
+        codes(&bench).iter().any(|t| t.starts_with("TU2007") && t.contains("exo-p2")),
+        "{:?}",
+        codes(&bench)
+    );
+    let plan = bench.json(&["plan", "--all"]).exits(1).json();
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(0), "{plan}");
+    // What a switch takes away makes room for what it brings.
+    let gone = r#""charge":"recurring","quantity":"-5","old_quantity":"5","new_quantity":"0""#;
+    let switch = order("CH-1", "change", "2023-03-15", gone).replace(
+        "}]}",
+        r#"},{"id":"2","product":"exo-p2","unit_price":"22.00","unit_cost":"17.60","charge":"recurring","quantity":"5","old_quantity":"0","new_quantity":"5"}]}"#,
+    );
+    let now = BASE.replace(r#""product":"exo-p1","#, r#""product":"exo-p2","#);
+    bench.feed(&format!("{now}{switch}")).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+}
+
+/// A "do not bill" stops what is new: what bills already is said, until someone ends it or takes the word back.
+#[test]
+fn do_not_bill_of_what_is_billed_is_said() {
+    for row in ["customer,c-100,,,do_not_bill=goodwill\n", "product,exo-p1,,,do_not_bill=goodwill\n"] {
+        let bench = billed();
+        bench.map(row).exits(0);
+        let told = || {
+            let found = bench.json(&["finding", "list"]).json();
+            let open = found["findings"].as_array().unwrap().iter();
+            let of = |f: &&serde_json::Value| f["code"] == "TU8006" && f["state"] != "resolved";
+            open.filter(of).map(|f| (f["severity"].clone(), f["amount"]["amount"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(told(), [(json!("warning"), json!("110.00"))], "{row}");
+        bench.json(&["psa", "pull"]).exits(0);
+        bench.json(&["check"]).exits(0);
+        assert_eq!(told().len(), 1, "{row}");
+        bench.map(MAPPINGS).exits(0);
+        assert_eq!(told(), [], "{row}");
+    }
 }
 
 #[test]
