@@ -5,6 +5,7 @@
 mod common;
 use common::*;
 use rstest::rstest;
+use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
@@ -56,6 +57,7 @@ fn amount(id: &str, charge: Charge, product: &str, amount: &str) -> OrderLine {
 #[case::dual_fewer("dual", &[(5, 3)], "0")]
 #[case::dual_more("dual", &[(5, 8)], "0")]
 #[case::dual_twice("dual", &[(5, 8), (8, 10)], "0")]
+#[case::dual_fewer_then_more("dual", &[(5, 3), (3, 4)], "0")]
 #[case::commitment("commitment", &[(5, 8)], "0")]
 fn what_was_never_billed_gives_nothing_back(
     #[case] mode: &str,
@@ -196,4 +198,116 @@ fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] 
     let shown = lab.run(&transfer.0);
     assert_eq!(lab.invoice(40), "0", "{shown}");
     assert_eq!(lab.invoice(50), "66.00", "{shown}");
+}
+
+/// In the modes that write a full line with a correction beside it the two are one statement: what was sold within the
+/// period, or changed while a line of earlier periods billed it, is billed as it is in the other modes.
+#[rstest]
+#[case::sold_within("2025-01-10", &[], "2025-01-14")]
+#[case::sold_within_then_more("2025-01-10", &[("2025-01-13", 5, 10)], "2025-01-14")]
+#[case::sold_within_then_both("2025-01-10", &[("2025-01-13", 5, 10), ("2025-01-20", 10, 7)], "2025-01-22")]
+#[case::sold_before_then_more("2024-12-01", &[("2025-01-10", 5, 8)], "2025-01-14")]
+#[case::sold_before_then_fewer("2024-12-01", &[("2025-01-10", 5, 2)], "2025-01-14")]
+#[case::sold_before_then_both("2024-12-01", &[("2025-01-10", 5, 8), ("2025-01-12", 8, 3)], "2025-01-14")]
+fn a_full_line_and_its_correction_go_or_stay_together(
+    #[values("dual", "commitment")] mode: &str,
+    #[values(true, false)] in_one: bool,
+    #[case] sold: &str,
+    #[case] changes: &[(&str, i64, i64)],
+    #[case] cancelled: &str,
+) {
+    let bills = |mode: &str| {
+        let mut lab = lab(mode, sold, &format!("{}01", &sold[..8]));
+        let of = if sold < "2025" { period(sold, "2025-01-01") } else { january() };
+        let mut orders = vec![seats(sold, of).0];
+        orders.extend(changes.iter().map(|(on, old, new)| change(&format!("CH-{on}"), on, *old, *new).0));
+        orders.push(cancel(cancelled).0);
+        for (n, order) in orders.iter_mut().enumerate() {
+            order.completed_us = i64::try_from(n).unwrap();
+        }
+        let mut shown = String::new();
+        if sold < "2025" {
+            shown += &lab.run(&orders.remove(0));
+            assert_eq!(lab.invoice(40), "110.00");
+        }
+        if in_one {
+            let draft = lab.plan(&orders.iter().collect::<Vec<_>>());
+            shown += &show(&draft);
+            lab.apply(&draft);
+        } else {
+            orders.iter().for_each(|order| shown += &lab.run(order));
+        }
+        let january: Decimal = lab.invoice(40).parse().unwrap();
+        assert_eq!(lab.invoice(40), "0", "{shown}");
+        (january, shown)
+    };
+    let (usual, own) = (bills("prorate_line"), bills(mode));
+    assert!(
+        (own.0 - usual.0).abs() <= Decimal::new(5, 2),
+        "{}\n{} instead of {}\n{}",
+        own.1,
+        own.0,
+        usual.0,
+        usual.1
+    );
+}
+
+/// A product that an order adds within the period is billed for its days, whatever ends it.
+#[rstest]
+fn an_added_product_is_billed_for_its_days(#[values("prorate_line", "dual")] mode: &str) {
+    let mut lab = lab(mode, "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    let more =
+        order("CH-1", OrderKind::Change, "2025-01-11", january()).change("1", "plan", 0, 5, "10.00", "5.00");
+    lab.run(&more.0);
+    let shown = lab.run(&cancel("2025-01-21").0);
+    // 50.00 x 21/31; the seats, sold with the period, go.
+    let billed: Decimal = lab.invoice(40).parse().unwrap();
+    assert!((billed - Decimal::new(3387, 2)).abs() <= Decimal::new(3, 2), "{billed}\n{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// What the order charges or gives back beside such a pair is what it is beside a part of its own.
+#[rstest]
+#[case::refund(Some("-39.03"), None, "39.03")]
+#[case::both(Some("-39.03"), Some("39.03"), "39.03")]
+#[case::used(None, Some("39.03"), "78.06")]
+fn what_the_order_names_beside_a_pair(
+    #[case] refund: Option<&str>,
+    #[case] used: Option<&str>,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("dual", "2025-01-10", "2025-01-01");
+    lab.run(&seats("2025-01-10", january()).0);
+    let mut order = cancel("2025-01-21");
+    if let Some(refund) = refund {
+        order = order.with(amount("1", Charge::Refund, "seat", refund));
+    }
+    if let Some(used) = used {
+        order = order.with(amount("2", Charge::Recurring, "seat", used));
+    }
+    let shown = lab.run(&order.0);
+    assert_eq!(lab.invoice(40), billed, "{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// Where the order charges the used part of an open period alone, it takes the place of the pair.
+#[test]
+fn the_used_part_takes_the_place_of_a_pair() {
+    let mut lab = lab("dual", "2024-12-01", "2024-12-01");
+    lab.run(&seats("2024-12-01", period("2024-12-01", "2025-01-01")).0);
+    lab.invoice(40);
+    lab.run(&change("CH-1", "2025-01-10", 5, 8).0);
+    let shown = lab.run(&cancel("2025-01-14").with(amount("2", Charge::Recurring, "seat", "60.00")).0);
+    assert_eq!(lab.invoice(40), "60.00", "{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}
+
+/// A fee is no correction: it stays.
+#[test]
+fn a_setup_fee_stays_where_a_pair_goes() {
+    let mut lab = lab("dual", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).with(amount("3", Charge::Setup, "seat", "50.00")).0);
+    let shown = lab.run(&cancel("2025-01-10").0);
+    assert_eq!(lab.invoice(40), "50.00", "{shown}");
 }

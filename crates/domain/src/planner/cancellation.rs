@@ -143,8 +143,14 @@ fn used_alone(
         let begun = builder.written(&l.id.0, Role::Prorate, used_days(l, period, day).start()).is_some();
         matches!(l.charge, Charge::Recurring | Charge::Prorate) && amount && (open || begun)
     };
+    // What was sold within the period is billed for its days by a line and its correction, as by a part of its own.
+    let lines = lines_to_end(builder);
+    let sold_within = |product: &ProductId| {
+        let of_it = |l: &&Line| l.is_for(product, Role::Recurring) && l.state.effective > period.start();
+        lines.iter().filter(of_it).any(|l| remains::stands_for_used_days(builder, l, period))
+    };
     let products = order.lines.iter().filter(charges).map(|l| l.product.clone());
-    products.filter(|product| !removed.contains(product)).collect()
+    products.filter(|product| !removed.contains(product) && !sold_within(product)).collect()
 }
 
 /// The days that a used part is for.
@@ -249,7 +255,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     let last = last_day(builder, agreement, line, ending);
     let name = line.origin.as_ref().map_or("", |o| builder.context.product_name(&o.product));
     if !builder.is_billed(line) {
-        if goes(builder, line, ending.period, day) {
+        if goes(builder, line, ending) {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
             return builder.delete(line, reason);
@@ -393,7 +399,7 @@ fn of_changes(
 /// A line that began in an earlier period has whole periods to bill, even where no invoice was made yet.
 ///
 /// Where ConnectWise prorates, a line that took the place of a billed one has days that were used: it ends, and
-/// ConnectWise bills them.
+/// ConnectWise bills them. The same for a full line with its correction beside it.
 fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
     let replaced = || {
         let product = line.origin.as_ref().map(|o| &o.product);
@@ -402,12 +408,20 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     };
     let prorates = builder.agreement_of(line).is_some_and(|a| a.prorates);
     let used_days = prorates && line.state.effective < day && replaced();
-    !builder.is_billed(line) && line.state.effective >= period.start() && !used_days
+    !builder.is_billed(line)
+        && line.state.effective >= period.start()
+        && !used_days
+        && !remains::stands_for_used_days(builder, line, period)
 }
 
 /// Whether a line is taken away instead of ended.
-fn goes(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
-    !builder.is_billed(line) && (never_billed(builder, line, period, day) || line.state.effective > day)
+fn goes(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
+    let Ending { day, period, .. } = *ending;
+    let product = line.origin.as_ref().map(|o| &*o.product);
+    let in_place_of_it = line.state.effective >= period.start()
+        && product.is_some_and(|product| ending.used_alone.contains(product));
+    !builder.is_billed(line)
+        && (never_billed(builder, line, period, day) || line.state.effective > day || in_place_of_it)
 }
 
 /// Whether the order gives money back for the line's product.

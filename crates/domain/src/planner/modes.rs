@@ -144,7 +144,10 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     let factor = before.exact()?;
     let correction = shift.old_value.0.minus(value)?.times(factor)?;
     let correction_cost = shift.old_value.1.minus(cost)?.times(factor)?;
-    let begun = shift.existing.as_ref().map_or(shift.period.start(), |l| l.state.effective);
+    // What nothing billed so far begins on its own day, as what is sold within the period does.
+    let added = shift.existing.is_none() && shift.old_value.0.is_zero();
+    let first = if added { shift.effective } else { shift.period.start() };
+    let begun = shift.existing.as_ref().map_or(first, |l| l.state.effective);
     let start = begun.max(shift.period.start());
     if !shift.new_quantity.is_zero() {
         let mut line = new_state(builder, order, shift, start)?;

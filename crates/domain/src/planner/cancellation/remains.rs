@@ -56,6 +56,8 @@ pub(super) struct Remains<'a> {
     goes: Vec<Span>,
     pieces: Vec<Piece<'a>>,
     period: Period,
+    /// Whether the settings write full lines with a correction beside them.
+    corrected: bool,
 }
 
 impl<'a> Remains<'a> {
@@ -65,8 +67,7 @@ impl<'a> Remains<'a> {
         for line in lines_to_end(builder) {
             let Some(origin) = &line.origin else { continue };
             let mut span = Span::new(origin.product.clone().into_owned(), origin.order, &line.state);
-            let goes_whole =
-                !touched_by_person(&line) && super::goes(builder, &line, ending.period, ending.day);
+            let goes_whole = !touched_by_person(&line) && super::goes(builder, &line, ending);
             if goes_whole {
                 goes.push(span);
             } else {
@@ -83,7 +84,9 @@ impl<'a> Remains<'a> {
         goes.extend(removed.map(|l| Span::new(l.product.clone(), l.order.as_ref(), &l.written)));
         let pieces = builder.own_lines().filter(|l| !l.is_made_by(builder.context.order_id()));
         let pieces = pieces.filter_map(|line| piece(line, ending.day)).collect();
-        Self { stays, goes, pieces, period: ending.period }
+        let mode = builder.context.world.settings.line_mode;
+        let corrected = matches!(mode, LineMode::Dual | LineMode::Commitment);
+        Self { stays, goes, pieces, period: ending.period, corrected }
     }
 
     /// Whether something bills the days of the product when the lines are gone; nothing where no line of it is known to
@@ -109,14 +112,14 @@ impl<'a> Remains<'a> {
         }
     }
 
-    /// Whether it brings a full line of its own order, which goes, to what the days cost.
+    /// Whether it brings a full line that goes to what the days cost: one of its own order, or the one that another
+    /// change wrote in its place.
     fn corrects(&self, piece: &Piece<'_>) -> bool {
         let order = piece.line.origin.as_ref().and_then(|o| o.order);
-        order.is_some()
-            && self
-                .goes
-                .iter()
-                .any(|s| s.product == piece.product && s.order.as_ref() == order && s.covers(piece.days))
+        let whole = self.corrected && piece.days == self.period;
+        let of = |s: &Span| order.is_some() && s.order.as_ref() == order || whole;
+        piece.role() == Role::Prorate
+            && self.goes.iter().any(|s| s.product == piece.product && of(s) && s.covers(piece.days))
     }
 
     /// Whether it bills the period before its own order's recurring line begins.
@@ -152,10 +155,9 @@ impl<'a> Remains<'a> {
     /// correction beside them, those corrections; and credits, the newest first, as far as they are more than what stays
     /// charged beside them.
     pub(super) fn lost(&self, builder: &Builder<'_, 'a>) -> Result<Vec<Line<'a>>, MoneyError> {
-        let mode = builder.context.world.settings.line_mode;
-        let corrected = matches!(mode, LineMode::Dual | LineMode::Commitment);
-        let correction =
-            |p: &Piece<'_>| corrected && self.corrects(p) && self.bills(&p.product, p.days) != Some(true);
+        let correction = |p: &Piece<'_>| {
+            self.corrected && self.corrects(p) && self.bills(&p.product, p.days) != Some(true)
+        };
         let free = |p: &Piece<'_>| !builder.is_billed(&p.line) && !touched_by_person(&p.line);
         let (mut lost, rest): (Vec<&Piece<'a>>, Vec<&Piece<'a>>) =
             self.pieces.iter().partition(|p| free(p) && correction(p));
@@ -179,6 +181,29 @@ impl<'a> Remains<'a> {
         }
         Ok(lost.into_iter().map(|p| p.line.clone()).collect())
     }
+}
+
+/// Whether a full line and its correction, which no invoice has billed, stand together for days that were used: of what
+/// was sold within the period, or billed by another line until it began. A full line of what was sold with the period is
+/// one that was never billed, whatever changed since.
+pub(super) fn stands_for_used_days(builder: &Builder<'_, '_>, line: &Line, period: Period) -> bool {
+    let mode = builder.context.world.settings.line_mode;
+    let Some(origin) = line.origin.as_ref().filter(|o| o.order.is_some()) else { return false };
+    if !matches!(mode, LineMode::Dual | LineMode::Commitment) || !period.contains(line.state.effective) {
+        return false;
+    }
+    let corrects = |l: &Line| {
+        l.is_for(&origin.product, Role::Prorate)
+            && l.is_made_by(origin.order)
+            && piece(l, period.last_day()).is_some_and(|p| p.days.contains(line.state.effective))
+    };
+    let goes_on = |l: &Line| {
+        l.is_for(&origin.product, Role::Recurring)
+            && l.state.effective < period.start()
+            && l.state.cancelled.is_some_and(|last| next_day(last) >= period.start())
+    };
+    builder.own_lines().any(corrects)
+        && (line.state.effective > period.start() || builder.own_lines().any(goes_on))
 }
 
 /// A one-time line that is for days of a product up to `day`; those after it go anyway.
