@@ -6,11 +6,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::run::{cargo, output, root, run, succeeds};
-use crate::setup;
+use crate::{console, setup};
 
 /// The whole suite. Plain `cargo test`, since it is on every machine that has Rust.
 pub fn test(arguments: &[OsString]) -> Result<()> {
     let tools = setup::for_tests()?;
+    console::build_or_tell()?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     // As many seeded schedules as fit in five minutes: the tests that run them share the time.
@@ -24,6 +25,7 @@ pub fn test(arguments: &[OsString]) -> Result<()> {
 /// Everything a change must satisfy beside its tests; the quick ones first.
 pub fn check() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    console::check()?;
     let deny = setup::cargo_deny()?;
     run(Command::new(deny).current_dir(root()).args([
         "check",
@@ -39,6 +41,7 @@ pub fn check() -> Result<()> {
 
 /// One command to see it work. The dev profile, since a first build in it takes half the time.
 pub fn demo(arguments: &[OsString]) -> Result<()> {
+    console::build_or_tell()?;
     run(cargo().args(["run", "-p", "trueup-server", "--bin", "trueup", "--", "demo"]).args(arguments))
 }
 

@@ -5,6 +5,7 @@
 //! product, so that this crate builds in seconds and never holds a change up.
 
 mod chores;
+mod console;
 mod run;
 mod setup;
 
@@ -18,6 +19,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
 
   test [ARGS]     sets up what the tests need, then runs the whole suite (also: cargo test-all)
   check           format, clippy, documentation, dependency rules, architecture
+  console         builds the console's files into web/dist
   demo [ARGS]     builds trueup and runs `trueup demo` (also: cargo demo)
   torture [ARGS]  the long suites: crashes, faults, many thousands of random cases
   bench [ARGS]    the benchmarks, then the comparison with a peer
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match chore.to_str() {
         Some("test") => chores::test(&rest),
         Some("check") => chores::check(),
+        Some("console") => console::build(),
         Some("demo") => chores::demo(&rest),
         Some("torture") => chores::torture(&rest),
         Some("bench") => chores::bench(&rest),

@@ -139,12 +139,14 @@ pub fn cargo_deny() -> Result<PathBuf> {
     Ok(own)
 }
 
-fn debian_root() -> bool {
+/// Whether packages of Debian can be installed here.
+pub fn debian_root() -> bool {
     let root_user = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
     root_user && succeeds(Command::new("apt-get").arg("--version"))
 }
 
-fn apt_install(packages: &[&str]) -> Result<()> {
+/// Installs packages of Debian.
+pub fn apt_install(packages: &[&str]) -> Result<()> {
     run(apt().args(["update", "-qq"]))?;
     run(apt().args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages))
 }

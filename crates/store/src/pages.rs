@@ -96,35 +96,35 @@ pub struct AuditPage {
 }
 
 /// Conditions that grow with what is asked for, and the values bound to them.
-struct Wanted {
-    sql: String,
-    values: Vec<Value>,
+pub(crate) struct Wanted {
+    pub(crate) sql: String,
+    pub(crate) values: Vec<Value>,
 }
 
 impl Wanted {
-    fn of(org: &OrganizationId) -> Self {
+    pub(crate) fn of(org: &OrganizationId) -> Self {
         Self { sql: "org = $1".to_owned(), values: vec![org.as_str().into()] }
     }
 
     /// The parameter that the value is bound to.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
     }
 
-    fn and(&mut self, condition: &str) {
+    pub(crate) fn and(&mut self, condition: &str) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
     }
 
-    fn equal(&mut self, column: &str, value: Option<impl Into<Value>>) {
+    pub(crate) fn equal(&mut self, column: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             let at = self.bind(value);
             self.and(&format!("{column} = {at}"));
         }
     }
 
-    fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = String>) {
+    pub(crate) fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = String>) {
         let bound: Vec<String> = values.into_iter().map(|value| self.bind(value)).collect();
         if !bound.is_empty() {
             self.and(&format!("{column} IN ({})", bound.join(", ")));
@@ -132,7 +132,7 @@ impl Wanted {
     }
 
     /// Any of the columns holds the text, whatever the case of its letters.
-    fn holds(&mut self, columns: &[&str], text: Option<&str>) {
+    pub(crate) fn holds(&mut self, columns: &[&str], text: Option<&str>) {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return };
         let mut pattern = String::from("%");
         for letter in text.to_lowercase().chars() {
@@ -149,7 +149,7 @@ impl Wanted {
 }
 
 /// A field of the document, as text.
-fn field(store: &SqlStore, name: &str) -> String {
+pub(crate) fn field(store: &SqlStore, name: &str) -> String {
     match store.db.get_database_backend() {
         DbBackend::Sqlite => format!("json_extract(doc, '$.{name}')"),
         _ => format!("(CAST(doc AS json) ->> '{name}')"),

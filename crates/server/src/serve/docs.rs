@@ -175,7 +175,9 @@ mod tests {
         for rule in rules::RULES {
             if let Access::Scoped(right) | Access::Somewhere(right) = rule.access {
                 let writes = right.name().ends_with(".write");
-                assert_eq!(rule.method != "GET", writes, "{rule:?}");
+                // A question that is too long for an address.
+                let asks = rule.path.ends_with("/names");
+                assert_eq!(rule.method != "GET" && !asks, writes, "{rule:?}");
             }
         }
     }

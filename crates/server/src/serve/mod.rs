@@ -4,6 +4,7 @@
 //! who has it. Handlers (`api/`) decide nothing: they read the request, call a use case and show the answer.
 
 mod api;
+mod console;
 mod docs;
 mod extract;
 mod gate;

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::Service;
-use super::{docs, gate, health, metrics};
+use super::{console, docs, gate, health, metrics};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -35,7 +35,7 @@ pub fn router(service: Service) -> Router {
         .merge(metrics::routes())
         .merge(SwaggerUi::new("/docs").url("/api/v1/openapi.json", document))
         .merge(api)
-        .fallback(nothing_here);
+        .fallback(console::serve);
     surrounded(router, service)
 }
 

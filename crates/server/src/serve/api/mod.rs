@@ -9,6 +9,8 @@ mod mapping_create;
 mod mapping_work;
 mod mappings;
 mod organizations;
+mod overview;
+mod picture;
 mod plans;
 mod records;
 mod runs;
@@ -40,8 +42,13 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(connections::test))
         .routes(routes!(connections::rotate))
         .routes(routes!(feed::push))
+        .routes(routes!(overview::show))
         .routes(routes!(records::customers))
         .routes(routes!(records::products))
+        .routes(routes!(picture::catalog))
+        .routes(routes!(picture::agreements))
+        .routes(routes!(picture::agreement))
+        .routes(routes!(picture::names))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::decide))

@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { formatsOf } from './format';
+
+describe('amounts', () => {
+  it('are exact, however long', () => {
+    const { money } = formatsOf('en-US');
+    expect(money('12345678901234567.123456', 'USD')).toBe('$12,345,678,901,234,567.123456');
+    expect(money('0.1', 'USD')).toBe('$0.1');
+    expect(money('9007199254740993.00', 'USD')).toBe('$9,007,199,254,740,993.00');
+  });
+  it('are written as the reader writes them', () => {
+    expect(formatsOf('de-DE').money('1234.50', 'EUR')).toBe('1.234,50\u00a0€');
+    expect(formatsOf('en-GB').money('-36.18', 'GBP')).toBe('-£36.18');
+    expect(formatsOf('en-US').change('36.18', 'USD')).toBe('+$36.18');
+  });
+  it('that are none are shown as they are', () => {
+    expect(formatsOf('en-US').money('n/a', 'USD')).toBe('n/a USD');
+  });
+});
+
+describe('days', () => {
+  it('are dates, whatever the time zone', () => {
+    expect(formatsOf('en-GB').day('2026-03-01')).toBe('1 Mar 2026');
+    expect(formatsOf('de-DE').day('2026-03-01')).toBe('01.03.2026');
+  });
+});

@@ -1,0 +1,84 @@
+// Amounts, quantities and days as their reader writes them. Amounts stay decimal text from the API to the screen: no
+// float is ever in the way.
+import { useMemo } from 'react';
+import { useWords } from './i18n';
+
+type Decimal = `${number}`;
+
+const DECIMAL = /^-?\d+(\.\d+)?$/;
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+function places(amount: string): number {
+  const at = amount.indexOf('.');
+  return at < 0 ? 0 : amount.length - at - 1;
+}
+
+export interface Formats {
+  money: (amount: string, currency: string) => string;
+  /** With a sign also where it is positive. */
+  change: (amount: string, currency: string) => string;
+  quantity: (amount: string) => string;
+  count: (n: number) => string;
+  day: (date: string) => string;
+  instant: (at: string) => string;
+  /** The reader's day of an instant. */
+  dayOf: (at: string) => string;
+  ago: (at: string, now?: number) => string;
+}
+
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 365 * 86_400_000],
+  ['month', 30 * 86_400_000],
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+];
+
+export function formatsOf(locale: string): Formats {
+  const kept = new Map<string, Intl.NumberFormat>();
+  const numbers = (options: Intl.NumberFormatOptions) => {
+    const key = JSON.stringify(options);
+    const known = kept.get(key) ?? new Intl.NumberFormat(locale, options);
+    kept.set(key, known);
+    return known;
+  };
+  const inCurrency = (amount: string, currency: string, signDisplay: 'auto' | 'exceptZero') => {
+    if (!DECIMAL.test(amount)) return `${amount} ${currency}`;
+    // As many places as the text has: the API gives the currency's own number of them, or more where a price has more.
+    const digits = Math.min(places(amount), 20);
+    return numbers({
+      style: 'currency',
+      currency,
+      signDisplay,
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    }).format(amount as Decimal);
+  };
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' });
+  const instant = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
+  const dayOf = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
+  return {
+    money: (amount, currency) => inCurrency(amount, currency, 'auto'),
+    change: (amount, currency) => inCurrency(amount, currency, 'exceptZero'),
+    quantity: (amount) =>
+      DECIMAL.test(amount) ? numbers({ maximumFractionDigits: 20 }).format(amount as Decimal) : amount,
+    count: (n) => numbers({}).format(n),
+    day: (date) => (DAY.test(date) ? day.format(new Date(`${date}T00:00:00Z`)) : date),
+    instant: (at) => (Number.isNaN(Date.parse(at)) ? at : instant.format(new Date(at))),
+    dayOf: (at) => (Number.isNaN(Date.parse(at)) ? at : dayOf.format(new Date(at))),
+    ago: (at, now = Date.now()) => {
+      const passed = Date.parse(at) - now;
+      if (Number.isNaN(passed)) return at;
+      for (const [unit, size] of STEPS) {
+        if (Math.abs(passed) >= size) return relative.format(Math.round(passed / size), unit);
+      }
+      return relative.format(0, 'minute');
+    },
+  };
+}
+
+export function useFormats(): Formats {
+  const { locale } = useWords();
+  return useMemo(() => formatsOf(locale), [locale]);
+}

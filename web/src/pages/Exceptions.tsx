@@ -1,0 +1,285 @@
+// What is not billed, would be billed wrong, or deserves a look: each with its cause, what to do, and a decision.
+import { Box, Button, Group, Modal, Select, Stack, Text, Textarea, TextInput } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { IconCircleCheck } from '@tabler/icons-react';
+import { keepPreviousData, useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState, type SubmitEvent } from 'react';
+import { Link, useSearchParams } from 'react-router';
+import { answer, api, queries, type Schemas } from '../api/client';
+import { useFormats } from '../format';
+import { useWords } from '../i18n';
+import { useMay, useOrg } from '../session';
+import { FindingState } from '../ui/Badges';
+import { Pager } from '../ui/DataTable';
+import { FindingText } from '../ui/Findings';
+import { Empty, Page, Waiting } from '../ui/Page';
+import { ProblemNote } from '../ui/Problem';
+import { usePages } from '../ui/usePages';
+
+type Finding = Schemas['StoredFindingDoc'];
+type Wish = Schemas['FindingDecision'];
+
+const BASE = '/api/v1/organizations/{org}';
+
+export default function ExceptionsPage() {
+  const { t } = useWords();
+  const org = useOrg();
+  const [params, setParams] = useSearchParams();
+  const state = params.get('state') ?? '';
+  const severity = params.get('severity') ?? '';
+  const code = params.get('code') ?? '';
+  const set = (name: string, value: string | null) =>
+    setParams(
+      (now) => {
+        if (value === null || value === '') now.delete(name);
+        else now.set(name, value);
+        return now;
+      },
+      { replace: true },
+    );
+  const filter: Record<string, string | number> = { limit: 30 };
+  if (state !== '') filter['state'] = state;
+  if (severity !== '') filter['severity'] = severity;
+  if (code !== '') filter['code'] = code;
+  const pages = usePages(JSON.stringify([org, filter]));
+  if (pages.cursor !== undefined) filter['cursor'] = pages.cursor;
+  const list = queries.useQuery(
+    'get',
+    `${BASE}/findings`,
+    { params: { path: { org }, query: filter } },
+    { placeholderData: keepPreviousData },
+  );
+  const rows = list.data?.items;
+  const next = list.data?.next_cursor;
+  const isFiltered = state !== '' || severity !== '' || code !== '';
+  return (
+    <Page title={t('exceptions.title')} lead={t('exceptions.lead')}>
+      <Box className="panel">
+        <Group p="md" gap="sm" align="flex-end" className="line" role="search">
+          <Select
+            label={t('exceptions.state')}
+            w={190}
+            allowDeselect={false}
+            value={state}
+            onChange={(value) => set('state', value)}
+            data={[
+              { value: '', label: t('exceptions.state.holds') },
+              { value: 'muted', label: t('finding.muted') },
+              { value: 'ignored', label: t('finding.ignored') },
+              { value: 'resolved', label: t('finding.resolved') },
+            ]}
+          />
+          <Select
+            label={t('exceptions.severity')}
+            w={220}
+            allowDeselect={false}
+            value={severity}
+            onChange={(value) => set('severity', value)}
+            data={[
+              { value: '', label: t('exceptions.severity.all') },
+              { value: 'error', label: t('severity.error') },
+              { value: 'warning', label: t('exceptions.severity.warning') },
+            ]}
+          />
+          <TextInput
+            label={t('exceptions.code')}
+            w={140}
+            placeholder="TU2003"
+            defaultValue={code}
+            key={code}
+            onBlur={(event) => set('code', event.currentTarget.value.trim())}
+            onKeyDown={(event) => event.key === 'Enter' && set('code', event.currentTarget.value.trim())}
+          />
+          {isFiltered && (
+            <Button variant="subtle" onClick={() => setParams({}, { replace: true })}>
+              {t('action.clear')}
+            </Button>
+          )}
+        </Group>
+        {rows === undefined ? (
+          list.error === null ? (
+            <Waiting rows={8} />
+          ) : (
+            <Box p="md">
+              <ProblemNote error={list.error} retry={() => void list.refetch()} />
+            </Box>
+          )
+        ) : rows.length === 0 ? (
+          <Empty
+            icon={<IconCircleCheck size={32} stroke={1.4} color="var(--trueup-gain)" aria-hidden />}
+            title={t(isFiltered ? 'exceptions.empty' : 'exceptions.none')}
+            {...(isFiltered ? {} : { detail: t('exceptions.none.detail') })}
+          />
+        ) : (
+          <Box component="ul" m={0} p={0} style={{ listStyle: 'none', opacity: list.isPlaceholderData ? 0.6 : 1 }}>
+            {rows.map((finding) => (
+              <Row key={finding.finding_id} finding={finding} />
+            ))}
+          </Box>
+        )}
+        <Pager
+          page={pages.page}
+          hasNext={next != null}
+          onPrevious={pages.previous}
+          onNext={() => next != null && pages.next(next)}
+        />
+      </Box>
+    </Page>
+  );
+}
+
+/** Where a cause is solved. */
+function useRemedy(finding: Finding): { to: string; label: string } | null {
+  const { t } = useWords();
+  const org = useOrg();
+  const root = `/o/${org}`;
+  const subject = finding.subject as { addition?: number };
+  if (finding.code.startsWith('TU2')) return { to: `${root}/mapping`, label: t('task.toMapping') };
+  if (finding.code.startsWith('TU10')) return { to: `${root}/connections`, label: t('exceptions.toConnection') };
+  if (finding.task_id != null) {
+    return { to: `${root}/tasks/${encodeURIComponent(finding.task_id)}`, label: t('change.toTask') };
+  }
+  if (subject.addition !== undefined) {
+    return { to: `${root}/additions/${subject.addition}`, label: t('exceptions.toAddition') };
+  }
+  return null;
+}
+
+function Row({ finding }: { finding: Finding }) {
+  const { t, tn } = useWords();
+  const { ago, instant, day } = useFormats();
+  const mayDecide = useMay('findings.write');
+  const [asking, setAsking] = useState<'mute' | 'ignore' | null>(null);
+  const remedy = useRemedy(finding);
+  const decide = useDecision(finding, () => setAsking(null));
+  const holds = finding.state === 'open' || finding.state === 'recurred';
+  return (
+    <Box component="li" className="line" px="lg" py="md">
+      <FindingText finding={finding} />
+      <Group gap="sm" mt="sm" justify="space-between">
+        <Group gap="xs">
+          <FindingState state={finding.state} />
+          <Text size="xs" c="dimmed" title={instant(finding.first_seen_at)}>
+            {t('overview.exceptions.since', { when: ago(finding.first_seen_at) })}
+            {finding.count > 1 && ` · ${tn('exceptions.seen', finding.count)}`}
+            {finding.muted_until != null && ` · ${t('exceptions.until', { day: day(finding.muted_until) })}`}
+            {finding.reason != null && ` · ${finding.reason}`}
+            {finding.decided_by != null && ` · ${finding.decided_by}`}
+          </Text>
+        </Group>
+        <Group gap="xs">
+          {mayDecide && holds && (
+            <>
+              <Button size="xs" variant="default" onClick={() => setAsking('mute')}>
+                {t('exceptions.mute')}
+              </Button>
+              <Button size="xs" variant="default" onClick={() => setAsking('ignore')}>
+                {t('exceptions.ignore')}
+              </Button>
+            </>
+          )}
+          {mayDecide && !holds && finding.state !== 'resolved' && (
+            <Button
+              size="xs"
+              variant="default"
+              loading={decide.isPending}
+              onClick={() => decide.mutate({ decision: 'reopen' })}
+            >
+              {t('exceptions.reopen')}
+            </Button>
+          )}
+          {remedy !== null && (
+            <Button size="xs" variant="light" component={Link} to={remedy.to}>
+              {remedy.label}
+            </Button>
+          )}
+        </Group>
+      </Group>
+      <Decide
+        asking={asking}
+        close={() => setAsking(null)}
+        decide={(wish) => decide.mutate(wish)}
+        working={decide.isPending}
+        error={decide.error}
+      />
+    </Box>
+  );
+}
+
+function useDecision(finding: Finding, done: () => void) {
+  const { t } = useWords();
+  const org = useOrg();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: Wish) => {
+      const path = { org, finding: finding.finding_id };
+      return answer(api.POST(`${BASE}/findings/{finding}/decide`, { params: { path }, body }));
+    },
+    onSuccess: () => {
+      done();
+      notifications.show({ color: 'green', message: t('exceptions.decided') });
+      void client.invalidateQueries();
+    },
+  });
+}
+
+function Decide(props: {
+  asking: 'mute' | 'ignore' | null;
+  close: () => void;
+  decide: (wish: Wish) => void;
+  working: boolean;
+  error: unknown;
+}) {
+  const { t } = useWords();
+  const [until, setUntil] = useState('');
+  const [reason, setReason] = useState('');
+  const mutes = props.asking === 'mute';
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    props.decide(mutes ? { decision: 'mute', until } : { decision: 'ignore', reason });
+  };
+  return (
+    <Modal
+      opened={props.asking !== null}
+      onClose={props.close}
+      title={t(mutes ? 'exceptions.mute.title' : 'exceptions.ignore.title')}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <form onSubmit={submit}>
+        <Stack>
+          <Text size="sm">{t(mutes ? 'exceptions.mute.lead' : 'exceptions.ignore.lead')}</Text>
+          {mutes ? (
+            <TextInput
+              type="date"
+              label={t('exceptions.mute.until')}
+              value={until}
+              onChange={(event) => setUntil(event.currentTarget.value)}
+              required
+              data-autofocus
+            />
+          ) : (
+            <Textarea
+              label={t('tasks.reason')}
+              value={reason}
+              onChange={(event) => setReason(event.currentTarget.value)}
+              autosize
+              minRows={2}
+              maxLength={500}
+              required
+              data-autofocus
+            />
+          )}
+          {props.error != null && <ProblemNote error={props.error} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={props.close}>
+              {t('action.cancel')}
+            </Button>
+            <Button type="submit" loading={props.working}>
+              {t(mutes ? 'exceptions.mute' : 'exceptions.ignore')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

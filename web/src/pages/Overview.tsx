@@ -1,0 +1,397 @@
+// How the organization stands: what waits for somebody first, and how much money hangs on it.
+import { Anchor, Box, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { IconCircleCheck } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { useState } from 'react';
+import { Link } from 'react-router';
+import { queries, type Schemas } from '../api/client';
+import { useStart } from '../api/runs';
+import { useFormats } from '../format';
+import { useWords, type Key } from '../i18n';
+import { useMay, useOrg } from '../session';
+import { RunState, SeverityBadge, TaskState, useWord } from '../ui/Badges';
+import { Empty, Page, Panel, Waiting } from '../ui/Page';
+import { ProblemNote } from '../ui/Problem';
+import { RunProgress } from '../ui/RunProgress';
+
+type Overview = Schemas['OverviewDoc'];
+
+const BASE = '/api/v1/organizations/{org}';
+
+export default function OverviewPage() {
+  const { t } = useWords();
+  const { day } = useFormats();
+  const org = useOrg();
+  const params = { params: { path: { org } } };
+  const overview = queries.useQuery('get', `${BASE}/overview`, params, { refetchInterval: 30_000 });
+  const now = overview.data;
+  return (
+    <Page
+      title={t('overview.title')}
+      lead={now === undefined ? undefined : t('overview.asOf', { date: day(now.today) })}
+    >
+      {now === undefined ? (
+        overview.error === null ? (
+          <Placeholder />
+        ) : (
+          <ProblemNote error={overview.error} retry={() => void overview.refetch()} />
+        )
+      ) : (
+        <>
+          <NeedsYou now={now} />
+          <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+            <Stack gap="lg">
+              <Risk now={now} />
+              <Exceptions now={now} />
+            </Stack>
+            <Stack gap="lg">
+              <Tasks now={now} />
+              <NextRuns />
+              <LastRuns />
+            </Stack>
+          </SimpleGrid>
+          <Picture now={now} />
+        </>
+      )}
+    </Page>
+  );
+}
+
+function Placeholder() {
+  return (
+    <>
+      <Box className="panel">
+        <Waiting rows={4} />
+      </Box>
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+        <Box className="panel" mih={240}>
+          <Waiting rows={3} />
+        </Box>
+        <Box className="panel" mih={240}>
+          <Waiting rows={3} />
+        </Box>
+      </SimpleGrid>
+    </>
+  );
+}
+
+interface Item {
+  key: string;
+  title: string;
+  detail: string;
+  action?: ReactNode;
+}
+
+/** What waits for a person, the most pressing first. */
+function NeedsYou({ now }: { now: Overview }) {
+  const { t, tn } = useWords();
+  const org = useOrg();
+  const mayConnect = useMay('connections.write');
+  const mayRun = useMay('runs.write');
+  const [reading, setReading] = useState<string | null>(null);
+  const start = useStart(org);
+  const to = (path: string, label: Key) => (
+    <Button component={Link} to={`/o/${org}/${path}`} variant="light" size="xs">
+      {t(label)}
+    </Button>
+  );
+  const items: Item[] = [];
+  const counted = (what: 'failed' | 'doubt' | 'mapping' | 'ready', n: number, path: string) => {
+    if (n === 0) return;
+    const base = `overview.now.${what}` as const;
+    items.push({
+      key: what,
+      title: tn(base, n),
+      detail: t(`${base}.detail`),
+      action: to(path, `${base}.do`),
+    });
+  };
+  if (now.picture == null) {
+    const action = mayConnect ? { action: to('connections', 'overview.now.connect.do') } : {};
+    items.push({
+      key: 'connect',
+      title: t('overview.now.connect'),
+      detail: t('overview.now.connect.detail'),
+      ...action,
+    });
+  } else if (now.picture.read_at == null) {
+    items.push({
+      key: 'read',
+      title: t('overview.now.read'),
+      detail: t('overview.now.read.detail'),
+      action: mayRun && (
+        <Button
+          size="xs"
+          variant="light"
+          loading={start.isPending}
+          onClick={() => start.mutate({ kind: 'pull' }, { onSuccess: (run) => setReading(run.run_id) })}
+        >
+          {t('overview.now.read.do')}
+        </Button>
+      ),
+    });
+  }
+  if (now.customers === 0) {
+    items.push({ key: 'feed', title: t('overview.now.feed'), detail: t('overview.now.feed.detail') });
+  }
+  const tasks = (state: string) => now.tasks[state] ?? 0;
+  counted('doubt', tasks('in_doubt'), 'tasks?state=in_doubt');
+  counted('failed', tasks('failed'), 'tasks?state=failed');
+  counted('mapping', tasks('needs_mapping'), 'tasks?state=needs_mapping');
+  const errors = now.findings.filter((group) => group.severity === 'error');
+  const n = errors.reduce((sum, group) => sum + group.count, 0);
+  if (n > 0) {
+    items.push({
+      key: 'errors',
+      title: tn('overview.now.errors', n),
+      detail: t('overview.now.errors.detail'),
+      action: to('exceptions?severity=error', 'overview.now.errors.do'),
+    });
+  }
+  counted('ready', tasks('ready'), 'tasks?state=ready');
+  return (
+    <Panel title={t('overview.now')} flush>
+      {reading !== null && (
+        <Box px="lg">
+          <RunProgress id={reading} />
+        </Box>
+      )}
+      {start.error !== null && (
+        <Box px="lg">
+          <ProblemNote error={start.error} />
+        </Box>
+      )}
+      {items.length === 0 ? (
+        <Empty
+          icon={<IconCircleCheck size={32} stroke={1.4} color="var(--trueup-gain)" aria-hidden />}
+          title={t('overview.now.none')}
+          detail={t('overview.now.none.detail')}
+        />
+      ) : (
+        items.map((item) => (
+          <Group key={item.key} className="line" px="lg" py="sm" justify="space-between" gap="sm">
+            <Box flex="1 1 16rem">
+              <Text fw={500} size="sm">
+                {item.title}
+              </Text>
+              <Text size="sm" c="dimmed">
+                {item.detail}
+              </Text>
+            </Box>
+            {item.action}
+          </Group>
+        ))
+      )}
+    </Panel>
+  );
+}
+
+/** Sums by currency: they come from the server, and different currencies are never added. */
+function Risk({ now }: { now: Overview }) {
+  const { t } = useWords();
+  const { money } = useFormats();
+  const rows = now.findings
+    .flatMap((group) => Object.entries(group.amounts).map(([currency, amount]) => ({ group, currency, amount })));
+  return (
+    <Panel title={t('overview.risk')}>
+      {rows.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          {t('overview.risk.none')}
+        </Text>
+      ) : (
+        <Stack gap={6}>
+          <Text size="sm" c="dimmed">
+            {t('overview.risk.detail')}
+          </Text>
+          {rows.map(({ group, currency, amount }) => (
+            <Group key={`${group.code} ${currency}`} justify="space-between" wrap="nowrap" gap="md">
+              <Text size="sm">{group.title}</Text>
+              <Text size="sm" fw={600} className="num">
+                {money(amount, currency)}
+              </Text>
+            </Group>
+          ))}
+        </Stack>
+      )}
+    </Panel>
+  );
+}
+
+function Exceptions({ now }: { now: Overview }) {
+  const { t } = useWords();
+  const { ago, count } = useFormats();
+  const org = useOrg();
+  return (
+    <Panel title={t('overview.exceptions')} flush>
+      {now.findings.length === 0 ? (
+        <Empty title={t('overview.exceptions.none')} />
+      ) : (
+        now.findings.map((group) => (
+          <Group key={`${group.code} ${group.severity}`} className="line" px="lg" py="xs" gap="sm" wrap="nowrap">
+            <Box flex={1} miw={0}>
+              <Anchor component={Link} to={`/o/${org}/exceptions?code=${group.code}`} size="sm" c="inherit">
+                {group.title}
+              </Anchor>
+              <Text size="xs" c="dimmed">
+                {t('overview.exceptions.since', { when: ago(group.since) })}
+              </Text>
+            </Box>
+            <SeverityBadge severity={group.severity} />
+            <Text size="sm" fw={600} className="num" w={36}>
+              {count(group.count)}
+            </Text>
+          </Group>
+        ))
+      )}
+    </Panel>
+  );
+}
+
+const ORDER = [
+  'needs_mapping',
+  'ready',
+  'planned',
+  'applying',
+  'failed',
+  'in_doubt',
+  'blocked',
+  'new',
+  'ignored',
+  'done',
+];
+
+function Tasks({ now }: { now: Overview }) {
+  const { t } = useWords();
+  const { count } = useFormats();
+  const org = useOrg();
+  const states = ORDER.filter((state) => (now.tasks[state] ?? 0) > 0);
+  return (
+    <Panel title={t('overview.tasks')}>
+      {states.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          {t('overview.tasks.none')}
+        </Text>
+      ) : (
+        <Group gap="sm">
+          {states.map((state) => (
+            <Anchor
+              key={state}
+              component={Link}
+              to={`/o/${org}/tasks?state=${state}`}
+              underline="never"
+              c="inherit"
+              className="tile"
+            >
+              <Text fz={22} fw={600} className="figure">
+                {count(now.tasks[state] ?? 0)}
+              </Text>
+              <TaskState state={state} />
+            </Anchor>
+          ))}
+        </Group>
+      )}
+    </Panel>
+  );
+}
+
+function NextRuns() {
+  const { t } = useWords();
+  const { instant, ago } = useFormats();
+  const say = useWord();
+  const org = useOrg();
+  const found = queries.useQuery('get', `${BASE}/schedules`, { params: { path: { org } } });
+  const planned = (found.data?.items ?? []).filter((one) => one.next_at != null || one.paused);
+  return (
+    <Panel title={t('overview.next')}>
+      {found.data === undefined ? (
+        <Waiting rows={2} />
+      ) : planned.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          {t('overview.next.none')}
+        </Text>
+      ) : (
+        <Stack gap={6}>
+          {planned.map((one) => (
+            <Group key={one.kind} justify="space-between" gap="sm">
+              <Text size="sm">{say('schedule', one.kind)}</Text>
+              {one.paused || one.next_at == null ? (
+                <Text size="sm" c="dimmed">
+                  {t('overview.next.paused')}
+                </Text>
+              ) : (
+                <Text size="sm" className="num" title={instant(one.next_at)}>
+                  {ago(one.next_at)}
+                </Text>
+              )}
+            </Group>
+          ))}
+        </Stack>
+      )}
+    </Panel>
+  );
+}
+
+function LastRuns() {
+  const { t } = useWords();
+  const { ago, instant } = useFormats();
+  const say = useWord();
+  const org = useOrg();
+  const found = queries.useQuery('get', `${BASE}/runs`, { params: { path: { org }, query: { limit: 5 } } });
+  return (
+    <Panel title={t('overview.last')}>
+      {found.data === undefined ? (
+        <Waiting rows={3} />
+      ) : found.data.items.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          {t('overview.last.none')}
+        </Text>
+      ) : (
+        <Stack gap={8}>
+          {found.data.items.map((run) => (
+            <Group key={run.run_id} justify="space-between" gap="sm">
+              <Box>
+                <Text size="sm">{say('run', run.kind)}</Text>
+                <Text size="xs" c="dimmed" title={instant(run.created_at)}>
+                  {ago(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: run.actor })}
+                </Text>
+              </Box>
+              <RunState state={run.state} />
+            </Group>
+          ))}
+        </Stack>
+      )}
+    </Panel>
+  );
+}
+
+function Picture({ now }: { now: Overview }) {
+  const { t } = useWords();
+  const { ago } = useFormats();
+  const org = useOrg();
+  const mayRun = useMay('runs.write');
+  const start = useStart(org);
+  const [run, setRun] = useState<string | null>(null);
+  if (now.picture?.read_at == null) return null;
+  return (
+    <Stack gap="sm">
+      <Group gap="sm">
+        <Text size="sm" c="dimmed">
+          {t('overview.picture', { when: ago(now.picture.read_at) })}
+        </Text>
+        {mayRun && (
+          <Anchor
+            component="button"
+            type="button"
+            size="sm"
+            disabled={start.isPending}
+            onClick={() => start.mutate({ kind: 'pull' }, { onSuccess: (begun) => setRun(begun.run_id) })}
+          >
+            {t('overview.picture.read')}
+          </Anchor>
+        )}
+      </Group>
+      {start.error !== null && <ProblemNote error={start.error} />}
+      {run !== null && <RunProgress id={run} onClose={() => setRun(null)} />}
+    </Stack>
+  );
+}

@@ -1,0 +1,293 @@
+// One task: the order behind it, what it changes in ConnectWise, what is in its way, and what can be done.
+import { Box, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { useState, type ReactNode } from 'react';
+import { Link, useNavigate, useParams } from 'react-router';
+import { answer, api, type Schemas } from '../api/client';
+import { fetchNames } from '../api/names';
+import { useFormats } from '../format';
+import { useWords } from '../i18n';
+import { useMay, useOrg } from '../session';
+import { FindingState, TaskState, useWord } from '../ui/Badges';
+import { Changes, Facts, namesOfChanges, type Change } from '../ui/Changes';
+import { FindingText } from '../ui/Findings';
+import { Empty, Page, Panel, Waiting } from '../ui/Page';
+import { ProblemNote, sentence } from '../ui/Problem';
+import { IgnoreDialog, useDecide } from './Tasks';
+
+const BASE = '/api/v1/organizations/{org}';
+
+type Detail = Schemas['TaskDetailDoc'];
+
+/** The order as the source told it; fields that are not there are left out. */
+interface OrderLine {
+  line_id?: string;
+  id?: string;
+  charge?: string;
+  kind?: string;
+  product_id?: string;
+  quantity?: string | number;
+  unit_price?: string | number;
+  unit_cost?: string | number;
+  amount?: string | number;
+  description?: string;
+}
+interface Order {
+  currency?: string;
+  effective_date?: string;
+  period_start?: string;
+  period_end?: string;
+  lines?: OrderLine[];
+}
+
+function orderOf(detail: Detail): Order | null {
+  const order = detail.order as { record?: Order } | null | undefined;
+  return order?.record ?? null;
+}
+
+async function load(org: string, task: string) {
+  const detail = await answer(api.GET(`${BASE}/tasks/{task}`, { params: { path: { org, task } } }));
+  let changes: Change[] = [];
+  if (detail.plan_id != null) {
+    const params = { path: { org, plan: detail.plan_id }, query: { all_lines: true } };
+    const plan = await answer(api.GET(`${BASE}/plans/{plan}`, { params }));
+    changes = plan.changes.filter((change) => change.task_id === task);
+  }
+  const { source, customer_id } = detail.task;
+  const known = namesOfChanges(changes);
+  const products = (orderOf(detail)?.lines ?? []).flatMap((line) =>
+    line.product_id === undefined ? [] : [{ source, id: line.product_id }],
+  );
+  const names = await fetchNames(org, {
+    ...known,
+    customers: [...known.customers, { source, id: customer_id }],
+    products: [...known.products, ...products],
+  });
+  return { detail, changes, names };
+}
+
+export default function TaskPage() {
+  const { t } = useWords();
+  const org = useOrg();
+  const say = useWord();
+  const { instant } = useFormats();
+  const { task: id = '' } = useParams();
+  const found = useQuery({ queryKey: ['task', org, id], queryFn: () => load(org, id) });
+  if (found.data === undefined) {
+    return (
+      <Page title={t('task.title')}>
+        {found.error === null ? (
+          <Box className="panel">
+            <Waiting rows={8} />
+          </Box>
+        ) : (
+          <ProblemNote error={found.error} retry={() => void found.refetch()} />
+        )}
+      </Page>
+    );
+  }
+  const { detail, changes, names } = found.data;
+  const { task } = detail;
+  const facts: [string, ReactNode][] = [
+    [t('tasks.col.subscription'), task.subscription_id],
+    [t('tasks.col.order'), task.order_id ?? '–'],
+    [t('task.source'), task.source],
+  ];
+  if (task.completed_at != null) facts.push([t('tasks.col.completed'), instant(task.completed_at)]);
+  if (task.price_source != null) facts.push([t('task.prices'), say('prices', task.price_source)]);
+  if (task.decided_by != null) facts.push([t('task.decidedBy'), task.decided_by]);
+  return (
+    <Page
+      title={names.customer(task.source, task.customer_id)}
+      lead={
+        <Group gap="xs">
+          <TaskState state={task.state} />
+          <span>{say('kind', task.kind)}</span>
+        </Group>
+      }
+      actions={<Actions detail={detail} />}
+    >
+      {task.reason != null && (
+        <Box className="panel" p="md">
+          <Text size="sm">{sentence(task.reason)}</Text>
+        </Box>
+      )}
+      <Obstacles detail={detail} />
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+        <Panel title={t('task.order')}>
+          <Facts facts={facts} />
+        </Panel>
+        <OrderLines detail={detail} product={(product) => names.product(task.source, product)} />
+      </SimpleGrid>
+      <Stack gap="sm">
+        <Group justify="space-between">
+          <Text component="h2" fw={600} m={0}>
+            {t('task.lines')}
+          </Text>
+          {detail.plan_id != null && (
+            <Link to={`/o/${org}/plans/${encodeURIComponent(detail.plan_id)}`} className="plain">
+              {t('run.toPlan')}
+            </Link>
+          )}
+        </Group>
+        {changes.length === 0 ? (
+          <Box className="panel">
+            <Empty title={t('task.lines.none')} detail={t('task.lines.none.detail')} />
+          </Box>
+        ) : (
+          <Changes changes={changes} names={names} />
+        )}
+      </Stack>
+    </Page>
+  );
+}
+
+/** What is in its way, and the way to solve it. */
+function Obstacles({ detail }: { detail: Detail }) {
+  const { t } = useWords();
+  const org = useOrg();
+  const open = detail.findings.filter((finding) => finding.state === 'open' || finding.state === 'recurred');
+  if (open.length === 0) return null;
+  return (
+    <Panel title={t('task.obstacles')} flush>
+      {open.map((finding) => (
+        <Box key={finding.finding_id} className="line" px="lg" py="sm">
+          <FindingText finding={finding} />
+          <Group gap="sm" mt="xs">
+            <FindingState state={finding.state} />
+            {finding.code.startsWith('TU2') && (
+              <Button component={Link} to={`/o/${org}/mapping`} size="xs" variant="light">
+                {t('task.toMapping')}
+              </Button>
+            )}
+          </Group>
+        </Box>
+      ))}
+    </Panel>
+  );
+}
+
+function OrderLines({ detail, product }: { detail: Detail; product: (id: string) => string }) {
+  const { t } = useWords();
+  const { money, quantity } = useFormats();
+  const say = useWord();
+  const order = orderOf(detail);
+  const lines = order?.lines ?? [];
+  const currency = order?.currency ?? '';
+  const amount = (value: string | number | undefined) => (value === undefined ? '–' : money(String(value), currency));
+  return (
+    <Panel title={t('task.sold')}>
+      {lines.length === 0 ? (
+        <Text size="sm" c="dimmed">
+          {t('task.sold.none')}
+        </Text>
+      ) : (
+        <Box role="region" tabIndex={0} aria-label={t('task.sold')} style={{ overflowX: 'auto' }}>
+          <table className="sums">
+            <thead>
+              <tr>
+                <th scope="col">{t('change.product')}</th>
+                <th scope="col" className="num">
+                  {t('change.quantity')}
+                </th>
+                <th scope="col" className="num">
+                  {t('change.price')}
+                </th>
+                <th scope="col" className="num">
+                  {t('task.amount')}
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {lines.map((line, at) => (
+                <tr key={line.line_id ?? line.id ?? at}>
+                  <td>
+                    <Text size="sm">{line.product_id === undefined ? '–' : product(line.product_id)}</Text>
+                    <Text size="xs" c="dimmed">
+                      {say('charge', line.charge ?? line.kind ?? '')}
+                    </Text>
+                  </td>
+                  <td className="num">{line.quantity === undefined ? '–' : quantity(String(line.quantity))}</td>
+                  <td className="num">{amount(line.unit_price)}</td>
+                  <td className="num">{amount(line.amount)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Box>
+      )}
+    </Panel>
+  );
+}
+
+function Actions({ detail }: { detail: Detail }) {
+  const { t } = useWords();
+  const org = useOrg();
+  const navigate = useNavigate();
+  const mayPlan = useMay('plans.write');
+  const mayDecide = useMay('tasks.write');
+  const [ignoring, setIgnoring] = useState(false);
+  const decide = useDecide();
+  const { task } = detail;
+  const plan = useMutation({
+    mutationFn: () => {
+      const body = { tasks: [task.task_id] };
+      return answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
+    },
+    onSuccess: (made) => void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`),
+  });
+  const undo = useMutation({
+    mutationFn: () => {
+      const body = { tasks: [task.task_id] };
+      return answer(api.POST(`${BASE}/undo`, { params: { path: { org } }, body }));
+    },
+    onSuccess: (made) => void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`),
+  });
+  const over = task.state === 'done' || task.state === 'ignored';
+  const act = (decision: 'ignore' | 'unignore' | 'retry', reason?: string) =>
+    decide.mutate({ ids: [task.task_id], decision, reason }, { onSuccess: () => setIgnoring(false) });
+  return (
+    <Stack gap="sm" align="flex-end">
+      <Group gap="sm">
+        {mayDecide && !over && (
+          <Button variant="default" onClick={() => setIgnoring(true)}>
+            {t('tasks.ignore')}
+          </Button>
+        )}
+        {mayDecide && task.state === 'ignored' && (
+          <Button variant="default" loading={decide.isPending} onClick={() => act('unignore')}>
+            {t('tasks.unignore')}
+          </Button>
+        )}
+        {mayDecide && task.state === 'failed' && (
+          <Button variant="default" loading={decide.isPending} onClick={() => act('retry')}>
+            {t('tasks.retry')}
+          </Button>
+        )}
+        {mayPlan && task.state === 'done' && (
+          <Button variant="default" loading={undo.isPending} onClick={() => undo.mutate()}>
+            {t('plan.undo')}
+          </Button>
+        )}
+        {mayPlan && !over && (
+          <Button loading={plan.isPending} onClick={() => plan.mutate()}>
+            {t('task.plan')}
+          </Button>
+        )}
+      </Group>
+      {[plan.error, undo.error, ignoring ? null : decide.error]
+        .filter((error) => error !== null)
+        .map((error, at) => (
+          <ProblemNote key={at} error={error} />
+        ))}
+      <IgnoreDialog
+        count={1}
+        opened={ignoring}
+        close={() => setIgnoring(false)}
+        working={decide.isPending}
+        error={decide.error}
+        ignore={(reason) => act('ignore', reason)}
+      />
+    </Stack>
+  );
+}

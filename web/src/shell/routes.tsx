@@ -1,0 +1,23 @@
+// Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
+import type { Icon } from '@tabler/icons-react';
+import { IconHome, IconListCheck } from '@tabler/icons-react';
+import { lazy, type ComponentType } from 'react';
+import type { Key } from '../i18n';
+
+export interface Place {
+  /** Below `/o/:org`; empty for the overview. */
+  path: string;
+  /** Its place in the navigation; none for pages that others lead to. */
+  nav?: { label: Key; icon: Icon; group: 'work' | 'manage' };
+  /** The right without which it is not shown. */
+  right?: string;
+  page: ComponentType;
+}
+
+const Overview = lazy(() => import('../pages/Overview'));
+const Tasks = lazy(() => import('../pages/Tasks'));
+
+export const PLACES: Place[] = [
+  { path: '', nav: { label: 'nav.overview', icon: IconHome, group: 'work' }, page: Overview },
+  { path: 'tasks', nav: { label: 'nav.tasks', icon: IconListCheck, group: 'work' }, right: 'tasks.read', page: Tasks },
+];

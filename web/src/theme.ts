@@ -1,0 +1,50 @@
+import { createTheme, type CSSVariablesResolver } from '@mantine/core';
+
+const FONT = "'Inter Variable', system-ui, -apple-system, 'Segoe UI', sans-serif";
+
+export const theme = createTheme({
+  fontFamily: FONT,
+  headings: {
+    fontFamily: FONT,
+    fontWeight: '600',
+    sizes: {
+      h1: { fontSize: '1.5rem', lineHeight: '1.3' },
+      h2: { fontSize: '1.0625rem', lineHeight: '1.4' },
+      h3: { fontSize: '0.9375rem', lineHeight: '1.4' },
+    },
+  },
+  primaryColor: 'cyan',
+  // White on it is read easily in both schemes.
+  primaryShade: { light: 9, dark: 9 },
+  defaultRadius: 'md',
+  cursorType: 'pointer',
+  respectReducedMotion: true,
+  components: {
+    Button: { defaultProps: { size: 'sm' } },
+    Card: { defaultProps: { withBorder: true, padding: 'lg' } },
+    Modal: { defaultProps: { centered: true } },
+  },
+});
+
+/** Quiet text is still text: it keeps a contrast of at least 4.5 to its ground. */
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    '--mantine-color-dimmed': '#5a6169',
+    '--mantine-color-placeholder': '#6b7280',
+    '--mantine-color-body': '#ffffff',
+    '--trueup-ground': '#f6f7f8',
+    '--trueup-line': '#e3e6e9',
+    '--trueup-gain': '#1f6b3a',
+    '--trueup-loss': '#a61e1e',
+  },
+  dark: {
+    '--mantine-color-dimmed': '#a6acb3',
+    '--mantine-color-placeholder': '#9299a1',
+    '--mantine-color-body': '#1b1d20',
+    '--trueup-ground': '#141517',
+    '--trueup-line': '#34373b',
+    '--trueup-gain': '#69db7c',
+    '--trueup-loss': '#ff9b9b',
+  },
+});

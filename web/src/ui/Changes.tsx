@@ -1,0 +1,289 @@
+// What a plan does to the lines of each agreement: before and after, side by side, and why.
+import { Badge, Box, Button, Code, Collapse, Group, Stack, Text, type MantineColor } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
+import { Fragment, type ReactNode } from 'react';
+import { Link } from 'react-router';
+import type { Schemas } from '../api/client';
+import type { Names } from '../api/names';
+import { useFormats } from '../format';
+import { useWords } from '../i18n';
+import { useOrg } from '../session';
+import { useWord } from './Badges';
+
+export type Change = Schemas['ChangeDoc'];
+
+const OPS: Record<string, MantineColor> = {
+  create: 'green',
+  update: 'indigo',
+  cancel: 'orange',
+  delete: 'red',
+  keep: 'gray',
+};
+const OUTCOMES: Record<string, MantineColor> = {
+  applied: 'green',
+  failed: 'red',
+  skipped: 'gray',
+  in_doubt: 'orange',
+};
+
+export function namesOfChanges(changes: Change[]) {
+  return {
+    customers: changes.map((change) => ({ source: change.source, id: change.customer_id })),
+    products: changes.map((change) => ({ source: change.source, id: change.product_id })),
+    companies: changes.map((change) => change.company_id),
+    agreements: changes.map((change) => change.agreement_id),
+    catalog_items: changes.map((change) => change.catalog_item_id),
+  };
+}
+
+interface Group {
+  company: number;
+  agreement: number;
+  changes: Change[];
+}
+
+/** By agreement, in the order in which the plan names them. */
+function grouped(changes: Change[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const change of changes) {
+    const key = `${change.company_id}/${change.agreement_id}`;
+    const group = groups.get(key) ?? { company: change.company_id, agreement: change.agreement_id, changes: [] };
+    group.changes.push(change);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+export function Changes({ changes, names }: { changes: Change[]; names: Names }) {
+  const { tn } = useWords();
+  return (
+    <Stack gap="lg">
+      {grouped(changes).map((group) => (
+        <Box
+          key={`${group.company}/${group.agreement}`}
+          component="section"
+          className="panel"
+          aria-label={`${names.company(group.company)}, ${names.agreement(group.agreement)}`}
+        >
+          <Group justify="space-between" px="md" py="sm" className="line" gap="sm">
+            <Box>
+              <Text fw={600} size="sm">
+                {names.company(group.company)}
+              </Text>
+              <Text size="sm" c="dimmed">
+                {names.agreement(group.agreement)}
+              </Text>
+            </Box>
+            <Text size="sm" c="dimmed">
+              {tn('change.lines', group.changes.length)}
+            </Text>
+          </Group>
+          <Lines changes={group.changes} names={names} />
+        </Box>
+      ))}
+    </Stack>
+  );
+}
+
+function Lines({ changes, names }: { changes: Change[]; names: Names }) {
+  const { t } = useWords();
+  return (
+    <Box role="region" tabIndex={0} aria-label={t('change.title')} style={{ overflowX: 'auto' }}>
+      <table className="table">
+        <thead>
+          <tr>
+            <th scope="col">{t('change.what')}</th>
+            <th scope="col" className="num">
+              {t('change.quantity')}
+            </th>
+            <th scope="col" className="num">
+              {t('change.price')}
+            </th>
+            <th scope="col">{t('change.billed')}</th>
+            <th scope="col" className="num">
+              {t('change.amount')}
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {changes.map((change) => (
+            <Line key={change.change_id} change={change} names={names} />
+          ))}
+        </tbody>
+      </table>
+    </Box>
+  );
+}
+
+function Line({ change, names }: { change: Change; names: Names }) {
+  const { t } = useWords();
+  const { money, change: signed, quantity, day } = useFormats();
+  const say = useWord();
+  const [open, { toggle }] = useDisclosure(false);
+  const price = (amount: string) => money(amount, change.currency);
+  const effective = change.fields['effectiveDate'];
+  const cancelled = change.fields['cancelledDate'];
+  const More = open ? IconChevronDown : IconChevronRight;
+  return (
+    <>
+      <tr>
+        <td className="bare">
+          <Stack gap={4} align="flex-start">
+            <Group gap={6}>
+              <Badge color={OPS[change.op] ?? 'gray'} variant="light" tt="none" fw={500} radius="sm" className="badge">
+                {say('change.op', change.op)}
+              </Badge>
+              {change.state !== 'planned' && (
+                <Badge
+                  color={OUTCOMES[change.state] ?? 'gray'}
+                  variant="outline"
+                  tt="none"
+                  fw={500}
+                  radius="sm"
+                  className="badge"
+                >
+                  {say('change.state', change.state)}
+                </Badge>
+              )}
+            </Group>
+            <Text size="sm" fw={500}>
+              {names.item(change.catalog_item_id)}
+            </Text>
+            <Text size="xs" c="dimmed">
+              {say('change.role', change.role)}
+            </Text>
+            <Button
+              variant="subtle"
+              size="compact-xs"
+              px={0}
+              leftSection={<More size={14} aria-hidden />}
+              onClick={toggle}
+              aria-expanded={open}
+            >
+              {t('change.why')}
+            </Button>
+          </Stack>
+        </td>
+        <td className="num" data-label={t('change.quantity')}>
+          <BeforeAfter field={change.fields['quantity']} show={quantity} />
+        </td>
+        <td className="num" data-label={t('change.price')}>
+          <BeforeAfter field={change.fields['unitPrice']} show={price} />
+        </td>
+        <td data-label={t('change.billed')}>
+          <Stack gap={2}>
+            {effective !== undefined && (
+              <span className="nowrap">
+                {t('change.from')} <BeforeAfter field={effective} show={day} />
+              </span>
+            )}
+            {cancelled !== undefined && (
+              <span className="nowrap">
+                {t('change.until')} <BeforeAfter field={cancelled} show={day} none={t('change.open')} />
+              </span>
+            )}
+            {effective === undefined && cancelled === undefined && '–'}
+          </Stack>
+        </td>
+        <td className="num" data-label={t('change.amount')}>
+          <Text span size="sm" fw={600} className={change.amount.startsWith('-') ? 'loss' : undefined}>
+            {signed(change.amount, change.currency)}
+          </Text>
+        </td>
+      </tr>
+      <tr className="detail" hidden={!open}>
+        <td colSpan={5} className="bare">
+          <Collapse expanded={open}>
+            <Why change={change} names={names} />
+          </Collapse>
+        </td>
+      </tr>
+    </>
+  );
+}
+
+function BeforeAfter(props: {
+  field: Schemas['FieldDoc'] | undefined;
+  show: (value: string) => string;
+  none?: string;
+}) {
+  const { t } = useWords();
+  const { field, show } = props;
+  if (field === undefined) return <>–</>;
+  const text = (value: string | null | undefined) => (value == null ? (props.none ?? '–') : show(value));
+  if (field.from == null) return <span>{text(field.to)}</span>;
+  if (field.from === field.to) return <span>{text(field.from)}</span>;
+  return (
+    <span>
+      <Text span size="sm" c="dimmed" td="line-through">
+        <span className="hidden">{t('change.before')} </span>
+        {text(field.from)}
+      </Text>{' '}
+      <span className="hidden">{t('change.after')} </span>
+      <span>{text(field.to)}</span>
+    </span>
+  );
+}
+
+/** Everything that explains the line: reason, formula, fields that are not in the columns, and what became of it. */
+function Why({ change, names }: { change: Change; names: Names }) {
+  const { t } = useWords();
+  const { money, day } = useFormats();
+  const org = useOrg();
+  const say = useWord();
+  const shown = ['quantity', 'unitPrice', 'effectiveDate', 'cancelledDate'];
+  const others = Object.entries(change.fields).filter(([name]) => !shown.includes(name));
+  const facts: [string, ReactNode][] = [
+    [t('change.reason'), change.reason],
+    [t('change.formula'), <span className="formula">{change.formula}</span>],
+    [t('change.cost'), <span className="num">{money(change.cost, change.currency)}</span>],
+    [t('change.customer'), names.customer(change.source, change.customer_id)],
+    [t('change.product'), names.product(change.source, change.product_id)],
+    [t('change.subscription'), change.subscription_id],
+  ];
+  if (change.order_id != null) facts.push([t('change.order'), change.order_id]);
+  if (change.true_period != null) {
+    facts.push([t('change.period'), `${day(change.true_period.start)} – ${day(change.true_period.end)}`]);
+  }
+  for (const [name, field] of others) {
+    facts.push([say('field', name), <BeforeAfter field={field} show={(value) => value} />]);
+  }
+  facts.push([
+    t('change.task'),
+    <Link to={`/o/${org}/tasks/${encodeURIComponent(change.task_id)}`}>{t('change.toTask')}</Link>,
+  ]);
+  if (change.addition_id != null) {
+    facts.push([
+      t('change.addition'),
+      <Link to={`/o/${org}/additions/${change.addition_id}`}>
+        {t('change.explain', { id: change.addition_id })}
+      </Link>,
+    ]);
+  }
+  return (
+    <Box className="why">
+      {change.error != null && (
+        <Text size="sm" className="loss" mb="xs">
+          {change.error.message} <Code>{change.error.code}</Code>
+          {change.error.their_words != null && <q>{change.error.their_words}</q>}
+        </Text>
+      )}
+      <Facts facts={facts} />
+    </Box>
+  );
+}
+
+/** Names and values, in two columns. */
+export function Facts({ facts }: { facts: [string, ReactNode][] }) {
+  return (
+    <dl className="facts">
+      {facts.map(([name, value]) => (
+        <Fragment key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </Fragment>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,54 @@
+import { Alert, Button, Code, Group, Stack, Text } from '@mantine/core';
+import { IconAlertTriangle } from '@tabler/icons-react';
+import { problemOf } from '../api/client';
+import { useWords } from '../i18n';
+
+/** What went wrong, why, and what to do: in the words of the API, with a way to try again. */
+export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  const { t } = useWords();
+  const problem = problemOf(error);
+  const silent = problem.detail === '';
+  return (
+    <Alert
+      color="red"
+      variant="light"
+      role="alert"
+      icon={<IconAlertTriangle aria-hidden />}
+      title={silent ? t('problem.unreachable') : problem.title}
+      styles={{ title: { color: 'var(--mantine-color-text)' } }}
+    >
+      <Stack gap="xs">
+        <Text size="sm">{silent ? t('problem.unreachable.detail') : sentence(problem.detail)}</Text>
+        {problem.fields.length > 0 && (
+          <ul style={{ margin: 0, paddingInlineStart: '1.2rem' }}>
+            {problem.fields.map((fault) => (
+              <li key={`${fault.field} ${fault.reason}`}>
+                <Code>{fault.field}</Code> {fault.reason}
+              </li>
+            ))}
+          </ul>
+        )}
+        <Text size="sm">{silent ? t('problem.unreachable.fix') : problem.fix}</Text>
+        {problem.their_words != null && (
+          <Text size="sm">
+            {t('problem.theirs')}: <q>{problem.their_words}</q>
+          </Text>
+        )}
+        <Group gap="sm">
+          {retry !== undefined && (
+            <Button size="xs" variant="default" onClick={retry}>
+              {t('action.retry')}
+            </Button>
+          )}
+          {problem.code != null && <Code>{problem.code}</Code>}
+        </Group>
+      </Stack>
+    </Alert>
+  );
+}
+
+/** The API's reasons begin small and without a full stop. */
+export function sentence(text: string): string {
+  const first = text.charAt(0).toLocaleUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
+}
