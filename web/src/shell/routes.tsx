@@ -1,6 +1,6 @@
 // Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
 import type { Icon } from '@tabler/icons-react';
-import { IconHome, IconListCheck } from '@tabler/icons-react';
+import { IconAlertTriangle, IconClipboardList, IconHome, IconListCheck } from '@tabler/icons-react';
 import { lazy, type ComponentType } from 'react';
 import type { Key } from '../i18n';
 
@@ -16,8 +16,26 @@ export interface Place {
 
 const Overview = lazy(() => import('../pages/Overview'));
 const Tasks = lazy(() => import('../pages/Tasks'));
+const Task = lazy(() => import('../pages/Task'));
+const Plans = lazy(() => import('../pages/Plans'));
+const Plan = lazy(() => import('../pages/Plan'));
+const Exceptions = lazy(() => import('../pages/Exceptions'));
 
 export const PLACES: Place[] = [
   { path: '', nav: { label: 'nav.overview', icon: IconHome, group: 'work' }, page: Overview },
   { path: 'tasks', nav: { label: 'nav.tasks', icon: IconListCheck, group: 'work' }, right: 'tasks.read', page: Tasks },
+  { path: 'tasks/:task', right: 'tasks.read', page: Task },
+  {
+    path: 'plans',
+    nav: { label: 'nav.plans', icon: IconClipboardList, group: 'work' },
+    right: 'plans.read',
+    page: Plans,
+  },
+  { path: 'plans/:plan', right: 'plans.read', page: Plan },
+  {
+    path: 'exceptions',
+    nav: { label: 'nav.exceptions', icon: IconAlertTriangle, group: 'work' },
+    right: 'findings.read',
+    page: Exceptions,
+  },
 ];
