@@ -250,9 +250,10 @@ pub fn line_of<'a>(
         return existing_line(builder, &line.product, item, from);
     }
     let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
+    let context = builder.context;
     let fits = |l: &&&Line| {
         old_quantity.is_some_and(|old| l.state.quantity == old)
-            && line.old_unit_price.is_none_or(|old| l.state.unit_price == old)
+            && line.old_unit_price.is_none_or(|old| part::shows(context, &l.state, old))
     };
     let named: Vec<&Line> = others.iter().filter(still).filter(fits).copied().collect();
     match named.as_slice() {

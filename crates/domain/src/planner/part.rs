@@ -6,7 +6,7 @@ use super::text::text;
 use crate::feed::{Charge, OrderLine};
 use crate::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::proration::Share;
-use crate::psa::CatalogItem;
+use crate::psa::{AdditionState, CatalogItem};
 use crate::settings::{PriceSource, RoundingPlace, Settings};
 use std::fmt::Display;
 
@@ -116,27 +116,18 @@ pub fn prorated(
     // A price below a cent has no part in cents: its line is rounded once.
     let by_unit = share.is_whole() || prices.price.exact().fits(places);
     if settings.rounding_place == RoundingPlace::Unit && by_unit {
+        if share.is_whole() {
+            return whole(settings, currency, prices, quantity);
+        }
         let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
-        let (unit_price, unit_cost) = if share.is_whole() {
-            let tolerance = tolerance(settings, currency)?;
-            let round =
-                |unit: Money, exact, within| whole_unit(unit, exact, quantity, currency, mode, within);
-            // A cost is a figure of our own books: a hundredth of it may be lost to keep it in cents.
-            let hundredth = exact_cost.over(Exact::ratio(100, 1)?)?;
-            let size = if hundredth.is_negative() { Exact::ZERO.minus(hundredth)? } else { hundredth };
-            let of_cost = if tolerance.minus(size)?.is_negative() { size } else { tolerance };
-            (round(prices.price, exact, tolerance)?, round(prices.cost, exact_cost, of_cost)?)
-        } else {
-            let cost = prices.cost.exact().times(factor)?.round(places, mode)?;
-            (Money::new(exact_unit.round(places, mode)?), Money::new(cost))
-        };
+        let unit_price = Money::new(exact_unit.round(places, mode)?);
+        let unit_cost = Money::new(prices.cost.exact().times(factor)?.round(places, mode)?);
         let unit = unit_price.shown(currency);
-        let formula = if share.is_whole() {
-            text(format_args!("{} x {unit}", quantity.shown()))
-        } else {
-            let exact = short(exact_unit);
-            text(format_args!("{price} x {share} = {exact} -> {unit}; {} x {unit}", quantity.shown()))
-        };
+        let formula = text(format_args!(
+            "{price} x {share} = {} -> {unit}; {} x {unit}",
+            short(exact_unit),
+            quantity.shown()
+        ));
         let named = Named::default();
         return Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula });
     }
@@ -154,6 +145,78 @@ pub fn prorated(
     expressed.exact_cost = cost_exact;
     expressed.formula = formula;
     Ok(expressed)
+}
+
+/// `quantity` units for a whole period, each at a price of its own.
+fn whole(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+) -> Result<Expressed, MoneyError> {
+    let exact = prices.price.exact().times(quantity.exact())?;
+    let exact_cost = prices.cost.exact().times(quantity.exact())?;
+    let tolerance = tolerance(settings, currency)?;
+    let mode = settings.rounding_mode;
+    let round = |unit: Money, exact, within| whole_unit(unit, exact, quantity, currency, mode, within);
+    // A cost is a figure of our own books: a hundredth of it may be lost to keep it in cents.
+    let hundredth = exact_cost.over(Exact::ratio(100, 1)?)?;
+    let size = if hundredth.is_negative() { Exact::ZERO.minus(hundredth)? } else { hundredth };
+    let of_cost = if tolerance.minus(size)?.is_negative() { size } else { tolerance };
+    let unit_price = round(prices.price, exact, tolerance)?;
+    let unit_cost = round(prices.cost, exact_cost, of_cost)?;
+    let formula = text(format_args!("{} x {}", quantity.shown(), unit_price.shown(currency)));
+    let named = Named::default();
+    Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula })
+}
+
+/// What an open-ended line shows: it keeps its quantity, since the next change starts from it. Where a line is to be
+/// rounded once, its price keeps all of its places, and the invoice rounds the line.
+pub fn open_ended(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+) -> Result<Expressed, MoneyError> {
+    let mut expressed = whole(settings, currency, prices, quantity)?;
+    if settings.rounding_place == RoundingPlace::Line {
+        expressed.unit_price = prices.price;
+        expressed.unit_cost = prices.cost;
+        expressed.formula = text(format_args!("{} x {}", quantity.shown(), prices.price.shown(currency)));
+    }
+    Ok(expressed)
+}
+
+/// What a line that shows the rounded price of `asked` truly costs a unit: a rounding of ours is no other price.
+pub fn unrounded(
+    settings: &Settings,
+    currency: Currency,
+    there: Prices,
+    quantity: Quantity,
+    asked: Prices,
+) -> Result<Prices, MoneyError> {
+    let shown = open_ended(settings, currency, asked, quantity)?;
+    Ok(Prices {
+        price: if shown.unit_price == there.price { asked.price } else { there.price },
+        cost: if shown.unit_cost == there.cost { asked.cost } else { there.cost },
+        ..there
+    })
+}
+
+/// Whether a line shows a price: as it is, or as an open-ended line of so many units rounds it.
+pub fn shows(context: &Context<'_>, there: &AdditionState, price: Money) -> bool {
+    let prices = Prices { price, cost: there.unit_cost, cost_known: true };
+    there.unit_price == price
+        || open_ended(context.world.settings, context.currency, prices, there.quantity)
+            .is_ok_and(|shown| shown.unit_price == there.unit_price)
+}
+
+/// Whether a line of one unit at `price` shows what `quantity` units at about `unit` cost together.
+pub fn is_all_in_one(price: Money, quantity: Quantity, unit: Money) -> Result<bool, MoneyError> {
+    let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
+    let from_all = size(price.exact().minus(unit.exact().times(quantity.exact())?)?)?;
+    let from_one = size(price.exact().minus(unit.exact())?)?;
+    Ok(from_all.minus(from_one)?.is_negative())
 }
 
 /// The unit price of a whole period: in the places of the currency, unless the line would be off by more than the

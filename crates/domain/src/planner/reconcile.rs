@@ -12,7 +12,6 @@ use crate::ids::ProductId;
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
-use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::PriceSource;
 use jiff::civil::Date;
@@ -191,7 +190,7 @@ fn one<'a>(
         product: product.clone(),
         item,
         role: Role::Recurring,
-        money: part::prorated(settings, builder.context.currency, prices, quantity, Share::WHOLE)?,
+        money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
         description: builder.description(product, None),
         bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: existing.as_ref().and_then(|l| l.state.taxable),

@@ -13,7 +13,6 @@ use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
-use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::LineMode;
 use jiff::civil::Date;
@@ -115,13 +114,7 @@ fn recurring(
         product: line.product.clone(),
         item,
         role: Role::Recurring,
-        money: part::prorated(
-            builder.context.world.settings,
-            builder.context.currency,
-            prices,
-            quantity,
-            Share::WHOLE,
-        )?,
+        money: part::open_ended(builder.context.world.settings, builder.context.currency, prices, quantity)?,
         description: builder.description(&line.product, line.description.as_deref()),
         bill: BillFlag::Billable,
         taxable: None,
@@ -282,7 +275,7 @@ fn other_amount(
     Ok(Some((
         part::named_amount(settings, currency, amount, cost, quantity)?
             .cost_named_if(line.cost_amount.is_some()),
-        part::prorated(settings, currency, later, quantity, Share::WHOLE)?,
+        part::open_ended(settings, currency, later, quantity)?,
     )))
 }
 
@@ -373,7 +366,8 @@ fn tell_difference(
         builder.find(finding);
     }
     let marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
-    let said = line.unit_price.filter(|price| marketplace && *price != there.state.unit_price);
+    let said =
+        line.unit_price.filter(|price| marketplace && !part::shows(builder.context, &there.state, *price));
     if let Some(price) = said {
         let currency = builder.context.currency;
         let message = format!(

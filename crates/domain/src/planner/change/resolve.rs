@@ -3,13 +3,14 @@
 use super::{Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
-use crate::money::Quantity;
+use crate::money::{Money, Quantity, RoundingMode};
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{self, Existing, billed_quantity, item_of};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
+use crate::psa::AdditionState;
 use crate::settings::QuantityChange;
 
 /// Old and new state of one line, or nothing where it asks for nothing or is kept back.
@@ -59,9 +60,18 @@ pub(super) fn resolve<'a, 'o>(
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
     let there = held.as_ref().or(existing.as_ref().map(|l| &*l.state)).cloned();
-    let there_prices =
-        there.as_ref().map(|s| Prices { price: s.unit_price, cost: s.unit_cost, cost_known: true });
-    let there = there.map(|s| s.quantity);
+    let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
+    let units = match &there {
+        Some(state) => {
+            all_in_one(state, starts_from.unwrap_or(line.quantity), line.unit_price.or(item.price))?
+        }
+        None => None,
+    };
+    let there_prices = match &there {
+        Some(state) => Some(unit_prices(state, units)?),
+        None => None,
+    };
+    let there = there.map(|s| units.unwrap_or(s.quantity));
     let (old_quantity, new_quantity) = match order.kind {
         OrderKind::Renewal => {
             let old = line.old_quantity.or(there).unwrap_or_default();
@@ -93,7 +103,9 @@ pub(super) fn resolve<'a, 'o>(
     }
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
-    tell_mismatch(builder, line, existing.as_ref(), old_quantity);
+    if units.is_none() {
+        tell_mismatch(builder, line, existing.as_ref(), old_quantity);
+    }
     let edits = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
     let edited_since = existing.as_ref().is_some_and(|l| {
         l.state.is_open()
@@ -116,7 +128,7 @@ pub(super) fn resolve<'a, 'o>(
         builder.withhold(finding);
         return Ok(None);
     }
-    let there = there_prices;
+    let (there, held_quantity) = (there_prices, there);
     let new = if new_quantity.is_zero() {
         // What goes needs no price of its own: the one it had counts.
         part::prices_of(builder.context, line, item, there).or(there)
@@ -124,6 +136,13 @@ pub(super) fn resolve<'a, 'o>(
         lines::prices(builder, line, item, there)
     };
     let Some(new) = new else { return Ok(None) };
+    let there = match there.zip(held_quantity.filter(|_| units.is_none())) {
+        Some((there, quantity)) => {
+            let context = builder.context;
+            Some(part::unrounded(context.world.settings, context.currency, there, quantity, new)?)
+        }
+        None => there,
+    };
     let old = Prices {
         price: line.old_unit_price.or(there.map(|p| p.price)).unwrap_or(new.price),
         cost: line.old_unit_cost.or(there.map(|p| p.cost)).unwrap_or(new.cost),
@@ -150,6 +169,30 @@ pub(super) fn resolve<'a, 'o>(
         return Ok(None);
     }
     Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until }))
+}
+
+/// How many units a line of one stands for, where it shows what those that the order starts from cost together.
+fn all_in_one(
+    there: &AdditionState,
+    starts_from: Quantity,
+    unit: Option<Money>,
+) -> Result<Option<Quantity>, Stop> {
+    let one = Quantity::from(1);
+    let Some(unit) = unit.filter(|unit| !unit.is_zero()) else { return Ok(None) };
+    let several = there.quantity == one && starts_from > one;
+    Ok((several && part::is_all_in_one(there.unit_price, starts_from, unit)?).then_some(starts_from))
+}
+
+/// Price and cost of one of the units that a line stands for.
+fn unit_prices(there: &AdditionState, units: Option<Quantity>) -> Result<Prices, Stop> {
+    /// More places than any price has: what is left of the rounding is lost where the line is rounded.
+    const PLACES: u32 = 10;
+    let one_of = |all: Money| -> Result<Money, Stop> {
+        let Some(units) = units else { return Ok(all) };
+        let unit = all.exact().over(units.exact())?.round(PLACES, RoundingMode::HalfUp)?;
+        Ok(Money::new(unit.normalize()))
+    };
+    Ok(Prices { price: one_of(there.unit_price)?, cost: one_of(there.unit_cost)?, cost_known: true })
 }
 
 pub(super) fn tell_mismatch(

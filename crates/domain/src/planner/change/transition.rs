@@ -11,11 +11,10 @@ use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy};
-use crate::planner::part::{self, Prices};
+use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
 use crate::planner::text::text;
-use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use crate::settings::{LineMode, QuantityChange};
 use jiff::civil::Date;
@@ -152,10 +151,11 @@ pub(super) fn create_or_edit<'a>(
         let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
         let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
         if edits && (paid || unbilled_from_begin) && there.state.catalog_item == item.item.id {
+            let shown = shown_as(builder, item)?;
             let wanted = AdditionState {
                 quantity: item.new_quantity,
-                unit_price: item.new.price,
-                unit_cost: item.new.cost,
+                unit_price: shown.unit_price,
+                unit_cost: shown.unit_cost,
                 ..(*there.state).clone()
             };
             let reason = format!(
@@ -183,6 +183,12 @@ pub(super) fn create_or_edit<'a>(
     builder.recurring(agreement, line, begin, last, anchor)
 }
 
+/// The new state as an open-ended line shows it.
+fn shown_as(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Result<Expressed, Stop> {
+    let context = builder.context;
+    Ok(part::open_ended(context.world.settings, context.currency, item.new, item.new_quantity)?)
+}
+
 /// A recurring line of the new state, with the flags of the line it replaces.
 #[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
 pub fn new_line<'a>(
@@ -202,7 +208,7 @@ pub fn new_line<'a>(
         product: line.product.clone(),
         item,
         role: Role::Recurring,
-        money: part::prorated(settings, builder.context.currency, prices, quantity, Share::WHOLE)?,
+        money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
         description: builder.description(&line.product, line.description.as_deref()),
         bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: replaces.and_then(|l| l.state.taxable),
@@ -226,7 +232,7 @@ pub(super) fn end_old(
     }
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace
         && now.state.quantity == item.new_quantity
-        && now.state.unit_price == item.new.price;
+        && now.state.unit_price == shown_as(builder, item)?.unit_price;
     if edited {
         return Ok(());
     }
