@@ -207,3 +207,153 @@ fn the_line_of_a_rounded_price_is_found_among_two() {
     let shown = lab.run(&up.0);
     assert!(shown.contains("cancel recurring 2028-01-01..2028-01-31 3 x 12.35"), "{shown}");
 }
+
+// --- Amounts that the source names -----------------------------------------------------------------------------------
+
+/// What January, the months after it, and their costs come to: (price, cost) each.
+fn months(lab: &mut Lab) -> [(Decimal, Decimal); 2] {
+    std::array::from_fn(|_| {
+        let record = lab.snapshot.agreements[&AgreementId(40)].clone();
+        let (open, currency) = (record.open_period().unwrap(), record.currency.unwrap());
+        let lines = lab.snapshot.additions_of(AgreementId(40)).iter();
+        let cost = lines.map(|l| {
+            let billed = trueup_domain::billing::billed_in(&l.state, l.less_included, open, false, currency);
+            billed.unwrap().cost.decimal()
+        });
+        let cost = cost.sum();
+        (invoice(lab), cost)
+    })
+}
+
+fn named(
+    mut made: trueup_domain::feed::OrderLine,
+    amount: &str,
+    cost: &str,
+) -> trueup_domain::feed::OrderLine {
+    made.amount = (!amount.is_empty()).then(|| amount.parse().unwrap());
+    made.cost_amount = (!cost.is_empty()).then(|| cost.parse().unwrap());
+    made
+}
+
+/// An amount and a cost that the source names for a whole period count for that period alone.
+#[rstest]
+#[case::free("0.00", "", ("0", "50.00"))]
+#[case::free_at_no_cost("0.00", "0", ("0", "0"))]
+#[case::less("90.00", "", ("90.00", "50.00"))]
+#[case::less_at_a_cost("90.00", "37.00", ("90.00", "37.00"))]
+#[case::cost_alone("", "37.00", ("100.00", "37.00"))]
+#[case::no_cost("", "0", ("100.00", "0"))]
+#[case::as_it_is("100.00", "50.00", ("100.00", "50.00"))]
+#[case::more_places("99.995", "", ("100.00", "50.00"))]
+fn what_the_source_names_of_a_period_counts_for_it_alone(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(true, false)] invoiced: bool,
+    #[case] amount: &str,
+    #[case] cost: &str,
+    #[case] first: (&str, &str),
+) {
+    let mut lab = lab("USD");
+    lab.set("line_mode", mode);
+    if invoiced {
+        lab.invoice(40);
+    }
+    let sold = named(line("1", Charge::Recurring, "seat", "5", "20.00", "10.00"), amount, cost);
+    let shown = lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january()).with(sold).0);
+    let next = (dec("100.00"), dec("50.00"));
+    let first = (dec(first.0), dec(first.1));
+    let wanted = if invoiced { [(first.0 + next.0, first.1 + next.1), next] } else { [first, next] };
+    assert_eq!(months(&mut lab), wanted, "{shown}");
+    assert_eq!(open_lines(&lab), [("5".to_owned(), "20".to_owned())], "{shown}");
+}
+
+/// Without a price of a unit the amount of the whole period makes it, to the cent of the line, and for its days alone.
+#[rstest]
+#[case("5", "77.77", "33.33", "15.554")]
+#[case("3", "10.00", "5.00", "3.333333")]
+#[case("5", "100.00", "50.00", "20")]
+#[case("1000", "0.07", "0.03", "0.00007")]
+fn an_amount_makes_the_price_that_is_not_told(
+    #[values("unit", "line")] place: &str,
+    #[case] quantity: &str,
+    #[case] amount: &str,
+    #[case] cost: &str,
+    #[case] unit: &str,
+) {
+    let mut lab = lab("USD");
+    lab.set("rounding_place", place);
+    let sold = named(line("1", Charge::Recurring, "seat", quantity, "", ""), amount, cost);
+    let shown = lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january()).with(sold).0);
+    let both = (dec(amount), dec(cost));
+    assert_eq!(months(&mut lab), [both, both], "{shown}");
+    assert_eq!(open_lines(&lab), [(quantity.to_owned(), unit.to_owned())], "{shown}");
+}
+
+/// What the source names for the days from a change on is billed for them in every mode.
+#[rstest]
+#[case::more((5, 8), "40.00", "140.00")]
+#[case::more_for_nothing((5, 8), "0.00", "100.00")]
+#[case::fewer((5, 3), "-25.00", "75.00")]
+fn what_the_source_names_of_a_change_is_billed_in_every_mode(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("2028-01-01", "2028-01-11")] on: &str,
+    #[values(true, false)] invoiced: bool,
+    #[case] (old, new): (i64, i64),
+    #[case] amount: &str,
+    #[case] wanted: &str,
+) {
+    let mut lab = lab("USD");
+    lab.set("credits", "on").set("line_mode", mode).set("rounding_tolerance", "1");
+    lab.run(&sale("USD", "5", "20.00", "10.00").0);
+    let mut billed = if invoiced { invoice(&mut lab) } else { Decimal::ZERO };
+    let mut change = change("USD", on, (old, new), "20.00", "10.00");
+    change.0.lines[0].amount = Some(amount.parse().unwrap());
+    let shown = lab.run(&change.0);
+    billed += invoice(&mut lab);
+    let whole = Decimal::from(new) * dec("20.00");
+    let wanted = if invoiced { dec(wanted) + whole } else { dec(wanted) };
+    assert!((billed - wanted).abs() <= dec("0.04"), "{billed} instead of {wanted}\n{shown}");
+    assert_eq!(invoice(&mut lab), whole, "{shown}");
+}
+
+/// The same for a sale within the period.
+#[rstest]
+fn what_the_source_names_of_a_sale_within_the_period_is_billed_in_every_mode(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values(("71.11", "35.00"), ("0.00", "0"), ("100.00", "50.00"))] (amount, cost): (&str, &str),
+) {
+    let mut lab = lab("USD");
+    lab.subscriptions.values_mut().next().unwrap().start = day("2028-01-10");
+    lab.set("line_mode", mode);
+    let sold = named(line("1", Charge::Recurring, "seat", "5", "20.00", "10.00"), amount, cost);
+    let shown = lab.run(&order("SO-1", OrderKind::Sales, "2028-01-10", january()).with(sold).0);
+    assert_eq!(months(&mut lab), [(dec(amount), dec(cost)), (dec("100.00"), dec("50.00"))], "{shown}");
+}
+
+/// What brings a line to an amount of its own goes with the line.
+#[rstest]
+fn what_brings_a_line_to_its_amount_goes_with_it(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("40.00", "80.00")] amount: &str,
+) {
+    let mut lab = lab("USD");
+    lab.set("line_mode", mode);
+    lab.run(&sale("USD", "5", "20.00", "10.00").0);
+    let mut change = change("USD", "2028-01-01", (5, 8), "20.00", "10.00");
+    change.0.lines[0].amount = Some(amount.parse().unwrap());
+    lab.run(&change.0);
+    let shown = lab.run(&order("CX-1", OrderKind::Cancellation, "2028-01-14", january()).0);
+    assert_eq!(invoice(&mut lab), Decimal::ZERO, "{shown}");
+}
+
+/// The amount of a renewal is what its whole quantity costs in its first period.
+#[rstest]
+fn a_renewal_names_what_all_of_it_costs(#[values(1, 2, 3)] invoices: usize) {
+    let mut lab = lab("USD");
+    lab.run(&sale("USD", "5", "20.00", "10.00").0);
+    let mut billed: Decimal = (0..invoices).map(|_| invoice(&mut lab)).sum();
+    let february = period("2028-02-01", "2028-03-01");
+    let again = named(line("1", Charge::Recurring, "seat", "6", "21.00", "10.00"), "111.00", "");
+    let shown = lab.run(&order("RN-1", OrderKind::Renewal, "2028-02-01", february).with(again).0);
+    billed += (invoices..5).map(|_| invoice(&mut lab)).sum::<Decimal>();
+    assert_eq!(billed, dec("589.00"), "{shown}");
+}

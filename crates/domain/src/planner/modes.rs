@@ -31,6 +31,8 @@ pub struct Shift<'a, 'o> {
     pub new_quantity: Quantity,
     /// Prices of the new state.
     pub new: Prices,
+    /// What the source itself says that the days from the change on cost more, price and cost.
+    pub named: Option<(Exact, Exact)>,
     /// The day since which the new state holds.
     pub since: Date,
     /// First day of it that is billed.
@@ -80,18 +82,27 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
     let share = builder.share(shift.period, days)?;
     let (value, cost) = new_value(shift)?;
-    let amount = value.minus(shift.old_value.0)?.times(share.exact()?)?;
-    let amount_cost = cost.minus(shift.old_value.1)?.times(share.exact()?)?;
+    let (amount, amount_cost) = match shift.named {
+        Some(named) => named,
+        None => (
+            value.minus(shift.old_value.0)?.times(share.exact()?)?,
+            cost.minus(shift.old_value.1)?.times(share.exact()?)?,
+        ),
+    };
     if !amount.is_zero() {
         let settings = builder.context.world.settings;
         let mut money = part::one_unit(settings, builder.context.currency, amount, amount_cost)?;
-        money.formula = format!(
-            "({} - {}) x {} = {}",
-            part::short(value),
-            part::short(shift.old_value.0),
-            share,
-            money.formula
-        );
+        money.named.price = shift.named.is_some();
+        money.formula = match shift.named {
+            Some(_) => format!("as the order says: {}", money.formula),
+            None => format!(
+                "({} - {}) x {} = {}",
+                part::short(value),
+                part::short(shift.old_value.0),
+                share,
+                money.formula
+            ),
+        };
         let reason = format!("Order {}: the difference for {days}.", order.shown());
         bill_once(builder, shift, money, reason, days)?;
     }
@@ -142,8 +153,11 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     let before = Share { charged: part.whole - part.charged, whole: part.whole };
     let (value, cost) = new_value(shift)?;
     let factor = before.exact()?;
-    let correction = shift.old_value.0.minus(value)?.times(factor)?;
-    let correction_cost = shift.old_value.1.minus(cost)?.times(factor)?;
+    let (less, less_cost) = (shift.old_value.0.minus(value)?, shift.old_value.1.minus(cost)?);
+    let (correction, correction_cost) = match shift.named {
+        Some((amount, amount_cost)) => (less.plus(amount)?, less_cost.plus(amount_cost)?),
+        None => (less.times(factor)?, less_cost.times(factor)?),
+    };
     // What nothing billed so far begins on its own day, as what is sold within the period does.
     let added = shift.existing.is_none() && shift.old_value.0.is_zero();
     let first = if added { shift.effective } else { shift.period.start() };
@@ -157,13 +171,23 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     }
     if !correction.is_zero() {
         let mut money = part::one_unit(settings, currency, correction, correction_cost)?;
-        money.formula = format!(
-            "({} - {}) x {} = {}",
-            part::short(shift.old_value.0),
-            part::short(value),
-            before,
-            money.formula
-        );
+        money.formula = match shift.named {
+            Some((amount, _)) => format!(
+                "{} + {} as the order says - {} = {}",
+                part::short(shift.old_value.0),
+                part::short(amount),
+                part::short(value),
+                money.formula
+            ),
+            None => format!(
+                "({} - {}) x {} = {}",
+                part::short(shift.old_value.0),
+                part::short(value),
+                before,
+                money.formula
+            ),
+        };
+        money.named.price = shift.named.is_some();
         let reason = format!(
             "Order {}: the full line bills all of {}; this line brings it to what the days before and after {} cost.",
             order.shown(),
@@ -207,8 +231,11 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         base = base.plus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
         base_cost = base_cost.plus(line.state.unit_cost.exact().times(line.state.quantity.exact())?)?;
     }
-    let actual = base.plus(value.minus(shift.old_value.0)?.times(share)?)?;
-    let actual_cost = base_cost.plus(cost.minus(shift.old_value.1)?.times(share)?)?;
+    let (more, more_cost) = match shift.named {
+        Some(named) => named,
+        None => (value.minus(shift.old_value.0)?.times(share)?, cost.minus(shift.old_value.1)?.times(share)?),
+    };
+    let (actual, actual_cost) = (base.plus(more)?, base_cost.plus(more_cost)?);
     let mode = settings.rounding_mode;
     let places = currency.places();
     let mut money = part::one_unit(settings, currency, actual, actual_cost)?;

@@ -203,6 +203,20 @@ pub fn unrounded(
     })
 }
 
+/// The price of one unit that `total` makes, with as few places as bring the line back to the total.
+pub fn unit_of(total: Money, quantity: Quantity, currency: Currency) -> Result<Money, MoneyError> {
+    let exact = total.exact().over(quantity.exact())?;
+    let rounded = Money::new(total.exact().round(currency.places(), RoundingMode::HalfUp)?);
+    let mut unit = Money::ZERO;
+    for places in [currency.places(), 6, 9, 12] {
+        unit = Money::new(exact.round(places, RoundingMode::HalfUp)?.normalize());
+        if unit.extended(quantity, currency)? == rounded {
+            break;
+        }
+    }
+    Ok(unit)
+}
+
 /// Whether a line shows a price: as it is, or as an open-ended line of so many units rounds it.
 pub fn shows(context: &Context<'_>, there: &AdditionState, price: Money) -> bool {
     let prices = Prices { price, cost: there.unit_cost, cost_known: true };

@@ -7,14 +7,15 @@ use super::cancellation;
 use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
-use super::part::{self, Prices};
+use super::part::{self, Named, Prices};
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
+use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
-use crate::settings::LineMode;
+use crate::settings::{LineMode, PriceSource};
 use jiff::civil::Date;
 
 /// The first day of the subscription that is billed: named by the order, else the subscription's start, else the day
@@ -106,15 +107,17 @@ fn recurring(
     if is_taken_over(builder, line, item, quantity)? {
         return Ok(());
     }
-    let whole_period = begin == start && period.start() == begin;
-    let Some(prices) = full_prices(builder, line, item, quantity, whole_period)? else { return Ok(()) };
+    let same_days = line.period.is_none_or(|own| own == period);
+    let whole_period = begin == start && period.start() == begin && same_days;
+    let Some(full) = full_prices(builder, line, item, quantity, whole_period)? else { return Ok(()) };
+    let prices = full.prices;
     let name = builder.context.product_name(&line.product);
     let new = NewLine {
         line_id: line.id.0.clone(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
-        money: part::open_ended(builder.context.world.settings, builder.context.currency, prices, quantity)?,
+        money: open_ended(builder, line, &full, quantity)?,
         description: builder.description(&line.product, line.description.as_deref()),
         bill: BillFlag::Billable,
         taxable: None,
@@ -137,12 +140,13 @@ fn recurring(
     let said_by_source =
         order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
     let Some(part) = part else {
-        let named =
-            if begin == start { other_amount(builder, line, prices, quantity, period)? } else { None };
-        if let Some((money, price)) = named {
+        let named = if begin == start { other_amount(builder, line, &full, quantity, period)? } else { None };
+        if let Some(money) = named {
             // This period costs what the source says, the next ones what a unit costs.
-            let later = NewLine { money: price, ..new };
-            builder.recurring(agreement, later, period.end(), last, period)?;
+            builder.recurring(agreement, new, period.end(), last, period)?;
+            if money.exact.is_zero() && money.exact_cost.is_zero() {
+                return Ok(());
+            }
             let reason = format!("Order {} charges {period} with an amount of its own.", order.shown());
             let text = line.description.as_deref();
             return write_once(
@@ -182,18 +186,28 @@ fn recurring(
         let whole = prices.price.exact().times(quantity.exact())?;
         let whole_cost = prices.cost.exact().times(quantity.exact())?;
         let factor = share.exact()?;
-        let correction = whole.times(factor)?.minus(whole)?;
-        let cost = whole_cost.times(factor)?.minus(whole_cost)?;
+        let told = named_part(builder, line, prices, quantity, share, begin == start)?;
+        let (price, cost) = match &told {
+            Some(told) => (told.exact, told.exact_cost),
+            None => (whole.times(factor)?, whole_cost.times(factor)?),
+        };
+        let (correction, cost) = (price.minus(whole)?, cost.minus(whole_cost)?);
         let mut money = part::one_unit(settings, builder.context.currency, correction, cost)?;
-        money.formula = format!(
-            "{} x {} x ({} - 1) = {}",
-            quantity.shown(),
-            prices.price.shown(builder.context.currency),
-            share,
-            money.formula
-        );
+        money.formula = match told {
+            Some(told) => format!("{} less {} = {}", told.formula, part::short(whole), money.formula),
+            None => format!(
+                "{} x {} x ({} - 1) = {}",
+                quantity.shown(),
+                prices.price.shown(builder.context.currency),
+                share,
+                money.formula
+            ),
+        };
         let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
         builder.recurring(agreement, new, begin, last, period)?;
+        if correction.is_zero() && cost.is_zero() {
+            return Ok(());
+        }
         return write_once(
             builder,
             home,
@@ -207,15 +221,8 @@ fn recurring(
             part,
         );
     }
-    let money = match line.amount.filter(|_| begin == start) {
-        Some(amount) => {
-            let cost = match line.cost_amount {
-                Some(cost) => cost.exact(),
-                None => prices.cost.exact().times(quantity.exact())?.times(share.exact()?)?,
-            };
-            part::named_amount(settings, builder.context.currency, amount, cost, quantity)?
-                .cost_named_if(line.cost_amount.is_some())
-        }
+    let money = match named_part(builder, line, prices, quantity, share, begin == start)? {
+        Some(money) => money,
         None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
     };
     builder.recurring(agreement, new, period.end(), last, period)?;
@@ -223,60 +230,117 @@ fn recurring(
     write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, part)
 }
 
-/// The full-period prices: those of the line; without a unit price, what its amount makes of a unit. The cost follows
-/// the line's own cost where that is for the whole period.
+/// The source's own amount for the part of the period that a sale begins with.
+fn named_part(
+    builder: &Builder<'_, '_>,
+    line: &OrderLine,
+    prices: Prices,
+    quantity: Quantity,
+    share: Share,
+    whole_part: bool,
+) -> Result<Option<part::Expressed>, Stop> {
+    let Some(amount) = line.amount.filter(|_| whole_part) else { return Ok(None) };
+    let cost = match line.cost_amount {
+        Some(cost) => cost.exact(),
+        None => prices.cost.exact().times(quantity.exact())?.times(share.exact()?)?,
+    };
+    let context = builder.context;
+    let money = part::named_amount(context.world.settings, context.currency, amount, cost, quantity)?;
+    Ok(Some(money.cost_named_if(line.cost_amount.is_some())))
+}
+
+/// The prices of a whole period, and what of them was made of an amount.
+struct Full {
+    prices: Prices,
+    made: Named,
+}
+
+/// The full-period prices: those of the line. Where it tells none, what its amount for a whole period makes of a unit;
+/// an amount of nothing makes none.
 fn full_prices(
     builder: &mut Builder<'_, '_>,
     line: &OrderLine,
     item: &CatalogItem,
     quantity: Quantity,
     whole_period: bool,
-) -> Result<Option<Prices>, Stop> {
-    let from_marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
-    let unit_of = |total: Option<Money>| -> Result<Option<Money>, Stop> {
-        let Some(total) = total.filter(|_| whole_period && from_marketplace) else { return Ok(None) };
-        let unit = total.exact().over(quantity.exact())?.round(6, crate::money::RoundingMode::HalfUp)?;
-        Ok(Some(Money::new(unit.normalize())))
+) -> Result<Option<Full>, Stop> {
+    let from_marketplace = builder.context.price_source == PriceSource::Marketplace;
+    let currency = builder.context.currency;
+    let unit_of = |total: Option<Money>, known: Option<Money>| -> Result<Option<Money>, Stop> {
+        let total = total.filter(|t| whole_period && from_marketplace && known.is_none() && !t.is_zero());
+        Ok(total.map(|total| part::unit_of(total, quantity, currency)).transpose()?)
     };
-    let cost = unit_of(line.cost_amount)?;
-    let price = if line.unit_price.is_none() { unit_of(line.amount)? } else { None };
+    let price = unit_of(line.amount, line.unit_price)?;
+    let cost = unit_of(line.cost_amount, line.unit_cost)?;
+    let made = Named { price: price.is_some(), cost: cost.is_some() };
     let told = OrderLine {
         unit_price: price.or(line.unit_price),
         unit_cost: cost.or(line.unit_cost),
         ..line.clone()
     };
-    Ok(lines::prices(builder, &told, item, None))
+    Ok(lines::prices(builder, &told, item, None).map(|prices| Full { prices, made }))
 }
 
-/// The source's own amount of a whole period where it is not quantity times unit price: as a line of its own, and the
-/// full-price money of the periods after it.
+/// What the open-ended line shows. A price that was made of an amount keeps the places that make the amount.
+fn open_ended(
+    builder: &Builder<'_, '_>,
+    line: &OrderLine,
+    full: &Full,
+    quantity: Quantity,
+) -> Result<part::Expressed, Stop> {
+    let context = builder.context;
+    let mut money = part::open_ended(context.world.settings, context.currency, full.prices, quantity)?;
+    if let Some(amount) = line.amount.filter(|_| full.made.price) {
+        money.unit_price = full.prices.price;
+        money.exact = amount.exact();
+        let unit = money.unit_price.shown(context.currency);
+        money.formula = format!("{} as the order says / {}: {unit} each", amount, quantity.shown());
+    }
+    if let Some(cost) = line.cost_amount.filter(|_| full.made.cost) {
+        money.unit_cost = full.prices.cost;
+        money.exact_cost = cost.exact();
+    }
+    money.named = full.made;
+    Ok(money)
+}
+
+/// What the source names itself for a whole period, amount or cost, where it is not quantity times unit: as a line of
+/// its own.
 fn other_amount(
     builder: &Builder<'_, '_>,
     line: &OrderLine,
-    prices: Prices,
+    full: &Full,
     quantity: Quantity,
     period: Period,
-) -> Result<Option<(part::Expressed, part::Expressed)>, Stop> {
+) -> Result<Option<part::Expressed>, Stop> {
     let context = builder.context;
     let currency = context.currency;
-    let from_marketplace = context.price_source == crate::settings::PriceSource::Marketplace;
-    let named = line.amount.filter(|a| from_marketplace && line.unit_price.is_some() && !a.is_zero());
-    let same_days = line.period.is_none_or(|own| own == period);
-    let Some(amount) = named.filter(|a| same_days && prices.price.extended(quantity, currency) != Ok(*a))
-    else {
+    let from_marketplace = context.price_source == PriceSource::Marketplace;
+    if !from_marketplace || line.period.is_some_and(|own| own != period) {
         return Ok(None);
+    }
+    let other = |named: Option<Money>, unit: Money, made: bool| {
+        named.filter(|named| !made && unit.extended(quantity, currency) != Ok(*named))
     };
-    let settings = context.world.settings;
+    let amount = other(line.amount, full.prices.price, full.made.price);
+    let cost = other(line.cost_amount, full.prices.cost, full.made.cost);
+    if amount.is_none() && cost.is_none() {
+        return Ok(None);
+    }
+    let whole = |unit: Money| unit.exact().times(quantity.exact());
     let cost = match line.cost_amount {
         Some(cost) => cost.exact(),
-        None => prices.cost.exact().times(quantity.exact())?,
+        None => whole(full.prices.cost)?,
     };
-    let later = Prices { cost: line.unit_cost.unwrap_or(prices.cost), ..prices };
-    Ok(Some((
-        part::named_amount(settings, currency, amount, cost, quantity)?
-            .cost_named_if(line.cost_amount.is_some()),
-        part::open_ended(settings, currency, later, quantity)?,
-    )))
+    let settings = context.world.settings;
+    let known = full.prices.price.extended(quantity, currency)?;
+    let mut money = part::named_amount(settings, currency, line.amount.unwrap_or(known), cost, quantity)?;
+    if line.amount.is_none() {
+        money.named.price = false;
+        money.exact = whole(full.prices.price)?;
+        money.formula = format!("{} x {}", quantity.shown(), full.prices.price.shown(currency));
+    }
+    Ok(Some(money.cost_named_if(line.cost_amount.is_some())))
 }
 
 /// First day at a customer who bills already: an open addition with the item that trueup did not write is proposed for
@@ -365,7 +429,7 @@ fn tell_difference(
         let finding = builder.about(Code::Tu5001, &line.product, message);
         builder.find(finding);
     }
-    let marketplace = builder.context.price_source == crate::settings::PriceSource::Marketplace;
+    let marketplace = builder.context.price_source == PriceSource::Marketplace;
     let said =
         line.unit_price.filter(|price| marketplace && !part::shows(builder.context, &there.state, *price));
     if let Some(price) = said {

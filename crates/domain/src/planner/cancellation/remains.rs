@@ -116,8 +116,11 @@ impl<'a> Remains<'a> {
     /// change wrote in its place.
     fn corrects(&self, piece: &Piece<'_>) -> bool {
         let order = piece.line.origin.as_ref().and_then(|o| o.order);
-        let whole = self.corrected && piece.days == self.period;
-        let of = |s: &Span| order.is_some() && s.order.as_ref() == order || whole;
+        let whole = piece.days == self.period;
+        let of = |s: &Span| {
+            let own = order.is_some() && s.order.as_ref() == order;
+            if self.corrected { own || whole } else { own && whole }
+        };
         piece.role() == Role::Prorate
             && self.goes.iter().any(|s| s.product == piece.product && of(s) && s.covers(piece.days))
     }
@@ -155,9 +158,7 @@ impl<'a> Remains<'a> {
     /// correction beside them, those corrections; and credits, the newest first, as far as they are more than what stays
     /// charged beside them.
     pub(super) fn lost(&self, builder: &Builder<'_, 'a>) -> Result<Vec<Line<'a>>, MoneyError> {
-        let correction = |p: &Piece<'_>| {
-            self.corrected && self.corrects(p) && self.bills(&p.product, p.days) != Some(true)
-        };
+        let correction = |p: &Piece<'_>| self.corrects(p) && self.bills(&p.product, p.days) != Some(true);
         let free = |p: &Piece<'_>| !builder.is_billed(&p.line) && !touched_by_person(&p.line);
         let (mut lost, rest): (Vec<&Piece<'a>>, Vec<&Piece<'a>>) =
             self.pieces.iter().partition(|p| free(p) && correction(p));
@@ -203,7 +204,8 @@ pub(super) fn stands_for_used_days(builder: &Builder<'_, '_>, line: &Line, perio
             && l.state.cancelled.is_some_and(|last| next_day(last) >= period.start())
     };
     builder.own_lines().any(corrects)
-        && (line.state.effective > period.start() || builder.own_lines().any(goes_on))
+        && (line.state.effective > period.start()
+            || origin.true_period.is_some() && builder.own_lines().any(goes_on))
 }
 
 /// A one-time line that is for days of a product up to `day`; those after it go anyway.

@@ -1,6 +1,6 @@
 //! The part period of a change: what the days from the change on cost more or less.
 
-use super::transition::reason_of;
+use super::transition::{reason_of, whole_difference};
 use super::{Item, Moment, moment_of, named};
 use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Severity};
@@ -149,7 +149,11 @@ pub(super) fn bill_gap<'a>(
         charged: i64::try_from(num).map_err(|_| overflow.clone())?,
         whole: i64::try_from(den).map_err(|_| overflow)?,
     };
-    let named_whole = item.line.amount.filter(|_| whole && share.is_whole());
+    let named_whole = if whole && share.is_whole() && gap.start() == period.start() {
+        whole_difference(order, item, gap)?
+    } else {
+        None
+    };
     let money = match named_whole {
         Some(amount) => named(builder, item, amount, gap, period)?,
         None => part_money(builder, item, share)?,

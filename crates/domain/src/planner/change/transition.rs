@@ -1,16 +1,16 @@
 //! From the old line to the new one: where one ends, the other begins, or one is edited.
 
 use super::parts::{bill_gap, bill_part};
-use super::{Item, Moment};
-use crate::feed::{Order, OrderLine};
+use super::{Item, Moment, named};
+use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::Code;
-use crate::money::Quantity;
+use crate::money::{Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
 use crate::planner::late;
-use crate::planner::lines::{PartPolicy, part_policy};
+use crate::planner::lines::{PartPolicy, part_policy, write_once};
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
@@ -52,6 +52,14 @@ pub(super) fn transition<'a>(
     }
     let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
     if in_modes && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
+        let named = match item.line.amount {
+            Some(amount) => {
+                let days = item.line.period.or(period.from_day(effective)).unwrap_or(period);
+                let told = named(builder, item, amount, days, period)?;
+                Some((told.exact, told.exact_cost))
+            }
+            None => None,
+        };
         return crate::planner::modes::transition(
             builder,
             order,
@@ -65,6 +73,7 @@ pub(super) fn transition<'a>(
                 ),
                 new_quantity: item.new_quantity,
                 new: item.new,
+                named,
                 since: item.moment.said,
                 effective,
                 period,
@@ -97,10 +106,65 @@ pub(super) fn transition<'a>(
         bill_part(builder, order, item, days, period)?;
     }
     if let Some(gap) = gap {
-        bill_gap(builder, order, item, gap, period, whole)?;
+        for days in with_named_apart(item, gap, period, whole) {
+            bill_gap(builder, order, item, days, period, whole)?;
+        }
         builder.tell_caught_up_by_shares(&item.line.product, agreement, gap);
+    } else if whole && !part_is_told && begin == period.start() {
+        bill_named_whole(builder, order, item, period)?;
     }
     end_old(builder, order, item, begin)
+}
+
+/// Invoiced days, with the period apart that the source names an amount for.
+fn with_named_apart(item: &Item<'_, '_>, gap: Period, period: Period, whole: bool) -> Vec<Period> {
+    let apart = item.line.amount.is_some() && whole && gap.start() == period.start();
+    match (gap.from_day(period.end()), apart) {
+        (Some(rest), true) => vec![period, rest],
+        (Some(_) | None, _) => vec![gap],
+    }
+}
+
+/// The source's own amount for the whole period that the new line bills: what it is more or less than the line.
+fn bill_named_whole<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    period: Period,
+) -> Result<(), Stop> {
+    let Some(amount) = whole_difference(order, item, period)? else { return Ok(()) };
+    let told = named(builder, item, amount, period, period)?;
+    let (price, cost) = item.difference()?;
+    let (price, cost) = (told.exact.minus(price)?, told.exact_cost.minus(cost)?);
+    let context = builder.context;
+    let mut money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+    if money.unit_price.is_zero() {
+        return Ok(());
+    }
+    let home = builder.proration_home();
+    if home.prorates {
+        builder.left_out(&item.line.product, period, price, "ConnectWise prorates on this agreement")?;
+        return Ok(());
+    }
+    money.formula = format!("{}, less what the lines bill: {}", told.formula, money.formula);
+    let reason = format!("Order {} charges {period} with an amount of its own.", order.shown());
+    let (line, product) = (&item.line.id.0, &item.line.product);
+    write_once(builder, home, line, product, item.item, Role::Prorate, money, None, reason, period)
+}
+
+/// What the source says that a whole period costs more. A renewal names what its quantity costs, a change what it adds.
+pub(super) fn whole_difference(
+    order: &Order,
+    item: &Item<'_, '_>,
+    period: Period,
+) -> Result<Option<Money>, Stop> {
+    let same_days = item.line.period.is_none_or(|own| own == period);
+    let Some(amount) = item.line.amount.filter(|_| same_days) else { return Ok(None) };
+    if order.kind != OrderKind::Renewal {
+        return Ok(Some(amount));
+    }
+    let old = item.old.price.exact().times(item.old_quantity.exact())?;
+    Ok(Some(Money::new(amount.exact().minus(old)?.round(12, RoundingMode::HalfUp)?.normalize())))
 }
 
 /// A change that comes after a later one was carried out bills its days up to that one; no line begins and none ends.
