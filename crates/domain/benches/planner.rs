@@ -117,11 +117,15 @@ impl Scene {
         let mut mappings = Vec::new();
         for product in 0..PRODUCTS {
             scene.catalog(product);
-            mappings.push(mapping(MappingKind::Product, &product_id(product).0, 1 + product as i64));
+            mappings.push(mapping(MappingKind::Product, product_id(product).as_str(), 1 + product as i64));
         }
         for agreement in 0..count / EACH {
             scene.agreement(agreement, currency);
-            mappings.push(mapping(MappingKind::Customer, &customer_id(agreement).0, 1 + agreement as i64));
+            mappings.push(mapping(
+                MappingKind::Customer,
+                customer_id(agreement).as_str(),
+                1 + agreement as i64,
+            ));
         }
         for addition in 0..count {
             scene.addition(addition);

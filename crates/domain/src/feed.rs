@@ -163,12 +163,12 @@ impl Record {
     /// snapshot mark by its instant.
     pub fn id(&self) -> String {
         match self {
-            Self::Organization(r) => r.id.0.clone(),
-            Self::Customer(r) => r.id.0.clone(),
+            Self::Organization(r) => r.id.to_string(),
+            Self::Customer(r) => r.id.to_string(),
             Self::Contact(r) => r.id.clone(),
-            Self::Product(r) => r.id.0.clone(),
-            Self::Subscription(r) => r.id.0.clone(),
-            Self::Order(r) => r.id.0.clone(),
+            Self::Product(r) => r.id.to_string(),
+            Self::Subscription(r) => r.id.to_string(),
+            Self::Order(r) => r.id.to_string(),
             Self::Usage(r) => r.id.clone(),
             Self::Counter(r) => {
                 format!("{}/{}/{}", r.customer, r.product, r.unit.as_deref().unwrap_or_default())

@@ -1,6 +1,10 @@
 //! Ids as types: a raw integer or string stops at the edge of the program.
+//!
+//! Text ids are short, and there are a dozen of them in every change of a plan: one of up to 23 bytes lies in place, and a
+//! longer one is shared by all its copies.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::fmt;
 
 macro_rules! text_id {
@@ -8,22 +12,22 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub String);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The id as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(SmolStr::new(text))
             }
         }
         impl From<String> for $name {
             fn from(text: String) -> Self {
-                Self(text)
+                Self(SmolStr::from(text))
             }
         }
         impl fmt::Display for $name {

@@ -3,6 +3,8 @@
 //! A [`DraftPlan`] comes from the planner; only the checker turns it into a [`CheckedPlan`], and only a checked plan
 //! can be applied.
 
+mod sight;
+
 use crate::finding::Finding;
 use crate::ids::{
     AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, CustomerId, OrderId, OrganizationId, PlanId,
@@ -10,12 +12,14 @@ use crate::ids::{
 };
 use crate::money::{Currency, Money};
 use crate::period::Period;
-use crate::psa::{AdditionState, AgreementStatus, Snapshot};
+use crate::psa::{AdditionState, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+pub use sight::{AgreementSight, SeenAdditions};
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -432,21 +436,6 @@ impl Change {
     pub fn writes(&self) -> bool {
         !matches!(self.action, Action::Keep { .. })
     }
-}
-
-/// What the plan saw of an agreement; if any of it changed, the plan is stale.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgreementSight {
-    /// State.
-    pub status: AgreementStatus,
-    /// First day that is not invoiced.
-    pub next_invoice: Option<Date>,
-    /// Whether it prorates.
-    pub prorates: bool,
-    /// Last day.
-    pub end: Option<Date>,
-    /// Every addition that bills one of the plan's catalog items, with the managed fields that were seen.
-    pub additions: BTreeMap<AdditionId, AdditionState>,
 }
 
 /// The other agreement that an agreement is invoiced with, as the plan saw it.

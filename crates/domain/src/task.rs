@@ -194,10 +194,10 @@ pub enum Demand {
 
 /// The id of the task of an order.
 pub fn task_id_of_order(source: &SourceId, order: &OrderId) -> TaskId {
-    TaskId(crate::plan::short_hash("tk", &["order", source.as_str(), order.as_str()], 14))
+    TaskId::from(crate::plan::short_hash("tk", &["order", source.as_str(), order.as_str()], 14))
 }
 
 /// The id of the reconciliation task of a subscription.
 pub fn task_id_of_subscription(source: &SourceId, subscription: &SubscriptionId) -> TaskId {
-    TaskId(crate::plan::short_hash("tk", &["subscription", source.as_str(), subscription.as_str()], 14))
+    TaskId::from(crate::plan::short_hash("tk", &["subscription", source.as_str(), subscription.as_str()], 14))
 }

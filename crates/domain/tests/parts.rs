@@ -93,7 +93,7 @@ fn lab_of(odd: &Odd) -> Lab {
         lab.subscription(&name, BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
         let company = number % COMPANIES;
         let key = (SourceId::from(SOURCE), SubscriptionId::from(name.as_str()));
-        lab.subscriptions.get_mut(&key).unwrap().customer = CustomerId(format!("c-{company}"));
+        lab.subscriptions.get_mut(&key).unwrap().customer = CustomerId::from(format!("c-{company}"));
         // A line that is there, as an earlier sale wrote it; or one that somebody else did.
         let home = if odd.moved.contains(&number) { (company + 1) % COMPANIES } else { company };
         lab.by_hand(40 + home as i64, 500 + number as i64, 7, "3", "22.00", "2023-01-01");
@@ -104,7 +104,7 @@ fn lab_of(odd: &Odd) -> Lab {
                 agreement: written.agreement,
                 source: key.0.clone(),
                 subscription: key.1.clone(),
-                product: ProductId(product(0)),
+                product: ProductId::from(product(0)),
                 role: trueup_domain::plan::Role::Recurring,
                 order: Some("SO".into()),
                 key: None,
@@ -136,8 +136,8 @@ fn tasks_of(lab: &Lab, wishes: &[Wish], odd: &Odd) -> Vec<(Task, Demand)> {
             3 => made.0,
             _ => made.with(line("1", Charge::Overuse, &product(wish.product), "2", "0.05", "0.03")).0,
         };
-        made.subscription = SubscriptionId(name_of(wish.subscription, odd));
-        made.customer = Some(CustomerId(format!("c-{}", wish.subscription % COMPANIES)));
+        made.subscription = SubscriptionId::from(name_of(wish.subscription, odd));
+        made.customer = Some(CustomerId::from(format!("c-{}", wish.subscription % COMPANIES)));
         made.completed_us = number as i64;
         tasks.push((lab.task(&made), Demand::Order(Box::new(made))));
     }
@@ -167,7 +167,7 @@ fn plan_with(lab: &Lab, tasks: &[(Task, Demand)], threads: usize) -> DraftPlan {
 /// Loses what trueup remembers of some lines, and puts the first of them on an agreement of somebody else.
 fn forget(lab: &mut Lab, whole: &DraftPlan, odd: &Odd) {
     for (at, number) in odd.lost.iter().enumerate() {
-        let order = OrderId(format!("O-{number:02}"));
+        let order = OrderId::from(format!("O-{number:02}"));
         let Some(change) = whole.changes.iter().find(|c| c.order.as_ref() == Some(&order)) else { continue };
         let Some(state) = change.action.after() else { continue };
         let company = if at == 0 { 0 } else { (change.agreement.0 - 40) as usize };

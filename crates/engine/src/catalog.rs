@@ -86,7 +86,7 @@ async fn map(
     let mapping = Mapping {
         kind: MappingKind::Product,
         source: source.clone(),
-        source_id: product.id.0.clone(),
+        source_id: product.id.to_string(),
         psa_id: Some(item.0),
         scope: String::new(),
         options: BTreeMap::new(),

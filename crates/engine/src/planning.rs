@@ -183,7 +183,7 @@ pub(crate) fn checked(
         }
     };
     StoredPlan {
-        id: PlanId(uuid::Uuid::now_v7().simple().to_string()),
+        id: PlanId::from(uuid::Uuid::now_v7().simple().to_string()),
         connection: connection.to_owned(),
         created_at: clock.now(),
         actor: actor.to_owned(),
@@ -356,7 +356,7 @@ async fn add_earlier(
 ) -> Result<(), Failure> {
     let filter = TaskFilter {
         states: OPEN.to_vec(),
-        subscription: Some(task.subscription.0.clone()),
+        subscription: Some(task.subscription.to_string()),
         source: Some(task.source.clone()),
         ..TaskFilter::default()
     };
@@ -493,7 +493,7 @@ fn remembered(draft: &DraftPlan) -> Vec<Mapping> {
         .map(|(source, subscription, agreement)| Mapping {
             kind: MappingKind::Agreement,
             source: source.clone(),
-            source_id: subscription.0.clone(),
+            source_id: subscription.to_string(),
             psa_id: Some(agreement.0),
             scope: String::new(),
             options: BTreeMap::new(),

@@ -375,7 +375,7 @@ impl Run<'_> {
                 watermark = watermark.max(Some(order.completed_us));
             }
             if wanted && !self.take_order(source, order) {
-                mark.put_off.insert(order.id.0.clone());
+                mark.put_off.insert(order.id.to_string());
             }
         }
         Mark {

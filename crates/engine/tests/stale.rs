@@ -42,7 +42,7 @@ fn plan() -> DraftPlan {
         next_invoice: Some(date(2026, 3, 1)),
         prorates: false,
         end: None,
-        additions: BTreeMap::from([(AdditionId(300), state(7, 5)), (AdditionId(301), state(7, 1))]),
+        additions: [(AdditionId(300), state(7, 5)), (AdditionId(301), state(7, 1))].into_iter().collect(),
     };
     DraftPlan {
         changes: vec![change(0, AGREEMENT, "s1", end), create],

@@ -108,15 +108,18 @@ pub(crate) async fn append_in(
         return Ok(());
     }
     db::guard(tx, org.as_str(), "audit").await?;
-    let head = head::Entity::find_by_id(org.0.clone()).one(tx).await.map_err(error::of_db)?;
-    let mut head =
-        head.unwrap_or_else(|| head::Model { org: org.0.clone(), number: 0, hash: first_hash(org.as_str()) });
+    let head = head::Entity::find_by_id(org.to_string()).one(tx).await.map_err(error::of_db)?;
+    let mut head = head.unwrap_or_else(|| head::Model {
+        org: org.to_string(),
+        number: 0,
+        hash: first_hash(org.as_str()),
+    });
     let mut rows = Vec::new();
     for entry in entries {
         let number = head.number + 1;
         let hash = entry_hash(&head.hash, number, entry)?;
         rows.push(Model {
-            org: org.0.clone(),
+            org: org.to_string(),
             number,
             at: entry.at,
             actor: entry.actor.clone(),
@@ -174,7 +177,7 @@ pub(crate) async fn list(
 
 /// The first number whose entry is missing or does not fit the one before.
 pub(crate) async fn verify(store: &SqlStore, org: &OrganizationId) -> Result<Option<i64>, StoreError> {
-    let head = head::Entity::find_by_id(org.0.clone()).one(&store.db).await.map_err(error::of_db)?;
+    let head = head::Entity::find_by_id(org.to_string()).one(&store.db).await.map_err(error::of_db)?;
     let mut number = 0;
     let mut previous = first_hash(org.as_str());
     loop {

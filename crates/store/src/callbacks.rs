@@ -75,7 +75,7 @@ impl SqlStore {
         let Some(row) = rows.first() else { return Ok(None) };
         let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
         Ok(Some(Callback {
-            org: OrganizationId(text("org")?),
+            org: OrganizationId::from(text("org")?),
             connection: text("connection")?,
             hash: hash.to_owned(),
             created_by: text("created_by")?,

@@ -62,7 +62,7 @@ pub(crate) async fn save(
     db::guard(&tx, "", "seal key").await?;
     let key = sealing_key(store, &tx, org, &connection.name).await?;
     let row = Model {
-        org: org.0.clone(),
+        org: org.to_string(),
         name: connection.name.clone(),
         url: connection.url.clone(),
         company: connection.company.clone(),

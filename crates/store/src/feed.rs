@@ -248,7 +248,7 @@ impl Scope<'_> {
 fn to_stored(row: Model) -> Result<StoredRecord, StoreError> {
     Ok(StoredRecord {
         record: db::from_doc(&format!("the {} {}", row.kind, row.id), &row.doc)?,
-        source: SourceId(row.source),
+        source: SourceId::from(row.source),
         version: to_version(row.version)?,
         received_at: row.received_at,
     })
@@ -291,7 +291,10 @@ pub(crate) async fn count(
     counted
         .into_iter()
         .map(|(source, many)| {
-            Ok((SourceId(source), u64::try_from(many).map_err(|e| error::damaged("a count of records", e))?))
+            Ok((
+                SourceId::from(source),
+                u64::try_from(many).map_err(|e| error::damaged("a count of records", e))?,
+            ))
         })
         .collect()
 }
@@ -322,7 +325,7 @@ pub(crate) async fn find(
     kind: RecordKind,
     id: &str,
 ) -> Result<Option<StoredRecord>, StoreError> {
-    let key = (org.0.clone(), source.0.clone(), kind.name().to_owned(), id.to_owned());
+    let key = (org.to_string(), source.to_string(), kind.name().to_owned(), id.to_owned());
     Entity::find_by_id(key).one(&store.db).await.map_err(error::of_db)?.map(to_stored).transpose()
 }
 

@@ -87,12 +87,12 @@ impl Model {
         finding: &Finding,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            org: org.0.clone(),
+            org: org.to_string(),
             id,
             scope: scope.to_owned(),
             code: finding.code.row().name.to_owned(),
             severity: rank(finding.severity),
-            task: finding.subject.task.as_ref().map(|t| t.0.clone()),
+            task: finding.subject.task.as_ref().map(ToString::to_string),
             state: db::word(&FindingState::Open)?,
             count: 1,
             first_seen_at: at,
@@ -246,7 +246,7 @@ pub(crate) async fn decide(
 ) -> Result<bool, StoreError> {
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "findings").await?;
-    let row = Entity::find_by_id((org.0.clone(), id.to_owned())).one(&*tx).await.map_err(error::of_db)?;
+    let row = Entity::find_by_id((org.to_string(), id.to_owned())).one(&*tx).await.map_err(error::of_db)?;
     let Some(mut row) = row else { return Ok(false) };
     row.state = db::word(&decision.state)?;
     row.muted_until =

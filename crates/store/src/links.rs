@@ -36,11 +36,11 @@ pub(crate) async fn save_in(
     let mut rows = BTreeMap::new();
     for link in links {
         let row = Model {
-            org: org.0.clone(),
+            org: org.to_string(),
             addition: link.addition.0,
             agreement: link.agreement.0,
-            source: link.source.0.clone(),
-            subscription: link.subscription.0.clone(),
+            source: link.source.to_string(),
+            subscription: link.subscription.to_string(),
             doc: db::to_doc("a link", link)?,
         };
         rows.insert(row.addition, row);

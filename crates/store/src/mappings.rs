@@ -128,9 +128,9 @@ pub(crate) async fn save(
     let mut changed: BTreeMap<MappingKey, Model> = BTreeMap::new();
     for mapping in mappings {
         let mut row = Model {
-            org: org.0.clone(),
+            org: org.to_string(),
             kind: mapping.kind.name().to_owned(),
-            source: mapping.source.0.clone(),
+            source: mapping.source.to_string(),
             source_id: mapping.source_id.clone(),
             scope: mapping.scope.clone(),
             version: 1,
@@ -214,8 +214,13 @@ impl SqlStore {
         (kind, source, source_id, scope): Which<'_>,
     ) -> Result<Vec<MappingVersion>, StoreError> {
         use history::Column as C;
-        let key =
-            (org.0.clone(), kind.name().to_owned(), source.0.clone(), source_id.to_owned(), scope.to_owned());
+        let key = (
+            org.to_string(),
+            kind.name().to_owned(),
+            source.to_string(),
+            source_id.to_owned(),
+            scope.to_owned(),
+        );
         let current = Entity::find_by_id(key).one(&self.db).await.map_err(error::of_db)?;
         let earlier = history::Entity::find()
             .filter(C::Org.eq(org.as_str()))
@@ -250,7 +255,7 @@ pub(crate) async fn release(
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
     let key =
-        (org.0.clone(), kind.name().to_owned(), source.0.clone(), source_id.to_owned(), scope.to_owned());
+        (org.to_string(), kind.name().to_owned(), source.to_string(), source_id.to_owned(), scope.to_owned());
     let row = Entity::find_by_id(key).one(&*tx).await.map_err(error::of_db)?;
     let Some(mut row) = row.filter(|row| row.ended_at.is_none()) else {
         return Ok(false);
@@ -287,7 +292,7 @@ pub(crate) async fn release_all(
     for mapping in mappings {
         let key = (
             mapping.kind.name().to_owned(),
-            mapping.source.0.clone(),
+            mapping.source.to_string(),
             mapping.source_id.clone(),
             mapping.scope.clone(),
         );

@@ -41,9 +41,9 @@ type ChangeKey = (String, String);
 
 fn to_model(org: &OrganizationId, row: &OperationRow, position: i64) -> Result<Model, StoreError> {
     Ok(Model {
-        org: org.0.clone(),
-        plan: row.plan.0.clone(),
-        change: row.change.0.clone(),
+        org: org.to_string(),
+        plan: row.plan.to_string(),
+        change: row.change.to_string(),
         position,
         key: row.key.clone(),
         agreement: row.agreement.0,
@@ -75,7 +75,7 @@ async fn placed(
     let mut next: BTreeMap<&str, i64> = BTreeMap::new();
     let mut models: BTreeMap<ChangeKey, Model> = BTreeMap::new();
     for row in rows {
-        let key = (row.plan.0.clone(), row.change.0.clone());
+        let key = (row.plan.to_string(), row.change.to_string());
         let position = match stored.get(&key).or_else(|| models.get(&key)) {
             Some(there) => there.position,
             None => {

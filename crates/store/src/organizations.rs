@@ -27,7 +27,7 @@ impl ActiveModelBehavior for ActiveModel {}
 const MAX_DEPTH: usize = 32;
 
 pub(crate) async fn ensure(store: &SqlStore, org: &OrganizationId) -> Result<(), StoreError> {
-    let row = Model { id: org.0.clone(), name: org.0.clone(), kind: "partner".to_owned(), parent: None };
+    let row = Model { id: org.to_string(), name: org.to_string(), kind: "partner".to_owned(), parent: None };
     let tx = write_tx(store).await?;
     db::upsert::<Entity>(&tx, vec![row], &[Column::Id], &[]).await?;
     commit(tx).await
@@ -47,10 +47,10 @@ pub(crate) async fn add(store: &SqlStore, row: &OrganizationRow) -> Result<(), S
         )));
     }
     let model = Model {
-        id: row.id.0.clone(),
+        id: row.id.to_string(),
         name: row.name.clone(),
         kind: row.kind.clone(),
-        parent: row.parent.as_ref().map(|p| p.0.clone()),
+        parent: row.parent.as_ref().map(ToString::to_string),
     };
     Entity::insert(model.into_active_model()).exec_without_returning(&*tx).await.map_err(error::of_db)?;
     commit(tx).await
@@ -65,17 +65,17 @@ pub(crate) async fn list(store: &SqlStore) -> Result<Vec<OrganizationRow>, Store
     Ok(rows
         .into_iter()
         .map(|row| OrganizationRow {
-            id: OrganizationId(row.id),
+            id: OrganizationId::from(row.id),
             name: row.name,
             kind: row.kind,
-            parent: row.parent.map(OrganizationId),
+            parent: row.parent.map(OrganizationId::from),
         })
         .collect())
 }
 
 /// The organization and the levels above it, nearest first. One that is not stored stands alone.
 pub(crate) async fn levels(store: &SqlStore, org: &OrganizationId) -> Result<Vec<String>, StoreError> {
-    let mut levels = vec![org.0.clone()];
+    let mut levels = vec![org.to_string()];
     let mut at = find(&store.db, org.as_str()).await?.and_then(|row| row.parent);
     while let Some(parent) = at {
         if levels.len() >= MAX_DEPTH || levels.contains(&parent) {

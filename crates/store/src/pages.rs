@@ -169,7 +169,7 @@ impl SqlStore {
         let mut wanted = Wanted::of(org);
         let filter = &page.filter;
         wanted.one_of("state", filter.states.iter().map(|s| s.name().to_owned()));
-        wanted.one_of("id", filter.ids.iter().map(|id| id.0.clone()));
+        wanted.one_of("id", filter.ids.iter().map(ToString::to_string));
         wanted.one_of(&field(self, "kind"), page.kinds.iter().map(|k| k.name().to_owned()));
         wanted.equal("customer", filter.customer.as_deref());
         wanted.equal("subscription", filter.subscription.as_deref());
@@ -235,7 +235,7 @@ impl SqlStore {
                 let doc: String = row.try_get("", "doc").map_err(error::of_db)?;
                 let version: i64 = row.try_get("", "version").map_err(error::of_db)?;
                 let record = StoredRecord {
-                    source: SourceId(row.try_get("", "source").map_err(error::of_db)?),
+                    source: SourceId::from(row.try_get::<String>("", "source").map_err(error::of_db)?),
                     record: db::from_doc("a record", &doc)?,
                     version: u32::try_from(version).unwrap_or(0),
                     received_at: row.try_get("", "received_at").map_err(error::of_db)?,

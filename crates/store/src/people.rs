@@ -48,7 +48,7 @@ fn of_row(row: &QueryResult) -> Result<Person, StoreError> {
     let org: Option<String> = row.try_get("", "org").map_err(error::of_db)?;
     Ok(Person {
         id: text("id")?,
-        org: org.map(OrganizationId),
+        org: org.map(OrganizationId::from),
         email: text("email")?,
         name: text("name")?,
         role: text("role")?,
@@ -62,7 +62,7 @@ fn of_row(row: &QueryResult) -> Result<Person, StoreError> {
 fn values(person: &Person) -> [Value; 9] {
     [
         person.id.as_str().into(),
-        person.org.as_ref().map(|org| org.0.clone()).into(),
+        person.org.as_ref().map(ToString::to_string).into(),
         person.email.as_str().into(),
         person.name.as_str().into(),
         person.role.as_str().into(),

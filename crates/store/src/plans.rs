@@ -55,7 +55,7 @@ fn to_stored(row: Model) -> Result<StoredPlan, StoreError> {
     Ok(StoredPlan {
         body: db::from_doc(&format!("the plan {}", row.id), &row.doc)?,
         state: db::from_word("a plan's state", &row.state)?,
-        id: PlanId(row.id),
+        id: PlanId::from(row.id),
         connection: row.connection,
         created_at: row.created_at,
         actor: row.actor,
@@ -84,8 +84,8 @@ pub(crate) async fn save(
     plan: &StoredPlan,
 ) -> Result<(), StoreError> {
     let row = Model {
-        org: org.0.clone(),
-        id: plan.id.0.clone(),
+        org: org.to_string(),
+        id: plan.id.to_string(),
         connection: plan.connection.clone(),
         created_at: plan.created_at,
         actor: plan.actor.clone(),
@@ -95,9 +95,9 @@ pub(crate) async fn save(
     let answers = tasks_answered(plan.body.plan())
         .into_iter()
         .map(|task| answered::Model {
-            org: org.0.clone(),
-            task: task.0.clone(),
-            plan: plan.id.0.clone(),
+            org: org.to_string(),
+            task: task.to_string(),
+            plan: plan.id.to_string(),
             created_at: plan.created_at,
         })
         .collect();
@@ -117,7 +117,7 @@ pub(crate) async fn find(
     org: &OrganizationId,
     id: &PlanId,
 ) -> Result<Option<StoredPlan>, StoreError> {
-    let row = Entity::find_by_id((org.0.clone(), id.0.clone()));
+    let row = Entity::find_by_id((org.to_string(), id.to_string()));
     row.one(&store.db).await.map_err(error::of_db)?.map(to_stored).transpose()
 }
 
@@ -164,5 +164,5 @@ pub(crate) async fn find_of_task(
         .filter(answered::Column::Task.eq(task.as_str()))
         .order_by_desc(answered::Column::CreatedAt)
         .order_by_desc(answered::Column::Plan);
-    Ok(query.one(&store.db).await.map_err(error::of_db)?.map(|row| PlanId(row.plan)))
+    Ok(query.one(&store.db).await.map_err(error::of_db)?.map(|row| PlanId::from(row.plan)))
 }

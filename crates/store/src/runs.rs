@@ -91,7 +91,7 @@ fn of_row(row: &QueryResult) -> Result<Run, StoreError> {
     let number = |name: &str| row.try_get::<i64>("", name).map_err(error::of_db);
     let when = |name: &str| row.try_get::<Option<i64>>("", name).map_err(error::of_db);
     Ok(Run {
-        org: OrganizationId(text("org")?),
+        org: OrganizationId::from(text("org")?),
         id: text("id")?,
         kind: text("kind")?,
         state: db::from_word("the state of a run", &text("state")?)?,

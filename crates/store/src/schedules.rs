@@ -76,7 +76,7 @@ fn of_row(row: &QueryResult) -> Result<Schedule, StoreError> {
     let words = |name: &str| row.try_get::<Option<String>>("", name).map_err(error::of_db);
     let when = |name: &str| row.try_get::<Option<i64>>("", name).map_err(error::of_db);
     Ok(Schedule {
-        org: OrganizationId(text("org")?),
+        org: OrganizationId::from(text("org")?),
         kind: text("kind")?,
         spec: text("spec")?,
         next_at: when("next_at")?,
@@ -119,19 +119,21 @@ impl SqlStore {
         for row in db::query(&self.db, "SELECT id, parent FROM organization", []).await? {
             let id: String = row.try_get("", "id").map_err(error::of_db)?;
             let parent: Option<String> = row.try_get("", "parent").map_err(error::of_db)?;
-            inputs.parents.insert(OrganizationId(id), parent.map(OrganizationId));
+            inputs.parents.insert(OrganizationId::from(id), parent.map(OrganizationId::from));
         }
         let sql = "SELECT org, key, value FROM setting WHERE key LIKE 'schedule.%'";
         for row in db::query(&self.db, sql, []).await? {
             let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
             inputs
                 .settings
-                .entry(OrganizationId(text("org")?))
+                .entry(OrganizationId::from(text("org")?))
                 .or_default()
                 .insert(text("key")?, text("value")?);
         }
         for row in db::query(&self.db, "SELECT DISTINCT org FROM connection", []).await? {
-            inputs.connected.insert(OrganizationId(row.try_get("", "org").map_err(error::of_db)?));
+            inputs
+                .connected
+                .insert(OrganizationId::from(row.try_get::<String>("", "org").map_err(error::of_db)?));
         }
         for row in db::query(&self.db, &format!("SELECT {COLUMNS} FROM schedule"), []).await? {
             let schedule = of_row(&row)?;

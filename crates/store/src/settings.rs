@@ -33,7 +33,7 @@ pub(crate) async fn load(store: &SqlStore, org: &OrganizationId) -> Result<Setti
     // From the farthest level to the nearest, so that the nearest is the last to speak.
     for level in levels.iter().rev() {
         for row in rows.iter().filter(|row| &row.org == level) {
-            let from = Some(OrganizationId(row.org.clone()));
+            let from = Some(OrganizationId::from(row.org.clone()));
             values.insert(row.key.clone(), SettingValue { value: row.value.clone(), from });
         }
     }
@@ -49,7 +49,7 @@ pub(crate) async fn save(
     let tx = write_tx(store).await?;
     match value {
         Some(value) => {
-            let row = Model { org: org.0.clone(), key: key.to_owned(), value: value.to_owned() };
+            let row = Model { org: org.to_string(), key: key.to_owned(), value: value.to_owned() };
             db::upsert::<Entity>(&tx, vec![row], &[Column::Org, Column::Key], &[Column::Value]).await?;
         }
         None => {

@@ -184,7 +184,7 @@ struct Staging<'a> {
 impl Staging<'_> {
     fn row(&self, kind: &str, id: i64, doc: String) -> Model {
         Model {
-            org: self.org.0.clone(),
+            org: self.org.to_string(),
             connection: self.connection.to_owned(),
             pull: self.pull.to_owned(),
             kind: kind.to_owned(),
@@ -223,7 +223,7 @@ async fn has_the_turn(
     connection: &str,
     pull: &str,
 ) -> Result<(), StoreError> {
-    let key = (org.0.clone(), connection.to_owned(), pull.to_owned(), TURN.to_owned(), 0);
+    let key = (org.to_string(), connection.to_owned(), pull.to_owned(), TURN.to_owned(), 0);
     match Entity::find_by_id(key).one(tx).await.map_err(error::of_db)? {
         Some(_) => Ok(()),
         None => Err(StoreError::Conflict(format!("a newer pull of connection {connection}"))),

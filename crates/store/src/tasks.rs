@@ -60,12 +60,12 @@ pub(crate) async fn save(
     let mut rows = BTreeMap::new();
     for task in tasks {
         let row = Model {
-            org: org.0.clone(),
-            id: task.id.0.clone(),
-            source: task.source.0.clone(),
+            org: org.to_string(),
+            id: task.id.to_string(),
+            source: task.source.to_string(),
             state: task.state.name().to_owned(),
-            customer: task.customer.0.clone(),
-            subscription: task.subscription.0.clone(),
+            customer: task.customer.to_string(),
+            subscription: task.subscription.to_string(),
             completed_us: task.completed_us,
             saved_at: at,
             doc: db::to_doc("a task", task)?,
@@ -142,7 +142,7 @@ pub(crate) async fn load_mark(
     org: &OrganizationId,
     name: &str,
 ) -> Result<Option<String>, StoreError> {
-    let row = mark::Entity::find_by_id((org.0.clone(), name.to_owned()));
+    let row = mark::Entity::find_by_id((org.to_string(), name.to_owned()));
     Ok(row.one(&store.db).await.map_err(error::of_db)?.map(|row| row.value))
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn save_mark(
     name: &str,
     value: &str,
 ) -> Result<(), StoreError> {
-    let row = mark::Model { org: org.0.clone(), name: name.to_owned(), value: value.to_owned() };
+    let row = mark::Model { org: org.to_string(), name: name.to_owned(), value: value.to_owned() };
     let tx = write_tx(store).await?;
     let key = [mark::Column::Org, mark::Column::Name];
     db::upsert::<mark::Entity>(&tx, vec![row], &key, &[mark::Column::Value]).await?;

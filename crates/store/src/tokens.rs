@@ -41,7 +41,7 @@ fn of_row(row: &QueryResult) -> Result<ApiToken, StoreError> {
     let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
     let when = |name: &str| row.try_get::<Option<i64>>("", name).map_err(error::of_db);
     Ok(ApiToken {
-        org: OrganizationId(text("org")?),
+        org: OrganizationId::from(text("org")?),
         id: text("id")?,
         name: text("name")?,
         prefix: text("prefix")?,

@@ -19,7 +19,7 @@ impl SqlStore {
         if db::query(&self.db, sql, [org.as_str().into()]).await?.is_empty() {
             return Ok(None);
         }
-        Ok(Some(organizations::levels(self, org).await?.into_iter().map(OrganizationId).collect()))
+        Ok(Some(organizations::levels(self, org).await?.into_iter().map(OrganizationId::from).collect()))
     }
 
     /// One organization.
@@ -38,7 +38,7 @@ impl SqlStore {
             id: org.clone(),
             name: row.try_get("", "name").map_err(error::of_db)?,
             kind: row.try_get("", "kind").map_err(error::of_db)?,
-            parent: parent.map(OrganizationId),
+            parent: parent.map(OrganizationId::from),
         }))
     }
 

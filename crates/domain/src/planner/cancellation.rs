@@ -140,7 +140,8 @@ fn used_alone(
     let open = !agreement.prorates && !builder.is_invoiced(agreement, period.start());
     let charges = |l: &&OrderLine| {
         let amount = l.amount.map_or(!l.quantity.is_zero(), |a| !a.is_zero());
-        let begun = builder.written(&l.id.0, Role::Prorate, used_days(l, period, day).start()).is_some();
+        let begun =
+            builder.written(l.id.as_str(), Role::Prorate, used_days(l, period, day).start()).is_some();
         matches!(l.charge, Charge::Recurring | Charge::Prorate) && amount && (open || begun)
     };
     // What was sold within the period is billed for its days by a line and its correction, as by a part of its own.
@@ -523,7 +524,7 @@ pub fn fee(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, day: 
     write_once(
         builder,
         agreement,
-        &line.id.0,
+        line.id.as_str(),
         &line.product,
         item,
         Role::Cancellation,

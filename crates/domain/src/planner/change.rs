@@ -200,7 +200,7 @@ fn net_switch<'a>(
     terms.sort();
     let mut money = part::one_unit(builder.context.world.settings, currency, net, net_cost)?;
     money.formula = format!("{} = {}", terms.join(" ").trim_start_matches("+ "), money.formula);
-    let (line_id, product, item) = (new.line.id.0.clone(), new.line.product.clone(), new.item);
+    let (line_id, product, item) = (new.line.id.to_string(), new.line.product.clone(), new.item);
     let reason = format!("Order {} switches the plan on {first}: {days} is netted.", order.shown());
     write_part(builder, &line_id, &product, item, money, reason, days)
 }

@@ -488,7 +488,7 @@ pub fn bill_once<'a>(
     write_once(
         builder,
         home,
-        &line.id.0,
+        line.id.as_str(),
         &line.product,
         item,
         role,

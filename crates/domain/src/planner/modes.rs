@@ -52,7 +52,7 @@ pub fn transition<'a>(
     }
     let begun_as_part = [Role::Recurring, Role::Prorate]
         .into_iter()
-        .any(|role| builder.written(&shift.line.id.0, role, shift.effective).is_some());
+        .any(|role| builder.written(shift.line.id.as_str(), role, shift.effective).is_some());
     if begun_as_part {
         return part_line(builder, order, shift);
     }
@@ -60,7 +60,8 @@ pub fn transition<'a>(
         return Ok(());
     }
     // Where lines of their own bill this period so far, no full line can be corrected: the rest is one more line.
-    let begun_as_dual = builder.written(&shift.line.id.0, Role::Recurring, shift.period.start()).is_some();
+    let begun_as_dual =
+        builder.written(shift.line.id.as_str(), Role::Recurring, shift.period.start()).is_some();
     let begins_later = shift.existing.as_ref().is_some_and(|l| l.state.effective >= shift.period.end());
     if begins_later && !begun_as_dual {
         part_line(builder, order, shift)
@@ -134,7 +135,7 @@ fn bill_once<'a>(
 ) -> Result<(), Stop> {
     let Shift { line, item, .. } = shift;
     let home = builder.proration_home();
-    write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, days)
+    write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, None, reason, days)
 }
 
 /// Value of the new state for a whole period.
@@ -206,8 +207,9 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     let settings = builder.context.world.settings;
     let agreement = builder.context.agreement;
     // An earlier run of this very task may have written part of it: it is finished in the form it was begun in.
-    let begun_as_single = builder.written(&shift.line.id.0, Role::Recurring, shift.period.end()).is_some();
-    if builder.written(&shift.line.id.0, Role::Recurring, shift.period.start()).is_some() {
+    let begun_as_single =
+        builder.written(shift.line.id.as_str(), Role::Recurring, shift.period.end()).is_some();
+    if builder.written(shift.line.id.as_str(), Role::Recurring, shift.period.start()).is_some() {
         return Ok(false);
     }
     let earlier: Vec<Line> = builder

@@ -400,10 +400,10 @@ impl<'a> Picture<'a> {
 
 /// The id of the change at a place in the plan.
 pub fn change_id(index: usize) -> ChangeId {
-    ChangeId(format!("c{:05}", index + 1))
+    format!("c{:05}", index + 1).into()
 }
 
 /// The place in the plan that an id was made of.
 pub fn place_of(id: &ChangeId) -> Option<usize> {
-    id.0.strip_prefix('c')?.parse::<usize>().ok()?.checked_sub(1)
+    id.as_str().strip_prefix('c')?.parse::<usize>().ok()?.checked_sub(1)
 }

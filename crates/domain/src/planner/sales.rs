@@ -113,7 +113,7 @@ fn recurring(
     let prices = full.prices;
     let name = builder.context.product_name(&line.product);
     let new = NewLine {
-        line_id: line.id.0.clone(),
+        line_id: line.id.to_string(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
@@ -152,7 +152,7 @@ fn recurring(
             return write_once(
                 builder,
                 agreement,
-                &line.id.0,
+                line.id.as_str(),
                 &line.product,
                 item,
                 Role::OneTime,
@@ -211,7 +211,7 @@ fn recurring(
         return write_once(
             builder,
             home,
-            &line.id.0,
+            line.id.as_str(),
             &line.product,
             item,
             Role::Prorate,
@@ -227,7 +227,7 @@ fn recurring(
     };
     builder.recurring(agreement, new, period.end(), last, period)?;
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
-    write_once(builder, home, &line.id.0, &line.product, item, Role::Prorate, money, None, reason, part)
+    write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, None, reason, part)
 }
 
 /// The source's own amount for the part of the period that a sale begins with.

@@ -190,7 +190,7 @@ impl Core<'_> {
                         .is_some_and(|e| matches!(e.state, State::Done | State::Sending | State::InDoubt))
             })
         };
-        let seen = self.plan.sights.get(&lane.agreement).map(|s| s.additions.keys().copied());
+        let seen = self.plan.sights.get(&lane.agreement).map(|s| s.additions.iter().map(|(id, _)| id));
         let made = lane
             .steps
             .iter()
@@ -204,7 +204,7 @@ impl Core<'_> {
     fn accounted_for(&self, id: AdditionId) -> bool {
         self.written.contains_key(&id)
             || self.entries.iter().any(|e| e.addition == Some(id))
-            || self.plan.sights.values().any(|s| s.additions.contains_key(&id))
+            || self.plan.sights.values().any(|s| s.additions.contains(id))
     }
 
     pub(super) fn written_state(&self, id: AdditionId) -> Option<&AdditionState> {

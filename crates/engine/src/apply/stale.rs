@@ -97,15 +97,15 @@ impl LaneCheck<'_> {
         let sight = self.plan.sights.get(&lane.agreement);
         let seen_by_plan = sight.map(|s| &s.additions);
         if let Some(additions) = seen_by_plan {
-            for (id, state) in additions {
-                if let Some(found) = self.differs(lane.agreement, *id, Some(state), list) {
+            for (id, state) in additions.iter() {
+                if let Some(found) = self.differs(lane.agreement, id, Some(state), list) {
                     return Some(found);
                 }
             }
         }
         for step in lane.steps.iter().copied() {
             let id = self.target(step)?;
-            let known = id.filter(|id| seen_by_plan.is_none_or(|seen| !seen.contains_key(id)));
+            let known = id.filter(|id| seen_by_plan.is_none_or(|seen| !seen.contains(*id)));
             if let Some(id) = known
                 && let Some(found) = self.differs(lane.agreement, id, None, list)
             {
@@ -215,7 +215,7 @@ impl LaneCheck<'_> {
         if over {
             return false;
         }
-        let seen = self.plan.sights.get(&agreement).is_some_and(|s| s.additions.contains_key(&addition.id));
+        let seen = self.plan.sights.get(&agreement).is_some_and(|s| s.additions.contains(addition.id));
         if seen {
             return false;
         }

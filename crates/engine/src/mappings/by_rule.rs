@@ -70,11 +70,11 @@ async fn shown_by(
         let one = match row.record {
             Record::Customer(customer) => {
                 let values = evidence::of_customer(&customer, sign);
-                (customer.id.0, values)
+                (customer.id.to_string(), values)
             }
             Record::Product(product) => {
                 let values = evidence::of_product(&product, sign);
-                (product.id.0, values)
+                (product.id.to_string(), values)
             }
             _ => continue, // open set: only these two were asked for
         };

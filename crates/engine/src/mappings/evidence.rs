@@ -194,7 +194,7 @@ pub fn of_customers<'a>(
         .filter(|company| company.state == CompanyState::Active)
         .map(|company| (company.id.0, signs_of_company(company)))
         .collect();
-    matches(customers, |customer| customer.id.0.clone(), signs_of_customer, targets)
+    matches(customers, |customer| customer.id.to_string(), signs_of_customer, targets)
 }
 
 /// Products whose part number or id is the identifier of a usable catalog item.
@@ -207,7 +207,7 @@ pub fn of_products<'a>(
         .filter(|item| !item.inactive && !item.bundle)
         .map(|item| (item.id.0, signs_of_item(item)))
         .collect();
-    matches(products, |product| product.id.0.clone(), signs_of_product, targets)
+    matches(products, |product| product.id.to_string(), signs_of_product, targets)
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ fn customer_of(company: &Company) -> Customer {
     let profile = company.profile.clone();
     let domain = profile.website.as_deref().and_then(super::evidence::domain_of);
     Customer {
-        id: CustomerId(format!("company-{}", company.id)),
+        id: CustomerId::from(format!("company-{}", company.id)),
         name: company.name.clone(),
         organization: None,
         parent: None,
@@ -176,7 +176,7 @@ fn mapping_of(source: &SourceId, customer: &Customer, company: CompanyId) -> Map
     Mapping {
         kind: MappingKind::Customer,
         source: source.clone(),
-        source_id: customer.id.0.clone(),
+        source_id: customer.id.to_string(),
         psa_id: Some(company.0),
         scope: String::new(),
         options: BTreeMap::new(),

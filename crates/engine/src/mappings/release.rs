@@ -168,7 +168,7 @@ impl<'a> Below<'a> {
         let of_customer = |id: &str| of_source().filter(|one| one.customer.as_str() == id).collect();
         let (customer, uses) = match first.kind {
             MappingKind::Customer => {
-                (Some(CustomerId(first.source_id.clone())), of_customer(&first.source_id))
+                (Some(CustomerId::from(first.source_id.clone())), of_customer(&first.source_id))
             }
             MappingKind::Agreement => match first.source_id.strip_prefix("customer:") {
                 Some(customer) => (None, of_customer(customer)),
@@ -247,7 +247,7 @@ impl Touched {
                         });
                         touched
                             .subscriptions
-                            .extend(own.map(|one| (source.clone(), one.subscription.0.clone())));
+                            .extend(own.map(|one| (source.clone(), one.subscription.to_string())));
                     }
                     None => {
                         touched.subscriptions.insert((source, mapping.source_id.clone()));
@@ -264,7 +264,7 @@ impl Touched {
                                     .is_some_and(|m| key_of(m) == key_of(mapping))
                             })
                         })
-                        .map(|one| (source.clone(), one.subscription.0.clone(), mapping.source_id.clone())),
+                        .map(|one| (source.clone(), one.subscription.to_string(), mapping.source_id.clone())),
                 ),
                 MappingKind::Addition => {
                     let line = mapping.source_id.strip_prefix("subscription:");
@@ -278,16 +278,16 @@ impl Touched {
         // The lines of a customer are found by its subscriptions.
         let of_customers: Vec<_> = uses
             .iter()
-            .filter(|one| touched.customers.contains(&(one.source.clone(), one.customer.0.clone())))
-            .map(|one| (one.source.clone(), one.subscription.0.clone()))
+            .filter(|one| touched.customers.contains(&(one.source.clone(), one.customer.to_string())))
+            .map(|one| (one.source.clone(), one.subscription.to_string()))
             .collect();
         touched.subscriptions.extend(of_customers);
         touched
     }
 
     fn task(&self, task: &Task) -> bool {
-        let key = (task.source.clone(), task.subscription.0.clone());
-        self.customers.contains(&(task.source.clone(), task.customer.0.clone()))
+        let key = (task.source.clone(), task.subscription.to_string());
+        self.customers.contains(&(task.source.clone(), task.customer.to_string()))
             || self.subscriptions.contains(&key)
             || self.products.iter().any(|(source, subscription, _)| {
                 source == &task.source && subscription == task.subscription.as_str()
@@ -295,9 +295,9 @@ impl Touched {
     }
 
     fn line(&self, line: &AdditionLink) -> bool {
-        let (source, subscription) = (line.source.clone(), line.subscription.0.clone());
+        let (source, subscription) = (line.source.clone(), line.subscription.to_string());
         self.subscriptions.contains(&(source.clone(), subscription.clone()))
-            || self.products.contains(&(source, subscription, line.product.0.clone()))
+            || self.products.contains(&(source, subscription, line.product.to_string()))
     }
 }
 

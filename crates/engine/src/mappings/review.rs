@@ -190,7 +190,7 @@ fn expired(mapping: &Mapping) -> Finding {
 fn of_customer(mapping: &Mapping) -> Subject {
     Subject {
         source: Some(mapping.source.clone()),
-        customer: Some(CustomerId(mapping.source_id.clone())),
+        customer: Some(CustomerId::from(mapping.source_id.clone())),
         detail: Some("its mapping".into()),
         ..Subject::default()
     }
@@ -200,7 +200,7 @@ fn of_product(mapping: &Mapping) -> Subject {
     let scope = if mapping.scope.is_empty() { String::new() } else { format!(" ({})", mapping.scope) };
     Subject {
         source: Some(mapping.source.clone()),
-        product: Some(ProductId(mapping.source_id.clone())),
+        product: Some(ProductId::from(mapping.source_id.clone())),
         detail: Some(format!("its mapping{scope}")),
         ..Subject::default()
     }

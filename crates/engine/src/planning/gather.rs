@@ -58,7 +58,7 @@ pub(super) async fn demands_of(
     let wanted = chosen
         .tasks
         .values()
-        .filter_map(|t| t.order_id.as_ref().map(|order| (t.source.clone(), order.0.clone())))
+        .filter_map(|t| t.order_id.as_ref().map(|order| (t.source.clone(), order.to_string())))
         .collect();
     let orders = records(store, org, RecordKind::Order, &wanted).await?;
     let mut demands = BTreeMap::new();
@@ -71,7 +71,7 @@ pub(super) async fn demands_of(
             demands.insert(task.id.clone(), Demand::Reconcile { period: None, confirm_invoiced: false });
             continue;
         };
-        match orders.get(&(task.source.clone(), order_id.0.clone())) {
+        match orders.get(&(task.source.clone(), order_id.to_string())) {
             Some(Record::Order(order)) if order.is_completed() => {
                 demands.insert(task.id.clone(), Demand::Order(Box::new(order.clone())));
             }
@@ -124,7 +124,7 @@ impl Feed {
                 found_products.insert((source, product.id.clone()), product);
             }
         }
-        let wanted = tasks.values().map(|t| (t.source.clone(), t.customer.0.clone())).collect();
+        let wanted = tasks.values().map(|t| (t.source.clone(), t.customer.to_string())).collect();
         let mut customers = BTreeMap::new();
         for ((source, _), record) in records(store, org, RecordKind::Customer, &wanted).await? {
             if let Record::Customer(customer) = record {
@@ -140,7 +140,7 @@ async fn subscriptions_of(
     org: &OrganizationId,
     tasks: &BTreeMap<TaskId, Task>,
 ) -> Result<BTreeMap<(SourceId, SubscriptionId), Subscription>, Failure> {
-    let wanted = tasks.values().map(|t| (t.source.clone(), t.subscription.0.clone())).collect();
+    let wanted = tasks.values().map(|t| (t.source.clone(), t.subscription.to_string())).collect();
     let mut subscriptions = BTreeMap::new();
     for ((source, _), record) in records(store, org, RecordKind::Subscription, &wanted).await? {
         if let Record::Subscription(subscription) = record {
@@ -149,7 +149,7 @@ async fn subscriptions_of(
     }
     let parents: BTreeSet<(SourceId, String)> = subscriptions
         .iter()
-        .filter_map(|((source, _), s)| s.parent.as_ref().map(|p| (source.clone(), p.0.clone())))
+        .filter_map(|((source, _), s)| s.parent.as_ref().map(|p| (source.clone(), p.to_string())))
         .filter(|key| !wanted.contains(key))
         .collect();
     for ((source, _), record) in records(store, org, RecordKind::Subscription, &parents).await? {
@@ -161,11 +161,11 @@ async fn subscriptions_of(
 }
 
 fn products_of_order(source: &SourceId, order: &Order) -> Vec<(SourceId, String)> {
-    order.lines.iter().map(|l| (source.clone(), l.product.0.clone())).collect()
+    order.lines.iter().map(|l| (source.clone(), l.product.to_string())).collect()
 }
 
 fn products_of_subscription(source: &SourceId, subscription: &Subscription) -> Vec<(SourceId, String)> {
     let items = subscription.items.iter().map(|i| &i.product);
     let plan = subscription.plan.iter().map(|p| &p.product);
-    items.chain(plan).map(|p| (source.clone(), p.0.clone())).collect()
+    items.chain(plan).map(|p| (source.clone(), p.to_string())).collect()
 }

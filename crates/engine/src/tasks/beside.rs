@@ -42,7 +42,7 @@ pub(super) fn ended_and_billed(
             | SubscriptionStatus::Pending
             | SubscriptionStatus::Trial => false,
         };
-        let gone = gone.get(&key.0).is_some_and(|gone| gone.has(RecordKind::Subscription, &key.1.0));
+        let gone = gone.get(&key.0).is_some_and(|gone| gone.has(RecordKind::Subscription, key.1.as_str()));
         let later =
             subscription.cancelled_on.is_some_and(|day| day > today) || order_to_come(picture, key, today);
         let since = subscription.cancelled_on.map(|day| format!(" since {day}")).unwrap_or_default();

@@ -103,7 +103,7 @@ async fn unblock(
     }
     let filter = TaskFilter {
         states: vec![TaskState::Blocked],
-        subscription: Some(settled.subscription.0.clone()),
+        subscription: Some(settled.subscription.to_string()),
         source: Some(settled.source.clone()),
         ..TaskFilter::default()
     };

@@ -117,7 +117,7 @@ async fn list(app: &App, args: ListArgs) -> Result<Exit, CliError> {
         SeverityArg::Warning => Severity::Warning,
         SeverityArg::Error => Severity::Error,
     });
-    let filter = FindingFilter { states, code, severity, task: args.task.map(TaskId) };
+    let filter = FindingFilter { states, code, severity, task: args.task.map(TaskId::from) };
     let found = findings::list(app.store(), app.org(), &filter).await?;
     let documents: Vec<StoredFindingDoc> = found.iter().map(StoredFindingDoc::from).collect();
     app.out.show(&json!({ "findings": documents }), |out| {

@@ -48,7 +48,7 @@ async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
     if let Some(parent) = &parent {
         known(app, parent).await?;
     }
-    let name = args.name.unwrap_or_else(|| id.0.clone());
+    let name = args.name.unwrap_or_else(|| id.to_string());
     let row = OrganizationRow { id, name, kind: args.kind, parent };
     match app.store().add_organization(&row).await {
         Ok(()) => {}

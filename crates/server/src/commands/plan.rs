@@ -113,7 +113,7 @@ fn lines(all: bool) -> Lines {
 pub async fn run(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
     match args.command {
         Some(PlanCommand::List { limit }) => list(app, limit).await,
-        Some(PlanCommand::Show { id, all_lines }) => show(app, &PlanId(id), lines(all_lines)).await,
+        Some(PlanCommand::Show { id, all_lines }) => show(app, &PlanId::from(id), lines(all_lines)).await,
         None => make(app, args).await,
     }
 }

@@ -67,7 +67,7 @@ pub struct ListArgs {
 pub async fn run(app: &App, command: TaskCommand) -> Result<Exit, CliError> {
     match command {
         TaskCommand::List(args) => list(app, args).await,
-        TaskCommand::Show { id } => show(app, &TaskId(id)).await,
+        TaskCommand::Show { id } => show(app, &TaskId::from(id)).await,
         TaskCommand::Ignore { ids, reason } => decide(app, ids, &Decision::Ignore(reason)).await,
         TaskCommand::Unignore { ids } => decide(app, ids, &Decision::Unignore).await,
         TaskCommand::Retry { ids } => decide(app, ids, &Decision::Retry).await,
@@ -87,7 +87,7 @@ async fn list(app: &App, args: ListArgs) -> Result<Exit, CliError> {
         states,
         customer: args.customer,
         subscription: args.subscription,
-        source: args.source.map(SourceId),
+        source: args.source.map(SourceId::from),
         ids: Vec::new(),
     };
     let found = app.store().list_tasks(app.org(), &filter).await?;
@@ -135,7 +135,7 @@ async fn show(app: &App, id: &TaskId) -> Result<Exit, CliError> {
 async fn decide(app: &App, ids: Vec<String>, decision: &Decision) -> Result<Exit, CliError> {
     let mut moved = Vec::with_capacity(ids.len());
     for id in ids {
-        let id = TaskId(id);
+        let id = TaskId::from(id);
         moved.push(tasks::decide(app.store(), &app.clock, app.org(), app.actor(), &id, decision).await?);
     }
     print_tasks(app, &moved);

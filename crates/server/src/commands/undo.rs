@@ -40,8 +40,10 @@ struct What {
 impl What {
     fn wish(self) -> Wish {
         match self.plan {
-            Some(plan) => Wish::Plan(PlanId(plan)),
-            None if self.addition.is_empty() => Wish::Tasks(self.task.into_iter().map(TaskId).collect()),
+            Some(plan) => Wish::Plan(PlanId::from(plan)),
+            None if self.addition.is_empty() => {
+                Wish::Tasks(self.task.into_iter().map(TaskId::from).collect())
+            }
             None => Wish::Additions(self.addition.into_iter().map(AdditionId).collect()),
         }
     }

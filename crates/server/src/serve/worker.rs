@@ -298,7 +298,7 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
         RunKind::Check => check(app, &wish).await,
         RunKind::Pull => pull(claim, app, &wish).await,
         RunKind::Apply => {
-            let id = PlanId(wish.plan_id.ok_or_else(damaged)?);
+            let id = PlanId::from(wish.plan_id.ok_or_else(damaged)?);
             let settings = app.settings().await?;
             let steps = steps.clone();
             let tell = move |progress| steps.tell(progress);

@@ -35,7 +35,7 @@ pub(super) fn tier_account(value: Value<'_>, world: &mut World) -> Result<(), Fa
 pub(super) fn account(value: Value<'_>, kept: Ext, world: &mut World) -> Result<(), Fault> {
     let mut customer = customer(value)?;
     customer.ext = kept;
-    let id = customer.id.0.clone();
+    let id = customer.id.to_string();
     if let Some(contact) = contact(value, &customer) {
         world.emit(Record::Contact(contact));
     }
@@ -56,7 +56,7 @@ pub(super) fn tier_config(value: Value<'_>, world: &mut World) -> Result<(), Fau
     };
     let mut customer = customer(account).map_err(|fault| fault.under("configuration.account"))?;
     customer.ext = source_of(value);
-    let id = customer.id.0.clone();
+    let id = customer.id.to_string();
     mention_tiers(value, world)?;
     world.customers.insert(id.clone(), customer);
     let reason =
@@ -74,7 +74,7 @@ pub(super) fn mention_tiers(value: Value<'_>, world: &mut World) -> Result<Optio
         if tier.key() == "customer" && customer.parent.is_none() {
             customer.parent = reseller.clone().map(Into::into);
         }
-        world.customers.entry(customer.id.0.clone()).or_insert(customer);
+        world.customers.entry(customer.id.to_string()).or_insert(customer);
     }
     Ok(tiers.text_at(&["customer", "id"]).map(|text| text.into_owned()))
 }
@@ -220,7 +220,7 @@ pub(super) fn item(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
 /// Reads an item of which `kept` is what it came as.
 pub(super) fn item_of(value: Value<'_>, kept: Ext, world: &mut World) -> Result<(), Fault> {
     let product = Product { ext: kept, ..item_product(value)? };
-    world.seen.insert(product.id.0.clone());
+    world.seen.insert(product.id.to_string());
     world.emit(Record::Product(product));
     Ok(())
 }

@@ -165,7 +165,7 @@ fn instant_at(value: Value<'_>, name: &str) -> Result<Option<(String, Instant)>,
 
 /// Keeps the newest state of a subscription that requests tell of.
 fn remember(subscription: Subscription, at: Instant, world: &mut World) {
-    let id = subscription.id.0.clone();
+    let id = subscription.id.to_string();
     let newer = world.subscriptions.get(&id).is_none_or(|(known, _)| *known <= at.micros);
     if newer {
         let subscription = Subscription { ext: Ext::default(), ..subscription };
@@ -190,7 +190,7 @@ fn lines(holder: Value<'_>, deed: Deed) -> Result<Vec<OrderLine>, Fault> {
         crate::fields::list(list).map_err(|fault| fault.under("items"))?.children().enumerate()
     {
         let line = line(item, deed).map_err(|fault| fault.under(&format!("items[{index}]")))?;
-        if !ids.insert(line.id.0.clone()) {
+        if !ids.insert(line.id.to_string()) {
             let reason = format!("the item {} stands twice", shown(item.get("id").unwrap_or(item)));
             return Err(Fault::of(item, reason).under(&format!("items[{index}]")));
         }

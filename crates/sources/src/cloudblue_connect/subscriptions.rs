@@ -30,7 +30,7 @@ pub(super) fn asset(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
         );
         world.warn("items[].unit_price", NO_PRICE, reason);
     }
-    world.seen.insert(subscription.id.0.clone());
+    world.seen.insert(subscription.id.to_string());
     world.emit(Record::Subscription(subscription));
     Ok(())
 }
@@ -192,7 +192,7 @@ fn items(
             overuse_price: None,
             overuse_cost: None,
         });
-        world.products.entry(product.id.0.clone()).or_insert(product);
+        world.products.entry(product.id.to_string()).or_insert(product);
     }
     Ok(items)
 }

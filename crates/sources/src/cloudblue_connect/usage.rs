@@ -36,7 +36,7 @@ pub(super) fn usage(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
     let product = match value.get("item") {
         Some(item) => {
             let product = item_product(item).map_err(|fault| fault.under("item"))?;
-            world.products.entry(product.id.0.clone()).or_insert_with(|| product.clone());
+            world.products.entry(product.id.to_string()).or_insert_with(|| product.clone());
             product.id
         }
         None => req(value, "item_id", id)?.into(),

@@ -126,7 +126,7 @@ pub(super) fn complete(world: &mut World) {
     }
     let mut currencies: BTreeMap<String, BTreeSet<Currency>> = BTreeMap::new();
     for (id, subscription) in &mut world.subscriptions {
-        currencies.entry(subscription.customer.0.clone()).or_default().insert(subscription.currency);
+        currencies.entry(subscription.customer.to_string()).or_default().insert(subscription.currency);
         if let (Some(term), Some(order)) = (&mut subscription.term, renewed.get(id.as_str()))
             && term.end.is_none_or(|end| order.completed.date < end)
         {

@@ -235,11 +235,11 @@ fn joined(parts: &[&str]) -> String {
 }
 
 fn product_id(provider: &str, service: &str) -> ProductId {
-    ProductId(shortened(format!("{}/{service}", provider.replace('%', "%25").replace('/', "%2F"))))
+    ProductId::from(shortened(format!("{}/{service}", provider.replace('%', "%25").replace('/', "%2F"))))
 }
 
 fn subscription_id(key: &Key) -> SubscriptionId {
-    SubscriptionId(joined(&[&key.account, &key.customer, &key.provider, &key.service]))
+    SubscriptionId::from(joined(&[&key.account, &key.customer, &key.provider, &key.service]))
 }
 
 fn customer(id: &str, name: &str, currency: Option<Currency>) -> Customer {
@@ -349,7 +349,7 @@ fn order(
         ext.0.insert("rows".to_owned(), rows);
     }
     results.push(Ok(Record::Order(Order {
-        id: OrderId(id),
+        id: OrderId::from(id),
         number: Some(format!("{} {}", period.start().strftime("%Y-%m"), key.service)),
         kind: OrderKind::Billing,
         subscription,

@@ -225,8 +225,8 @@ async fn pages_follow_each_other_without_gap(#[values(Backend::Sqlite, Backend::
         loop {
             let got = store.page_tasks(&a, &page).await.unwrap();
             let Some((last, value)) = got.last() else { break };
-            page.after = Some((value.clone(), last.id.0.clone()));
-            seen.extend(got.into_iter().map(|(task, _)| task.id.0));
+            page.after = Some((value.clone(), last.id.to_string()));
+            seen.extend(got.into_iter().map(|(task, _)| task.id.to_string()));
         }
         assert_eq!(seen.len(), 25, "{order:?}");
         if order == TaskOrder::Completed {
@@ -258,7 +258,7 @@ async fn pages_follow_each_other_without_gap(#[values(Backend::Sqlite, Backend::
     store.save_records(&a, &source(), 1, &[counter("c-1", "1"), counter("c-2", "2")]).await.unwrap();
     let page = RecordPage { kind: RecordKind::Counter, source: None, search: None, after: None, limit: 1 };
     let first = store.page_records(&a, &page).await.unwrap();
-    let after = Some((first[0].0.source.0.clone(), first[0].1.clone()));
+    let after = Some((first[0].0.source.to_string(), first[0].1.clone()));
     let second = store.page_records(&a, &RecordPage { after, ..page.clone() }).await.unwrap();
     assert_eq!((first[0].1.as_str(), second[0].1.as_str()), ("c-1", "c-2"));
     assert_eq!(second[0].0.record, counter("c-2", "2").record);

@@ -31,7 +31,7 @@ async fn settings_come_from_the_nearest_level(
     store.add_organization(&below("site", "shop")).await.unwrap();
     assert!(matches!(store.add_organization(&below("site", "msp")).await, Err(StoreError::Conflict(_))));
     assert!(matches!(store.add_organization(&below("x", "nobody")).await, Err(StoreError::Damaged(_))));
-    let listed: Vec<_> = store.list_organizations().await.unwrap().into_iter().map(|o| o.id.0).collect();
+    let listed: Vec<_> = store.list_organizations().await.unwrap().into_iter().map(|o| o.id.to_string()).collect();
     assert_eq!(listed, ["msp", "shop", "site"]);
 
     store.save_setting(&org("msp"), "credits", Some("on")).await.unwrap();
@@ -39,7 +39,7 @@ async fn settings_come_from_the_nearest_level(
     store.save_setting(&org("shop"), "credits", Some("off")).await.unwrap();
     let of = async |id: &str, key: &str| {
         let values = store.load_settings(&org(id)).await.unwrap();
-        values.get(key).map(|v| (v.value.clone(), v.from.clone().unwrap().0))
+        values.get(key).map(|v| (v.value.clone(), v.from.clone().unwrap().to_string()))
     };
     assert_eq!(of("site", "credits").await, Some(("off".into(), "shop".into())));
     assert_eq!(of("site", "marker").await, Some(("none".into(), "msp".into())));

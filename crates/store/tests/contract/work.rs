@@ -23,7 +23,7 @@ async fn tasks_are_filtered_and_ordered(#[values(Backend::Sqlite, Backend::Postg
     ];
     store.save_tasks(&org, 1, &tasks).await.unwrap();
     let ids = async |filter: TaskFilter| -> Vec<String> {
-        store.list_tasks(&org, &filter).await.unwrap().into_iter().map(|t| t.id.0).collect()
+        store.list_tasks(&org, &filter).await.unwrap().into_iter().map(|t| t.id.to_string()).collect()
     };
     assert_eq!(ids(TaskFilter::default()).await, ["t1", "t2", "t3"]);
     let filter = TaskFilter { states: vec![TaskState::New], ..TaskFilter::default() };

@@ -130,7 +130,7 @@ pub(super) fn bill_part<'a>(
         }
     };
     let reason = reason_of(builder, order, item, days);
-    write_part(builder, &item.line.id.0, &item.line.product, item.item, money, reason, days)
+    write_part(builder, item.line.id.as_str(), &item.line.product, item.item, money, reason, days)
 }
 
 /// Whole periods that were invoiced with the old state before this change could be written.
@@ -180,7 +180,7 @@ pub(super) fn bill_gap<'a>(
     write_once(
         builder,
         home,
-        &item.line.id.0,
+        item.line.id.as_str(),
         &item.line.product,
         item.item,
         Role::Prorate,
@@ -321,7 +321,7 @@ pub(super) fn net_parts<'a>(
     let mut money = part::named_amount(settings, currency, rounded, net_cost, delta)?;
     money.exact = net;
     money.formula = format!("{} = {}", terms.join(" + "), rounded.shown(currency)).replace("+ -", "- ");
-    let line_id = parts.first().map_or_else(String::new, |l| l.id.0.clone());
+    let line_id = parts.first().map_or_else(String::new, |l| l.id.to_string());
     let days = moment.period.from_day(moment.effective).unwrap_or(moment.period);
     let reason = format!(
         "Order {} names {} parts of {days} for {}; they are netted.",

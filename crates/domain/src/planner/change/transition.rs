@@ -87,7 +87,7 @@ pub(super) fn transition<'a>(
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
     let true_begin = begin;
-    let gap = match builder.written(&item.line.id.0, Role::Recurring, true_begin) {
+    let gap = match builder.written(item.line.id.as_str(), Role::Recurring, true_begin) {
         // Written by an earlier run: what was invoiced since then is billed by it.
         Some(there) => {
             begin = there.state.effective;
@@ -148,7 +148,7 @@ fn bill_named_whole<'a>(
     }
     money.formula = format!("{}, less what the lines bill: {}", told.formula, money.formula);
     let reason = format!("Order {} charges {period} with an amount of its own.", order.shown());
-    let (line, product) = (&item.line.id.0, &item.line.product);
+    let (line, product) = (item.line.id.as_str(), &item.line.product);
     write_once(builder, home, line, product, item.item, Role::Prorate, money, None, reason, period)
 }
 
@@ -268,7 +268,7 @@ pub fn new_line<'a>(
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&line.product);
     Ok(NewLine {
-        line_id: line.id.0.clone(),
+        line_id: line.id.to_string(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,

@@ -121,7 +121,7 @@ async fn customers(app: &App, source: &SourceId) -> Result<BTreeMap<String, Cust
     Ok(rows
         .into_iter()
         .filter_map(|row| match row.record {
-            Record::Customer(customer) => Some((customer.id.0.clone(), customer)),
+            Record::Customer(customer) => Some((customer.id.to_string(), customer)),
             _ => None, // open set: only customers were asked for
         })
         .collect())
@@ -132,7 +132,7 @@ async fn products(app: &App, source: &SourceId) -> Result<BTreeMap<String, Produ
     Ok(rows
         .into_iter()
         .filter_map(|row| match row.record {
-            Record::Product(product) => Some((product.id.0.clone(), product)),
+            Record::Product(product) => Some((product.id.to_string(), product)),
             _ => None, // open set: only products were asked for
         })
         .collect())

@@ -178,7 +178,7 @@ async fn customers(app: &App, source: &SourceId) -> Result<Vec<Named>, CliError>
     Ok(rows
         .into_iter()
         .filter_map(|row| match row.record {
-            Record::Customer(c) => Some(named(c.id.0, c.name, c.code.as_deref())),
+            Record::Customer(c) => Some(named(c.id.to_string(), c.name, c.code.as_deref())),
             _ => None, // open set: only customers were asked for
         })
         .collect())
@@ -189,7 +189,7 @@ async fn products(app: &App, source: &SourceId) -> Result<Vec<Named>, CliError> 
     Ok(rows
         .into_iter()
         .filter_map(|row| match row.record {
-            Record::Product(p) => Some(named(p.id.0, p.name, p.sku.as_deref())),
+            Record::Product(p) => Some(named(p.id.to_string(), p.name, p.sku.as_deref())),
             _ => None, // open set: only products were asked for
         })
         .collect())

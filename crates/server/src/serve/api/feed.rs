@@ -237,7 +237,7 @@ pub async fn push(
     });
     let options = ReadOptions { kind: kind.transpose()?, currency: currency.transpose()? };
     let name = query.source.unwrap_or_else(|| "default".to_owned());
-    let source = SourceId(crate::serve::state::checked("source", &name, 100)?);
+    let source = SourceId::from(crate::serve::state::checked("source", &name, 100)?);
     let spooled = spool(&service.options.data_dir, ending, body).await?;
     let report = take(&service, &scope, dialect, options, source.clone(), spooled).await?;
     let document = ImportDoc::from(&report);

@@ -92,7 +92,7 @@ pub async fn list(
         given => words("state", given, state_of)?,
     };
     let severity = query.severity.as_deref().map(severity_of).transpose()?;
-    let filter = FindingFilter { states, code, severity, task: query.task.map(TaskId) };
+    let filter = FindingFilter { states, code, severity, task: query.task.map(TaskId::from) };
     let found = findings::list(service.store.as_ref(), &scope.org, &filter).await?;
     let mark = |finding: &StoredFinding| (String::new(), finding.id.clone());
     Ok(Json(Page::cut(found, limit, after.as_ref(), mark, |finding| StoredFindingDoc::from(&finding))))

@@ -128,9 +128,9 @@ async fn wanted(
                 postcode: None,
                 country: None,
             });
-            let code = identifier.or(customer.code).unwrap_or(customer.id.0.clone());
+            let code = identifier.or(customer.code).unwrap_or_else(|| customer.id.to_string());
             let mut profile = CompanyProfile {
-                account_number: Some(customer.id.0),
+                account_number: Some(customer.id.to_string()),
                 tax_id: customer.tax_id,
                 website: customer.website,
                 email: customer.email,
@@ -155,7 +155,7 @@ async fn wanted(
             };
             let sku = product.sku.filter(|sku| !sku.trim().is_empty());
             Ok(Wanted::Item(NewItem {
-                identifier: cut(&identifier.or(sku).unwrap_or(product.id.0), 75),
+                identifier: cut(&identifier.or(sku).unwrap_or_else(|| product.id.to_string()), 75),
                 description: name.unwrap_or(product.name),
                 price: product.unit_price,
                 cost: product.unit_cost,

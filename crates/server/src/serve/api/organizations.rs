@@ -104,7 +104,7 @@ pub async fn list(
         .filter(|row| seen.contains(&row.id))
         .filter(|row| row.id.as_str().contains(&search) || row.name.to_lowercase().contains(&search))
         .collect();
-    let mark = |row: &&OrganizationRow| (String::new(), row.id.0.clone());
+    let mark = |row: &&OrganizationRow| (String::new(), row.id.to_string());
     Ok(Json(Page::cut(rows, limit, after.as_ref(), mark, |row| seen_from(row, &seen))))
 }
 
@@ -149,7 +149,7 @@ pub async fn add(
     if !KINDS.contains(&kind.as_str()) {
         return Err(Problem::field("kind", format!("`{kind}` is none of {}", KINDS.join(", "))));
     }
-    let parent = body.parent.map(OrganizationId);
+    let parent = body.parent.map(OrganizationId::from);
     match &parent {
         Some(parent) => within_reach(&service, &caller, parent).await?,
         None if caller.home.is_some() => {
@@ -162,7 +162,7 @@ pub async fn add(
     }
     let name = match body.name {
         Some(name) => checked("name", &name, 200)?,
-        None => id.0.clone(),
+        None => id.to_string(),
     };
     let row = OrganizationRow { id, name, kind, parent };
     // A taken slug may be a foreign one: the answer says no more than that it is taken.

@@ -399,7 +399,7 @@ async fn named(
     let wanted: BTreeSet<(String, String)> = wanted.into_iter().map(|r| (r.source, r.id)).collect();
     let mut found = Vec::new();
     for (source, id) in wanted {
-        let row = service.store.find_record(&scope.org, &SourceId(source.clone()), kind, &id).await?;
+        let row = service.store.find_record(&scope.org, &SourceId::from(source.clone()), kind, &id).await?;
         let name = match row.map(|row| row.record) {
             Some(Record::Customer(customer)) => customer.name,
             Some(Record::Product(product)) => product.name,

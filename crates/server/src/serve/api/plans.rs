@@ -156,7 +156,7 @@ pub async fn list(
     // The first page, which is nearly always the one that is asked for, reads no further than itself.
     let look = if after.is_some() { MOST } else { limit + 1 };
     let plans = service.store.list_plans(&scope.org, look).await?;
-    let mark = |plan: &StoredPlan| (String::new(), plan.id.0.clone());
+    let mark = |plan: &StoredPlan| (String::new(), plan.id.to_string());
     Ok(Json(Page::cut(plans, limit, after.as_ref(), mark, |plan| PlanRowDoc::from(&plan))))
 }
 
@@ -212,7 +212,7 @@ async fn choose(
     let wish = match (tasks, reconcile) {
         (Some(_), Some(_)) => return Err(Problem::field("reconcile", "name tasks or a period, not both")),
         (Some(ids), None) if ids.is_empty() => return Err(Problem::field("tasks", "name at least one")),
-        (Some(ids), None) => return Ok(Choice::Tasks(ids.into_iter().map(TaskId).collect())),
+        (Some(ids), None) => return Ok(Choice::Tasks(ids.into_iter().map(TaskId::from).collect())),
         (None, None) => return Ok(Choice::All),
         (None, Some(wish)) => wish,
     };
@@ -221,7 +221,7 @@ async fn choose(
     let period = Period::new(day("reconcile.start", &wish.start)?, day("reconcile.end", &wish.end)?)
         .map_err(|error| Problem::field("reconcile.end", error.to_string()))?;
     let customer = CustomerId::from(wish.customer.as_str());
-    let source = wish.source.map(SourceId);
+    let source = wish.source.map(SourceId::from);
     let wanted = Reconciliation {
         source: source.as_ref(),
         customer: &customer,

@@ -90,7 +90,7 @@ async fn list(
     let limit = page::limit(query.limit)?;
     let wanted = RecordPage {
         kind,
-        source: query.source.map(SourceId),
+        source: query.source.map(SourceId::from),
         search: query.search,
         after: page::decode(query.cursor.as_deref())?,
         limit: limit + 1,
@@ -98,18 +98,18 @@ async fn list(
     let rows = service.store.page_records(&scope.org, &wanted).await?;
     let mut mapped: BTreeMap<(String, String), Option<i64>> = BTreeMap::new();
     for found in service.store.list_mappings(&scope.org).await?.into_iter().filter(|m| m.kind == mapping) {
-        mapped.entry((found.source.0, found.source_id)).or_insert(found.psa_id);
+        mapped.entry((found.source.to_string(), found.source_id)).or_insert(found.psa_id);
     }
-    let mark = |(row, id): &(StoredRecord, String)| (row.source.0.clone(), id.clone());
+    let mark = |(row, id): &(StoredRecord, String)| (row.source.to_string(), id.clone());
     Ok(Json(Page::of(rows, limit, mark, |(row, id)| {
-        let target = mapped.get(&(row.source.0.clone(), id.clone()));
+        let target = mapped.get(&(row.source.to_string(), id.clone()));
         let (name, record) = match &row.record {
             Record::Customer(customer) => (customer.name.clone(), json!(customer)),
             Record::Product(product) => (product.name.clone(), json!(product)),
             other => (String::new(), json!(other)), // open set: other kinds are not asked for
         };
         RecordDoc {
-            source: row.source.0,
+            source: row.source.to_string(),
             id,
             name,
             version: row.version,

@@ -139,7 +139,7 @@ pub async fn list(
         ids: Vec::new(),
         customer: query.customer,
         subscription: query.subscription,
-        source: query.source.map(SourceId),
+        source: query.source.map(SourceId::from),
     };
     let wanted = TaskPage {
         filter,
@@ -152,7 +152,7 @@ pub async fn list(
         limit: limit + 1,
     };
     let rows = service.store.page_tasks(&scope.org, &wanted).await?;
-    let mark = |(task, value): &(Task, String)| (value.clone(), task.id.0.clone());
+    let mark = |(task, value): &(Task, String)| (value.clone(), task.id.to_string());
     Ok(Json(Page::of(rows, limit, mark, |(task, _)| TaskDoc::from(&task))))
 }
 
@@ -217,11 +217,11 @@ pub async fn decide(
     let app = scope.app(&service);
     let mut document = DecidedDoc { tasks: Vec::new(), refused: Vec::new() };
     for id in body.ids {
-        let id = TaskId(id);
+        let id = TaskId::from(id);
         match find(&service, &scope, &id).await {
             Ok(_) => {}
             Err(problem) if problem.status == 404 => {
-                document.refused.push(RefusedTask { task_id: id.0, detail: problem.detail.clone() });
+                document.refused.push(RefusedTask { task_id: id.to_string(), detail: problem.detail.clone() });
                 continue;
             }
             Err(problem) => return Err(problem),
@@ -229,7 +229,7 @@ pub async fn decide(
         match tasks::decide(app.store(), &app.clock, app.org(), app.actor(), &id, &decision).await {
             Ok(task) => document.tasks.push(TaskDoc::from(&task)),
             Err(trueup_engine::failure::Failure::Wrong { message, .. }) => {
-                document.refused.push(RefusedTask { task_id: id.0, detail: message });
+                document.refused.push(RefusedTask { task_id: id.to_string(), detail: message });
             }
             Err(failure) => return Err(failure.into()),
         }

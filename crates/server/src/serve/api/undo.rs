@@ -41,10 +41,10 @@ fn wish(body: &UndoWish) -> Result<Wish, Problem> {
         _ => Err(Problem::field(field, format!("name at most {MOST}"))), // open set: numbers
     };
     match (&body.plan_id, &body.tasks, &body.additions) {
-        (Some(plan), None, None) => Ok(Wish::Plan(PlanId(plan.clone()))),
+        (Some(plan), None, None) => Ok(Wish::Plan(PlanId::from(plan.clone()))),
         (None, Some(tasks), None) => {
             some("tasks", tasks.len())?;
-            Ok(Wish::Tasks(tasks.iter().cloned().map(TaskId).collect()))
+            Ok(Wish::Tasks(tasks.iter().cloned().map(TaskId::from).collect()))
         }
         (None, None, Some(additions)) => {
             some("additions", additions.len())?;
