@@ -357,3 +357,25 @@ fn a_renewal_names_what_all_of_it_costs(#[values(1, 2, 3)] invoices: usize) {
     billed += (invoices..5).map(|_| invoice(&mut lab)).sum::<Decimal>();
     assert_eq!(billed, dec("589.00"), "{shown}");
 }
+
+/// A change on the very day of a sale whose first period is billed by a line of its own bills the difference beside it.
+#[rstest]
+#[case::more((5, 8), "150.00", "160.00")]
+#[case::fewer((5, 3), "50.00", "60.00")]
+fn a_change_on_the_day_of_a_sale_with_an_amount_of_its_own_bills_the_difference(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[case] (old, new): (i64, i64),
+    #[case] january: &str,
+    #[case] next: &str,
+) {
+    let mut lab = lab("USD");
+    lab.set("credits", "on").set("line_mode", mode).set("quantity_change", form);
+    let sold = named(line("1", Charge::Recurring, "seat", "5", "20.00", "10.00"), "90.00", "");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", self::january()).with(sold).0);
+    let change = change("USD", "2028-01-01", (old, new), "20.00", "10.00");
+    let shown = lab.run(&change.0);
+    assert_eq!(invoice(&mut lab), dec(january), "{shown}");
+    assert!(lab.plan(&[&change.0]).changes.iter().all(|c| !c.writes()), "after the invoice as well");
+    assert_eq!(invoice(&mut lab), dec(next), "{shown}");
+}

@@ -311,3 +311,18 @@ fn a_setup_fee_stays_where_a_pair_goes() {
     let shown = lab.run(&cancel("2025-01-10").0);
     assert_eq!(lab.invoice(40), "50.00", "{shown}");
 }
+
+/// What was charged of the month before is not what a credit of this one gives back.
+#[test]
+fn a_credit_is_not_held_by_what_was_charged_of_other_days() {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    lab.run(&change("CH-1", "2025-01-11", 5, 8).0);
+    assert_eq!(lab.invoice(40), "154.70");
+    let february = period("2025-02-01", "2025-03-01");
+    let fewer =
+        order("CH-2", OrderKind::Change, "2025-02-10", february).change("1", "seat", 8, 6, "22.00", "17.60");
+    lab.run(&fewer.0);
+    let shown = lab.run(&order("CX-1", OrderKind::Cancellation, "2025-02-12", february).0);
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+}

@@ -62,7 +62,15 @@ pub fn transition<'a>(
     // Where lines of their own bill this period so far, no full line can be corrected: the rest is one more line.
     let begun_as_dual =
         builder.written(shift.line.id.as_str(), Role::Recurring, shift.period.start()).is_some();
-    let begins_later = shift.existing.as_ref().is_some_and(|l| l.state.effective >= shift.period.end());
+    let next = shift.period.end();
+    let begins_later = match &shift.existing {
+        Some(there) => there.state.effective >= next,
+        // An earlier run of this task may have taken it away.
+        None => builder.own_links().iter().any(|l| {
+            let of_it = l.role == Role::Recurring && l.product == shift.line.product;
+            of_it && l.deleted && l.written.effective >= next
+        }),
+    };
     if begins_later && !begun_as_dual {
         part_line(builder, order, shift)
     } else {

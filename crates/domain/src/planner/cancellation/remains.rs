@@ -9,7 +9,6 @@ use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
-use crate::settings::LineMode;
 use jiff::civil::Date;
 use std::collections::BTreeSet;
 
@@ -19,11 +18,13 @@ struct Span {
     order: Option<OrderId>,
     from: Date,
     last: Option<Date>,
+    /// Whether it is there, and was not taken away by an earlier run.
+    is_there: bool,
 }
 
 impl Span {
     fn new(product: ProductId, order: Option<&OrderId>, state: &AdditionState) -> Self {
-        Self { product, order: order.cloned(), from: state.effective, last: state.cancelled }
+        Self { product, order: order.cloned(), from: state.effective, last: state.cancelled, is_there: true }
     }
 
     fn covers(&self, days: Period) -> bool {
@@ -56,8 +57,6 @@ pub(super) struct Remains<'a> {
     goes: Vec<Span>,
     pieces: Vec<Piece<'a>>,
     period: Period,
-    /// Whether the settings write full lines with a correction beside them.
-    corrected: bool,
 }
 
 impl<'a> Remains<'a> {
@@ -81,12 +80,13 @@ impl<'a> Remains<'a> {
         let removed = builder.own_links().iter().filter(|l| {
             l.deleted && l.role == Role::Recurring && l.written.effective >= ending.period.start()
         });
-        goes.extend(removed.map(|l| Span::new(l.product.clone(), l.order.as_ref(), &l.written)));
+        goes.extend(removed.map(|l| {
+            let span = Span::new(l.product.clone(), l.order.as_ref(), &l.written);
+            Span { is_there: false, ..span }
+        }));
         let pieces = builder.own_lines().filter(|l| !l.is_made_by(builder.context.order_id()));
         let pieces = pieces.filter_map(|line| piece(line, ending.day)).collect();
-        let mode = builder.context.world.settings.line_mode;
-        let corrected = matches!(mode, LineMode::Dual | LineMode::Commitment);
-        Self { stays, goes, pieces, period: ending.period, corrected }
+        Self { stays, goes, pieces, period: ending.period }
     }
 
     /// Whether something bills the days of the product when the lines are gone; nothing where no line of it is known to
@@ -119,7 +119,9 @@ impl<'a> Remains<'a> {
         let whole = piece.days == self.period;
         let of = |s: &Span| {
             let own = order.is_some() && s.order.as_ref() == order;
-            if self.corrected { own || whole } else { own && whole }
+            // A full line that is still there stands for all of its period: nothing else bills days of it.
+            own && (whole || s.from == piece.days.start())
+                || whole && s.is_there && s.from == self.period.start()
         };
         piece.role() == Role::Prorate
             && self.goes.iter().any(|s| s.product == piece.product && of(s) && s.covers(piece.days))
@@ -167,10 +169,13 @@ impl<'a> Remains<'a> {
         let products: BTreeSet<&ProductId> = credits.iter().map(|p| &p.product).collect();
         for product in products {
             let of_it = |p: &&&Piece<'a>| p.product == *product;
+            // What was charged of other days is not what these give back.
+            let same_days = |p: &&&Piece<'_>| {
+                credits.iter().filter(of_it).any(|credit| credit.days.intersect(p.days).is_some())
+            };
+            let charged = others.iter().filter(|p| p.role() == Role::Prorate).filter(same_days);
             let mut net = Exact::ZERO;
-            for piece in
-                credits.iter().chain(others.iter().filter(|p| p.role() == Role::Prorate)).filter(of_it)
-            {
+            for piece in credits.iter().chain(charged).filter(of_it) {
                 net = net.plus(piece.amount()?)?;
             }
             for piece in credits.iter().filter(of_it).rev() {
@@ -188,14 +193,12 @@ impl<'a> Remains<'a> {
 /// was sold within the period, or billed by another line until it began. A full line of what was sold with the period is
 /// one that was never billed, whatever changed since.
 pub(super) fn stands_for_used_days(builder: &Builder<'_, '_>, line: &Line, period: Period) -> bool {
-    let mode = builder.context.world.settings.line_mode;
     let Some(origin) = line.origin.as_ref().filter(|o| o.order.is_some()) else { return false };
-    if !matches!(mode, LineMode::Dual | LineMode::Commitment) || !period.contains(line.state.effective) {
+    if !period.contains(line.state.effective) {
         return false;
     }
     let corrects = |l: &Line| {
         l.is_for(&origin.product, Role::Prorate)
-            && l.is_made_by(origin.order)
             && piece(l, period.last_day()).is_some_and(|p| p.days.contains(line.state.effective))
     };
     let goes_on = |l: &Line| {

@@ -122,7 +122,8 @@ pub(super) fn bill_part<'a>(
     period: Period,
 ) -> Result<(), Stop> {
     let days = item.line.amount.and(item.line.period).unwrap_or(days);
-    let money = match item.line.amount {
+    let told = if days == period { whole_difference(order, item, period)? } else { item.line.amount };
+    let money = match told {
         Some(amount) => named(builder, item, amount, days, period)?,
         None => {
             let share = builder.share(period, days)?;

@@ -3,7 +3,9 @@
 use super::{Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
+use crate::ids::ProductId;
 use crate::money::{Money, Quantity, RoundingMode};
+use crate::plan::{Role, Target};
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::late;
@@ -59,7 +61,8 @@ pub(super) fn resolve<'a, 'o>(
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
-    let there = held.as_ref().or(existing.as_ref().map(|l| &*l.state)).cloned();
+    let replaced = replaced_before(builder, &line.product, existing.as_ref());
+    let there = held.as_ref().or(replaced).or(existing.as_ref().map(|l| &*l.state)).cloned();
     let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
     let units = match &there {
         Some(state) => {
@@ -103,7 +106,7 @@ pub(super) fn resolve<'a, 'o>(
     }
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
-    if units.is_none() {
+    if units.is_none() && replaced.is_none() {
         tell_mismatch(builder, line, existing.as_ref(), old_quantity);
     }
     let edits = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
@@ -169,6 +172,28 @@ pub(super) fn resolve<'a, 'o>(
         return Ok(None);
     }
     Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until }))
+}
+
+/// The line that an earlier run of this very order took away, since no invoice had billed it: it is younger than the one
+/// that is there.
+fn replaced_before<'a>(
+    builder: &Builder<'_, 'a>,
+    product: &ProductId,
+    existing: Option<&Line>,
+) -> Option<&'a AdditionState> {
+    let younger_than = match existing.map(|l| &l.target) {
+        Some(Target::Existing(id)) => Some(*id),
+        Some(Target::CreatedBy(_)) => return None,
+        None => None,
+    };
+    let order = builder.context.order_id()?;
+    let mut own = builder.own_lines();
+    own.find(|l| l.is_for(product, Role::Recurring) && l.is_made_by(Some(order)))?;
+    let gone = builder.own_links().iter().filter(|l| {
+        l.deleted && l.role == Role::Recurring && l.product == *product && l.order.as_ref() != Some(order)
+    });
+    let last = gone.max_by_key(|l| l.addition)?;
+    younger_than.is_none_or(|there| last.addition > there).then_some(&last.written)
 }
 
 /// How many units a line of one stands for, where it shows what those that the order starts from cost together.

@@ -80,13 +80,18 @@ pub(super) fn transition<'a>(
             },
         );
     }
+    // Where a line of its own bills this period so far, the new state's line begins with the next one as well.
+    let begun = builder.written(item.line.id.as_str(), Role::Recurring, period.end()).is_some();
+    let begins_later = item.existing.as_ref().is_some_and(|l| l.state.effective >= period.end());
+    let apart = whole && !agreement.prorates && (begun || begins_later && !invoiced);
     let mut begin = match policy {
         Some(PartPolicy::Connectwise) => effective,
-        Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None if whole => period.start(),
+        Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None if whole && !apart => period.start(),
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => period.end(),
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
     let true_begin = begin;
+    let written = builder.written(item.line.id.as_str(), Role::Recurring, true_begin).is_some();
     let gap = match builder.written(item.line.id.as_str(), Role::Recurring, true_begin) {
         // Written by an earlier run: what was invoiced since then is billed by it.
         Some(there) => {
@@ -104,13 +109,15 @@ pub(super) fn transition<'a>(
     create_or_edit(builder, order, item, (true_begin, begin), period)?;
     if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
         bill_part(builder, order, item, days, period)?;
+    } else if apart && !part_is_told {
+        bill_part(builder, order, item, period, period)?;
     }
     if let Some(gap) = gap {
         for days in with_named_apart(item, gap, period, whole) {
             bill_gap(builder, order, item, days, period, whole)?;
         }
         builder.tell_caught_up_by_shares(&item.line.product, agreement, gap);
-    } else if whole && !part_is_told && begin == period.start() {
+    } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
     }
     end_old(builder, order, item, begin)
