@@ -115,6 +115,7 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
                 order: Some(format!("SO-{:07}", number / 10).into()),
                 key: None,
                 true_period: None,
+                edits: Vec::new(),
                 written: written(number),
                 next_invoice_at_write: None,
                 deleted: false,

@@ -245,6 +245,7 @@ impl Scene {
             order: Some(format!("SO-{:06}", number / EACH).into()),
             key: None,
             true_period: None,
+            edits: Vec::new(),
             written: written(number),
             next_invoice_at_write: Some(START),
             deleted: false,

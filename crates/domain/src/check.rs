@@ -10,6 +10,7 @@ use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Target};
 use crate::planner::World;
 use crate::psa::{AdditionState, Agreement, Snapshot};
 use crate::settings::Settings;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,6 +156,12 @@ fn edited(
         wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
     }
     let billed_by = world.snapshot.invoicing_agreement(agreement);
+    let shortened = wanted
+        .cancelled
+        .filter(|last| before.cancelled.is_none_or(|was| was > *last) && *last >= before.effective);
+    if let Some(last) = shortened {
+        inside_invoices(change, billed_by, world, last, wrong);
+    }
     let money_moves = before.quantity != wanted.quantity || before.unit_price != wanted.unit_price;
     let unbilled = !billed_by.invoiced_before(before.effective);
     let nothing_open = billed_by.next_invoice.is_none();
@@ -188,7 +195,16 @@ fn ended(
         let message = format!("{} is to end a line and would change more than its last day.", change.id);
         wrong.push(Finding::new(Code::Tu7004, subject(change), message));
     }
-    let billed_by = world.snapshot.invoicing_agreement(agreement);
+    inside_invoices(change, world.snapshot.invoicing_agreement(agreement), world, last, wrong);
+}
+
+fn inside_invoices(
+    change: &Change,
+    billed_by: &Agreement,
+    world: &World<'_>,
+    last: Date,
+    wrong: &mut Vec<Finding>,
+) {
     let invoiced = last.tomorrow().is_ok_and(|next| billed_by.invoiced_before(next));
     if invoiced && !world.settings.credits.is_on() {
         let message = format!(

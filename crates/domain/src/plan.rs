@@ -579,6 +579,33 @@ impl CheckedPlan {
     }
 }
 
+/// A state that an order gave a line in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The day since which it holds, up to the one from which the line bills it.
+    pub held: Period,
+    /// The state before it.
+    pub before: AdditionState,
+}
+
+impl AdditionLink {
+    /// The link after an edit was carried out. One that an order asked for is remembered; one that takes it back is
+    /// forgotten with it.
+    pub fn edited(mut self, change: &Change, written: AdditionState) -> Self {
+        if let Action::Update { before, wanted, .. } = &change.action {
+            match change.true_period {
+                Some(held) => self.edits.push(Edit { held, before: before.clone() }),
+                None => {
+                    if let Some(at) = self.edits.iter().rposition(|edit| edit.before == *wanted) {
+                        self.edits.truncate(at);
+                    }
+                }
+            }
+        }
+        Self { written, ..self }
+    }
+}
+
 /// What trueup remembers of an addition it wrote or took over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdditionLink {
@@ -600,6 +627,9 @@ pub struct AdditionLink {
     pub key: Option<OperationKey>,
     /// The days it is truly for, where they differ from its dates.
     pub true_period: Option<Period>,
+    /// States that orders gave the line in place, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
     /// What trueup last wrote, or saw when it took over.
     pub written: AdditionState,
     /// The agreement's next invoice date at the first write.

@@ -286,6 +286,7 @@ impl Case {
             order: None,
             key: None,
             true_period: None,
+            edits: Vec::new(),
             written: state.clone(),
             next_invoice_at_write: None,
             deleted: false,

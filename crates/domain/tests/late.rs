@@ -286,16 +286,74 @@ fn a_sale_within_its_period_that_comes_after_its_change_bills_its_part() {
     assert!(!shown.contains("error") && !shown.contains("recurring"), "{shown}");
 }
 
-#[test]
-fn a_line_that_is_edited_in_place_is_never_set_back_by_a_late_order() {
+/// Three changes of one month arrive in every order, before or after an invoice: a line that is edited in place bills what
+/// the same orders bill with lines of their own, and its last state is that of the latest day.
+#[rstest]
+fn a_line_that_is_edited_in_place_takes_late_orders_like_any_other(
+    #[values([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])] arrival: [usize; 3],
+    #[values([4, 8, 10], [8, 10, 8], [8, 5, 8], [2, 9, 4])] levels: [i64; 3],
+    #[values(0, 1, 2)] invoices: usize,
+    #[values(true, false)] between: bool,
+) {
+    let bills = |form: &str| {
+        let mut lab = lab("2025-01-01");
+        lab.set("quantity_change", form).set("credits", "on");
+        lab.run(&sale("2025-01-01", "2025-02-01").0);
+        let mut billed = total(&mut lab, if between { 0 } else { invoices });
+        let mut shown = String::new();
+        for (nth, at) in arrival.into_iter().enumerate() {
+            let old = if at == 0 { 5 } else { levels[at - 1] };
+            let on = ["2025-01-10", "2025-01-15", "2025-01-20"][at];
+            shown += &lab.run(&change(&format!("CH-{at}"), on, january(), old, levels[at]).0);
+            if between && nth == 0 {
+                billed += total(&mut lab, invoices);
+            }
+        }
+        billed += total(&mut lab, 4 - invoices);
+        let state = total(&mut lab, 1);
+        (billed, state, shown)
+    };
+    let (own, edited) = (bills("end_and_create"), bills("edit_in_place"));
+    let last = rust_decimal::Decimal::from(levels[2] * 22);
+    assert_eq!((own.1, edited.1), (last, last), "{}\n{}", own.2, edited.2);
+    assert_eq!(edited.0, own.0, "{}\n{}", own.2, edited.2);
+    // And both bill what was sold: whole months, and the share of January for each change.
+    let share =
+        |level: i64, old: i64, days: i64| dec("22") * dec(&((level - old) * days).to_string()) / dec("31");
+    let parts = share(levels[0], 5, 22) + share(levels[1], levels[0], 17) + share(levels[2], levels[1], 12);
+    let sold = dec("110") + parts + last * dec("3");
+    assert!((own.0 - sold).abs() < dec("0.20"), "{} instead of {sold}\n{}", own.0, own.2);
+}
+
+/// The same with changes of three months: each late one is billed up to the first later state, not up to the last.
+#[rstest]
+fn late_orders_of_several_months_are_billed_up_to_the_next_state(
+    #[values([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])] arrival: [usize; 3],
+    #[values([4, 8, 10], [8, 5, 8])] levels: [i64; 3],
+    #[values(0, 2, 4)] invoices: usize,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
     let mut lab = lab("2025-01-01");
-    lab.set("quantity_change", "edit_in_place");
+    lab.set("quantity_change", form).set("credits", "on");
     lab.run(&sale("2025-01-01", "2025-02-01").0);
-    lab.run(&change("CH-1", "2025-01-10", january(), 5, 4).0);
-    lab.run(&change("CH-3", "2025-01-20", january(), 4, 10).0);
-    let draft = lab.plan(&[&change("CH-2", "2025-01-15", january(), 4, 8).0]);
-    assert!(draft.changes.iter().all(|c| !c.writes()), "{}", show(&draft));
-    assert!(show(&draft).contains("TU5001 error"), "{}", show(&draft));
+    let mut billed = total(&mut lab, invoices);
+    let mut shown = String::new();
+    for at in arrival {
+        let old = if at == 0 { 5 } else { levels[at - 1] };
+        let (on, of) = [
+            ("2025-01-10", january()),
+            ("2025-02-15", period("2025-02-01", "2025-03-01")),
+            ("2025-03-20", period("2025-03-01", "2025-04-01")),
+        ][at];
+        shown += &lab.run(&change(&format!("CH-{at}"), on, of, old, levels[at]).0);
+    }
+    billed += total(&mut lab, 6 - invoices);
+    assert_eq!(total(&mut lab, 1), dec(&(levels[2] * 22).to_string()), "{shown}");
+    let of = |count: i64, whole: i64| dec("22") * dec(&count.to_string()) / dec(&whole.to_string());
+    let [a, b, c] = levels;
+    let parts = of((a - 5) * 22, 31) + of((b - a) * 14, 28) + of((c - b) * 12, 31);
+    let sold = of(5 + a + b + 3 * c, 1) + parts;
+    assert!((billed - sold).abs() < dec("0.20"), "{billed} instead of {sold}\n{shown}");
 }
 
 #[test]

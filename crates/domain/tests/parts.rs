@@ -109,6 +109,7 @@ fn lab_of(odd: &Odd) -> Lab {
                 order: Some("SO".into()),
                 key: None,
                 true_period: None,
+                edits: Vec::new(),
                 written: written.state.clone(),
                 next_invoice_at_write: Some(day("2023-01-01")),
                 deleted: false,

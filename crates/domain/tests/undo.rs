@@ -189,3 +189,71 @@ fn it_can_be_done_again() {
     lab.apply(&again);
     assert_eq!(lines(&lab), before);
 }
+
+/// Included quantities are an edit: the line bills less than trueup wrote.
+#[test]
+fn what_a_person_includes_is_an_edit() {
+    let mut lab = lab("off");
+    let (plan, done) = carry(&mut lab, &sale());
+    let seats = lab.snapshot.additions.values_mut().flatten().find(|a| a.state.quantity == Quantity::from(5));
+    seats.unwrap().less_included = Quantity::from(2);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert_eq!(codes(&back), [Code::Tu7002]);
+    assert!(back.findings[0].message.contains("LessIncluded"), "{}", back.findings[0].message);
+    assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
+}
+
+/// An edit that ends a line is judged as an end is: with credits off none lies inside what was invoiced.
+#[rstest]
+#[case::within("2025-01-20", "off", &[Code::Tu4005])]
+#[case::with_credits("2025-01-20", "on", &[])]
+#[case::after_it("2025-01-31", "off", &[])]
+fn an_edit_that_ends_a_line_is_judged_as_an_end(
+    #[case] last: &str,
+    #[case] credits: &str,
+    #[case] wanted: &[Code],
+) {
+    let mut lab = lab("off");
+    carry(&mut lab, &sale());
+    lab.invoice(40);
+    let (mut draft, _) = carry(&mut lab.clone(), &cancellation("2025-02-10", "2025-02-01", "2025-03-01"));
+    draft.changes.retain(|c| matches!(c.action, Action::Cancel { .. }));
+    let Action::Cancel { target, before, wanted: ended } = draft.changes[0].action.clone() else { panic!() };
+    let ended = trueup_domain::psa::AdditionState { cancelled: Some(day(last)), ..ended };
+    draft.changes[0].action = Action::Update { target, before, wanted: ended };
+    lab.set("credits", credits);
+    let refused: Vec<Code> = lab.refused(draft).into_iter().filter(|c| *c == Code::Tu4005).collect();
+    assert_eq!(refused, wanted);
+}
+
+/// A transfer ends lines of one company and begins lines of another: each is taken back where it lies.
+#[test]
+fn a_transfer_is_taken_back_on_both_agreements() {
+    use trueup_domain::ids::{AgreementId, CompanyId, CustomerId};
+    let mut lab = lab("off");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    carry(&mut lab, &sale());
+    let before = lines(&lab);
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-11", period("2025-01-01", "2025-02-01"))
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .0;
+    transfer.customer = Some(CustomerId::from("c-200"));
+    let (plan, done) = carry(&mut lab, &transfer);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    for draft in [&plan, &back] {
+        for change in &draft.changes {
+            let (company, customer) = match change.agreement {
+                AgreementId(40) => (CompanyId(12), "c-100"),
+                _ => (CompanyId(13), "c-200"),
+            };
+            assert_eq!((change.company, change.customer.as_str()), (company, customer), "{}", change.id);
+        }
+    }
+    lab.apply(&back);
+    assert_eq!(lines(&lab), before, "{}", show(&back));
+}

@@ -197,17 +197,24 @@ async fn settle(
     for task in &mut tasks {
         (task.state, task.reason) = standing(draft, report, &task.id);
     }
-    tasks.extend(undone(store, org, stored, report).await?);
+    let undone = undone(store, org, stored, report).await?;
+    let taken_back: BTreeSet<TaskId> = undone.iter().map(|task| task.id.clone()).collect();
+    tasks.extend(undone);
     store.save_tasks(org, clock.now(), &tasks).await?;
+    crate::undo::settle_findings(store, clock, org, &taken_back).await.map_err(as_apply_error)?;
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
-    findings::record(store, clock, org, scope, &report.findings).await.map_err(|failure| match failure {
+    findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)
+}
+
+fn as_apply_error(failure: Failure) -> ApplyError {
+    match failure {
         Failure::Store(error) => ApplyError::Store(error),
         Failure::Psa(error) => ApplyError::Psa(error),
         Failure::Setting(_) | Failure::Wrong { .. } => {
             ApplyError::Store(StoreError::Damaged(failure.to_string()))
         }
-    })
+    }
 }
 
 /// The tasks of which everything is taken back: put aside, so that nothing writes them again before a person says so. A

@@ -1,11 +1,13 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
 use crate::failure::Failure;
+use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
-use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan};
+use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan, TaskFilter};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::finding::{Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
@@ -96,7 +98,69 @@ pub async fn plan_undo(
     draft.note_invoicers(&snapshot);
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;
+    keep_findings(store, clock, request.org, &stored).await?;
     Ok(stored)
+}
+
+/// The name under which the findings of an undo of a task are kept: no plan and no check of it settles them.
+fn scope_of(task: &TaskId) -> String {
+    format!("undo/{task}")
+}
+
+/// Records what keeps tasks from being taken back: it stays to be seen until they are, or until it is tried again.
+async fn keep_findings(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+) -> Result<(), Failure> {
+    let plan = stored.body.plan();
+    let mut found: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    for finding in &plan.findings {
+        let Some(task) = &finding.subject.task else { continue };
+        let detail = Some(format!("undo of {task}"));
+        let subject = Subject { task: None, detail, ..finding.subject.clone() };
+        found.entry(task.clone()).or_default().push(Finding { subject, ..finding.clone() });
+    }
+    let concerned = plan.changes.iter().map(|change| &change.task).chain(plan.outcomes.keys());
+    for task in concerned {
+        found.entry(task.clone()).or_default();
+    }
+    let ids: Vec<TaskId> = found.keys().cloned().collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // Of a task that was taken back nothing is left to be said.
+    let ignored = [TaskState::Ignored].to_vec();
+    let filter = TaskFilter { ids, states: ignored, ..TaskFilter::default() };
+    for task in store.list_tasks(org, &filter).await? {
+        found.remove(&task.id);
+    }
+    for (task, findings) in found {
+        store.record_findings(org, &scope_of(&task), clock.now(), clock.today(), &findings).await?;
+    }
+    Ok(())
+}
+
+/// Closes what was found of tasks that are taken back: of their lines, and of undoing them.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn settle_findings(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    tasks: &BTreeSet<TaskId>,
+) -> Result<(), Failure> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let scope = findings::Scope { looked_at: tasks, judged: None, general: "undo" };
+    findings::record(store, clock, org, scope, &[]).await?;
+    for task in tasks {
+        store.record_findings(org, &scope_of(task), clock.now(), clock.today(), &[]).await?;
+    }
+    Ok(())
 }
 
 /// The tasks, each with something to take back.

@@ -307,6 +307,7 @@ fn a_read_that_another_worker_overtook_is_made_again() {
         order: change.order.clone(),
         key: Some(change.key.clone()),
         true_period: None,
+        edits: Vec::new(),
         written: sim::plans::state(change.catalog_item.0, 5),
         next_invoice_at_write: None,
         deleted: false,

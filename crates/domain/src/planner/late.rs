@@ -4,27 +4,61 @@
 use super::builder::Builder;
 use super::context::Stop;
 use super::lines;
-use super::picture::Line;
+use super::picture::{Line, Origin};
 use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
-use crate::ids::ProductId;
+use crate::ids::{OrderId, ProductId};
 use crate::period::{Period, previous_day};
-use crate::plan::{Role, Target};
+use crate::plan::{Edit, Role};
 use crate::psa::AdditionState;
 use crate::settings::LineMode;
 use jiff::civil::Date;
 
-/// The day since which the state holds that a line bills.
-fn since(line: &Line) -> Date {
-    let told = line.origin.as_ref().and_then(|o| o.true_period);
-    told.map_or(line.state.effective, Period::start)
+/// A state of a line: since when it holds, from when the line bills it, and whether an order gave it.
+struct Stage<'s> {
+    since: Date,
+    from: Date,
+    by_order: bool,
+    state: &'s AdditionState,
 }
 
-/// Where `line` shows a state that another order set after `day`: the day from which that state is billed.
+/// The states that a line had: as it was made, and as each order edited it.
+fn stages<'s>(
+    made: Option<Period>,
+    by_order: bool,
+    edits: &'s [Edit],
+    now: &'s AdditionState,
+) -> impl Iterator<Item = Stage<'s>> {
+    let first = edits.first().map_or(now, |edit| &edit.before);
+    let since = made.map_or(first.effective, Period::start);
+    let made = Stage { since, from: first.effective, by_order, state: first };
+    let edited = edits.iter().enumerate().map(move |(at, edit)| {
+        let since = edit.held.start();
+        // A line that is edited on its first day bills the new state from then on.
+        let from = if since == now.effective && edit.held.days() == 1 { since } else { edit.held.end() };
+        Stage { since, from, by_order: true, state: edits.get(at + 1).map_or(now, |next| &next.before) }
+    });
+    std::iter::once(made).chain(edited)
+}
+
+/// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
+fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
+    let of = |origin: &'s Origin<'_>| {
+        stages(origin.true_period, origin.order.is_some(), &origin.edits, &origin.written)
+    };
+    line.origin.iter().flat_map(of)
+}
+
+/// The day since which the state holds that a line bills.
+pub fn since(line: &Line) -> Date {
+    stages_of(line).last().map_or(line.state.effective, |stage| stage.since)
+}
+
+/// Where another order gave `line` a state after `day`: the day from which the first such state is billed.
 pub fn later_state(builder: &Builder<'_, '_>, line: &Line, day: Date) -> Option<Date> {
-    let other = line.origin.as_ref().is_some_and(|o| o.order.is_some())
-        && !line.is_made_by(builder.context.order_id());
-    (other && since(line) > day && line.state.effective > day).then_some(line.state.effective)
+    let own = line.is_made_by(builder.context.order_id());
+    let later = stages_of(line).filter(|stage| stage.by_order && stage.since > day && stage.from > day);
+    later.map(|stage| stage.from).min().filter(|_| !own)
 }
 
 /// The first recurring line of the product that another order wrote for a state after `day`.
@@ -34,6 +68,12 @@ pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) ->
         .filter(|l| l.is_for(product, Role::Recurring))
         .filter_map(|l| later_state(builder, l, day))
         .min()
+}
+
+/// The same where the product has one line at a time: then those that were replaced count as well.
+pub fn first_of_one(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
+    let open = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring) && l.state.is_open());
+    if open.count() > 1 { None } else { first_later(builder, product, day) }
 }
 
 /// The line of the product that bills on `day`, whichever order made it.
@@ -50,22 +90,15 @@ pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date)
 pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<AdditionState> {
     let order = builder.context.order_id();
     let links = builder.own_links().iter();
+    let others = |of: Option<&OrderId>| order.is_none() || of != order;
     let told = links
-        .filter(|l| {
-            l.role == Role::Recurring
-                && &l.product == product
-                && (order.is_none() || l.order.as_ref() != order)
-        })
-        .map(|l| (l.true_period.map_or(l.written.effective, Period::start), l.written.clone()));
-    let planned = builder
-        .own_lines()
-        .filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order))
-        .filter(|l| matches!(l.target, Target::CreatedBy(_)))
-        .map(|l| (since(l), (*l.state).clone()));
-    told.chain(planned)
-        .filter(|(since, _)| *since <= day)
-        .max_by_key(|(since, _)| *since)
-        .map(|(_, state)| state)
+        .filter(|l| l.role == Role::Recurring && &l.product == product && others(l.order.as_ref()))
+        .flat_map(|l| stages(l.true_period, l.order.is_some(), &l.edits, &l.written));
+    let there = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order));
+    told.chain(there.flat_map(stages_of))
+        .filter(|stage| stage.since <= day)
+        .max_by_key(|stage| stage.since)
+        .map(|stage| stage.state.clone())
 }
 
 /// Says that the order is late and what it still bills.

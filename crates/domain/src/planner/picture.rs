@@ -6,7 +6,7 @@ use super::register::Register;
 use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{OperationKey, Role, Target};
+use crate::plan::{Edit, OperationKey, Role, Target};
 use crate::psa::{AdditionState, Agreement};
 use hashbrown::HashMap;
 use jiff::civil::Date;
@@ -61,6 +61,8 @@ pub struct Origin<'a> {
     pub order: Option<&'a OrderId>,
     /// The days it is truly for, where they differ from its dates.
     pub true_period: Option<Period>,
+    /// States that orders gave it in place, oldest first.
+    pub edits: Cow<'a, [Edit]>,
     /// What was last written.
     pub written: State<'a>,
     /// The agreement's next invoice date at the first write.
@@ -230,6 +232,7 @@ impl<'a> Picture<'a> {
                     role: r.link.role,
                     order: r.link.order.as_ref(),
                     true_period: r.link.true_period,
+                    edits: Cow::Borrowed(&r.link.edits),
                     written: State::Read(&r.link.written),
                     next_invoice_at_write: r.link.next_invoice_at_write,
                 }),
@@ -380,6 +383,16 @@ impl<'a> Picture<'a> {
             line.state = state.into();
             if let Some(origin) = &mut line.origin {
                 origin.written = line.state.clone();
+            }
+        });
+    }
+
+    /// Remembers a state that an order gave a line in place.
+    pub fn note_edit(&mut self, line: &Line<'_>, held: Period) {
+        let before = line.state.clone();
+        self.change(line, |line| {
+            if let Some(origin) = &mut line.origin {
+                origin.edits.to_mut().push(Edit { held, before: (*before).clone() });
             }
         });
     }

@@ -261,6 +261,29 @@ impl Lab {
         }
     }
 
+    /// Why the checker refuses a plan that was made by hand.
+    pub fn refused(&self, draft: DraftPlan) -> Vec<trueup_domain::finding::Code> {
+        let settings = Settings::from_values(&self.settings).unwrap();
+        let mappings = Mappings::new(self.mappings.clone());
+        let customers = BTreeMap::new();
+        let world = World {
+            organization: &self.org,
+            today: self.today,
+            settings: &settings,
+            snapshot: &self.snapshot,
+            mappings: &mappings,
+            links: &self.links,
+            customers: &customers,
+            products: &self.products,
+            subscriptions: &self.subscriptions,
+            adoption: self.adoption,
+        };
+        match check(draft, &world) {
+            Ok(_) => Vec::new(),
+            Err(refused) => refused.1.iter().map(|f| f.code).collect(),
+        }
+    }
+
     /// Does to the picture what ConnectWise would do; gives the addition that each change worked on.
     pub fn apply(&mut self, draft: &DraftPlan) -> BTreeMap<ChangeId, AdditionId> {
         let mut made: BTreeMap<ChangeId, AdditionId> = BTreeMap::new();
@@ -275,6 +298,7 @@ impl Lab {
                 order: None,
                 key: None,
                 true_period: None,
+                edits: Vec::new(),
                 written: adoption.state.clone(),
                 next_invoice_at_write: None,
                 deleted: false,
@@ -310,6 +334,7 @@ impl Lab {
                         order: change.order.clone(),
                         key: Some(change.key.clone()),
                         true_period: change.true_period,
+                        edits: Vec::new(),
                         written: wanted.clone(),
                         next_invoice_at_write: self.snapshot.agreements[&change.agreement].next_invoice,
                         deleted: false,
@@ -319,7 +344,7 @@ impl Lab {
                     let id = target.unwrap();
                     lines.iter_mut().find(|a| a.id == id).unwrap().state = wanted.clone();
                     for link in self.links.iter_mut().filter(|l| l.addition == id) {
-                        link.written = wanted.clone();
+                        *link = link.clone().edited(change, wanted.clone());
                     }
                 }
                 Action::Delete { .. } => {

@@ -79,6 +79,7 @@ impl Recorder<'_> {
             order: of.order.clone(),
             key,
             true_period: of.true_period,
+            edits: Vec::new(),
             written: written.clone(),
             next_invoice_at_write: next_invoice,
             deleted: false,
@@ -98,9 +99,12 @@ impl Recorder<'_> {
             Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
                 let written = after.unwrap_or(wanted);
                 Some(match known() {
-                    Some(link) => AdditionLink { written: written.clone(), ..link },
+                    Some(link) => link.edited(change, written.clone()),
                     // Taken as the subscription's line by being the only one that fits.
-                    None => fresh(change, written, None),
+                    None => {
+                        let taken = AdditionLink { true_period: None, ..fresh(change, written, None) };
+                        taken.edited(change, written.clone())
+                    }
                 })
             }
             Action::Delete { before, .. } => {
@@ -215,6 +219,7 @@ impl Recorder<'_> {
             order: None,
             key: None,
             true_period: None,
+            edits: Vec::new(),
             written: adoption.state.clone(),
             next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),
             deleted: false,

@@ -230,7 +230,9 @@ fn do_not_bill_of_what_is_billed_is_said() {
             let found = bench.json(&["finding", "list"]).json();
             let open = found["findings"].as_array().unwrap().iter();
             let of = |f: &&serde_json::Value| f["code"] == "TU8006" && f["state"] != "resolved";
-            open.filter(of).map(|f| (f["severity"].clone(), f["amount"]["amount"].clone())).collect::<Vec<_>>()
+            open.filter(of)
+                .map(|f| (f["severity"].clone(), f["amount"]["amount"].clone()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(told(), [(json!("warning"), json!("110.00"))], "{row}");
         bench.json(&["psa", "pull"]).exits(0);

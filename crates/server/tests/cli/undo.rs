@@ -136,4 +136,53 @@ fn what_a_person_changed_is_left_alone() {
     bench.control("seed", &json!({ "resources": { "finance/agreements/{id}/additions": { "40": [open] } } }));
     let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
     assert_eq!((&held["findings"][0]["code"], &held["changes"]), (&json!("TU7002"), &json!([])), "{held}");
+    // It stays to be seen, whatever is looked at next, until the task is taken back.
+    assert_eq!(open_findings(&bench, "TU7002"), 1);
+    bench.json(&["check"]);
+    bench.json(&["psa", "pull"]);
+    assert!(open_findings(&bench, "TU7002") >= 1);
+    let mut back = rows.iter().find(|a| a["quantity"] == 8.0).unwrap().clone();
+    back["quantity"] = json!(8);
+    bench.control("seed", &json!({ "resources": { "finance/agreements/{id}/additions": { "40": [back] } } }));
+    let undo = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    bench.json(&["apply", &plan_of(&undo)]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(open_findings(&bench, "TU7002"), 0);
+}
+
+/// Open findings of a code.
+fn open_findings(bench: &Bench, code: &str) -> usize {
+    let found = bench.json(&["finding", "list"]).json();
+    let of = |f: &&Value| f["code"] == code && (f["state"] == "open" || f["state"] == "recurred");
+    found["findings"].as_array().unwrap().iter().filter(of).count()
+}
+
+/// What an invoice billed stays, and so does the finding that says what a credit comes to; an undo that goes through
+/// leaves none of its task.
+#[test]
+fn what_an_undo_finds_is_listed_and_closed() {
+    let (bench, plans) = sold("off");
+    // The invoice of March is made between the change and the first try.
+    let agreement = json!({ "id": 40, "nextInvoiceDate": "2023-04-01T00:00:00Z" });
+    let put = |agreement: &Value| {
+        let state = bench.ask("state");
+        let mut row = state["resources"]["finance/agreements"].as_array().unwrap()[0].clone();
+        row["nextInvoiceDate"] = agreement["nextInvoiceDate"].clone();
+        bench.control("seed", &json!({ "resources": { "finance/agreements": [row] } }));
+    };
+    put(&agreement);
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
+    assert_eq!(held["changes"], json!([]), "{held}");
+    let told = open_findings(&bench, "TU4002");
+    assert!(told > 0, "{held}");
+    bench.json(&["check"]);
+    assert_eq!(open_findings(&bench, "TU4002"), told, "no check settles what an undo found");
+    put(&json!({ "nextInvoiceDate": "2023-03-01T00:00:00Z" }));
+    let undo = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    assert_eq!(open_findings(&bench, "TU4002"), 0, "{undo}");
+    bench.json(&["apply", &plan_of(&undo)]).exits(0);
+    let ids = tasks(&bench);
+    let found = bench.json(&["finding", "list"]).json();
+    let of = |f: &&Value| f["task_id"] == ids[1].as_str() && f["state"] != "resolved";
+    assert_eq!(found["findings"].as_array().unwrap().iter().filter(of).count(), 0, "{found}");
 }

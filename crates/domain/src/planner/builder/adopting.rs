@@ -30,6 +30,7 @@ impl<'a> Builder<'_, 'a> {
                 role: Role::Recurring,
                 order: None,
                 true_period: None,
+                edits: Cow::Borrowed(&[]),
                 written: line.state.clone(),
                 next_invoice_at_write: None,
             },

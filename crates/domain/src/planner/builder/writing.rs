@@ -3,7 +3,8 @@
 use super::{Builder, LastStep, NewLine};
 use crate::billing::{self, PriceAndCost};
 use crate::desired::Fields;
-use crate::ids::ProductId;
+use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId};
+use crate::mapping::MappingKind;
 use crate::money::{Money, MoneyError, Quantity};
 use crate::period::Period;
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
@@ -77,6 +78,7 @@ impl<'a> Builder<'_, 'a> {
             role: line.role,
             order: task.order_id.as_ref(),
             true_period,
+            edits: Cow::Borrowed(&[]),
             written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
@@ -138,9 +140,24 @@ impl<'a> Builder<'_, 'a> {
         Ok(())
     }
 
-    /// Sets managed fields of a line.
-    pub fn update(&mut self, line: &Line, wanted: AdditionState, reason: String) -> Result<(), Stop> {
-        self.edit(line, wanted, reason, EditKind::Update)
+    /// Sets managed fields of a line. `held` begins on the day since which the new state holds, and ends where the line
+    /// bills it.
+    pub fn update(
+        &mut self,
+        line: &Line,
+        wanted: AdditionState,
+        held: Period,
+        reason: String,
+    ) -> Result<(), Stop> {
+        if Fields::between(&wanted, &line.state).is_empty() {
+            return Ok(());
+        }
+        self.edit(line, wanted, reason, EditKind::Update)?;
+        if let Some(change) = self.draft.changes.last_mut() {
+            change.true_period = Some(held);
+        }
+        self.picture.note_edit(line, held);
+        Ok(())
     }
 
     fn edit(
@@ -266,7 +283,7 @@ impl<'a> Builder<'_, 'a> {
         key: OperationKey,
         role: Role,
         product: &ProductId,
-        agreement: crate::ids::AgreementId,
+        agreement: AgreementId,
         line_id: String,
         reason: String,
         formula: String,
@@ -276,6 +293,7 @@ impl<'a> Builder<'_, 'a> {
             .after()
             .or(action.before())
             .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
+        let (company, customer) = self.billed_on(agreement);
         self.draft.changes.push(Change {
             id: self.next_id(),
             action,
@@ -286,9 +304,9 @@ impl<'a> Builder<'_, 'a> {
             line: (!line_id.is_empty()).then_some(line_id),
             source: task.source.clone(),
             subscription: task.subscription.clone(),
-            customer: self.context.customer_id.clone(),
+            customer,
             product: product.clone(),
-            company: self.context.company,
+            company,
             agreement,
             catalog_item,
             currency: self.context.currency,
@@ -299,5 +317,27 @@ impl<'a> Builder<'_, 'a> {
             formula,
             depends_on: Vec::new(),
         });
+    }
+
+    /// The company of an agreement, and who is billed there: a transfer ends lines of another customer.
+    fn billed_on(&self, agreement: AgreementId) -> (CompanyId, CustomerId) {
+        let context = self.context;
+        let own = || (context.company, context.customer_id.clone());
+        if agreement == context.agreement.id {
+            return own();
+        }
+        let known = context.world.snapshot.agreements.get(&agreement);
+        let Some(company) = known.map(|a| a.company).filter(|company| *company != context.company) else {
+            return own();
+        };
+        let mut mapped = context.world.mappings.iter().filter(|m| {
+            m.kind == MappingKind::Customer && m.source == context.task.source && m.psa_id == Some(company.0)
+        });
+        let customer = match (mapped.next(), mapped.next()) {
+            (Some(one), None) => CustomerId::from(one.source_id.as_str()),
+            // Which of several it was is not written anywhere.
+            (Some(_), Some(_)) | (None, _) => context.customer_id.clone(),
+        };
+        (company, customer)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
-use crate::finding::{Code, Severity};
+use crate::finding::Code;
 use crate::ids::ProductId;
 use crate::money::{Money, Quantity, RoundingMode};
 use crate::plan::{Role, Target};
@@ -13,7 +13,6 @@ use crate::planner::lines::{self, Existing, billed_quantity, item_of};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
-use crate::settings::QuantityChange;
 
 /// Old and new state of one line, or nothing where it asks for nothing or is kept back.
 pub(super) fn resolve<'a, 'o>(
@@ -57,12 +56,16 @@ pub(super) fn resolve<'a, 'o>(
     }
     let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
     let until =
-        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said));
+        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said)).map(
+            |until| late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until)),
+        );
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
     let replaced = replaced_before(builder, &line.product, existing.as_ref());
-    let there = held.as_ref().or(replaced).or(existing.as_ref().map(|l| &*l.state)).cloned();
+    // A line that a later order edited in place shows what held only from that one on.
+    let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
+    let there = held.as_ref().or(replaced).or(shown.map(|l| &*l.state)).cloned();
     let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
     let units = match &there {
         Some(state) => {
@@ -106,30 +109,8 @@ pub(super) fn resolve<'a, 'o>(
     }
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
-    if units.is_none() && replaced.is_none() {
+    if units.is_none() && replaced.is_none() && until.is_none() {
         tell_mismatch(builder, line, existing.as_ref(), old_quantity);
-    }
-    let edits = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
-    let edited_since = existing.as_ref().is_some_and(|l| {
-        l.state.is_open()
-            && l.state.quantity != old_quantity
-            && l.state.quantity != new_quantity
-            && l.origin.as_ref().is_some_and(|o| o.order.is_some())
-    });
-    if edits && until.is_none() && line.old_quantity.is_some() && edited_since {
-        // A line that is edited in place does not tell which order it shows: a late one would undo a later one.
-        let message = format!(
-            "Order {} starts from {} {}, and its line, which is edited in place, shows another order's quantity.",
-            order.shown(),
-            old_quantity.shown(),
-            builder.context.product_name(&line.product)
-        );
-        let finding = builder
-            .about(Code::Tu5001, &line.product, message)
-            .severity(Severity::Error)
-            .fix("Ignore the task where a later order is carried out already, and bill its days by hand.");
-        builder.withhold(finding);
-        return Ok(None);
     }
     let (there, held_quantity) = (there_prices, there);
     let new = if new_quantity.is_zero() {

@@ -235,7 +235,12 @@ pub(super) fn create_or_edit<'a>(
                 item.old_quantity.shown(),
                 item.new_quantity.shown()
             );
-            return builder.update(there, wanted, reason);
+            let since = item.moment.said;
+            let held = Period::new(since, begin.max(next_day(since)))?;
+            // A line of this level that shows another order's state is replaced: nothing else tells which one is later.
+            if *there.state != wanted || late::since(there) == since {
+                return builder.update(there, wanted, held, reason);
+            }
         }
     }
     let mut line = new_line(
@@ -302,6 +307,7 @@ pub(super) fn end_old(
         return Ok(());
     }
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace
+        && late::since(&now) == item.moment.said
         && now.state.quantity == item.new_quantity
         && now.state.unit_price == shown_as(builder, item)?.unit_price;
     if edited {

@@ -123,15 +123,20 @@ fn stands<'w>(
         return Err(about(Code::Tu7006, message));
     }
     let edits = fields_between(written, &there.state, None);
-    if edits.is_empty() {
+    // A line that trueup made includes nothing: what is included in it now bills less.
+    let included =
+        Some(there.less_included).filter(|n| !n.is_zero() && link.is_some_and(|l| l.key.is_some()));
+    if edits.is_empty() && included.is_none() {
         return Ok(Some(there));
     }
+    let included = included.map(|n| format!("LessIncluded from nothing to {}", n.shown()));
     let fields: Vec<String> = edits
         .iter()
         .map(|edit| {
             let shown = |value: &Option<String>| value.as_deref().unwrap_or("nothing").to_owned();
             format!("{:?} from {} to {}", edit.field, shown(&edit.from), shown(&edit.to))
         })
+        .chain(included)
         .collect();
     let message = format!(
         "A person changed addition {id} after trueup wrote it ({}): it is left as it is.",
