@@ -584,22 +584,26 @@ impl CheckedPlan {
 pub struct Edit {
     /// The day since which it holds, up to the one from which the line bills it.
     pub held: Period,
+    /// The order.
+    pub order: Option<OrderId>,
     /// The state before it.
     pub before: AdditionState,
 }
 
 impl AdditionLink {
-    /// The link after an edit was carried out. One that an order asked for is remembered; one that takes it back is
-    /// forgotten with it.
+    /// The link after an edit was carried out. One that an order asked for is remembered; one that takes it back names
+    /// order and days of the first one that it takes back, and is forgotten with it.
     pub fn edited(mut self, change: &Change, written: AdditionState) -> Self {
         if let Action::Update { before, wanted, .. } = &change.action {
-            match change.true_period {
-                Some(held) => self.edits.push(Edit { held, before: before.clone() }),
-                None => {
-                    if let Some(at) = self.edits.iter().rposition(|edit| edit.before == *wanted) {
-                        self.edits.truncate(at);
-                    }
+            let same = |edit: &Edit| {
+                Some(edit.held) == change.true_period && edit.order == change.order && edit.before == *wanted
+            };
+            match (self.edits.iter().position(same), change.true_period) {
+                (Some(at), _) => self.edits.truncate(at),
+                (None, Some(held)) => {
+                    self.edits.push(Edit { held, order: change.order.clone(), before: before.clone() });
                 }
+                (None, None) => {}
             }
         }
         Self { written, ..self }

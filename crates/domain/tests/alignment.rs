@@ -32,21 +32,18 @@ fn said(findings: &[Finding]) -> Vec<&Finding> {
     findings.iter().filter(|f| f.code == Code::Tu4006 && f.severity == Severity::Warning).collect()
 }
 
+/// An invoice stands for the period that begins in it: the old line ends with the invoice before, and what was sold is
+/// billed to the cent.
 #[test]
-fn the_invoice_that_holds_the_switch_bills_the_old_line_again_and_a_warning_says_so() {
+fn the_invoice_that_holds_the_switch_bills_the_new_line_alone() {
     let mut lab = lab();
-    lab.invoice(40);
-    lab.invoice(40);
+    let mut billed = vec![lab.invoice(40), lab.invoice(40)];
     let up = change("2025-02-20", period("2025-02-12", "2025-03-12"), 8);
     let draft = lab.plan(&[&up.0]);
-    let said = said(&draft.findings);
-    assert_eq!(said.len(), 1, "{}", show(&draft));
-    assert_eq!(said[0].amount.unwrap().0.to_string(), "110.00");
-    assert!(said[0].message.contains("2025-03-01 to 2025-03-31"), "{}", said[0].message);
-    assert!(said[0].fix.contains("agreement 40") && said[0].fix.contains("by hand"), "{}", said[0].fix);
-    lab.apply(&draft);
-    // The warning tells the truth: 5 x 22 + 8 x 22 and the part, where 8 x 22 and the part were owed.
-    assert_eq!(lab.invoice(40), "333.13");
+    assert!(said(&draft.findings).is_empty(), "{}", show(&draft));
+    lab.run(&up.0);
+    billed.extend([lab.invoice(40), lab.invoice(40)]);
+    assert_eq!(billed, ["110.00", "110.00", "223.13", "176.00"]);
 }
 
 #[test]
@@ -56,23 +53,42 @@ fn a_part_that_crosses_an_invoice_is_billed_once() {
     let shown = lab.run(&up.0);
     assert!(shown.contains("create prorate 2025-01-20..2025-01-31 3 x 16.32"), "{shown}");
     assert_eq!(lab.invoice(40), "158.96");
-    assert_eq!(lab.invoice(40), "286.00", "the part is not billed again; the old line is, and it was said");
+    assert_eq!(lab.invoice(40), "176.00", "neither the part nor the old line is billed again");
 }
 
+/// Two months are invoiced for the periods of 12 January and 12 February.
 #[rstest]
-#[case("2025-02-25", false)]
-#[case("2025-03-05", true)]
-#[case("2025-03-01", false)]
-fn a_cancellation_warns_where_its_invoice_bills_the_line_again(#[case] on: &str, #[case] warned: bool) {
+#[case::in_the_invoice_of_its_period("2025-02-25", period("2025-02-12", "2025-03-12"), "2025-02-28", "0")]
+#[case::in_the_one_after("2025-03-05", period("2025-02-12", "2025-03-12"), "2025-02-28", "0")]
+#[case::on_the_first_day_of_the_invoice("2025-03-01", period("2025-02-12", "2025-03-12"), "2025-02-28", "0")]
+#[case::on_the_first_day_of_a_period("2025-03-12", period("2025-03-12", "2025-04-12"), "2025-02-28", "0")]
+#[case::in_a_period_that_is_owed("2025-03-20", period("2025-03-12", "2025-04-12"), "2025-03-20", "110.00")]
+#[case::in_the_invoice_after_it("2025-04-03", period("2025-03-12", "2025-04-12"), "2025-03-31", "110.00")]
+fn a_cancellation_bills_the_periods_that_had_begun(
+    #[case] on: &str,
+    #[case] of: Period,
+    #[case] last: &str,
+    #[case] march: &str,
+) {
     let mut lab = lab();
     lab.invoice(40);
     lab.invoice(40);
-    if on == "2025-02-25" {
-        lab.agreement_mut(40).next_invoice = Some(day("2025-02-01"));
+    let shown = lab.run(&order("CL-1", OrderKind::Cancellation, on, of).0);
+    assert!(shown.contains(&format!("cancel recurring 2025-01-12..{last} ")), "{shown}");
+    assert_eq!([lab.invoice(40), lab.invoice(40)], [march, "0"], "{shown}");
+}
+
+/// March is invoiced ahead for the period of 12 March, which is given back whole.
+#[test]
+fn a_period_that_was_invoiced_after_the_cancellation_is_given_back_whole() {
+    let mut lab = lab();
+    lab.set("credits", "on");
+    for _ in 0..3 {
+        lab.invoice(40);
     }
-    let cancel = order("CL-1", OrderKind::Cancellation, on, period("2025-02-12", "2025-03-12"));
-    let draft = lab.plan(&[&cancel.0]);
-    assert_eq!(!said(&draft.findings).is_empty(), warned, "{}", show(&draft));
+    let shown =
+        lab.run(&order("CL-1", OrderKind::Cancellation, "2025-03-05", period("2025-02-12", "2025-03-12")).0);
+    assert_eq!(lab.invoice(40), "-110.00", "{shown}");
 }
 
 #[test]
@@ -92,17 +108,40 @@ fn an_agreement_that_lies_on_the_periods_or_prorates_needs_no_warning() {
 }
 
 #[test]
-fn a_state_that_began_inside_an_invoiced_period_says_how_it_is_caught_up() {
+fn what_an_invoice_stands_for_is_caught_up_whole() {
     let mut lab = lab();
     for _ in 0..3 {
         lab.invoice(40);
     }
-    let draft = lab.plan(&[&change("2025-02-20", period("2025-02-12", "2025-03-12"), 8).0]);
+    let up = change("2025-02-20", period("2025-02-12", "2025-03-12"), 8);
+    assert!(said(&lab.plan(&[&up.0]).findings).is_empty());
+    let shown = lab.run(&up.0);
+    // The part, 3 x 22 for the period of 12 March, and 8 x 22 for that of 12 April.
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["289.13", "176.00"], "{shown}");
+}
+
+#[test]
+fn a_sale_after_its_invoice_is_caught_up_whole() {
+    let mut lab = Lab::monthly("2025-01-01", "2025-02-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-12");
+    let sale = order("SO-1", OrderKind::Sales, "2025-01-12", period("2025-01-12", "2025-02-12"));
+    let shown = lab.run(&sale.with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60")).0);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["220.00", "110.00"], "{shown}");
+}
+
+/// Where an invoice holds the beginnings of two periods, or of none, it stands for no single one: that is warned of.
+#[test]
+fn invoices_that_stand_for_no_single_period_are_warned_of() {
+    let mut lab = Lab::monthly("2025-01-31", "2025-01-31");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-30");
+    lab.by_hand(40, 500, 7, "5", "22.00", "2024-11-30");
+    lab.agreement_mut(40).bill_start = Some(day("2024-10-31"));
+    let up = change("2025-03-10", period("2025-02-28", "2025-03-30"), 8);
+    let draft = lab.plan(&[&up.0]);
     let said = said(&draft.findings);
     assert_eq!(said.len(), 1, "{}", show(&draft));
-    assert!(
-        said[0].message.contains("2025-03-12") && said[0].message.contains("2025-04-01"),
-        "{}",
-        said[0].message
-    );
+    assert_eq!(said[0].amount.unwrap().0.to_string(), "110.00");
+    assert!(said[0].fix.contains("agreement 40") && said[0].fix.contains("by hand"), "{}", said[0].fix);
 }

@@ -1,6 +1,7 @@
 //! Subscriptions whose periods do not lie on the invoice periods of their agreement. ConnectWise bills a line whole on
-//! every invoice that holds one of its days: an open line still gives one invoice a period, but where it ends inside an
-//! invoice period, that invoice bills it once more, and beside it what takes its place.
+//! every invoice that holds one of its days: an open line gives one invoice a period, and each invoice stands for the
+//! period that begins in it. By that lines end, and what was invoiced is caught up or given back. Where an invoice holds
+//! the beginnings of two periods, or of none, it stands for no single one, and a warning says which is wrong.
 
 use super::builder::Builder;
 use super::context::Stop;
@@ -9,14 +10,57 @@ use crate::billing;
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::Quantity;
-use crate::period::{Period, PeriodError};
+use crate::period::{Period, PeriodError, previous_day};
 use crate::plan::Role;
 use crate::psa::Agreement;
 use jiff::civil::Date;
 
 impl<'a> Builder<'_, 'a> {
     fn subscription_period(&self, day: Date) -> Result<Option<Period>, PeriodError> {
-        self.context.order_period.map(|said| self.period_of(said, day)).transpose()
+        let context = self.context;
+        let said = match (context.order_period, context.subscription) {
+            (Some(said), _) => Some(said),
+            (None, Some(sold)) => Some(context.cycle.period_containing(sold.start, day)?),
+            (None, None) => None,
+        };
+        said.map(|said| self.period_of(said, day)).transpose()
+    }
+
+    /// The last day of a line whose periods from `boundary` on something else bills, or nothing: the day before it, or,
+    /// where the invoice that holds it stands for the period that begins there, the last day of the invoice before.
+    pub fn last_before(&self, agreement: &Agreement, boundary: Date) -> Date {
+        let plain = previous_day(boundary);
+        let (Some(invoice), Ok(Some(own)), Ok(Some(before))) = (
+            self.invoice_period(agreement, boundary),
+            self.subscription_period(boundary),
+            self.subscription_period(plain),
+        ) else {
+            return plain;
+        };
+        let stands_for_it =
+            own.start() == boundary && before.start() < invoice.start() && own.end() >= invoice.end();
+        if stands_for_it && !agreement.prorates { previous_day(invoice.start()) } else { plain }
+    }
+
+    /// The last day of a line that is cancelled on `day`, where the invoices stand for other days than their own.
+    pub fn last_owed(&self, agreement: &Agreement, day: Date) -> Option<Date> {
+        let own = self.subscription_period(day).ok().flatten().filter(|_| !agreement.prorates)?;
+        let boundary = if own.start() == day { day } else { own.end() };
+        Some(self.last_before(agreement, boundary))
+    }
+
+    /// The day up to which a customer has paid when everything before `day` is invoiced: each invoice stands for the
+    /// period that begins in it.
+    pub fn paid_for(&self, agreement: &Agreement, day: Date) -> Date {
+        let (Some(last), Some(next), Ok(Some(own))) = (
+            self.invoice_period(agreement, previous_day(day)),
+            self.invoice_period(agreement, day),
+            self.subscription_period(day),
+        ) else {
+            return day;
+        };
+        let stands_for_it = next.start() == day && last.contains(own.start()) && next.contains(own.end());
+        if stands_for_it && !agreement.prorates { own.end() } else { day }
     }
 
     fn invoice_period(&self, agreement: &Agreement, day: Date) -> Option<Period> {
@@ -38,7 +82,9 @@ impl<'a> Builder<'_, 'a> {
             return Ok(());
         };
         let paid_before = own.start().max(line.state.effective) < invoice.start();
-        if !paid_before || self.is_invoiced(agreement, invoice.start()) {
+        // Two periods begin in that invoice: an earlier one held none, and billed the line for the first of them.
+        let holds_two = own.start() >= invoice.start() && own.end() < invoice.end();
+        if !(paid_before || holds_two) || self.is_invoiced(agreement, invoice.start()) {
             return Ok(());
         }
         let currency = self.context.currency;
@@ -60,7 +106,8 @@ impl<'a> Builder<'_, 'a> {
         let Some(invoice) = self.invoice_period(agreement, gap.start()) else { return };
         let own = self.subscription_period(gap.end()).ok().flatten();
         let ends_with_one = own.is_none_or(|own| own.start() == gap.end());
-        if agreement.prorates || (invoice.start() == gap.start() && ends_with_one) {
+        let exact = self.paid_for(agreement, gap.end()) != gap.end();
+        if agreement.prorates || exact || (invoice.start() == gap.start() && ends_with_one) {
             return;
         }
         let message = format!(

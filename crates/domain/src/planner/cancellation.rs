@@ -236,7 +236,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
 fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, ending: &Ending) -> Date {
     let product = line.origin.as_ref().map(|o| &o.product);
     if product.is_some_and(|product| ending.used_alone.contains(product)) {
-        return previous_day(ending.period.start());
+        return builder.last_before(agreement, ending.period.start());
     }
     usual_last_day(builder, agreement, ending.day)
 }
@@ -244,7 +244,9 @@ fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, endin
 fn usual_last_day(builder: &Builder<'_, '_>, agreement: &Agreement, day: Date) -> Date {
     let begins_period = billing::invoice_period(builder.context.world.snapshot, agreement, day)
         .is_some_and(|period| period.start() == day);
-    if agreement.prorates || begins_period { previous_day(day) } else { day }
+    let usual = if agreement.prorates || begins_period { previous_day(day) } else { day };
+    // An invoice that stands for the next period is not to bill the line: that one is not owed.
+    builder.last_owed(agreement, day).map_or(usual, |last| usual.min(last))
 }
 
 fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &Ending) -> Result<(), Stop> {
@@ -323,12 +325,14 @@ fn give_back_later_periods(
             .map(Period::end)
             .max();
         let from = refunded.map_or(ending.period.end(), |to| to.max(ending.period.end()));
-        let Ok(days) = Period::new(from, paid) else { continue };
+        let Ok(days) = Period::new(from, builder.paid_for(agreement, paid)) else { continue };
         let mut value = (Exact::ZERO, Exact::ZERO);
         let mut item = None;
         for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product == product)) {
             let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
-            let Ok(own) = Period::new(from.max(line.state.effective), end) else { continue };
+            let end = builder.paid_for(agreement, end);
+            let first = builder.paid_for(agreement, line.state.effective);
+            let Ok(own) = Period::new(from.max(first), end) else { continue };
             let units = builder.units_in(own, ending.period)?;
             value = add(value, worth(line, units)?)?;
             item = Some(line.state.catalog_item);
@@ -336,7 +340,9 @@ fn give_back_later_periods(
         value = add(value, of_changes(builder, &product, ending, days, later)?)?;
         let (price, cost) = value;
         let Some(item) = item.filter(|_| !price.is_negative() && !price.is_zero()) else { continue };
-        builder.tell_caught_up_by_shares(&product, agreement, days);
+        if let Ok(invoiced) = Period::new(from, paid) {
+            builder.tell_caught_up_by_shares(&product, agreement, invoiced);
+        }
         let context = builder.context;
         let credits = context.world.settings.credits.is_on();
         let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {

@@ -388,11 +388,12 @@ impl<'a> Picture<'a> {
     }
 
     /// Remembers a state that an order gave a line in place.
-    pub fn note_edit(&mut self, line: &Line<'_>, held: Period) {
+    pub fn note_edit(&mut self, line: &Line<'_>, held: Period, order: Option<&OrderId>) {
         let before = line.state.clone();
         self.change(line, |line| {
             if let Some(origin) = &mut line.origin {
-                origin.edits.to_mut().push(Edit { held, before: (*before).clone() });
+                let order = order.cloned();
+                origin.edits.to_mut().push(Edit { held, order, before: (*before).clone() });
             }
         });
     }

@@ -204,7 +204,8 @@ fn one<'a>(
     builder.recurring(agreement, line, begin, None, period)?;
     if let Some(old) = &existing {
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
-        builder.end(old, previous_day(begin), reason)?;
+        let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
+        builder.end(old, last, reason)?;
     }
     Ok(())
 }

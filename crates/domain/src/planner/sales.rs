@@ -133,7 +133,8 @@ fn recurring(
     let last = match later {
         Some(until) => {
             late::tell(builder, order, &line.product, begin, until);
-            Some(last.map_or(previous_day(until), |last| last.min(previous_day(until))))
+            let ends = builder.last_before(agreement, until);
+            Some(last.map_or(ends, |last| last.min(ends)))
         }
         None => last,
     };
@@ -475,7 +476,9 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
     plan_from(builder, order, boundary, effective)?;
     let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
     for line in &old {
-        builder.end(line, previous_day(boundary), reason())?;
+        let last =
+            builder.agreement_of(line).map_or(previous_day(boundary), |a| builder.last_before(a, boundary));
+        builder.end(line, last, reason())?;
     }
     // What was billed or given back once of days that the other customer pays goes with the lines.
     let products =

@@ -172,7 +172,7 @@ impl<'a> Builder<'_, 'a> {
             let finding = self.about(Code::Tu4002, &line.product, message).severity(Severity::Warning);
             self.find(finding);
             reason.push_str(&format!(" The days before {next} are invoiced already, so it starts there."));
-            let until = last.map_or(next, |last| next.min(next_day(last)));
+            let until = self.paid_for(agreement, last.map_or(next, |last| next.min(next_day(last))));
             self.catch_up(agreement, &line, start, until, anchor)?;
             self.tell_caught_up_by_shares(&line.product, agreement, Period::new(start, next)?);
             effective = next;

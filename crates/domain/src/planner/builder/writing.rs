@@ -156,7 +156,7 @@ impl<'a> Builder<'_, 'a> {
         if let Some(change) = self.draft.changes.last_mut() {
             change.true_period = Some(held);
         }
-        self.picture.note_edit(line, held);
+        self.picture.note_edit(line, held, self.context.order_id());
         Ok(())
     }
 

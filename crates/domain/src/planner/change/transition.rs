@@ -103,8 +103,11 @@ pub(super) fn transition<'a>(
             .and_then(|paid| Period::new(begin, paid).ok())
             .filter(|_| !item.new_quantity.is_zero() || item.existing.is_some()),
     };
-    if let Some(gap) = gap {
-        begin = gap.end();
+    let mut gap = gap;
+    if let Some(invoiced) = gap {
+        begin = invoiced.end();
+        builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
+        gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, begin))?);
     }
     create_or_edit(builder, order, item, (true_begin, begin), period)?;
     if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
@@ -116,7 +119,6 @@ pub(super) fn transition<'a>(
         for days in with_named_apart(item, gap, period, whole) {
             bill_gap(builder, order, item, days, period, whole)?;
         }
-        builder.tell_caught_up_by_shares(&item.line.product, agreement, gap);
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
     }
@@ -197,7 +199,7 @@ pub(super) fn late_transition<'a>(
     if let (Some(days), false, false) = (Period::new(effective, begin.min(until)).ok(), whole, part_is_told) {
         bill_part(builder, order, item, days, period)?;
     }
-    match Period::new(begin, until) {
+    match Period::new(begin, builder.paid_for(builder.context.agreement, until)) {
         Ok(gap) => bill_gap(builder, order, item, gap, period, whole),
         Err(_) => Ok(()),
     }
@@ -314,7 +316,7 @@ pub(super) fn end_old(
         return Ok(());
     }
     let name = builder.context.product_name(&item.line.product);
-    let last = previous_day(begin);
+    let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
     let reason = text(format_args!(
         "Order {} replaces {} {name} from {begin} on: it ends on {last}, the last day paid for.",
         order.shown(),

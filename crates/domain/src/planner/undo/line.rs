@@ -209,6 +209,11 @@ fn difference(
     Some(sum)
 }
 
+/// Whether an order edited the line in place, which is remembered of it.
+fn is_edit(change: &Change) -> bool {
+    matches!(change.action, Action::Update { .. }) && change.true_period.is_some()
+}
+
 fn restore<'a>(
     world: &World<'_>,
     effect: &Effect<'a>,
@@ -224,7 +229,13 @@ fn restore<'a>(
             Action::Delete { target, before: seen },
             format!("Undo of plan {plan}: no invoice has billed the line, so that it goes."),
         ),
-        Some(before) if fields_between(&seen, before, None).is_empty() => return Ok(None),
+        // Edits that came to nothing are forgotten by an edit that changes nothing.
+        Some(before)
+            if fields_between(&seen, before, None).is_empty()
+                && !effect.changes.iter().any(|(_, change)| is_edit(change)) =>
+        {
+            return Ok(None);
+        }
         Some(before) => (
             Action::Update { target, before: seen, wanted: before.clone() },
             format!("Undo of plan {plan}: the line is as it was before."),
@@ -240,7 +251,11 @@ fn restore<'a>(
         };
         amounts = of(action.after())?.minus(of(action.before())?)?;
     }
-    let (role, true_period, order) = (change.role, None, change.order.clone());
+    // What edits in place told of their states goes with them.
+    let first = effect.changes.iter().map(|(_, change)| *change).find(|change| is_edit(change));
+    let first = first.filter(|_| matches!(action, Action::Update { .. }));
+    let true_period = first.and_then(|edit| edit.true_period);
+    let (role, order) = (change.role, first.unwrap_or(change).order.clone());
     Ok(Some(Step { change, plan, action, role, true_period, amounts, reason, order }))
 }
 
