@@ -273,8 +273,24 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         let reason = format!("Order {}: the line for {} is written anew.", order.shown(), shift.period);
         builder.delete_last(line, reason);
     }
-    end_old(builder, order, shift);
+    if !(begun_as_single && is_replaced(builder, shift)) {
+        end_old(builder, order, shift);
+    }
     Ok(true)
+}
+
+/// Whether the line that this very order replaced is gone already: then one that an earlier order ended within the period
+/// is not the old one, and goes on to bill it.
+fn is_replaced(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
+    let ended = shift.existing.as_ref().is_some_and(|old| !old.state.is_open());
+    ended
+        && builder.own_links().iter().any(|l| {
+            l.deleted
+                && l.role == Role::Recurring
+                && l.product == shift.line.product
+                && l.written.is_open()
+                && l.written.effective >= shift.period.end()
+        })
 }
 
 fn end_old<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) {

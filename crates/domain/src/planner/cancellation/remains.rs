@@ -102,7 +102,13 @@ impl<'a> Remains<'a> {
                     && (!whole || p.days.start() <= self.period.start() && !self.corrects(p))
             })
         };
-        if of(&self.stays) || charges(true) {
+        // An order ended it with the period: it billed all of it, beside what was billed once.
+        let ended = |s: &Span| s.product == *product && s.covers(days) && s.last.is_some();
+        if of(&self.stays) {
+            Some(true)
+        } else if self.goes.iter().any(ended) {
+            Some(false)
+        } else if charges(true) {
             // A line of its own that bills the period whole took the place of the recurring one.
             Some(true)
         } else if of(&self.goes) {
