@@ -97,7 +97,26 @@ function Entrance() {
 
 function Organization() {
   const { org = '' } = useParams();
-  useEffect(() => localStorage.setItem(LAST, org), [org]);
+  const { t } = useWords();
+  const found = queries.useQuery('get', '/api/v1/organizations/{org}', { params: { path: { org } } });
+  const known = found.data?.id;
+  useEffect(() => {
+    if (known !== undefined) localStorage.setItem(LAST, known);
+  }, [known]);
+  if (found.error !== null && problemOf(found.error).status === 404) {
+    return (
+      <Center mih="100vh" p="md" component="main">
+        <Stack align="center" gap="xs">
+          <Text component="h1" fw={600} fz="lg" m={0}>
+            {t('app.organization.unknown')}
+          </Text>
+          <Anchor component={Link} to="/">
+            {t('app.toOverview')}
+          </Anchor>
+        </Stack>
+      </Center>
+    );
+  }
   return (
     <OrganizationProvider value={org}>
       <Shell key={org} />

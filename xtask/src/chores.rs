@@ -45,6 +45,20 @@ pub fn demo(arguments: &[OsString]) -> Result<()> {
     run(cargo().args(["run", "-p", "trueup-server", "--bin", "trueup", "--", "demo"]).args(arguments))
 }
 
+/// Pictures of every page of the console into `target/screenshots`.
+pub fn screenshots() -> Result<()> {
+    console::build()?;
+    let folder = root().join("target").join("screenshots");
+    let tools = setup::for_tests()?;
+    let mut command = cargo();
+    command.args(["test", "-p", "trueup-server", "--test", "browser", "--", "--nocapture", "every_page"]);
+    command.env("TRUEUP_SCREENSHOTS", &folder);
+    tools.export(&mut command);
+    run(&mut command)?;
+    eprintln!("xtask: the pictures are in {}", folder.display());
+    Ok(())
+}
+
 /// The long suites: kills, faults and random cases in numbers that a normal run cannot afford.
 ///
 /// A test reads `TRUEUP_TORTURE` to choose its size: unset is the quick pass every `cargo test` makes, `full`

@@ -20,6 +20,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   test [ARGS]     sets up what the tests need, then runs the whole suite (also: cargo test-all)
   check           format, clippy, documentation, dependency rules, architecture
   console         builds the console's files into web/dist
+  screenshots     pictures of every page of the console, into target/screenshots
   demo [ARGS]     builds trueup and runs `trueup demo` (also: cargo demo)
   torture [ARGS]  the long suites: crashes, faults, many thousands of random cases
   bench [ARGS]    the benchmarks, then the comparison with a peer
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some("test") => chores::test(&rest),
         Some("check") => chores::check(),
         Some("console") => console::build(),
+        Some("screenshots") => chores::screenshots(),
         Some("demo") => chores::demo(&rest),
         Some("torture") => chores::torture(&rest),
         Some("bench") => chores::bench(&rest),

@@ -23,6 +23,8 @@ pub struct TestTools {
     pub postgres: Option<PathBuf>,
     /// The Python with the conformance suite's packages: `TRUEUP_TEST_PYTHON`.
     pub python: Option<PathBuf>,
+    /// The program that drives a browser: `TRUEUP_TEST_CHROMEDRIVER`.
+    pub browser: Option<PathBuf>,
 }
 
 impl TestTools {
@@ -34,14 +36,18 @@ impl TestTools {
         if let Some(python) = &self.python {
             command.env("TRUEUP_TEST_PYTHON", python);
         }
+        if let Some(driver) = &self.browser {
+            command.env("TRUEUP_TEST_CHROMEDRIVER", driver);
+        }
     }
 }
 
-/// PostgreSQL and the Python environment.
+/// PostgreSQL, the Python environment and a browser.
 pub fn for_tests() -> Result<TestTools> {
     Ok(TestTools {
         postgres: or_skip("PostgreSQL", postgres())?,
         python: or_skip("the conformance suite's Python", python())?,
+        browser: or_skip("a browser", browser())?,
     })
 }
 
@@ -88,6 +94,25 @@ fn find_postgres() -> Option<PathBuf> {
         .pop()
         .map(|(_, folder)| folder)
         .or_else(|| output(Command::new("pg_config").arg("--bindir")).map(PathBuf::from).filter(complete))
+}
+
+/// Chromium with the program that drives it.
+fn browser() -> Result<Option<PathBuf>> {
+    let named = std::env::var_os("TRUEUP_TEST_CHROMEDRIVER").map(PathBuf::from);
+    let driver = named.unwrap_or_else(|| PathBuf::from("chromedriver"));
+    let is_there = || succeeds(Command::new(&driver).arg("--version"));
+    if !is_there() {
+        if !debian_root() {
+            bail!(
+                "install it with: sudo apt-get install -y chromium chromium-driver (or set TRUEUP_TEST_CHROMEDRIVER)"
+            );
+        }
+        apt_install(&["chromium", "chromium-driver"])?;
+        if !is_there() {
+            bail!("the chromium-driver package brought no chromedriver");
+        }
+    }
+    Ok(Some(driver))
 }
 
 /// A virtual environment in `.tools/`, made again only when the requirements changed.

@@ -5,6 +5,7 @@ use crate::{db, error};
 use sea_orm::{DbBackend, Value};
 use trueup_domain::feed::RecordKind;
 use trueup_domain::ids::{AdditionId, OrganizationId, SourceId};
+use trueup_domain::mapping::MappingKind;
 use trueup_domain::task::{Task, TaskKind};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{AuditEntry, Millis, NewAuditEntry, StoredRecord, TaskFilter};
@@ -74,6 +75,8 @@ pub struct RecordPage {
     pub source: Option<SourceId>,
     /// Text in the record.
     pub search: Option<String>,
+    /// Whether a mapping of this kind names it, or none does.
+    pub mapped: Option<(MappingKind, bool)>,
     /// After this source and id.
     pub after: Option<(String, String)>,
     /// How many at most.
@@ -220,6 +223,14 @@ impl SqlStore {
         wanted.equal("kind", Some(page.kind.name()));
         wanted.equal("source", page.source.as_ref().map(SourceId::as_str));
         wanted.holds(&["id", "doc"], page.search.as_deref());
+        if let Some((kind, is_mapped)) = page.mapped {
+            let kind = wanted.bind(kind.name());
+            let not = if is_mapped { "" } else { "NOT " };
+            wanted.and(&format!(
+                "{not}EXISTS (SELECT 1 FROM mapping m WHERE m.org = record.org AND m.kind = {kind} \
+                 AND m.source = record.source AND m.source_id = record.id)"
+            ));
+        }
         if let Some((source, id)) = &page.after {
             let (source, id) = (wanted.bind(source.as_str()), wanted.bind(id.as_str()));
             wanted.and(&format!("(source, id) > ({source}, {id})"));

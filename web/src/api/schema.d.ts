@@ -242,6 +242,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/companies/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The companies of ConnectWise, as last read
+         * @description Needs the right `mappings.read`.
+         */
+        get: operations["picture_companies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/connections": {
         parameters: {
             query?: never;
@@ -1569,6 +1589,20 @@ export interface components {
             /** @description The exact sums of the order lines. */
             totals: components["schemas"]["FeedTotalsDoc"];
         };
+        /** @description A company to choose. */
+        KnownCompanyDoc: {
+            /**
+             * Format: int64
+             * @description Its id in ConnectWise.
+             */
+            company_id: number;
+            /** @description Its short unique text. */
+            identifier: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Whether it is in use. */
+            usable: boolean;
+        };
         /** @description A mapping. */
         MappingDoc: {
             /** @description `customer`, `product`, `agreement`, `fee` or `addition`. */
@@ -1929,6 +1963,25 @@ export interface components {
                 detail: Record<string, never>;
                 previous_hash: string;
                 hash: string;
+            }[];
+            /** @description Where the next page begins; none on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_KnownCompanyDoc: {
+            /** @description The rows. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Its id in ConnectWise.
+                 */
+                company_id: number;
+                /** @description Its short unique text. */
+                identifier: string;
+                /** @description Its name. */
+                name: string;
+                /** @description Whether it is in use. */
+                usable: boolean;
             }[];
             /** @description Where the next page begins; none on the last one. */
             next_cursor?: string | null;
@@ -3741,7 +3794,7 @@ export interface operations {
     picture_catalog: {
         parameters: {
             query?: {
-                /** @description Text in the item. */
+                /** @description Text in the record. */
                 search?: string;
                 /** @description Rows of a page. */
                 limit?: number;
@@ -4006,6 +4059,99 @@ export interface operations {
             };
             /** @description Not the media type the route takes */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    picture_companies: {
+        parameters: {
+            query?: {
+                /** @description Text in the record. */
+                search?: string;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Where the page begins. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By id */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_KnownCompanyDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4791,6 +4937,8 @@ export interface operations {
                 source?: string;
                 /** @description Text in the record. */
                 search?: string;
+                /** @description Only those with a mapping, or only those without. */
+                mapped?: boolean;
                 /** @description Rows of a page. */
                 limit?: number;
                 /** @description Where the page begins. */
@@ -6930,6 +7078,8 @@ export interface operations {
                 source?: string;
                 /** @description Text in the record. */
                 search?: string;
+                /** @description Only those with a mapping, or only those without. */
+                mapped?: boolean;
                 /** @description Rows of a page. */
                 limit?: number;
                 /** @description Where the page begins. */

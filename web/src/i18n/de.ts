@@ -1,5 +1,6 @@
 import { base } from './de/base';
+import { mapping } from './de/mapping';
 import { plans } from './de/plans';
 import type { Catalogue } from './en';
 
-export const de: Catalogue = { ...base, ...plans };
+export const de: Catalogue = { ...base, ...mapping, ...plans };

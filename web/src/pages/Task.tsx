@@ -19,25 +19,18 @@ const BASE = '/api/v1/organizations/{org}';
 
 type Detail = Schemas['TaskDetailDoc'];
 
-/** The order as the source told it; fields that are not there are left out. */
+/** The order as the source told it. */
 interface OrderLine {
-  line_id?: string;
-  id?: string;
-  charge?: string;
-  kind?: string;
-  product_id?: string;
-  quantity?: string | number;
-  unit_price?: string | number;
-  unit_cost?: string | number;
-  amount?: string | number;
-  description?: string;
+  id: string;
+  charge: string;
+  product: string;
+  quantity: string | null;
+  unit_price: string | null;
+  amount: string | null;
 }
 interface Order {
-  currency?: string;
-  effective_date?: string;
-  period_start?: string;
-  period_end?: string;
-  lines?: OrderLine[];
+  currency: string;
+  lines: OrderLine[];
 }
 
 function orderOf(detail: Detail): Order | null {
@@ -55,9 +48,7 @@ async function load(org: string, task: string) {
   }
   const { source, customer_id } = detail.task;
   const known = namesOfChanges(changes);
-  const products = (orderOf(detail)?.lines ?? []).flatMap((line) =>
-    line.product_id === undefined ? [] : [{ source, id: line.product_id }],
-  );
+  const products = (orderOf(detail)?.lines ?? []).map((line) => ({ source, id: line.product }));
   const names = await fetchNames(org, {
     ...known,
     customers: [...known.customers, { source, id: customer_id }],
@@ -174,7 +165,8 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
   const order = orderOf(detail);
   const lines = order?.lines ?? [];
   const currency = order?.currency ?? '';
-  const amount = (value: string | number | undefined) => (value === undefined ? '–' : money(String(value), currency));
+  const amount = (value: string | null) => (value === null ? '–' : money(value, currency));
+  const named = lines.some((line) => line.amount !== null);
   return (
     <Panel title={t('task.sold')}>
       {lines.length === 0 ? (
@@ -193,23 +185,25 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
                 <th scope="col" className="num">
                   {t('change.price')}
                 </th>
-                <th scope="col" className="num">
-                  {t('task.amount')}
-                </th>
+                {named && (
+                  <th scope="col" className="num">
+                    {t('task.amount')}
+                  </th>
+                )}
               </tr>
             </thead>
             <tbody>
-              {lines.map((line, at) => (
-                <tr key={line.line_id ?? line.id ?? at}>
+              {lines.map((line) => (
+                <tr key={line.id}>
                   <td>
-                    <Text size="sm">{line.product_id === undefined ? '–' : product(line.product_id)}</Text>
+                    <Text size="sm">{product(line.product)}</Text>
                     <Text size="xs" c="dimmed">
-                      {say('charge', line.charge ?? line.kind ?? '')}
+                      {say('charge', line.charge)}
                     </Text>
                   </td>
-                  <td className="num">{line.quantity === undefined ? '–' : quantity(String(line.quantity))}</td>
+                  <td className="num">{line.quantity === null ? '–' : quantity(line.quantity)}</td>
                   <td className="num">{amount(line.unit_price)}</td>
-                  <td className="num">{amount(line.amount)}</td>
+                  {named && <td className="num">{amount(line.amount)}</td>}
                 </tr>
               ))}
             </tbody>

@@ -90,7 +90,7 @@ export function Shell() {
 export function Brand() {
   const { t } = useWords();
   return (
-    <Link to="/" className="brand" aria-label={t('app.toOverview')}>
+    <Link to="/" className="brand" aria-label={t('app.home')}>
       <img src="/icon.svg" alt="" width={26} height={26} />
       <Text fw={700} visibleFrom="xs" component="span">
         {t('app.name')}

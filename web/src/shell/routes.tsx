@@ -1,6 +1,6 @@
 // Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
 import type { Icon } from '@tabler/icons-react';
-import { IconAlertTriangle, IconClipboardList, IconHome, IconListCheck } from '@tabler/icons-react';
+import { IconAlertTriangle, IconArrowsLeftRight, IconClipboardList, IconHome, IconListCheck } from '@tabler/icons-react';
 import { lazy, type ComponentType } from 'react';
 import type { Key } from '../i18n';
 
@@ -19,6 +19,7 @@ const Tasks = lazy(() => import('../pages/Tasks'));
 const Task = lazy(() => import('../pages/Task'));
 const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
+const Mapping = lazy(() => import('../pages/Mapping'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
 
 export const PLACES: Place[] = [
@@ -37,5 +38,11 @@ export const PLACES: Place[] = [
     nav: { label: 'nav.exceptions', icon: IconAlertTriangle, group: 'work' },
     right: 'findings.read',
     page: Exceptions,
+  },
+  {
+    path: 'mapping',
+    nav: { label: 'nav.mapping', icon: IconArrowsLeftRight, group: 'work' },
+    right: 'mappings.read',
+    page: Mapping,
   },
 ];

@@ -1,4 +1,5 @@
-import { Box, Code, Group, Stack, Text } from '@mantine/core';
+import { Anchor, Box, Code, Group, Stack, Text } from '@mantine/core';
+import { useState } from 'react';
 import type { Schemas } from '../api/client';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
@@ -40,10 +41,27 @@ export function FindingText({ finding }: { finding: Finding }) {
   );
 }
 
+/** The first few; the others on demand, so that what follows stays in sight. */
+const AT_ONCE = 3;
+
 export function FindingList({ findings }: { findings: Finding[] }) {
-  return findings.map((finding, at) => (
-    <Box key={`${finding.code} ${at}`} className="line" px="lg" py="sm">
-      <FindingText finding={finding} />
-    </Box>
-  ));
+  const { t } = useWords();
+  const [all, setAll] = useState(false);
+  const shown = all ? findings : findings.slice(0, AT_ONCE);
+  return (
+    <>
+      {shown.map((finding, at) => (
+        <Box key={`${finding.code} ${at}`} className="line" px="lg" py="sm">
+          <FindingText finding={finding} />
+        </Box>
+      ))}
+      {shown.length < findings.length && (
+        <Box px="lg" py="xs">
+          <Anchor component="button" type="button" size="sm" onClick={() => setAll(true)}>
+            {t('action.all', { n: findings.length })}
+          </Anchor>
+        </Box>
+      )}
+    </>
+  );
 }

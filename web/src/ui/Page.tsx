@@ -33,7 +33,7 @@ export function Page(props: {
 /** A part of a page, with a heading of its own. */
 export function Panel(props: { title?: string; aside?: ReactNode; children: ReactNode; flush?: boolean }) {
   return (
-    <Box component="section" className="panel" aria-label={props.title}>
+    <Box component="section" className="panel">
       {props.title !== undefined && (
         <Group justify="space-between" px="lg" pt="md" pb={props.flush ? 'xs' : 0}>
           <Title order={2}>{props.title}</Title>

@@ -14,6 +14,7 @@ pub async fn run(args: ServeArgs, options: Options) -> Result<Exit, CliError> {
         public_url: args.public_url,
         metrics_listen: args.metrics_listen,
         behind_proxy: args.behind_proxy,
+        visitor: None,
     };
     serve::run(start, options).await
 }

@@ -2,6 +2,7 @@
 //!
 //! It runs the very commands that a person would type, and shows each before it runs.
 
+mod april;
 mod charges;
 mod orders;
 mod world;
@@ -9,10 +10,13 @@ mod world;
 use crate::app::App;
 use crate::cli::{Cli, Command};
 use crate::commands::{check, feed, mapping, plan, psa};
+use crate::compose;
 use crate::config::Options;
 use crate::failure::{CliError, Exit};
 use crate::output::Format;
+use crate::serve::{self, Start, Visitor};
 use clap::{Args, Parser};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use trueup_connectwise::client::address::AllowedHosts;
 use trueup_connectwise::client::{ClientConfig, ConnectWiseClient, Credentials};
@@ -20,12 +24,14 @@ use trueup_domain::ids::OrganizationId;
 use trueup_engine::apply::ApplyOptions;
 use trueup_engine::applying;
 use trueup_engine::ports::Clock;
-use trueup_engine::records::{Connection, SecretText};
+use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
 use trueup_engine::settings::Overlays;
 use trueup_sandbox::{Sandbox, SandboxConfig};
 
 /// The name of the connection to the sandbox.
 const CONNECTION: &str = "sandbox";
+/// Who signs in.
+const VISITOR: &str = "demo@example.com";
 
 /// Flags of `demo`.
 #[derive(Args, Debug)]
@@ -33,6 +39,9 @@ pub struct DemoArgs {
     /// Ends after the run instead of staying up
     #[arg(long)]
     pub once: bool,
+    /// Where the console is served; it has to be this machine
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
 }
 
 /// Where the data of this run live, and whether they go with it.
@@ -49,38 +58,90 @@ impl Drop for Place {
     }
 }
 
-/// Runs the demonstration, then stays up until it is interrupted.
+/// Runs the demonstration, then serves the console over its world until it is interrupted.
 ///
 /// # Errors
 /// A port or a directory that cannot be used, or what stopped one of the commands.
 pub async fn run(args: DemoArgs, options: Options, named_dir: bool) -> Result<Exit, CliError> {
+    if !args.listen.ip().is_loopback() {
+        return Err(CliError::usage(
+            format!("{} is not an address of this machine alone", args.listen),
+            "The demo prints a password: serve it at 127.0.0.1, or start `trueup serve` instead.",
+        ));
+    }
     let place = place_for(named_dir.then_some(options.data_dir.as_path()))?;
     let config = SandboxConfig { port: 0, seed: Some(world::seed()), today: Some(world::TODAY.to_owned()) };
     let sandbox = trueup_sandbox::start(config)
         .await
         .map_err(|error| CliError::usage(error.to_string(), "Start the demo again."))?;
-    let app = App::open(options_of(options, &place)?).await?;
-    let exit = play(&app, &sandbox, &place.dir).await?;
+    let app = App::open(options_of(&options, &place, world::TODAY)?).await?;
+    let mut exit = play(&app, &sandbox, &place.dir).await?;
     let out = app.out;
-    // The embedded database belongs to one process at a time: from here on other commands may use it.
+    // The embedded database belongs to one process at a time: from here on the service has it.
+    app.store().close().await?;
     drop(app);
-    let url = sandbox.url();
-    out.line("");
-    out.line(&format!("The sandbox answers at {url}"));
-    out.line(&format!("  what it holds: {url}/sandbox/state"));
-    out.line(&format!("  its invoices:  {url}/sandbox/invoices"));
-    out.line("This build has no console yet: the command line and these addresses show what happened.");
     if !args.once {
+        let later = options_of(&options, &place, april::TODAY)?;
+        let visitor = prepare(&later, &place.dir).await?;
+        let url = sandbox.url();
+        out.line("");
         out.line(&format!(
-            "In another terminal: trueup --data-dir '{}' --today {} task list",
-            place.dir.display(),
-            world::TODAY
+            "The sandbox answers at {url}: /sandbox/state is what it holds, /sandbox/invoices its invoices."
         ));
-        out.line("Ctrl-C ends the demo.");
-        wait_for_stop().await;
+        exit = serve_console(args.listen, later, visitor).await?;
     }
     sandbox.shutdown().await;
     Ok(exit)
+}
+
+/// Hands in what was sold after the invoiced month, and lets somebody in: their address and password.
+async fn prepare(options: &Options, dir: &Path) -> Result<(String, String), CliError> {
+    let store = compose::sql_store(options).await?;
+    let app = App::over(store.clone(), options.clone()).await?;
+    let feed_file = write(dir, "demo-feed-april.ndjson", &april::feed())?;
+    app.out.line(&format!(
+        "\n== Some days later, on {}: new customers, a new product, more seats",
+        april::TODAY
+    ));
+    for words in [vec!["feed", "import", feed_file.as_str()], vec!["check"]] {
+        app.out.line(&format!("$ trueup {}", words.join(" ")));
+        step(&app, &words).await?;
+    }
+    let named = NewAuditEntry {
+        at: app.clock.now(),
+        actor: app.actor().to_owned(),
+        action: "organization.rename".to_owned(),
+        object: format!("organization/{}", app.org()),
+        addition: None,
+        detail: "{}".to_owned(),
+    };
+    store.rename_organization(app.org(), "Demo reseller", &named).await?;
+    let visitor =
+        serve::people::visitor(&store, &app.clock, app.actor(), VISITOR).await.map_err(|problem| {
+            CliError::usage(problem.detail.clone(), "Start the demo again in an empty directory.")
+        })?;
+    app.store().close().await?;
+    Ok((VISITOR.to_owned(), visitor))
+}
+
+/// Serves API and console over the world of the demonstration, with one address that signs in.
+async fn serve_console(
+    listen: SocketAddr,
+    mut options: Options,
+    (email, password): (String, String),
+) -> Result<Exit, CliError> {
+    // The sandbox is on this machine, which a service calls where its operator says so.
+    options.allowed_private_hosts.push("127.0.0.1".to_owned());
+    let start = Start {
+        api: true,
+        worker: true,
+        listen,
+        public_url: None,
+        metrics_listen: None,
+        behind_proxy: false,
+        visitor: Some(Visitor { email, password }),
+    };
+    serve::run(start, options).await
 }
 
 /// The steps, from the feed to the comparison.
@@ -88,7 +149,7 @@ async fn play(app: &App, sandbox: &Sandbox, dir: &Path) -> Result<Exit, CliError
     let out = app.out;
     out.line(&format!(
         "A ConnectWise sandbox with {} companies is up; the day is {}. Nothing leaves this machine.",
-        world::COMPANIES.len(),
+        world::COMPANIES.len() + world::NEWCOMERS.len(),
         world::TODAY
     ));
     app.store().save_connection(app.org(), &connection_to(app, sandbox)).await?;
@@ -194,10 +255,9 @@ fn connection_to(app: &App, sandbox: &Sandbox) -> Connection {
 }
 
 /// Nothing of the installation around it: no stored settings, no database server, always for people.
-fn options_of(given: Options, place: &Place) -> Result<Options, CliError> {
-    let today = world::TODAY
-        .parse()
-        .map_err(|_| CliError::usage("the demo's own day is no date", "Report this as a bug."))?;
+fn options_of(given: &Options, place: &Place, day: &str) -> Result<Options, CliError> {
+    let today =
+        day.parse().map_err(|_| CliError::usage("the demo's own day is no date", "Report this as a bug."))?;
     Ok(Options {
         data_dir: place.dir.clone(),
         database: None,
@@ -205,8 +265,8 @@ fn options_of(given: Options, place: &Place) -> Result<Options, CliError> {
         org: OrganizationId::from("default"),
         format: Format::Table,
         overlays: Overlays::default(),
-        actor: format!("demo, as if it were {}", world::TODAY),
-        ..given
+        actor: format!("demo, as if it were {day}"),
+        ..given.clone()
     })
 }
 
@@ -236,18 +296,4 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<String, CliError> {
         CliError::usage(format!("{} cannot be written: {error}", path.display()), "Free some space.")
     })?;
     Ok(path.display().to_string())
-}
-
-/// Until Ctrl-C, or the signal that service managers send.
-async fn wait_for_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    let _ = interrupt.await;
 }

@@ -88,6 +88,41 @@ fn line(id: &str, charge: &str, product: Product, quantity: i64, currency: Curre
     })
 }
 
+/// A later sale, or a growth where there was a quantity before.
+#[derive(Debug)]
+pub struct Sold<'a> {
+    /// The subscription.
+    pub id: &'a str,
+    /// The order.
+    pub order: &'a str,
+    /// What is sold.
+    pub product: Product,
+    /// How many there are from then on.
+    pub quantity: i64,
+    /// How many there were.
+    pub before: Option<i64>,
+    /// The day of the order.
+    pub on: &'a str,
+    /// The billing period.
+    pub period: Value,
+}
+
+/// The subscription and the order of a later sale.
+pub fn records_of(company: &Company, sold: &Sold<'_>) -> [Value; 2] {
+    let start = if sold.before.is_some() { MONTH } else { sold.on };
+    let subscription = subscription(company, sold.id, sold.product, sold.quantity, start);
+    let (kind, line) = match sold.before {
+        None => ("sales", line("1", "recurring", sold.product, sold.quantity, company.currency)),
+        Some(before) => {
+            let grown = line("1", "recurring", sold.product, sold.quantity - before, company.currency);
+            let grown = with(grown, "old_quantity", json!(before.to_string()));
+            ("change", with(grown, "new_quantity", json!(sold.quantity.to_string())))
+        }
+    };
+    let order = order(company, sold.order, kind, sold.id, sold.on, &[line]);
+    [with(subscription, "period", sold.period.clone()), with(order, "period", sold.period.clone())]
+}
+
 /// The value with one more member.
 fn with(mut value: Value, name: &str, member: Value) -> Value {
     if let Some(members) = value.as_object_mut() {

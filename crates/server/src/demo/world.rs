@@ -116,6 +116,10 @@ pub const COMPANIES: [Company; 20] = [
     company(20, "Tidewater Hospitality", Eur, 40, &[]),
 ];
 
+/// Companies that the marketplace wins after the invoiced month: nobody has mapped them.
+pub const NEWCOMERS: [Company; 2] =
+    [company(21, "Sable Coast Diving", Usd, 14, &[]), company(22, "Wren & Partners", Eur, 9, &[])];
+
 impl Company {
     /// Its id at the marketplace.
     pub fn customer(&self) -> String {
@@ -201,6 +205,9 @@ pub const ONBOARDING: Product = Product {
     item: 105,
     cents: [7_500, 6_900, 5_900],
 };
+/// A product that the marketplace begins to sell after the invoiced month.
+pub const VAULT: Product =
+    Product { id: "vault", name: "Password Vault", kind: "seat", item: 106, cents: [390, 360, 315] };
 /// The fee of a cancellation. The marketplace's product is not mapped; the fee is.
 pub const FEE: Product = Product {
     id: "early-termination",
@@ -224,7 +231,7 @@ pub fn seed() -> Value {
     let mut contacts = Vec::new();
     let mut agreements = Vec::new();
     let mut additions = serde_json::Map::new();
-    for company in &COMPANIES {
+    for company in COMPANIES.iter().chain(&NEWCOMERS) {
         let id = company.number;
         let identifier: String = company.name.chars().filter(char::is_ascii_alphanumeric).collect();
         companies.push(json!({"id": id, "identifier": identifier, "name": company.name}));
@@ -249,7 +256,7 @@ pub fn seed() -> Value {
     json!({"today": TODAY, "resources": {
         "company/companies": companies,
         "company/contacts": contacts,
-        "procurement/catalog": PRODUCTS.iter().map(item).collect::<Vec<_>>(),
+        "procurement/catalog": PRODUCTS.iter().chain([&VAULT]).map(item).collect::<Vec<_>>(),
         "finance/agreements": agreements,
         "finance/agreements/{id}/additions": additions,
     }})

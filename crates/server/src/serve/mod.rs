@@ -65,6 +65,23 @@ pub struct Start {
     pub metrics_listen: Option<SocketAddr>,
     /// Whether a proxy in front names the client's address.
     pub behind_proxy: bool,
+    /// Who is let in by the address that is announced; nobody but in the demonstration.
+    pub visitor: Option<Visitor>,
+}
+
+/// Who signs in to a demonstration.
+#[derive(Clone)]
+pub struct Visitor {
+    /// Their address.
+    pub email: String,
+    /// Their password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visitor").field("email", &self.email).finish_non_exhaustive()
+    }
 }
 
 /// The variable with the first administrator's address.
@@ -117,7 +134,10 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     let served = if start.api {
         let listener = listen(start.listen).await?;
         let at = listener.local_addr().map_err(|e| cannot_listen(start.listen, &e))?;
-        announce(&service, at, first.as_ref(), format_json);
+        match &start.visitor {
+            Some(visitor) => welcome(at, visitor),
+            None => announce(&service, at, first.as_ref(), format_json),
+        }
         Some(tokio::spawn(web::serve(web::router(service.clone()), listener, stopping.clone())))
     } else {
         None
@@ -185,6 +205,16 @@ fn cannot_listen(at: SocketAddr, error: &std::io::Error) -> CliError {
         format!("{at} cannot be listened on: {error}"),
         "Choose another address with --listen, or stop what listens there.",
     )
+}
+
+/// One address that signs in. The part behind `#` stays in the browser, which forgets it at once.
+fn welcome(at: SocketAddr, visitor: &Visitor) {
+    let Visitor { email, password } = visitor;
+    let given: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("email", email), ("password", password)])
+        .finish();
+    output::print(&format!("\nOpen the console: http://{at}/#{given}"));
+    output::print(&format!("It signs in as {email}, password {password}. Ctrl-C ends the demo."));
 }
 
 fn announce(service: &Service, at: SocketAddr, first: Option<&(String, String)>, as_json: bool) {

@@ -70,6 +70,29 @@ pub async fn add(
     Ok((person, password))
 }
 
+/// Adds an operator whose password holds: for a demonstration on this machine.
+///
+/// # Errors
+/// The address is taken, or the store failed.
+pub async fn visitor(
+    store: &SqlStore,
+    clock: &dyn Clock,
+    actor: &str,
+    email: &str,
+) -> Result<String, Problem> {
+    let wanted = Wanted {
+        org: None,
+        email: address(email).map_err(|reason| Problem::field("email", reason))?,
+        name: Some("Demo visitor".to_owned()),
+        role: Role::Operator,
+    };
+    let (person, password) = add(store, clock, actor, wanted).await?;
+    let known = Person { must_change: false, ..person };
+    let entry = entry(clock, actor, "user.welcome", &known, &json!({ "email": known.email }));
+    store.update_person(&known, false, None, (&OrganizationId::from(INSTALLATION), &entry)).await?;
+    Ok(password)
+}
+
 /// Gives a new one-time password and ends all sessions.
 ///
 /// # Errors

@@ -86,6 +86,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/feed", Scoped(R::FeedWrite), Upload),
     rule("GET", org!("/overview"), Scoped(R::TasksRead), Plain),
     rule("GET", org!("/catalog"), Scoped(R::MappingsRead), Plain),
+    rule("GET", org!("/companies/search"), Scoped(R::MappingsRead), Plain),
     rule("GET", org!("/agreements"), Scoped(R::MappingsRead), Plain),
     rule("GET", org!("/agreements/{agreement}"), Scoped(R::MappingsRead), Plain),
     rule("POST", org!("/names"), Scoped(R::RecordsRead), Plain),

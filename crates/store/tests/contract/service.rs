@@ -256,7 +256,14 @@ async fn pages_follow_each_other_without_gap(#[values(Backend::Sqlite, Backend::
     assert_eq!(found(TaskPage { saved_since: Some(6), ..TaskPage::default() }).await, 0);
 
     store.save_records(&a, &source(), 1, &[counter("c-1", "1"), counter("c-2", "2")]).await.unwrap();
-    let page = RecordPage { kind: RecordKind::Counter, source: None, search: None, after: None, limit: 1 };
+    let page = RecordPage {
+        kind: RecordKind::Counter,
+        source: None,
+        search: None,
+        mapped: None,
+        after: None,
+        limit: 1,
+    };
     let first = store.page_records(&a, &page).await.unwrap();
     let after = Some((first[0].0.source.to_string(), first[0].1.clone()));
     let second = store.page_records(&a, &RecordPage { after, ..page.clone() }).await.unwrap();

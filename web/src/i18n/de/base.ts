@@ -2,6 +2,7 @@ import type { base as en } from '../en/base';
 
 export const base: Record<keyof typeof en, string> = {
   'app.name': 'trueup',
+  'app.home': 'trueup: zur Übersicht',
   'app.skip': 'Zum Inhalt springen',
   'app.loading': 'Wird geladen …',
   'app.menu': 'Menü',
@@ -16,6 +17,7 @@ export const base: Record<keyof typeof en, string> = {
   'app.organization': 'Organisation',
   'app.organization.search': 'Organisation suchen',
   'app.organization.none': 'Keine Organisation passt.',
+  'app.organization.unknown': 'Diese Organisation gibt es nicht',
   'app.crash': 'Diese Seite funktioniert nicht mehr',
   'app.crash.fix':
     'Dadurch wurde nichts geändert. Laden Sie die Seite neu; geschieht es wieder, nennen Sie Ihrem Betreiber die Worte unten.',
@@ -42,6 +44,7 @@ export const base: Record<keyof typeof en, string> = {
   'action.previous': 'Vorige Seite',
   'action.show': 'Zeigen',
   'action.more': 'Mehr zeigen',
+  'action.all': 'Alle {n} zeigen',
   'action.clear': 'Filter leeren',
 
   'problem.title': 'Das hat nicht geklappt',

@@ -1,6 +1,7 @@
 // What every page needs, sign-in, the overview and the tasks.
 export const base = {
   'app.name': 'trueup',
+  'app.home': 'trueup: to the overview',
   'app.skip': 'Skip to the content',
   'app.loading': 'Loading…',
   'app.menu': 'Menu',
@@ -15,6 +16,7 @@ export const base = {
   'app.organization': 'Organization',
   'app.organization.search': 'Find an organization',
   'app.organization.none': 'No organization fits.',
+  'app.organization.unknown': 'There is no such organization',
   'app.crash': 'This page stopped working',
   'app.crash.fix': 'Nothing was changed by it. Load the page again; if it happens again, tell your operator the words below.',
   'app.reload': 'Load again',
@@ -40,6 +42,7 @@ export const base = {
   'action.previous': 'Previous page',
   'action.show': 'Show',
   'action.more': 'Show more',
+  'action.all': 'Show all {n}',
   'action.clear': 'Clear filters',
 
   'problem.title': 'That did not work',

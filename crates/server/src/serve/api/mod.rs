@@ -46,6 +46,7 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(records::customers))
         .routes(routes!(records::products))
         .routes(routes!(picture::catalog))
+        .routes(routes!(picture::companies))
         .routes(routes!(picture::agreements))
         .routes(routes!(picture::agreement))
         .routes(routes!(picture::names))

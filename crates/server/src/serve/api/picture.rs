@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{CompanyId, SourceId};
 use trueup_domain::period::CycleUnit;
-use trueup_domain::psa::{Agreement, AgreementStatus, BillFlag, CatalogItem, ObservedAddition};
+use trueup_domain::psa::{
+    Agreement, AgreementStatus, BillFlag, CatalogItem, Company, CompanyState, ObservedAddition,
+};
 use trueup_engine::ports::Store;
 use trueup_store::PicturePage;
 use utoipa::{IntoParams, ToSchema};
@@ -21,12 +23,12 @@ use utoipa::{IntoParams, ToSchema};
 /// Names asked for at once.
 const MOST: usize = 1_000;
 
-/// Which catalog items are listed.
+/// Which catalog items or companies are listed.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CatalogQuery {
-    /// Text in the item.
+    /// Text in the record.
     search: Option<String>,
     /// Rows of a page.
     #[param(minimum = 1, maximum = 200)]
@@ -79,6 +81,19 @@ impl From<&CatalogItem> for CatalogItemDoc {
             usable: !item.inactive && !item.bundle,
         }
     }
+}
+
+/// A company to choose.
+#[derive(Serialize, ToSchema)]
+pub struct KnownCompanyDoc {
+    /// Its id in ConnectWise.
+    company_id: i64,
+    /// Its short unique text.
+    identifier: String,
+    /// Its name.
+    name: String,
+    /// Whether it is in use.
+    usable: bool,
 }
 
 /// An agreement.
@@ -287,6 +302,35 @@ pub async fn catalog(
     };
     let mark = |item: &CatalogItem| (String::new(), item.id.0.to_string());
     Ok(Json(Page::of(rows, limit, mark, |item| CatalogItemDoc::from(&item))))
+}
+
+/// The companies of ConnectWise, as last read
+#[utoipa::path(get, path = "/api/v1/organizations/{org}/companies/search", tag = "picture",
+    params(("org" = String, Path, description = "The organization"), CatalogQuery),
+    responses((status = 200, description = "By id", body = Page<KnownCompanyDoc>)))]
+pub async fn companies(
+    State(service): State<Service>,
+    scope: Scope,
+    Find(query): Find<CatalogQuery>,
+) -> Result<Json<Page<KnownCompanyDoc>>, Problem> {
+    let limit = page::limit(query.limit)?;
+    let wanted = PicturePage {
+        search: query.search,
+        after: after(query.cursor.as_deref())?,
+        limit: limit + 1,
+        ..PicturePage::default()
+    };
+    let rows = match connection(&service, &scope).await? {
+        Some(name) => service.store.page_companies(&scope.org, &name, &wanted).await?,
+        None => Vec::new(),
+    };
+    let mark = |company: &Company| (String::new(), company.id.0.to_string());
+    Ok(Json(Page::of(rows, limit, mark, |company| KnownCompanyDoc {
+        company_id: company.id.0,
+        usable: company.state == CompanyState::Active,
+        identifier: company.identifier,
+        name: company.name,
+    })))
 }
 
 /// The agreements of ConnectWise, as last read

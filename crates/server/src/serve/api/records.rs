@@ -27,6 +27,8 @@ pub struct RecordQuery {
     source: Option<String>,
     /// Text in the record.
     search: Option<String>,
+    /// Only those with a mapping, or only those without.
+    mapped: Option<bool>,
     /// Rows of a page.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
@@ -92,6 +94,7 @@ async fn list(
         kind,
         source: query.source.map(SourceId::from),
         search: query.search,
+        mapped: query.mapped.map(|is_mapped| (mapping, is_mapped)),
         after: page::decode(query.cursor.as_deref())?,
         limit: limit + 1,
     };
