@@ -1,8 +1,8 @@
 // The pages behind sign-in, and what stands before it.
-import { Anchor, Center, Loader, localStorageColorSchemeManager, MantineProvider, Stack, Text } from '@mantine/core';
+import { Anchor, Center, Loader, localStorageColorSchemeManager, MantineProvider, mergeThemeOverrides, Stack, Text } from '@mantine/core';
 import { Notifications } from '@mantine/notifications';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { lazy, Suspense, useEffect } from 'react';
+import { lazy, Suspense, useEffect, useMemo, type ReactNode } from 'react';
 import { BrowserRouter, Link, Navigate, Route, Routes, useParams } from 'react-router';
 import { problemOf, queries } from './api/client';
 import { LanguageProvider, useWords } from './i18n';
@@ -32,13 +32,8 @@ const client = new QueryClient({
 
 export function App() {
   return (
-    <MantineProvider
-      theme={theme}
-      cssVariablesResolver={variables}
-      colorSchemeManager={schemes}
-      defaultColorScheme="auto"
-    >
-      <LanguageProvider>
+    <LanguageProvider>
+      <Painted>
         <QueryClientProvider client={client}>
           <Notifications position="bottom-right" />
           <SessionProvider>
@@ -51,7 +46,33 @@ export function App() {
             </BrowserRouter>
           </SessionProvider>
         </QueryClientProvider>
-      </LanguageProvider>
+      </Painted>
+    </LanguageProvider>
+  );
+}
+
+/** The components with the names that they have for screen readers, in the reader's language. */
+function Painted({ children }: { children: ReactNode }) {
+  const { t } = useWords();
+  const named = useMemo(() => {
+    const close = { closeButtonProps: { 'aria-label': t('action.close') } };
+    const toggle = { visibilityToggleButtonProps: { 'aria-label': t('app.showPassword') } };
+    return mergeThemeOverrides(theme, {
+      components: {
+        Notification: { defaultProps: close },
+        Modal: { defaultProps: { ...close, centered: true } },
+        PasswordInput: { defaultProps: toggle },
+      },
+    });
+  }, [t]);
+  return (
+    <MantineProvider
+      theme={named}
+      cssVariablesResolver={variables}
+      colorSchemeManager={schemes}
+      defaultColorScheme="auto"
+    >
+      {children}
     </MantineProvider>
   );
 }

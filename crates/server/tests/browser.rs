@@ -139,5 +139,12 @@ fn the_demo_signs_in_and_its_open_work_is_mapped_planned_written_and_taken_back(
     browser.click("Plan it");
     browser.until("the plan that takes it back", "return location.pathname !== arguments[0]", &[json!(plan)]);
     browser.sees("Removed");
+    // Why is this 8? In two clicks from the agreement.
+    browser.open(&format!("{}/o/default/agreements", demo.root()));
+    browser.click("Brightwater Logistics");
+    browser.click("Why is this 34?");
+    browser.sees("Its values");
+    browser.sees("What happened to it");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

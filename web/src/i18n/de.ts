@@ -1,6 +1,7 @@
 import { base } from './de/base';
+import { codes } from './de/codes';
 import { mapping } from './de/mapping';
 import { plans } from './de/plans';
 import type { Catalogue } from './en';
 
-export const de: Catalogue = { ...base, ...mapping, ...plans };
+export const de: Catalogue = { ...base, ...codes, ...mapping, ...plans };

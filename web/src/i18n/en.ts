@@ -1,9 +1,10 @@
 // Every text of the console, a file an area. What is counted has two keys: `..._one` and `..._other`.
 import { base } from './en/base';
+import { codes } from './en/codes';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
 
-export const en = { ...base, ...mapping, ...plans } as const;
+export const en = { ...base, ...codes, ...mapping, ...plans } as const;
 
 export type Key = keyof typeof en;
 export type Catalogue = Record<Key, string>;

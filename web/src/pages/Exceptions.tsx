@@ -2,16 +2,17 @@
 import { Box, Button, Group, Modal, Select, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCircleCheck } from '@tabler/icons-react';
-import { keepPreviousData, useMutation, useQueryClient } from '@tanstack/react-query';
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type SubmitEvent } from 'react';
 import { Link, useSearchParams } from 'react-router';
-import { answer, api, queries, type Schemas } from '../api/client';
+import { answer, api, type Schemas } from '../api/client';
+import { fetchNames, NO_NAMES, type Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { FindingState } from '../ui/Badges';
 import { Pager } from '../ui/DataTable';
-import { FindingText } from '../ui/Findings';
+import { FindingText, namesOfFindings, subjectOf } from '../ui/Findings';
 import { Empty, Page, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 import { usePages } from '../ui/usePages';
@@ -20,6 +21,11 @@ type Finding = Schemas['StoredFindingDoc'];
 type Wish = Schemas['FindingDecision'];
 
 const BASE = '/api/v1/organizations/{org}';
+
+async function load(org: string, query: Record<string, string | number>) {
+  const page = await answer(api.GET(`${BASE}/findings`, { params: { path: { org }, query } }));
+  return { page, names: await fetchNames(org, namesOfFindings(page.items)) };
+}
 
 export default function ExceptionsPage() {
   const { t } = useWords();
@@ -43,14 +49,13 @@ export default function ExceptionsPage() {
   if (code !== '') filter['code'] = code;
   const pages = usePages(JSON.stringify([org, filter]));
   if (pages.cursor !== undefined) filter['cursor'] = pages.cursor;
-  const list = queries.useQuery(
-    'get',
-    `${BASE}/findings`,
-    { params: { path: { org }, query: filter } },
-    { placeholderData: keepPreviousData },
-  );
-  const rows = list.data?.items;
-  const next = list.data?.next_cursor;
+  const list = useQuery({
+    queryKey: ['findings', org, filter],
+    queryFn: () => load(org, filter),
+    placeholderData: keepPreviousData,
+  });
+  const rows = list.data?.page.items;
+  const next = list.data?.page.next_cursor;
   const isFiltered = state !== '' || severity !== '' || code !== '';
   return (
     <Page title={t('exceptions.title')} lead={t('exceptions.lead')}>
@@ -113,7 +118,7 @@ export default function ExceptionsPage() {
         ) : (
           <Box component="ul" m={0} p={0} style={{ listStyle: 'none', opacity: list.isPlaceholderData ? 0.6 : 1 }}>
             {rows.map((finding) => (
-              <Row key={finding.finding_id} finding={finding} />
+              <Row key={finding.finding_id} finding={finding} names={list.data?.names ?? NO_NAMES} />
             ))}
           </Box>
         )}
@@ -133,19 +138,19 @@ function useRemedy(finding: Finding): { to: string; label: string } | null {
   const { t } = useWords();
   const org = useOrg();
   const root = `/o/${org}`;
-  const subject = finding.subject as { addition?: number };
+  const { addition } = subjectOf(finding);
   if (finding.code.startsWith('TU2')) return { to: `${root}/mapping`, label: t('task.toMapping') };
   if (finding.code.startsWith('TU10')) return { to: `${root}/connections`, label: t('exceptions.toConnection') };
   if (finding.task_id != null) {
     return { to: `${root}/tasks/${encodeURIComponent(finding.task_id)}`, label: t('change.toTask') };
   }
-  if (subject.addition !== undefined) {
-    return { to: `${root}/additions/${subject.addition}`, label: t('exceptions.toAddition') };
+  if (addition !== null) {
+    return { to: `${root}/additions/${addition}`, label: t('exceptions.toAddition') };
   }
   return null;
 }
 
-function Row({ finding }: { finding: Finding }) {
+function Row({ finding, names }: { finding: Finding; names: Names }) {
   const { t, tn } = useWords();
   const { ago, instant, day } = useFormats();
   const mayDecide = useMay('findings.write');
@@ -155,7 +160,7 @@ function Row({ finding }: { finding: Finding }) {
   const holds = finding.state === 'open' || finding.state === 'recurred';
   return (
     <Box component="li" className="line" px="lg" py="md">
-      <FindingText finding={finding} />
+      <FindingText finding={finding} names={names} />
       <Group gap="sm" mt="sm" justify="space-between">
         <Group gap="xs">
           <FindingState state={finding.state} />

@@ -148,6 +148,16 @@ function NeedsYou({ now }: { now: Overview }) {
       action: to('exceptions?severity=error', 'overview.now.errors.do'),
     });
   }
+  const plans = queries.useQuery('get', `${BASE}/plans`, { params: { path: { org }, query: { limit: 1 } } });
+  const newest = plans.data?.items[0];
+  if (newest?.state === 'proposed' && newest.create + newest.update + newest.cancel + newest.delete > 0) {
+    items.push({
+      key: 'planned',
+      title: tn('overview.now.planned', 1),
+      detail: t('overview.now.planned.detail'),
+      action: to(`plans/${encodeURIComponent(newest.plan_id)}`, 'overview.now.planned.do'),
+    });
+  }
   counted('ready', tasks('ready'), 'tasks?state=ready');
   return (
     <Panel title={t('overview.now')} flush>
@@ -189,6 +199,7 @@ function NeedsYou({ now }: { now: Overview }) {
 /** Sums by currency: they come from the server, and different currencies are never added. */
 function Risk({ now }: { now: Overview }) {
   const { t } = useWords();
+  const say = useWord();
   const { money } = useFormats();
   const rows = now.findings
     .flatMap((group) => Object.entries(group.amounts).map(([currency, amount]) => ({ group, currency, amount })));
@@ -205,7 +216,7 @@ function Risk({ now }: { now: Overview }) {
           </Text>
           {rows.map(({ group, currency, amount }) => (
             <Group key={`${group.code} ${currency}`} justify="space-between" wrap="nowrap" gap="md">
-              <Text size="sm">{group.title}</Text>
+              <Text size="sm">{say('code', group.code)}</Text>
               <Text size="sm" fw={600} className="num">
                 {money(amount, currency)}
               </Text>
@@ -219,6 +230,7 @@ function Risk({ now }: { now: Overview }) {
 
 function Exceptions({ now }: { now: Overview }) {
   const { t } = useWords();
+  const say = useWord();
   const { ago, count } = useFormats();
   const org = useOrg();
   return (
@@ -230,7 +242,7 @@ function Exceptions({ now }: { now: Overview }) {
           <Group key={`${group.code} ${group.severity}`} className="line" px="lg" py="xs" gap="sm" wrap="nowrap">
             <Box flex={1} miw={0}>
               <Anchor component={Link} to={`/o/${org}/exceptions?code=${group.code}`} size="sm" c="inherit">
-                {group.title}
+                {say('code', group.code)}
               </Anchor>
               <Text size="xs" c="dimmed">
                 {t('overview.exceptions.since', { when: ago(group.since) })}

@@ -11,7 +11,7 @@ import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { PlanState } from '../ui/Badges';
 import { Changes, namesOfChanges } from '../ui/Changes';
-import { FindingList } from '../ui/Findings';
+import { FindingList, namesOfFindings } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
@@ -25,7 +25,13 @@ const AT_ONCE = 200;
 async function load(org: string, plan: string, all: boolean) {
   const query = { all_lines: all };
   const found = await answer(api.GET(`${BASE}/plans/{plan}`, { params: { path: { org, plan }, query } }));
-  return { plan: found, names: await fetchNames(org, namesOfChanges(found.changes)) };
+  const [of, about] = [namesOfChanges(found.changes), namesOfFindings(found.findings)];
+  const wish = {
+    ...of,
+    customers: [...of.customers, ...about.customers],
+    products: [...of.products, ...about.products],
+  };
+  return { plan: found, names: await fetchNames(org, wish) };
 }
 
 export default function PlanPage() {
@@ -63,7 +69,7 @@ export default function PlanPage() {
           <Effect plan={plan} />
           {plan.findings.length > 0 && (
             <Panel title={t('plan.findings')} flush>
-              <FindingList findings={plan.findings} />
+              <FindingList findings={plan.findings} names={found.data.names} />
             </Panel>
           )}
           <Group justify="space-between">

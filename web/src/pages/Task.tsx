@@ -1,18 +1,20 @@
 // One task: the order behind it, what it changes in ConnectWise, what is in its way, and what can be done.
-import { Box, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Box, Button, Group, Select, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
 import { answer, api, type Schemas } from '../api/client';
-import { fetchNames } from '../api/names';
+import { fetchNames, type Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { FindingState, TaskState, useWord } from '../ui/Badges';
 import { Changes, Facts, namesOfChanges, type Change } from '../ui/Changes';
-import { FindingText } from '../ui/Findings';
+import { FindingText, namesOfFindings, subjectOf } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
+import type { Subject } from './mapping/data';
+import { MapDialog } from './mapping/MapDialog';
 import { IgnoreDialog, useDecide } from './Tasks';
 
 const BASE = '/api/v1/organizations/{org}';
@@ -49,10 +51,11 @@ async function load(org: string, task: string) {
   const { source, customer_id } = detail.task;
   const known = namesOfChanges(changes);
   const products = (orderOf(detail)?.lines ?? []).map((line) => ({ source, id: line.product }));
+  const about = namesOfFindings(detail.findings);
   const names = await fetchNames(org, {
     ...known,
-    customers: [...known.customers, { source, id: customer_id }],
-    products: [...known.products, ...products],
+    customers: [...known.customers, { source, id: customer_id }, ...about.customers],
+    products: [...known.products, ...products, ...about.products],
   });
   return { detail, changes, names };
 }
@@ -103,7 +106,7 @@ export default function TaskPage() {
           <Text size="sm">{sentence(task.reason)}</Text>
         </Box>
       )}
-      <Obstacles detail={detail} />
+      <Obstacles detail={detail} names={names} />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
         <Panel title={t('task.order')}>
           <Facts facts={facts} />
@@ -134,27 +137,66 @@ export default function TaskPage() {
 }
 
 /** What is in its way, and the way to solve it. */
-function Obstacles({ detail }: { detail: Detail }) {
+function Obstacles({ detail, names }: { detail: Detail; names: Names }) {
   const { t } = useWords();
-  const org = useOrg();
+  const [mapping, setMapping] = useState<Subject | null>(null);
   const open = detail.findings.filter((finding) => finding.state === 'open' || finding.state === 'recurred');
   if (open.length === 0) return null;
   return (
     <Panel title={t('task.obstacles')} flush>
       {open.map((finding) => (
         <Box key={finding.finding_id} className="line" px="lg" py="sm">
-          <FindingText finding={finding} />
+          <FindingText finding={finding} names={names} />
           <Group gap="sm" mt="xs">
             <FindingState state={finding.state} />
-            {finding.code.startsWith('TU2') && (
-              <Button component={Link} to={`/o/${org}/mapping`} size="xs" variant="light">
-                {t('task.toMapping')}
-              </Button>
-            )}
+            <Solve finding={finding} names={names} map={setMapping} />
           </Group>
         </Box>
       ))}
+      <MapDialog subject={mapping} close={() => setMapping(null)} />
     </Panel>
+  );
+}
+
+/** The mapping that a finding misses is made right here. */
+function mappingFor(finding: Schemas['StoredFindingDoc'], names: Names): Subject | null {
+  const { source, customer, product, subscription } = subjectOf(finding);
+  if (source === null) return null;
+  if (finding.code === 'TU2001' || finding.code === 'TU2002') {
+    if (customer === null) return null;
+    return { kind: 'customer', source, source_id: customer, name: names.customer(source, customer) };
+  }
+  if (finding.code === 'TU2003' || finding.code === 'TU2004') {
+    if (product === null) return null;
+    return { kind: 'product', source, source_id: product, name: names.product(source, product) };
+  }
+  if (finding.code.startsWith('TU300') && subscription !== null) {
+    return { kind: 'agreement', source, source_id: subscription, name: subscription };
+  }
+  return null;
+}
+
+function Solve(props: {
+  finding: Schemas['StoredFindingDoc'];
+  names: Names;
+  map: (subject: Subject) => void;
+}) {
+  const { t } = useWords();
+  const org = useOrg();
+  const mayMap = useMay('mappings.write');
+  const subject = mappingFor(props.finding, props.names);
+  if (subject !== null && mayMap) {
+    return (
+      <Button size="xs" onClick={() => props.map(subject)}>
+        {t(`task.map.${subject.kind}`)}
+      </Button>
+    );
+  }
+  if (!props.finding.code.startsWith('TU2')) return null;
+  return (
+    <Button component={Link} to={`/o/${org}/mapping`} size="xs" variant="light">
+      {t('task.toMapping')}
+    </Button>
   );
 }
 
@@ -221,11 +263,12 @@ function Actions({ detail }: { detail: Detail }) {
   const mayPlan = useMay('plans.write');
   const mayDecide = useMay('tasks.write');
   const [ignoring, setIgnoring] = useState(false);
+  const [prices, setPrices] = useState('');
   const decide = useDecide();
   const { task } = detail;
   const plan = useMutation({
     mutationFn: () => {
-      const body = { tasks: [task.task_id] };
+      const body = { tasks: [task.task_id], price_source: prices === '' ? null : prices };
       return answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
     },
     onSuccess: (made) => void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`),
@@ -262,6 +305,20 @@ function Actions({ detail }: { detail: Detail }) {
           <Button variant="default" loading={undo.isPending} onClick={() => undo.mutate()}>
             {t('plan.undo')}
           </Button>
+        )}
+        {mayPlan && !over && (
+          <Select
+            aria-label={t('task.prices')}
+            w={210}
+            allowDeselect={false}
+            value={prices}
+            onChange={(value) => setPrices(value ?? '')}
+            data={[
+              { value: '', label: t('task.prices.usual') },
+              { value: 'marketplace', label: t('task.prices.marketplace') },
+              { value: 'connectwise', label: t('task.prices.connectwise') },
+            ]}
+          />
         )}
         {mayPlan && !over && (
           <Button loading={plan.isPending} onClick={() => plan.mutate()}>

@@ -1,6 +1,6 @@
 // Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
 import type { Icon } from '@tabler/icons-react';
-import { IconAlertTriangle, IconArrowsLeftRight, IconClipboardList, IconHome, IconListCheck } from '@tabler/icons-react';
+import { IconAlertTriangle, IconArrowsLeftRight, IconClipboardList, IconFileInvoice, IconHome, IconListCheck } from '@tabler/icons-react';
 import { lazy, type ComponentType } from 'react';
 import type { Key } from '../i18n';
 
@@ -19,6 +19,9 @@ const Tasks = lazy(() => import('../pages/Tasks'));
 const Task = lazy(() => import('../pages/Task'));
 const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
+const Agreements = lazy(() => import('../pages/Agreements'));
+const Agreement = lazy(() => import('../pages/Agreement'));
+const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
 
@@ -45,4 +48,12 @@ export const PLACES: Place[] = [
     right: 'mappings.read',
     page: Mapping,
   },
+  {
+    path: 'agreements',
+    nav: { label: 'nav.agreements', icon: IconFileInvoice, group: 'work' },
+    right: 'mappings.read',
+    page: Agreements,
+  },
+  { path: 'agreements/:agreement', right: 'mappings.read', page: Agreement },
+  { path: 'additions/:addition', right: 'audit.read', page: Addition },
 ];

@@ -1,23 +1,65 @@
 import { Anchor, Box, Code, Group, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import type { Schemas } from '../api/client';
+import { NO_NAMES, type Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
-import { SeverityBadge } from './Badges';
+import { SeverityBadge, useWord } from './Badges';
 import { sentence } from './Problem';
 
 type Finding = Schemas['FindingDoc'];
 
+export interface FindingSubject {
+  source: string | null;
+  customer: string | null;
+  subscription: string | null;
+  product: string | null;
+  addition: number | null;
+}
+
+export function subjectOf(finding: Finding): FindingSubject {
+  return finding.subject as unknown as FindingSubject;
+}
+
+/** The customers and products that findings are about. */
+export function namesOfFindings(findings: Finding[]) {
+  const ref = (field: 'customer' | 'product') =>
+    findings.flatMap((finding) => {
+      const subject = subjectOf(finding);
+      const id = subject[field];
+      return id === null || subject.source === null ? [] : [{ source: subject.source, id }];
+    });
+  return { customers: ref('customer'), products: ref('product') };
+}
+
+/** What to do, without the words of the command line that the API's own text has. */
+function useRemedyText(): (finding: Finding) => string {
+  const { language } = useWords();
+  const say = useWord();
+  return (finding) => {
+    const plain = finding.fix.replace(/\s*\(`[^)]*\)/g, '');
+    return language === 'en' && !plain.includes('`') ? plain : say('fix', finding.code);
+  };
+}
+
 /** What was found: what it is, why, and what to do. */
-export function FindingText({ finding }: { finding: Finding }) {
+export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; names?: Names }) {
   const { t } = useWords();
   const { money } = useFormats();
+  const say = useWord();
+  const remedy = useRemedyText();
+  const { source, customer, product, subscription } = subjectOf(finding);
+  const about = [
+    source !== null && customer !== null ? names.customer(source, customer) : null,
+    source !== null && product !== null ? names.product(source, product) : null,
+    subscription,
+  ].filter((one) => one !== null);
   return (
     <Stack gap={4}>
       <Group gap="sm" justify="space-between" align="flex-start" wrap="nowrap">
         <Group gap="xs">
           <Text size="sm" fw={600}>
-            {finding.title}
+            {say('code', finding.code)}
           </Text>
           <SeverityBadge severity={finding.severity} />
           <Code>{finding.code}</Code>
@@ -28,9 +70,14 @@ export function FindingText({ finding }: { finding: Finding }) {
           </Text>
         )}
       </Group>
+      {about.length > 0 && (
+        <Text size="sm" fw={500}>
+          {about.join(' · ')}
+        </Text>
+      )}
       <Text size="sm">{sentence(finding.message)}</Text>
       <Text size="sm" c="dimmed">
-        {t('problem.whatToDo')}: {finding.fix}
+        {t('problem.whatToDo')}: {remedy(finding)}
       </Text>
       {finding.their_words != null && (
         <Text size="sm" c="dimmed">
@@ -44,7 +91,7 @@ export function FindingText({ finding }: { finding: Finding }) {
 /** The first few; the others on demand, so that what follows stays in sight. */
 const AT_ONCE = 3;
 
-export function FindingList({ findings }: { findings: Finding[] }) {
+export function FindingList({ findings, names = NO_NAMES }: { findings: Finding[]; names?: Names }) {
   const { t } = useWords();
   const [all, setAll] = useState(false);
   const shown = all ? findings : findings.slice(0, AT_ONCE);
@@ -52,7 +99,7 @@ export function FindingList({ findings }: { findings: Finding[] }) {
     <>
       {shown.map((finding, at) => (
         <Box key={`${finding.code} ${at}`} className="line" px="lg" py="sm">
-          <FindingText finding={finding} />
+          <FindingText finding={finding} names={names} />
         </Box>
       ))}
       {shown.length < findings.length && (

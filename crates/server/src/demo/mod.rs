@@ -103,7 +103,7 @@ async fn prepare(options: &Options, dir: &Path) -> Result<(String, String), CliE
         "\n== Some days later, on {}: new customers, a new product, more seats",
         april::TODAY
     ));
-    for words in [vec!["feed", "import", feed_file.as_str()], vec!["check"]] {
+    for words in [vec!["psa", "pull"], vec!["feed", "import", feed_file.as_str()], vec!["check"]] {
         app.out.line(&format!("$ trueup {}", words.join(" ")));
         step(&app, &words).await?;
     }

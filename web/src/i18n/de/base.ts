@@ -3,6 +3,7 @@ import type { base as en } from '../en/base';
 export const base: Record<keyof typeof en, string> = {
   'app.name': 'trueup',
   'app.home': 'trueup: zur Übersicht',
+  'app.showPassword': 'Passwort zeigen',
   'app.skip': 'Zum Inhalt springen',
   'app.loading': 'Wird geladen …',
   'app.menu': 'Menü',

@@ -2,6 +2,7 @@
 export const base = {
   'app.name': 'trueup',
   'app.home': 'trueup: to the overview',
+  'app.showPassword': 'Show the password',
   'app.skip': 'Skip to the content',
   'app.loading': 'Loading…',
   'app.menu': 'Menu',
