@@ -1,6 +1,7 @@
 //! The settings that decide what is written: one table with key, default, allowed values and meaning, and the typed
 //! values read from it. A new setting is one row here and one field in [`Settings`].
 
+use crate::approval::Policy;
 use crate::mapping_rules::{ByRule, ItemRule, MappingRules, Sign};
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
@@ -17,6 +18,8 @@ pub enum ValueKind {
     Choice(&'static [&'static str]),
     /// A non-negative decimal.
     Number,
+    /// A non-negative decimal, or nothing.
+    OptionalNumber,
     /// A whole number of seconds.
     Seconds,
     /// A whole number of runs, from 1 on.
@@ -116,6 +119,43 @@ pub const SETTINGS: &[SettingRow] = &[
         "20",
         ValueKind::Number,
         "below this many changes the percentages do not count",
+    ),
+    choice(
+        "approval.persons",
+        &["0", "1", "2"],
+        "how many people approve a subscription's changes that are over a limit of approval.*; 0 asks nobody",
+    ),
+    row(
+        "approval.amount",
+        "0",
+        ValueKind::OptionalNumber,
+        "what moves a subscription's bill by more is over the limit; empty does not count",
+    ),
+    row(
+        "approval.percent",
+        "",
+        ValueKind::OptionalNumber,
+        "what moves what a subscription was billed by more percent is over the limit; empty does not count",
+    ),
+    choice("approval.new", &["off", "on"], "whether a product that begins to be billed is over the limit"),
+    choice(
+        "approval.decrease",
+        &["off", "on"],
+        "whether a product that is billed less, or money that goes back, is over the limit",
+    ),
+    choice("approval.cancel", &["off", "on"], "whether a product that is billed no more is over the limit"),
+    row(
+        "approval.two_above",
+        "",
+        ValueKind::OptionalNumber,
+        "what moves a subscription's bill by more waits for two people; empty does not count",
+    ),
+    choice("approval.self", &["on", "off"], "whether who made a plan may be one of those who approve it"),
+    row(
+        "approval.days",
+        "30",
+        ValueKind::Days,
+        "how many days an approval counts that was not carried out yet",
     ),
     row(
         "apply.settle_seconds",
@@ -242,6 +282,7 @@ impl SettingRow {
         match self.kind {
             ValueKind::Choice(values) => format!("one of {}", values.join(", ")),
             ValueKind::Number => "a number from 0 on".into(),
+            ValueKind::OptionalNumber => "a number from 0 on, or nothing".into(),
             ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
             ValueKind::Runs => "a whole number from 1 to 366".into(),
             ValueKind::Days => "a whole number of days from 1 to 36500, or 0 for ever".into(),
@@ -266,6 +307,9 @@ impl SettingRow {
         let good = match self.kind {
             ValueKind::Choice(values) => values.contains(&value),
             ValueKind::Number => value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative()),
+            ValueKind::OptionalNumber => {
+                value.is_empty() || value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative())
+            }
             ValueKind::Seconds => value.parse::<u64>().is_ok_and(|n| n <= 86_400),
             ValueKind::Runs => value.parse::<u32>().is_ok_and(|n| (1..=366).contains(&n)),
             ValueKind::Days => value.parse::<u32>().is_ok_and(|n| n <= 36_500),
@@ -450,6 +494,8 @@ pub struct Settings {
     pub rounding_tolerance: Decimal,
     /// When a run stops and asks.
     pub brakes: Brakes,
+    /// Who has to say yes.
+    pub approval: Policy,
     /// How long an operation in doubt waits, in seconds.
     pub settle_seconds: u64,
     /// In how many pulls of what changed every agreement is read at least once.
@@ -536,6 +582,17 @@ impl Settings {
                 cancels: number("brakes.cancels"),
                 value_percent: number("brakes.value_percent"),
                 min_changes: number("brakes.min_changes"),
+            },
+            approval: Policy {
+                persons: text("approval.persons").parse().unwrap_or(0),
+                amount: text("approval.amount").parse().ok(),
+                percent: text("approval.percent").parse().ok(),
+                new: text("approval.new") == "on",
+                decrease: text("approval.decrease") == "on",
+                cancel: text("approval.cancel") == "on",
+                two_above: text("approval.two_above").parse().ok(),
+                by_maker: text("approval.self") == "on",
+                days: text("approval.days").parse().unwrap_or(30),
             },
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
             rotation: text("observe.rotation").parse().unwrap_or(7),

@@ -3,13 +3,17 @@
 use crate::apply::{
     ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan, resolve_in_doubt,
 };
+use crate::approvals;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
-use crate::planning::{OF_APPLY, PlanRequest, Planned, make_plan};
+use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Right, Store, StoreError};
-use crate::records::{OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter};
+use crate::records::{
+    ApprovalState, OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter,
+};
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::approval::Whose;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
@@ -80,11 +84,18 @@ pub async fn apply(
         return Err(ApplyError::NotChecked);
     }
     let draft = stored.body.plan();
+    if let Some(policy) = options.policy.as_ref().filter(|_| stored.state == PlanState::Proposed)
+        && let Some(finding) = approvals::gate(store, clock, org, stored, policy).await?
+    {
+        return Err(ApplyError::Waits(Box::new(finding)));
+    }
     if let Some(report) = written_meanwhile(store, org, stored).await? {
         store.set_plan_state(org, &stored.id, PlanState::Stale).await?;
         settle(store, clock, org, stored, &report).await?;
+        answered(store, clock, org, stored, options, &report).await?;
         return Ok(report);
     }
+    store.begin_plan(org, stored, clock.now()).await?;
     let before = tasks_of(store, org, draft).await?;
     let begun: Vec<Task> = before
         .iter()
@@ -95,13 +106,16 @@ pub async fn apply(
     match apply_plan(store, psa, clock, org, stored, options).await {
         Ok(report) => {
             settle(store, clock, org, stored, &report).await?;
+            answered(store, clock, org, stored, options, &report).await?;
             Ok(report)
         }
         Err(error) => {
             let nothing_was_written = match &error {
-                ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Unread(_) | ApplyError::Psa(_) => {
-                    true
-                }
+                ApplyError::NotChecked
+                | ApplyError::Busy(_)
+                | ApplyError::Unread(_)
+                | ApplyError::Waits(_)
+                | ApplyError::Psa(_) => true,
                 ApplyError::Store(_) => false,
             };
             if nothing_was_written {
@@ -111,6 +125,19 @@ pub async fn apply(
             Err(error)
         }
     }
+}
+
+/// Closes what people were asked about the plan.
+async fn answered(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+    options: &ApplyOptions<'_>,
+    report: &ApplyReport,
+) -> Result<(), StoreError> {
+    let state = if report.stale { ApprovalState::Stale } else { ApprovalState::Applied };
+    approvals::settle(store, clock, org, stored, options.policy.as_ref(), state).await
 }
 
 /// A plan that was not begun yet, and of which another plan wrote a line since, is out of date as a whole: the journal
@@ -294,6 +321,8 @@ pub async fn resume(
             .collect();
         settled.insert(id, done);
     }
+    // They were begun: whoever had to say yes did.
+    let options = &ApplyOptions { policy: None, ..options.clone() };
     let mut resumed = Vec::new();
     let mut reports: BTreeMap<PlanId, ApplyReport> =
         resolve_in_doubt(store, psa, clock, org, options).await?.into_iter().collect();
@@ -426,6 +455,7 @@ pub async fn apply_all(
     let resumed = resume(store, psa, clock, request.org, options).await?;
     let mut earlier = Vec::new();
     let mut may_create = request.settings.create_missing_products.is_on();
+    let policy = &request.settings.approval;
     loop {
         let planned = make_plan(store, psa, clock, request).await?;
         if std::mem::take(&mut may_create)
@@ -435,6 +465,11 @@ pub async fn apply_all(
         }
         let refused = !matches!(planned.stored.body, PlanBody::Checked(_));
         let mut held = if approval == Approval::Needed { planned.brakes.clone() } else { Vec::new() };
+        if !held.is_empty()
+            && approvals::is_approved(store, clock, request.org, &planned.stored, policy).await?
+        {
+            held.clear();
+        }
         // Several limits may hold one run, and each is a finding of its own.
         for (number, brake) in held.iter_mut().enumerate() {
             brake.subject.detail = Some(format!("limit {}", number + 1));
@@ -442,16 +477,102 @@ pub async fn apply_all(
         let nothing = BTreeSet::new();
         let scope = findings::Scope { looked_at: &nothing, judged: None, general: "brakes" };
         findings::record(store, clock, request.org, scope, &held).await?;
+        let mut current = BTreeSet::new();
+        if !refused && !held.is_empty() {
+            approvals::ask_for_brakes(store, clock, request.org, &planned.stored, &held, policy).await?;
+            current.insert(approvals::id_of(&planned.stored));
+        }
         if refused || !held.is_empty() {
+            approvals::withdraw_others(store, clock, request.org, request.connection, &current).await?;
             return Ok(RunReport { resumed, earlier, planned, report: None, held });
         }
-        let options = ApplyOptions { fresh_reads: Some(&planned.reads), ..options.clone() };
-        let report = apply(store, psa, clock, request.org, &planned.stored, &options).await?;
-        // ConnectWise changed underneath: what was refused is planned anew on what it holds now.
-        if report.stale && earlier.len() + 1 < ROUNDS {
-            earlier.push((planned.stored, report));
+        let Sorted { planned, held, current, goes } = sort_out(store, psa, clock, request, planned).await?;
+        let mut report = None;
+        if goes {
+            let options = ApplyOptions { fresh_reads: Some(&planned.reads), ..options.clone() };
+            let applied = apply(store, psa, clock, request.org, &planned.stored, &options).await?;
+            // ConnectWise changed underneath: what was refused is planned anew on what it holds now.
+            if applied.stale && earlier.len() + 1 < ROUNDS {
+                earlier.push((planned.stored, applied));
+                continue;
+            }
+            report = Some(applied);
+        }
+        approvals::withdraw_others(store, clock, request.org, request.connection, &current).await?;
+        return Ok(RunReport { resumed, earlier, planned, report, held });
+    }
+}
+
+/// What of a run over all tasks goes by itself, and what waits for people.
+struct Sorted {
+    /// The plan of what goes; the whole one where nothing does.
+    planned: Planned,
+    /// What waits.
+    held: Vec<Finding>,
+    /// The questions about it.
+    current: BTreeSet<String>,
+    /// Whether anything goes.
+    goes: bool,
+}
+
+/// Subscriptions that wait for people are put into plans of their own, so many in a run; the rest of them into one.
+const MOST_APART: usize = 50;
+
+/// Takes out of a plan what people have to approve first, so that the rest need not wait for them.
+async fn sort_out(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    planned: Planned,
+) -> Result<Sorted, RunError> {
+    let policy = &request.settings.approval;
+    let waiting = approvals::waiting(store, clock, request.org, &planned.stored, policy).await?;
+    if waiting.is_empty() {
+        return Ok(Sorted { planned, held: Vec::new(), current: BTreeSet::new(), goes: true });
+    }
+    let (mut held, mut current) = (Vec::new(), BTreeSet::new());
+    let all: Vec<&Whose> = waiting.keys().collect();
+    let (apart, together) = all.split_at(all.len().min(MOST_APART));
+    for group in apart.chunks(1).chain(Some(together).filter(|rest| !rest.is_empty())) {
+        let group: BTreeSet<&Whose> = group.iter().copied().collect();
+        if let Some((id, finding)) =
+            approvals::still_asked(store, clock, request.org, &planned.stored, &group, policy).await?
+        {
+            current.insert(id);
+            held.push(finding);
             continue;
         }
-        return Ok(RunReport { resumed, earlier, planned, report: Some(report), held });
+        let Some(own) = alone(store, psa, clock, request, &planned, &group).await? else { continue };
+        if let Some(finding) = approvals::gate(store, clock, request.org, &own, policy).await? {
+            current.insert(approvals::id_of(&own));
+            held.push(finding);
+        }
     }
+    let waits: BTreeSet<&Whose> = waiting.keys().collect();
+    let of_waiting = approvals::tasks_of(&planned.tasks, &waits);
+    let goes = planned.tasks.iter().any(|t| t.state == TaskState::Planned && !of_waiting.contains(&t.id));
+    if !goes {
+        return Ok(Sorted { planned, held, current, goes });
+    }
+    let rest = planned.tasks.iter().map(|task| task.id.clone()).filter(|id| !of_waiting.contains(id));
+    let choice = Choice::Among(rest.collect());
+    let mut rest = make_plan(store, psa, clock, &PlanRequest { choice, ..request.clone() }).await?;
+    rest.skipped.extend(planned.skipped);
+    let goes = matches!(rest.stored.body, PlanBody::Checked(_));
+    Ok(Sorted { planned: rest, held, current, goes })
+}
+
+/// The plan of what some subscriptions ask for, alone; none where their tasks are gone or it cannot be applied.
+async fn alone(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    planned: &Planned,
+    of: &BTreeSet<&Whose>,
+) -> Result<Option<StoredPlan>, RunError> {
+    let choice = Choice::Among(approvals::tasks_of(&planned.tasks, of));
+    let own = make_plan(store, psa, clock, &PlanRequest { choice, ..request.clone() }).await?.stored;
+    Ok(matches!(own.body, PlanBody::Checked(_)).then_some(own))
 }

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod applying;
+pub mod approvals;
 pub mod catalog;
 pub mod explain;
 pub mod failure;

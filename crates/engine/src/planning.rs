@@ -30,6 +30,8 @@ pub enum Choice {
     /// Those among them that may be written without anybody's word: by the setting `schedule.customers` and the
     /// mappings of customers.
     ByItself,
+    /// Of the unfinished tasks of orders those that are among these.
+    Among(BTreeSet<TaskId>),
     /// These, and the earlier unfinished ones of their subscriptions.
     Tasks(Vec<TaskId>),
     /// These, with what they ask for.
@@ -108,7 +110,7 @@ async fn try_plan(
 ) -> Result<Option<Planned>, Failure> {
     let mut chosen = choose(store, request).await?;
     let before: BTreeMap<TaskId, TaskState> = match request.choice {
-        Choice::All | Choice::ByItself | Choice::Tasks(_) => states(chosen.tasks.values()),
+        Choice::All | Choice::ByItself | Choice::Among(_) | Choice::Tasks(_) => states(chosen.tasks.values()),
         // These may stand in the store otherwise than they were handed over.
         Choice::Given(_) => states(&stored_tasks(store, request.org, chosen.tasks.keys()).await?),
     };
@@ -264,6 +266,10 @@ async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, 
             let mappings = Mappings::new(store.list_mappings(request.org).await?);
             chosen.tasks = all_open(store, request.org).await?;
             leave_to_persons(&mappings, request.settings, &mut chosen);
+        }
+        Choice::Among(ids) => {
+            chosen.tasks = all_open(store, request.org).await?;
+            chosen.tasks.retain(|id, _| ids.contains(id));
         }
         Choice::Tasks(ids) => choose_by_id(store, request.org, ids, &mut chosen).await?,
         Choice::Given(given) => {

@@ -1,13 +1,14 @@
 //! The four seams: the PSA, the sources, the store and the clock. Nothing else in the project is a trait of its own.
 
 use crate::records::{
-    AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues, StoredFinding,
-    StoredPlan, StoredRecord, TaskFilter,
+    ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
+    IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
+    SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
+use trueup_domain::approval::Word;
 use trueup_domain::feed::RecordKind;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{
@@ -447,6 +448,45 @@ pub trait Store: Send + Sync {
         id: &PlanId,
         state: PlanState,
     ) -> Result<(), StoreError>;
+
+    /// Writes down that a plan is carried out now: from here on it is the plan that last answered its tasks.
+    async fn begin_plan(&self, org: &OrganizationId, plan: &StoredPlan, at: Millis)
+    -> Result<(), StoreError>;
+
+    /// Asks people. The same question again keeps when it was first asked and what was answered; it takes over plan,
+    /// number and reasons, and is open again. Returns it with the answers.
+    async fn ask_approval(
+        &self,
+        org: &OrganizationId,
+        question: &ApprovalRow,
+    ) -> Result<ApprovalRow, StoreError>;
+    /// One question with its answers.
+    async fn find_approval(&self, org: &OrganizationId, id: &str) -> Result<Option<ApprovalRow>, StoreError>;
+    /// The questions that are open, or all of them, the newest first: those asked before `before`, `limit` at most.
+    async fn list_approvals(
+        &self,
+        org: &OrganizationId,
+        open: bool,
+        before: Option<(Millis, &str)>,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StoreError>;
+    /// Adds an answer, with its audit entry, to a question that is open. Returns the question with all answers; none
+    /// where it is not open.
+    async fn answer_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        word: &Word,
+        entry: &NewAuditEntry,
+    ) -> Result<Option<ApprovalRow>, StoreError>;
+    /// Closes a question. Returns whether it was open.
+    async fn close_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        state: ApprovalState,
+        at: Millis,
+    ) -> Result<bool, StoreError>;
 
     /// Claims a lane: free, expired or one's own. `None` when another holds it.
     async fn acquire_lease(

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use trueup_domain::approval::{Reason, Word};
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Finding, Severity};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, SourceId, TaskId};
@@ -139,6 +140,45 @@ pub struct StoredPlan {
     pub state: PlanState,
     /// The plan.
     pub body: PlanBody,
+}
+
+/// Where a question to people stands, beside what they answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// It is asked.
+    Open,
+    /// What it asks about was carried out.
+    Applied,
+    /// ConnectWise changed underneath: its plan was refused as out of date.
+    Stale,
+    /// What is to be written is another thing by now, or nothing.
+    Withdrawn,
+}
+
+/// A question to people about exactly what a plan would write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRow {
+    /// Id, made of what would be written: the same again is the same question.
+    pub id: String,
+    /// The plan that would write it: the last one that was made.
+    pub plan: PlanId,
+    /// The connection.
+    pub connection: String,
+    /// How many people are asked.
+    pub persons: u8,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Who made the plan that was first asked about.
+    pub maker: String,
+    /// When it was first asked.
+    pub asked_at: Millis,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// When it was closed.
+    pub closed_at: Option<Millis>,
+    /// What people said, oldest first.
+    pub words: Vec<Word>,
 }
 
 /// State of one operation of the journal.

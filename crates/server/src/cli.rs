@@ -1,7 +1,8 @@
 //! The command line: every command, flag and environment variable.
 
 use crate::commands::{
-    apply, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task, undo,
+    apply, approval, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
+    undo,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -126,6 +127,9 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Carries plans out
     Apply(apply::ApplyArgs),
+    /// Plans that wait for people
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
     /// Plans to take back what was written; changes nothing in ConnectWise
     Undo(undo::UndoArgs),
     /// The settings that decide what is written

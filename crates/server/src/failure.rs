@@ -195,6 +195,10 @@ impl From<ApplyError> for CliError {
                 their_words: failed.their_words.clone(),
                 ..Self::coded(Exit::OutOfReach, code, error.to_string())
             },
+            ApplyError::Waits(finding) => {
+                let problem = Self::coded(Exit::NeedsPerson, code, finding.message);
+                Self { fix: finding.fix, ..problem }
+            }
             ApplyError::NotChecked | ApplyError::Busy(_) => {
                 Self::coded(Exit::NeedsPerson, code, error.to_string())
             }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "api/approvals.rs"]
+mod approvals;
 #[path = "api/bench.rs"]
 mod bench;
 #[path = "api/callbacks.rs"]

@@ -7,6 +7,7 @@
 //! amount of money has a column of its own: a decimal column of SQLite is a float, so amounts stay decimal text
 //! inside their documents and are summed in Rust, never in SQL.
 
+mod approvals;
 mod audit;
 pub mod backup;
 mod callbacks;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use trueup_domain::ids::{OrganizationId, PlanId, TaskId};
 use trueup_domain::plan::{DraftPlan, TaskOutcome};
 use trueup_engine::ports::StoreError;
-use trueup_engine::records::{PlanState, StoredPlan};
+use trueup_engine::records::{Millis, PlanState, StoredPlan};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "plan")]
@@ -78,6 +78,31 @@ fn tasks_answered(plan: &DraftPlan) -> BTreeSet<&TaskId> {
     planned.map(|(task, _)| task).chain(written).chain(adopted).collect()
 }
 
+fn answers(org: &OrganizationId, plan: &StoredPlan, at: Millis) -> Vec<answered::Model> {
+    tasks_answered(plan.body.plan())
+        .into_iter()
+        .map(|task| answered::Model {
+            org: org.to_string(),
+            task: task.to_string(),
+            plan: plan.id.to_string(),
+            created_at: at,
+        })
+        .collect()
+}
+
+/// Whatever was planned for its tasks meanwhile, this plan is the one that is carried out.
+pub(crate) async fn begin(
+    store: &SqlStore,
+    org: &OrganizationId,
+    plan: &StoredPlan,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let key = [answered::Column::Org, answered::Column::Task, answered::Column::Plan];
+    let tx = write_tx(store).await?;
+    db::upsert::<answered::Entity>(&tx, answers(org, plan, at), &key, &[answered::Column::CreatedAt]).await?;
+    commit(tx).await
+}
+
 pub(crate) async fn save(
     store: &SqlStore,
     org: &OrganizationId,
@@ -92,15 +117,7 @@ pub(crate) async fn save(
         state: db::word(&plan.state)?,
         doc: db::to_doc("a plan", &plan.body)?,
     };
-    let answers = tasks_answered(plan.body.plan())
-        .into_iter()
-        .map(|task| answered::Model {
-            org: org.to_string(),
-            task: task.to_string(),
-            plan: plan.id.to_string(),
-            created_at: plan.created_at,
-        })
-        .collect();
+    let answers = answers(org, plan, plan.created_at);
     let tx = write_tx(store).await?;
     let inserted = Entity::insert(row.into_active_model()).exec_without_returning(&*tx).await;
     inserted.map_err(error::of_db).map_err(|e| match e {

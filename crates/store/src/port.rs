@@ -2,12 +2,13 @@
 
 use crate::store::SqlStore;
 use crate::{
-    audit, connections, feed, findings, leases, links, mappings, operations, organizations, plans, settings,
-    snapshots, tasks,
+    approvals, audit, connections, feed, findings, leases, links, mappings, operations, organizations, plans,
+    settings, snapshots, tasks,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
+use trueup_domain::approval::Word;
 use trueup_domain::feed::RecordKind;
 use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
@@ -17,9 +18,9 @@ use trueup_domain::psa::Snapshot;
 use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
-    AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues, StoredFinding,
-    StoredPlan, StoredRecord, TaskFilter,
+    ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
+    IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
+    SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 #[async_trait]
@@ -218,6 +219,51 @@ impl Store for SqlStore {
         state: PlanState,
     ) -> Result<(), StoreError> {
         plans::set_state(self, org, id, state).await
+    }
+    async fn begin_plan(
+        &self,
+        org: &OrganizationId,
+        plan: &StoredPlan,
+        at: Millis,
+    ) -> Result<(), StoreError> {
+        plans::begin(self, org, plan, at).await
+    }
+    async fn ask_approval(
+        &self,
+        org: &OrganizationId,
+        question: &ApprovalRow,
+    ) -> Result<ApprovalRow, StoreError> {
+        approvals::ask(self, org, question).await
+    }
+    async fn find_approval(&self, org: &OrganizationId, id: &str) -> Result<Option<ApprovalRow>, StoreError> {
+        approvals::find(self, org, id).await
+    }
+    async fn list_approvals(
+        &self,
+        org: &OrganizationId,
+        open: bool,
+        before: Option<(Millis, &str)>,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        approvals::list(self, org, open, before, limit).await
+    }
+    async fn answer_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        word: &Word,
+        entry: &NewAuditEntry,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        approvals::answer(self, org, id, word, entry).await
+    }
+    async fn close_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        state: ApprovalState,
+        at: Millis,
+    ) -> Result<bool, StoreError> {
+        approvals::close(self, org, id, state, at).await
     }
     async fn acquire_lease(
         &self,

@@ -60,6 +60,7 @@ const BOTH: [&str; 2] = ["secret of one", "secret of two"];
 /// Back to the tables of `m0002_picture`: takes away whatever a later migration made.
 const BACK: &str = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token; DROP TABLE run; \
     DROP TABLE kept_answer; DROP TABLE schedule; DROP TABLE run_turn; DROP TABLE callback; DROP TABLE picture_hint; \
+    DROP TABLE approval; DROP TABLE approval_word; DROP INDEX lease_of; \
     ALTER TABLE picture DROP COLUMN shared_at; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use crate::ports::{PsaError, StoreError};
 use crate::records::{Millis, OperationError};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use trueup_domain::approval::Policy;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId};
 use trueup_domain::psa::ObservedAddition;
@@ -59,6 +60,8 @@ pub struct ApplyOptions<'a> {
     pub connection: Option<String>,
     /// Told where a step stands before each part of it begins; nothing of the run goes on until it returns.
     pub boundary: Option<&'a (dyn Fn(usize, Boundary) + Send + Sync)>,
+    /// Who has to say yes before a plan is begun; none where that was settled before.
+    pub policy: Option<Policy>,
 }
 
 /// Where a process can die between the parts of a step. The fourth place, between a call's effect and its reply, is the
@@ -88,6 +91,7 @@ impl Default for ApplyOptions<'_> {
             progress: None,
             connection: None,
             boundary: None,
+            policy: None,
         }
     }
 }
@@ -179,6 +183,9 @@ pub enum ApplyError {
     /// A read that has to come before the first write failed. Nothing was written.
     #[error("{}: nothing was written, because the agreements could not be read first", .0.message)]
     Unread(OperationError),
+    /// People have to say yes first. Nothing was written.
+    #[error("{}", .0.message)]
+    Waits(Box<Finding>),
     /// ConnectWise could not be asked. Nothing was written.
     #[error(transparent)]
     Psa(#[from] PsaError),
@@ -191,7 +198,7 @@ impl ApplyError {
     /// The exception code.
     pub fn code(&self) -> Code {
         match self {
-            Self::NotChecked => Code::Tu7007,
+            Self::NotChecked | Self::Waits(_) => Code::Tu7007,
             Self::Busy(_) => Code::Tu7006,
             Self::Unread(error) => Code::from_name(&error.code).unwrap_or(Code::Tu1001),
             Self::Psa(error) => error.code,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use trueup_domain::approval::Word;
 use trueup_domain::feed::RecordKind;
 use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
@@ -14,9 +15,9 @@ use trueup_domain::plan::{AdditionLink, OperationKey};
 use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
-    AuditEntry, Connection, FindingFilter, FindingState, ImportCounts, IncomingRecord, Millis, NewAuditEntry,
-    OperationRow, OperationState, OrganizationRow, PictureState, PlanState, PulledEnd, SettingValues,
-    StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
+    IncomingRecord, Millis, NewAuditEntry, OperationRow, OperationState, OrganizationRow, PictureState,
+    PlanState, PulledEnd, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 struct HeldLease {
@@ -325,6 +326,55 @@ impl Store for SimStore {
             plan.state = state;
         }
         Ok(())
+    }
+    async fn begin_plan(
+        &self,
+        _org: &OrganizationId,
+        _plan: &StoredPlan,
+        _at: Millis,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn ask_approval(
+        &self,
+        _org: &OrganizationId,
+        question: &ApprovalRow,
+    ) -> Result<ApprovalRow, StoreError> {
+        Ok(question.clone())
+    }
+    async fn find_approval(
+        &self,
+        _org: &OrganizationId,
+        _id: &str,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        Ok(None)
+    }
+    async fn list_approvals(
+        &self,
+        _org: &OrganizationId,
+        _open: bool,
+        _before: Option<(Millis, &str)>,
+        _limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn answer_approval(
+        &self,
+        _org: &OrganizationId,
+        _id: &str,
+        _word: &Word,
+        _entry: &NewAuditEntry,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        Ok(None)
+    }
+    async fn close_approval(
+        &self,
+        _org: &OrganizationId,
+        _id: &str,
+        _state: ApprovalState,
+        _at: Millis,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
     }
     async fn acquire_lease(
         &self,

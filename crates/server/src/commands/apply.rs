@@ -13,8 +13,9 @@ use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{ChangeId, PlanId};
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::{MarkerPlace, Settings};
-use trueup_engine::apply::{ApplyOptions, ApplyReport, Progress};
+use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Progress};
 use trueup_engine::applying::{self, Approval, RunReport};
+use trueup_engine::approvals::{self, Voice};
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_engine::records::{PlanState, StoredPlan};
 
@@ -78,16 +79,26 @@ fn options<'a>(
         progress: Some(progress),
         connection: Some(connection.to_owned()),
         boundary: crate::stops::told(),
+        policy: Some(settings.approval.clone()),
         ..ApplyOptions::default()
     }
 }
 
 async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliError> {
     let bar = app.out.progress("Applying");
+    // Whoever names a plan here has seen it: that is a person's word on exactly this plan.
+    let voice = Voice { person: approvals::COMMAND_LINE, actor: app.actor() };
+    let stored = find(app, id).await?;
+    approvals::say_yes(app.store(), &app.clock, app.org(), voice, &stored, &settings.approval).await?;
     let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
     let applied = applied?;
     show(app, &applied.stored, &applied.document);
+    if applied.held {
+        note(
+            "The plan waits for people, and nothing was written: `trueup approval list` shows for how many.",
+        );
+    }
     Ok(Exit::needs_person_if(applied.needs_person))
 }
 
@@ -122,13 +133,27 @@ pub async fn apply_one(
     let stored = find(app, id).await?;
     let (connection, psa) = app.psa(Some(&stored.connection)).await?;
     let options = options(app, settings, &connection, owner, tell);
-    let report = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await?;
+    let applied = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await;
+    let report = match applied {
+        Ok(report) => report,
+        Err(ApplyError::Waits(finding)) => return Ok(waits(app, stored, &finding)),
+        Err(error) => return Err(error.into()),
+    };
     let (_, stored) = reread(app, stored).await?;
     let mut document = document_of(app, &stored, &report, &[]);
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
     let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
     Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false, left: 0 })
+}
+
+/// A plan that waits for people, as it is shown.
+fn waits(app: &App, stored: StoredPlan, finding: &Finding) -> Applied {
+    let found = std::slice::from_ref(finding);
+    let mut document = document_of(app, &stored, &ApplyReport::default(), found);
+    finished(&mut document);
+    document.summary = Some(SummaryDoc::of(&document.changes, 0));
+    Applied { stored, document, needs_person: true, held: true, left: 0 }
 }
 
 /// The plan with the state that apply left it in.
@@ -158,7 +183,8 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
     show(app, &applied.stored, &applied.document);
     if applied.held {
         note(
-            "The run is held: look at the plan, then `trueup apply --all --approve` or `trueup apply PLAN_ID`.",
+            "Something is held: the findings say what and why, and `trueup approval list` shows it. Look at the plan, then \
+             `trueup apply PLAN_ID`; what only a brake holds goes with `trueup apply --all --approve` as well.",
         );
     }
     Ok(Exit::needs_person_if(applied.needs_person))
@@ -256,6 +282,7 @@ fn needs_person(run: &RunReport, stored: &StoredPlan) -> bool {
         .chain(run.report.iter().flat_map(|r| &r.findings))
         .map(|f| &f.severity);
     run.report.as_ref().is_none_or(ApplyReport::needs_attention)
+        || !run.held.is_empty()
         || run.resumed.iter().any(|r| r.report.needs_attention())
         || any_error(findings)
 }

@@ -1,6 +1,7 @@
 //! The commands: each reads its flags, calls one use case, and prints what it says.
 
 pub mod apply;
+pub mod approval;
 pub mod audit;
 pub mod backup;
 pub mod check;
@@ -76,6 +77,7 @@ async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> 
         Command::Org(command) => org::run(app, command).await,
         Command::Plan(args) => plan::run(app, args).await,
         Command::Apply(args) => apply::run(app, args).await,
+        Command::Approval(command) => approval::run(app, command).await,
         Command::Undo(args) => undo::run(app, args).await,
         Command::Setting(command) => setting::run(app, command).await,
         Command::Audit(command) => audit::run(app, command).await,

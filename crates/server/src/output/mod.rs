@@ -1,5 +1,6 @@
 //! How records are printed: tables for people, one JSON document for programs. Logs and remarks go to standard error.
 
+pub mod approvals;
 pub mod contract;
 pub mod documents;
 

@@ -243,7 +243,7 @@ async fn by_token(service: &Service, token: &str) -> Result<Caller, Problem> {
             .collect(),
         id: found.id,
         home: Some(found.org),
-        by: By::Token,
+        by: By::Token { maker: found.created_by },
     })
 }
 

@@ -267,7 +267,7 @@ impl From<ApplyError> for Problem {
                 problem.their_words.clone_from(&unread.their_words);
                 problem
             }
-            ApplyError::NotChecked | ApplyError::Busy(_) => {
+            ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Waits(_) => {
                 Self::coded(StatusCode::CONFLICT, code, error.to_string())
             }
         }

@@ -31,6 +31,8 @@ pub enum Right {
     PlansRead,
     /// Make plans.
     PlansWrite,
+    /// Approve and refuse plans that wait for people.
+    ApprovalsWrite,
     /// See runs.
     RunsRead,
     /// Start runs: what is written to ConnectWise is written by them.
@@ -123,7 +125,7 @@ const RUN: [bool; 5] = [true, true, true, false, false];
 const OWN: [bool; 5] = [true, true, false, false, false];
 
 /// Roles and rights. Everything that asks whether something is allowed asks this table.
-pub const TABLE: [Row; 24] = [
+pub const TABLE: [Row; 25] = [
     row(Right::OrganizationsRead, "organizations.read", "See the tree of organizations", ALL),
     row(Right::OrganizationsWrite, "organizations.write", "Add and rename organizations", OWN),
     row(Right::SettingsRead, "settings.read", "See settings and where each value comes from", ALL),
@@ -136,6 +138,7 @@ pub const TABLE: [Row; 24] = [
     row(Right::TasksWrite, "tasks.write", "Check changes, ignore and retry tasks", WORK),
     row(Right::PlansRead, "plans.read", "See plans", ALL),
     row(Right::PlansWrite, "plans.write", "Make plans", WORK),
+    row(Right::ApprovalsWrite, "approvals.write", "Approve and refuse plans that wait for people", RUN),
     row(Right::RunsRead, "runs.read", "See runs", ALL),
     row(Right::RunsWrite, "runs.write", "Start runs, which write to ConnectWise", WORK),
     row(Right::FindingsRead, "findings.read", "See findings", ALL),

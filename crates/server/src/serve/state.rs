@@ -127,7 +127,10 @@ pub enum By {
     /// A person, by the cookie of a session.
     Session(Box<(Session, Person)>),
     /// A program, by a token.
-    Token,
+    Token {
+        /// The person who made it.
+        maker: String,
+    },
 }
 
 /// Who calls.

@@ -18,7 +18,7 @@ fn deliveries(sandbox: &Sandbox) -> Value {
     Request::new("GET", "/sandbox/callbacks").send(sandbox_at(sandbox)).is(200).json()
 }
 
-fn as_api(sandbox: &Sandbox, method: &str, path: &str, body: &Value) -> Answer {
+pub fn as_api(sandbox: &Sandbox, method: &str, path: &str, body: &Value) -> Answer {
     let text = |name: &str| sandbox.access[name].as_str().unwrap().to_owned();
     let keys = format!("{}+{}:{}", text("company"), text("public_key"), text("private_key"));
     Request::new(method, &format!("/v4_6_release/apis/3.0/{path}"))

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use trueup_domain::approval::Word;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::Finding;
 use trueup_domain::ids::*;
@@ -343,6 +344,51 @@ impl Store for StormStore {
         state: PlanState,
     ) -> Result<(), StoreError> {
         self.inner.set_plan_state(org, id, state).await
+    }
+    async fn begin_plan(
+        &self,
+        org: &OrganizationId,
+        plan: &StoredPlan,
+        at: Millis,
+    ) -> Result<(), StoreError> {
+        self.inner.begin_plan(org, plan, at).await
+    }
+    async fn ask_approval(
+        &self,
+        org: &OrganizationId,
+        question: &ApprovalRow,
+    ) -> Result<ApprovalRow, StoreError> {
+        self.inner.ask_approval(org, question).await
+    }
+    async fn find_approval(&self, org: &OrganizationId, id: &str) -> Result<Option<ApprovalRow>, StoreError> {
+        self.inner.find_approval(org, id).await
+    }
+    async fn list_approvals(
+        &self,
+        org: &OrganizationId,
+        open: bool,
+        before: Option<(Millis, &str)>,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.inner.list_approvals(org, open, before, limit).await
+    }
+    async fn answer_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        word: &Word,
+        entry: &NewAuditEntry,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
+        self.inner.answer_approval(org, id, word, entry).await
+    }
+    async fn close_approval(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        state: ApprovalState,
+        at: Millis,
+    ) -> Result<bool, StoreError> {
+        self.inner.close_approval(org, id, state, at).await
     }
     async fn acquire_lease(
         &self,

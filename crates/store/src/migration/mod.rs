@@ -4,6 +4,7 @@ mod m0001_first;
 mod m0002_picture;
 mod m0003_service;
 mod m0004_schedules;
+mod m0005_approvals;
 mod tables;
 
 use crate::error;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_picture::Picture),
             Box::new(m0003_service::Service),
             Box::new(m0004_schedules::Schedules),
+            Box::new(m0005_approvals::Approvals),
         ]
     }
 }

@@ -1,5 +1,6 @@
 //! The routes: thin handlers over the use cases of the engine.
 
+mod approvals;
 mod audit;
 mod callbacks;
 mod connections;
@@ -56,6 +57,9 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(plans::list, plans::make))
         .routes(routes!(plans::show))
         .routes(routes!(undo::plan))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show))
+        .routes(routes!(approvals::decide))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))

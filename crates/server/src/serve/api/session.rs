@@ -185,7 +185,7 @@ fn set_cookie(service: &Service, response: &mut Response, value: &str, seconds: 
 pub async fn show(Known(caller): Known) -> Json<SessionDoc> {
     Json(match &caller.by {
         By::Session(known) => SessionDoc::of(&known.0, &known.1, caller.rights.clone()),
-        By::Token => SessionDoc {
+        By::Token { .. } => SessionDoc {
             id: caller.id.clone(),
             actor: caller.actor.clone(),
             name: None,
