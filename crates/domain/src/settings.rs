@@ -26,6 +26,8 @@ pub enum ValueKind {
     Runs,
     /// A whole number of days; 0 is for ever.
     Days,
+    /// A whole number of hours; 0 is for ever.
+    Hours,
     /// A date, or empty.
     OptionalDate,
     /// `auto`, `serial_number`, `custom_field:CAPTION` or `none`.
@@ -158,6 +160,12 @@ pub const SETTINGS: &[SettingRow] = &[
         "how many days an approval counts that was not carried out yet",
     ),
     row(
+        "validation.hours",
+        "24",
+        ValueKind::Hours,
+        "how long a validation may be uploaded, where nothing changed since",
+    ),
+    row(
         "apply.settle_seconds",
         "120",
         ValueKind::Seconds,
@@ -286,6 +294,7 @@ impl SettingRow {
             ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
             ValueKind::Runs => "a whole number from 1 to 366".into(),
             ValueKind::Days => "a whole number of days from 1 to 36500, or 0 for ever".into(),
+            ValueKind::Hours => "a whole number of hours from 1 to 8760, or 0 for ever".into(),
             ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
             ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
             ValueKind::Cadence => {
@@ -313,6 +322,7 @@ impl SettingRow {
             ValueKind::Seconds => value.parse::<u64>().is_ok_and(|n| n <= 86_400),
             ValueKind::Runs => value.parse::<u32>().is_ok_and(|n| (1..=366).contains(&n)),
             ValueKind::Days => value.parse::<u32>().is_ok_and(|n| n <= 36_500),
+            ValueKind::Hours => value.parse::<u32>().is_ok_and(|n| n <= 8_760),
             ValueKind::OptionalDate => value.is_empty() || value.parse::<Date>().is_ok(),
             ValueKind::Marker => {
                 matches!(value, "auto" | "serial_number" | "none")
@@ -496,6 +506,8 @@ pub struct Settings {
     pub brakes: Brakes,
     /// Who has to say yes.
     pub approval: Policy,
+    /// How many hours a validation may be uploaded; 0 for ever.
+    pub validation_hours: u32,
     /// How long an operation in doubt waits, in seconds.
     pub settle_seconds: u64,
     /// In how many pulls of what changed every agreement is read at least once.
@@ -594,6 +606,7 @@ impl Settings {
                 by_maker: text("approval.self") == "on",
                 days: text("approval.days").parse().unwrap_or(30),
             },
+            validation_hours: text("validation.hours").parse().unwrap_or(24),
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",

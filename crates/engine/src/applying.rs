@@ -391,8 +391,13 @@ pub async fn look_at_rights(
 ) -> Result<(), RunError> {
     store.ensure_organization(request.org).await?;
     let filter = TaskFilter { states: WAITING.to_vec(), ..TaskFilter::default() };
+    let chosen = crate::planning::choose(store, request).await?.tasks;
     let mut tasks = store.list_tasks(request.org, &filter).await?;
-    tasks.retain(|task| task.kind != TaskKind::Reconciliation);
+    // What this run leaves to persons or others it does not fail either.
+    let under_way = |task: &Task| matches!(task.state, TaskState::Applying | TaskState::InDoubt);
+    tasks.retain(|task| {
+        task.kind != TaskKind::Reconciliation && (under_way(task) || chosen.contains_key(&task.id))
+    });
     if tasks.is_empty() {
         return Ok(());
     }
@@ -527,6 +532,11 @@ async fn sort_out(
     planned: Planned,
 ) -> Result<Sorted, RunError> {
     let policy = &request.settings.approval;
+    if let Some((id, finding)) =
+        approvals::refused(store, clock, request.org, &planned.stored, policy).await?
+    {
+        return Ok(Sorted { planned, held: vec![finding], current: BTreeSet::from([id]), goes: false });
+    }
     let waiting = approvals::waiting(store, clock, request.org, &planned.stored, policy).await?;
     if waiting.is_empty() {
         return Ok(Sorted { planned, held: Vec::new(), current: BTreeSet::new(), goes: true });
@@ -561,6 +571,33 @@ async fn sort_out(
     rest.skipped.extend(planned.skipped);
     let goes = matches!(rest.stored.body, PlanBody::Checked(_));
     Ok(Sorted { planned: rest, held, current, goes })
+}
+
+/// A plan made anew for its own tasks, where the same comes out; else the plan itself, which is refused if it is out of
+/// date.
+///
+/// # Errors
+/// The store's or ConnectWise's.
+pub async fn fresh(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    stored: StoredPlan,
+) -> Result<StoredPlan, RunError> {
+    let plan = stored.body.plan();
+    let tasks = tasks_of(store, request.org, plan).await?;
+    let can = stored.state == PlanState::Proposed
+        && plan.undoes.is_empty()
+        && !tasks.is_empty()
+        && tasks.iter().all(|task| task.kind != TaskKind::Reconciliation && task.state == TaskState::Planned);
+    if !can {
+        return Ok(stored);
+    }
+    let choice = Choice::Among(tasks.into_iter().map(|task| task.id).collect());
+    let again = make_plan(store, psa, clock, &PlanRequest { choice, ..request.clone() }).await?.stored;
+    let same = approvals::id_of(&again) == approvals::id_of(&stored);
+    Ok(if same && matches!(again.body, PlanBody::Checked(_)) { again } else { stored })
 }
 
 /// The plan of what some subscriptions ask for, alone; none where their tasks are gone or it cannot be applied.

@@ -223,6 +223,26 @@ pub async fn is_approved(
     Ok(answer(&row.words, row.persons, policy, &row.maker, clock.now()) == Answer::Given)
 }
 
+/// The question about the whole plan, where somebody said no to it and nobody yes since.
+///
+/// # Errors
+/// The store's.
+pub async fn refused(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+    policy: &Policy,
+) -> Result<Option<(String, Finding)>, StoreError> {
+    let id = id_of(stored);
+    let Some(row) = store.find_approval(org, &id).await? else { return Ok(None) };
+    if !matches!(answer(&row.words, row.persons, policy, &row.maker, clock.now()), Answer::Refused(_)) {
+        return Ok(None);
+    }
+    let need = Need { persons: row.persons, reasons: row.reasons };
+    Ok(Some((id, ask(store, clock, org, stored, policy, need).await?)))
+}
+
 /// The subscriptions of a plan that wait for people, each with what it needs.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod failure;
 pub mod feed;
 pub mod findings;
+pub mod jobs;
 pub mod mappings;
 pub mod observe;
 pub mod planning;

@@ -115,10 +115,38 @@ pub enum Judging {
 /// # Errors
 /// The store's.
 pub async fn save(site: Site<'_>, mappings: &[Mapping], judging: Judging) -> Result<Saved, Failure> {
-    let known = site.store.list_mappings(site.org).await?;
+    for _ in 0..TRIES {
+        let known = site.store.list_mappings(site.org).await?;
+        let mut done = judge(site, mappings, judging, &known).await?;
+        let entries: Vec<NewAuditEntry> =
+            done.saved.iter().map(|m| site.entry("mapping.save", object(m), &document(m))).collect();
+        let at = site.clock.now();
+        // Two who accept at once must not both pass a rule that one of them breaks for the other.
+        if !site.store.save_judged_mappings(site.org, at, &known, &done.saved, &entries).await? {
+            continue;
+        }
+        done.moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
+        review::tell_orphans(site).await?;
+        return Ok(done);
+    }
+    Err(Failure::wrong(
+        "others changed mappings each time these were judged",
+        "Try again when they are done; nothing was saved.",
+    ))
+}
+
+/// Mappings are judged anew at most so often, where others save or release some meanwhile.
+const TRIES: usize = 5;
+
+async fn judge(
+    site: Site<'_>,
+    mappings: &[Mapping],
+    judging: Judging,
+    known: &[Mapping],
+) -> Result<Saved, Failure> {
     let rules = site.rules().await?;
     let today = site.clock.today();
-    let mut wanted = carried(mappings, &known, today);
+    let mut wanted = carried(mappings, known, today);
     let whole = Mappings::on(known.iter().chain(&wanted).cloned(), today);
     let before = Mappings::on(known.iter().cloned(), today);
     let uses = match needs_uses(&whole, rules) || needs_uses(&before, rules) {
@@ -153,12 +181,6 @@ pub async fn save(site: Site<'_>, mappings: &[Mapping], judging: Judging) -> Res
         }
     }
     done.saved = wanted;
-    site.store.save_mappings(site.org, site.clock.now(), &done.saved).await?;
-    let entries: Vec<NewAuditEntry> =
-        done.saved.iter().map(|m| site.entry("mapping.save", object(m), &document(m))).collect();
-    site.store.append_audit(site.org, &entries).await?;
-    done.moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
-    review::tell_orphans(site).await?;
     Ok(done)
 }
 

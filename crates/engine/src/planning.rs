@@ -258,7 +258,7 @@ const OPEN: [TaskState; 6] = [
     TaskState::Blocked,
 ];
 
-async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, Failure> {
+pub(crate) async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, Failure> {
     let mut chosen = Chosen::default();
     match &request.choice {
         Choice::All => chosen.tasks = all_open(store, request.org).await?,

@@ -3,7 +3,7 @@
 use crate::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
-    SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -342,6 +342,16 @@ pub trait Store: Send + Sync {
         at: Millis,
         mappings: &[Mapping],
     ) -> Result<(), StoreError>;
+    /// Saves mappings with their audit entries, where those in force are still the ones by which they were judged.
+    /// Returns whether it did.
+    async fn save_judged_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        judged_by: &[Mapping],
+        mappings: &[Mapping],
+        entries: &[NewAuditEntry],
+    ) -> Result<bool, StoreError>;
     /// All mappings in force.
     async fn list_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError>;
     /// Releases one mapping (into history). Returns whether there was one.
@@ -354,13 +364,16 @@ pub trait Store: Send + Sync {
         source_id: &str,
         scope: &str,
     ) -> Result<bool, StoreError>;
-    /// Releases these, where each of them is in force just as it is given, or none of them. Returns whether it did.
+    /// Releases these with their audit entries, where each of them is in force just as it is given and none of the tasks
+    /// is being written; else none of them.
     async fn release_mappings(
         &self,
         org: &OrganizationId,
         at: Millis,
         mappings: &[Mapping],
-    ) -> Result<bool, StoreError>;
+        tasks: &[TaskId],
+        entries: &[NewAuditEntry],
+    ) -> Result<Released, StoreError>;
     /// The mappings that were released and not made again since.
     async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError>;
 

@@ -68,6 +68,8 @@ pub struct PulledEnd {
     /// Whether everything was read: what was not put aside is then not there any more. Otherwise that holds for
     /// companies and catalog items alone.
     pub whole: bool,
+    /// Whether companies and catalog items were read: if not, they stay as they are known.
+    pub lists: bool,
     /// Agreements that ConnectWise said are not there.
     pub gone: Vec<AgreementId>,
 }
@@ -140,6 +142,17 @@ pub struct StoredPlan {
     pub state: PlanState,
     /// The plan.
     pub body: PlanBody,
+}
+
+/// What became of mappings that were to be released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// They are.
+    Done,
+    /// One of them does not stand as it was given: none is.
+    Moved,
+    /// A task that stands on them is being written: none is.
+    Busy(TaskId),
 }
 
 /// Where a question to people stands, beside what they answered.

@@ -276,7 +276,8 @@ pub fn write<'a>(mappings: impl IntoIterator<Item = &'a Mapping>) -> Result<Stri
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn safe(cell: &str) -> String {
+/// A cell that no spreadsheet runs as a formula.
+pub fn safe(cell: &str) -> String {
     if needs_quote(cell) { format!("'{cell}") } else { cell.to_owned() }
 }
 

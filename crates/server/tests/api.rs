@@ -16,6 +16,8 @@ mod creating;
 mod hostile;
 #[path = "api/http.rs"]
 mod http;
+#[path = "api/jobs.rs"]
+mod jobs;
 #[path = "api/mapping.rs"]
 mod mapping;
 #[path = "api/operations.rs"]

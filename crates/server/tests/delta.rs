@@ -6,6 +6,7 @@
 mod bench;
 
 use jiff::Timestamp;
+use rstest::rstest;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -93,7 +94,7 @@ impl World {
         self.store.begin_pull(&self.org, "main", "pretended").await.unwrap();
         let lists = Snapshot { additions: [].into(), agreements: [].into(), ..self.picture().await };
         self.store.stage_pull(&self.org, "main", "pretended", 0, &lists).await.unwrap();
-        let end = PulledEnd { state, whole: false, gone: Vec::new() };
+        let end = PulledEnd { state, whole: false, lists: true, gone: Vec::new() };
         self.store.finish_pull(&self.org, "main", "pretended", &end).await.unwrap();
     }
 
@@ -256,10 +257,18 @@ async fn an_edited_addition_is_seen_within_a_rotation() {
     }
 }
 
-/// What a callback named is read without the others, and the rotation goes on where it was.
+/// What a callback named is read without the others, and the rotation goes on where it was. Companies and catalog are
+/// left to the pulls of schedules.
+#[rstest]
 #[tokio::test]
-async fn a_hinted_agreement_is_read_alone_and_takes_no_turn() {
+async fn a_hinted_agreement_is_read_alone_and_takes_no_turn(
+    #[values(Reach::Touched, Reach::Hinted)] reach: Reach,
+) {
     let world = World::new(9).await;
+    if reach == Reach::Hinted {
+        assert_eq!(world.pull(1, reach).await, Pulled::default(), "nothing tells what changed");
+        assert!(world.store.load_picture_state(&world.org, "main").await.unwrap().is_none());
+    }
     world.pull(7, Reach::Whole).await;
     for agreement in 1..=9 {
         world.edit_addition(agreement, 40 + agreement).await;
@@ -294,12 +303,17 @@ async fn a_hinted_agreement_is_read_alone_and_takes_no_turn() {
         world.store.hint_agreement("main", AgreementId(id), &run, 60_000, &entry).await.unwrap();
     }
     let before = world.state().await;
-    let pulled = world.pull(8, Reach::Touched).await;
+    let lists = |picture: Snapshot| (picture.companies, picture.catalog);
+    let known = lists(world.picture().await);
+    let pulled = world.pull(8, reach).await;
+    assert_eq!(pulled.companies, if reach == Reach::Hinted { 0 } else { 2 });
+    assert_eq!(lists(world.picture().await), known);
     assert_eq!((pulled.read, pulled.changed, pulled.in_turn, pulled.different), (1, 0, 0, 1));
     assert_eq!(world.quantity_known(4).await, "44");
     let after = world.state().await;
     assert_eq!((after.runs, after.shared_at, after.at), (before.runs, Some(7), 8));
-    assert_eq!(world.pull(9, Reach::Touched).await.read, 0, "it was hinted at once");
+    assert!(after.watermark >= before.watermark && after.watermark.is_some());
+    assert_eq!(world.pull(9, reach).await.read, 0, "it was hinted at once");
     for run in 0..ROTATION {
         world.pull(10, CHANGED).await;
         assert_eq!(world.state().await.runs, before.runs + 1 + u64::from(run));

@@ -23,6 +23,10 @@ pub struct Callback {
     pub created_at: Millis,
 }
 
+/// The last run whose fire begins with a name.
+pub(crate) const LAST_FIRED: &str = "SELECT id, state, not_before FROM run WHERE org = $1 AND fired_for >= $2 \
+                                     AND fired_for < $3 ORDER BY fired_for DESC LIMIT 1";
+
 impl SqlStore {
     /// Stores where callbacks of a connection arrive, in place of what was before, with the audit entry.
     ///
@@ -105,30 +109,29 @@ impl SqlStore {
         db::run(&*tx, sql, [org.into(), connection.into(), agreement.0.into(), now.into()]).await?;
         let fire = format!("callback:{connection}:");
         let latest = now.saturating_add(apart);
-        let sql = "SELECT state, not_before FROM run WHERE org = $1 AND fired_for IS NOT NULL \
-                   AND substr(fired_for, 1, CAST($2 AS INTEGER)) = $3 ORDER BY id DESC LIMIT 1";
-        let length = i64::try_from(fire.chars().count()).unwrap_or(i64::MAX);
-        let last = db::query(&*tx, sql, [org.into(), length.into(), fire.as_str().into()]).await?;
-        let last: Option<(String, Millis)> = match last.first() {
+        // Ids grow with time, and a run has its id in its fire.
+        let (first, behind) = runs::range(&fire);
+        let last = db::query(&*tx, LAST_FIRED, [org.into(), first.into(), behind.into()]).await?;
+        let last: Option<(String, Millis, String)> = match last.first() {
             Some(row) => Some((
                 row.try_get("", "state").map_err(error::of_db)?,
                 row.try_get("", "not_before").map_err(error::of_db)?,
+                row.try_get("", "id").map_err(error::of_db)?,
             )),
             None => None,
         };
-        if let Some((state, at)) = &last
+        if let Some((state, at, id)) = &last
             && state == "queued"
         {
             // One from a clock that was ahead must not wait until the clock is there.
             if *at > latest {
-                let sql = "UPDATE run SET not_before = $4 WHERE org = $1 AND state = 'queued' \
-                           AND fired_for IS NOT NULL AND substr(fired_for, 1, CAST($2 AS INTEGER)) = $3";
-                db::run(&*tx, sql, [org.into(), length.into(), fire.into(), latest.into()]).await?;
+                let sql = "UPDATE run SET not_before = $3 WHERE org = $1 AND id = $2 AND state = 'queued'";
+                db::run(&*tx, sql, [org.into(), id.as_str().into(), latest.into()]).await?;
             }
             commit(tx).await?;
             return Ok(false);
         }
-        let begins = last.map_or(now, |(_, at)| at.saturating_add(apart).clamp(now, latest));
+        let begins = last.map_or(now, |(_, at, _)| at.saturating_add(apart).clamp(now, latest));
         let run = Run { not_before: begins, fired_for: Some(format!("{fire}{}", run.id)), ..run.clone() };
         let added = runs::insert(&tx, &run).await?;
         if added {

@@ -1,14 +1,14 @@
 //! Mappings: those in force, and every one that was replaced or released.
 
 use crate::db::{self, commit, write_tx};
-use crate::{error, store::SqlStore};
+use crate::{audit, error, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{DatabaseTransaction, QueryOrder};
 use std::collections::BTreeMap;
-use trueup_domain::ids::{OrganizationId, SourceId};
+use trueup_domain::ids::{OrganizationId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_engine::ports::StoreError;
-use trueup_engine::records::Millis;
+use trueup_engine::records::{Millis, NewAuditEntry, Released};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mapping")]
@@ -114,12 +114,45 @@ pub(crate) async fn save(
     }
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
+    put(&tx, org, at, mappings).await?;
+    commit(tx).await
+}
+
+/// Saves them, where nobody else saved or released one since they were judged.
+pub(crate) async fn save_judged(
+    store: &SqlStore,
+    org: &OrganizationId,
+    at: Millis,
+    judged_by: &[Mapping],
+    mappings: &[Mapping],
+    entries: &[NewAuditEntry],
+) -> Result<bool, StoreError> {
+    if mappings.is_empty() {
+        return Ok(true);
+    }
+    let tx = write_tx(store).await?;
+    db::guard(&tx, org.as_str(), "mappings").await?;
+    if those(&*tx, org, Column::EndedAt.is_null()).await? != judged_by {
+        return Ok(false);
+    }
+    put(&tx, org, at, mappings).await?;
+    audit::append_in(&tx, org, entries.iter().collect()).await?;
+    commit(tx).await?;
+    Ok(true)
+}
+
+async fn put(
+    tx: &DatabaseTransaction,
+    org: &OrganizationId,
+    at: Millis,
+    mappings: &[Mapping],
+) -> Result<(), StoreError> {
     let mut stored: BTreeMap<MappingKey, Model> = BTreeMap::new();
     for part in mappings.chunks(LOOKUP) {
         let rows = Entity::find()
             .filter(Column::Org.eq(org.as_str()))
             .filter(Column::SourceId.is_in(part.iter().map(|m| m.source_id.as_str())))
-            .all(&*tx)
+            .all(tx)
             .await
             .map_err(error::of_db)?;
         stored.extend(rows.into_iter().map(|row| (row.key(), row)));
@@ -152,25 +185,24 @@ pub(crate) async fn save(
         stored.insert(key.clone(), row.clone());
         changed.insert(key, row);
     }
-    keep(&tx, replaced).await?;
+    keep(tx, replaced).await?;
     let update = [Column::Version, Column::SavedAt, Column::EndedAt, Column::Doc];
-    db::upsert::<Entity>(&tx, changed.into_values().collect(), &KEY, &update).await?;
-    commit(tx).await
+    db::upsert::<Entity>(tx, changed.into_values().collect(), &KEY, &update).await
 }
 
 pub(crate) async fn list(store: &SqlStore, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
-    those(store, org, Column::EndedAt.is_null()).await
+    those(&store.db, org, Column::EndedAt.is_null()).await
 }
 
 pub(crate) async fn list_released(
     store: &SqlStore,
     org: &OrganizationId,
 ) -> Result<Vec<Mapping>, StoreError> {
-    those(store, org, Column::EndedAt.is_not_null()).await
+    those(&store.db, org, Column::EndedAt.is_not_null()).await
 }
 
-async fn those(
-    store: &SqlStore,
+async fn those<C: sea_orm::ConnectionTrait>(
+    db: &C,
     org: &OrganizationId,
     which: sea_orm::sea_query::SimpleExpr,
 ) -> Result<Vec<Mapping>, StoreError> {
@@ -181,10 +213,10 @@ async fn those(
         .order_by_asc(Column::Source)
         .order_by_asc(Column::SourceId)
         .order_by_asc(Column::Scope)
-        .all(&store.db)
+        .all(db)
         .await
         .map_err(error::of_db)?;
-    rows.iter().map(|row| db::from_doc("a mapping", &row.doc)).collect()
+    rows.iter().map(|row| crate::db::from_doc("a mapping", &row.doc)).collect()
 }
 
 /// One version of a mapping that was replaced or released, or the one in force.
@@ -273,9 +305,13 @@ pub(crate) async fn release_all(
     org: &OrganizationId,
     at: Millis,
     mappings: &[Mapping],
-) -> Result<bool, StoreError> {
+    (tasks, entries): (&[TaskId], &[NewAuditEntry]),
+) -> Result<Released, StoreError> {
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "mappings").await?;
+    if let Some(task) = crate::tasks::under_way(&*tx, org, tasks).await? {
+        return Ok(Released::Busy(task));
+    }
     let mut stored: BTreeMap<MappingKey, Model> = BTreeMap::new();
     for part in mappings.chunks(LOOKUP) {
         let rows = Entity::find()
@@ -297,13 +333,16 @@ pub(crate) async fn release_all(
             mapping.scope.clone(),
         );
         let doc = db::to_doc("a mapping", mapping)?;
-        let Some(mut row) = stored.remove(&key).filter(|row| row.doc == doc) else { return Ok(false) };
+        let Some(mut row) = stored.remove(&key).filter(|row| row.doc == doc) else {
+            return Ok(Released::Moved);
+        };
         ended.push(row.clone().ended(at));
         row.ended_at = Some(at);
         rows.push(row);
     }
     keep(&tx, ended).await?;
     db::upsert::<Entity>(&tx, rows, &KEY, &[Column::EndedAt]).await?;
+    audit::append_in(&tx, org, entries.iter().collect()).await?;
     commit(tx).await?;
-    Ok(true)
+    Ok(Released::Done)
 }

@@ -20,7 +20,7 @@ use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
-    SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 #[async_trait]
@@ -119,13 +119,25 @@ impl Store for SqlStore {
     ) -> Result<bool, StoreError> {
         mappings::release(self, org, at, (kind, source, source_id, scope)).await
     }
+    async fn save_judged_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        judged_by: &[Mapping],
+        mappings: &[Mapping],
+        entries: &[NewAuditEntry],
+    ) -> Result<bool, StoreError> {
+        mappings::save_judged(self, org, at, judged_by, mappings, entries).await
+    }
     async fn release_mappings(
         &self,
         org: &OrganizationId,
         at: Millis,
         mappings: &[Mapping],
-    ) -> Result<bool, StoreError> {
-        mappings::release_all(self, org, at, mappings).await
+        tasks: &[TaskId],
+        entries: &[NewAuditEntry],
+    ) -> Result<Released, StoreError> {
+        mappings::release_all(self, org, at, mappings, (tasks, entries)).await
     }
     async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
         mappings::list_released(self, org).await

@@ -137,6 +137,30 @@ pub(crate) async fn insert(tx: &sea_orm::DatabaseTransaction, run: &Run) -> Resu
     Ok(db::run(tx, sql, values).await? > 0)
 }
 
+/// Frees what a run holds of agreements: by a range of names, which the index on them serves.
+pub(crate) const FREE_LANES: &str =
+    "UPDATE lease SET owner = '', expires_at = 0 WHERE org = $1 AND owner >= $2 AND owner < $3";
+
+async fn free_lanes(
+    tx: &sea_orm::DatabaseTransaction,
+    org: &OrganizationId,
+    run: &str,
+) -> Result<(), StoreError> {
+    let (first, behind) = range(&lane_owner(run));
+    db::run(tx, FREE_LANES, [org.as_str().into(), first.into(), behind.into()]).await?;
+    Ok(())
+}
+
+/// Where texts that begin with a prefix begin and end, byte by byte. The prefix ends with a character below the last of
+/// ASCII.
+pub(crate) fn range(prefix: &str) -> (String, String) {
+    let mut behind = prefix.to_owned();
+    if let Some(last) = behind.pop() {
+        behind.extend(char::from_u32(u32::from(last) + 1));
+    }
+    (prefix.to_owned(), behind)
+}
+
 impl SqlStore {
     /// Puts a run into the queue, with its audit entry.
     ///
@@ -173,6 +197,66 @@ impl SqlStore {
         );
         let values = [org.as_str().into(), before.unwrap_or_default().into(), i64::from(limit).into()];
         db::query(&self.db, &sql, values).await?.iter().map(of_row).collect()
+    }
+
+    /// The newest runs of some kinds; those before `before` in age, where it is given.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_runs_of(
+        &self,
+        org: &OrganizationId,
+        kinds: &[&str],
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let places: Vec<String> = (4..).take(kinds.len()).map(|at| format!("${at}")).collect();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM run WHERE org = $1 AND ($2 = '' OR id < $2) AND kind IN ({}) \
+             ORDER BY id DESC LIMIT $3",
+            places.join(", ")
+        );
+        let mut values: Vec<sea_orm::Value> =
+            vec![org.as_str().into(), before.unwrap_or_default().into(), i64::from(limit).into()];
+        values.extend(kinds.iter().map(|kind| sea_orm::Value::from(*kind)));
+        db::query(&self.db, &sql, values).await?.iter().map(of_row).collect()
+    }
+
+    /// The runs of an organization that have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_open_runs(&self, org: &OrganizationId) -> Result<Vec<Run>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM run WHERE state IN ('queued', 'running') AND org = $1 ORDER BY id"
+        );
+        db::query(&self.db, &sql, [org.as_str().into()]).await?.iter().map(of_row).collect()
+    }
+
+    /// Ends a run that waits or is under way, with the audit entry: its worker finds its claim gone, and what it holds of
+    /// agreements is free. Returns whether it had not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cancel_run(
+        &self,
+        run: &Run,
+        at: Millis,
+        result: &str,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let tx = write_tx(self).await?;
+        db::guard(&tx, "", "runs").await?;
+        let sql = "UPDATE run SET state = 'failed', finished_at = $3, result = $4, owner = NULL, lease_until = NULL \
+                   WHERE org = $1 AND id = $2 AND state IN ('queued', 'running')";
+        let values = [run.org.as_str().into(), run.id.as_str().into(), at.into(), result.into()];
+        if db::run(&*tx, sql, values).await? == 0 {
+            return Ok(false);
+        }
+        free_lanes(&tx, &run.org, &run.id).await?;
+        audit::append_in(&tx, &run.org, vec![entry]).await?;
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// The time by which claims go where several processes share a database: the server's own, because clocks of
@@ -234,8 +318,7 @@ impl SqlStore {
             now.into(),
         ];
         db::run(&*tx, sql, values).await?;
-        let sql = "UPDATE lease SET owner = '', expires_at = 0 WHERE org = $1 AND owner LIKE $2";
-        db::run(&*tx, sql, [run.org.as_str().into(), format!("{}%", lane_owner(&run.id)).into()]).await?;
+        free_lanes(&tx, &run.org, &run.id).await?;
         let sql = "INSERT INTO run_turn (org, turn) SELECT $1, COALESCE(MAX(turn), 0) + 1 FROM run_turn WHERE true \
                    ON CONFLICT (org) DO UPDATE SET turn = excluded.turn";
         db::run(&*tx, sql, [run.org.as_str().into()]).await?;

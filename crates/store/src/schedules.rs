@@ -88,6 +88,11 @@ fn of_row(row: &QueryResult) -> Result<Schedule, StoreError> {
     })
 }
 
+/// The run that a schedule started last, where it is of another fire and has not ended.
+pub(crate) const RUN_BEFORE: &str = "SELECT run.id FROM schedule JOIN run ON run.org = schedule.org \
+                                     AND run.id = schedule.last_run WHERE schedule.org = $1 AND schedule.kind = $2 \
+                                     AND run.fired_for <> $3 AND run.state IN ('queued', 'running')";
+
 impl SqlStore {
     /// The schedules of an organization.
     ///
@@ -181,11 +186,10 @@ impl SqlStore {
         }
         let kind = schedule.kind.as_str();
         plan_in(&tx, &schedule.org, kind, &schedule.spec, fire.next).await?;
-        let sql = "SELECT id FROM run WHERE org = $1 AND fired_for LIKE $2 AND fired_for <> $3 \
-                   AND state IN ('queued', 'running') LIMIT 1";
+        // While a run of a schedule has not ended no other one of it starts, so that it is the last one.
         let own = run.fired_for.clone().unwrap_or_default();
-        let values = [org.into(), format!("{kind}:%").into(), own.into()];
-        let fired = if !db::query(&*tx, sql, values).await?.is_empty() {
+        let values = [org.into(), kind.into(), own.into()];
+        let fired = if !db::query(&*tx, RUN_BEFORE, values).await?.is_empty() {
             let sql = "UPDATE schedule SET missed_at = COALESCE(missed_at, $3) WHERE org = $1 AND kind = $2";
             db::run(&*tx, sql, [org.into(), kind.into(), fire.at.into()]).await?;
             Fired::Busy

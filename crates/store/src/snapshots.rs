@@ -132,8 +132,11 @@ pub(crate) async fn finish(
     guard(&tx, org, connection).await?;
     has_the_turn(&tx, org, connection, pull).await?;
     let changed = count_changed(&tx, org, connection, pull).await?;
-    let whole: &[&str] =
-        if end.whole { &[COMPANY, CATALOG_ITEM, AGREEMENT, ADDITIONS] } else { &[COMPANY, CATALOG_ITEM] };
+    let whole: &[&str] = match (end.whole, end.lists) {
+        (true, _) => &[COMPANY, CATALOG_ITEM, AGREEMENT, ADDITIONS],
+        (false, true) => &[COMPANY, CATALOG_ITEM],
+        (false, false) => &[],
+    };
     for kind in whole {
         let values: [Value; 4] = [org.as_str().into(), connection.into(), pull.into(), (*kind).into()];
         let sql = "DELETE FROM picture_part WHERE org = $1 AND connection = $2 AND kind = $4 AND NOT EXISTS \

@@ -3,10 +3,10 @@
 use crate::db::{self, commit, write_tx};
 use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
-use sea_orm::{QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
 use std::collections::BTreeMap;
-use trueup_domain::ids::OrganizationId;
-use trueup_domain::task::Task;
+use trueup_domain::ids::{OrganizationId, TaskId};
+use trueup_domain::task::{Task, TaskState};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{Millis, TaskFilter};
 
@@ -50,6 +50,28 @@ mod mark {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// One of these tasks that is being written to ConnectWise.
+pub(crate) async fn under_way<C: ConnectionTrait>(
+    at: &C,
+    org: &OrganizationId,
+    ids: &[TaskId],
+) -> Result<Option<TaskId>, StoreError> {
+    let states = [db::word(&TaskState::Applying)?, db::word(&TaskState::InDoubt)?];
+    for part in ids.chunks(LOOKUP) {
+        let query = Entity::find()
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::State.is_in(states.clone()))
+            .filter(Column::Id.is_in(part.iter().map(TaskId::as_str)));
+        if let Some(row) = query.one(at).await.map_err(error::of_db)? {
+            return Ok(Some(TaskId(row.id)));
+        }
+    }
+    Ok(None)
+}
+
+/// Ids in one look-up.
+const LOOKUP: usize = 5_000;
 
 pub(crate) async fn save(
     store: &SqlStore,

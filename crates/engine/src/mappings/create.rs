@@ -5,7 +5,8 @@
 
 use super::{Judging, Saved, Site, save};
 use crate::failure::Failure;
-use crate::ports::{NewAgreement, NewCompany, NewItem, Psa, PsaError, WriteError};
+use crate::ports::{NewAgreement, NewCompany, NewItem, Psa, PsaError, StoreError, WriteError};
+use crate::records::Millis;
 use crate::settings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,11 +70,24 @@ pub struct Made {
     pub saved: Saved,
 }
 
+/// Where a making stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    /// It may have been sent.
+    Sending,
+    /// Nobody can say whether it was carried out.
+    InDoubt,
+    /// It was certainly not.
+    Refused,
+    /// It is there.
+    Done,
+}
+
 /// What is written down about a making.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Intent {
-    /// `sending`, `in_doubt`, `refused` or `done`.
-    state: String,
+    state: Stage,
     at: i64,
     /// When a look-up first missed it after the settle time.
     #[serde(default)]
@@ -88,6 +102,17 @@ impl Wanted {
             Self::Company(company) => format!("company/{}", company.identifier),
             Self::Item(item) => format!("catalog_item/{}", item.identifier),
             Self::Agreement(agreement) => format!("agreement/{}/{}", agreement.company, agreement.name),
+        }
+    }
+
+    /// The same for lock and intent: what [`same`] takes for one has one of them.
+    fn key(&self) -> String {
+        match self {
+            Self::Company(company) => format!("company/{}", folded(&company.identifier)),
+            Self::Item(item) => format!("catalog_item/{}", folded(&item.identifier)),
+            Self::Agreement(agreement) => {
+                format!("agreement/{}/{}", agreement.company, folded(&agreement.name))
+            }
         }
     }
 
@@ -165,8 +190,12 @@ fn is_billed_so(found: &Agreement, wanted: &NewAgreement) -> bool {
 
 /// Whether a text is another one as ConnectWise keeps it: it may have cut it.
 fn same(theirs: &str, ours: &str) -> bool {
-    let (theirs, ours) = (theirs.trim().to_lowercase(), ours.trim().to_lowercase());
+    let (theirs, ours) = (folded(theirs), folded(ours));
     theirs == ours || (theirs.chars().count() >= KEPT && ours.starts_with(&theirs))
+}
+
+fn folded(text: &str) -> String {
+    text.trim().to_lowercase()
 }
 
 /// The shortest length that a name is cut to.
@@ -183,7 +212,7 @@ pub async fn make(
     wanted: &Wanted,
     map: impl Fn(i64) -> Mapping,
 ) -> Result<Made, Failure> {
-    let lane = format!("create/{}", wanted.name());
+    let lane = format!("create/{}", wanted.key());
     let owner = uuid::Uuid::now_v7().simple().to_string();
     let now = site.clock.now();
     let Some(lease) = site.store.acquire_lease(site.org, &lane, &owner, now, LEASE_MS).await? else {
@@ -192,7 +221,7 @@ pub async fn make(
             "Wait a few minutes, then look whether it is there.",
         ));
     };
-    let made = carry_out(site, psa, wanted, (&lane, &key_of(&map(0)))).await;
+    let made = carry_out(site, psa, wanted, (&lane, &key_of(&map(0))), now.saturating_add(LEASE_MS)).await;
     // A lease that cannot be given back runs out by itself.
     let _ = site.store.release_lease(site.org, &lease).await;
     let (there, created) = made?;
@@ -208,12 +237,13 @@ async fn carry_out(
     psa: &dyn Psa,
     wanted: &Wanted,
     (mark, of): (&str, &MappingKey),
+    held_until: Millis,
 ) -> Result<(There, bool), Failure> {
     let known = site.store.list_mappings(site.org).await?;
     let mapped = known.iter().find(|m| &key_of(m) == of).and_then(|m| m.psa_id);
-    let before: Option<Intent> =
-        site.store.load_mark(site.org, mark).await?.and_then(|text| serde_json::from_str(&text).ok());
-    let open = before.filter(|intent| matches!(intent.state.as_str(), "sending" | "in_doubt"));
+    let open = intent_of(site, wanted, mark)
+        .await?
+        .filter(|intent| matches!(intent.state, Stage::Sending | Stage::InDoubt));
     let there = wanted.look(psa).await?;
     if let Some(id) = mapped.filter(|id| there.as_ref().is_none_or(|there| there.id() != *id)) {
         let (kind, _, source_id, _) = of;
@@ -225,7 +255,7 @@ async fn carry_out(
     if let Some(there) = there {
         if let Some(intent) = &open {
             // It was ours: the answer was lost, not the record.
-            tell(site, mark, intent.at, "done").await?;
+            tell(site, mark, intent.at, Stage::Done).await?;
             told(site, wanted, there.id(), "its answer had been lost").await?;
         }
         return Ok((there, open.is_some()));
@@ -234,21 +264,57 @@ async fn carry_out(
         must_be_absent(site, wanted, mark, intent).await?;
     }
     let at = site.clock.now();
-    tell(site, mark, at, "sending").await?;
-    match wanted.send(psa).await {
+    if at >= held_until {
+        let message =
+            format!("it took too long to find out whether {} is there; nothing was sent", wanted.name());
+        return Err(Failure::wrong(message, "Ask again."));
+    }
+    tell(site, mark, at, Stage::Sending).await?;
+    match in_time(site, wanted.send(psa), held_until).await {
         Ok(there) => {
-            tell(site, mark, at, "done").await?;
+            tell(site, mark, at, Stage::Done).await?;
             told(site, wanted, there.id(), "answered").await?;
             Ok((there, true))
         }
         Err(WriteError::Refused(error)) => {
-            tell(site, mark, at, "refused").await?;
+            tell(site, mark, at, Stage::Refused).await?;
             Err(Failure::Psa(error))
         }
         Err(WriteError::InDoubt(error)) => {
-            tell(site, mark, at, "in_doubt").await?;
+            tell(site, mark, at, Stage::InDoubt).await?;
             Err(unknown(wanted, error.their_words))
         }
+    }
+}
+
+/// What was written down. What cannot be read is no leave to send: an agreement would be made twice.
+async fn intent_of(site: Site<'_>, wanted: &Wanted, mark: &str) -> Result<Option<Intent>, Failure> {
+    let mut text = site.store.load_mark(site.org, mark).await?;
+    if text.is_none() {
+        // Written by a version that went by the exact name.
+        text = site.store.load_mark(site.org, &format!("create/{}", wanted.name())).await?;
+    }
+    let parsed = text.map(|text| serde_json::from_str(&text).map_err(|error| damaged(mark, &error)));
+    Ok(parsed.transpose()?)
+}
+
+fn damaged(mark: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Damaged(format!("what is written down under {mark}: {error}"))
+}
+
+/// The answer, if it comes while the maker holds what it makes; afterwards somebody else may be at it.
+async fn in_time(
+    site: Site<'_>,
+    sent: impl Future<Output = Result<There, WriteError>>,
+    held_until: Millis,
+) -> Result<There, WriteError> {
+    match futures::future::select(Box::pin(sent), site.clock.sleep_until(held_until)).await {
+        futures::future::Either::Left((answer, _)) => answer,
+        futures::future::Either::Right(_) => Err(WriteError::InDoubt(PsaError {
+            code: Code::Tu7003,
+            message: "no answer came in time".to_owned(),
+            their_words: None,
+        })),
     }
 }
 
@@ -285,13 +351,13 @@ fn unknown(wanted: &Wanted, their_words: Option<String>) -> Failure {
     })
 }
 
-async fn tell(site: Site<'_>, mark: &str, at: i64, state: &str) -> Result<(), Failure> {
-    let intent = Intent { state: state.to_owned(), at, absent_at: None, actor: site.actor.to_owned() };
+async fn tell(site: Site<'_>, mark: &str, at: i64, state: Stage) -> Result<(), Failure> {
+    let intent = Intent { state, at, absent_at: None, actor: site.actor.to_owned() };
     write(site, mark, &intent).await
 }
 
 async fn write(site: Site<'_>, mark: &str, intent: &Intent) -> Result<(), Failure> {
-    let text = serde_json::to_string(intent).unwrap_or_default();
+    let text = serde_json::to_string(intent).map_err(|error| damaged(mark, &error))?;
     Ok(site.store.save_mark(site.org, mark, &text).await?)
 }
 
@@ -321,4 +387,36 @@ pub async fn company_of(
             "Map or create its company first.",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreement(name: &str) -> Wanted {
+        Wanted::Agreement(NewAgreement {
+            name: name.to_owned(),
+            company: CompanyId(12),
+            agreement_type: None,
+            billing_cycle: None,
+            currency: None,
+            start: jiff::civil::date(2026, 1, 1),
+        })
+    }
+
+    #[test]
+    fn what_is_taken_for_one_is_made_by_one() {
+        assert!(same("Cloud", " cloud "));
+        assert_eq!(agreement("Cloud").key(), agreement(" cloud ").key());
+        assert_ne!(agreement("Cloud").key(), agreement("Clouds").key());
+    }
+
+    #[test]
+    fn what_is_written_down_keeps_its_form_and_damage_is_no_leave_to_send() {
+        let written = r#"{"state":"in_doubt","at":7,"actor":"ann"}"#;
+        let intent: Intent = serde_json::from_str(written).unwrap();
+        assert_eq!((intent.state, intent.at, intent.absent_at), (Stage::InDoubt, 7, None));
+        assert!(serde_json::from_str::<Intent>(r#"{"state":"maybe","at":7,"actor":"ann"}"#).is_err());
+        assert!(serde_json::from_str::<Intent>("").is_err());
+    }
 }

@@ -73,14 +73,123 @@ pub fn plain(text: &str) -> Option<String> {
 
 type Sign = (&'static str, String);
 
-/// What a customer shows of one kind of sign.
-pub(super) fn of_customer(customer: &Customer, sign: mapping_rules::Sign) -> BTreeSet<String> {
-    with_name(signs_of_customer(customer), &customer.name, sign)
+/// Names of hosts at which anybody has mail or a page, under whatever ending. A rule believes none of them; a proposal is
+/// looked at by a person, and leaves out the most common alone.
+const FAMILIES: [&str; 66] = [
+    "163",
+    "aol",
+    "arcor",
+    "att",
+    "bellsouth",
+    "bigpond",
+    "blogspot",
+    "bluewin",
+    "btinternet",
+    "business",
+    "charter",
+    "comcast",
+    "cox",
+    "facebook",
+    "fastmail",
+    "free",
+    "freenet",
+    "gmail",
+    "gmx",
+    "google",
+    "googlemail",
+    "hey",
+    "home",
+    "hotmail",
+    "icloud",
+    "inbox",
+    "instagram",
+    "interia",
+    "jimdo",
+    "jimdosite",
+    "laposte",
+    "libero",
+    "linkedin",
+    "list",
+    "live",
+    "mac",
+    "mail",
+    "me",
+    "msn",
+    "o2",
+    "onet",
+    "orange",
+    "outlook",
+    "proton",
+    "protonmail",
+    "qq",
+    "rambler",
+    "rocketmail",
+    "sbcglobal",
+    "seznam",
+    "sky",
+    "skynet",
+    "squarespace",
+    "t-online",
+    "telenet",
+    "tutanota",
+    "verizon",
+    "wanadoo",
+    "web",
+    "wixsite",
+    "wordpress",
+    "wp",
+    "yahoo",
+    "yandex",
+    "ziggo",
+    "zoho",
+];
+
+/// The domain of a firm's own site; none where it may be anybody's.
+fn own_domain(text: &str) -> Option<String> {
+    domain_of(text).filter(|host| {
+        let names = host.rsplit('.').skip(1);
+        !names.into_iter().any(|name| FAMILIES.contains(&name))
+    })
 }
 
-/// What a company shows of one kind of sign.
+/// Shorter codes agree by accident.
+const LEAST_CODE: usize = 4;
+
+/// What a rule compares: only what is meant for it. An id of the source stands against an account number, a code against
+/// an identifier; a mail address says where somebody has mail, not who they are.
+fn for_rule(
+    sign: mapping_rules::Sign,
+    name: &str,
+    tax_id: Option<&str>,
+    sites: &[Option<&str>],
+    (id, code): (Option<&str>, Option<&str>),
+) -> BTreeSet<String> {
+    let long = |text: Option<&str>| text.and_then(plain).filter(|code| code.chars().count() >= LEAST_CODE);
+    match sign {
+        mapping_rules::Sign::Name => plain(name).into_iter().collect(),
+        mapping_rules::Sign::TaxId => tax_id.and_then(plain).filter(|id| id.len() >= 5).into_iter().collect(),
+        mapping_rules::Sign::Domain => sites.iter().flatten().filter_map(|site| own_domain(site)).collect(),
+        mapping_rules::Sign::Code => {
+            let id = long(id).map(|id| format!("id {id}"));
+            let code = long(code).map(|code| format!("code {code}"));
+            id.into_iter().chain(code).collect()
+        }
+        mapping_rules::Sign::Sku => BTreeSet::new(),
+    }
+}
+
+/// What a customer shows of one kind of sign, for a rule.
+pub(super) fn of_customer(customer: &Customer, sign: mapping_rules::Sign) -> BTreeSet<String> {
+    let sites = [customer.domain.as_deref(), customer.website.as_deref()];
+    let codes = (Some(customer.id.as_str()), customer.code.as_deref());
+    for_rule(sign, &customer.name, customer.tax_id.as_deref(), &sites, codes)
+}
+
+/// What a company shows of one kind of sign, for a rule.
 pub(super) fn of_company(company: &Company, sign: mapping_rules::Sign) -> BTreeSet<String> {
-    with_name(signs_of_company(company), &company.name, sign)
+    let profile = &company.profile;
+    let codes = (profile.account_number.as_deref(), Some(company.identifier.as_str()));
+    for_rule(sign, &company.name, profile.tax_id.as_deref(), &[profile.website.as_deref()], codes)
 }
 
 /// What a product shows of one kind of sign.
@@ -229,6 +338,61 @@ mod tests {
         for (text, wanted) in rows {
             assert_eq!(domain_of(text).as_deref(), wanted, "{text}");
         }
+    }
+
+    fn customer(text: &str) -> Customer {
+        let line = format!(r#"{{"customer":{{"name":"Green Lane LLC",{text}}}}}"#);
+        match serde_json::from_str(&line) {
+            Ok(trueup_domain::feed::Record::Customer(customer)) => customer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn company(identifier: &str, account: &str, website: &str) -> Company {
+        Company {
+            id: trueup_domain::ids::CompanyId(1),
+            identifier: identifier.to_owned(),
+            name: "Another".to_owned(),
+            state: CompanyState::Active,
+            currency: None,
+            profile: trueup_domain::psa::CompanyProfile {
+                account_number: Some(account.to_owned()),
+                website: Some(website.to_owned()),
+                email: Some("ada@t-online.de".to_owned()),
+                ..trueup_domain::psa::CompanyProfile::default()
+            },
+        }
+    }
+
+    /// Whether a rule takes the two for one.
+    fn agree(text: &str, company: &Company, sign: mapping_rules::Sign) -> bool {
+        let (ours, theirs) = (of_customer(&customer(text), sign), of_company(company, sign));
+        ours.intersection(&theirs).next().is_some()
+    }
+
+    #[test]
+    fn a_rule_believes_no_coincidence() {
+        let domain = mapping_rules::Sign::Domain;
+        let lane = company("GreenLane", "C-10099", "https://www.greenlane.com/");
+        assert!(agree(r#""id":"1","website":"greenlane.com""#, &lane, domain));
+        assert!(agree(r#""id":"1","domain":"greenlane.com""#, &lane, domain));
+        assert!(
+            !agree(r#""id":"1","email":"ada@greenlane.com""#, &lane, domain),
+            "anybody may write from there"
+        );
+        assert!(!agree(r#""id":"1","email":"ada@t-online.de""#, &lane, domain));
+        for host in
+            ["t-online.de", "yahoo.co.uk", "hotmail.fr", "me.com", "facebook.com/lane", "lane.wixsite.com"]
+        {
+            let shared = company("x", "y", host);
+            assert!(!agree(&format!(r#""id":"1","website":"{host}""#), &shared, domain), "{host}");
+        }
+        let code = mapping_rules::Sign::Code;
+        assert!(agree(r#""id":"c10099""#, &lane, code), "the id of the source is the account number");
+        assert!(agree(r#""id":"1","code":"green lane""#, &lane, code));
+        assert!(!agree(r#""id":"greenlane""#, &lane, code), "an id is no identifier");
+        assert!(!agree(r#""id":"1","code":"C-10099""#, &lane, code), "a code is no account number");
+        assert!(!agree(r#""id":"101""#, &company("x", "101", ""), code), "so short agrees by accident");
     }
 
     #[test]

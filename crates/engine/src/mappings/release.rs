@@ -5,12 +5,12 @@
 
 use super::{Site, document, object, review, uses};
 use crate::failure::Failure;
-use crate::records::{NewAuditEntry, TaskFilter};
+use crate::records::{NewAuditEntry, Released, TaskFilter};
 use crate::tasks;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use trueup_domain::ids::{CustomerId, SourceId};
+use trueup_domain::ids::{CustomerId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, Mappings};
 use trueup_domain::mapping_rules::{Use, key_of};
 use trueup_domain::plan::AdditionLink;
@@ -102,13 +102,7 @@ pub async fn release_alone(site: Site<'_>, wanted: &Selection) -> Result<Vec<Tas
 async fn carry_out(site: Site<'_>, impact: &Impact, reason: Option<&str>) -> Result<Vec<Task>, Failure> {
     let busy = |task: &&Task| matches!(task.state, TaskState::Applying | TaskState::InDoubt);
     if let Some(task) = impact.tasks.iter().find(busy) {
-        return Err(Failure::wrong(
-            format!("task {} stands on these mappings and is being written to ConnectWise", task.id),
-            "Let the run finish, then release.",
-        ));
-    }
-    if !site.store.release_mappings(site.org, site.clock.now(), &impact.mappings).await? {
-        return Err(moved());
+        return Err(being_written(&task.id));
     }
     let entries: Vec<NewAuditEntry> = impact
         .mappings
@@ -118,10 +112,22 @@ async fn carry_out(site: Site<'_>, impact: &Impact, reason: Option<&str>) -> Res
             site.entry("mapping.release", object(mapping), &detail)
         })
         .collect();
-    site.store.append_audit(site.org, &entries).await?;
+    let ids: Vec<TaskId> = impact.tasks.iter().map(|task| task.id.clone()).collect();
+    match site.store.release_mappings(site.org, site.clock.now(), &impact.mappings, &ids, &entries).await? {
+        Released::Done => {}
+        Released::Moved => return Err(moved()),
+        Released::Busy(task) => return Err(being_written(&task)),
+    }
     let moved = tasks::judge_again(site.store, site.clock, site.org, site.overlays).await?;
     review::tell_orphans(site).await?;
     Ok(moved)
+}
+
+fn being_written(task: &TaskId) -> Failure {
+    Failure::wrong(
+        format!("task {task} stands on these mappings and is being written to ConnectWise"),
+        "Let the run finish, then release.",
+    )
 }
 
 fn moved() -> Failure {

@@ -33,6 +33,9 @@ pub enum Reach {
     /// What changed since the last pull, and what ConnectWise hinted at, without a share of the rest: for pulls that
     /// follow one another so closely that the shares would come round too often.
     Touched,
+    /// The same of agreements alone: companies and catalog stay as they are known. Before the first pull, or where the other
+    /// side does not tell its time, nothing is read, and the hints stay.
+    Hinted,
 }
 
 /// What a pull read.
@@ -87,30 +90,29 @@ pub async fn pull_telling(
 ) -> Result<Pulled, Failure> {
     store.ensure_organization(org).await?;
     let before = store.load_picture_state(org, connection).await?;
+    let mark = before.and_then(|before| before.watermark);
+    if reach == Reach::Hinted && mark.is_none() {
+        return Ok(Pulled::default());
+    }
     let name = uuid::Uuid::now_v7().simple().to_string();
     store.begin_pull(org, connection, &name).await?;
     let to = Target { psa, store, org, connection, name: &name, at, tell };
-    let companies = psa.list_companies(None).await?;
+    let mut pulled = Pulled::default();
+    let lists = reach != Reach::Hinted;
+    if lists {
+        to.read_lists(&mut pulled).await?;
+    }
     // The other side's own time, from before any agreement was asked for: what changes from here on comes next time.
-    let watermark = psa.server_time();
-    let catalog = psa.list_catalog_items(None).await?;
-    let mut pulled = Pulled { companies: companies.len(), catalog_items: catalog.len(), ..Pulled::default() };
-    let lists = Snapshot {
-        companies: companies.into_iter().map(|c| (c.id, c)).collect(),
-        catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
-        ..Snapshot::default()
-    };
-    store.stage_pull(org, connection, &name, at, &lists).await?;
-    drop(lists);
+    let begun = psa.server_time();
     let since = match (reach, before) {
         (Reach::Changed { rotation }, Some(PictureState { watermark: Some(mark), runs, .. })) => {
             Some((mark.saturating_sub(OVERLAP_MS), Some(Turn { rotation, runs })))
         }
-        (Reach::Touched, Some(PictureState { watermark: Some(mark), .. })) => {
+        (Reach::Touched | Reach::Hinted, Some(PictureState { watermark: Some(mark), .. })) => {
             Some((mark.saturating_sub(OVERLAP_MS), None))
         }
         // Nothing tells what changed before the first pull, or where the other side does not tell its time.
-        (Reach::Whole | Reach::Changed { .. } | Reach::Touched, _) => None,
+        (Reach::Whole | Reach::Changed { .. } | Reach::Touched | Reach::Hinted, _) => None,
     };
     let shares = !matches!(since, Some((_, None)));
     let wanted = match since {
@@ -121,13 +123,16 @@ pub async fn pull_telling(
         }
         Some((since, turn)) => to.choose(since, turn, &mut pulled).await?,
     };
+    // Without lists the first answer is that about agreements. What changed while it was made lies within the overlap.
+    let watermark =
+        begun.or_else(|| (!lists).then(|| psa.server_time()).flatten()).or(mark.filter(|_| !lists));
     let gone = to.read(wanted, &mut pulled).await?;
     pulled.gone = gone.len();
     // A pull without a share must not take the turn of one.
     let runs = before.map_or(0, |b| b.runs).saturating_add(u64::from(shares));
     let shared_at = if shares { Some(at) } else { before.and_then(|b| b.shared_at) };
     let state = PictureState { at, watermark, runs, shared_at };
-    let end = PulledEnd { state, whole: pulled.whole, gone };
+    let end = PulledEnd { state, whole: pulled.whole, lists, gone };
     pulled.different = store.finish_pull(org, connection, &name, &end).await?;
     Ok(pulled)
 }
@@ -172,6 +177,19 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Companies and catalog items, whole.
+    async fn read_lists(&self, pulled: &mut Pulled) -> Result<(), Failure> {
+        let companies = self.psa.list_companies(None).await?;
+        let catalog = self.psa.list_catalog_items(None).await?;
+        (pulled.companies, pulled.catalog_items) = (companies.len(), catalog.len());
+        let lists = Snapshot {
+            companies: companies.into_iter().map(|c| (c.id, c)).collect(),
+            catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
+            ..Snapshot::default()
+        };
+        Ok(self.store.stage_pull(self.org, self.connection, self.name, self.at, &lists).await?)
+    }
+
     /// What changed, whose turn it is, and what was never read.
     async fn choose(
         &self,

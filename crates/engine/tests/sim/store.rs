@@ -17,7 +17,7 @@ use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OperationState, OrganizationRow, PictureState,
-    PlanState, PulledEnd, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    PlanState, PulledEnd, Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 struct HeldLease {
@@ -212,13 +212,25 @@ impl Store for SimStore {
     ) -> Result<bool, StoreError> {
         Ok(false)
     }
+    async fn save_judged_mappings(
+        &self,
+        _org: &OrganizationId,
+        _at: Millis,
+        _judged_by: &[Mapping],
+        _mappings: &[Mapping],
+        _entries: &[NewAuditEntry],
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
     async fn release_mappings(
         &self,
         _org: &OrganizationId,
         _at: Millis,
         _mappings: &[Mapping],
-    ) -> Result<bool, StoreError> {
-        Ok(false)
+        _tasks: &[TaskId],
+        _entries: &[NewAuditEntry],
+    ) -> Result<Released, StoreError> {
+        Ok(Released::Done)
     }
     async fn list_released_mappings(&self, _org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
         Ok(Vec::new())

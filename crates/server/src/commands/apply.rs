@@ -147,6 +147,27 @@ pub async fn apply_one(
     Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false, left: 0 })
 }
 
+/// An approved plan, made anew where the same comes out: what others wrote beside it meanwhile is no reason to refuse what
+/// people said yes to.
+///
+/// # Errors
+/// It could not be planned.
+pub async fn fresh(app: &App, settings: &Settings, id: &PlanId) -> Result<PlanId, CliError> {
+    let stored = find(app, id).await?;
+    let (connection, psa) = app.psa(Some(&stored.connection)).await?;
+    let request = PlanRequest {
+        org: app.org(),
+        connection: &connection,
+        actor: app.actor(),
+        settings,
+        adoption: AdoptionAnswer::Propose,
+        choice: Choice::All,
+        price_source: None,
+    };
+    let fresh = applying::fresh(app.store(), psa.as_ref(), &app.clock, &request, stored).await?;
+    Ok(fresh.id)
+}
+
 /// A plan that waits for people, as it is shown.
 fn waits(app: &App, stored: StoredPlan, finding: &Finding) -> Applied {
     let found = std::slice::from_ref(finding);

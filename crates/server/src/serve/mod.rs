@@ -10,6 +10,7 @@ mod extract;
 mod gate;
 mod health;
 mod identity;
+pub mod jobs;
 mod kept;
 mod limiter;
 mod metrics;

@@ -3,6 +3,7 @@
 //! A run may be stopped at any instant: what it does is exactly-once by itself, so that another worker goes on with it.
 
 use super::identity::Identity;
+use super::jobs;
 use super::scheduler;
 use super::state::Service;
 use crate::app::App;
@@ -22,6 +23,7 @@ use trueup_domain::finding::Severity;
 use trueup_domain::ids::PlanId;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
+use trueup_engine::jobs::Whom;
 use trueup_engine::observe::{self, Reach};
 use trueup_engine::planning::Choice;
 use trueup_engine::ports::{Clock, StoreError};
@@ -58,6 +60,10 @@ pub enum RunKind {
     Apply,
     /// Plans and applies every ready task.
     Sync,
+    /// Says what would be written for customers and what stands in its way.
+    Validate,
+    /// Writes what a validation said.
+    Upload,
 }
 
 impl RunKind {
@@ -68,12 +74,16 @@ impl RunKind {
             Self::Pull => "pull",
             Self::Apply => "apply",
             Self::Sync => "sync",
+            Self::Validate => "validate",
+            Self::Upload => "upload",
         }
     }
 
     /// The kind that a word means.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Check, Self::Pull, Self::Apply, Self::Sync].into_iter().find(|kind| kind.name() == name)
+        [Self::Check, Self::Pull, Self::Apply, Self::Sync, Self::Validate, Self::Upload]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -99,6 +109,15 @@ pub struct RunWish {
     /// Whether a callback asks for it: only what it and others were about is read.
     #[serde(default)]
     pub hinted: bool,
+    /// Whom a job is for; nobody means everybody.
+    #[serde(default)]
+    pub customers: Vec<Whom>,
+    /// The approval that an `apply` carries out.
+    #[serde(default)]
+    pub approval: Option<String>,
+    /// The job before: the validation of an upload.
+    #[serde(default)]
+    pub job: Option<String>,
 }
 
 /// How a run ended.
@@ -300,11 +319,26 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
         RunKind::Apply => {
             let id = PlanId::from(wish.plan_id.ok_or_else(damaged)?);
             let settings = app.settings().await?;
+            let id = match &wish.approval {
+                Some(_) => apply::fresh(app, &settings, &id).await?,
+                None => id,
+            };
             let steps = steps.clone();
             let tell = move |progress| steps.tell(progress);
             Ok(of_applied(apply::apply_one(app, &settings, &id, &claim.lanes(), &tell).await?))
         }
         RunKind::Sync => sync(claim, app, &wish, steps).await,
+        RunKind::Validate => {
+            let (needs_person, result) = jobs::validate(app, &wish).await?;
+            Ok(ended(needs_person, result))
+        }
+        RunKind::Upload => {
+            let steps = steps.clone();
+            let tell = move |progress| steps.tell(progress);
+            let store = &claim.service.store;
+            let (needs_person, result) = jobs::upload(app, store, &wish, &claim.lanes(), &tell).await?;
+            Ok(ended(needs_person, result))
+        }
     }
 }
 
@@ -378,7 +412,7 @@ async fn reach(claim: &Claim, app: &App, wish: &RunWish, connection: &str) -> Re
         return Ok(Reach::Whole);
     }
     if wish.hinted {
-        return Ok(Reach::Touched);
+        return Ok(Reach::Hinted);
     }
     if wish.scheduled
         && let Some(state) = app.store().load_picture_state(app.org(), connection).await?
@@ -394,6 +428,20 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliErro
     let (name, psa) = app.psa(wish.connection.as_deref()).await?;
     let reach = reach(claim, app, wish, &name).await?;
     let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await?;
+    if wish.hinted && pulled.different == 0 && pulled.gone == 0 {
+        // Nothing that the whole picture would have to be gone over for.
+        let document = json!({
+            "connection": name,
+            "whole": pulled.whole,
+            "calls": psa.calls(),
+            "agreements_read": pulled.read,
+            "agreements_changed": pulled.changed,
+            "agreements_in_turn": pulled.in_turn,
+            "agreements_gone": pulled.gone,
+            "agreements_different": pulled.different,
+        });
+        return Ok(ended(false, document));
+    }
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     // What vanished over there suspends what stands on it, and what came back frees it.
     tasks::judge_again(app.store(), &app.clock, app.org(), &app.options.overlays).await?;

@@ -249,8 +249,10 @@ fn a_plan_that_is_out_of_date_when_it_is_approved_writes_nothing_and_says_so() {
     set(&person, &[("approval.persons", "1"), ("approval.amount", "50")]);
     run(&person, &json!({ "kind": "sync" }));
     let id = approvals(&person)[0]["approval_id"].as_str().unwrap().to_owned();
-    let patch = json!([{ "op": "replace", "path": "prorateFlag", "value": true }]);
-    as_api(&sandbox, "PATCH", "finance/agreements/40", &patch).is(200);
+    // Somebody made the line by hand meanwhile.
+    let line = json!({ "product": { "id": 7 }, "quantity": 5, "unitPrice": 22, "unitCost": 17.6,
+        "billCustomer": "Billable", "effectiveDate": "2023-03-01T00:00:00Z" });
+    as_api(&sandbox, "POST", "finance/agreements/40/additions", &line).is(201);
     let answer = person.post(&path(&id), &yes()).is(200).json();
     let ended = ended(&person, answer["run_id"].as_str().unwrap());
     assert_eq!(

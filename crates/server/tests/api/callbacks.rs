@@ -14,6 +14,12 @@ fn sandbox_at(sandbox: &Sandbox) -> SocketAddr {
     url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
 }
 
+/// The path of an address that was made, under the name by which ConnectWise reaches the service.
+fn path_of(made: &Value) -> String {
+    let address = &path_of(&made);
+    address.strip_prefix("http://trueup.example.com").unwrap_or_else(|| panic!("{address}")).to_owned()
+}
+
 fn deliveries(sandbox: &Sandbox) -> Value {
     Request::new("GET", "/sandbox/callbacks").send(sandbox_at(sandbox)).is(200).json()
 }
@@ -36,7 +42,11 @@ fn audit(person: &Person<'_>) -> usize {
 fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
     let service = Service::start(
         Backend::Sqlite,
-        &[("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")],
+        &[
+            ("TRUEUP_TODAY", "2023-03-20"),
+            ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
+            ("TRUEUP_PUBLIC_URL", "http://trueup.example.com"),
+        ],
     )
     .unwrap();
     let sandbox = Sandbox::start();
@@ -45,7 +55,7 @@ fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
     run(&person, &json!({ "kind": "pull" }));
     let place = format!("{ORG}/connections/connectwise/callback");
     let made = person.post(&place, &json!({})).is(201).json();
-    let address = made["address"].as_str().unwrap().to_owned();
+    let address = path_of(&made);
     assert!(address.starts_with("/api/v1/callbacks/"), "{address}");
     assert_eq!(
         person.post(&format!("{ORG}/connections/none/callback"), &json!({})).problem(404),
@@ -159,6 +169,7 @@ fn no_hostile_callback_reaches_anything_or_makes_a_noise() {
     let environment = [
         ("TRUEUP_TODAY", "2023-03-20"),
         ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
+        ("TRUEUP_PUBLIC_URL", "http://trueup.example.com"),
         ("TRUEUP_LOG", "info"),
     ];
     let service = Service::start(Backend::Sqlite, &environment).unwrap();
@@ -166,7 +177,7 @@ fn no_hostile_callback_reaches_anything_or_makes_a_noise() {
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
     let made = person.post(&format!("{ORG}/connections/connectwise/callback"), &json!({})).is(201).json();
-    let address = made["address"].as_str().unwrap();
+    let address = &path_of(&made);
     let before = (audit(&person), std::fs::read_to_string(service.log()).unwrap().lines().count());
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -239,16 +250,33 @@ fn no_hostile_callback_reaches_anything_or_makes_a_noise() {
 fn callbacks_have_a_limit() {
     let service = Service::start(
         Backend::Sqlite,
-        &[("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")],
+        &[
+            ("TRUEUP_TODAY", "2023-03-20"),
+            ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
+            ("TRUEUP_PUBLIC_URL", "http://trueup.example.com"),
+        ],
     )
     .unwrap();
     let sandbox = Sandbox::start();
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
     let made = person.post(&format!("{ORG}/connections/connectwise/callback"), &json!({})).is(201).json();
-    let address = made["address"].as_str().unwrap();
+    let address = &path_of(&made);
     let statuses: Vec<u16> = (0..602)
         .map(|_| Request::new("POST", address).body("application/json", "{").send(service.at).status)
         .collect();
     assert!(statuses.contains(&401) && statuses.last() == Some(&429), "{:?}", statuses.last());
+}
+
+#[test]
+fn without_the_services_own_address_none_is_made_and_the_former_one_stays() {
+    let service = Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let place = format!("{ORG}/connections/connectwise/callback");
+    let refused = person.post(&place, &json!({}));
+    assert!(refused.text().contains("--public-url"), "{}", refused.text());
+    assert_eq!(refused.problem(409), "conflict");
+    assert_eq!(person.delete(&place).problem(404), "not-found", "nothing was made");
 }

@@ -86,7 +86,14 @@ fn what_connectwise_lacks_is_made_once_and_billed(
     // An answer that is lost: what was made is found, and nothing is sent again.
     break_once(&sandbox, "company/companies", "drop_after");
     unknown(&create(&person, "customer", "c-100"));
-    let made = create(&person, "customer", "c-100").is(200).json();
+    let filled = json!({ "kind": "customer", "source": "shop", "source_id": "c-100",
+        "fill": { "contact": "Ada Byron", "country": "US" } });
+    let made = person.post(&format!("{ORG}/mappings/create"), &filled).is(200).json();
+    let left: Vec<&str> = made["left_out"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(
+        matches!(left[..], [contact, country] if contact.contains("Ada Byron") && country.contains("`US`")),
+        "{made}"
+    );
     assert_eq!((&made["created"], made["saved"].as_array().unwrap().len()), (&json!(true), 1), "{made}");
     let company = made["psa_id"].as_i64().unwrap();
     let again = create(&person, "customer", "c-100").is(200).json();

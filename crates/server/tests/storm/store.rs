@@ -244,13 +244,25 @@ impl Store for StormStore {
     ) -> Result<bool, StoreError> {
         self.inner.release_mapping(org, at, kind, source, source_id, scope).await
     }
+    async fn save_judged_mappings(
+        &self,
+        org: &OrganizationId,
+        at: Millis,
+        judged_by: &[Mapping],
+        mappings: &[Mapping],
+        entries: &[NewAuditEntry],
+    ) -> Result<bool, StoreError> {
+        self.inner.save_judged_mappings(org, at, judged_by, mappings, entries).await
+    }
     async fn release_mappings(
         &self,
         org: &OrganizationId,
         at: Millis,
         mappings: &[Mapping],
-    ) -> Result<bool, StoreError> {
-        self.inner.release_mappings(org, at, mappings).await
+        tasks: &[TaskId],
+        entries: &[NewAuditEntry],
+    ) -> Result<Released, StoreError> {
+        self.inner.release_mappings(org, at, mappings, tasks, entries).await
     }
     async fn list_released_mappings(&self, org: &OrganizationId) -> Result<Vec<Mapping>, StoreError> {
         self.inner.list_released_mappings(org).await

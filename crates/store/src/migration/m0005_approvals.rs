@@ -43,6 +43,11 @@ impl MigrationTrait for Approvals {
         create(m, "approval_word", 3, &word).await?;
         // Whoever claims a run looks for the agreements that its former worker holds.
         m.get_connection().execute_unprepared("CREATE INDEX lease_of ON lease (org, owner)").await?;
+        if m.get_database_backend() == sea_orm::DbBackend::Postgres {
+            // Fires are looked for by ranges, which hold byte by byte alone.
+            let sql = "ALTER TABLE run ALTER COLUMN fired_for TYPE TEXT COLLATE \"C\"";
+            m.get_connection().execute_unprepared(sql).await?;
+        }
         Ok(())
     }
 

@@ -1,13 +1,15 @@
 //! Records and mappings.
 
-use crate::support::rows::{counter, mapping, org, source};
+use crate::support::rows::{counter, entry, mapping, org, source, task};
 use crate::support::{Backend, Fixture};
 use rstest::rstest;
 use std::collections::BTreeMap;
 use trueup_domain::feed::RecordKind;
+use trueup_domain::ids::TaskId;
 use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_domain::task::TaskState;
 use trueup_engine::ports::Store;
-use trueup_engine::records::ImportCounts;
+use trueup_engine::records::{ImportCounts, Released};
 
 fn counts(new: u64, changed: u64, unchanged: u64) -> BTreeMap<RecordKind, ImportCounts> {
     BTreeMap::from([(RecordKind::Counter, ImportCounts { new, changed, unchanged })])
@@ -90,13 +92,35 @@ async fn mappings_replace_and_release(#[values(Backend::Sqlite, Backend::Postgre
 
     // Several at once: as they were shown, or none of them.
     store.save_mappings(&org, 7, &[mapping("c-1", 14), mapping("c-3", 30)]).await.unwrap();
-    let all = async |given: &[Mapping]| store.release_mappings(&org, 8, given).await.unwrap();
-    assert!(!all(&[mapping("c-3", 30), mapping("c-1", 13)]).await);
-    assert!(!all(&[mapping("c-3", 30), mapping("c-4", 1)]).await);
+    let said = [entry("mapping.release", None)];
+    let all = async |given: &[Mapping], tasks: &[TaskId]| {
+        store.release_mappings(&org, 8, given, tasks, &said).await.unwrap()
+    };
+    assert_eq!(all(&[mapping("c-3", 30), mapping("c-1", 13)], &[]).await, Released::Moved);
+    assert_eq!(all(&[mapping("c-3", 30), mapping("c-4", 1)], &[]).await, Released::Moved);
+    store.save_tasks(&org, 8, &[task("t1", "s", 1, TaskState::Applying)]).await.unwrap();
+    let both = [mapping("c-3", 30), mapping("c-1", 14)];
+    assert_eq!(all(&both, &["t1".into(), "t2".into()]).await, Released::Busy("t1".into()));
     assert_eq!(ids().await, [Some(14), Some(20), Some(30)]);
-    assert!(all(&[mapping("c-3", 30), mapping("c-1", 14)]).await);
-    assert!(!all(&[mapping("c-3", 30)]).await);
+    assert_eq!(
+        store.list_audit(&org, None, 9).await.unwrap().len(),
+        0,
+        "nothing was released, nothing is told"
+    );
+    assert_eq!(all(&both, &["t2".into()]).await, Released::Done);
+    assert_eq!(store.list_audit(&org, None, 9).await.unwrap().len(), 1);
+    assert_eq!(all(&[mapping("c-3", 30)], &[]).await, Released::Moved);
     assert_eq!(ids().await, [Some(20)]);
+
+    // Judged by what stands now, or not saved and not told.
+    let (stood, saved) = ([mapping("c-2", 20)], [entry("mapping.save", None)]);
+    let save = async |judged_by: &[Mapping]| {
+        store.save_judged_mappings(&org, 8, judged_by, &[mapping("c-5", 50)], &saved).await.unwrap()
+    };
+    assert!(!save(&[]).await && !save(&[mapping("c-2", 21)]).await);
+    assert_eq!((ids().await.len(), store.list_audit(&org, None, 9).await.unwrap().len()), (1, 1));
+    assert!(save(&stood).await && !save(&stood).await);
+    assert_eq!((ids().await.len(), store.list_audit(&org, None, 9).await.unwrap().len()), (2, 2));
     let source = source();
     let versions = store.mapping_history(&org, (MappingKind::Customer, &source, "c-1", "")).await.unwrap();
     let told: Vec<_> = versions.iter().map(|v| (v.version, v.mapping.psa_id, v.ended_at)).collect();

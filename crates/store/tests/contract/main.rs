@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod feed;
+mod jobs;
 mod journal;
 mod picture;
 mod schedules;

@@ -30,7 +30,7 @@ fn part(agreements: &[(i64, u32)]) -> Snapshot {
 
 fn end(at: i64, runs: u64, whole: bool, gone: &[i64]) -> PulledEnd {
     let state = PictureState { at, watermark: Some(at - 5), runs, shared_at: Some(at) };
-    PulledEnd { state, whole, gone: gone.iter().copied().map(AgreementId).collect() }
+    PulledEnd { state, whole, lists: true, gone: gone.iter().copied().map(AgreementId).collect() }
 }
 
 #[rstest]

@@ -148,7 +148,8 @@ pub async fn decide(
 
 /// Puts the run into the queue that carries an approved plan out; of two last approvals at once it is one.
 async fn start(service: &Service, scope: &Scope, row: &ApprovalRow) -> Result<String, Problem> {
-    let wish = RunWish { plan_id: Some(row.plan.to_string()), ..RunWish::default() };
+    let approval = Some(row.id.clone());
+    let wish = RunWish { plan_id: Some(row.plan.to_string()), approval, ..RunWish::default() };
     let run = Run {
         org: scope.org.clone(),
         id: uuid::Uuid::now_v7().simple().to_string(),

@@ -113,6 +113,12 @@ pub async fn make(
     scope: Scope,
 ) -> Result<(StatusCode, Json<CallbackDoc>), Problem> {
     let connection = connection_of(&service, &scope).await?.name;
+    let Some(base) = &service.public_url else {
+        return Err(Problem::conflict(
+            "the service does not know the address under which ConnectWise reaches it",
+            "Start it with --public-url https://…, then make the address.",
+        ));
+    };
     let token = secrets::random();
     let actor = scope.app(&service).actor().to_owned();
     let callback = Callback {
@@ -124,8 +130,7 @@ pub async fn make(
     };
     let entry = service.entry(&actor, "callback.make", format!("connection/{connection}"), &json!({}));
     service.store.save_callback(&callback, &entry).await?;
-    let base = service.public_url.as_ref().map(|url| url.to_string()).unwrap_or_default();
-    let address = format!("{}/api/v1/callbacks/{token}?recordId=", base.trim_end_matches('/'));
+    let address = format!("{}/api/v1/callbacks/{token}?recordId=", base.as_str().trim_end_matches('/'));
     Ok((StatusCode::CREATED, Json(CallbackDoc { connection, address })))
 }
 

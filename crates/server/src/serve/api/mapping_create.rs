@@ -57,6 +57,8 @@ pub struct CounterpartDoc {
     psa_id: i64,
     /// Whether it was made now; otherwise it was there.
     created: bool,
+    /// What is known of a company that was made and did not go along: ConnectWise keeps it in records of their own.
+    left_out: Vec<String>,
     /// The mapping to it.
     saved: Vec<MappingDoc>,
     /// The mapping, where it would break a rule.
@@ -94,9 +96,22 @@ pub async fn create(
     Ok(Json(CounterpartDoc {
         psa_id: made.id,
         created: made.created,
+        left_out: if made.created { left_out(&wanted) } else { Vec::new() },
         saved: made.saved.saved.iter().map(MappingDoc::from).collect(),
         refused: made.saved.refused.iter().map(RefusedMapping::of).collect(),
     }))
+}
+
+/// A contact is a record of its own, and a country one of a list: neither is a field of a company that is made.
+fn left_out(wanted: &Wanted) -> Vec<String> {
+    let Wanted::Company(company) = wanted else { return Vec::new() };
+    let of = |what: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("{what} `{value}`: enter it at the company in ConnectWise"))
+    };
+    [of("contact", &company.profile.contact), of("country", &company.profile.country)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn wanted(

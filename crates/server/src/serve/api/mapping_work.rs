@@ -1,5 +1,6 @@
 //! Work on mappings: accepting proposals, releasing with what hangs on them, their history, companies as customers.
 
+use super::jobs;
 use super::mappings::{MappingDoc, judged};
 use crate::app::source_of;
 use crate::output::documents::instant;
@@ -416,6 +417,7 @@ pub async fn release_shown(
         cascade: body.cascade,
     };
     known(&service, &scope, &selection).await?;
+    jobs::stand_off(&service, &scope, &selection).await?;
     let impact = releasing::release(site!(service, scope), &selection, &body.token, &reason).await?;
     Ok(Json(ImpactDoc::from(&impact)))
 }

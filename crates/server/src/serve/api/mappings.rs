@@ -1,6 +1,7 @@
 //! Mappings: what at the source is what in ConnectWise.
 
 use super::feed::RefusalDoc;
+use super::jobs;
 use super::mapping_work::{known, site};
 use super::tasks::words;
 use crate::app::source_of;
@@ -258,6 +259,7 @@ pub async fn release(
         cascade: false,
     };
     known(&service, &scope, &selection).await?;
+    jobs::stand_off(&service, &scope, &selection).await?;
     releasing::release_alone(site!(service, scope), &selection).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,6 +6,7 @@ mod callbacks;
 mod connections;
 mod feed;
 mod findings;
+mod jobs;
 mod mapping_create;
 mod mapping_work;
 mod mappings;
@@ -24,6 +25,7 @@ mod undo;
 mod users;
 
 pub use callbacks::Callbacks;
+pub use jobs::validation_of;
 pub use plans::adoption;
 
 use super::state::Service;
@@ -63,6 +65,11 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))
+        .routes(routes!(jobs::list, jobs::validate))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::upload))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::grid))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))

@@ -157,6 +157,9 @@ pub async fn start(
             let found = service.store.find_plan(&scope.org, &PlanId::from(id.as_str())).await?;
             found.ok_or_else(|| Problem::none("plan", id))?;
         }
+        (RunKind::Validate | RunKind::Upload, _) => {
+            return Err(Problem::field("kind", "jobs are started under /jobs"));
+        }
         (RunKind::Check | RunKind::Pull | RunKind::Sync, Some(_)) => {
             return Err(Problem::field("plan_id", "only `apply` carries a plan out"));
         }
@@ -169,8 +172,7 @@ pub async fn start(
         connection: body.connection,
         changed: body.changed.unwrap_or(false),
         since: body.since,
-        scheduled: false,
-        hinted: false,
+        ..RunWish::default()
     };
     let run = Run {
         org: scope.org.clone(),
