@@ -277,7 +277,7 @@ async fn grid(
             let of = |m: &&trueup_domain::mapping::Mapping| {
                 m.kind == trueup_domain::mapping::MappingKind::Product
                     && &m.source == source
-                    && m.source_id == product.0
+                    && m.source_id == product.as_str()
             };
             mappings.iter().find(of).and_then(|m| m.psa_id)
         };

@@ -17,7 +17,7 @@ fn of_row(row: &QueryResult) -> Result<ApprovalRow, StoreError> {
         reasons: db::from_doc("the reasons of an approval", &text("reasons")?)?,
         state: db::from_word("the state of an approval", &text("state")?)?,
         id: text("id")?,
-        plan: PlanId(text("plan")?),
+        plan: PlanId::from(text("plan")?),
         connection: text("connection")?,
         persons: u8::try_from(number("persons")?).unwrap_or(u8::MAX),
         maker: text("maker")?,

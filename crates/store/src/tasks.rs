@@ -64,7 +64,7 @@ pub(crate) async fn under_way<C: ConnectionTrait>(
             .filter(Column::State.is_in(states.clone()))
             .filter(Column::Id.is_in(part.iter().map(TaskId::as_str)));
         if let Some(row) = query.one(at).await.map_err(error::of_db)? {
-            return Ok(Some(TaskId(row.id)));
+            return Ok(Some(TaskId::from(row.id)));
         }
     }
     Ok(None)

@@ -31,7 +31,8 @@ async fn settings_come_from_the_nearest_level(
     store.add_organization(&below("site", "shop")).await.unwrap();
     assert!(matches!(store.add_organization(&below("site", "msp")).await, Err(StoreError::Conflict(_))));
     assert!(matches!(store.add_organization(&below("x", "nobody")).await, Err(StoreError::Damaged(_))));
-    let listed: Vec<_> = store.list_organizations().await.unwrap().into_iter().map(|o| o.id.to_string()).collect();
+    let listed: Vec<_> =
+        store.list_organizations().await.unwrap().into_iter().map(|o| o.id.to_string()).collect();
     assert_eq!(listed, ["msp", "shop", "site"]);
 
     store.save_setting(&org("msp"), "credits", Some("on")).await.unwrap();

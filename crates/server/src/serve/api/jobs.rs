@@ -320,7 +320,7 @@ async fn known(
                 format!("there is no customer `{}` of {source}", one.id),
             ));
         }
-        customers.insert((source, CustomerId(one.id)));
+        customers.insert((source, CustomerId::from(one.id)));
     }
     Ok(customers)
 }

@@ -221,7 +221,9 @@ pub async fn decide(
         match find(&service, &scope, &id).await {
             Ok(_) => {}
             Err(problem) if problem.status == 404 => {
-                document.refused.push(RefusedTask { task_id: id.to_string(), detail: problem.detail.clone() });
+                document
+                    .refused
+                    .push(RefusedTask { task_id: id.to_string(), detail: problem.detail.clone() });
                 continue;
             }
             Err(problem) => return Err(problem),
