@@ -340,6 +340,7 @@ fn change_order(addition: usize, currency: Currency, period: Period) -> (Task, D
         subscription: order.subscription.clone(),
         order_id: Some(order.id.clone()),
         completed_us: order.completed_us,
+        turn: 0,
         state: TaskState::Ready,
         reason: None,
         decided_by: None,

@@ -23,5 +23,6 @@ pub mod psa;
 pub mod schedule;
 pub mod settings;
 pub mod task;
+pub mod turns;
 
 pub use rust_decimal::Decimal;

@@ -164,6 +164,9 @@ pub struct Task {
     pub order_id: Option<OrderId>,
     /// Completion instant in UTC microseconds: tasks of one subscription run in this order.
     pub completed_us: i64,
+    /// Which one it is among those that were completed at the same instant ([`crate::turns`]).
+    #[serde(default)]
+    pub turn: u32,
     /// Where it stands.
     pub state: TaskState,
     /// Why it stands there: the reason of `ignored`, the code of `failed`, the task of `blocked`.
@@ -175,6 +178,13 @@ pub struct Task {
     /// How often what was written for it was taken back: its next lines are others, with keys of their own.
     #[serde(default)]
     pub undone: u32,
+}
+
+impl Task {
+    /// Tasks of one subscription are carried out in the order of this.
+    pub fn sequence(&self) -> (i64, u32, Option<&OrderId>) {
+        (self.completed_us, self.turn, self.order_id.as_ref())
+    }
 }
 
 /// What a task asks for, with the records it needs.

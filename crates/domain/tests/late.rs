@@ -397,6 +397,7 @@ fn reconcile(period: Period, confirm_invoiced: bool) -> (Task, Demand) {
         subscription: SubscriptionId::from("s-1"),
         order_id: None,
         completed_us: 0,
+        turn: 0,
         state: TaskState::Ready,
         reason: None,
         decided_by: None,

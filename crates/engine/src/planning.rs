@@ -367,10 +367,9 @@ async fn add_earlier(
         ..TaskFilter::default()
     };
     let earlier = store.list_tasks(org, &filter).await?;
-    chosen.tasks.extend(by_id(earlier.into_iter().filter(|t| {
-        t.kind != TaskKind::Reconciliation
-            && (t.completed_us, &t.order_id) < (task.completed_us, &task.order_id)
-    })));
+    chosen.tasks.extend(by_id(
+        earlier.into_iter().filter(|t| t.kind != TaskKind::Reconciliation && t.sequence() < task.sequence()),
+    ));
     Ok(())
 }
 
@@ -407,7 +406,7 @@ fn inputs(
 ) -> Vec<(Task, Demand)> {
     let mut inputs = Vec::new();
     let mut order: Vec<TaskId> = tasks.keys().cloned().collect();
-    order.sort_by_key(|id| tasks.get(id).map(|t| (t.completed_us, t.order_id.clone())));
+    order.sort_by(|a, b| tasks.get(a).map(Task::sequence).cmp(&tasks.get(b).map(Task::sequence)));
     // Subscriptions with a task that stands on mappings which break a rule: what comes later waits for it.
     let mut held: BTreeMap<(SourceId, SubscriptionId), TaskId> = BTreeMap::new();
     for id in order {
@@ -581,6 +580,7 @@ mod tests {
             subscription: SubscriptionId::from("s"),
             order_id: None,
             completed_us: 0,
+            turn: 0,
             state: TaskState::Ready,
             reason: None,
             decided_by: None,

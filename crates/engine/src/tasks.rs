@@ -32,6 +32,7 @@ use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::LineMode;
 use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_order, task_id_of_subscription};
+use trueup_domain::turns::in_turn;
 
 /// Orders completed this long before the watermark are looked at again.
 const OVERLAP_US: i64 = 7 * 86_400 * 1_000_000;
@@ -241,6 +242,8 @@ pub async fn check_under(
         run.add_reconciliations(&source);
     }
     run.broken = picture.broken(settings.mapping, &run.tasks);
+    run.take_turns();
+    run.reopen_empty(store, org).await?;
     run.judge_all();
     run.block_later_ones();
     let changed_orders = changed_after_done(store, org, &picture).await?;
@@ -258,8 +261,12 @@ pub async fn check_under(
         tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
     store.save_tasks(org, clock.now(), &changed).await?;
     (report.created, report.moved) = changed.into_iter().partition(|t| fresh.contains(&t.id));
+    // Which one it is among those of its instant is no news of a task.
+    report
+        .moved
+        .retain(|t| picture.tasks.get(&t.id).is_none_or(|old| Task { turn: t.turn, ..old.clone() } != *t));
     report.created.sort_by(|a, b| {
-        let key = |t: &Task| (t.source.clone(), t.subscription.clone(), t.completed_us);
+        let key = |t: &Task| (t.source.clone(), t.subscription.clone(), t.completed_us, t.turn);
         key(a).cmp(&key(b))
     });
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
@@ -428,6 +435,7 @@ impl Run<'_> {
             subscription: order.subscription.clone(),
             order_id: Some(order.id.clone()),
             completed_us: order.completed_us,
+            turn: 0,
             state: TaskState::New,
             reason: None,
             decided_by: None,
@@ -492,6 +500,65 @@ impl Run<'_> {
         }
     }
 
+    /// Tells the tasks of one subscription and one instant apart.
+    fn take_turns(&mut self) {
+        let picture = self.picture;
+        for ((source, _), places) in picture.places.iter().filter(|(_, places)| places.len() > 1) {
+            let all = picture.orders_of(source);
+            let mut of_instant: BTreeMap<i64, Vec<&Order>> = BTreeMap::new();
+            for (_, order) in places.iter().filter_map(|at| all.get(*at)) {
+                of_instant.entry(order.completed_us).or_default().push(order);
+            }
+            for orders in of_instant.values().filter(|orders| orders.len() > 1) {
+                for (turn, order) in (0..).zip(in_turn(orders)) {
+                    if let Some(task) = self.tasks.get_mut(&task_id_of_order(source, &order.id)) {
+                        task.turn = turn;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A cancellation that found nothing to end is looked at again when an order comes in that lies before it: what
+    /// that one sells would else be billed for ever.
+    async fn reopen_empty(&mut self, store: &dyn Store, org: &OrganizationId) -> Result<(), Failure> {
+        let done: Vec<TaskId> = self
+            .fresh
+            .iter()
+            .filter_map(|id| self.tasks.get(id))
+            .flat_map(|fresh| {
+                let key = (fresh.source.clone(), fresh.subscription.clone());
+                let ids = self.order_ids_of(&key);
+                ids.into_iter().filter_map(|id| self.tasks.get(&id)).filter(move |task| {
+                    task.kind == TaskKind::Cancellation
+                        && task.state == TaskState::Done
+                        && fresh.sequence() < task.sequence()
+                })
+            })
+            .map(|task| task.id.clone())
+            .collect();
+        for id in done {
+            let plan = match store.find_plan_of_task(org, &id).await? {
+                Some(plan) => store.find_plan(org, &plan).await?,
+                None => None,
+            };
+            let wrote =
+                plan.is_some_and(|plan| plan.body.plan().changes.iter().any(|change| change.task == id));
+            if let Some(task) = self.tasks.get_mut(&id).filter(|_| !wrote) {
+                task.state = TaskState::Ready;
+                task.reason = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tasks that the orders of a subscription have.
+    fn order_ids_of(&self, key: &Key) -> Vec<TaskId> {
+        let places = self.picture.places.get(key).map_or(&[][..], Vec::as_slice);
+        let orders = self.picture.orders_of(&key.0);
+        places.iter().filter_map(|at| orders.get(*at)).map(|(_, o)| task_id_of_order(&key.0, &o.id)).collect()
+    }
+
     /// Judges every task that is open and waits for nothing but us.
     fn judge_all(&mut self) {
         let mut orders: BTreeMap<(&SourceId, &OrderId), &Order> = BTreeMap::new();
@@ -527,7 +594,9 @@ impl Run<'_> {
     /// Tasks of one subscription run strictly in the order of completion.
     fn block_later_ones(&mut self) {
         let mut order: Vec<TaskId> = self.tasks.keys().cloned().collect();
-        order.sort_by_key(|id| self.tasks.get(id).map(|t| (t.completed_us, t.order_id.clone())));
+        order.sort_by(|a, b| {
+            self.tasks.get(a).map(Task::sequence).cmp(&self.tasks.get(b).map(Task::sequence))
+        });
         let mut stuck: BTreeMap<Key, TaskId> = BTreeMap::new();
         for id in order {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
@@ -589,6 +658,7 @@ pub fn reconciliation_task(source: &SourceId, subscription: &Subscription) -> Ta
         subscription: subscription.id.clone(),
         order_id: None,
         completed_us: midnight_us(subscription.start),
+        turn: 0,
         state: TaskState::New,
         reason: None,
         decided_by: None,

@@ -16,6 +16,7 @@ mod cli {
     mod rights;
     mod settings;
     mod terminal;
+    mod turns;
     mod undo;
     mod usage;
 }

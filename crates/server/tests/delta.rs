@@ -419,7 +419,8 @@ async fn a_gap_in_what_a_source_can_tell_is_said_until_it_is_closed() {
     let source = SourceId::from("market");
     let read = async |day: Millis, lines: &'static str| {
         let to = Destination { store: Some(&world.store), org: &world.org, source: &source, at: day * DAY };
-        let options = FeedOptions { file_name: "-".to_owned(), kind: None, format: FeedFormat::default() };
+        let options =
+            FeedOptions { file_name: "-".to_owned(), kind: None, format: FeedFormat::default(), path: None };
         let records = read_feed(lines.as_bytes(), options).map(|item| item.map(incoming));
         import(to, records, 10, |_| {}).await.unwrap()
     };

@@ -16,7 +16,8 @@ fn main() {
         ));
     }
     for hashed in [false, true] {
-        let options = FeedOptions { file_name: "-".into(), kind: None, format: FeedFormat::Ndjson };
+        let options =
+            FeedOptions { file_name: "-".into(), kind: None, format: FeedFormat::Ndjson, path: None };
         let reader = read_feed(BufReader::with_capacity(64 * 1024, Cursor::new(&text)), options);
         let begun = Instant::now();
         let mut taken = 0_u64;

@@ -80,7 +80,8 @@ fn feed_file(path: PathBuf, kind: Option<RecordKind>) -> Records {
     let name = input::shown_name(&path);
     match input::open(&path) {
         Ok(input) => {
-            Box::new(read_feed(input, FeedOptions { file_name: name, kind, format: FeedFormat::Auto }))
+            let options = FeedOptions { file_name: name, kind, format: FeedFormat::Auto, path: Some(path) };
+            Box::new(read_feed(input, options))
         }
         Err(error) => Box::new(std::iter::once(Err(input::not_opened(&name, &error)))),
     }

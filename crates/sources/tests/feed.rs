@@ -9,7 +9,7 @@ use trueup_engine::ports::Refusal;
 use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
 
 fn read(bytes: &[u8], format: FeedFormat, kind: Option<RecordKind>) -> Vec<Result<Record, Refusal>> {
-    let options = FeedOptions { file_name: "feed".into(), kind, format };
+    let options = FeedOptions { file_name: "feed".into(), kind, format, path: None };
     read_feed(BufReader::with_capacity(64, bytes), options).collect()
 }
 
@@ -250,7 +250,7 @@ fn an_endless_line_stays_flat_in_memory() {
     let input = BufReader::new(
         Cursor::new(format!("{ORDER}\n")).chain(endless).chain(Cursor::new(format!("\n{ORDER}"))),
     );
-    let options = FeedOptions { file_name: "-".into(), kind: None, format: FeedFormat::Ndjson };
+    let options = FeedOptions { file_name: "-".into(), kind: None, format: FeedFormat::Ndjson, path: None };
     let found: Vec<bool> = read_feed(input, options).map(|r| r.is_ok()).collect();
     assert_eq!(found, [true, false, true]);
 }
@@ -359,4 +359,40 @@ proptest! {
         let Record::Order(order) = ndjson(&text).remove(0).unwrap() else { panic!("an order") };
         prop_assert_eq!(order.lines[0].unit_price.unwrap().to_string(), number);
     }
+}
+
+/// Rows of one order that do not stand together: a part of them must not pass for the order.
+#[test]
+fn scattered_rows_are_refused() {
+    let csv = "type,id,kind,subscription,completed_at,period.start,period.end,currency,line.id,line.charge,line.product,line.quantity\n\
+        order,o-1,sales,s-1,2026-03-01T09:00:00Z,2026-03-01,2026-04-01,EUR,1,recurring,p-1,5\n\
+        order,o-2,sales,s-2,2026-03-01T09:00:00Z,2026-03-01,2026-04-01,EUR,1,recurring,p-1,1\n\
+        order,o-1,sales,s-1,2026-03-01T09:00:00Z,2026-03-01,2026-04-01,EUR,2,setup,p-2,1\n\
+        order,o-3,sales,s-3,2026-03-01T09:00:00Z,2026-03-01,2026-04-01,EUR,1,recurring,p-1,2\n";
+    let ids = |found: &[Result<Record, Refusal>]| -> Vec<String> {
+        found
+            .iter()
+            .map(|item| match item {
+                Ok(record) => record.id().to_string(),
+                Err(refusal) => format!("{}: {}", refusal.line, refusal.reason),
+            })
+            .collect()
+    };
+    // A file is looked through before: nothing of the order is taken in.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orders.csv");
+    std::fs::write(&file, csv).unwrap();
+    let found: Vec<_> =
+        trueup_sources::Dialect::Feed.read(std::slice::from_ref(&file), Default::default()).collect();
+    let apart = "the rows of this order do not stand together; a part of them must not pass for the whole: sort the \
+                 table by `id` and send it again";
+    assert_eq!(ids(&found), [format!("2: {apart}"), "o-2".into(), format!("4: {apart}"), "o-3".into()]);
+    // Of what is read once it is known only at the second part, and said.
+    let found = ids(&read(csv.as_bytes(), FeedFormat::Auto, None));
+    assert_eq!((&found[0][..], &found[1][..], &found[3][..]), ("o-1", "o-2", "o-3"));
+    assert!(
+        found[2].starts_with("4: the rows of this order do not stand together, and its first ones"),
+        "{}",
+        found[2]
+    );
 }

@@ -72,14 +72,8 @@ pub(crate) async fn save(
         client_id: connection.client_id.clone(),
         created_at: connection.created_at,
     };
-    let update = [
-        Column::Url,
-        Column::Company,
-        Column::PublicKey,
-        Column::SealedPrivateKey,
-        Column::ClientId,
-        Column::CreatedAt,
-    ];
+    let update =
+        [Column::Url, Column::Company, Column::PublicKey, Column::SealedPrivateKey, Column::ClientId];
     db::upsert::<Entity>(&tx, vec![row], &[Column::Org, Column::Name], &update).await?;
     commit(tx).await
 }

@@ -10,7 +10,7 @@ use super::picture::Line;
 use super::sales::once_item;
 use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
-use crate::finding::{Code, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Quantity};
 use crate::period::{Period, next_day, previous_day};
@@ -42,6 +42,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         // It is not known which lines end: fee and refund wait with them.
         return Ok(());
     }
+    tell_if_nothing_ends(builder, order);
     let period = period_of(builder, order, day)?;
     let removed = lines_that_go(builder, period, day);
     let used_alone = used_alone(builder, order, day, period, &removed);
@@ -102,6 +103,29 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         builder.delete(&line, reason)?;
     }
     Ok(())
+}
+
+/// What nothing of ours ever billed cannot end: it may be billed by somebody else's line, or its sale has not come yet.
+fn tell_if_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order) {
+    let recurring = builder.own_links().iter().any(|l| l.role == Role::Recurring)
+        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring));
+    let is_billed = builder.context.subscription.is_none_or(|sold| {
+        let products = sold.items.iter().map(|i| &i.product).chain(sold.plan.iter().map(|p| &p.product));
+        let billed = |product: &ProductId| !matches!(builder.context.billing_of(product), Some(Billing::Not));
+        sold.billing_model == BillingModel::Advance && products.into_iter().any(billed)
+    });
+    if recurring || !is_billed {
+        return;
+    }
+    let message = format!(
+        "Order {} cancels subscription {}, and trueup bills nothing of it: nothing ends.",
+        order.shown(),
+        builder.context.task.subscription
+    );
+    let finding = Finding::new(Code::Tu8006, builder.context.subject(), message)
+        .severity(Severity::Warning)
+        .fix("See whether a line made by hand bills it in ConnectWise, and end that one.");
+    builder.find(finding);
 }
 
 /// The billing period of the cancellation. An order may name only what was used of it, up to the day, or only the rest.

@@ -5,8 +5,8 @@ use crate::ids::{OrderId, SourceId, SubscriptionId};
 use crate::task::Task;
 use std::collections::BTreeMap;
 
-fn key(task: &Task) -> (&SourceId, &SubscriptionId, i64, Option<&OrderId>) {
-    (&task.source, &task.subscription, task.completed_us, task.order_id.as_ref())
+fn key(task: &Task) -> (&SourceId, &SubscriptionId, (i64, u32, Option<&OrderId>)) {
+    (&task.source, &task.subscription, task.sequence())
 }
 
 /// The first bytes of a text as a number that sorts as the text does, as far as they tell texts apart.

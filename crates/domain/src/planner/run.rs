@@ -8,8 +8,8 @@ use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
 use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, unbilled, usage};
-use crate::feed::OrderKind;
-use crate::finding::{Code, Finding, Subject};
+use crate::feed::{Order, OrderKind};
+use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
 use crate::plan::{DraftPlan, TaskOutcome};
 use crate::task::{Demand, Task};
@@ -162,6 +162,7 @@ fn plan_task<'a>(
 fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
     match demand {
         Demand::Order(order) => {
+            names_something(builder, order)?;
             let judged = quantity::judged(builder, order);
             let order = &*unbilled::cut(builder, judged)?;
             match order.kind {
@@ -176,4 +177,25 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             reconcile::plan(builder, *period, *confirm_invoiced)
         }
     }
+}
+
+/// Stops an order that names nothing to bill: it must not pass for one that was carried out.
+fn names_something(builder: &Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
+    let may_be_empty = match order.kind {
+        OrderKind::Sales | OrderKind::Change | OrderKind::Transfer => false,
+        OrderKind::Billing | OrderKind::Cancellation | OrderKind::Renewal => true,
+    };
+    if may_be_empty || !order.lines.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "Order {} is of the kind {} and has no lines: what it sells cannot be told, and nothing of it is billed.",
+        order.shown(),
+        order.kind.name()
+    );
+    let finding =
+        Finding::new(Code::Tu8004, builder.context.subject(), message).severity(Severity::Error).fix(
+            "Send the order again with its lines, reconcile the customer, or ignore the task with a reason.",
+        );
+    Err(Stop { findings: vec![finding], outcome: TaskOutcome::Failed })
 }

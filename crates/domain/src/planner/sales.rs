@@ -104,7 +104,7 @@ fn recurring(
     if lines::is_billed_afterwards(builder, line) {
         return Ok(());
     }
-    if is_taken_over(builder, line, item, quantity)? {
+    if is_taken_over(builder, line, item, quantity)? || is_sold_already(builder, order, line, start) {
         return Ok(());
     }
     let same_days = line.period.is_none_or(|own| own == period);
@@ -412,6 +412,37 @@ fn is_taken_over(
             Ok(true)
         }
     }
+}
+
+/// A sale of what another order of the subscription bills already: a second line would bill it twice, so it waits.
+fn is_sold_already(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, start: Date) -> bool {
+    if order.kind != OrderKind::Sales || builder.adoption() == AdoptionAnswer::CreateBeside {
+        return false;
+    }
+    let this = builder.context.order_id();
+    let there = builder.own_lines().find(|l| {
+        let other = l.origin.as_ref().and_then(|o| o.order);
+        l.is_for(&line.product, Role::Recurring)
+            && l.state.is_open()
+            && other.is_some_and(|other| Some(other) != this)
+            && late::later_state(builder, l, start).is_none()
+    });
+    let Some(there) = there.cloned() else { return false };
+    let by = there.origin.as_ref().and_then(|o| o.order).map(ToString::to_string).unwrap_or_default();
+    let message = format!(
+        "Order {} sells {} to subscription {}, and order {by} bills {} of it there already: a second line would bill \
+         it twice, so nothing is written for it.",
+        order.shown(),
+        builder.context.product_name(&line.product),
+        builder.context.task.subscription,
+        there.state.quantity.shown(),
+    );
+    let finding = builder.about(Code::Tu5001, &line.product, message).severity(Severity::Error).fix(
+        "Ignore the task with a reason where the order was sent twice; where it adds to what is sold, have the source \
+         send a change, or write a line beside it with `--no-adopt`.",
+    );
+    builder.withhold(finding);
+    true
 }
 
 fn tell_difference(

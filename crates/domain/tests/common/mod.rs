@@ -217,6 +217,7 @@ impl Lab {
             subscription: order.subscription.clone(),
             order_id: Some(order.id.clone()),
             completed_us: order.completed_us,
+            turn: 0,
             state: TaskState::Ready,
             reason: None,
             decided_by: None,

@@ -13,6 +13,7 @@ use trueup_domain::period::{BillingCycle, CycleUnit, Period};
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AgreementStatus, CompanyState, Snapshot};
 use trueup_domain::task::Task;
+use trueup_domain::turns::in_sequence;
 
 /// Where a task stands as far as the feed, the mappings and the last local picture can tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,8 +153,8 @@ fn unchanged_renewal(order: &Order, earlier: &[&Order], links: &[&AdditionLink])
 
 /// Folds the orders from the sale on. None unless the chain is whole, so that nothing is taken as proven that is not.
 fn held_by_orders(order: &Order, earlier: &[&Order]) -> Option<Held> {
-    let mut sorted: Vec<&&Order> = earlier.iter().filter(|o| o.completed_us < order.completed_us).collect();
-    sorted.sort_by_key(|o| o.completed_us);
+    let before = earlier.iter().copied().filter(|o| o.completed_us < order.completed_us);
+    let sorted = in_sequence(before);
     let first = sorted.iter().rposition(|o| o.kind == OrderKind::Sales)?;
     let mut held = Held::new();
     for earlier in &sorted[first..] {

@@ -14,9 +14,13 @@ use trueup_domain::mapping::MappingKind;
 use trueup_domain::psa::Snapshot;
 use trueup_engine::ports::{Clock, PsaError, StoreError};
 use trueup_engine::records::Millis;
+use trueup_engine::schedule::ScheduleKind;
 
 /// A picture older than this is worth a remark.
 const OLD_PICTURE_MS: Millis = 7 * 86_400 * 1_000;
+
+/// The value of a schedule that never fires.
+const OFF: &str = "off";
 
 /// How long a connection may take to answer.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -93,11 +97,7 @@ pub async fn run(options: Options) -> Result<Exit, CliError> {
     let reached = connection(&app, &mut checks).await?;
     catalog(&app, &mut checks).await?;
     tasks(&app, &mut checks).await?;
-    checks.push(Check::warning(
-        "schedules",
-        "nothing runs by itself: this build has no scheduler",
-        "Let the system's scheduler run `trueup feed import`, `trueup check` and `trueup apply --all`.",
-    ));
+    checks.push(schedules(&app).await?);
     app.out.show(&json!({ "checks": checks }), |out| {
         let rows = checks
             .iter()
@@ -112,6 +112,28 @@ pub async fn run(options: Options) -> Result<Exit, CliError> {
         return Ok(Exit::OutOfReach);
     }
     Ok(Exit::needs_person_if(checks.iter().any(|c| c.state == State::Error)))
+}
+
+/// What runs by itself, as long as a service is there to run it.
+async fn schedules(app: &App) -> Result<Check, CliError> {
+    let all = trueup_engine::settings::effective(app.store(), app.org(), &app.options.overlays).await?;
+    let on: Vec<String> = ScheduleKind::ALL
+        .iter()
+        .filter_map(|kind| {
+            let cadence = &all.iter().find(|setting| setting.key == kind.setting())?.value;
+            (cadence != OFF).then(|| format!("{} {cadence}", kind.name()))
+        })
+        .collect();
+    Ok(if on.is_empty() {
+        Check::warning(
+            "schedules",
+            "nothing runs by itself: every schedule is off",
+            "Set `schedule.check` and `schedule.sync` and keep `trueup serve` running, or let the system's scheduler run \
+             `trueup feed import`, `trueup check` and `trueup apply --all`.",
+        )
+    } else {
+        Check::ok("schedules", format!("{}; `trueup serve` runs them while it is up", on.join(", ")))
+    })
 }
 
 /// Whether every connection answers.

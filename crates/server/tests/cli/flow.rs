@@ -206,6 +206,14 @@ fn doctor_says_what_is_fine_and_what_is_not() {
     assert_eq!(state("catalog"), Some("ok"));
     // Without a custom field the key lives in the serial number, which an invoice may print.
     assert_eq!(state("marker"), Some("warning"));
+    // Nothing runs by itself before somebody says so.
+    assert_eq!(state("schedules"), Some("warning"));
+    bench.json(&["setting", "set", "schedule.sync", "daily 06:30"]).exits(0);
+    let document = bench.json(&["doctor"]).exits(0).json();
+    let checks = document["checks"].as_array().unwrap();
+    let schedules = checks.iter().find(|c| c["name"] == "schedules").unwrap();
+    assert_eq!(schedules["state"], "ok", "{schedules}");
+    assert!(schedules["message"].as_str().unwrap().contains("sync daily 06:30"), "{schedules}");
 }
 
 /// An open addition with the mapped item, as a person would have made it.

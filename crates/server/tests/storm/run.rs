@@ -187,7 +187,8 @@ impl Storm {
 
     /// A portion of the feed arrives and becomes tasks.
     async fn take_in(&mut self, portion: &str) -> Result<(), String> {
-        let options = FeedOptions { file_name: "-".to_owned(), kind: None, format: FeedFormat::default() };
+        let options =
+            FeedOptions { file_name: "-".to_owned(), kind: None, format: FeedFormat::default(), path: None };
         let records = read_feed(portion.as_bytes(), options).map(|item| item.map(incoming));
         let records: Vec<_> = records.collect();
         let to = Destination {

@@ -4,6 +4,7 @@
 //! of an order stand one a row under `line.` columns; consecutive rows with one id are one order, and must agree in
 //! the order's own columns. Items of a subscription (`item.`) and lines of an invoice (`line.`) work the same way.
 
+use super::scattered::Scattered;
 use super::{Records, Step, Wording};
 use crate::fields::{INCOMPLETE, REFUSED};
 use crate::input::table::{Row, Table};
@@ -81,13 +82,31 @@ fn write_text(text: &str, out: &mut String) {
     }
 }
 
+/// The header of a table.
+pub(super) struct Header {
+    columns: Column,
+    width: usize,
+    id: Option<usize>,
+    kind: Option<usize>,
+}
+
+impl Header {
+    /// The id on a row.
+    pub(super) fn id_of<'t>(&self, row: &Row, text: &'t str) -> &'t str {
+        self.id.and_then(|at| row.cell(text, at)).unwrap_or_default()
+    }
+
+    /// The kind that a row names; empty where it names none.
+    pub(super) fn kind_of<'t>(&self, row: &Row, text: &'t str) -> &'t str {
+        self.kind.and_then(|at| row.cell(text, at)).unwrap_or_default()
+    }
+}
+
 /// The records of a table.
 pub(crate) struct CsvRows<R> {
     table: Table<R>,
-    columns: Option<Column>,
-    width: usize,
-    id_column: Option<usize>,
-    type_column: Option<usize>,
+    header: Option<Header>,
+    scattered: Scattered,
     group: Option<Group>,
     /// What is handed out next.
     pending: Option<(u64, Refusal)>,
@@ -118,7 +137,7 @@ struct Group {
 }
 
 /// Prefix and list of the kinds that have one.
-fn list_of(kind: RecordKind) -> Option<(&'static str, &'static str)> {
+pub(super) fn list_of(kind: RecordKind) -> Option<(&'static str, &'static str)> {
     match kind {
         RecordKind::Order | RecordKind::Invoice => Some(("line", "lines")),
         RecordKind::Subscription => Some(("item", "items")),
@@ -135,13 +154,11 @@ fn list_of(kind: RecordKind) -> Option<(&'static str, &'static str)> {
 }
 
 impl<R: BufRead> CsvRows<R> {
-    pub(crate) fn new(input: R, delimiter: u8) -> Self {
+    pub(crate) fn new(input: R, delimiter: u8, scattered: Scattered) -> Self {
         Self {
             table: Table::new(input, delimiter),
-            columns: None,
-            width: 0,
-            id_column: None,
-            type_column: None,
+            header: None,
+            scattered,
             group: None,
             pending: None,
             broken: None,
@@ -198,11 +215,12 @@ impl<R: BufRead> CsvRows<R> {
         let told = |column: Option<usize>| {
             column.and_then(|at| self.table.row().cell_lossy(at)).filter(|text| !text.is_empty())
         };
-        let kind = told(self.type_column).and_then(|name| RecordKind::from_name(&name));
+        let (id, kind) = self.header.as_ref().map_or((None, None), |header| (header.id, header.kind));
+        let kind = told(kind).and_then(|name| RecordKind::from_name(&name));
         if kind.is_some_and(|kind| list_of(kind).is_none()) {
             return;
         }
-        let id = told(self.id_column);
+        let id = told(id);
         if let Some(group) = &mut self.group
             && !group.list.is_empty()
             && id.as_ref().is_none_or(|id| *id == group.id)
@@ -229,15 +247,10 @@ impl<R: BufRead> CsvRows<R> {
                 return Err((line, records.refuse(line, REFUSED, reason)));
             }
         };
-        let Some(columns) = &self.columns else {
-            return match header(row, text) {
-                Ok(columns) => {
-                    self.width = row.len();
-                    let cell =
-                        |name: &str| columns.parts.iter().find(|c| c.name == name).and_then(|c| c.cell);
-                    self.id_column = cell("id");
-                    self.type_column = cell("type");
-                    self.columns = Some(columns);
+        let Some(header) = &self.header else {
+            return match header_of(row, text) {
+                Ok(header) => {
+                    self.header = Some(header);
                     Ok(None)
                 }
                 Err(reason) => {
@@ -247,16 +260,16 @@ impl<R: BufRead> CsvRows<R> {
                 }
             };
         };
-        if row.len() > self.width {
+        let columns = &header.columns;
+        if row.len() > header.width {
             let reason = format!(
                 "the row has {} cells and the header {}; quote cells that hold the delimiter",
                 row.len(),
-                self.width
+                header.width
             );
             return Err((line, records.refuse(line, REFUSED, reason)));
         }
-        let cell = |column: Option<usize>| column.and_then(|at| row.cell(text, at)).unwrap_or_default();
-        let named = cell(self.type_column);
+        let named = header.kind_of(row, text);
         let kind = if named.is_empty() { records.kind } else { RecordKind::from_name(named) };
         let list = kind.and_then(|kind| list_of(kind).map(|list| (kind, list)));
         let Some((kind, (prefix, list))) = list else {
@@ -273,7 +286,7 @@ impl<R: BufRead> CsvRows<R> {
                 }
             };
         };
-        let id = cell(self.id_column).to_owned();
+        let id = header.id_of(row, text).to_owned();
         let mut head = String::with_capacity(256);
         columns.write_fields(row, text, &mut head, Some(prefix));
         let mut item = String::with_capacity(128);
@@ -298,6 +311,9 @@ impl<R: BufRead> CsvRows<R> {
             && broken.id.is_none_or(|id| id == next.id)
         {
             next.lacks(broken.line);
+        }
+        if self.scattered.is_one(kind, &next.id) {
+            next.stands_apart(self.scattered.knows_all());
         }
         let before = self.group.replace(next);
         Ok(before.map(|group| group.finish(records)))
@@ -324,6 +340,18 @@ impl Group {
                 "line {line}, beside its rows, is broken and may belong to this {}, which is taken in whole or not at \
                  all; correct that line",
                 self.kind.name()
+            )
+        });
+    }
+
+    fn stands_apart(&mut self, from_the_first_row: bool) {
+        let kind = self.kind.name();
+        let taken_in =
+            if from_the_first_row { "" } else { ", and its first ones were taken in as if they were all" };
+        self.fault.get_or_insert_with(|| {
+            format!(
+                "the rows of this {kind} do not stand together{taken_in}; a part of them must not pass for the whole: \
+                 sort the table by `id` and send it again"
             )
         });
     }
@@ -365,8 +393,15 @@ impl Group {
     }
 }
 
+/// A header row.
+pub(super) fn header_of(row: &Row, text: &str) -> Result<Header, String> {
+    let columns = columns_of(row, text)?;
+    let cell = |name: &str| columns.parts.iter().find(|c| c.name == name).and_then(|c| c.cell);
+    Ok(Header { id: cell("id"), kind: cell("type"), width: row.len(), columns })
+}
+
 /// The columns of a header row.
-fn header(row: &Row, text: &str) -> Result<Column, String> {
+fn columns_of(row: &Row, text: &str) -> Result<Column, String> {
     let mut root = Column::default();
     let mut seen = HashSet::new();
     for index in 0..row.len() {

@@ -8,6 +8,7 @@ mod csv;
 mod detect;
 mod orders;
 mod parties;
+mod scattered;
 mod subscriptions;
 mod usage;
 
@@ -17,8 +18,10 @@ use crate::input::lines::Lines;
 use crate::input::{Next, skip_bom};
 use crate::json::{Kind, Room, Value};
 use crate::refusal;
+use scattered::Scattered;
 use std::collections::{HashSet, VecDeque};
 use std::io::BufRead;
+use std::path::PathBuf;
 use trueup_domain::feed::{Ext, Record, RecordKind, SnapshotMark};
 use trueup_engine::ports::{Refusal, Source};
 
@@ -45,6 +48,8 @@ pub struct FeedOptions {
     pub kind: Option<RecordKind>,
     /// How it is written.
     pub format: FeedFormat,
+    /// The file that the input is, where it may be opened a second time.
+    pub path: Option<PathBuf>,
 }
 
 /// Reads a feed record by record.
@@ -60,6 +65,7 @@ pub fn read_feed<R: BufRead>(input: R, options: FeedOptions) -> FeedReader<R> {
             refused: HashSet::new(),
         },
         format: options.format,
+        path: options.path,
         buffer: Vec::new(),
         marks: VecDeque::new(),
     }
@@ -70,6 +76,7 @@ pub struct FeedReader<R> {
     state: State<R>,
     records: Records,
     format: FeedFormat,
+    path: Option<PathBuf>,
     buffer: Vec<u8>,
     marks: VecDeque<Mark>,
 }
@@ -149,7 +156,14 @@ impl<R: BufRead> FeedReader<R> {
             detect::Layout::Lines => State::Lines(Lines::new(input)),
             detect::Layout::Array => State::Elements(Elements::new(input, Around::Array)),
             detect::Layout::Values => State::Elements(Elements::new(input, Around::Nothing)),
-            detect::Layout::Table(delimiter) => State::Csv(Box::new(csv::CsvRows::new(input, delimiter))),
+            detect::Layout::Table(delimiter) => {
+                let kind = self.records.kind;
+                let scattered = match &self.path {
+                    Some(path) => Scattered::of_file(path, delimiter, kind),
+                    None => Scattered::default(),
+                };
+                State::Csv(Box::new(csv::CsvRows::new(input, delimiter, scattered)))
+            }
         };
         Ok(())
     }

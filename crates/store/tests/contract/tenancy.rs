@@ -10,7 +10,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::plan::TaskOutcome;
 use trueup_domain::task::TaskState;
 use trueup_engine::ports::{Store, StoreError};
-use trueup_engine::records::{FindingFilter, FindingState, OrganizationRow, TaskFilter};
+use trueup_engine::records::{Connection, FindingFilter, FindingState, OrganizationRow, TaskFilter};
 
 #[rstest]
 #[tokio::test]
@@ -48,6 +48,24 @@ async fn settings_come_from_the_nearest_level(
     store.save_setting(&org("shop"), "credits", None).await.unwrap();
     assert_eq!(of("site", "credits").await, Some(("on".into(), "msp".into())));
     assert_eq!(of("elsewhere", "credits").await, None);
+}
+
+/// A connection that is entered anew, with fresh keys, stays what it was among the others: the first one is the one that
+/// is taken where none is named, and what stands after it must not come before it by that.
+#[rstest]
+#[tokio::test]
+async fn a_connection_that_is_replaced_keeps_its_place(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let a = org("a");
+    for (name, secret, created_at) in [("main", "old", 1), ("other", "s", 2), ("main", "new", 3)] {
+        let connection = Connection { created_at, ..connection(name, secret) };
+        fixture.store.save_connection(&a, &connection).await.unwrap();
+    }
+    let all = fixture.store.list_connections(&a).await.unwrap();
+    let told: Vec<_> = all.iter().map(|c| (c.name.as_str(), c.private_key.reveal(), c.created_at)).collect();
+    assert_eq!(told, [("main", "new", 1), ("other", "s", 2)]);
 }
 
 #[rstest]

@@ -58,6 +58,7 @@ pub fn task(id: &str, subscription: &str, completed_us: i64, state: TaskState) -
         reason: None,
         decided_by: None,
         price_source: None,
+        turn: 0,
         undone: 0,
     }
 }
