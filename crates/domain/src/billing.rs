@@ -62,24 +62,45 @@ pub fn billed_in(
     prorates: bool,
     currency: Currency,
 ) -> Result<PriceAndCost, MoneyError> {
+    let billed = |unit| unit_billed_in(unit, state, less_included, period, prorates, currency);
+    Ok(PriceAndCost { price: billed(state.unit_price)?, cost: billed(state.unit_cost)? })
+}
+
+/// The price alone that an addition adds to the invoice of `period`.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn price_in(
+    state: &AdditionState,
+    less_included: Quantity,
+    period: Period,
+    prorates: bool,
+    currency: Currency,
+) -> Result<Money, MoneyError> {
+    unit_billed_in(state.unit_price, state, less_included, period, prorates, currency)
+}
+
+fn unit_billed_in(
+    unit: Money,
+    state: &AdditionState,
+    less_included: Quantity,
+    period: Period,
+    prorates: bool,
+    currency: Currency,
+) -> Result<Money, MoneyError> {
     let days = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day))
         .ok()
         .and_then(|own| own.intersect(period));
     let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else {
-        return Ok(PriceAndCost::default());
-    };
-    if !prorates || days == period {
-        return extended(state, less_included, currency);
-    }
-    let share = Exact::ratio(i128::from(days.days()), i128::from(period.days()))?;
-    let part = |unit: Money| -> Result<Money, MoneyError> {
-        unit.exact().times(share)?.round(currency.places(), RoundingMode::HalfUp).map(Money::new)
+        return Ok(Money::ZERO);
     };
     let quantity = state.quantity.minus(less_included)?;
-    Ok(PriceAndCost {
-        price: part(state.unit_price)?.extended(quantity, currency)?,
-        cost: part(state.unit_cost)?.extended(quantity, currency)?,
-    })
+    if !prorates || days == period {
+        return unit.extended(quantity, currency);
+    }
+    let share = Exact::ratio(i128::from(days.days()), i128::from(period.days()))?;
+    let part = unit.exact().times(share)?.round(currency.places(), RoundingMode::HalfUp)?;
+    Money::new(part).extended(quantity, currency)
 }
 
 /// The period that the next invoice of the agreement bills: its own, or its parent's where it is billed there.

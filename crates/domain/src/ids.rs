@@ -4,7 +4,7 @@
 //! longer one is shared by all its copies.
 
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr as _};
 use std::fmt;
 
 macro_rules! text_id {
@@ -18,6 +18,11 @@ macro_rules! text_id {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
+            }
+        }
+        impl From<fmt::Arguments<'_>> for $name {
+            fn from(text: fmt::Arguments<'_>) -> Self {
+                Self(text.to_smolstr())
             }
         }
         impl From<&str> for $name {

@@ -129,12 +129,16 @@ pub enum ProductTarget {
 pub struct Mappings {
     by_key: Sorted,
     expired: Vec<Mapping>,
+    /// Whether any of them names a first day that is billed.
+    dated: bool,
 }
 
 impl Mappings {
     /// Gathers mappings; a later one with the same kind, source, id and scope wins.
     pub fn new(mappings: impl IntoIterator<Item = Mapping>) -> Self {
-        Self { by_key: Sorted::new(mappings), expired: Vec::new() }
+        let by_key = Sorted::new(mappings);
+        let dated = by_key.iter().any(|mapping| mapping.billed_from().is_some());
+        Self { by_key, expired: Vec::new(), dated }
     }
 
     /// The mappings that hold on a day. A "do not bill" whose last day is over holds no more: what the mapping names
@@ -159,7 +163,10 @@ impl Mappings {
 
     /// The first day that is billed of a customer, where days before it are not.
     pub fn customer_billed_from(&self, source: &SourceId, customer: &CustomerId) -> Option<Date> {
-        self.find(MappingKind::Customer, source, customer.as_str(), "").and_then(Mapping::billed_from)
+        if !self.dated {
+            return None;
+        }
+        self.customer(source, customer).and_then(Mapping::billed_from)
     }
 
     /// The first day that is billed of a customer's product, where days before it are not.
@@ -170,6 +177,9 @@ impl Mappings {
         customer: &CustomerId,
         cycle: Option<BillingCycle>,
     ) -> Option<Date> {
+        if !self.dated && self.expired.is_empty() {
+            return None;
+        }
         let in_force = self.product_mapping(source, product, customer, cycle).and_then(Mapping::billed_from);
         if self.expired.is_empty() {
             return in_force;
@@ -201,20 +211,29 @@ impl Mappings {
         self.by_key.find(kind, source, source_id, scope)
     }
 
+    /// The mapping of a customer.
+    pub fn customer(&self, source: &SourceId, customer: &CustomerId) -> Option<&Mapping> {
+        self.find(MappingKind::Customer, source, customer.as_str(), "")
+    }
+
     /// The company of a customer.
     pub fn company_of(&self, source: &SourceId, customer: &CustomerId) -> Option<CompanyId> {
-        self.find(MappingKind::Customer, source, customer.as_str(), "").and_then(|m| m.psa_id).map(CompanyId)
+        self.customer(source, customer).and_then(Self::company_in)
+    }
+
+    /// The company that a customer's mapping names.
+    pub fn company_in(mapping: &Mapping) -> Option<CompanyId> {
+        mapping.psa_id.map(CompanyId)
     }
 
     /// Why a customer is not billed, where someone said so.
     pub fn customer_not_billed(&self, source: &SourceId, customer: &CustomerId) -> Option<&str> {
-        let mapping = self.find(MappingKind::Customer, source, customer.as_str(), "")?;
-        mapping.options.get("do_not_bill").map(String::as_str)
+        self.customer(source, customer).and_then(Mapping::not_billed)
     }
 
     /// What a customer's mapping says of runs that nobody starts, by the option `auto_sync=on` or `auto_sync=off`.
     pub fn syncs_by_itself(&self, source: &SourceId, customer: &CustomerId) -> Option<bool> {
-        let mapping = self.find(MappingKind::Customer, source, customer.as_str(), "")?;
+        let mapping = self.customer(source, customer)?;
         mapping.options.get("auto_sync").map(|value| value == "on")
     }
 

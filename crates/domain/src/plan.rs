@@ -16,6 +16,7 @@ use crate::psa::{AdditionState, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use smol_str::ToSmolStr as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -128,8 +129,8 @@ impl KeyParts<'_> {
                 self.order,
                 self.line,
                 self.role.name(),
-                &self.period_start.to_string(),
-                &self.revision.to_string(),
+                &self.period_start.to_smolstr(),
+                &self.revision.to_smolstr(),
             ],
             26,
         ))

@@ -8,7 +8,7 @@ use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::{CatalogItemId, CompanyId, CustomerId, OrderId, ProductId, SourceId, SubscriptionId};
-use crate::mapping::{Mappings, ProductTarget};
+use crate::mapping::{Mapping, Mappings, ProductTarget};
 use crate::money::Currency;
 use crate::period::{BillingCycle, CycleUnit, Period, next_day};
 use crate::plan::TaskOutcome;
@@ -148,16 +148,17 @@ impl<'a> Context<'a> {
             findings: vec![Finding::new(code, subject_of(task), message)],
             outcome,
         };
-        let subscription = index.subscriptions.get(&task.source, &task.subscription);
+        let subscription = index.subscription(subscription_no);
         if order.is_none() && subscription.is_none() {
             let message = format!("Subscription {} is not in the feed.", task.subscription);
             return Err(fail(Code::Tu8004, message, TaskOutcome::Failed));
         }
         let customer_id = &task.customer;
-        if world.mappings.customer_not_billed(&task.source, customer_id).is_some() {
+        let customer = world.mappings.customer(&task.source, customer_id);
+        if customer.is_some_and(|mapping| mapping.not_billed().is_some()) {
             return Err(Stop { findings: Vec::new(), outcome: TaskOutcome::NothingToDo });
         }
-        let company = resolve_company(world, task);
+        let company = resolve_company(world, task, customer);
         let cycle = match (subscription, order) {
             (Some(subscription), _) => subscription.billing_cycle,
             (None, Some(order)) => cycle_of(order.period).ok_or_else(|| {
@@ -321,7 +322,7 @@ fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, product: &Pr
     world.mappings.product_billed_from(&task.source, product, &task.customer, Some(cycle))
 }
 
-fn resolve_company(world: &World<'_>, task: &Task) -> Result<CompanyId, Stop> {
+fn resolve_company(world: &World<'_>, task: &Task, mapping: Option<&Mapping>) -> Result<CompanyId, Stop> {
     let customer = &task.customer;
     let stop = |code: Code, message: String, outcome: TaskOutcome| Stop {
         findings: vec![Finding::new(code, subject_of(task), message)],
@@ -331,7 +332,7 @@ fn resolve_company(world: &World<'_>, task: &Task) -> Result<CompanyId, Stop> {
         feed::find(world.customers, &task.source, customer)
             .map_or_else(|| customer.to_string(), |c| format!("{} ({})", c.name, c.id))
     };
-    let Some(id) = world.mappings.company_of(&task.source, customer) else {
+    let Some(id) = mapping.and_then(Mappings::company_in) else {
         let message = format!("Customer {} has no company in ConnectWise.", name());
         return Err(stop(Code::Tu2001, message, TaskOutcome::NeedsMapping));
     };

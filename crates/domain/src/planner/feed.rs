@@ -16,6 +16,23 @@ pub fn find<'a, Id: Text + Ord, Record>(
     records.get(key)
 }
 
+/// The records of ids that come in their order, one for each: where many are asked for, both lists are gone through side
+/// by side.
+pub fn find_all<'a, 'k, Id: Text + Ord + 'k, Record>(
+    records: &'a BTreeMap<(SourceId, Id), Record>,
+    sorted: impl ExactSizeIterator<Item = (&'k SourceId, &'k Id)>,
+) -> Vec<Option<&'a Record>> {
+    if records.len() / WORTH > sorted.len() {
+        return sorted.map(|(source, id)| find(records, source, id)).collect();
+    }
+    let mut rest = records.iter().peekable();
+    let found = sorted.map(|asked| {
+        while rest.next_if(|((source, id), _)| (source, id) < asked).is_some() {}
+        rest.peek().filter(|((source, id), _)| (source, id) == asked).map(|(_, record)| *record)
+    });
+    found.collect()
+}
+
 /// Records that are looked up once or often.
 #[derive(Debug)]
 pub struct Records<'a, Id, Record> {

@@ -2,7 +2,7 @@
 //! about are numbered, so that nothing after this compares their names. Which map is asked in which order never shows in
 //! a plan: nothing goes through a hashed map from its one end to the other.
 
-use super::feed::Records;
+use super::feed::{self, Records};
 use super::register::Register;
 use super::{TaskInput, World};
 use crate::feed::{Product, Subscription};
@@ -11,32 +11,11 @@ use crate::parallel::{both, on_each, ranges};
 use crate::plan::{AdditionLink, OperationKey};
 use crate::psa::Agreement;
 use crate::task::Task;
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::ops::Range;
-
-/// A subscription of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SubscriptionKey<'a> {
-    // First, since it tells more.
-    subscription: &'a SubscriptionId,
-    source: &'a SourceId,
-}
-
-impl<'a> SubscriptionKey<'a> {
-    fn of(task: &'a Task) -> Self {
-        Self { source: &task.source, subscription: &task.subscription }
-    }
-}
-
-impl Hash for SubscriptionKey<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // There are few sources: the subscription alone tells nearly all of them apart.
-        self.subscription.hash(state);
-    }
-}
 
 /// The number of a subscription that tasks are about, in the order of the first task of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,16 +32,44 @@ impl SubscriptionNo {
     }
 }
 
+/// The numbers of the subscriptions, found by their names.
+struct Numbers<'a> {
+    hasher: DefaultHashBuilder,
+    /// Short names lie in the table itself: a look at a link is a look at one place.
+    table: HashTable<(SubscriptionId, &'a SourceId, SubscriptionNo)>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(first_tasks: &[&'a Task]) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let mut table = HashTable::with_capacity(first_tasks.len());
+        for (place, task) in first_tasks.iter().enumerate() {
+            let entry = (task.subscription.clone(), &task.source, SubscriptionNo::after(place));
+            // There are few sources: the subscription alone tells nearly all of them apart.
+            let hash = hasher.hash_one(&entry.0);
+            table.insert_unique(hash, entry, |(subscription, _, _)| hasher.hash_one(subscription));
+        }
+        Self { hasher, table }
+    }
+
+    fn of(&self, link: &AdditionLink) -> Option<SubscriptionNo> {
+        let hash = self.hasher.hash_one(&link.subscription);
+        let is = |(subscription, source, _): &(SubscriptionId, &SourceId, SubscriptionNo)| {
+            *subscription == link.subscription && **source == link.source
+        };
+        self.table.find(hash, is).map(|(_, _, number)| *number)
+    }
+}
+
 /// Links, agreements and removed keys, as the tasks ask for them.
 #[derive(Debug)]
 pub struct Index<'a> {
-    /// The subscriptions of the feed.
-    pub subscriptions: Records<'a, SubscriptionId, Subscription>,
     /// The products of the feed.
     pub products: Records<'a, ProductId, Product>,
     /// Which addition is whose, and which carries which key.
     pub register: Register<'a>,
     of_task: Vec<SubscriptionNo>,
+    subscriptions: Vec<Option<&'a Subscription>>,
     links: Links<'a>,
     agreements: Vec<(CompanyId, &'a Agreement)>,
     removed: HashSet<&'a OperationKey, DefaultHashBuilder>,
@@ -73,31 +80,49 @@ pub struct Index<'a> {
 struct Links<'a> {
     starts: Vec<usize>,
     all: Vec<&'a AdditionLink>,
+    /// Of each of them that holds, the agreement that it says.
+    homes: Vec<Option<AgreementId>>,
 }
 
 /// What one thread found among the links.
 struct Found<'a> {
     /// Places of links that hold, with their additions.
     live: Vec<(i64, usize)>,
-    /// Numbers of subscriptions with places of their links.
-    numbered: Vec<(SubscriptionNo, usize)>,
+    /// Links of the numbered subscriptions.
+    numbered: Vec<Numbered>,
     removed: Vec<&'a OperationKey>,
     keyed: bool,
 }
 
+/// A link of a numbered subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered {
+    /// Whose.
+    pub subscription: SubscriptionNo,
+    /// Its place among the links of the world.
+    pub at: usize,
+    /// Where its addition is, as far as it holds.
+    home: Option<AgreementId>,
+}
+
 impl<'a> Index<'a> {
-    /// The agreements of the world, and the links of the subscriptions that the tasks are about.
+    /// The agreements of the world, and the links of the subscriptions that the tasks are about. The tasks come in their
+    /// order, those of one subscription beside each other.
     pub fn new(world: &'a World<'a>, tasks: &[TaskInput<'a>], threads: usize) -> Self {
-        let mut numbers: HashMap<SubscriptionKey<'a>, SubscriptionNo> = HashMap::with_capacity(tasks.len());
-        let of_task = tasks
-            .iter()
-            .map(|input| {
-                let next = SubscriptionNo::after(numbers.len());
-                *numbers.entry(SubscriptionKey::of(input.task)).or_insert(next)
-            })
-            .collect();
+        let mut first_tasks: Vec<&'a Task> = Vec::new();
+        let mut of_task = Vec::with_capacity(tasks.len());
+        for TaskInput { task, .. } in tasks {
+            let is_next =
+                |before: &&Task| before.subscription != task.subscription || before.source != task.source;
+            if first_tasks.last().is_none_or(is_next) {
+                first_tasks.push(task);
+            }
+            of_task.push(SubscriptionNo::after(first_tasks.len() - 1));
+        }
+        let numbers = Numbers::new(&first_tasks);
+        let asked = first_tasks.iter().map(|task| (&task.source, &task.subscription));
         let (subscriptions, products) =
-            (Records::new(world.subscriptions, numbers.len()), Records::new(world.products, tasks.len()));
+            (feed::find_all(world.subscriptions, asked), Records::new(world.products, tasks.len()));
         let found = on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers));
         let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
         agreements.sort_by_key(|(company, _)| *company);
@@ -107,10 +132,15 @@ impl<'a> Index<'a> {
             found.into_iter().map(|found| (found.numbered, found.live)).unzip();
         let (links, register) = both(
             threads,
-            || Links::new(world.links, numbers.len(), &numbered),
+            || Links::new(world.links, first_tasks.len(), &numbered),
             || Register::new(world, &live, &numbered, keyed),
         );
-        Self { subscriptions, products, register, of_task, links, agreements, removed }
+        Self { products, register, of_task, subscriptions, links, agreements, removed }
+    }
+
+    /// The record of a numbered subscription, where the feed has it.
+    pub fn subscription(&self, subscription: SubscriptionNo) -> Option<&'a Subscription> {
+        self.subscriptions[subscription.place()]
     }
 
     /// The number of the subscription of the task at a place.
@@ -131,14 +161,19 @@ impl<'a> Index<'a> {
 
     /// What trueup wrote or took over for a subscription.
     pub fn links_of(&self, subscription: SubscriptionNo) -> &[&'a AdditionLink] {
-        &self.links.all[self.links.starts[subscription.place()]..self.links.starts[subscription.place() + 1]]
+        &self.links.all[self.links.of(subscription)]
+    }
+
+    /// How many of these links hold.
+    pub fn held_by(&self, subscription: SubscriptionNo) -> usize {
+        self.links.homes[self.links.of(subscription)].iter().flatten().count()
     }
 
     /// The agreements on which a subscription has lines, as far as trueup remembers; each once for every run of lines.
     pub fn homes_of(&self, subscription: SubscriptionNo) -> impl Iterator<Item = AgreementId> {
         let mut before = None;
-        let live = self.links_of(subscription).iter().filter(|link| !link.deleted);
-        live.map(|link| link.agreement).filter(move |home| before.replace(*home) != Some(*home))
+        let homes = self.links.homes[self.links.of(subscription)].iter().flatten().copied();
+        homes.filter(move |home| before.replace(*home) != Some(*home))
     }
 
     /// The agreements of a company.
@@ -149,11 +184,7 @@ impl<'a> Index<'a> {
     }
 }
 
-fn find<'a>(
-    links: &'a [AdditionLink],
-    range: Range<usize>,
-    numbers: &HashMap<SubscriptionKey<'a>, SubscriptionNo>,
-) -> Found<'a> {
+fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_>) -> Found<'a> {
     let mut found = Found {
         live: Vec::with_capacity(range.len()),
         numbered: Vec::new(),
@@ -161,9 +192,9 @@ fn find<'a>(
         keyed: false,
     };
     for (link, at) in links[range.clone()].iter().zip(range) {
-        let key = SubscriptionKey { source: &link.source, subscription: &link.subscription };
-        if let Some(number) = numbers.get(&key) {
-            found.numbered.push((*number, at));
+        if let Some(subscription) = numbers.of(link) {
+            let home = (!link.deleted).then_some(link.agreement);
+            found.numbered.push(Numbered { subscription, at, home });
         }
         if !link.deleted {
             found.live.push((link.addition.0, at));
@@ -179,21 +210,29 @@ fn find<'a>(
 }
 
 impl<'a> Links<'a> {
-    fn new(links: &'a [AdditionLink], numbers: usize, numbered: &[Vec<(SubscriptionNo, usize)>]) -> Self {
+    fn new(links: &'a [AdditionLink], numbers: usize, numbered: &[Vec<Numbered>]) -> Self {
         let mut starts = vec![0; numbers + 1];
-        for (number, _) in numbered.iter().flatten() {
-            starts[number.place() + 1] += 1;
+        for one in numbered.iter().flatten() {
+            starts[one.subscription.place() + 1] += 1;
         }
         for place in 0..numbers {
             starts[place + 1] += starts[place];
         }
-        let Some(any) = links.first() else { return Self { starts, all: Vec::new() } };
+        let mut homes = vec![None; starts[numbers]];
+        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), homes } };
         let mut all = vec![any; starts[numbers]];
         let mut next = starts.clone();
-        for (number, at) in numbered.iter().flatten() {
-            all[next[number.place()]] = &links[*at];
-            next[number.place()] += 1;
+        for one in numbered.iter().flatten() {
+            let next = &mut next[one.subscription.place()];
+            all[*next] = &links[one.at];
+            homes[*next] = one.home;
+            *next += 1;
         }
-        Self { starts, all }
+        Self { starts, all, homes }
+    }
+
+    /// The places of the links of a subscription.
+    fn of(&self, subscription: SubscriptionNo) -> Range<usize> {
+        self.starts[subscription.place()]..self.starts[subscription.place() + 1]
     }
 }

@@ -95,7 +95,8 @@ pub struct TaskInput<'a> {
 /// The agreements whose additions the plan of these tasks needs: those chosen for their subscriptions, those that hold
 /// lines of them already, and the separate ones for proration. Needs companies and agreements, no additions.
 pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
-    let index = Index::new(world, tasks, parts::threads_for(tasks.len()));
+    let tasks = order::of_subscriptions(tasks);
+    let index = Index::new(world, &tasks, parts::threads_for(tasks.len()));
     let mut wanted = BTreeSet::new();
     for (place, input) in tasks.iter().enumerate() {
         let subscription = index.subscription_of(place);

@@ -194,10 +194,10 @@ impl<'a> Picture<'a> {
             self.open(agreement);
         }
         let index = self.index;
-        let held = || index.links_of(subscription).iter().filter(|l| !l.deleted);
-        if self.own(subscription).count() < held().count() {
+        if self.own(subscription).count() < index.held_by(subscription) {
             // Some are gone, or on another agreement than the one that was remembered.
-            for home in held().filter_map(|l| index.register.home_of(l.addition)) {
+            let held = index.links_of(subscription).iter().filter(|l| !l.deleted);
+            for home in held.filter_map(|l| index.register.home_of(l.addition)) {
                 self.open(home);
             }
         }
@@ -414,7 +414,7 @@ impl<'a> Picture<'a> {
 
 /// The id of the change at a place in the plan.
 pub fn change_id(index: usize) -> ChangeId {
-    format!("c{:05}", index + 1).into()
+    format_args!("c{:05}", index + 1).into()
 }
 
 /// The place in the plan that an id was made of.

@@ -1,7 +1,7 @@
 //! Which addition is whose, on which agreement it was read, and which carries which key.
 
 use super::World;
-use super::index::SubscriptionNo;
+use super::index::{Numbered, SubscriptionNo};
 use crate::desired::dense::Places;
 use crate::ids::{AdditionId, AgreementId};
 use crate::plan::{AdditionLink, looks_like_key};
@@ -76,12 +76,12 @@ impl<'a> Register<'a> {
     pub fn new(
         world: &'a World<'a>,
         live: &[Vec<(i64, usize)>],
-        numbered: &[Vec<(SubscriptionNo, usize)>],
+        numbered: &[Vec<Numbered>],
         keyed: bool,
     ) -> Self {
         let mut subscriptions = vec![None; world.links.len()];
-        for (number, at) in numbered.iter().flatten() {
-            subscriptions[*at] = Some(*number);
+        for one in numbered.iter().flatten() {
+            subscriptions[one.at] = Some(one.subscription);
         }
         let links = Live::new(live, world.links.len());
         let hasher = DefaultHashBuilder::default();

@@ -49,6 +49,10 @@ impl Part {
         tasks: &[TaskInput<'a>],
     ) -> Self {
         let mut part = Self::default();
+        // Most changes of a quantity give three changes. Room for all of them costs nothing until it is used, and large
+        // lists need not be moved as they grow.
+        let expected: usize = some.clone().map(|group| division.tasks_of(group).len()).sum();
+        part.draft.changes.reserve(3 * expected);
         let mut picture = Picture::new(world, index);
         for group in some {
             part.plan_group(world, index, division.tasks_of(group), tasks, &mut picture);

@@ -75,7 +75,7 @@ fn invoice_of(
         return Ok(None);
     };
     let billed = |state: &AdditionState, less_included: Quantity| {
-        billing::billed_in(state, less_included, period, agreement.prorates, currency).map(|one| one.price)
+        billing::price_in(state, less_included, period, agreement.prorates, currency)
     };
     let (mut old, mut new) = (Money::ZERO, Money::ZERO);
     for addition in world.snapshot.additions_of(agreement.id) {
