@@ -89,7 +89,7 @@ async fn what_is_looked_up_while_others_wait_is_served_by_an_index() {
     let config = StoreConfig { data_dir: dir.path().to_owned(), database_url: None };
     let store = SqlStore::open(config).await.unwrap();
     for sql in [crate::runs::FREE_LANES, crate::callbacks::LAST_FIRED, crate::schedules::RUN_BEFORE] {
-        let values = ["a", "b", "c"].map(|text| sea_orm::Value::from(text));
+        let values = ["a", "b", "c"].map(sea_orm::Value::from);
         let rows = crate::db::query(&store.db, &format!("EXPLAIN QUERY PLAN {sql}"), values).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
         let bounded = |line: &String| line.starts_with("SEARCH") && line.matches('?').count() > 1;
