@@ -137,8 +137,8 @@ pub(crate) async fn insert(tx: &sea_orm::DatabaseTransaction, run: &Run) -> Resu
     Ok(db::run(tx, sql, values).await? > 0)
 }
 
-/// Frees what a run holds of agreements: by a range of names, which the index on them serves.
-pub(crate) const FREE_LANES: &str =
+/// Frees what a run holds of agreements.
+const FREE_LANES: &str =
     "UPDATE lease SET owner = '', expires_at = 0 WHERE org = $1 AND owner >= $2 AND owner < $3";
 
 async fn free_lanes(
@@ -318,7 +318,10 @@ impl SqlStore {
             now.into(),
         ];
         db::run(&*tx, sql, values).await?;
-        free_lanes(&tx, &run.org, &run.id).await?;
+        // A run that nobody began holds nothing: that look costs each claim nothing.
+        if run.attempts > 0 {
+            free_lanes(&tx, &run.org, &run.id).await?;
+        }
         let sql = "INSERT INTO run_turn (org, turn) SELECT $1, COALESCE(MAX(turn), 0) + 1 FROM run_turn WHERE true \
                    ON CONFLICT (org) DO UPDATE SET turn = excluded.turn";
         db::run(&*tx, sql, [run.org.as_str().into()]).await?;
