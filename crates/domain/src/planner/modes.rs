@@ -65,11 +65,16 @@ pub fn transition<'a>(
     let next = shift.period.end();
     let begins_later = match &shift.existing {
         Some(there) => there.state.effective >= next,
-        // An earlier run of this task may have taken it away.
-        None => builder.own_links().iter().any(|l| {
-            let of_it = l.role == Role::Recurring && l.product == shift.line.product;
-            of_it && l.deleted && l.written.effective >= next
-        }),
+        // An earlier run of this task may have taken it away, after it wrote what takes its place. What else is gone was
+        // taken back, and is as if it had never been.
+        None => {
+            let order = builder.context.order_id();
+            builder.own_lines().any(|l| l.is_made_by(order))
+                && builder.own_links().iter().any(|l| {
+                    let of_it = l.role == Role::Recurring && l.product == shift.line.product;
+                    of_it && l.deleted && l.written.effective >= next
+                })
+        }
     };
     if begins_later && !begun_as_dual {
         part_line(builder, order, shift)
