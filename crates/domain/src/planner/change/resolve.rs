@@ -3,8 +3,8 @@
 use super::{Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::Code;
-use crate::ids::ProductId;
 use crate::money::{Money, Quantity, RoundingMode};
+use crate::period::next_day;
 use crate::plan::{Role, Target};
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
@@ -62,10 +62,10 @@ pub(super) fn resolve<'a, 'o>(
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
-    let replaced = replaced_before(builder, &line.product, existing.as_ref());
+    let replaced = replaced_before(builder, line, existing.as_ref());
     // A line that a later order edited in place shows what held only from that one on.
     let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
-    let there = held.as_ref().or(replaced).or(shown.map(|l| &*l.state)).cloned();
+    let there = held.as_ref().or(replaced.as_ref()).or(shown.map(|l| &*l.state)).cloned();
     let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
     let units = match &there {
         Some(state) => {
@@ -155,26 +155,47 @@ pub(super) fn resolve<'a, 'o>(
     Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until }))
 }
 
-/// The line that an earlier run of this very order took away, since no invoice had billed it: it is younger than the one
-/// that is there.
-fn replaced_before<'a>(
-    builder: &Builder<'_, 'a>,
-    product: &ProductId,
+/// The state of the line that an earlier run of this very order took away or ended, where what is there does not show
+/// it: it is younger than whatever else other orders wrote. An order that leaves nothing has no line of its own to tell
+/// an earlier run by.
+fn replaced_before(
+    builder: &Builder<'_, '_>,
+    line: &OrderLine,
     existing: Option<&Line>,
-) -> Option<&'a AdditionState> {
-    let younger_than = match existing.map(|l| &l.target) {
+) -> Option<AdditionState> {
+    let there = match existing.map(|l| &l.target) {
         Some(Target::Existing(id)) => Some(*id),
         Some(Target::CreatedBy(_)) => return None,
         None => None,
     };
     let order = builder.context.order_id()?;
-    let mut own = builder.own_lines();
-    own.find(|l| l.is_for(product, Role::Recurring) && l.is_made_by(Some(order)))?;
-    let gone = builder.own_links().iter().filter(|l| {
-        l.deleted && l.role == Role::Recurring && l.product == *product && l.order.as_ref() != Some(order)
+    let of_product = || builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+    let own = of_product().find(|l| l.is_made_by(Some(order)));
+    if own.is_none() && line.new_quantity.is_none_or(|new| !new.is_zero()) {
+        return None;
+    }
+    let others = of_product().filter(|l| !l.is_made_by(Some(order))).filter_map(|l| match &l.target {
+        Target::Existing(id) => Some((*id, l)),
+        Target::CreatedBy(_) => None,
     });
-    let last = gone.max_by_key(|l| l.addition)?;
-    younger_than.is_none_or(|there| last.addition > there).then_some(&last.written)
+    let youngest = others.max_by_key(|(id, _)| *id);
+    let gone = builder
+        .own_links()
+        .iter()
+        .filter(|l| {
+            l.deleted
+                && l.role == Role::Recurring
+                && l.product == line.product
+                && l.order.as_ref() != Some(order)
+        })
+        .max_by_key(|l| l.addition);
+    let floor = youngest.as_ref().map(|(id, _)| *id).max(there);
+    if let Some(gone) = gone.filter(|gone| floor.is_none_or(|floor| gone.addition > floor)) {
+        return Some(gone.written.clone());
+    }
+    let ended = youngest.filter(|_| existing.is_none()).map(|(_, l)| l)?;
+    let begins = own.map(|own| own.state.effective)?;
+    (ended.state.cancelled.map(next_day) == Some(begins)).then(|| (*ended.state).clone())
 }
 
 /// How many units a line of one stands for, where it shows what those that the order starts from cost together.
