@@ -69,7 +69,8 @@ pub fn transition<'a>(
         // taken back, and is as if it had never been.
         None => {
             let order = builder.context.order_id();
-            builder.own_lines().any(|l| l.is_made_by(order))
+            let wrote = shift.new_quantity.is_zero() || builder.own_lines().any(|l| l.is_made_by(order));
+            wrote
                 && builder.own_links().iter().any(|l| {
                     let of_it = l.role == Role::Recurring && l.product == shift.line.product;
                     of_it && l.deleted && l.written.effective >= next
