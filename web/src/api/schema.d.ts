@@ -158,6 +158,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What waits for people in an organization, the newest first
+         * @description Needs the right `plans.read`.
+         */
+        get: operations["approvals_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/approvals/{approval}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One approval
+         * @description Needs the right `plans.read`.
+         */
+        get: operations["approvals_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/approvals/{approval}/decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve or refuse
+         * @description It holds for exactly what the plan would write. The last approval that was missing starts the run that carries the
+         *     plan out; `run_id` names it. A token answers for the person who made it.
+         *
+         *     Needs the right `approvals.write`.
+         */
+        post: operations["approvals_decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/audit": {
         parameters: {
             query?: never;
@@ -431,6 +494,121 @@ export interface paths {
          * @description Needs the right `findings.write`.
          */
         post: operations["findings_decide"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The jobs of an organization, the newest first
+         * @description Without customers and rows; one job shows its own.
+         *
+         *     Needs the right `runs.read`.
+         */
+        get: operations["jobs_list"];
+        put?: never;
+        /**
+         * Start a validation
+         * @description Takes in new orders, reads ConnectWise and says for each customer what would be written and what stands in its way.
+         *     Nothing is written to ConnectWise.
+         *
+         *     Needs the right `plans.write`.
+         */
+        post: operations["jobs_validate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/jobs/{job}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One job with its grid
+         * @description Needs the right `runs.read`.
+         */
+        get: operations["jobs_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/jobs/{job}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a job
+         * @description One that waits or is under way ends as `error` with that reason. What it wrote stays.
+         *
+         *     Needs the right `runs.write`.
+         */
+        post: operations["jobs_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/jobs/{job}/grid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The grid of a job as CSV
+         * @description Needs the right `runs.read`.
+         */
+        get: operations["jobs_grid"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/jobs/{job}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a validation, or the failed rows of an upload
+         * @description A validation without errors is uploaded where it still holds: where the same would be written now, and nothing stands
+         *     in its way. Of an upload with errors, what was not written is written again. What people have to approve waits for
+         *     them.
+         *
+         *     Needs the right `runs.write`.
+         */
+        post: operations["jobs_upload"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1271,6 +1449,61 @@ export interface components {
             /** @description Whether ConnectWise prorates its additions by itself. */
             prorates: boolean;
         };
+        /** @description What somebody said. */
+        AnswerDoc: {
+            /** @description Who. */
+            by: string;
+            /** @description `approve` or `refuse`. */
+            decision: string;
+            /** @description Why. */
+            reason?: string | null;
+            /** @description When. */
+            at: string;
+            /** @description Whether it counts: an approval before a refusal does not, nor one that is too old. */
+            counts: boolean;
+        };
+        /** @description An answer. */
+        ApprovalDecision: {
+            /** @description `approve` or `refuse`. */
+            decision: string;
+            /** @description Why; needed to refuse. */
+            reason?: string | null;
+        };
+        /** @description A question to people about exactly what a plan would write. */
+        ApprovalDoc: {
+            /** @description Id, made of what would be written. */
+            approval_id: string;
+            /** @description `waiting`, `approved`, `refused`, `applied`, `stale` or `withdrawn`. */
+            state: string;
+            /** @description The plan to look at. */
+            plan_id: string;
+            /** @description Where that plan stands; none where it is kept no more. */
+            plan_state?: string | null;
+            /** @description The connection. */
+            connection: string;
+            /**
+             * Format: int32
+             * @description How many people are asked.
+             */
+            persons: number;
+            /**
+             * Format: int32
+             * @description How many of them have not approved yet.
+             */
+            missing: number;
+            /** @description Why. */
+            reasons: components["schemas"]["ReasonDoc"][];
+            /** @description Who made the plan. */
+            made_by: string;
+            /** @description When it was first asked. */
+            asked_at: string;
+            /** @description When it was closed. */
+            closed_at?: string | null;
+            /** @description What people said, oldest first. */
+            answers: components["schemas"]["AnswerDoc"][];
+            /** @description The run that carries it out: in the answer to the approval that was the last one missing. */
+            run_id?: string | null;
+        };
         /** @description Where callbacks arrive. */
         CallbackDoc: {
             /** @description The connection. */
@@ -1332,6 +1565,13 @@ export interface components {
             error?: components["schemas"]["ErrorDoc"] | null;
             /** Format: int32 */
             calls?: number | null;
+        };
+        /** @description A customer. */
+        ChosenCustomer: {
+            /** @description Id at the source. */
+            id: string;
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
         };
         /** @description Companies of ConnectWise. */
         CompaniesDoc: {
@@ -1418,6 +1658,8 @@ export interface components {
             psa_id: number;
             /** @description Whether it was made now; otherwise it was there. */
             created: boolean;
+            /** @description What is known of a company that was made and did not go along: ConnectWise keeps it in records of their own. */
+            left_out: string[];
             /** @description The mapping to it. */
             saved: components["schemas"]["MappingDoc"][];
             /** @description The mapping, where it would break a rule. */
@@ -1555,6 +1797,27 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A row of the grid. */
+        GridRowDoc: {
+            severity: string;
+            code: string;
+            source?: string | null;
+            customer_id?: string | null;
+            /** Format: int64 */
+            company_id?: number | null;
+            /** Format: int64 */
+            agreement_id?: number | null;
+            product_id?: string | null;
+            /** Format: int64 */
+            catalog_item_id?: number | null;
+            subscription_id?: string | null;
+            task_id?: string | null;
+            order_id?: string | null;
+            date?: string | null;
+            detail?: string | null;
+            message: string;
+            fix: string;
+        };
         /** @description What a release touches. */
         ImpactDoc: {
             /** @description The mappings that go. */
@@ -1588,6 +1851,58 @@ export interface components {
             warnings_more: number;
             /** @description The exact sums of the order lines. */
             totals: components["schemas"]["FeedTotalsDoc"];
+        };
+        /** @description What would be written for one customer. */
+        JobCustomerDoc: {
+            source: string;
+            customer_id: string;
+            /** @description Lines to write. */
+            lines: number;
+            /** @description What they add to the next invoices, by currency. */
+            amounts: {
+                [key: string]: string;
+            };
+            /** @description Whether something stands in the way. */
+            failing: boolean;
+        };
+        /** @description A job. */
+        JobDoc: {
+            /** @description Id; it is a run as well, with its stream of progress. */
+            job_id: string;
+            /** @description `validate` or `upload`. */
+            kind: string;
+            /** @description `queued`, `running`, `success` or `error`. */
+            state: string;
+            /** @description Who asked for it. */
+            actor: string;
+            /** @description The validation of an upload, or the upload whose failed rows it does again. */
+            of?: string | null;
+            /** @description When it was asked for. */
+            created_at: string;
+            /** @description When it began. */
+            started_at?: string | null;
+            /** @description When it ended. */
+            finished_at?: string | null;
+            /**
+             * Format: int64
+             * @description Steps done.
+             */
+            done: number;
+            /**
+             * Format: int64
+             * @description Steps in all, as far as known.
+             */
+            total: number;
+            /** @description The plan that shows what would be written, or was. */
+            plan_id?: string | null;
+            /** @description What may be done next: `upload` of a validation without errors, `retry` of an upload with some, or nothing. */
+            next?: string | null;
+            /** @description By customer. */
+            customers: components["schemas"]["JobCustomerDoc"][];
+            /** @description The grid. */
+            rows: components["schemas"]["GridRowDoc"][];
+            /** @description Why it stopped, where it did: a problem. */
+            problem?: Record<string, never> | null;
         };
         /** @description A company to choose. */
         KnownCompanyDoc: {
@@ -1855,6 +2170,17 @@ export interface components {
             /** @description The role's word. */
             role: string;
         };
+        /** @description A validation to start. */
+        NewValidation: {
+            /** @description Whom; everybody where it is missing. */
+            customers?: components["schemas"]["ChosenCustomer"][] | null;
+            /** @description Instead: those of this validation in whose way nothing stood. */
+            clean_of?: string | null;
+            /** @description What to do where an addition is there that trueup did not write: `propose`, `take_single` or `create_beside`. */
+            adopt?: string | null;
+            /** @description The connection; the nearest one where it is missing. */
+            connection?: string | null;
+        };
         /** @description What can be changed about an organization. */
         OrganizationChange: {
             /** @description Display name. */
@@ -1928,6 +2254,46 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_ApprovalDoc: {
+            /** @description The rows. */
+            items: {
+                /** @description Id, made of what would be written. */
+                approval_id: string;
+                /** @description `waiting`, `approved`, `refused`, `applied`, `stale` or `withdrawn`. */
+                state: string;
+                /** @description The plan to look at. */
+                plan_id: string;
+                /** @description Where that plan stands; none where it is kept no more. */
+                plan_state?: string | null;
+                /** @description The connection. */
+                connection: string;
+                /**
+                 * Format: int32
+                 * @description How many people are asked.
+                 */
+                persons: number;
+                /**
+                 * Format: int32
+                 * @description How many of them have not approved yet.
+                 */
+                missing: number;
+                /** @description Why. */
+                reasons: components["schemas"]["ReasonDoc"][];
+                /** @description Who made the plan. */
+                made_by: string;
+                /** @description When it was first asked. */
+                asked_at: string;
+                /** @description When it was closed. */
+                closed_at?: string | null;
+                /** @description What people said, oldest first. */
+                answers: components["schemas"]["AnswerDoc"][];
+                /** @description The run that carries it out: in the answer to the approval that was the last one missing. */
+                run_id?: string | null;
+            }[];
+            /** @description Where the next page begins; none on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_CatalogItemDoc: {
             /** @description The rows. */
             items: {
@@ -1963,6 +2329,50 @@ export interface components {
                 detail: Record<string, never>;
                 previous_hash: string;
                 hash: string;
+            }[];
+            /** @description Where the next page begins; none on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_JobDoc: {
+            /** @description The rows. */
+            items: {
+                /** @description Id; it is a run as well, with its stream of progress. */
+                job_id: string;
+                /** @description `validate` or `upload`. */
+                kind: string;
+                /** @description `queued`, `running`, `success` or `error`. */
+                state: string;
+                /** @description Who asked for it. */
+                actor: string;
+                /** @description The validation of an upload, or the upload whose failed rows it does again. */
+                of?: string | null;
+                /** @description When it was asked for. */
+                created_at: string;
+                /** @description When it began. */
+                started_at?: string | null;
+                /** @description When it ended. */
+                finished_at?: string | null;
+                /**
+                 * Format: int64
+                 * @description Steps done.
+                 */
+                done: number;
+                /**
+                 * Format: int64
+                 * @description Steps in all, as far as known.
+                 */
+                total: number;
+                /** @description The plan that shows what would be written, or was. */
+                plan_id?: string | null;
+                /** @description What may be done next: `upload` of a validation without errors, `retry` of an upload with some, or nothing. */
+                next?: string | null;
+                /** @description By customer. */
+                customers: components["schemas"]["JobCustomerDoc"][];
+                /** @description The grid. */
+                rows: components["schemas"]["GridRowDoc"][];
+                /** @description Why it stopped, where it did: a problem. */
+                problem?: Record<string, never> | null;
             }[];
             /** @description Where the next page begins; none on the last one. */
             next_cursor?: string | null;
@@ -3691,6 +4101,311 @@ export interface operations {
             };
         };
     };
+    approvals_list: {
+        parameters: {
+            query?: {
+                /** @description Also those that are over. */
+                all?: boolean;
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Where the page begins. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApprovalDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approvals_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The approval */
+                approval: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The approval */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approvals_decide: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The approval */
+                approval: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalDecision"];
+            };
+        };
+        responses: {
+            /** @description As it stands now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     audit_list: {
         parameters: {
             query?: {
@@ -5250,6 +5965,635 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StoredFindingDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_list: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description Where the page begins. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JobDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_validate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewValidation"];
+            };
+        };
+        responses: {
+            /** @description It waits for a worker */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The job */
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_cancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The job */
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it stands now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_grid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The job */
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_upload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The job */
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It waits for a worker */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDoc"];
                 };
             };
             /** @description The request cannot be read */
