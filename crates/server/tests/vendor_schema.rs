@@ -93,7 +93,7 @@ fn test_connection(console: &str) -> String {
     let body = json!({ "email": value(email), "password": value(password) }).to_string();
     let origin = format!("Origin: http://{host}\r\n");
     let (head, body) = ask(host, "POST /api/v1/session", &origin, &body);
-    let cookie = head.lines().find_map(|line| line.to_lowercase().starts_with("set-cookie:").then_some(line));
+    let cookie = head.lines().find(|line| line.to_lowercase().starts_with("set-cookie:"));
     let cookie = cookie.unwrap().split_once(':').unwrap().1.split(';').next().unwrap().trim().to_owned();
     let csrf = serde_json::from_str::<Value>(&body).unwrap()["csrf_token"].as_str().unwrap().to_owned();
     let headers = format!("{origin}Cookie: {cookie}\r\nX-CSRF-Token: {csrf}\r\n");
