@@ -1,10 +1,11 @@
 // Every text of the console, a file an area. What is counted has two keys: `..._one` and `..._other`.
+import { approvals } from './en/approvals';
 import { base } from './en/base';
 import { codes } from './en/codes';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
 
-export const en = { ...base, ...codes, ...mapping, ...plans } as const;
+export const en = { ...approvals, ...base, ...codes, ...mapping, ...plans } as const;
 
 export type Key = keyof typeof en;
 export type Catalogue = Record<Key, string>;

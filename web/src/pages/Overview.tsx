@@ -4,6 +4,7 @@ import { IconCircleCheck } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { useState } from 'react';
 import { Link } from 'react-router';
+import { useOpenApprovals } from '../api/approvals';
 import { queries, type Schemas } from '../api/client';
 import { useStart } from '../api/runs';
 import { useFormats } from '../format';
@@ -148,9 +149,20 @@ function NeedsYou({ now }: { now: Overview }) {
       action: to('exceptions?severity=error', 'overview.now.errors.do'),
     });
   }
+  const open = useOpenApprovals(org, true);
+  const asked = (open.data?.items ?? []).filter((one) => one.state === 'waiting');
+  if (asked[0] !== undefined) {
+    const one = asked.length === 1 ? `/${encodeURIComponent(asked[0].approval_id)}` : '';
+    items.push({
+      key: 'approvals',
+      title: tn('overview.now.approvals', asked.length),
+      detail: t('overview.now.approvals.detail'),
+      action: to(`approvals${one}`, 'overview.now.approvals.do'),
+    });
+  }
   const plans = queries.useQuery('get', `${BASE}/plans`, { params: { path: { org }, query: { limit: 1 } } });
   const newest = plans.data?.items[0];
-  if (newest?.state === 'proposed' && newest.create + newest.update + newest.cancel + newest.delete > 0) {
+  if (newest?.state === 'proposed' && !asked.some((one) => one.plan_id === newest.plan_id) && newest.create + newest.update + newest.cancel + newest.delete > 0) {
     items.push({
       key: 'planned',
       title: tn('overview.now.planned', 1),

@@ -124,7 +124,7 @@ function Way({ place, org }: { place: Place; org: string }) {
   const { t } = useWords();
   const { pathname } = useLocation();
   if (place.nav === undefined) return null;
-  const { icon: Icon, label } = place.nav;
+  const { icon: Icon, label, badge: Mark } = place.nav;
   const root = `/o/${org}`;
   const to = place.path === '' ? root : `${root}/${place.path}`;
   const here = place.path === '' ? pathname === root : pathname === to || pathname.startsWith(`${to}/`);
@@ -136,6 +136,7 @@ function Way({ place, org }: { place: Place; org: string }) {
       active={here}
       label={t(label)}
       leftSection={<Icon size={18} stroke={1.6} aria-hidden />}
+      rightSection={Mark === undefined ? undefined : <Mark />}
       variant="light"
       className="way"
     />

@@ -1,14 +1,15 @@
 // Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
 import type { Icon } from '@tabler/icons-react';
-import { IconAlertTriangle, IconArrowsLeftRight, IconClipboardList, IconFileInvoice, IconHome, IconListCheck } from '@tabler/icons-react';
+import { IconAlertTriangle, IconArrowsLeftRight, IconChecks, IconClipboardList, IconFileInvoice, IconHome, IconListCheck } from '@tabler/icons-react';
 import { lazy, type ComponentType } from 'react';
 import type { Key } from '../i18n';
+import { ApprovalsWaiting } from './ApprovalsWaiting';
 
 export interface Place {
   /** Below `/o/:org`; empty for the overview. */
   path: string;
   /** Its place in the navigation; none for pages that others lead to. */
-  nav?: { label: Key; icon: Icon; group: 'work' | 'manage' };
+  nav?: { label: Key; icon: Icon; group: 'work' | 'manage'; badge?: ComponentType };
   /** The right without which it is not shown. */
   right?: string;
   page: ComponentType;
@@ -19,6 +20,8 @@ const Tasks = lazy(() => import('../pages/Tasks'));
 const Task = lazy(() => import('../pages/Task'));
 const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
+const Approvals = lazy(() => import('../pages/Approvals'));
+const Approval = lazy(() => import('../pages/Approval'));
 const Agreements = lazy(() => import('../pages/Agreements'));
 const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
@@ -36,6 +39,13 @@ export const PLACES: Place[] = [
     page: Plans,
   },
   { path: 'plans/:plan', right: 'plans.read', page: Plan },
+  {
+    path: 'approvals',
+    nav: { label: 'nav.approvals', icon: IconChecks, group: 'work', badge: ApprovalsWaiting },
+    right: 'plans.read',
+    page: Approvals,
+  },
+  { path: 'approvals/:approval', right: 'plans.read', page: Approval },
   {
     path: 'exceptions',
     nav: { label: 'nav.exceptions', icon: IconAlertTriangle, group: 'work' },

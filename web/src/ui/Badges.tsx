@@ -30,6 +30,14 @@ const RUNS: Record<string, MantineColor> = {
   needs_person: 'yellow',
   failed: 'red',
 };
+const APPROVALS: Record<string, MantineColor> = {
+  waiting: 'yellow',
+  approved: 'cyan',
+  refused: 'red',
+  applied: 'green',
+  stale: 'gray',
+  withdrawn: 'gray',
+};
 const PLANS: Record<string, MantineColor> = {
   proposed: 'indigo',
   applying: 'cyan',
@@ -66,3 +74,6 @@ export const FindingState = ({ state }: { state: string }) => (
 );
 export const RunState = ({ state }: { state: string }) => <Word family="run.state" word={state} colors={RUNS} />;
 export const PlanState = ({ state }: { state: string }) => <Word family="plan.state" word={state} colors={PLANS} />;
+export const ApprovalState = ({ state }: { state: string }) => (
+  <Word family="approval.state" word={state} colors={APPROVALS} />
+);

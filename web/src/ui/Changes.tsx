@@ -56,7 +56,7 @@ function grouped(changes: Change[]): Group[] {
 }
 
 export function Changes({ changes, names }: { changes: Change[]; names: Names }) {
-  const { tn } = useWords();
+  const { t, tn } = useWords();
   return (
     <Stack gap="lg">
       {grouped(changes).map((group) => (
@@ -79,17 +79,21 @@ export function Changes({ changes, names }: { changes: Change[]; names: Names })
               {tn('change.lines', group.changes.length)}
             </Text>
           </Group>
-          <Lines changes={group.changes} names={names} />
+          <Lines
+            changes={group.changes}
+            names={names}
+            label={`${t('change.title')}: ${names.company(group.company)}, ${names.agreement(group.agreement)}`}
+          />
         </Box>
       ))}
     </Stack>
   );
 }
 
-function Lines({ changes, names }: { changes: Change[]; names: Names }) {
+function Lines({ changes, names, label }: { changes: Change[]; names: Names; label: string }) {
   const { t } = useWords();
   return (
-    <Box role="region" tabIndex={0} aria-label={t('change.title')} style={{ overflowX: 'auto' }}>
+    <Box role="region" tabIndex={0} aria-label={label} style={{ overflowX: 'auto' }}>
       <table className="table">
         <thead>
           <tr>
@@ -278,8 +282,8 @@ function Why({ change, names }: { change: Change; names: Names }) {
 export function Facts({ facts }: { facts: [string, ReactNode][] }) {
   return (
     <dl className="facts">
-      {facts.map(([name, value]) => (
-        <Fragment key={name}>
+      {facts.map(([name, value], at) => (
+        <Fragment key={`${at} ${name}`}>
           <dt>{name}</dt>
           <dd>{value}</dd>
         </Fragment>

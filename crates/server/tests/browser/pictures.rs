@@ -10,6 +10,7 @@ const PAGES: &[(&str, &str)] = &[
     ("overview", ""),
     ("tasks", "/tasks?state=all"),
     ("plans", "/plans"),
+    ("approvals", "/approvals?which=all"),
     ("exceptions", "/exceptions"),
     ("mapping-customers", "/mapping"),
     ("mapping-products", "/mapping?tab=product"),
