@@ -1,8 +1,18 @@
 import { approvals } from './de/approvals';
 import { base } from './de/base';
 import { codes } from './de/codes';
+import { manage } from './de/manage';
 import { mapping } from './de/mapping';
 import { plans } from './de/plans';
+import { settings } from './de/settings';
 import type { Catalogue } from './en';
 
-export const de: Catalogue = { ...approvals, ...base, ...codes, ...mapping, ...plans };
+export const de: Catalogue = {
+  ...approvals,
+  ...base,
+  ...codes,
+  ...manage,
+  ...mapping,
+  ...plans,
+  ...settings,
+};

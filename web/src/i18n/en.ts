@@ -2,10 +2,20 @@
 import { approvals } from './en/approvals';
 import { base } from './en/base';
 import { codes } from './en/codes';
+import { manage } from './en/manage';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
+import { settings } from './en/settings';
 
-export const en = { ...approvals, ...base, ...codes, ...mapping, ...plans } as const;
+export const en = {
+  ...approvals,
+  ...base,
+  ...codes,
+  ...manage,
+  ...mapping,
+  ...plans,
+  ...settings,
+} as const;
 
 export type Key = keyof typeof en;
 export type Catalogue = Record<Key, string>;

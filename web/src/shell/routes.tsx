@@ -1,6 +1,16 @@
 // Every page within an organization: its path, its name in the navigation, and the code that is loaded with it.
 import type { Icon } from '@tabler/icons-react';
-import { IconAlertTriangle, IconArrowsLeftRight, IconChecks, IconClipboardList, IconFileInvoice, IconHome, IconListCheck } from '@tabler/icons-react';
+import {
+  IconAlertTriangle,
+  IconArrowsLeftRight,
+  IconChecks,
+  IconClipboardList,
+  IconFileInvoice,
+  IconHome,
+  IconListCheck,
+  IconSettings,
+  IconSitemap,
+} from '@tabler/icons-react';
 import { lazy, type ComponentType } from 'react';
 import type { Key } from '../i18n';
 import { ApprovalsWaiting } from './ApprovalsWaiting';
@@ -27,6 +37,8 @@ const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
+const Organizations = lazy(() => import('../pages/Organizations'));
+const Settings = lazy(() => import('../pages/Settings'));
 
 export const PLACES: Place[] = [
   { path: '', nav: { label: 'nav.overview', icon: IconHome, group: 'work' }, page: Overview },
@@ -66,4 +78,16 @@ export const PLACES: Place[] = [
   },
   { path: 'agreements/:agreement', right: 'mappings.read', page: Agreement },
   { path: 'additions/:addition', right: 'audit.read', page: Addition },
+  {
+    path: 'organizations',
+    nav: { label: 'nav.organizations', icon: IconSitemap, group: 'manage' },
+    right: 'organizations.read',
+    page: Organizations,
+  },
+  {
+    path: 'settings',
+    nav: { label: 'nav.settings', icon: IconSettings, group: 'manage' },
+    right: 'settings.read',
+    page: Settings,
+  },
 ];

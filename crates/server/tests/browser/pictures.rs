@@ -17,6 +17,12 @@ const PAGES: &[(&str, &str)] = &[
     ("mapping-fees", "/mapping?tab=fee"),
     ("mapping-agreements", "/mapping?tab=agreement"),
     ("mapping-companies", "/mapping?tab=companies"),
+    ("organizations", "/organizations"),
+    ("settings", "/settings"),
+    ("schedules", "/settings?tab=schedules"),
+    ("approval-limits", "/settings?tab=approval"),
+    ("people", "/settings?tab=people"),
+    ("tokens", "/settings?tab=tokens"),
     ("not-found", "/nothing"),
 ];
 

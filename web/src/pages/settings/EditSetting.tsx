@@ -1,0 +1,215 @@
+// Changing one setting, with the control that its values ask for.
+import { Button, Group, Modal, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
+import { useMemo, useState, type ReactNode, type SubmitEvent } from 'react';
+import { useWords } from '../../i18n';
+import { ProblemNote } from '../../ui/Problem';
+import { useChange } from './data';
+import { cadenceWords, captionOf, controlOf, useSettingWords, type Setting } from './words';
+
+const MARKERS = ['auto', 'serial_number', 'custom_field', 'none'] as const;
+const CADENCES = ['off', '1m', '2m', '5m', '10m', '15m', '20m', '30m', 'hourly'];
+const MORNING = '06:30';
+
+export function EditSetting({ org, setting, close }: { org: string; setting: Setting | null; close: () => void }) {
+  const words = useSettingWords();
+  return (
+    <Modal opened={setting !== null} onClose={close} title={setting === null ? '' : words.label(setting)}>
+      {setting !== null && <Form key={setting.key} org={org} setting={setting} close={close} />}
+    </Modal>
+  );
+}
+
+function Form({ org, setting, close }: { org: string; setting: Setting; close: () => void }) {
+  const { t } = useWords();
+  const words = useSettingWords();
+  const [value, setValue] = useState(setting.value);
+  const change = useChange(org, close);
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    change.mutate({ key: setting.key, value });
+  };
+  return (
+    <form onSubmit={submit}>
+      <Stack>
+        <Text size="sm" id="setting-help">
+          {words.help(setting)}
+        </Text>
+        <Editor setting={setting} value={value} setValue={setValue} />
+        <Text size="xs" c="dimmed">
+          {t('settings.builtIn', { value: words.value(setting, setting.default) })}
+        </Text>
+        {change.error !== null && <ProblemNote error={change.error} />}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={close}>
+            {t('action.cancel')}
+          </Button>
+          <Button type="submit" loading={change.isPending}>
+            {t('action.save')}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+interface Part {
+  setting: Setting;
+  value: string;
+  setValue: (value: string) => void;
+}
+
+function Editor(props: Part): ReactNode {
+  const { t } = useWords();
+  const words = useSettingWords();
+  const { setting, value, setValue } = props;
+  const control = controlOf(setting);
+  const name = words.label(setting);
+  switch (control.kind) {
+    case 'choice':
+      return (
+        <Choice
+          name={name}
+          value={value}
+          setValue={setValue}
+          choices={control.values.map((one) => ({ value: one, label: words.value(setting, one) }))}
+        />
+      );
+    case 'marker':
+      return <Marker {...props} />;
+    case 'cadence':
+      return <Cadence {...props} />;
+    case 'zone':
+      return <Zone {...props} />;
+    case 'number':
+    case 'whole':
+      return <Figure {...props} whole={control.kind === 'whole'} />;
+    default:
+      return (
+        <TextInput
+          type={control.kind === 'date' ? 'date' : 'text'}
+          label={t('settings.value')}
+          aria-describedby="setting-help"
+          value={value}
+          onChange={(event) => setValue(event.currentTarget.value)}
+          data-autofocus
+        />
+      );
+  }
+}
+
+function Choice(props: {
+  name: string;
+  value: string;
+  setValue: (value: string) => void;
+  choices: { value: string; label: string }[];
+}) {
+  return (
+    <Radio.Group value={props.value} onChange={props.setValue} aria-label={props.name} aria-describedby="setting-help">
+      <Stack gap="xs">
+        {props.choices.map((one) => (
+          <Radio
+            key={one.value}
+            value={one.value}
+            label={one.label}
+            data-autofocus={one.value === props.value || undefined}
+          />
+        ))}
+      </Stack>
+    </Radio.Group>
+  );
+}
+
+/** Amounts as their reader writes them: with a comma where that is the sign. */
+function Figure({ value, setValue, whole }: Part & { whole: boolean }) {
+  const { t, locale } = useWords();
+  const point = useMemo(() => new Intl.NumberFormat(locale).format(1.5).charAt(1), [locale]);
+  const [text, setText] = useState(value.replace('.', point));
+  return (
+    <TextInput
+      label={t('settings.value')}
+      aria-describedby="setting-help"
+      inputMode={whole ? 'numeric' : 'decimal'}
+      value={text}
+      onChange={(event) => {
+        setText(event.currentTarget.value);
+        setValue(event.currentTarget.value.trim().replace(point, '.'));
+      }}
+      data-autofocus
+    />
+  );
+}
+
+function Marker({ setting, value, setValue }: Part) {
+  const { t } = useWords();
+  const words = useSettingWords();
+  const own = value.startsWith('custom_field');
+  return (
+    <>
+      <Choice
+        name={words.label(setting)}
+        value={own ? 'custom_field' : value}
+        setValue={(next) => setValue(next === 'custom_field' ? 'custom_field:' : next)}
+        choices={MARKERS.map((one) => ({ value: one, label: t(`setting.marker.${one}`) }))}
+      />
+      {own && (
+        <TextInput
+          label={t('setting.marker.caption')}
+          value={captionOf(value)}
+          onChange={(event) => setValue(`custom_field:${event.currentTarget.value}`)}
+          required
+        />
+      )}
+    </>
+  );
+}
+
+function Cadence({ value, setValue }: Part) {
+  const words = useWords();
+  const { t } = words;
+  const daily = value.startsWith('daily');
+  const time = daily ? value.slice('daily '.length) : MORNING;
+  const known = CADENCES.includes(value) || daily ? CADENCES : [...CADENCES, value];
+  const data = known.map((one) => ({ value: one, label: cadenceWords(words, one) }));
+  return (
+    <Group align="flex-end" gap="sm">
+      <Select
+        flex="1 1 12rem"
+        label={t('cadence.often')}
+        aria-describedby="setting-help"
+        allowDeselect={false}
+        data={[...data, { value: 'daily', label: t('cadence.dailyChoice') }]}
+        value={daily ? 'daily' : value}
+        onChange={(next) => setValue(next === 'daily' ? `daily ${MORNING}` : (next ?? 'off'))}
+        data-autofocus
+      />
+      {daily && (
+        <TextInput
+          type="time"
+          label={t('cadence.time')}
+          value={time}
+          onChange={(event) => setValue(`daily ${event.currentTarget.value}`)}
+          required
+          withAsterisk={false}
+        />
+      )}
+    </Group>
+  );
+}
+
+function Zone({ value, setValue }: Part) {
+  const { t } = useWords();
+  const zones = useMemo(() => [...new Set([value, 'UTC', ...Intl.supportedValuesOf('timeZone')])], [value]);
+  return (
+    <Select
+      label={t('setting.schedule.time_zone')}
+      aria-describedby="setting-help"
+      searchable
+      allowDeselect={false}
+      data={zones}
+      limit={200}
+      value={value}
+      onChange={(next) => next !== null && setValue(next)}
+      data-autofocus
+    />
+  );
+}
