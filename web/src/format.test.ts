@@ -24,3 +24,11 @@ describe('days', () => {
     expect(formatsOf('de-DE').day('2026-03-01')).toBe('01.03.2026');
   });
 });
+
+it('says how long something took', () => {
+  const took = (from: string, to: string) => formatsOf('en-GB').took(from, to).replaceAll(/\s/g, ' ').replace('secs', 'sec').replace('mins', 'min');
+  expect(took('2026-04-02T10:00:00Z', '2026-04-02T10:00:00.430Z')).toBe('0.4 sec');
+  expect(took('2026-04-02T10:00:00Z', '2026-04-02T10:00:42Z')).toBe('42 sec');
+  expect(took('2026-04-02T10:00:00Z', '2026-04-02T10:03:05Z')).toBe('3 min 5 sec');
+  expect(took('2026-04-02T10:00:00Z', 'never')).toBe('–');
+});

@@ -24,6 +24,8 @@ export interface Formats {
   /** The reader's day of an instant. */
   dayOf: (at: string) => string;
   ago: (at: string, now?: number) => string;
+  /** How long something took. */
+  took: (from: string, to: string) => string;
 }
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -67,6 +69,17 @@ export function formatsOf(locale: string): Formats {
     day: (date) => (DAY.test(date) ? day.format(new Date(`${date}T00:00:00Z`)) : date),
     instant: (at) => (Number.isNaN(Date.parse(at)) ? at : instant.format(new Date(at))),
     dayOf: (at) => (Number.isNaN(Date.parse(at)) ? at : dayOf.format(new Date(at))),
+    took: (from, to) => {
+      const passed = Date.parse(to) - Date.parse(from);
+      if (Number.isNaN(passed)) return '–';
+      const seconds = Math.max(0, passed) / 1000;
+      const part = (n: number, unit: string, digits = 0) =>
+        numbers({ style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: digits }).format(n);
+      if (seconds < 10) return part(seconds, 'second', 1);
+      if (seconds < 60) return part(Math.round(seconds), 'second');
+      const minutes = Math.floor(Math.round(seconds) / 60);
+      return `${part(minutes, 'minute')} ${part(Math.round(seconds) % 60, 'second')}`;
+    },
     ago: (at, now = Date.now()) => {
       const passed = Date.parse(at) - now;
       if (Number.isNaN(passed)) return at;

@@ -1,6 +1,8 @@
 import { approvals } from './de/approvals';
 import { base } from './de/base';
 import { codes } from './de/codes';
+import { flow } from './de/flow';
+import { jobs } from './de/jobs';
 import { manage } from './de/manage';
 import { mapping } from './de/mapping';
 import { plans } from './de/plans';
@@ -11,6 +13,8 @@ export const de: Catalogue = {
   ...approvals,
   ...base,
   ...codes,
+  ...flow,
+  ...jobs,
   ...manage,
   ...mapping,
   ...plans,

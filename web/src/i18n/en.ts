@@ -2,6 +2,8 @@
 import { approvals } from './en/approvals';
 import { base } from './en/base';
 import { codes } from './en/codes';
+import { flow } from './en/flow';
+import { jobs } from './en/jobs';
 import { manage } from './en/manage';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
@@ -11,6 +13,8 @@ export const en = {
   ...approvals,
   ...base,
   ...codes,
+  ...flow,
+  ...jobs,
   ...manage,
   ...mapping,
   ...plans,

@@ -148,6 +148,7 @@ function People({ asked }: { asked: Approval }) {
   const { instant, count } = useFormats();
   const say = useWord();
   const given = asked.persons - asked.missing;
+  const waits = asked.missing > 0 && asked.state === 'waiting';
   return (
     <Panel
       title={t('approval.people')}
@@ -177,10 +178,12 @@ function People({ asked }: { asked: Approval }) {
           </Box>
         </Group>
       ))}
-      <Text size="sm" c="dimmed" px="lg" py="sm">
-        {asked.answers.length === 0 && `${t('approval.people.none')} `}
-        {asked.missing > 0 && asked.state === 'waiting' && tn('approval.missing', asked.missing)}
-      </Text>
+      {(asked.answers.length === 0 || waits) && (
+        <Text size="sm" c="dimmed" px="lg" py="sm">
+          {asked.answers.length === 0 && `${t('approval.people.none')} `}
+          {waits && tn('approval.missing', asked.missing)}
+        </Text>
+      )}
     </Panel>
   );
 }
@@ -212,8 +215,10 @@ function Answer({ asked, started }: { asked: Approval; started: (run: string) =>
     },
   });
   const bySelf = settings.data?.items.find((one) => one.key === 'approval.self')?.value !== 'off';
-  const made = asked.made_by === actor || asked.made_by.startsWith(`${actor}, `);
-  const said = asked.answers.some((one) => one.by === actor && one.decision === 'approve' && one.counts);
+  // The name may be followed by the day that somebody works as if it were.
+  const isOwn = (name: string) => name === actor || name.startsWith(`${actor}, `);
+  const made = isOwn(asked.made_by);
+  const said = asked.answers.some((one) => isOwn(one.by) && one.decision === 'approve' && one.counts);
   if (!may) {
     return (
       <Panel>

@@ -15,6 +15,7 @@ import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
 import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
+import { mappingFor } from './mapping/solve';
 import { IgnoreDialog, useDecide } from './Tasks';
 
 const BASE = '/api/v1/organizations/{org}';
@@ -159,23 +160,6 @@ function Obstacles({ detail, names }: { detail: Detail; names: Names }) {
 }
 
 /** The mapping that a finding misses is made right here. */
-function mappingFor(finding: Schemas['StoredFindingDoc'], names: Names): Subject | null {
-  const { source, customer, product, subscription } = subjectOf(finding);
-  if (source === null) return null;
-  if (finding.code === 'TU2001' || finding.code === 'TU2002') {
-    if (customer === null) return null;
-    return { kind: 'customer', source, source_id: customer, name: names.customer(source, customer) };
-  }
-  if (finding.code === 'TU2003' || finding.code === 'TU2004') {
-    if (product === null) return null;
-    return { kind: 'product', source, source_id: product, name: names.product(source, product) };
-  }
-  if (finding.code.startsWith('TU300') && subscription !== null) {
-    return { kind: 'agreement', source, source_id: subscription, name: subscription };
-  }
-  return null;
-}
-
 function Solve(props: {
   finding: Schemas['StoredFindingDoc'];
   names: Names;
@@ -184,7 +168,7 @@ function Solve(props: {
   const { t } = useWords();
   const org = useOrg();
   const mayMap = useMay('mappings.write');
-  const subject = mappingFor(props.finding, props.names);
+  const subject = mappingFor({ code: props.finding.code, ...subjectOf(props.finding) }, props.names);
   if (subject !== null && mayMap) {
     return (
       <Button size="xs" onClick={() => props.map(subject)}>

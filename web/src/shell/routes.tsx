@@ -6,6 +6,7 @@ import {
   IconChecks,
   IconClipboardList,
   IconFileInvoice,
+  IconFileUpload,
   IconHome,
   IconListCheck,
   IconSettings,
@@ -32,6 +33,9 @@ const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
 const Approvals = lazy(() => import('../pages/Approvals'));
 const Approval = lazy(() => import('../pages/Approval'));
+const Jobs = lazy(() => import('../pages/Jobs'));
+const NewJob = lazy(() => import('../pages/NewJob'));
+const Job = lazy(() => import('../pages/Job'));
 const Agreements = lazy(() => import('../pages/Agreements'));
 const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
@@ -44,6 +48,14 @@ export const PLACES: Place[] = [
   { path: '', nav: { label: 'nav.overview', icon: IconHome, group: 'work' }, page: Overview },
   { path: 'tasks', nav: { label: 'nav.tasks', icon: IconListCheck, group: 'work' }, right: 'tasks.read', page: Tasks },
   { path: 'tasks/:task', right: 'tasks.read', page: Task },
+  {
+    path: 'jobs',
+    nav: { label: 'nav.jobs', icon: IconFileUpload, group: 'work' },
+    right: 'runs.read',
+    page: Jobs,
+  },
+  { path: 'jobs/new', right: 'plans.write', page: NewJob },
+  { path: 'jobs/:job', right: 'runs.read', page: Job },
   {
     path: 'plans',
     nav: { label: 'nav.plans', icon: IconClipboardList, group: 'work' },

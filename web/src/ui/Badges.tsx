@@ -30,6 +30,7 @@ const RUNS: Record<string, MantineColor> = {
   needs_person: 'yellow',
   failed: 'red',
 };
+const JOBS: Record<string, MantineColor> = { queued: 'gray', running: 'cyan', success: 'green', error: 'red' };
 const APPROVALS: Record<string, MantineColor> = {
   waiting: 'yellow',
   approved: 'cyan',
@@ -77,3 +78,4 @@ export const PlanState = ({ state }: { state: string }) => <Word family="plan.st
 export const ApprovalState = ({ state }: { state: string }) => (
   <Word family="approval.state" word={state} colors={APPROVALS} />
 );
+export const JobState = ({ state }: { state: string }) => <Word family="job.state" word={state} colors={JOBS} />;

@@ -33,12 +33,12 @@ export function namesOfFindings(findings: Finding[]) {
 }
 
 /** What to do, without the words of the command line that the API's own text has. */
-function useRemedyText(): (finding: Finding) => string {
+export function useRemedy(): (found: { code: string; fix: string }) => string {
   const { language } = useWords();
   const say = useWord();
-  return (finding) => {
-    const plain = finding.fix.replace(/\s*\(`[^)]*\)/g, '');
-    return language === 'en' && !plain.includes('`') ? plain : say('fix', finding.code);
+  return (found) => {
+    const plain = found.fix.replace(/\s*\(`[^)]*\)/g, '');
+    return language === 'en' && !plain.includes('`') ? plain : say('fix', found.code);
   };
 }
 
@@ -47,7 +47,7 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
   const { t } = useWords();
   const { money } = useFormats();
   const say = useWord();
-  const remedy = useRemedyText();
+  const remedy = useRemedy();
   const { source, customer, product, subscription } = subjectOf(finding);
   const about = [
     source !== null && customer !== null ? names.customer(source, customer) : null,

@@ -52,7 +52,7 @@ export function PlanActions({ plan }: { plan: Plan }) {
       >
         <Stack>
           <Text size="sm">{t('plan.write.lead')}</Text>
-          <Effect plan={plan} />
+          <Effect plan={plan} narrow />
           {start.error !== null && <ProblemNote error={start.error} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={() => setAsking(false)}>

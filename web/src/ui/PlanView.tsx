@@ -91,13 +91,13 @@ export function PlanView(props: {
 }
 
 /** The next invoices before and after, each currency on its own. */
-export function Effect({ plan }: { plan: Plan }) {
+export function Effect({ plan, narrow }: { plan: Plan; narrow?: boolean }) {
   const { t } = useWords();
   const { money, change, count } = useFormats();
   const { totals } = plan;
   const counts = (['create', 'update', 'cancel', 'delete', 'keep'] as const).filter((key) => totals[key] > 0);
   return (
-    <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+    <SimpleGrid cols={{ base: 1, md: narrow === true ? 1 : 2 }} spacing={narrow === true ? 'sm' : 'lg'}>
       <Panel title={t('plan.effect')}>
         {Object.keys(totals.by_currency).length === 0 ? (
           <Text size="sm" c="dimmed">

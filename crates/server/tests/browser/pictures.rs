@@ -9,6 +9,8 @@ use std::path::PathBuf;
 const PAGES: &[(&str, &str)] = &[
     ("overview", ""),
     ("tasks", "/tasks?state=all"),
+    ("jobs", "/jobs"),
+    ("job-new", "/jobs/new"),
     ("plans", "/plans"),
     ("approvals", "/approvals?which=all"),
     ("exceptions", "/exceptions"),

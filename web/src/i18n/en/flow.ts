@@ -1,0 +1,4 @@
+// Ways of several steps.
+export const flow = {
+  'step.done': 'done',
+} as const;
