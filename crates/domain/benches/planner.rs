@@ -345,6 +345,7 @@ fn change_order(addition: usize, currency: Currency, period: Period) -> (Task, D
         reason: None,
         decided_by: None,
         price_source: None,
+        amendments: Vec::new(),
         undone: 0,
     };
     (task, Demand::Order(Box::new(order)))

@@ -4,11 +4,13 @@
 //! mappings, settings, the planner and the checker. Nothing in this crate reads a clock, a file, a socket or a random
 //! number, and nothing is asynchronous: the same input gives the same plan, to the byte.
 
+pub mod amendment;
 pub mod approval;
 pub mod billing;
 pub mod check;
 pub mod desired;
 pub mod feed;
+pub mod figures;
 pub mod finding;
 pub mod ids;
 pub mod mapping;

@@ -5,6 +5,7 @@
 
 mod sight;
 
+use crate::amendment::Amended;
 use crate::finding::Finding;
 use crate::ids::{
     AdditionId, AgreementId, CatalogItemId, ChangeId, CompanyId, CustomerId, OrderId, OrganizationId, PlanId,
@@ -414,6 +415,9 @@ pub struct Change {
     pub formula: String,
     /// Changes that must have succeeded before.
     pub depends_on: Vec<ChangeId>,
+    /// What was proposed, where a person set other values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amended: Option<Box<Amended>>,
 }
 
 impl Change {
@@ -503,6 +507,9 @@ pub enum TaskOutcome {
 pub struct DraftPlan {
     /// Changes, in the order in which they are carried out.
     pub changes: Vec<Change>,
+    /// What the tasks propose and a person left out: it is shown and never carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Change>,
     /// What a person should know.
     pub findings: Vec<Finding>,
     /// What the plan saw.

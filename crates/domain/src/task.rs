@@ -1,5 +1,6 @@
 //! Tasks: one order (or level change) to bring into ConnectWise, and the states it passes through.
 
+use crate::amendment::Amendment;
 use crate::feed::{Order, OrderKind};
 use crate::ids::{CustomerId, OrderId, SourceId, SubscriptionId, TaskId};
 use crate::period::Period;
@@ -175,6 +176,9 @@ pub struct Task {
     pub decided_by: Option<String>,
     /// Price source of this task alone.
     pub price_source: Option<PriceSource>,
+    /// What a person set of the lines that it proposes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amendments: Vec<Amendment>,
     /// How often what was written for it was taken back: its next lines are others, with keys of their own.
     #[serde(default)]
     pub undone: u32,

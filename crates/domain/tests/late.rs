@@ -402,6 +402,7 @@ fn reconcile(period: Period, confirm_invoiced: bool) -> (Task, Demand) {
         reason: None,
         decided_by: None,
         price_source: None,
+        amendments: Vec::new(),
         undone: 0,
     };
     (task, Demand::Reconcile { period: Some(period), confirm_invoiced })

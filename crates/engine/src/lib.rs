@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod explain;
 pub mod failure;
 pub mod feed;
+pub mod figures;
 pub mod findings;
 pub mod jobs;
 pub mod mappings;

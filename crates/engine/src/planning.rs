@@ -1,5 +1,6 @@
 //! Making a plan: gather the world, read ConnectWise afresh, plan, check, store. Nothing is written to ConnectWise.
 
+mod edits;
 mod gather;
 
 use crate::apply::FreshReads;
@@ -21,6 +22,8 @@ use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{PriceSource, Settings};
 use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
+
+pub use edits::LineEdit;
 
 /// Which tasks are planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +58,8 @@ pub struct PlanRequest<'a> {
     pub choice: Choice,
     /// Price source of the chosen tasks alone, from now on.
     pub price_source: Option<PriceSource>,
+    /// What is set of lines that these tasks propose, from now on.
+    pub edits: Vec<LineEdit>,
 }
 
 /// A plan that was made and stored.
@@ -117,6 +122,7 @@ async fn try_plan(
     for task in chosen.tasks.values_mut() {
         task.price_source = request.price_source.or(task.price_source);
     }
+    edits::attach(&mut chosen.tasks, &request.edits, request.actor, clock.now());
     let (demands, mut extra) = demands_of(store, request.org, &mut chosen).await?;
     let feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
     let mappings = Mappings::on(store.list_mappings(request.org).await?, clock.today());
@@ -141,6 +147,7 @@ async fn try_plan(
     let snapshot = observe_for(psa, &world, &inputs).await?;
     let world = World { snapshot: &snapshot, ..world };
     let mut draft = plan(&world, &inputs);
+    edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
     draft.findings.append(&mut extra);
@@ -585,6 +592,7 @@ mod tests {
             reason: None,
             decided_by: None,
             price_source: None,
+            amendments: Vec::new(),
             undone: 0,
         }
     }

@@ -58,7 +58,7 @@ pub async fn tasks_for(
     Ok(tasks.into_iter().map(|task| (task, demand.clone())).collect())
 }
 
-/// A task that was there keeps the price source that a person chose for it, and how often it was taken back.
+/// A task that was there keeps the price source and the values that a person chose for it, and how often it was taken back.
 async fn keep_choices(store: &dyn Store, org: &OrganizationId, tasks: &mut [Task]) -> Result<(), Failure> {
     let ids: Vec<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let known = store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await?;
@@ -66,6 +66,7 @@ async fn keep_choices(store: &dyn Store, org: &OrganizationId, tasks: &mut [Task
         if let Some(before) = known.iter().find(|t| t.id == task.id) {
             task.price_source = before.price_source;
             task.undone = before.undone;
+            task.amendments = before.amendments.clone();
         }
     }
     Ok(())

@@ -440,6 +440,7 @@ impl Run<'_> {
             reason: None,
             decided_by: None,
             price_source: None,
+            amendments: Vec::new(),
             undone: 0,
         };
         self.fresh.insert(id.clone());
@@ -663,6 +664,7 @@ pub fn reconciliation_task(source: &SourceId, subscription: &Subscription) -> Ta
         reason: None,
         decided_by: None,
         price_source: None,
+        amendments: Vec::new(),
         undone: 0,
     }
 }

@@ -11,6 +11,7 @@ mod compose;
 mod config;
 mod demo;
 mod failure;
+mod line_edits;
 mod mapping_csv;
 mod output;
 mod serve;

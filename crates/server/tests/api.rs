@@ -12,6 +12,8 @@ mod callbacks;
 mod canary;
 #[path = "api/creating.rs"]
 mod creating;
+#[path = "api/figures.rs"]
+mod figures;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/http.rs"]

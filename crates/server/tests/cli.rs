@@ -7,6 +7,7 @@ mod cli {
     pub mod bench;
     mod check;
     mod doubt;
+    mod edits;
     mod feed;
     mod flow;
     mod mapping;

@@ -19,6 +19,7 @@ pub fn put_together(world: &World<'_>, tasks: &[TaskInput<'_>], parts: Vec<Part>
         append(&mut draft.findings, part.draft.findings);
         append(&mut draft.adoptions, part.draft.adoptions);
         append(&mut draft.remembered, part.draft.remembered);
+        append(&mut draft.left_out, part.draft.left_out);
         append(&mut written, part.written);
         steps.append(&mut part.steps);
     }
@@ -36,6 +37,7 @@ pub fn put_together(world: &World<'_>, tasks: &[TaskInput<'_>], parts: Vec<Part>
     outcomes.sort_unstable_by_key(|(prefix, task, _)| (*prefix, *task));
     draft.outcomes =
         outcomes.into_iter().map(|(_, task, outcome)| (tasks[task].task.id.clone(), outcome)).collect();
+    draft.left_out.sort_by(|a, b| (&a.task, &a.key).cmp(&(&b.task, &b.key)));
     written.sort_by_key(|one| one.agreement);
     sums::add_up(&mut draft, written);
     draft

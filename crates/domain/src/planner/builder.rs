@@ -1,6 +1,7 @@
 //! Building the changes of one task: placing lines on legal days, and keeping picture, findings and money in step.
 
 mod adopting;
+mod amending;
 mod drift;
 mod placing;
 mod writing;

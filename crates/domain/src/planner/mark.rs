@@ -30,6 +30,8 @@ pub struct Mark {
     pub adoptions: usize,
     /// Choices to be remembered.
     pub remembered: usize,
+    /// Lines that a person left out.
+    pub left_out: usize,
 }
 
 impl Mark {
@@ -40,6 +42,7 @@ impl Mark {
             findings: draft.findings.len(),
             adoptions: draft.adoptions.len(),
             remembered: draft.remembered.len(),
+            left_out: draft.left_out.len(),
         }
     }
 
@@ -61,5 +64,6 @@ impl Mark {
         draft.findings.truncate(self.findings);
         draft.adoptions.truncate(self.adoptions);
         draft.remembered.truncate(self.remembered);
+        draft.left_out.truncate(self.left_out);
     }
 }

@@ -44,6 +44,7 @@ use index::Index;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use builder::safe_text;
 pub use undo::{Carried, Extent, undo};
 
 /// What to do where an open addition with the mapped item is there and trueup did not write it.

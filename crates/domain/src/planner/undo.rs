@@ -204,6 +204,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         reason,
         formula: String::new(),
         depends_on: Vec::new(),
+        amended: None,
         ..change.clone()
     });
 }

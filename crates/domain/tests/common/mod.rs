@@ -222,6 +222,7 @@ impl Lab {
             reason: None,
             decided_by: None,
             price_source: None,
+            amendments: Vec::new(),
             undone: 0,
         }
     }
@@ -236,6 +237,28 @@ impl Lab {
         let inputs: Vec<TaskInput<'_>> =
             tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
         self.in_world(|world| plan(world, &inputs))
+    }
+
+    /// A plan that is not checked yet.
+    pub fn drafted(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
+        let settings = Settings::from_values(&self.settings).unwrap();
+        let mappings = Mappings::new(self.mappings.clone());
+        let customers = BTreeMap::new();
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        let world = World {
+            organization: &self.org,
+            today: self.today,
+            settings: &settings,
+            snapshot: &self.snapshot,
+            mappings: &mappings,
+            links: &self.links,
+            customers: &customers,
+            products: &self.products,
+            subscriptions: &self.subscriptions,
+            adoption: self.adoption,
+        };
+        plan(&world, &inputs)
     }
 
     /// A plan that is made of this world, checked.

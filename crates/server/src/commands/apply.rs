@@ -163,6 +163,7 @@ pub async fn fresh(app: &App, settings: &Settings, id: &PlanId) -> Result<PlanId
         adoption: AdoptionAnswer::Propose,
         choice: Choice::All,
         price_source: None,
+        edits: Vec::new(),
     };
     let fresh = applying::fresh(app.store(), psa.as_ref(), &app.clock, &request, stored).await?;
     Ok(fresh.id)
@@ -243,6 +244,7 @@ pub async fn apply_every(
         adoption: wanted.adoption,
         choice: wanted.choice.clone(),
         price_source: None,
+        edits: Vec::new(),
     };
     applying::look_at_rights(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let options = options(app, settings, &connection, owner, tell);

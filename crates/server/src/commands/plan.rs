@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::failure::{CliError, Exit};
+use crate::line_edits::LineEditDoc;
 use crate::output::any_error;
 use crate::output::contract::{CHANGE_HEADER, Lines, Outcome, Outcomes, PlanDoc, plan_state};
 use crate::output::documents::{FINDING_HEADER, finding_rows, instant};
@@ -9,11 +10,12 @@ use crate::output::{Output, note};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::period::Period;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::PriceSource;
-use trueup_engine::planning::{Choice, PlanRequest, make_plan};
+use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
 use trueup_engine::records::{PlanState, StoredPlan};
 
@@ -44,6 +46,9 @@ pub struct PlanArgs {
     /// Where prices of these tasks come from
     #[arg(long, value_enum)]
     price_source: Option<PriceSourceArg>,
+    /// What is set of lines that these tasks propose, as a JSON list [use - for standard input]
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    edits: Option<PathBuf>,
     /// Lists also the lines that stay as they are
     #[arg(long)]
     all_lines: bool,
@@ -133,6 +138,7 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
             PriceSourceArg::Marketplace => PriceSource::Marketplace,
             PriceSourceArg::Connectwise => PriceSource::Connectwise,
         }),
+        edits: args.edits.as_deref().map(edits_in).transpose()?.unwrap_or_default(),
     };
     let spinner = app.out.progress("Planning");
     let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await;
@@ -145,6 +151,30 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
     let document = PlanDoc::new(stored, app.org(), &Outcomes::new(), &planned.brakes, lines(args.all_lines));
     app.out.show(&document, |out| print(out, stored, &document));
     Ok(exit_of(stored))
+}
+
+/// The edits in a file, or on standard input.
+fn edits_in(file: &Path) -> Result<Vec<LineEdit>, CliError> {
+    let unread = |error: std::io::Error| {
+        CliError::usage(format!("{} cannot be read: {error}.", file.display()), "Name a file with a JSON list of edits.")
+    };
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).map_err(unread)?
+    } else {
+        std::fs::read_to_string(file).map_err(unread)?
+    };
+    let wishes: Vec<LineEditDoc> = serde_json::from_str(&text).map_err(|error| {
+        CliError::usage(
+            format!("{} holds no list of edits: {error}.", file.display()),
+            "Write [{\"key\": \"tu...\", \"quantity\": \"5\"}], with the keys that `plan --format json` shows.",
+        )
+    })?;
+    let parse = |wish: &LineEditDoc| {
+        wish.parse().map_err(|wrong| {
+            CliError::usage(format!("{}: {}.", wrong.field, wrong.reason), "Correct the value and plan again.")
+        })
+    };
+    wishes.iter().map(parse).collect()
 }
 
 async fn choose(app: &App, args: &PlanArgs) -> Result<Choice, CliError> {

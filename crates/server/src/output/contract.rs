@@ -8,7 +8,7 @@ use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, ChangeId, OrganizationId};
 use trueup_domain::money::Currency;
 use trueup_domain::period::Period;
-use trueup_domain::plan::{Action, Change, Field, FieldChange, Target, Totals};
+use trueup_domain::plan::{Action, Change, Field, FieldChange, Target, Totals, fields_between};
 use trueup_engine::apply::{ChangeReport, ChangeState};
 use trueup_engine::records::{OperationError, OperationRow, OperationState, PlanState, StoredPlan};
 use utoipa::ToSchema;
@@ -106,9 +106,22 @@ pub struct ChangeDoc {
     key: String,
     depends_on: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<EditedDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     calls: Option<u32>,
+}
+
+/// What a person set of a change.
+#[derive(Debug, Serialize, ToSchema)]
+struct EditedDoc {
+    /// The key that names the line to the next edit.
+    proposal_key: String,
+    /// Who set it.
+    by: String,
+    /// By field, what was proposed instead.
+    proposed: BTreeMap<&'static str, Option<String>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -180,6 +193,9 @@ pub struct PlanDoc {
     pub state: &'static str,
     /// The changes.
     pub changes: Vec<ChangeDoc>,
+    /// What the tasks propose and a person left out; it is not carried out and not in the sums.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ChangeDoc>,
     /// What a person should know.
     pub findings: Vec<FindingDoc>,
     /// The sums.
@@ -266,6 +282,11 @@ impl PlanDoc {
             today: plan.today.map(|d| d.to_string()),
             state: plan_state(stored.state),
             changes,
+            left_out: plan
+                .left_out
+                .iter()
+                .map(|c| ChangeDoc { state: "left_out", ..ChangeDoc::new(c, outcomes) })
+                .collect(),
             findings,
             totals: TotalsDoc::from(&plan.totals),
             summary: None,
@@ -302,6 +323,7 @@ impl ChangeDoc {
             formula: change.formula.clone(),
             key: change.key.to_string(),
             depends_on: change.depends_on.iter().map(ToString::to_string).collect(),
+            edited: edited(change),
             error: outcome.and_then(|o| o.error.as_ref()).map(ErrorDoc::from),
             calls: outcome.map(|o| o.calls),
         }
@@ -349,6 +371,19 @@ pub const CHANGE_HEADER: &[&str] = &[
     "amount",
     "reason",
 ];
+
+fn edited(change: &Change) -> Option<EditedDoc> {
+    let amended = change.amended.as_ref()?;
+    let proposed = match (&amended.proposed, change.action.after()) {
+        (Some(proposed), Some(wanted)) => fields_between(proposed, wanted, Some(change.currency))
+            .into_iter()
+            .map(|field| (field_name(field.field), field.from))
+            .collect(),
+        // It was to go.
+        (None, _) | (Some(_), None) => BTreeMap::new(),
+    };
+    Some(EditedDoc { proposal_key: amended.proposal.to_string(), by: amended.by.clone(), proposed })
+}
 
 fn addition_of(action: &Action, outcome: Option<&Outcome>, outcomes: &Outcomes) -> Option<i64> {
     if let Some(id) = outcome.and_then(|o| o.addition) {

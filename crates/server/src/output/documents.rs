@@ -1,5 +1,6 @@
 //! Documents and table rows of records that several commands print.
 
+use crate::line_edits::LineEditDoc;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -31,6 +32,18 @@ pub struct TaskDoc {
     reason: Option<String>,
     decided_by: Option<String>,
     price_source: Option<&'static str>,
+    /// What a person set of the lines that it proposes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    edits: Vec<KeptEditDoc>,
+}
+
+/// An edit that stays with its task.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeptEditDoc {
+    #[serde(flatten)]
+    edit: LineEditDoc,
+    by: String,
+    at: String,
 }
 
 impl From<&Task> for TaskDoc {
@@ -52,6 +65,15 @@ impl From<&Task> for TaskDoc {
                 PriceSource::Marketplace => "marketplace",
                 PriceSource::Connectwise => "connectwise",
             }),
+            edits: task
+                .amendments
+                .iter()
+                .map(|kept| KeptEditDoc {
+                    edit: LineEditDoc::from(kept),
+                    by: kept.by.clone(),
+                    at: instant(kept.at_us / 1000),
+                })
+                .collect(),
         }
     }
 }

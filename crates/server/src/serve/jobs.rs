@@ -36,6 +36,7 @@ fn plan_request<'a>(
         adoption: adoption(wish.adopt.as_deref()).map_err(|_| damaged())?,
         choice: Choice::All,
         price_source: None,
+        edits: Vec::new(),
     })
 }
 

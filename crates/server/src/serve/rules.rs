@@ -85,6 +85,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", org!("/connections/{connection}/rotate"), Scoped(R::ConnectionsWrite), Makes),
     rule("POST", "/api/v1/feed", Scoped(R::FeedWrite), Upload),
     rule("GET", org!("/overview"), Scoped(R::TasksRead), Plain),
+    rule("GET", org!("/figures"), Scoped(R::TasksRead), Plain),
     rule("GET", org!("/catalog"), Scoped(R::MappingsRead), Plain),
     rule("GET", org!("/companies/search"), Scoped(R::MappingsRead), Plain),
     rule("GET", org!("/agreements"), Scoped(R::MappingsRead), Plain),

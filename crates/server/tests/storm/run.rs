@@ -251,6 +251,7 @@ impl Storm {
             adoption: AdoptionAnswer::Propose,
             choice: Choice::All,
             price_source: None,
+            edits: Vec::new(),
         };
         let options = self.options(owner);
         let run = applying::apply_all(&store, &psa, &self.clock, &request, Approval::Given, &options).await;

@@ -1,12 +1,13 @@
 //! Writing changes: what is created, edited, ended or removed, each once, with its money and its place in the picture.
 
+use super::amending::{Said, Word};
 use super::{Builder, LastStep, NewLine};
 use crate::billing::{self, PriceAndCost};
 use crate::desired::Fields;
 use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId};
 use crate::mapping::MappingKind;
-use crate::money::{Money, MoneyError, Quantity};
-use crate::period::Period;
+use crate::money::{Currency, Money, MoneyError, Quantity};
+use crate::period::{Period, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
 use crate::planner::picture::{Line, Origin, State};
@@ -15,9 +16,28 @@ use crate::psa::{AdditionState, Agreement, BillFlag};
 use jiff::civil::Date;
 use std::borrow::Cow;
 
+#[derive(Clone, Copy)]
 enum EditKind {
     Cancel,
     Update,
+}
+
+impl EditKind {
+    fn action(self, line: &Line<'_>, wanted: AdditionState) -> Action {
+        let (target, before) = (line.target.clone(), (*line.state).clone());
+        match self {
+            Self::Cancel => Action::Cancel { target, before, wanted },
+            Self::Update => Action::Update { target, before, wanted },
+        }
+    }
+}
+
+/// What a new line bills on the first invoice that carries it.
+fn billed_once(wanted: &AdditionState, currency: Currency) -> Result<PriceAndCost, MoneyError> {
+    match wanted.bill {
+        BillFlag::Billable => billing::extended(wanted, Quantity::ZERO, currency),
+        BillFlag::DoNotBill | BillFlag::NoCharge => Ok(PriceAndCost::default()),
+    }
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -68,7 +88,40 @@ impl<'a> Builder<'_, 'a> {
         if wanted.quantity.is_zero() {
             return Ok(());
         }
-        self.tell_drift(&line)?;
+        let said = match self.word_on(&key, Some(&wanted), None) {
+            Word::AsProposed => None,
+            Word::LeftOut(by) => {
+                let amounts = billed_once(&wanted, currency)?;
+                let formula = line.money.formula;
+                let change = Change {
+                    amount: amounts.price,
+                    cost: amounts.cost,
+                    true_period,
+                    ..self.change(
+                        Action::Create { wanted },
+                        key,
+                        line.role,
+                        &line.product,
+                        agreement.id,
+                        line.line_id,
+                        reason,
+                        formula,
+                    )
+                };
+                self.leave_out(change, amounts, &by)?;
+                return Ok(());
+            }
+            Word::Set(said) => Some(said),
+        };
+        let true_days = true_period.or_else(|| {
+            let moved = said.as_ref().is_some_and(|s| s.wanted.effective != wanted.effective);
+            let days = wanted.cancelled.and_then(|last| Period::new(wanted.effective, next_day(last)).ok());
+            days.filter(|_| moved)
+        });
+        let wanted = said.as_ref().map_or(wanted, |said| said.wanted.clone());
+        if said.is_none() {
+            self.tell_drift(&line)?;
+        }
         let id = self.next_id();
         let task = self.context.task;
         let state = State::from(wanted.clone());
@@ -77,22 +130,22 @@ impl<'a> Builder<'_, 'a> {
             product: Cow::Owned(line.product.clone()),
             role: line.role,
             order: task.order_id.as_ref(),
-            true_period,
+            true_period: true_days,
             edits: Cow::Borrowed(&[]),
             written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
-        let amounts = match wanted.bill {
-            BillFlag::Billable => billing::extended(&wanted, Quantity::ZERO, currency)?,
-            BillFlag::DoNotBill | BillFlag::NoCharge => PriceAndCost::default(),
-        };
+        let amounts = billed_once(&wanted, currency)?;
         let formula = line.money.formula;
         let action = Action::Create { wanted };
         self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
         if let Some(change) = self.draft.changes.last_mut() {
             change.amount = amounts.price;
             change.cost = amounts.cost;
-            change.true_period = true_period;
+            change.true_period = true_days;
+        }
+        if let Some(said) = said {
+            self.note_amended(&said);
         }
         self.picture.add(Line {
             target: Target::CreatedBy(id),
@@ -116,7 +169,7 @@ impl<'a> Builder<'_, 'a> {
         let wanted =
             AdditionState { cancelled: Some(last.max(line.state.effective)), ..(*line.state).clone() };
         self.tell_billed_again(line, last)?;
-        self.edit(line, wanted, reason, EditKind::Cancel)
+        self.edit(line, wanted, reason, EditKind::Cancel).map(|_| ())
     }
 
     /// Ends a line after everything new of this task: whatever stops a run half way leaves too much, never too little.
@@ -152,7 +205,9 @@ impl<'a> Builder<'_, 'a> {
         if Fields::between(&wanted, &line.state).is_empty() {
             return Ok(());
         }
-        self.edit(line, wanted, reason, EditKind::Update)?;
+        if !self.edit(line, wanted, reason, EditKind::Update)? {
+            return Ok(());
+        }
         if let Some(change) = self.draft.changes.last_mut() {
             change.true_period = Some(held);
         }
@@ -160,34 +215,73 @@ impl<'a> Builder<'_, 'a> {
         Ok(())
     }
 
+    /// Writes other values of a line; says whether there is anything to write.
     fn edit(
+        &mut self,
+        line: &Line,
+        proposed: AdditionState,
+        reason: String,
+        kind: EditKind,
+    ) -> Result<bool, Stop> {
+        if Fields::between(&proposed, &line.state).is_empty() {
+            return Ok(false);
+        }
+        let proposal = self.key_of_edit(line, &proposed, kind);
+        match self.word_on(&proposal, Some(&proposed), Some(&line.state)) {
+            Word::AsProposed => self.push_wanted(line, proposed, reason, kind, proposal),
+            Word::LeftOut(by) => {
+                let effect = self.effect(line, Some(&proposed))?;
+                let formula = self.formula_of(&proposed, kind);
+                let action = kind.action(line, proposed);
+                let change = self.change_of(action, proposal, line, reason, formula, effect);
+                self.leave_out(change, effect, &by)?;
+                Ok(false)
+            }
+            Word::Set(said) => self.push_said(line, &said, reason),
+        }
+    }
+
+    /// Writes what a person set of a line that is there.
+    fn push_said(&mut self, line: &Line, said: &Said, reason: String) -> Result<bool, Stop> {
+        let wanted = said.wanted.clone();
+        if Fields::between(&wanted, &line.state).is_empty() {
+            return Ok(false);
+        }
+        let only_ends = AdditionState { cancelled: line.state.cancelled, ..wanted.clone() } == *line.state;
+        let kind = if only_ends && wanted.cancelled.is_some() { EditKind::Cancel } else { EditKind::Update };
+        let key = self.key_of_edit(line, &wanted, kind);
+        self.push_wanted(line, wanted, reason, kind, key)?;
+        self.note_amended(said);
+        Ok(true)
+    }
+
+    fn push_wanted(
         &mut self,
         line: &Line,
         wanted: AdditionState,
         reason: String,
         kind: EditKind,
-    ) -> Result<(), Stop> {
-        if Fields::between(&wanted, &line.state).is_empty() {
-            return Ok(());
-        }
-        let before = (*line.state).clone();
+        key: OperationKey,
+    ) -> Result<bool, Stop> {
+        let effect = self.effect(line, Some(&wanted))?;
+        let formula = self.formula_of(&wanted, kind);
+        self.push_edit(kind.action(line, wanted.clone()), key, line, reason, formula, effect);
+        self.picture.set_state(line, wanted);
+        Ok(true)
+    }
+
+    fn key_of_edit(&self, line: &Line, wanted: &AdditionState, kind: EditKind) -> OperationKey {
         let op = match kind {
             EditKind::Cancel => "cancel",
             EditKind::Update => "update",
         };
-        let AdditionState { cancelled, quantity, unit_price, unit_cost, .. } = &wanted;
+        let AdditionState { cancelled, quantity, unit_price, unit_cost, .. } = wanted;
         let goal = text(format_args!("{cancelled:?}/{quantity}/{unit_price}/{unit_cost}"));
-        let key = self.edit_key(op, line, &goal);
-        let effect = self.effect(line, Some(&wanted))?;
-        let action = match kind {
-            EditKind::Cancel => {
-                Action::Cancel { target: line.target.clone(), before, wanted: wanted.clone() }
-            }
-            EditKind::Update => {
-                Action::Update { target: line.target.clone(), before, wanted: wanted.clone() }
-            }
-        };
-        let formula = match kind {
+        self.edit_key(op, line, &goal)
+    }
+
+    fn formula_of(&self, wanted: &AdditionState, kind: EditKind) -> String {
+        match kind {
             EditKind::Cancel => {
                 let last = wanted.cancelled.unwrap_or(wanted.effective);
                 text(format_args!("last billed day {last}"))
@@ -196,10 +290,7 @@ impl<'a> Builder<'_, 'a> {
                 let unit = wanted.unit_price.shown(self.context.currency);
                 text(format_args!("{} x {unit}", wanted.quantity.shown()))
             }
-        };
-        self.push_edit(action, key, line, reason, formula, effect);
-        self.picture.set_state(line, wanted);
-        Ok(())
+        }
     }
 
     /// Removes a line that was never billed.
@@ -207,6 +298,18 @@ impl<'a> Builder<'_, 'a> {
         let effect = self.effect(line, None)?;
         let key = self.edit_key("delete", line, "");
         let action = Action::Delete { target: line.target.clone(), before: (*line.state).clone() };
+        match self.word_on(&key, None, Some(&line.state)) {
+            Word::AsProposed => {}
+            Word::LeftOut(by) => {
+                let change = self.change_of(action, key, line, reason, "never billed".into(), effect);
+                self.leave_out(change, effect, &by)?;
+                return Ok(());
+            }
+            Word::Set(said) => {
+                self.push_said(line, &said, reason)?;
+                return Ok(());
+            }
+        }
         self.push_edit(action, key, line, reason, "never billed".into(), effect);
         self.picture.remove(line);
         Ok(())
@@ -237,19 +340,31 @@ impl<'a> Builder<'_, 'a> {
         formula: String,
         effect: PriceAndCost,
     ) {
-        let (role, product) = line
-            .origin
-            .as_ref()
-            .map_or((Role::Recurring, ProductId::from("")), |o| (o.role, o.product.clone().into_owned()));
-        self.push(action, key, role, &product, line.agreement, String::new(), reason, formula);
-        if let Some(change) = self.draft.changes.last_mut() {
-            change.catalog_item = line.state.catalog_item;
-            change.amount = effect.price;
-            change.cost = effect.cost;
-            if let Target::CreatedBy(made_by) = &line.target {
-                change.depends_on.push(made_by.clone());
-            }
+        let change = self.change_of(action, key, line, reason, formula, effect);
+        self.draft.changes.push(change);
+    }
+
+    /// A change of a line that is there, or that the plan makes.
+    fn change_of(
+        &self,
+        action: Action,
+        key: OperationKey,
+        line: &Line,
+        reason: String,
+        formula: String,
+        effect: PriceAndCost,
+    ) -> Change {
+        let role = line.origin.as_ref().map_or(Role::Recurring, |o| o.role);
+        let product = Self::product_of(line);
+        let mut change =
+            self.change(action, key, role, &product, line.agreement, String::new(), reason, formula);
+        change.catalog_item = line.state.catalog_item;
+        change.amount = effect.price;
+        change.cost = effect.cost;
+        if let Target::CreatedBy(made_by) = &line.target {
+            change.depends_on.push(made_by.clone());
         }
+        change
     }
 
     /// What a change of a line adds to the next invoice.
@@ -288,13 +403,29 @@ impl<'a> Builder<'_, 'a> {
         reason: String,
         formula: String,
     ) {
+        let change = self.change(action, key, role, product, agreement, line_id, reason, formula);
+        self.draft.changes.push(change);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private place where a change is put together")]
+    fn change(
+        &self,
+        action: Action,
+        key: OperationKey,
+        role: Role,
+        product: &ProductId,
+        agreement: AgreementId,
+        line_id: String,
+        reason: String,
+        formula: String,
+    ) -> Change {
         let task = self.context.task;
         let catalog_item = action
             .after()
             .or(action.before())
             .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
         let (company, customer) = self.billed_on(agreement);
-        self.draft.changes.push(Change {
+        Change {
             id: self.next_id(),
             action,
             key,
@@ -316,7 +447,8 @@ impl<'a> Builder<'_, 'a> {
             reason,
             formula,
             depends_on: Vec::new(),
-        });
+            amended: None,
+        }
     }
 
     /// The company of an agreement, and who is billed there: a transfer ends lines of another customer.

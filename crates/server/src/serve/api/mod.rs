@@ -5,6 +5,7 @@ mod audit;
 mod callbacks;
 mod connections;
 mod feed;
+mod figures;
 mod findings;
 mod jobs;
 mod mapping_create;
@@ -46,6 +47,7 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(connections::rotate))
         .routes(routes!(feed::push))
         .routes(routes!(overview::show))
+        .routes(routes!(figures::show))
         .routes(routes!(records::customers))
         .routes(routes!(records::products))
         .routes(routes!(picture::catalog))

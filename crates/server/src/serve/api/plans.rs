@@ -1,6 +1,7 @@
 //! Plans: what would be written, and what became of it.
 
 use crate::failure::CliError;
+use crate::line_edits::LineEditDoc;
 use crate::output::contract::{Lines, Outcome, Outcomes, PlanDoc, plan_state};
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
@@ -18,7 +19,7 @@ use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::period::Period;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::PriceSource;
-use trueup_engine::planning::{Choice, PlanRequest, make_plan};
+use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::ports::Store;
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
 use trueup_engine::records::StoredPlan;
@@ -123,8 +124,23 @@ pub struct PlanWish {
     price_source: Option<String>,
     /// What to do where an addition is there that trueup did not write: `propose`, `take_single` or `create_beside`.
     adopt: Option<String>,
+    /// What is set of the lines that these tasks propose: it stays with the task until it is taken back.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    edits: Vec<LineEditDoc>,
     /// The connection; the nearest one where it is missing.
     connection: Option<String>,
+}
+
+/// The edits that are meant.
+fn edits(wishes: &[LineEditDoc]) -> Result<Vec<LineEdit>, Problem> {
+    if wishes.len() > 1000 {
+        return Err(Problem::field("edits", "at most 1000 at once"));
+    }
+    wishes
+        .iter()
+        .map(|wish| wish.parse().map_err(|wrong| Problem::field(&wrong.field, wrong.reason)))
+        .collect()
 }
 
 /// What a word about adoption means.
@@ -195,6 +211,7 @@ pub async fn make(
         adoption,
         choice,
         price_source,
+        edits: edits(&wish.edits)?,
     };
     let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let document =

@@ -59,6 +59,7 @@ pub fn task(id: &str, subscription: &str, completed_us: i64, state: TaskState) -
         decided_by: None,
         price_source: None,
         turn: 0,
+        amendments: Vec::new(),
         undone: 0,
     }
 }
