@@ -148,9 +148,13 @@ pub fn ended_but_billed(
 ) -> Result<BTreeMap<Currency, Risk>, MoneyError> {
     let mut risks: BTreeMap<Currency, Risk> = BTreeMap::new();
     for link in links.iter().filter(|link| !link.deleted && link.role == Role::Recurring) {
-        let Some(sold) = subscriptions.get(&(link.source.clone(), link.subscription.clone())) else { continue };
+        let Some(sold) = subscriptions.get(&(link.source.clone(), link.subscription.clone())) else {
+            continue;
+        };
         let over = !sold.status.bills() && sold.cancelled_on.or(sold.end).is_none_or(|last| last < today);
-        let Some(currency) = snapshot.agreements.get(&link.agreement).and_then(|a| a.currency) else { continue };
+        let Some(currency) = snapshot.agreements.get(&link.agreement).and_then(|a| a.currency) else {
+            continue;
+        };
         let there = snapshot.additions_of(link.agreement).iter().find(|a| a.id == link.addition);
         let Some(addition) = there.filter(|a| over && a.state.is_open() && a.state.bills_on(today)) else {
             continue;

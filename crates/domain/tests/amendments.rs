@@ -34,7 +34,12 @@ fn amended(lab: &Lab, order: &Order, words: Vec<(OperationKey, Decision)>) -> (T
     let mut task = lab.task(order);
     task.amendments = words
         .into_iter()
-        .map(|(proposal, decision)| Amendment { proposal, decision, by: "clerk@shop.example".into(), at_us: 0 })
+        .map(|(proposal, decision)| Amendment {
+            proposal,
+            decision,
+            by: "clerk@shop.example".into(),
+            at_us: 0,
+        })
         .collect();
     (task, Demand::Order(Box::new(order.clone())))
 }
@@ -74,7 +79,11 @@ fn every_value_of_a_new_line_can_be_set_and_the_next_planning_finds_it_there() {
     assert_eq!((wanted.taxable, wanted.description.as_deref()), (Some(false), Some("Seats, as agreed")));
     assert_eq!((change.amount.to_string(), change.cost.to_string()), ("78.00".into(), "36.00".into()));
     assert_eq!(change.formula, "4 x 19.50, set by clerk@shop.example");
-    assert!(change.reason.contains("clerk@shop.example set quantity 5 -> 4 and unit price 20.00 -> 19.50"), "{}", change.reason);
+    assert!(
+        change.reason.contains("clerk@shop.example set quantity 5 -> 4 and unit price 20.00 -> 19.50"),
+        "{}",
+        change.reason
+    );
     let before = change.amended.as_ref().unwrap().proposed.as_ref().unwrap();
     assert_eq!(before.quantity.display(), "5");
     let sums = plan.totals.by_currency.values().next().unwrap();

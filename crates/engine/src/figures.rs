@@ -95,11 +95,7 @@ pub async fn figures(
     Ok(found)
 }
 
-fn put(
-    risks: &mut BTreeMap<(RiskKind, Currency), Risk>,
-    kind: RiskKind,
-    sums: BTreeMap<Currency, Risk>,
-) {
+fn put(risks: &mut BTreeMap<(RiskKind, Currency), Risk>, kind: RiskKind, sums: BTreeMap<Currency, Risk>) {
     risks.extend(sums.into_iter().map(|(currency, risk)| ((kind, currency), risk)));
 }
 

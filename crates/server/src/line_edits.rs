@@ -73,7 +73,9 @@ pub struct WrongEdit {
 
 /// The words of the bill flag.
 fn bill_flag(word: &str) -> Option<BillFlag> {
-    [BillFlag::Billable, BillFlag::DoNotBill, BillFlag::NoCharge].into_iter().find(|flag| bill_word(*flag) == word)
+    [BillFlag::Billable, BillFlag::DoNotBill, BillFlag::NoCharge]
+        .into_iter()
+        .find(|flag| bill_word(*flag) == word)
 }
 
 fn bill_word(flag: BillFlag) -> &'static str {
@@ -90,7 +92,8 @@ impl LineEditDoc {
     /// # Errors
     /// The first field that means nothing.
     pub fn parse(&self) -> Result<LineEdit, WrongEdit> {
-        let wrong = |field: &str, reason: String| WrongEdit { field: format!("edits.{}.{field}", self.key), reason };
+        let wrong =
+            |field: &str, reason: String| WrongEdit { field: format!("edits.{}.{field}", self.key), reason };
         if !trueup_domain::plan::looks_like_key(&self.key) {
             return Err(wrong("key", "it is not the key of a change".into()));
         }
@@ -120,7 +123,9 @@ impl LineEditDoc {
             text.map(read).transpose()
         }
         let day = |field: &str, text: &str| {
-            text.trim().parse::<Date>().map_err(|_| wrong(field, format!("`{text}` is not a day: write YYYY-MM-DD")))
+            text.trim()
+                .parse::<Date>()
+                .map_err(|_| wrong(field, format!("`{text}` is not a day: write YYYY-MM-DD")))
         };
         let text = |field: &str, text: Option<&String>| match text {
             Some(long) if long.chars().count() > LONGEST => {

@@ -440,6 +440,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/figures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the months bill, and where money is at risk
+         * @description Computed from the picture of ConnectWise that was read last; nothing is read anew.
+         *
+         *     Needs the right `tasks.read`.
+         */
+        get: operations["overview_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/findings": {
         parameters: {
             query?: never;
@@ -1562,6 +1584,7 @@ export interface components {
             formula: string;
             key: string;
             depends_on: string[];
+            edited?: components["schemas"]["EditedDoc"] | null;
             error?: components["schemas"]["ErrorDoc"] | null;
             /** Format: int32 */
             calls?: number | null;
@@ -1696,6 +1719,33 @@ export interface components {
             /** @description Tasks that stay as they were. */
             refused: components["schemas"]["RefusedTask"][];
         };
+        /** @description What people changed by hand in ConnectWise. */
+        DriftDoc: {
+            /**
+             * @description The month in which it was first seen.
+             * @example 2026-03
+             */
+            month: string;
+            currency: string;
+            /** @description The sum of the differences, without their signs. */
+            amount: string;
+            /**
+             * Format: int64
+             * @description How many lines.
+             */
+            lines: number;
+        };
+        /** @description What a person set of a change. */
+        EditedDoc: {
+            /** @description The key that names the line to the next edit. */
+            proposal_key: string;
+            /** @description Who set it. */
+            by: string;
+            /** @description By field, what was proposed instead. */
+            proposed: {
+                [key: string]: string | null;
+            };
+        };
         /** @description An entry with its detail opened up. */
         EntryDoc: {
             /** Format: int64 */
@@ -1732,6 +1782,19 @@ export interface components {
             field: string;
             /** @description What is wrong with it. */
             reason: string;
+        };
+        /** @description The figures of an organization. */
+        FiguresDoc: {
+            /** @description The organization's date. */
+            today: string;
+            /** @description When ConnectWise was last read; none where it never was. */
+            read_at?: string | null;
+            /** @description The months, the oldest first; a currency that occurs has every month. */
+            months: components["schemas"]["MonthDoc"][];
+            /** @description Changes by hand, the oldest first. */
+            drift: components["schemas"]["DriftDoc"][];
+            /** @description Money at risk now. */
+            risk: components["schemas"]["RiskDoc"][];
         };
         /** @description What a company lacks, given by hand. */
         Filling: {
@@ -1904,6 +1967,11 @@ export interface components {
             /** @description Why it stopped, where it did: a problem. */
             problem?: Record<string, never> | null;
         };
+        /** @description An edit that stays with its task. */
+        KeptEditDoc: components["schemas"]["LineEditDoc"] & {
+            by: string;
+            at: string;
+        };
         /** @description A company to choose. */
         KnownCompanyDoc: {
             /**
@@ -1917,6 +1985,48 @@ export interface components {
             name: string;
             /** @description Whether it is in use. */
             usable: boolean;
+        };
+        /** @description What is set of one line that a plan proposes; what is not named stays as it is proposed. */
+        LineEditDoc: {
+            /** @description The `key` of the change; of one that was edited already, its `edited.proposal_key`. */
+            key: string;
+            /** @description True: the line is not written. */
+            leave_out?: boolean;
+            /** @description True: what was set of the line before is taken back. */
+            as_proposed?: boolean;
+            /**
+             * @description How many.
+             * @example 5
+             */
+            quantity?: string | null;
+            /**
+             * @description Price of one unit.
+             * @example 22.00
+             */
+            unit_price?: string | null;
+            /**
+             * @description Cost of one unit.
+             * @example 17.60
+             */
+            unit_cost?: string | null;
+            /**
+             * @description First billed day.
+             * @example 2026-04-01
+             */
+            effective?: string | null;
+            /**
+             * @description Last billed day; an empty text leaves the line open.
+             * @example 2026-04-30
+             */
+            cancelled?: string | null;
+            /** @description Text of the line. */
+            description?: string | null;
+            /** @description Text on the invoice. */
+            invoice_description?: string | null;
+            /** @description `billable`, `do_not_bill` or `no_charge`. */
+            bill?: string | null;
+            /** @description Whether it is taxed. */
+            taxable?: boolean | null;
         };
         /** @description A mapping. */
         MappingDoc: {
@@ -1971,6 +2081,21 @@ export interface components {
         MoneyDoc: {
             amount: string;
             currency: string;
+        };
+        /** @description What the invoices bill whose period begins in a month. */
+        MonthDoc: {
+            /**
+             * @description The month.
+             * @example 2026-03
+             */
+            month: string;
+            currency: string;
+            /** @description What the additions bill. */
+            billed: string;
+            /** @description What they cost. */
+            cost: string;
+            /** @description How much of `billed` is invoiced already. */
+            invoiced: string;
         };
         /** @description A name of a customer or a product. */
         NamedDoc: {
@@ -2573,6 +2698,8 @@ export interface components {
                 reason?: string | null;
                 decided_by?: string | null;
                 price_source?: string | null;
+                /** @description What a person set of the lines that it proposes. */
+                edits?: components["schemas"]["KeptEditDoc"][];
             }[];
             /** @description Where the next page begins; none on the last one. */
             next_cursor?: string | null;
@@ -2607,6 +2734,8 @@ export interface components {
             state: string;
             /** @description The changes. */
             changes: components["schemas"]["ChangeDoc"][];
+            /** @description What the tasks propose and a person left out; it is not carried out and not in the sums. */
+            left_out?: components["schemas"]["ChangeDoc"][];
             /** @description What a person should know. */
             findings: components["schemas"]["FindingDoc"][];
             /** @description The sums. */
@@ -2645,6 +2774,8 @@ export interface components {
             price_source?: string | null;
             /** @description What to do where an addition is there that trueup did not write: `propose`, `take_single` or `create_beside`. */
             adopt?: string | null;
+            /** @description What is set of the lines that these tasks propose: it stays with the task until it is taken back. */
+            edits?: components["schemas"]["LineEditDoc"][];
             /** @description The connection; the nearest one where it is missing. */
             connection?: string | null;
         };
@@ -2824,6 +2955,21 @@ export interface components {
             state: string;
             /** @description What it is needed for. */
             purpose: string;
+        };
+        /** @description Money at risk. */
+        RiskDoc: {
+            /** @description `unmapped`, `failed`, `ended_but_billed`, `below_cost` or `changed_by_hand`. */
+            kind: string;
+            currency: string;
+            /** @description What one period of theirs comes to. */
+            amount: string;
+            /**
+             * Format: int64
+             * @description How many orders or lines.
+             */
+            count: number;
+            /** @description The exception code that speaks of it, where there is one. */
+            code?: string | null;
         };
         /** @description A run. */
         RunDoc: {
@@ -3018,6 +3164,8 @@ export interface components {
             reason?: string | null;
             decided_by?: string | null;
             price_source?: string | null;
+            /** @description What a person set of the lines that it proposes. */
+            edits?: components["schemas"]["KeptEditDoc"][];
         };
         /** @description What a test of a connection found. */
         TestDoc: {
@@ -5675,6 +5823,95 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_RecordDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    overview_show: {
+        parameters: {
+            query?: {
+                /** @description How many months, the last of them the next one (12 where it is missing) */
+                months?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Of now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiguresDoc"];
                 };
             };
             /** @description The request cannot be read */

@@ -156,7 +156,10 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
 /// The edits in a file, or on standard input.
 fn edits_in(file: &Path) -> Result<Vec<LineEdit>, CliError> {
     let unread = |error: std::io::Error| {
-        CliError::usage(format!("{} cannot be read: {error}.", file.display()), "Name a file with a JSON list of edits.")
+        CliError::usage(
+            format!("{} cannot be read: {error}.", file.display()),
+            "Name a file with a JSON list of edits.",
+        )
     };
     let text = if file == Path::new("-") {
         std::io::read_to_string(std::io::stdin()).map_err(unread)?
@@ -171,7 +174,10 @@ fn edits_in(file: &Path) -> Result<Vec<LineEdit>, CliError> {
     })?;
     let parse = |wish: &LineEditDoc| {
         wish.parse().map_err(|wrong| {
-            CliError::usage(format!("{}: {}.", wrong.field, wrong.reason), "Correct the value and plan again.")
+            CliError::usage(
+                format!("{}: {}.", wrong.field, wrong.reason),
+                "Correct the value and plan again.",
+            )
         })
     };
     wishes.iter().map(parse).collect()

@@ -19,7 +19,11 @@ fn money_waits_as_unmapped_and_is_billed_once_it_is_mapped_and_set() {
     let nothing = figures(&person);
     assert_eq!((&nothing["months"], &nothing["read_at"]), (&json!([]), &Value::Null), "{nothing}");
     for months in ["1", "37", "many"] {
-        person.get(&format!("{ORG}/figures?months={months}")).problem(if months == "many" { 400 } else { 422 });
+        person.get(&format!("{ORG}/figures?months={months}")).problem(if months == "many" {
+            400
+        } else {
+            422
+        });
     }
 
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);

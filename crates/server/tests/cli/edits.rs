@@ -45,7 +45,10 @@ fn a_line_is_written_as_a_person_set_it_and_stays_so() {
     assert!(change["edited"]["by"].as_str().unwrap().starts_with("tester"), "{change}");
     assert_eq!(change["edited"]["proposal_key"], key);
     assert_eq!(change["edited"]["proposed"]["quantity"], "5");
-    assert!(change["reason"].as_str().unwrap().contains(" set quantity 5 -> 4 and unit price 22.00 -> 19.50"), "{change}");
+    assert!(
+        change["reason"].as_str().unwrap().contains(" set quantity 5 -> 4 and unit price 22.00 -> 19.50"),
+        "{change}"
+    );
 
     // What is planned later, and by somebody else, still holds it.
     let ran = bench.json(&["apply", "--all"]).exits(0).json();
@@ -72,7 +75,10 @@ fn a_line_is_left_out_and_taken_in_again() {
     let file = bench.file("edits.json", &json!([{ "key": key, "leave_out": true }]).to_string());
     let left = bench.json(&["plan", "--task", &task, "--edits", &file]).exits(0).json();
     assert_eq!(left["changes"], json!([]));
-    assert_eq!((&left["left_out"][0]["key"], &left["left_out"][0]["state"]), (&json!(key), &json!("left_out")));
+    assert_eq!(
+        (&left["left_out"][0]["key"], &left["left_out"][0]["state"]),
+        (&json!(key), &json!("left_out"))
+    );
     assert_eq!(left["findings"][0]["code"], "TU6005");
     assert_eq!(left["findings"][0]["amount"]["amount"], "110.00");
 }

@@ -63,13 +63,17 @@ impl Builder<'_, '_> {
             Some(proposed) => told(by, proposed, &wanted, self.context.currency),
             None => format!("{by} keeps the line."),
         };
-        let amended =
-            Amended { proposal: proposal.clone(), by: by.clone(), proposed: proposed.cloned() };
+        let amended = Amended { proposal: proposal.clone(), by: by.clone(), proposed: proposed.cloned() };
         Word::Set(Box::new(Said { wanted, amended, sentence }))
     }
 
     /// A line that a person left out: it is shown as it would be, and says what is not billed for want of it.
-    pub(super) fn leave_out(&mut self, change: Change, effect: PriceAndCost, by: &str) -> Result<(), MoneyError> {
+    pub(super) fn leave_out(
+        &mut self,
+        change: Change,
+        effect: PriceAndCost,
+        by: &str,
+    ) -> Result<(), MoneyError> {
         let name = self.context.product_name(&change.product);
         let currency = self.context.currency;
         let shown = |target: &Target| match target {
