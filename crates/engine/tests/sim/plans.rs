@@ -102,6 +102,7 @@ pub fn change(number: usize, agreement: AgreementId, subscription: &str, action:
         reason: "the order says so".to_owned(),
         formula: "1 x 22.00".to_owned(),
         depends_on: Vec::new(),
+        amended: None,
     }
 }
 
