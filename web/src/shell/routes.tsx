@@ -9,6 +9,7 @@ import {
   IconFileUpload,
   IconHome,
   IconListCheck,
+  IconPlugConnected,
   IconSettings,
   IconSitemap,
 } from '@tabler/icons-react';
@@ -41,6 +42,8 @@ const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
+const Connections = lazy(() => import('../pages/Connections'));
+const Connect = lazy(() => import('../pages/Connect'));
 const Organizations = lazy(() => import('../pages/Organizations'));
 const Settings = lazy(() => import('../pages/Settings'));
 
@@ -90,6 +93,13 @@ export const PLACES: Place[] = [
   },
   { path: 'agreements/:agreement', right: 'mappings.read', page: Agreement },
   { path: 'additions/:addition', right: 'audit.read', page: Addition },
+  {
+    path: 'connections',
+    nav: { label: 'nav.connections', icon: IconPlugConnected, group: 'manage' },
+    right: 'connections.read',
+    page: Connections,
+  },
+  { path: 'connections/new', right: 'connections.write', page: Connect },
   {
     path: 'organizations',
     nav: { label: 'nav.organizations', icon: IconSitemap, group: 'manage' },

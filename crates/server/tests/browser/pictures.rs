@@ -19,6 +19,8 @@ const PAGES: &[(&str, &str)] = &[
     ("mapping-fees", "/mapping?tab=fee"),
     ("mapping-agreements", "/mapping?tab=agreement"),
     ("mapping-companies", "/mapping?tab=companies"),
+    ("connections", "/connections"),
+    ("connect", "/connections/new"),
     ("organizations", "/organizations"),
     ("settings", "/settings"),
     ("schedules", "/settings?tab=schedules"),

@@ -97,6 +97,7 @@ export const manage: Record<keyof typeof en, string> = {
   'connect.site.na': 'Nordamerika',
   'connect.site.eu': 'Europa',
   'connect.site.au': 'Australien',
+  'connect.site.za': 'Südafrika',
   'connect.site.staging': 'Staging (für Tests)',
   'connect.site.own': 'Ein eigener Server',
   'connect.url': 'Adresse des Servers',
@@ -152,6 +153,7 @@ export const manage: Record<keyof typeof en, string> = {
   'rights.state.unknown': 'Nicht bekannt',
   'rights.ticket':
     'Bitte geben Sie der Sicherheitsrolle unseres API-Mitglieds in ConnectWise (Firma {company}) diese Rechte, unter System > Security Roles:',
+  'rights.ticket.tables': 'Einträge von Table Setup stehen hinter „customize“ bei System > Table Setup.',
   'rights.ticket.end': 'All heißt alle: mit My sehen Listen leer aus.',
   'rights.for.find the customers': 'die Kunden zu finden',
   'rights.for.read agreements and additions': 'Verträge und ihre Positionen zu lesen',

@@ -94,6 +94,7 @@ export const manage = {
   'connect.site.na': 'North America',
   'connect.site.eu': 'Europe',
   'connect.site.au': 'Australia',
+  'connect.site.za': 'South Africa',
   'connect.site.staging': 'Staging (for tests)',
   'connect.site.own': 'A server of your own',
   'connect.url': 'Address of the server',
@@ -147,6 +148,7 @@ export const manage = {
   'rights.state.unknown': 'Not known',
   'rights.ticket':
     'Please give the security role of our API member in ConnectWise (company {company}) these rights, under System > Security Roles:',
+  'rights.ticket.tables': 'Entries of Table Setup are behind "customize" of System > Table Setup.',
   'rights.ticket.end': 'All means all: with My, lists look empty.',
   'rights.for.find the customers': 'find the customers',
   'rights.for.read agreements and additions': 'read agreements and their lines',
