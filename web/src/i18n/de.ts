@@ -1,4 +1,5 @@
 import { approvals } from './de/approvals';
+import { audit } from './de/audit';
 import { base } from './de/base';
 import { codes } from './de/codes';
 import { flow } from './de/flow';
@@ -11,6 +12,7 @@ import type { Catalogue } from './en';
 
 export const de: Catalogue = {
   ...approvals,
+  ...audit,
   ...base,
   ...codes,
   ...flow,

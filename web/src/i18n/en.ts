@@ -1,5 +1,6 @@
 // Every text of the console, a file an area. What is counted has two keys: `..._one` and `..._other`.
 import { approvals } from './en/approvals';
+import { audit } from './en/audit';
 import { base } from './en/base';
 import { codes } from './en/codes';
 import { flow } from './en/flow';
@@ -11,6 +12,7 @@ import { settings } from './en/settings';
 
 export const en = {
   ...approvals,
+  ...audit,
   ...base,
   ...codes,
   ...flow,

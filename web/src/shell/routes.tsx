@@ -7,6 +7,7 @@ import {
   IconClipboardList,
   IconFileInvoice,
   IconFileUpload,
+  IconHistory,
   IconHome,
   IconListCheck,
   IconPlugConnected,
@@ -42,6 +43,7 @@ const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
+const Audit = lazy(() => import('../pages/Audit'));
 const Connections = lazy(() => import('../pages/Connections'));
 const Connect = lazy(() => import('../pages/Connect'));
 const Organizations = lazy(() => import('../pages/Organizations'));
@@ -111,5 +113,11 @@ export const PLACES: Place[] = [
     nav: { label: 'nav.settings', icon: IconSettings, group: 'manage' },
     right: 'settings.read',
     page: Settings,
+  },
+  {
+    path: 'audit',
+    nav: { label: 'nav.audit', icon: IconHistory, group: 'manage' },
+    right: 'audit.read',
+    page: Audit,
   },
 ];

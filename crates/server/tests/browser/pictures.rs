@@ -27,6 +27,7 @@ const PAGES: &[(&str, &str)] = &[
     ("approval-limits", "/settings?tab=approval"),
     ("people", "/settings?tab=people"),
     ("tokens", "/settings?tab=tokens"),
+    ("audit", "/audit"),
     ("not-found", "/nothing"),
 ];
 
