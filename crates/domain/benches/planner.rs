@@ -262,6 +262,7 @@ impl Scene {
 
     fn plan(&self) -> DraftPlan {
         let customers = BTreeMap::new();
+        let completed = BTreeMap::new();
         let world = World {
             organization: &self.organization,
             today: TODAY,
@@ -272,6 +273,7 @@ impl Scene {
             customers: &customers,
             products: &self.products,
             subscriptions: &self.subscriptions,
+            completed: &completed,
             adoption: AdoptionAnswer::Propose,
         };
         let inputs: Vec<TaskInput<'_>> =

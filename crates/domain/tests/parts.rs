@@ -159,6 +159,7 @@ fn plan_with(lab: &Lab, tasks: &[(Task, Demand)], threads: usize) -> DraftPlan {
         customers: &customers,
         products: &lab.products,
         subscriptions: &lab.subscriptions,
+        completed: &lab.completed.borrow(),
         adoption: lab.adoption,
     };
     let inputs: Vec<_> = tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();

@@ -17,11 +17,11 @@ use trueup_domain::finding::{CODES, Code, Finding, Severity};
 use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
-use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
+use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
+use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, plan};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{PriceSource, Settings};
-use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
+use trueup_domain::task::{Demand, Task, TaskKind, TaskState, task_id_of_order};
 
 pub use edits::LineEdit;
 
@@ -130,6 +130,7 @@ async fn try_plan(
     let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
     let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+    let completed = completions(store, request.org, &chosen.tasks, &links).await?;
     let nothing = Snapshot::default();
     let world = World {
         organization: request.org,
@@ -141,6 +142,7 @@ async fn try_plan(
         customers: &feed.customers,
         products: &feed.products,
         subscriptions: &feed.subscriptions,
+        completed: &completed,
         adoption: request.adoption,
     };
     let asked_at = clock.now();
@@ -237,6 +239,32 @@ async fn stored_tasks(
         return Ok(Vec::new());
     }
     Ok(store.list_tasks(org, &filter).await?)
+}
+
+/// When the orders were completed that are planned, and those that wrote lines of the same subscriptions.
+async fn completions(
+    store: &dyn Store,
+    org: &OrganizationId,
+    tasks: &BTreeMap<TaskId, Task>,
+    links: &[AdditionLink],
+) -> Result<Completions, Failure> {
+    let looked_at: BTreeSet<(&SourceId, &SubscriptionId)> =
+        tasks.values().map(|task| (&task.source, &task.subscription)).collect();
+    let earlier: BTreeSet<TaskId> = links
+        .iter()
+        .filter(|link| looked_at.contains(&(&link.source, &link.subscription)))
+        .flat_map(|link| {
+            let edits = link.edits.iter().filter_map(|edit| edit.order.as_ref());
+            link.order.iter().chain(edits).map(|order| task_id_of_order(&link.source, order))
+        })
+        .filter(|id| !tasks.contains_key(id))
+        .collect();
+    let stored = stored_tasks(store, org, earlier.iter()).await?;
+    let told = |task: &Task| {
+        let order = task.order_id.clone()?;
+        Some(((task.source.clone(), order), (task.completed_us, task.turn)))
+    };
+    Ok(tasks.values().chain(&stored).filter_map(told).collect())
 }
 
 fn states<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> BTreeMap<TaskId, TaskState> {

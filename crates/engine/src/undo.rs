@@ -11,7 +11,7 @@ use trueup_domain::finding::{Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, Carried, Extent, World, undo};
+use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Extent, World, undo};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::{Task, TaskState};
@@ -91,6 +91,7 @@ pub async fn plan_undo(
         customers: &customers,
         products: &products,
         subscriptions: &subscriptions,
+        completed: &Completions::new(),
         adoption: AdoptionAnswer::Propose,
     };
     let last = last_writers(store, request.org, &carried).await?;

@@ -1,6 +1,7 @@
 //! Change orders: more, fewer, another price, another plan. The line that is there ends where the paid period ends, the
 //! new state begins there, and the part period in between is billed once.
 
+mod ahead;
 mod parts;
 mod resolve;
 mod transition;
@@ -10,7 +11,8 @@ pub use transition::new_line;
 
 use super::builder::Builder;
 use super::context::Stop;
-use super::lines::bill_once;
+use super::late;
+use super::lines::{self, PartPolicy, bill_once};
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::once_item;
@@ -41,6 +43,8 @@ struct Item<'a, 'o> {
     moment: Moment,
     /// Where a later order was carried out before: the day from which its state is billed.
     until: Option<Date>,
+    /// Whether that day is the one from which an older order gave another state, which this order replaces there.
+    ahead: bool,
 }
 
 impl Item<'_, '_> {
@@ -81,18 +85,31 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .map(|l| &l.product)
         .collect();
     let mut items = Vec::new();
+    let mut further = Vec::new();
     for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
+        let (said, goes) = match late::ahead(builder, &line.product, said) {
+            // It is billed from a later day on, and so is what changes of it.
+            Some(late::Ahead::Begins(day)) => (day, None),
+            Some(late::Ahead::Goes(day)) => (said, Some(day)),
+            None => (said, None),
+        };
         let moment = moment_of(builder, order, said, &line.product)?;
-        if let Some(item) = resolve(builder, order, line, moment)? {
+        further.extend(goes.map(|day| (ahead::in_place_of(builder, line, said, day), day)));
+        if let Some(item) = resolve(builder, order, line, moment, goes)? {
             items.push(item);
         }
     }
-    let switched = switch_of(&items);
+    // Where ConnectWise bills the part from the dates, each line of a switch is dated by its day, and nothing is netted.
+    let by_dates = matches!(lines::part_policy(builder), Ok(PartPolicy::Connectwise));
+    let switched = if by_dates { BTreeSet::new() } else { switch_of(&items) };
     for (index, item) in items.iter().enumerate() {
         let part_is_told = explicit.contains(&item.line.product) || switched.contains(&index);
         transition(builder, order, item, part_is_told)?;
     }
     plan_switch(builder, order, &items, &switched, &explicit)?;
+    for (line, day) in &further {
+        ahead::replace(builder, order, line, *day)?;
+    }
     explicit_parts(builder, order, &explicit, said)?;
     let own = builder.period_of(order.period, said)?;
     for line in &order.lines {

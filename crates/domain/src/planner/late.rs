@@ -13,39 +13,44 @@ use crate::plan::{Edit, Role};
 use crate::psa::AdditionState;
 use crate::settings::LineMode;
 use jiff::civil::Date;
+use std::cmp::Ordering;
 
-/// A state of a line: since when it holds, from when the line bills it, and whether an order gave it.
+/// A state of a line: since when it holds, from when the line bills it, and which order gave it.
 struct Stage<'s> {
     since: Date,
     from: Date,
-    by_order: bool,
+    order: Option<&'s OrderId>,
     state: &'s AdditionState,
 }
 
 /// The states that a line had: as it was made, and as each order edited it.
 fn stages<'s>(
     made: Option<Period>,
-    by_order: bool,
+    order: Option<&'s OrderId>,
     edits: &'s [Edit],
     now: &'s AdditionState,
 ) -> impl Iterator<Item = Stage<'s>> {
     let first = edits.first().map_or(now, |edit| &edit.before);
     let since = made.map_or(first.effective, Period::start);
-    let made = Stage { since, from: first.effective, by_order, state: first };
+    let made = Stage { since, from: first.effective, order, state: first };
     let edited = edits.iter().enumerate().map(move |(at, edit)| {
         let since = edit.held.start();
         // A line that is edited on its first day bills the new state from then on.
         let from = if since == now.effective && edit.held.days() == 1 { since } else { edit.held.end() };
-        Stage { since, from, by_order: true, state: edits.get(at + 1).map_or(now, |next| &next.before) }
+        Stage {
+            since,
+            from,
+            order: edit.order.as_ref(),
+            state: edits.get(at + 1).map_or(now, |next| &next.before),
+        }
     });
     std::iter::once(made).chain(edited)
 }
 
 /// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
 fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
-    let of = |origin: &'s Origin<'_>| {
-        stages(origin.true_period, origin.order.is_some(), &origin.edits, &origin.written)
-    };
+    let of =
+        |origin: &'s Origin<'_>| stages(origin.true_period, origin.order, &origin.edits, &origin.written);
     line.origin.iter().flat_map(of)
 }
 
@@ -54,11 +59,69 @@ pub fn since(line: &Line) -> Date {
     stages_of(line).last().map_or(line.state.effective, |stage| stage.since)
 }
 
-/// Where another order gave `line` a state after `day`: the day from which the first such state is billed.
+/// How an order stands to the one that is planned, by when they were completed. Of one that nobody knows any more, and of
+/// a task without an order, nothing can be told.
+fn compared(builder: &Builder<'_, '_>, order: &OrderId) -> Option<Ordering> {
+    let task = builder.context.task;
+    task.order_id.as_ref()?;
+    let known = builder.context.world.completed.get(&(task.source.clone(), order.clone()))?;
+    Some(known.cmp(&(task.completed_us, task.turn)))
+}
+
+fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
+    compared(builder, order) == Some(Ordering::Less)
+}
+
+/// Where an order that was completed later gave `line` a state after `day`: the day from which the first such state is
+/// billed. What an older order gave for days to come (a renewal ahead of its term, a transfer, a sale that begins
+/// later) is no later state: this order takes its place.
 pub fn later_state(builder: &Builder<'_, '_>, line: &Line, day: Date) -> Option<Date> {
     let own = line.is_made_by(builder.context.order_id());
-    let later = stages_of(line).filter(|stage| stage.by_order && stage.since > day && stage.from > day);
-    later.map(|stage| stage.from).min().filter(|_| !own)
+    let later = stages_of(line).filter(|stage| stage.since > day).filter_map(|stage| {
+        match compared(builder, stage.order?) {
+            Some(Ordering::Less) => None,
+            None => Some(stage.from).filter(|from| *from > day),
+            // A full line with a correction bills from before the day on which its order took effect.
+            Some(Ordering::Equal | Ordering::Greater) if stage.from <= day => Some(stage.since),
+            Some(Ordering::Equal | Ordering::Greater) => Some(stage.from),
+        }
+    });
+    later.min().filter(|_| !own)
+}
+
+/// What older orders gave a product for days after an order takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// Nothing of it was billed before this day.
+    Begins(Date),
+    /// Another state than the one of now counts from this day on.
+    Goes(Date),
+}
+
+/// What older orders gave the product for days after `day`, whether a line still shows it or it was replaced.
+pub fn ahead(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Ahead> {
+    let older = |stage: &Stage<'_>| {
+        stage.since > day && stage.from > day && stage.order.is_some_and(|order| is_older(builder, order))
+    };
+    let first = known_stages(builder, product).filter(older).map(|stage| stage.since).min()?;
+    match state_on(builder, product, day) {
+        Some(_) => Some(Ahead::Goes(first)),
+        None => Some(Ahead::Begins(first)),
+    }
+}
+
+/// Every state that other orders gave the product, of lines that are there and of those that were taken away.
+fn known_stages<'s>(builder: &'s Builder<'_, '_>, product: &'s ProductId) -> impl Iterator<Item = Stage<'s>> {
+    let order = builder.context.order_id();
+    let others = move |of: Option<&OrderId>| order.is_none() || of != order;
+    let told = builder
+        .own_links()
+        .iter()
+        .filter(move |l| l.role == Role::Recurring && &l.product == product && others(l.order.as_ref()))
+        .flat_map(|l| stages(l.true_period, l.order.as_ref(), &l.edits, &l.written));
+    let there =
+        builder.own_lines().filter(move |l| l.is_for(product, Role::Recurring) && !l.is_made_by(order));
+    told.chain(there.flat_map(stages_of))
 }
 
 /// The first recurring line of the product that another order wrote for a state after `day`.
@@ -88,14 +151,7 @@ pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date)
 /// The state of the product that held on `day`: what the newest order before it wrote, whether it is still there or a
 /// later order took it away.
 pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<AdditionState> {
-    let order = builder.context.order_id();
-    let links = builder.own_links().iter();
-    let others = |of: Option<&OrderId>| order.is_none() || of != order;
-    let told = links
-        .filter(|l| l.role == Role::Recurring && &l.product == product && others(l.order.as_ref()))
-        .flat_map(|l| stages(l.true_period, l.order.is_some(), &l.edits, &l.written));
-    let there = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order));
-    told.chain(there.flat_map(stages_of))
+    known_stages(builder, product)
         .filter(|stage| stage.since <= day)
         .max_by_key(|stage| stage.since)
         .map(|stage| stage.state.clone())
@@ -173,13 +229,13 @@ pub fn part_is_possible(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     product: &ProductId,
+    why: &str,
 ) -> Result<bool, Stop> {
     if !matches!(lines::part_policy(builder)?, lines::PartPolicy::Connectwise) {
         return Ok(true);
     }
     let message = format!(
-        "Order {} came after a later order was carried out, and ConnectWise prorates on this agreement: its days cannot \
-         be billed by a line of their own.",
+        "Order {} {why}, and ConnectWise prorates on this agreement: its days cannot be billed by a line of their own.",
         order.shown()
     );
     let finding = builder.about(Code::Tu3006, product, message);

@@ -33,7 +33,7 @@ mod undo;
 mod usage;
 
 use crate::feed::{Customer, Product, Subscription};
-use crate::ids::{AgreementId, CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId};
+use crate::ids::{AgreementId, CustomerId, OrderId, OrganizationId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::Mappings;
 use crate::plan::{AdditionLink, DraftPlan};
 use crate::psa::Snapshot;
@@ -80,9 +80,15 @@ pub struct World<'a> {
     pub products: &'a BTreeMap<(SourceId, ProductId), Product>,
     /// Subscriptions of the feed, newest version.
     pub subscriptions: &'a BTreeMap<(SourceId, SubscriptionId), Subscription>,
+    /// When the orders were completed that are planned or that wrote lines: instant in UTC microseconds, and which one it
+    /// is of that instant. It tells which of two orders is the later one.
+    pub completed: &'a Completions,
     /// The answer about adoption.
     pub adoption: AdoptionAnswer,
 }
+
+/// When orders were completed.
+pub type Completions = BTreeMap<(SourceId, OrderId), (i64, u32)>;
 
 /// One task with what it asks for.
 #[derive(Clone, Copy, Debug)]

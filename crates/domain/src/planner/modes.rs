@@ -53,7 +53,7 @@ pub fn transition<'a>(
     let begun_as_part = [Role::Recurring, Role::Prorate]
         .into_iter()
         .any(|role| builder.written(shift.line.id.as_str(), role, shift.effective).is_some());
-    if begun_as_part {
+    if begun_as_part || !is_begun(builder, shift) && !bills_old_state(builder, shift)? {
         return part_line(builder, order, shift);
     }
     if builder.context.world.settings.line_mode == LineMode::Single && single(builder, order, shift)? {
@@ -82,6 +82,33 @@ pub fn transition<'a>(
     } else {
         dual(builder, order, shift)
     }
+}
+
+/// Whether an earlier run of this task has written a line for the period as a whole.
+fn is_begun(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
+    let written = |role, day| builder.written(shift.line.id.as_str(), role, day).is_some();
+    let (start, end) = (shift.period.start(), shift.period.end());
+    written(Role::Recurring, start) || written(Role::Recurring, end) || written(Role::Prorate, start)
+}
+
+/// Whether what is there bills what the order starts from. Where it does not (an order between is not here yet), only
+/// the difference that this order makes is known, and not what all of the period comes to.
+fn bills_old_state(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> Result<bool, Stop> {
+    let Some(there) = &shift.existing else {
+        // An earlier run of this order may have taken away what it replaced.
+        let order = builder.context.order_id();
+        let gone = builder.own_links().iter().any(|l| {
+            l.deleted
+                && l.role == Role::Recurring
+                && l.product == shift.line.product
+                && l.order.as_ref() != order
+        });
+        return Ok(gone || shift.old_value.0.is_zero());
+    };
+    let billed = there.state.unit_price.exact().times(there.state.quantity.exact())?;
+    let apart = billed.minus(shift.old_value.0)?;
+    let size = if apart.is_negative() { Exact::ZERO.minus(apart)? } else { apart };
+    Ok(!builder.tolerance()?.minus(size)?.is_negative())
 }
 
 /// The difference for the rest of the period as a line of its own, and the new state from the next period on.

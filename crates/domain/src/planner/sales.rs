@@ -8,8 +8,9 @@ use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
 use super::part::{self, Named, Prices};
+use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
-use crate::finding::{Code, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
@@ -17,6 +18,7 @@ use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::{LineMode, PriceSource};
 use jiff::civil::Date;
+use std::collections::BTreeSet;
 
 /// The first day of the subscription that is billed: named by the order, else the subscription's start, else the day
 /// provisioning was completed; after a trial.
@@ -488,7 +490,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
     // A line that an order ended later than that bills days of the other customer as well.
-    let old: Vec<_> = builder
+    let mut old: Vec<_> = builder
         .own_lines()
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
@@ -499,6 +501,20 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         })
         .cloned()
         .collect();
+    // What a person named as a line of the subscription is the former customer's where it lies on another company.
+    let sold = order.lines.iter().filter(|l| l.charge == Charge::Recurring);
+    for product in sold.map(|l| &l.product).collect::<BTreeSet<_>>() {
+        if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
+            continue;
+        }
+        let named =
+            builder.mapped_line(product).filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
+        let of_another = |line: &Line<'_>| {
+            builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
+        };
+        old.extend(named.filter(of_another));
+    }
+    tell_nothing_ends(builder, order, old.is_empty());
     for line in &old {
         if let Some(invoiced) = builder.agreement_of(line).and_then(|a| builder.last_invoiced_day(a)) {
             boundary = boundary.max(next_day(invoiced));
@@ -518,4 +534,25 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         builder.delete(&line, reason())?;
     }
     Ok(())
+}
+
+/// Says that a transfer ends nothing: whoever paid before pays on, unless somebody ends it.
+fn tell_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order, nothing: bool) {
+    // An earlier run of this very order ended what there was.
+    let ended = builder.own_links().iter().any(|l| l.role == Role::Recurring)
+        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring));
+    if !nothing || ended {
+        return;
+    }
+    let message = format!(
+        "Order {} moves subscription {} to another customer, and trueup bills nothing of it to the former one: nothing \
+         ends there.",
+        order.shown(),
+        builder.context.task.subscription
+    );
+    let finding = Finding::new(Code::Tu8006, builder.context.subject(), message).severity(Severity::Error).fix(
+        "End the former customer's additions in ConnectWise, or map them (kind addition) before the transfer is carried \
+         out.",
+    );
+    builder.find(finding);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use jiff::civil::Date;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use trueup_domain::check::check;
 use trueup_domain::feed::*;
@@ -10,7 +11,7 @@ use trueup_domain::ids::*;
 use trueup_domain::mapping::*;
 use trueup_domain::period::*;
 use trueup_domain::plan::*;
-use trueup_domain::planner::{AdoptionAnswer, Carried, Extent, TaskInput, World, plan, undo};
+use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Extent, TaskInput, World, plan, undo};
 use trueup_domain::psa::*;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::*;
@@ -33,6 +34,8 @@ pub struct Lab {
     pub products: BTreeMap<(SourceId, ProductId), Product>,
     pub subscriptions: BTreeMap<(SourceId, SubscriptionId), Subscription>,
     pub adoption: AdoptionAnswer,
+    /// When the orders that were planned so far were completed.
+    pub completed: RefCell<Completions>,
     pub next_id: i64,
     pub org: OrganizationId,
 }
@@ -51,6 +54,7 @@ impl Lab {
             products: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             adoption: AdoptionAnswer::Propose,
+            completed: RefCell::default(),
             next_id: 1000,
             org: OrganizationId::from("default"),
         };
@@ -209,6 +213,8 @@ impl Lab {
     }
 
     pub fn task(&self, order: &Order) -> Task {
+        let key = (SourceId::from(SOURCE), order.id.clone());
+        self.completed.borrow_mut().insert(key, (order.completed_us, 0));
         Task {
             id: task_id_of_order(&SourceId::from(SOURCE), &order.id),
             source: SourceId::from(SOURCE),
@@ -256,6 +262,7 @@ impl Lab {
             customers: &customers,
             products: &self.products,
             subscriptions: &self.subscriptions,
+            completed: &self.completed.borrow(),
             adoption: self.adoption,
         };
         plan(&world, &inputs)
@@ -276,6 +283,7 @@ impl Lab {
             customers: &customers,
             products: &self.products,
             subscriptions: &self.subscriptions,
+            completed: &self.completed.borrow(),
             adoption: self.adoption,
         };
         let draft = make(&world);
@@ -300,6 +308,7 @@ impl Lab {
             customers: &customers,
             products: &self.products,
             subscriptions: &self.subscriptions,
+            completed: &self.completed.borrow(),
             adoption: self.adoption,
         };
         match check(draft, &world) {

@@ -31,11 +31,16 @@ pub(super) fn write_part<'a>(
     if money.exact.is_zero() {
         return Ok(());
     }
+    let policy = part_policy(builder);
+    if let Ok(PartPolicy::Connectwise) = policy {
+        // It takes off and adds by the dates of the lines, whatever `credits` says.
+        return Ok(());
+    }
     if money.exact.is_negative() && !builder.context.world.settings.credits.is_on() {
         builder.left_out(product, days, money.exact, "credits are off")?;
         return Ok(());
     }
-    match part_policy(builder)? {
+    match policy? {
         PartPolicy::Connectwise => Ok(()),
         PartPolicy::LeftOut(why) => {
             builder.left_out(product, days, money.exact, why)?;

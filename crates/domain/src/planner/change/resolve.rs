@@ -13,13 +13,16 @@ use crate::planner::lines::{self, Existing, billed_quantity, item_of};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
+use jiff::civil::Date;
 
-/// Old and new state of one line, or nothing where it asks for nothing or is kept back.
+/// Old and new state of one line, or nothing where it asks for nothing or is kept back. From the day `ahead` on an older
+/// order gave another state: then the item is of the days before it.
 pub(super) fn resolve<'a, 'o>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     line: &'o OrderLine,
     moment: Moment,
+    ahead: Option<Date>,
 ) -> Result<Option<Item<'a, 'o>>, Stop> {
     let Some(item) = item_of(builder, &line.product)? else { return Ok(None) };
     if lines::is_billed_afterwards(builder, line) {
@@ -59,6 +62,7 @@ pub(super) fn resolve<'a, 'o>(
         existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said)).map(
             |until| late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until)),
         );
+    let until = until.into_iter().chain(ahead).min();
     let existing =
         if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
@@ -152,7 +156,8 @@ pub(super) fn resolve<'a, 'o>(
         builder.withhold(finding);
         return Ok(None);
     }
-    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until }))
+    let ahead = ahead.is_some() && until == ahead;
+    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until, ahead }))
 }
 
 /// The state of the line that an earlier run of this very order took away or ended, where what is there does not show

@@ -186,10 +186,17 @@ pub(super) fn late_transition<'a>(
 ) -> Result<(), Stop> {
     let Moment { effective, period, .. } = item.moment;
     let product = &item.line.product;
-    if !late::part_is_possible(builder, order, product)? {
+    let why = if item.ahead {
+        "changes what an earlier order changes again from a later day on"
+    } else {
+        "came after a later order was carried out"
+    };
+    if !late::part_is_possible(builder, order, product, why)? {
         return Ok(());
     }
-    late::tell(builder, order, product, item.moment.said, until);
+    if !item.ahead {
+        late::tell(builder, order, product, item.moment.said, until);
+    }
     if effective >= until {
         // None of the days that it would bill is billed.
         return Ok(());

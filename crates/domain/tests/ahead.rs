@@ -1,0 +1,239 @@
+//! Orders that speak of days to come: renewals ahead of their term, transfers of the next period, trials, sales that
+//! begin later. What is ordered after them counts from its own day, and takes their place from theirs on.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{SourceId, SubscriptionId};
+use trueup_domain::period::{BillingCycle, Period};
+
+fn january() -> Period {
+    period("2028-01-01", "2028-02-01")
+}
+
+fn february() -> Period {
+    period("2028-02-01", "2028-03-01")
+}
+
+fn lab() -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.today = day("2028-01-31");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    lab
+}
+
+fn sale() -> OrderDraft {
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    order("SO-1", OrderKind::Sales, "2028-01-01", january()).with(sold)
+}
+
+/// The renewal of February, ordered in January.
+fn renewal(quantity: &str, price: &str) -> OrderDraft {
+    let renewed = line("1", Charge::Recurring, "seat", quantity, price, "18.00");
+    order("R-1", OrderKind::Renewal, "2028-01-25", february()).with(renewed)
+}
+
+fn change(id: &str, on: &str, of: Period, old: i64, new: i64) -> OrderDraft {
+    order(id, OrderKind::Change, on, of).change("1", "seat", old, new, "22.00", "17.60")
+}
+
+/// Carries out the orders one by one, each planned again afterwards: a run that broke off writes nothing twice.
+fn run(lab: &mut Lab, orders: &[&Order]) {
+    for order in orders {
+        let draft = lab.plan(&[order]);
+        lab.apply(&draft);
+        let again = lab.plan(&[order]);
+        assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+    }
+}
+
+/// The same in one plan.
+fn run_at_once(lab: &mut Lab, orders: &[&Order]) {
+    let draft = lab.plan(orders);
+    lab.apply(&draft);
+}
+
+fn invoices(lab: &mut Lab, count: usize) -> Vec<String> {
+    (0..count).map(|_| lab.invoice(40)).collect()
+}
+
+#[rstest]
+#[case::more(8, ["110.00", "184.00", "184.00"])]
+#[case::fewer(3, ["110.00", "69.00", "69.00"])]
+fn a_change_after_an_early_renewal_counts_in_both_periods(#[case] new: i64, #[case] billed: [&str; 3]) {
+    for (at_once, invoiced) in [(false, false), (true, false), (false, true)] {
+        let mut lab = lab();
+        let (sale, renewal) = (sale(), renewal("5", "23.00"));
+        let change = change("CH-1", "2028-01-27", january(), 5, new);
+        run(&mut lab, &[&sale.0]);
+        let mut months = if invoiced { vec![lab.invoice(40)] } else { Vec::new() };
+        if at_once {
+            run_at_once(&mut lab, &[&renewal.0, &change.0]);
+        } else {
+            run(&mut lab, &[&renewal.0, &change.0]);
+        }
+        months.extend(invoices(&mut lab, 3 - months.len()));
+        // 27 to 31 January: 5 of 31 days, 3 x 3.55.
+        let part = if new > 5 { "10.65" } else { "0.00" };
+        let sum = |text: &str| text.parse::<rust_decimal::Decimal>().unwrap();
+        let whole: rust_decimal::Decimal = months.iter().map(|m| sum(m)).sum();
+        let level = sum(billed[1]) + sum(billed[2]);
+        assert_eq!(whole, sum("110.00") + sum(part) + level, "{at_once} {invoiced} {months:?}");
+        assert_eq!(months[2], billed[2], "{months:?}");
+    }
+}
+
+/// A renewal with another quantity, and a change of it: the change is the last word on the quantity.
+#[test]
+fn the_last_word_on_the_quantity_stays() {
+    let mut lab = lab();
+    let (sale, renewal) = (sale(), renewal("7", "23.00"));
+    let first = change("CH-1", "2028-01-27", january(), 5, 8);
+    let second = change("CH-2", "2028-01-29", january(), 8, 9);
+    run(&mut lab, &[&sale.0, &renewal.0, &first.0, &second.0]);
+    let months = invoices(&mut lab, 3);
+    assert_eq!(months[1..], ["207.00".to_owned(), "207.00".to_owned()], "9 x 23.00");
+}
+
+/// What comes late stays late: the renewal is the later order, and its state counts from its term on.
+#[test]
+fn a_change_that_is_older_than_the_renewal_ends_with_the_term() {
+    let mut lab = lab();
+    let (sale, renewal) = (sale(), renewal("7", "23.00"));
+    let late = change("CH-1", "2028-01-20", january(), 5, 8);
+    run(&mut lab, &[&sale.0, &renewal.0]);
+    let draft = lab.plan(&[&late.0]);
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu5001), "{}", show(&draft));
+    lab.apply(&draft);
+    assert_eq!(invoices(&mut lab, 3)[1..], ["161.00".to_owned(), "161.00".to_owned()], "7 x 23.00");
+}
+
+/// Sold in trial until 15 January and changed on the 10th: nothing of the trial is billed.
+#[rstest]
+#[case::trial(true)]
+#[case::begins_later(false)]
+fn nothing_is_billed_before_a_subscription_begins(#[case] trial: bool) {
+    let mut lab = lab();
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    let sold = lab.subscriptions.get_mut(&key).unwrap();
+    if trial {
+        sold.trial_until = Some(day("2028-01-15"));
+    } else {
+        sold.start = day("2028-01-16");
+    }
+    let sale = sale();
+    let change = change("CH-1", "2028-01-10", january(), 5, 8);
+    run(&mut lab, &[&sale.0, &change.0]);
+    // 16 of 31 days: 8 x 11.35.
+    assert_eq!(invoices(&mut lab, 2), ["90.80", "176.00"]);
+}
+
+/// Sold for February in January, and changed before it begins.
+#[test]
+fn a_sale_of_the_next_period_is_changed_before_it_begins() {
+    let mut lab = lab();
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().start = day("2028-02-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let sale = order("SO-1", OrderKind::Sales, "2028-01-05", february()).with(sold);
+    let change = change("CH-1", "2028-02-01", february(), 5, 8);
+    run(&mut lab, &[&sale.0, &change.0]);
+    assert_eq!(invoices(&mut lab, 2)[1], "176.00");
+}
+
+/// A transfer that finds nothing of the former customer says so: whoever paid before would pay on.
+#[test]
+fn a_transfer_that_ends_nothing_says_so() {
+    let lab = lab();
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let transfer = order("TR-1", OrderKind::Transfer, "2028-01-12", january()).with(sold);
+    let draft = lab.plan(&[&transfer.0]);
+    let said = draft.findings.iter().find(|f| f.code == Code::Tu8006).unwrap();
+    assert!(said.message.contains("nothing ends there"), "{}", said.message);
+}
+
+/// A line of an order that came in too early: what there is does not bill what it starts from. However the parts are
+/// shown, the month comes to what its days cost once the order between is here.
+#[rstest]
+#[case::one_by_one("prorate_line")]
+#[case::single("single")]
+#[case::dual("dual")]
+fn an_order_before_the_one_that_it_follows(
+    #[case] mode: &str,
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+) {
+    // 10 seats, 10 -> 4 on the 11th, 4 -> 5 on the 18th, which comes in first: 220 - 6 x 22 x 21/31 + 22 x 14/31.
+    let mut lab = lab();
+    lab.settings.insert("line_mode".into(), mode.into());
+    lab.settings.insert("credits".into(), "on".into());
+    lab.settings.insert("quantity_change".into(), quantity_change.into());
+    let sold = line("1", Charge::Recurring, "seat", "10", "22.00", "17.60");
+    let sale = order("SO-1", OrderKind::Sales, "2028-01-01", january()).with(sold);
+    let first = change("CH-1", "2028-01-11", january(), 10, 4);
+    let second = change("CH-2", "2028-01-18", january(), 4, 5);
+    run(&mut lab, &[&sale.0, &second.0, &first.0]);
+    let months = invoices(&mut lab, 3);
+    let near = |text: &str, exact: &str| {
+        let apart =
+            text.parse::<rust_decimal::Decimal>().unwrap() - exact.parse::<rust_decimal::Decimal>().unwrap();
+        assert!(apart.abs() <= "0.06".parse().unwrap(), "{months:?} {exact}");
+    };
+    near(&months[0], "140.52");
+    near(&months[1], "110.00");
+    near(&months[2], "110.00");
+}
+
+/// The change first, its sale a day later: the sale bills the days up to it.
+#[rstest]
+#[case("prorate_line", "152.57")]
+#[case("single", "152.58")]
+#[case("dual", "152.58")]
+fn a_change_before_its_sale(#[case] mode: &str, #[case] january: &str) {
+    let mut lab = lab();
+    lab.settings.insert("line_mode".into(), mode.into());
+    lab.settings.insert("credits".into(), "on".into());
+    let change = change("CH-1", "2028-01-12", self::january(), 5, 8);
+    run(&mut lab, &[&change.0, &sale().0]);
+    let months = invoices(&mut lab, 2);
+    // 110.00 + 3 x 22.00 x 20/31, rounded per unit or as one amount.
+    assert_eq!(months, [january, "176.00"]);
+}
+
+/// Where ConnectWise prorates, a switch within the period is dated by its day: old plan to the day before, new from it.
+#[rstest]
+#[case("off")]
+#[case("on")]
+fn a_switch_is_dated_by_its_day_where_connectwise_prorates(#[case] credits: &str) {
+    let mut lab = lab();
+    lab.settings.insert("proration_by".into(), "connectwise".into());
+    lab.settings.insert("credits".into(), credits.into());
+    lab.snapshot.agreements.get_mut(&trueup_domain::ids::AgreementId(40)).unwrap().prorates = true;
+    lab.product("big", 8, ProductKind::Seat, "104.40", "90.00");
+    run(&mut lab, &[&sale().0]);
+    let switch = order("CH-1", OrderKind::Change, "2028-01-03", january())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "big", 0, 2, "104.40", "90.00");
+    let draft = lab.plan(&[&switch.0]);
+    let dates: Vec<_> = draft
+        .changes
+        .iter()
+        .map(|c| {
+            (
+                c.action.op(),
+                c.action.after().map(|s| (s.effective.to_string(), s.cancelled.map(|d| d.to_string()))),
+            )
+        })
+        .collect();
+    assert_eq!(
+        dates,
+        [
+            ("create", Some(("2028-01-03".to_owned(), None))),
+            ("cancel", Some(("2028-01-01".to_owned(), Some("2028-01-02".to_owned())))),
+        ]
+    );
+    assert!(!draft.findings.iter().any(|f| f.code == Code::Tu6005), "{}", show(&draft));
+}
