@@ -453,7 +453,7 @@ export interface paths {
          *
          *     Needs the right `tasks.read`.
          */
-        get: operations["overview_show"];
+        get: operations["overview_figures"];
         put?: never;
         post?: never;
         delete?: never;
@@ -5890,7 +5890,7 @@ export interface operations {
             };
         };
     };
-    overview_show: {
+    overview_figures: {
         parameters: {
             query?: {
                 /** @description How many months, the last of them the next one (12 where it is missing) */

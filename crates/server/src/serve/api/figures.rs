@@ -96,7 +96,7 @@ fn code_of(kind: RiskKind) -> Option<Code> {
 /// What the months bill, and where money is at risk
 ///
 /// Computed from the picture of ConnectWise that was read last; nothing is read anew.
-#[utoipa::path(get, path = "/api/v1/organizations/{org}/figures", tag = "overview",
+#[utoipa::path(get, path = "/api/v1/organizations/{org}/figures", tag = "overview", operation_id = "figures",
     params(("org" = String, Path, description = "The organization"), FiguresQuery),
     responses((status = 200, description = "Of now", body = FiguresDoc)))]
 pub async fn show(
