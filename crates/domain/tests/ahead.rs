@@ -237,3 +237,67 @@ fn a_switch_is_dated_by_its_day_where_connectwise_prorates(#[case] credits: &str
     );
     assert!(!draft.findings.iter().any(|f| f.code == Code::Tu6005), "{}", show(&draft));
 }
+
+/// The agreement ends before the new line could begin: the whole change waits, and the old line goes on. Once the
+/// agreement is extended, it is carried out.
+#[rstest]
+#[case("prorate_line")]
+#[case("single")]
+#[case("dual")]
+fn what_cannot_begin_ends_nothing(#[case] mode: &str) {
+    let mut lab = lab();
+    lab.settings.insert("line_mode".into(), mode.into());
+    run(&mut lab, &[&sale().0]);
+    lab.invoice(40);
+    let home = trueup_domain::ids::AgreementId(40);
+    lab.snapshot.agreements.get_mut(&home).unwrap().end = Some(day("2028-01-31"));
+    let change = change("CH-1", "2028-01-12", january(), 5, 8);
+    let draft = lab.plan(&[&change.0]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu4003), "{}", show(&draft));
+    lab.snapshot.agreements.get_mut(&home).unwrap().end = Some(day("2029-01-31"));
+    run(&mut lab, &[&change.0]);
+    assert_eq!(invoices(&mut lab, 2), ["218.57", "176.00"], "with 3 x 14.19 of January");
+}
+
+/// Periods from the 8th on an agreement that is invoiced on the 1st, after its month: a month is billed once.
+#[rstest]
+#[case("prorate_line")]
+#[case("single")]
+#[case("dual")]
+fn a_mode_on_an_agreement_with_other_days_bills_each_month_once(#[case] mode: &str) {
+    let mut lab = lab();
+    lab.settings.insert("line_mode".into(), mode.into());
+    lab.settings.insert("credits".into(), "on".into());
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().start = day("2028-01-08");
+    let sold = line("1", Charge::Recurring, "seat", "8", "10.00", "1.00");
+    let sale = order("SO-1", OrderKind::Sales, "2028-01-08", period("2028-01-08", "2028-02-08")).with(sold);
+    run(&mut lab, &[&sale.0]);
+    let mut months = invoices(&mut lab, 2);
+    lab.today = day("2028-03-10");
+    let fewer = order("CH-1", OrderKind::Change, "2028-03-10", period("2028-03-08", "2028-04-08"))
+        .change("1", "seat", 8, 2, "10.00", "1.00");
+    run(&mut lab, &[&fewer.0]);
+    months.extend(invoices(&mut lab, 2));
+    // January and February 80.00 each; 80.00 - 60.00 x 29/31 for the period from 8 March; 20.00 from April on.
+    let near = |text: &str, exact: &str| {
+        let apart =
+            text.parse::<rust_decimal::Decimal>().unwrap() - exact.parse::<rust_decimal::Decimal>().unwrap();
+        assert!(apart.abs() <= "0.06".parse().unwrap(), "{months:?} {exact}");
+    };
+    for (month, exact) in months.iter().zip(["80.00", "80.00", "23.87", "20.00"]) {
+        near(month, exact);
+    }
+}
+
+/// Two lines of an order that carry one product from quantity to quantity are one change.
+#[test]
+fn lines_that_follow_on_each_other_are_one_change() {
+    let mut lab = lab();
+    let twice = order("CH-1", OrderKind::Change, "2028-01-12", january())
+        .change("1", "seat", 5, 7, "22.00", "17.60")
+        .change("2", "seat", 7, 9, "22.00", "17.60");
+    run(&mut lab, &[&sale().0, &twice.0]);
+    assert_eq!(invoices(&mut lab, 2), ["166.76", "198.00"], "with 4 x 14.19");
+}

@@ -55,7 +55,7 @@ pub struct Builder<'c, 'a> {
     draft: &'c mut DraftPlan,
     /// What the draft held before the task.
     before: Mark,
-    withheld: bool,
+    withheld: usize,
     last: Vec<LastStep<'a>>,
 }
 
@@ -91,7 +91,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// Starts on the picture and the draft that the tasks before have left behind.
     pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
         let before = Mark::of(draft);
-        Self { context, picture, draft, before, withheld: false, last: Vec::new() }
+        Self { context, picture, draft, before, withheld: 0, last: Vec::new() }
     }
 
     /// Tells what became of the task.
@@ -106,7 +106,7 @@ impl<'c, 'a> Builder<'c, 'a> {
                 self.context.agreement.id,
             ));
         }
-        match (self.withheld, writes) {
+        match (self.withheld > 0, writes) {
             (true, _) => TaskOutcome::Waiting,
             (false, true) => TaskOutcome::Planned,
             (false, false) => TaskOutcome::NothingToDo,
@@ -122,8 +122,13 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// Says something about a product, and keeps its line back: the task stays open.
     pub fn withhold(&mut self, finding: Finding) {
-        self.withheld = true;
+        self.withheld += 1;
         self.find(finding);
+    }
+
+    /// How often something was kept back so far.
+    pub fn kept_back(&self) -> usize {
+        self.withheld
     }
 
     /// What keeps a line back is an error where less should be billed: as long as nobody decides, too much is.

@@ -21,12 +21,14 @@ use crate::finding::Code;
 use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, next_day};
+use crate::plan::Role;
 use crate::proration::Share;
 use crate::psa::CatalogItem;
 use crate::settings::ChangeDay;
 use jiff::civil::Date;
 use parts::{explicit_parts, write_part};
 use resolve::resolve;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use transition::transition;
 
@@ -86,7 +88,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .collect();
     let mut items = Vec::new();
     let mut further = Vec::new();
-    for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
+    let lines = folded(builder, order);
+    for line in &lines {
         let (said, goes) = match late::ahead(builder, &line.product, said) {
             // It is billed from a later day on, and so is what changes of it.
             Some(late::Ahead::Begins(day)) => (day, None),
@@ -124,6 +127,45 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     builder.last_steps()
+}
+
+/// The recurring lines of the order; those that carry one line of one product from quantity to quantity are one.
+fn folded<'o>(builder: &Builder<'_, '_>, order: &'o Order) -> Vec<Cow<'o, OrderLine>> {
+    let mut lines: Vec<Cow<'o, OrderLine>> = Vec::new();
+    for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
+        let follows = |before: &Cow<'_, OrderLine>| {
+            before.product == line.product
+                && before.new_quantity.is_some()
+                && before.new_quantity == line.old_quantity
+        };
+        let one_line = || {
+            let own = builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+            own.filter(|l| l.state.is_open()).count() <= 1
+        };
+        match lines.iter_mut().find(|before| follows(before)).filter(|_| one_line()) {
+            Some(before) => {
+                let both = |a: Option<Money>, b: Option<Money>| a.zip(b).and_then(|(a, b)| a.plus(b).ok());
+                let (first, amount, cost) = (
+                    before.clone(),
+                    both(before.amount, line.amount),
+                    both(before.cost_amount, line.cost_amount),
+                );
+                let quantity = first.quantity.plus(line.quantity).unwrap_or(line.quantity);
+                *before = Cow::Owned(OrderLine {
+                    id: first.id.clone(),
+                    quantity,
+                    old_quantity: first.old_quantity,
+                    old_unit_price: first.old_unit_price,
+                    old_unit_cost: first.old_unit_cost,
+                    amount,
+                    cost_amount: cost,
+                    ..line.clone()
+                });
+            }
+            None => lines.push(Cow::Borrowed(line)),
+        }
+    }
+    lines
 }
 
 /// The day on which the order takes effect.

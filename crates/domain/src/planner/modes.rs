@@ -119,7 +119,11 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
         let mut line = new_state(builder, order, shift, begin)?;
         line.key_day = Some(shift.effective);
         let last = commitment_last(builder, begin);
+        let kept_back = builder.kept_back();
         builder.recurring(agreement, line, begin, last, shift.period)?;
+        if builder.kept_back() > kept_back {
+            return Ok(());
+        }
     }
     let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
     let share = builder.share(shift.period, days)?;
@@ -150,7 +154,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     }
     let Some(old) = &shift.existing else { return Ok(()) };
     let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
-    builder.end_last(old, previous_day(begin), reason);
+    builder.end_last(old, last_before(builder, old, begin), reason);
     Ok(())
 }
 
@@ -209,7 +213,11 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
         let mut line = new_state(builder, order, shift, start)?;
         line.key_day = Some(shift.period.start());
         let last = commitment_last(builder, start);
+        let kept_back = builder.kept_back();
         builder.recurring(agreement, line, start, last, shift.period)?;
+        if builder.kept_back() > kept_back {
+            return Ok(());
+        }
     }
     if !correction.is_zero() {
         let mut money = part::one_unit(settings, currency, correction, correction_cost)?;
@@ -298,7 +306,11 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             return Ok(false);
         }
         let line = new_state(builder, order, shift, shift.period.end())?;
+        let kept_back = builder.kept_back();
         builder.recurring(agreement, line, shift.period.end(), None, shift.period)?;
+        if builder.kept_back() > kept_back {
+            return Ok(true);
+        }
     }
     let reason = format!("Order {}: all of {} in one line.", order.shown(), shift.period);
     bill_once(builder, shift, money, reason, shift.period)?;
@@ -328,7 +340,12 @@ fn is_replaced(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
 
 fn end_old<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) {
     let Some(old) = &shift.existing else { return };
-    let last = previous_day(shift.period.start());
+    let last = last_before(builder, old, shift.period.start());
     let reason = format!("Order {}: {} is billed by the new lines.", order.shown(), shift.period);
     builder.end_last(old, last, reason);
+}
+
+/// The last day of a line that something else replaces from `begin` on, by the invoices of its agreement.
+fn last_before(builder: &Builder<'_, '_>, old: &Line<'_>, begin: Date) -> Date {
+    builder.agreement_of(old).map_or(previous_day(begin), |agreement| builder.last_before(agreement, begin))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 /// Why people are asked.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReasonDoc {
+pub struct AskedForDoc {
     /// The limit: `amount`, `percent`, `new`, `decrease`, `cancel`, `two_above` or `brake`.
     #[schema(value_type = String)]
     limit: &'static str,
@@ -18,7 +18,7 @@ pub struct ReasonDoc {
     message: String,
 }
 
-impl From<&Reason> for ReasonDoc {
+impl From<&Reason> for AskedForDoc {
     fn from(reason: &Reason) -> Self {
         let limit = match reason.limit {
             Limit::Amount => "amount",
@@ -69,7 +69,7 @@ pub struct ApprovalDoc {
     /// How many of them have not approved yet.
     missing: u8,
     /// Why.
-    reasons: Vec<ReasonDoc>,
+    reasons: Vec<AskedForDoc>,
     /// Who made the plan.
     made_by: String,
     /// When it was first asked.
@@ -119,7 +119,7 @@ impl ApprovalDoc {
             connection: row.connection.clone(),
             persons: row.persons,
             missing: row.persons.saturating_sub(given),
-            reasons: row.reasons.iter().map(ReasonDoc::from).collect(),
+            reasons: row.reasons.iter().map(AskedForDoc::from).collect(),
             made_by: row.maker.clone(),
             asked_at: instant(row.asked_at),
             closed_at: row.closed_at.map(instant),

@@ -160,9 +160,18 @@ impl<'a> Builder<'_, 'a> {
         }
         let billed_by = self.invoicing(agreement);
         let mut effective = start;
+        let moves = !agreement.prorates && self.is_invoiced(agreement, start);
+        let first = if moves { billed_by.next_invoice.unwrap_or(start) } else { start };
+        if let Some(end) = agreement.end.filter(|end| first > *end) {
+            let message =
+                format!("The line would start on {first}; agreement {} ends on {end}.", agreement.id);
+            let finding = self.about(Code::Tu4003, &line.product, message);
+            self.withhold(finding);
+            return Ok(());
+        }
         let mut reason = std::mem::take(&mut line.reason);
-        if !agreement.prorates && self.is_invoiced(agreement, start) {
-            let next = billed_by.next_invoice.unwrap_or(start);
+        if moves {
+            let next = first;
             let message = format!(
                 "{start} to {} is invoiced already on agreement {}: the line starts on {next}, and a one-time line \
                  carries what those days would have cost.",
@@ -182,13 +191,6 @@ impl<'a> Builder<'_, 'a> {
                 agreement.id
             );
             let finding = self.about(Code::Tu4001, &line.product, message);
-            self.withhold(finding);
-            return Ok(());
-        }
-        if let Some(end) = agreement.end.filter(|end| effective > *end) {
-            let message =
-                format!("The line would start on {effective}; agreement {} ends on {end}.", agreement.id);
-            let finding = self.about(Code::Tu4003, &line.product, message);
             self.withhold(finding);
             return Ok(());
         }

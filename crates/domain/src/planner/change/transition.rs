@@ -109,7 +109,12 @@ pub(super) fn transition<'a>(
         builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
         gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, begin))?);
     }
+    let kept_back = builder.kept_back();
     create_or_edit(builder, order, item, (true_begin, begin), period)?;
+    if builder.kept_back() > kept_back {
+        // Nothing takes the old line's place: it goes on, and no part is billed of what does not begin.
+        return Ok(());
+    }
     if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
         bill_part(builder, order, item, days, period)?;
     } else if apart && !part_is_told {
