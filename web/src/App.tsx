@@ -106,8 +106,12 @@ function Entrance() {
   return (
     <Routes>
       <Route path="/o/:org" element={<Organization />}>
-        {PLACES.map(({ path, page: Content }) => (
-          <Route key={path} path={path} element={<Content />} />
+        {PLACES.map(({ path, right, page: Content }) => (
+          <Route
+            key={path}
+            path={path}
+            element={right === undefined || session.rights.includes(right) ? <Content /> : <Forbidden />}
+          />
         ))}
         <Route path="*" element={<NotFound />} />
       </Route>
@@ -169,6 +173,17 @@ function Home() {
         <Text>{t('app.organization.none')}</Text>
       </Stack>
     </Center>
+  );
+}
+
+function Forbidden() {
+  const { t } = useWords();
+  return (
+    <Page title={t('app.forbidden')} lead={t('app.forbidden.fix')}>
+      <Anchor component={Link} to="/">
+        {t('app.toOverview')}
+      </Anchor>
+    </Page>
   );
 }
 

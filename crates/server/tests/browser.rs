@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the workbench of the API's tests has more than these need")]
 
+#[path = "browser/admin.rs"]
+mod admin;
 #[path = "api/bench.rs"]
 mod bench;
 #[path = "browser/demo.rs"]

@@ -1,6 +1,8 @@
 import type { manage as en } from '../en/manage';
 
 export const manage: Record<keyof typeof en, string> = {
+  'app.forbidden': 'Diese Seite dürfen Sie nicht sehen',
+  'app.forbidden.fix': 'Ihre Rolle hat das Recht dazu nicht. Eine Administratorin oder ein Administrator kann Ihnen eine andere geben.',
   'nav.organizations': 'Organisationen',
   'nav.connections': 'Verbindungen',
   'nav.settings': 'Einstellungen',

@@ -1,5 +1,7 @@
 // Organizations, connections, people, tokens and schedules.
 export const manage = {
+  'app.forbidden': 'You may not see this page',
+  'app.forbidden.fix': 'Your role does not have the right to. An administrator can give you another role.',
   'nav.organizations': 'Organizations',
   'nav.connections': 'Connections',
   'nav.settings': 'Settings',
