@@ -44,7 +44,7 @@ pub fn extended(
     less_included: Quantity,
     currency: Currency,
 ) -> Result<PriceAndCost, MoneyError> {
-    let quantity = state.quantity.minus(less_included)?;
+    let quantity = billed_quantity(state, less_included)?;
     Ok(PriceAndCost {
         price: state.unit_price.extended(quantity, currency)?,
         cost: state.unit_cost.extended(quantity, currency)?,
@@ -80,6 +80,10 @@ pub fn price_in(
     unit_billed_in(state.unit_price, state, less_included, period, prorates, currency)
 }
 
+fn billed_quantity(state: &AdditionState, less_included: Quantity) -> Result<Quantity, MoneyError> {
+    if less_included.is_zero() { Ok(state.quantity) } else { state.quantity.minus(less_included) }
+}
+
 fn unit_billed_in(
     unit: Money,
     state: &AdditionState,
@@ -94,7 +98,7 @@ fn unit_billed_in(
     let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else {
         return Ok(Money::ZERO);
     };
-    let quantity = state.quantity.minus(less_included)?;
+    let quantity = billed_quantity(state, less_included)?;
     if !prorates || days == period {
         return unit.extended(quantity, currency);
     }

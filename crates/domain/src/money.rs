@@ -3,6 +3,8 @@
 //! No binary float is ever in the way. A [`Money`] is an amount in a currency known from its context (a subscription,
 //! an agreement); two currencies never meet in one sum because nothing here adds across contexts.
 
+mod short;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -107,7 +109,7 @@ macro_rules! decimal_type {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                short::write(f, self.0)
             }
         }
         impl fmt::Debug for $name {
@@ -178,6 +180,9 @@ impl Money {
     /// [`MoneyError::Overflow`].
     pub fn extended(self, quantity: Quantity, currency: Currency) -> Result<Self, MoneyError> {
         let places = currency.places();
+        if let Some(product) = short::product(self.0, quantity.0, places) {
+            return Ok(Self(product));
+        }
         // Rounding asks for no reduced ratio; only what is too long for that is reduced first.
         let num = self.0.mantissa().checked_mul(quantity.0.mantissa());
         let rounded = num
@@ -189,6 +194,11 @@ impl Money {
         }
     }
 
+    /// The same amount with exactly the currency's places; none where it has more.
+    pub fn in_places(self, currency: Currency) -> Option<Self> {
+        short::in_places(self.0, currency.places()).map(Self)
+    }
+
     /// Shown with at least the currency's decimal places (`22` in USD is `22.00`), never rounded.
     pub fn display(self, currency: Currency) -> String {
         self.shown(currency).to_string()
@@ -196,11 +206,7 @@ impl Money {
 
     /// The same, to be written into a sentence.
     pub fn shown(self, currency: Currency) -> impl fmt::Display {
-        let mut value = self.0.normalize();
-        if value.scale() < currency.places() {
-            value.rescale(currency.places());
-        }
-        value
+        short::Shown { value: self.0, least_places: currency.places() }
     }
 }
 
@@ -228,7 +234,7 @@ impl Quantity {
 
     /// The same, to be written into a sentence.
     pub fn shown(self) -> impl fmt::Display {
-        self.0.normalize()
+        short::Shown { value: self.0, least_places: 0 }
     }
 
     /// Whether it has no part behind the point.
@@ -359,7 +365,7 @@ fn divide(dividend: i128, divisor: i128) -> (i128, i128) {
 }
 
 fn power_of_ten(exponent: u32) -> Option<i128> {
-    match 10_u64.checked_pow(exponent) {
+    match short::power_of_ten(exponent) {
         Some(small) => Some(i128::from(small)),
         None => 10_i128.checked_pow(exponent),
     }
@@ -384,7 +390,9 @@ impl Exact {
         }
         let divisor =
             i128::try_from(gcd(num.unsigned_abs(), den.unsigned_abs())).map_err(|_| MoneyError::Overflow)?;
-        let (num, den) = if divisor == 1 { (num, den) } else { (num / divisor, den / divisor) };
+        // It divides both: nothing remains.
+        let (num, den) =
+            if divisor == 1 { (num, den) } else { (divide(num, divisor).0, divide(den, divisor).0) };
         if den > 0 {
             Ok(Self { num, den })
         } else {
@@ -396,6 +404,9 @@ impl Exact {
 
     /// The exact value of a decimal.
     pub fn from_decimal(value: Decimal) -> Self {
+        if let Some((num, den)) = short::reduced(value) {
+            return Self { num: num.into(), den: den.into() };
+        }
         // A decimal's mantissa has 96 bits and its scale is at most 28, so neither part can overflow.
         let den = power_of_ten(value.scale()).unwrap_or(1);
         Self::ratio(value.mantissa(), den).unwrap_or(Self::ZERO)
@@ -435,6 +446,10 @@ impl Exact {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        if self.den == other.den {
+            let num = self.num.checked_add(other.num).ok_or(MoneyError::Overflow)?;
+            return Self::ratio(num, self.den);
+        }
         let a = self.num.checked_mul(other.den).ok_or(MoneyError::Overflow)?;
         let b = other.num.checked_mul(self.den).ok_or(MoneyError::Overflow)?;
         let num = a.checked_add(b).ok_or(MoneyError::Overflow)?;

@@ -58,6 +58,18 @@ pub fn days_between(from: Date, to: Date) -> i64 {
     from.until((Unit::Day, to)).map_or(0, |span| i64::from(span.get_days()))
 }
 
+/// The same day so many months later, or the last one of a month that lacks it.
+fn months_after(date: Date, months: i64) -> Result<Date, PeriodError> {
+    let out = PeriodError::OutOfCalendar;
+    let from_year_0 = i64::from(date.year()) * 12 + i64::from(date.month()) - 1;
+    let month = from_year_0.checked_add(months).ok_or(out.clone())?;
+    let year = i16::try_from(month.div_euclid(12)).map_err(|_| out.clone())?;
+    // Between 1 and 12.
+    let in_year = month.rem_euclid(12) as i8 + 1;
+    let first = Date::new(year, in_year, 1).map_err(|_| out.clone())?;
+    Date::new(year, in_year, date.day().min(first.days_in_month())).map_err(|_| out)
+}
+
 impl Period {
     /// `[start, end)`.
     ///
@@ -191,8 +203,10 @@ impl BillingCycle {
         let span = match self.unit {
             CycleUnit::Day => Span::new().try_days(count),
             CycleUnit::Week => Span::new().try_weeks(count),
-            CycleUnit::Month => Span::new().try_months(count),
-            CycleUnit::Year => Span::new().try_years(count),
+            CycleUnit::Month => return months_after(anchor, count),
+            CycleUnit::Year => {
+                return months_after(anchor, count.checked_mul(12).ok_or(PeriodError::OutOfCalendar)?);
+            }
         };
         let span = span.map_err(|_| PeriodError::OutOfCalendar)?;
         anchor.checked_add(span).map_err(|_| PeriodError::OutOfCalendar)

@@ -77,27 +77,45 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// `prefix` and `length` characters of a hash over `parts`. The parts are length-prefixed, so that no two lists of
 /// parts run together.
 pub fn short_hash(prefix: &str, parts: &[&str], length: usize) -> String {
+    let digest = digest_of(parts);
+    let mut text = String::with_capacity(prefix.len() + length);
+    text.push_str(prefix);
+    // Five bits a character, and none for what is left of less than five.
+    let most = (digest.len() * 8 / 5).min(length);
+    text.extend((0..most).map(|at| {
+        let (byte, bit) = (at * 5 / 8, at * 5 % 8);
+        let next = digest.get(byte + 1).copied().unwrap_or_default();
+        let two = u16::from_be_bytes([digest[byte], next]);
+        char::from(ALPHABET[usize::from(two >> (11 - bit)) & 31])
+    }));
+    text
+}
+
+/// A hash over parts, each behind its length.
+fn digest_of(parts: &[&str]) -> [u8; 32] {
+    // Nearly all lists of parts fit: they are hashed in one go.
+    let mut room = [0; 256];
+    let mut length = 0;
+    for part in parts {
+        let (head, end) = (length + 8, length + 8 + part.len());
+        let Some(into) = room.get_mut(length..end) else {
+            return digest_of_long(parts);
+        };
+        let (counted, bytes) = into.split_at_mut(head - length);
+        counted.copy_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.copy_from_slice(part.as_bytes());
+        length = end;
+    }
+    Sha256::digest(&room[..length]).into()
+}
+
+fn digest_of_long(parts: &[&str]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    let digest = hasher.finalize();
-    let mut text = String::with_capacity(prefix.len() + length);
-    text.push_str(prefix);
-    let mut buffer = 0_u32;
-    let mut bits = 0_u32;
-    let mut bytes = digest.iter();
-    while text.len() < prefix.len() + length {
-        if bits < 5 {
-            let Some(byte) = bytes.next() else { break };
-            buffer = (buffer << 8) | u32::from(*byte);
-            bits += 8;
-        }
-        bits -= 5;
-        text.push(char::from(ALPHABET[(buffer >> bits) as usize & 31]));
-    }
-    text
+    hasher.finalize().into()
 }
 
 /// What the key of a line is made of.

@@ -43,6 +43,13 @@ impl Places {
         }
     }
 
+    /// Says where the row of a key is, unless a later one has it.
+    pub(crate) fn put_last(&self, key: i64, at: usize) {
+        if let Some(slot) = self.slot(key) {
+            slot.fetch_max(at as u32 + 1, Ordering::Relaxed);
+        }
+    }
+
     /// Where the row of a key is.
     pub(crate) fn get(&self, key: i64) -> Option<usize> {
         self.entry(key).checked_sub(1).map(|at| at as usize)

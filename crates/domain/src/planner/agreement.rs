@@ -98,14 +98,8 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
 /// The agreement that holds open lines of the subscription, the newest line first.
 fn linked_agreement<'a>(wanted: &Wanted<'a>) -> Option<&'a Agreement> {
     let world = wanted.world;
-    wanted
-        .index
-        .links_of(wanted.subscription)
-        .iter()
-        .filter(|l| !l.deleted && l.written.is_open())
-        .max_by_key(|l| l.addition)
-        .and_then(|l| world.snapshot.agreements.get(&l.agreement))
-        .filter(|a| a.company == wanted.company)
+    let newest = wanted.index.newest_home_of(wanted.subscription);
+    newest.and_then(|home| world.snapshot.agreements.get(&home)).filter(|a| a.company == wanted.company)
 }
 
 fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {

@@ -71,11 +71,8 @@ impl<'a> Builder<'_, 'a> {
     /// earlier invoice, and the invoice of its last day bills it whole again.
     pub fn tell_billed_again(&mut self, line: &Line, last: Date) -> Result<(), Stop> {
         let Some(agreement) = self.agreement_of(line).filter(|a| !a.prorates) else { return Ok(()) };
-        let recurring = line
-            .origin
-            .as_ref()
-            .filter(|o| o.role == Role::Recurring)
-            .map(|o| o.product.clone().into_owned());
+        let recurring =
+            line.origin.as_ref().filter(|o| o.role() == Role::Recurring).map(|o| o.product().clone());
         let (Some(product), Some(invoice), Some(own)) =
             (recurring, self.invoice_period(agreement, last), self.subscription_period(last)?)
         else {

@@ -289,9 +289,13 @@ impl<'c, 'a> Builder<'c, 'a> {
 }
 
 /// Text that a spreadsheet would not take for a formula, without control characters.
-pub fn safe_text(text: &str) -> String {
-    let clean =
-        if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text.to_owned() };
+pub fn safe_text(text: impl Into<String>) -> String {
+    let text = text.into();
+    let has_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.contains(char::is_control),
+    };
+    let clean = if has_control { text.replace(char::is_control, " ") } else { text };
     if clean.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
         format!("'{clean}")
     } else {

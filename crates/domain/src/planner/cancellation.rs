@@ -108,7 +108,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
 /// What nothing of ours ever billed cannot end: it may be billed by somebody else's line, or its sale has not come yet.
 fn tell_if_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order) {
     let recurring = builder.own_links().iter().any(|l| l.role == Role::Recurring)
-        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring));
+        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
     let is_billed = builder.context.subscription.is_none_or(|sold| {
         let products = sold.items.iter().map(|i| &i.product).chain(sold.plan.iter().map(|p| &p.product));
         let billed = |product: &ProductId| !matches!(builder.context.billing_of(product), Some(Billing::Not));
@@ -141,7 +141,7 @@ fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Peri
 
 /// Products that nothing bills once the lines that were never billed are gone.
 fn lines_that_go(builder: &Builder<'_, '_>, period: Period, day: Date) -> BTreeSet<ProductId> {
-    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product.clone().into_owned());
+    let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product().clone());
     let (goes, stays): (Vec<Line>, Vec<Line>) =
         lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period, day));
     // A line that ended before the period bills nothing of it.
@@ -195,7 +195,7 @@ fn lines_to_end<'a>(builder: &Builder<'_, 'a>) -> Vec<Line<'a>> {
     builder
         .own_lines()
         .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring) && (advance || l.state.is_open())
+            l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring) && (advance || l.state.is_open())
         })
         .cloned()
         .collect()
@@ -245,8 +245,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
     }
     // A line that a person touched is said and kept back, also where nothing in the order names its product.
     for line in lines_to_end(builder).into_iter().filter(touched_by_person) {
-        let product =
-            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
+        let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
         match lines::judge(builder, &product, line) {
             Existing::Line(_) | Existing::Nothing => {}
             Existing::Undecided | Existing::Several => builder.waits_for_less(&product),
@@ -258,7 +257,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
 /// The last day that a line bills when it ends for a cancellation on `day`. The day itself is not paid for (decision
 /// A8): that shows where ConnectWise prorates, and on the first day of a period, which would be billed whole.
 fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, ending: &Ending) -> Date {
-    let product = line.origin.as_ref().map(|o| &o.product);
+    let product = line.origin.as_ref().map(|o| o.product());
     if product.is_some_and(|product| ending.used_alone.contains(product)) {
         return builder.last_before(agreement, ending.period.start());
     }
@@ -280,7 +279,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     }
     let day = ending.day;
     let last = last_day(builder, agreement, line, ending);
-    let name = line.origin.as_ref().map_or("", |o| builder.context.product_name(&o.product));
+    let name = line.origin.as_ref().map_or("", |o| builder.context.product_name(o.product()));
     if !builder.is_billed(line) {
         if goes(builder, line, ending) {
             let reason =
@@ -295,10 +294,8 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     let last = match invoiced_to {
         Some(invoiced) if last < invoiced && !credits => {
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
-                let product = line
-                    .origin
-                    .as_ref()
-                    .map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
+                let product =
+                    line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
                 let message = format!(
                     "{name} is cancelled on {day}, but invoiced to {invoiced}, and credits are off: it ends on \
                      {invoiced}."
@@ -309,8 +306,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             invoiced
         }
         Some(invoiced) if last < invoiced && day < ending.period.end() && !gives_back(order, line) => {
-            let product =
-                line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
+            let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
             let message = format!(
                 "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
             );
@@ -339,7 +335,7 @@ fn give_back_later_periods(
         .filter(|l| l.agreement == agreement.id && !touched_by_person(l) && builder.is_billed(l))
         .collect();
     let products: BTreeSet<ProductId> =
-        billed.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone().into_owned())).collect();
+        billed.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
     for product in products {
         let refunded = order
             .lines
@@ -352,7 +348,7 @@ fn give_back_later_periods(
         let Ok(days) = Period::new(from, builder.paid_for(agreement, paid)) else { continue };
         let mut value = (Exact::ZERO, Exact::ZERO);
         let mut item = None;
-        for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product == product)) {
+        for line in billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == product)) {
             let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
             let end = builder.paid_for(agreement, end);
             let first = builder.paid_for(agreement, line.state.effective);
@@ -417,7 +413,7 @@ fn of_changes(
         .collect();
     let mut sum = (Exact::ZERO, Exact::ZERO);
     for line in parts {
-        let Some(own) = line.origin.as_ref().and_then(|o| o.true_period) else { continue };
+        let Some(own) = line.origin.as_ref().and_then(|o| o.true_period()) else { continue };
         let Some(shared) = own.intersect(days) else { continue };
         let all = builder.units_in(own, ending.period)?;
         let (price, cost) = worth(&line, builder.units_in(shared, ending.period)?.over(all)?)?;
@@ -433,8 +429,8 @@ fn of_changes(
 /// ConnectWise bills them. The same for a full line with its correction beside it.
 fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
     let replaced = || {
-        let product = line.origin.as_ref().map(|o| &o.product);
-        let of_it = |l: &Line| l.origin.as_ref().map(|o| &o.product) == product && builder.is_billed(l);
+        let product = line.origin.as_ref().map(|o| o.product());
+        let of_it = |l: &Line| l.origin.as_ref().map(|o| o.product()) == product && builder.is_billed(l);
         lines_to_end(builder).iter().any(of_it)
     };
     let prorates = builder.agreement_of(line).is_some_and(|a| a.prorates);
@@ -448,7 +444,7 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
 /// Whether a line is taken away instead of ended.
 fn goes(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
     let Ending { day, period, .. } = *ending;
-    let product = line.origin.as_ref().map(|o| &*o.product);
+    let product = line.origin.as_ref().map(|o| o.product());
     let in_place_of_it = line.state.effective >= period.start()
         && product.is_some_and(|product| ending.used_alone.contains(product));
     !builder.is_billed(line)
@@ -457,7 +453,7 @@ fn goes(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
 
 /// Whether the order gives money back for the line's product.
 fn gives_back(order: &Order, line: &Line) -> bool {
-    let product = line.origin.as_ref().map(|o| o.product.as_ref());
+    let product = line.origin.as_ref().map(|o| o.product());
     order.lines.iter().any(|l| l.charge == Charge::Refund && Some(&l.product) == product)
 }
 
@@ -465,9 +461,9 @@ fn gives_back(order: &Order, line: &Line) -> bool {
 fn touched_by_person(line: &Line) -> bool {
     match (&line.target, &line.origin) {
         (Target::Existing(_), Some(origin)) => {
-            origin.written.cancelled != line.state.cancelled
-                || origin.written.quantity != line.state.quantity
-                || origin.written.unit_price != line.state.unit_price
+            origin.written().cancelled != line.state.cancelled
+                || origin.written().quantity != line.state.quantity
+                || origin.written().unit_price != line.state.unit_price
         }
         (Target::Existing(_) | Target::CreatedBy(_), _) => false,
     }
@@ -479,8 +475,8 @@ fn later_lines<'a>(builder: &Builder<'_, 'a>, day: Date) -> Vec<Line<'a>> {
         .own_lines()
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                matches!(o.role, Role::Prorate | Role::Refund | Role::Setup | Role::OneTime)
-                    && o.true_period.map_or(l.state.effective, Period::start) > day
+                matches!(o.role(), Role::Prorate | Role::Refund | Role::Setup | Role::OneTime)
+                    && o.true_period().map_or(l.state.effective, Period::start) > day
             }) && !l.is_made_by(builder.context.order_id())
                 && !builder.is_billed(l)
                 && !touched_by_person(l)

@@ -132,14 +132,15 @@ pub fn subject_of(task: &Task) -> Subject {
 }
 
 impl<'a> Context<'a> {
-    /// Resolves everything, or says what is missing.
+    /// Resolves everything for the task at a place, or says what is missing.
     pub fn resolve(
         world: &'a World<'a>,
         index: &'a Index<'a>,
         input: &TaskInput<'a>,
-        subscription_no: SubscriptionNo,
+        place: usize,
     ) -> Result<Self, Stop> {
         let task = input.task;
+        let subscription_no = index.subscription_of(place);
         let order = match input.demand {
             Demand::Order(order) => Some(order.as_ref()),
             Demand::Reconcile { .. } => None,
@@ -154,7 +155,7 @@ impl<'a> Context<'a> {
             return Err(fail(Code::Tu8004, message, TaskOutcome::Failed));
         }
         let customer_id = &task.customer;
-        let customer = world.mappings.customer(&task.source, customer_id);
+        let customer = index.customer_of(place);
         if customer.is_some_and(|mapping| mapping.not_billed().is_some()) {
             return Err(Stop { findings: Vec::new(), outcome: TaskOutcome::NothingToDo });
         }

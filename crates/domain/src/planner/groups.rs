@@ -4,6 +4,7 @@
 use super::index::Index;
 use super::{TaskInput, World};
 use crate::ids::{AgreementId, CompanyId};
+use crate::mapping::Mappings;
 use hashbrown::HashMap;
 use std::ops::Range;
 
@@ -44,9 +45,9 @@ impl Groups {
     pub fn new(world: &World<'_>, index: &Index<'_>, tasks: &[TaskInput<'_>]) -> Self {
         let above = (0..index.numbers()).collect();
         let mut groups = Self { of_tie: HashMap::with_capacity(index.numbers()), above };
-        for (place, TaskInput { task, .. }) in tasks.iter().enumerate() {
+        for place in 0..tasks.len() {
             let subscription = index.subscription_of(place);
-            if let Some(company) = world.mappings.company_of(&task.source, &task.customer) {
+            if let Some(company) = index.customer_of(place).and_then(Mappings::company_in) {
                 groups.tie(subscription.place(), Tie::Company(company));
             }
         }

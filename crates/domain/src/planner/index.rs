@@ -3,10 +3,12 @@
 //! a plan: nothing goes through a hashed map from its one end to the other.
 
 use super::feed::{self, Records};
-use super::register::Register;
+use super::origin::Glance;
+use super::register::{Live, Register};
 use super::{TaskInput, World};
 use crate::feed::{Product, Subscription};
-use crate::ids::{AgreementId, CompanyId, ProductId, SourceId, SubscriptionId};
+use crate::ids::{AdditionId, AgreementId, CompanyId, ProductId, SourceId, SubscriptionId};
+use crate::mapping::Mapping;
 use crate::parallel::{both, on_each, ranges};
 use crate::plan::{AdditionLink, OperationKey};
 use crate::psa::Agreement;
@@ -69,6 +71,8 @@ pub struct Index<'a> {
     /// Which addition is whose, and which carries which key.
     pub register: Register<'a>,
     of_task: Vec<SubscriptionNo>,
+    /// Of each task, the mapping of its customer.
+    customers: Vec<Option<&'a Mapping>>,
     subscriptions: Vec<Option<&'a Subscription>>,
     links: Links<'a>,
     agreements: Vec<(CompanyId, &'a Agreement)>,
@@ -82,6 +86,8 @@ struct Links<'a> {
     all: Vec<&'a AdditionLink>,
     /// Of each of them that holds, the agreement that it says.
     homes: Vec<Option<AgreementId>>,
+    /// Of each subscription, the newest line that is open, and its agreement.
+    newest: Vec<Option<(AdditionId, AgreementId)>>,
 }
 
 /// What one thread found among the links.
@@ -90,19 +96,40 @@ struct Found<'a> {
     live: Vec<(i64, usize)>,
     /// Links of the numbered subscriptions.
     numbered: Vec<Numbered>,
+    /// What a glance tells of each link.
+    known: Vec<Known>,
     removed: Vec<&'a OperationKey>,
     keyed: bool,
 }
 
+/// What is known of a link without a look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its subscription, where tasks are about it.
+    pub subscription: Option<SubscriptionNo>,
+    /// Role and product at a glance.
+    pub glance: Glance,
+}
+
 /// A link of a numbered subscription.
 #[derive(Clone, Copy, Debug)]
-pub struct Numbered {
-    /// Whose.
-    pub subscription: SubscriptionNo,
+struct Numbered {
+    subscription: SubscriptionNo,
     /// Its place among the links of the world.
-    pub at: usize,
+    at: u32,
+    addition: AdditionId,
+    agreement: AgreementId,
+    /// Whether it holds.
+    held: bool,
+    /// Whether its line has no end.
+    open: bool,
+}
+
+impl Numbered {
     /// Where its addition is, as far as it holds.
-    home: Option<AgreementId>,
+    fn home(&self) -> Option<AgreementId> {
+        self.held.then_some(self.agreement)
+    }
 }
 
 impl<'a> Index<'a> {
@@ -124,18 +151,32 @@ impl<'a> Index<'a> {
         let (subscriptions, products) =
             (feed::find_all(world.subscriptions, asked), Records::new(world.products, tasks.len()));
         let found = on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers));
+        let customer_of =
+            |TaskInput { task, .. }: &TaskInput<'a>| world.mappings.customer(&task.source, &task.customer);
+        let customers = on_each(&ranges(tasks.len(), threads), |range| {
+            tasks[range].iter().map(customer_of).collect::<Vec<_>>()
+        });
         let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
         agreements.sort_by_key(|(company, _)| *company);
         let removed = found.iter().flat_map(|found| found.removed.iter().copied()).collect();
         let keyed = found.iter().any(|found| found.keyed);
-        let (numbered, live): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|found| (found.numbered, found.live)).unzip();
-        let (links, register) = both(
-            threads,
-            || Links::new(world.links, first_tasks.len(), &numbered),
-            || Register::new(world, &live, &numbered, keyed),
-        );
-        Self { products, register, of_task, subscriptions, links, agreements, removed }
+        let (mut numbered, mut live, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        for one in found {
+            numbered.push(one.numbered);
+            live.push(one.live);
+            known.push(one.known);
+        }
+        let live = Live::new(&live, world.links.len());
+        let (links, known) =
+            both(threads, || Links::new(world.links, first_tasks.len(), &numbered), || known.concat());
+        let register = Register::new(world, live, known, keyed, threads);
+        let customers = customers.concat();
+        Self { products, register, of_task, customers, subscriptions, links, agreements, removed }
+    }
+
+    /// The mapping of the customer of the task at a place.
+    pub fn customer_of(&self, task: usize) -> Option<&'a Mapping> {
+        self.customers[task]
     }
 
     /// The record of a numbered subscription, where the feed has it.
@@ -164,6 +205,11 @@ impl<'a> Index<'a> {
         &self.links.all[self.links.of(subscription)]
     }
 
+    /// The agreement of the newest of these links that holds and whose line is open.
+    pub fn newest_home_of(&self, subscription: SubscriptionNo) -> Option<AgreementId> {
+        self.links.newest[subscription.place()].map(|(_, home)| home)
+    }
+
     /// How many of these links hold.
     pub fn held_by(&self, subscription: SubscriptionNo) -> usize {
         self.links.homes[self.links.of(subscription)].iter().flatten().count()
@@ -187,15 +233,19 @@ impl<'a> Index<'a> {
 fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_>) -> Found<'a> {
     let mut found = Found {
         live: Vec::with_capacity(range.len()),
-        numbered: Vec::new(),
+        numbered: Vec::with_capacity(range.len()),
+        known: Vec::with_capacity(range.len()),
         removed: Vec::new(),
         keyed: false,
     };
     for (link, at) in links[range.clone()].iter().zip(range) {
-        if let Some(subscription) = numbers.of(link) {
-            let home = (!link.deleted).then_some(link.agreement);
-            found.numbered.push(Numbered { subscription, at, home });
+        let subscription = numbers.of(link);
+        if let Some(subscription) = subscription {
+            let (addition, agreement) = (link.addition, link.agreement);
+            let (held, open) = (!link.deleted, link.written.is_open());
+            found.numbered.push(Numbered { subscription, at: at as u32, addition, agreement, held, open });
         }
+        found.known.push(Known { subscription, glance: Glance::of(&link.product, link.role) });
         if !link.deleted {
             found.live.push((link.addition.0, at));
         }
@@ -219,16 +269,23 @@ impl<'a> Links<'a> {
             starts[place + 1] += starts[place];
         }
         let mut homes = vec![None; starts[numbers]];
-        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), homes } };
+        let mut newest = vec![None; numbers];
+        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), homes, newest } };
         let mut all = vec![any; starts[numbers]];
         let mut next = starts.clone();
         for one in numbered.iter().flatten() {
             let next = &mut next[one.subscription.place()];
-            all[*next] = &links[one.at];
-            homes[*next] = one.home;
+            all[*next] = &links[one.at as usize];
+            homes[*next] = one.home();
             *next += 1;
+            let newest = &mut newest[one.subscription.place()];
+            if let Some(home) = one.home().filter(|_| one.open)
+                && newest.is_none_or(|(addition, _)| addition <= one.addition)
+            {
+                *newest = Some((one.addition, home));
+            }
         }
-        Self { starts, all, homes }
+        Self { starts, all, homes, newest }
     }
 
     /// The places of the links of a subscription.

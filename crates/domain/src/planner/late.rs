@@ -4,7 +4,8 @@
 use super::builder::Builder;
 use super::context::Stop;
 use super::lines;
-use super::picture::{Line, Origin};
+use super::origin::Origin;
+use super::picture::Line;
 use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{OrderId, ProductId};
@@ -49,8 +50,9 @@ fn stages<'s>(
 
 /// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
 fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
-    let of =
-        |origin: &'s Origin<'_>| stages(origin.true_period, origin.order, &origin.edits, &origin.written);
+    let of = |origin: &'s Origin<'_>| {
+        stages(origin.true_period(), origin.order(), origin.edits(), origin.written())
+    };
     line.origin.iter().flat_map(of)
 }
 
@@ -183,7 +185,7 @@ pub fn was_ended(
     // What this very order has written already, in a run that broke off or raced another, took the place.
     let written = builder
         .own_lines()
-        .any(|l| l.is_made_by(builder.context.order_id()) && l.is_for(&line.product, Role::Recurring));
+        .any(|l| l.is_for(&line.product, Role::Recurring) && l.is_made_by(builder.context.order_id()));
     if from_nothing || to_nothing || written {
         return false;
     }
@@ -191,7 +193,7 @@ pub fn was_ended(
         Some(there) if there.state.is_open() => None,
         Some(there) => {
             let by_order =
-                there.origin.as_ref().is_some_and(|o| o.written.cancelled == there.state.cancelled);
+                there.origin.as_ref().is_some_and(|o| o.written().cancelled == there.state.cancelled);
             there.state.cancelled.filter(|last| by_order && !ends_with_its_term(builder, *last)).map(Some)
         }
         None => {

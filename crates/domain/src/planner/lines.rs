@@ -169,16 +169,16 @@ pub fn existing_line<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let ours: Vec<Line> = builder
-        .own_lines()
-        .filter(|l| l.is_for(product, Role::Recurring) && !l.is_made_by(order))
-        .cloned()
-        .collect();
-    let open = ours.iter().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
+    let ours = || {
+        let of_product = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
+        of_product.filter(|l| !l.is_made_by(order))
+    };
+    let none_is_ours = ours().next().is_none();
+    let open = ours().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
     // One that a person ended is what should be there, and is judged; one that an order ended counts while it bills.
     let ending = || {
-        let still = ours.iter().filter(|l| {
-            l.origin.as_ref().is_some_and(|o| o.written.is_open())
+        let still = ours().filter(|l| {
+            l.origin.as_ref().is_some_and(|o| o.written().is_open())
                 || l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
         });
         still.max_by_key(|l| (l.state.cancelled, l.state.effective))
@@ -186,9 +186,7 @@ pub fn existing_line<'a>(
     if let Some(line) = open.or_else(ending).cloned() {
         return judge(builder, product, line);
     }
-    if ours.is_empty()
-        && let Some(gone) = missing_link(builder, product)
-    {
+    if none_is_ours && let Some(gone) = missing_link(builder, product) {
         let message = format!(
             "Addition {gone}, which billed {}, is not in ConnectWise any more.",
             builder.context.product_name(product)
@@ -204,7 +202,7 @@ pub fn existing_line<'a>(
     if let Some(line) = builder.mapped_line(product) {
         return Existing::Line(Box::new(line));
     }
-    if !ours.is_empty() {
+    if !none_is_ours {
         return Existing::Nothing;
     }
     let found = builder.unclaimed(item);
@@ -235,31 +233,31 @@ pub fn line_of<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let of_product: Vec<Line> =
-        builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring)).cloned().collect();
-    let written = of_product.iter().any(|l| l.is_made_by(order));
-    let others: Vec<&Line> = of_product.iter().filter(|l| !l.is_made_by(order)).collect();
-    let open = others.iter().filter(|l| l.state.is_open()).count();
+    let of_product = || builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+    let written = of_product().any(|l| l.is_made_by(order));
+    let others = || of_product().filter(|l| !l.is_made_by(order));
+    let open = others().filter(|l| l.state.is_open()).count();
     // Once this order has written its own line, the one it replaced has ended already.
-    let still = |l: &&&Line| {
+    let still = |l: &Line| {
         l.state.is_open()
             || written && l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
     };
-    let several = open > 1 || (written && open == 1 && others.iter().filter(still).count() > 1);
+    let several = open > 1 || (written && open == 1 && others().filter(|l| still(l)).count() > 1);
     if !several {
         return existing_line(builder, &line.product, item, from);
     }
+    let others: Vec<Line> = others().cloned().collect();
     let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
     let context = builder.context;
-    let fits = |l: &&&Line| {
+    let fits = |l: &&Line| {
         old_quantity.is_some_and(|old| l.state.quantity == old)
             && line.old_unit_price.is_none_or(|old| part::shows(context, &l.state, old))
     };
-    let named: Vec<&Line> = others.iter().filter(still).filter(fits).copied().collect();
+    let named: Vec<&Line> = others.iter().filter(|l| still(l)).filter(fits).collect();
     match named.as_slice() {
         [one] => judge(builder, &line.product, (*one).clone()),
         [] | [_, _, ..] if open > 1 => {
-            let open: Vec<Line> = others.into_iter().filter(|l| l.state.is_open()).cloned().collect();
+            let open: Vec<Line> = others.into_iter().filter(|l| l.state.is_open()).collect();
             let finding = several_open(builder, &line.product, &open);
             builder.withhold(finding);
             Existing::Several
@@ -304,7 +302,7 @@ fn edit_by_person(builder: &Builder<'_, '_>, product: &ProductId, line: &Line) -
     let origin = line.origin.as_ref()?;
     let name = builder.context.product_name(product);
     let Target::Existing(id) = &line.target else { return None };
-    let (written, state) = (&origin.written, &line.state);
+    let (written, state) = (origin.written(), &line.state);
     if written.cancelled != state.cancelled {
         let message = match state.cancelled {
             Some(day) => format!(

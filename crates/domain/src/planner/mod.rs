@@ -18,6 +18,7 @@ mod lines;
 mod mark;
 mod modes;
 mod order;
+mod origin;
 mod part;
 mod parts;
 mod picture;
@@ -108,7 +109,7 @@ pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTr
     for (place, input) in tasks.iter().enumerate() {
         let subscription = index.subscription_of(place);
         wanted.extend(index.homes_of(subscription));
-        if let Ok(context) = Context::resolve(world, &index, input, subscription) {
+        if let Ok(context) = Context::resolve(world, &index, input, place) {
             wanted.insert(context.agreement.id);
             wanted.extend(context.proration_agreement.map(|a| a.id));
         }

@@ -267,7 +267,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
             l.is_for(&shift.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && l.state.cancelled == Some(shift.period.last_day())
-                && l.origin.as_ref().is_some_and(|o| o.true_period.is_none())
+                && l.origin.as_ref().is_some_and(|o| o.true_period().is_none())
                 && !builder.is_billed(l)
         })
         .cloned()

@@ -156,6 +156,28 @@ fn whole(
 ) -> Result<Expressed, MoneyError> {
     let exact = prices.price.exact().times(quantity.exact())?;
     let exact_cost = prices.cost.exact().times(quantity.exact())?;
+    let Prices { price: unit_price, cost: unit_cost, .. } =
+        whole_units(settings, currency, prices, quantity)?;
+    let formula = text(format_args!("{} x {}", quantity.shown(), unit_price.shown(currency)));
+    let named = Named::default();
+    Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula })
+}
+
+/// The unit price and cost that a line of `quantity` units shows for a whole period.
+fn whole_units(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+) -> Result<Prices, MoneyError> {
+    // Nearly all prices have no more places than their currency: nothing of them is rounded.
+    if let (Some(price), Some(cost)) = (prices.price.in_places(currency), prices.cost.in_places(currency))
+        && !settings.rounding_tolerance.is_sign_negative()
+    {
+        return Ok(Prices { price, cost, ..prices });
+    }
+    let exact = prices.price.exact().times(quantity.exact())?;
+    let exact_cost = prices.cost.exact().times(quantity.exact())?;
     let tolerance = tolerance(settings, currency)?;
     let mode = settings.rounding_mode;
     let round = |unit: Money, exact, within| whole_unit(unit, exact, quantity, currency, mode, within);
@@ -163,11 +185,8 @@ fn whole(
     let hundredth = exact_cost.over(Exact::ratio(100, 1)?)?;
     let size = if hundredth.is_negative() { Exact::ZERO.minus(hundredth)? } else { hundredth };
     let of_cost = if tolerance.minus(size)?.is_negative() { size } else { tolerance };
-    let unit_price = round(prices.price, exact, tolerance)?;
-    let unit_cost = round(prices.cost, exact_cost, of_cost)?;
-    let formula = text(format_args!("{} x {}", quantity.shown(), unit_price.shown(currency)));
-    let named = Named::default();
-    Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula })
+    let price = round(prices.price, exact, tolerance)?;
+    Ok(Prices { price, cost: round(prices.cost, exact_cost, of_cost)?, ..prices })
 }
 
 /// What an open-ended line shows: it keeps its quantity, since the next change starts from it. Where a line is to be
@@ -187,6 +206,19 @@ pub fn open_ended(
     Ok(expressed)
 }
 
+/// The unit price and cost of [`open_ended`].
+pub fn open_ended_units(
+    settings: &Settings,
+    currency: Currency,
+    prices: Prices,
+    quantity: Quantity,
+) -> Result<Prices, MoneyError> {
+    match settings.rounding_place {
+        RoundingPlace::Line => Ok(prices),
+        RoundingPlace::Unit => whole_units(settings, currency, prices, quantity),
+    }
+}
+
 /// What a line that shows the rounded price of `asked` truly costs a unit: a rounding of ours is no other price.
 pub fn unrounded(
     settings: &Settings,
@@ -195,10 +227,10 @@ pub fn unrounded(
     quantity: Quantity,
     asked: Prices,
 ) -> Result<Prices, MoneyError> {
-    let shown = open_ended(settings, currency, asked, quantity)?;
+    let shown = open_ended_units(settings, currency, asked, quantity)?;
     Ok(Prices {
-        price: if shown.unit_price == there.price { asked.price } else { there.price },
-        cost: if shown.unit_cost == there.cost { asked.cost } else { there.cost },
+        price: if shown.price == there.price { asked.price } else { there.price },
+        cost: if shown.cost == there.cost { asked.cost } else { there.cost },
         ..there
     })
 }
@@ -221,8 +253,8 @@ pub fn unit_of(total: Money, quantity: Quantity, currency: Currency) -> Result<M
 pub fn shows(context: &Context<'_>, there: &AdditionState, price: Money) -> bool {
     let prices = Prices { price, cost: there.unit_cost, cost_known: true };
     there.unit_price == price
-        || open_ended(context.world.settings, context.currency, prices, there.quantity)
-            .is_ok_and(|shown| shown.unit_price == there.unit_price)
+        || open_ended_units(context.world.settings, context.currency, prices, there.quantity)
+            .is_ok_and(|shown| shown.price == there.unit_price)
 }
 
 /// Whether a line of one unit at `price` shows what `quantity` units at about `unit` cost together.
@@ -361,7 +393,7 @@ fn spread(
 
 /// At most four decimals, for a sentence.
 pub fn short(value: Exact) -> impl Display {
-    let rounded = value.round(4, RoundingMode::HalfUp).map(|rounded| rounded.normalize());
+    let rounded = value.round(4, RoundingMode::HalfUp).map(|rounded| Quantity::new(rounded).shown());
     std::fmt::from_fn(move |f| match &rounded {
         Ok(rounded) => rounded.fmt(f),
         Err(_) => value.fmt(f),

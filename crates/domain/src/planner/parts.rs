@@ -20,14 +20,20 @@ pub fn threads_for(tasks: usize) -> usize {
 /// Plans the tasks on at most so many threads.
 pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>], threads: usize) -> DraftPlan {
     let tasks = order::of_subscriptions(tasks);
-    let index = Index::new(world, &tasks, threads);
-    let mut groups = Groups::new(world, &index, &tasks);
+    let parts = plan_parts(world, &tasks, threads);
+    assemble::put_together(world, &tasks, parts)
+}
+
+/// The parts of the plan; what was built to look things up in is put away with the last of them.
+fn plan_parts(world: &World<'_>, tasks: &[TaskInput<'_>], threads: usize) -> Vec<Part> {
+    let index = Index::new(world, tasks, threads);
+    let mut groups = Groups::new(world, &index, tasks);
     loop {
         let division = groups.divide(&index, tasks.len());
-        let parts = run(world, &index, &groups, &division, &tasks, threads);
+        let parts = run(world, &index, &groups, &division, tasks, threads);
         let strays: Vec<&Stray> = parts.iter().flat_map(|part| &part.strays).collect();
         if strays.is_empty() {
-            return assemble::put_together(world, &tasks, parts);
+            return parts;
         }
         // A mapping or a key may lead anywhere: what looked at an agreement of others is planned anew together with them.
         for stray in strays {

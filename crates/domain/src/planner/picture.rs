@@ -2,15 +2,14 @@
 
 use super::World;
 use super::index::{Index, SubscriptionNo};
-use super::register::Register;
+use super::origin::Origin;
+use super::register::Remembered;
 use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{Edit, OperationKey, Role, Target};
-use crate::psa::{AdditionState, Agreement};
+use crate::plan::{AdditionLink, Edit, OperationKey, Role, Target, looks_like_key};
+use crate::psa::{AdditionState, Agreement, ObservedAddition};
 use hashbrown::HashMap;
-use jiff::civil::Date;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -48,25 +47,28 @@ impl From<AdditionState> for State<'_> {
     }
 }
 
-/// What trueup knows of a line that it wrote or took over.
+/// The key of a line, which few ask for.
 #[derive(Clone, Debug)]
-pub struct Origin<'a> {
-    /// Subscription, where tasks are about it.
-    pub subscription: Option<SubscriptionNo>,
-    /// Product at the source.
-    pub product: Cow<'a, ProductId>,
-    /// What the line is for.
-    pub role: Role,
-    /// The order that made it.
-    pub order: Option<&'a OrderId>,
-    /// The days it is truly for, where they differ from its dates.
-    pub true_period: Option<Period>,
-    /// States that orders gave it in place, oldest first.
-    pub edits: Cow<'a, [Edit]>,
-    /// What was last written.
-    pub written: State<'a>,
-    /// The agreement's next invoice date at the first write.
-    pub next_invoice_at_write: Option<Date>,
+pub enum Key<'a> {
+    /// As it was remembered, else as the addition carries it.
+    Read(&'a ObservedAddition, Option<&'a AdditionLink>),
+    /// As the plan gives it.
+    Made(Rc<str>),
+}
+
+impl<'a> Key<'a> {
+    /// The key of an addition: the one that was remembered, else the one that it carries.
+    pub fn of(addition: &'a ObservedAddition, link: Option<&'a AdditionLink>) -> Option<&'a str> {
+        let remembered = link.and_then(|l| l.key.as_ref()).map(|key| key.0.as_str());
+        remembered.or_else(|| addition.marker.as_deref().filter(|marker| looks_like_key(marker)))
+    }
+
+    fn shared(&self) -> Option<Rc<str>> {
+        match self {
+            Self::Read(addition, link) => Self::of(addition, *link).map(Rc::from),
+            Self::Made(key) => Some(Rc::clone(key)),
+        }
+    }
 }
 
 /// One line of an agreement. What was read is borrowed until a change of the plan touches it.
@@ -81,9 +83,11 @@ pub struct Line<'a> {
     /// What of the quantity is included.
     pub less_included: Quantity,
     /// Our key, where it carries one.
-    pub key: Option<Cow<'a, str>>,
+    pub key: Key<'a>,
     /// Where it came from, where it is ours.
     pub origin: Option<Origin<'a>>,
+    /// Whether the plan did anything to it.
+    pub touched: bool,
 }
 
 impl Line<'_> {
@@ -94,7 +98,7 @@ impl Line<'_> {
         if billed_by.id != agreement.id && billed_by.invoiced_before(self.state.effective) {
             return true;
         }
-        match self.origin.as_ref().and_then(|o| o.next_invoice_at_write) {
+        match self.origin.as_ref().and_then(Origin::next_invoice_at_write) {
             Some(then) => agreement.next_invoice.is_some_and(|now| now > then && self.state.effective < now),
             None => agreement.invoiced_before(self.state.effective),
         }
@@ -102,18 +106,30 @@ impl Line<'_> {
 
     /// Whether it is the subscription's line for the product in this role.
     pub fn is_of(&self, subscription: SubscriptionNo, product: &ProductId, role: Role) -> bool {
+        self.is_whose(subscription) && self.is_for(product, role)
+    }
+
+    /// Whether it is a line of the subscription.
+    fn is_whose(&self, subscription: SubscriptionNo) -> bool {
         self.origin.as_ref().is_some_and(|o| o.subscription == Some(subscription))
-            && self.is_for(product, role)
+    }
+
+    /// Our key, where it carries one.
+    pub fn key(&self) -> Option<&str> {
+        match &self.key {
+            Key::Read(addition, link) => Key::of(addition, *link),
+            Key::Made(key) => Some(key),
+        }
     }
 
     /// Whether it is its subscription's line for the product in this role.
     pub fn is_for(&self, product: &ProductId, role: Role) -> bool {
-        self.origin.as_ref().is_some_and(|o| o.role == role && *o.product == *product)
+        self.origin.as_ref().is_some_and(|o| o.is_for(product, role))
     }
 
     /// Whether this order made it.
     pub fn is_made_by(&self, order: Option<&OrderId>) -> bool {
-        order.is_some() && self.origin.as_ref().is_some_and(|o| o.order == order)
+        order.is_some() && self.origin.as_ref().is_some_and(|o| o.order() == order)
     }
 }
 
@@ -132,10 +148,12 @@ enum Undo<'a> {
     Removed(usize, Box<Line<'a>>),
 }
 
-/// The lines of one subscription: those that are as they were read, by agreement, then those that the plan touched.
+/// Where the lines of one subscription are.
 #[derive(Clone, Debug, Default)]
 struct Own {
-    read: Vec<Place>,
+    /// Agreements that hold some as they were read, in the order of their ids.
+    read: Vec<AgreementId>,
+    /// Those that the plan touched.
     touched: Vec<Place>,
 }
 
@@ -146,12 +164,14 @@ pub struct Picture<'a> {
     world: &'a World<'a>,
     index: &'a Index<'a>,
     lines: HashMap<AgreementId, Vec<Line<'a>>>,
-    keys: HashMap<Cow<'a, str>, Option<Place>>,
+    keys: HashMap<Rc<str>, Option<Place>>,
     subscriptions: HashMap<SubscriptionNo, Own>,
     undo: Vec<Undo<'a>>,
     missed: RefCell<BTreeSet<AgreementId>>,
     /// Emptied lists, to be used again.
     spare: Vec<Vec<Line<'a>>>,
+    /// What is known of the additions of the agreement that is being opened.
+    known: Vec<Option<Remembered<'a>>>,
 }
 
 impl<'a> Picture<'a> {
@@ -166,6 +186,7 @@ impl<'a> Picture<'a> {
             undo: Vec::new(),
             missed: RefCell::default(),
             spare: Vec::new(),
+            known: Vec::new(),
         }
     }
 
@@ -194,7 +215,7 @@ impl<'a> Picture<'a> {
             self.open(agreement);
         }
         let index = self.index;
-        if self.own(subscription).count() < index.held_by(subscription) {
+        if self.of_subscription(subscription).count() < index.held_by(subscription) {
             // Some are gone, or on another agreement than the one that was remembered.
             let held = index.links_of(subscription).iter().filter(|l| !l.deleted);
             for home in held.filter_map(|l| index.register.home_of(l.addition)) {
@@ -212,30 +233,27 @@ impl<'a> Picture<'a> {
         let mut lines = self.spare.pop().unwrap_or_default();
         // With room for what takes the place of a line.
         lines.reserve(additions.len() + 4);
-        for addition in additions {
-            let remembered = self.index.register.link_of(addition.id);
-            let target = Target::Existing(addition.id);
-            if let Some(subscription) = remembered.and_then(|r| r.subscription) {
+        let mut before = None;
+        // What is known of them lies anywhere in memory: all of it is asked for before any is used.
+        let register = &self.index.register;
+        self.known.extend(additions.iter().map(|addition| register.link_of(addition.id)));
+        for (addition, remembered) in additions.iter().zip(self.known.drain(..)) {
+            if let Some(subscription) = remembered.and_then(|r| r.subscription())
+                && before.replace(subscription) != Some(subscription)
+            {
                 let read = &mut self.subscriptions.entry(subscription).or_default().read;
-                let place = read.partition_point(|p| p.agreement <= agreement);
-                read.insert(place, Place { agreement, target: target.clone() });
+                if let Err(place) = read.binary_search(&agreement) {
+                    read.insert(place, agreement);
+                }
             }
             lines.push(Line {
-                target,
+                target: Target::Existing(addition.id),
                 agreement,
                 state: State::Read(&addition.state),
                 less_included: addition.less_included,
-                key: Register::key_of(addition, remembered.map(|r| r.link)).map(Cow::Borrowed),
-                origin: remembered.map(|r| Origin {
-                    subscription: r.subscription,
-                    product: Cow::Borrowed(&r.link.product),
-                    role: r.link.role,
-                    order: r.link.order.as_ref(),
-                    true_period: r.link.true_period,
-                    edits: Cow::Borrowed(&r.link.edits),
-                    written: State::Read(&r.link.written),
-                    next_invoice_at_write: r.link.next_invoice_at_write,
-                }),
+                key: Key::Read(addition, remembered.map(|r| r.link)),
+                origin: remembered.map(Origin::remembered),
+                touched: false,
             });
         }
         self.lines.insert(agreement, lines);
@@ -262,10 +280,13 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn put(&mut self, at: Option<usize>, line: Line<'a>) {
+    fn put(&mut self, at: Option<usize>, mut line: Line<'a>) {
         let place = Place { agreement: line.agreement, target: line.target.clone() };
-        if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).is_none()) {
-            self.keys.insert(key.clone(), Some(place.clone()));
+        line.touched = true;
+        if line.key().is_some_and(|key| self.key_at(key).is_none())
+            && let Some(key) = line.key.shared()
+        {
+            self.keys.insert(key, Some(place.clone()));
         }
         if let Some(subscription) = line.origin.as_ref().and_then(|o| o.subscription) {
             self.subscriptions.entry(subscription).or_default().touched.push(place);
@@ -278,12 +299,13 @@ impl<'a> Picture<'a> {
         let lines = self.lines.get_mut(&place.agreement)?;
         let at = lines.iter().position(|l| l.target == place.target)?;
         let line = lines.remove(at);
-        if let Some(key) = line.key.as_ref().filter(|key| self.key_at(key).as_ref() == Some(place)) {
-            self.keys.insert(key.clone(), None);
+        if line.key().is_some_and(|key| self.key_at(key).as_ref() == Some(place))
+            && let Some(key) = line.key.shared()
+        {
+            self.keys.insert(key, None);
         }
         let subscription = line.origin.as_ref().and_then(|o| o.subscription);
         if let Some(own) = subscription.and_then(|number| self.subscriptions.get_mut(&number)) {
-            own.read.retain(|p| p != place);
             own.touched.retain(|p| p != place);
         }
         Some((at, line))
@@ -322,14 +344,13 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn own(&self, subscription: SubscriptionNo) -> impl Iterator<Item = &Place> {
-        let own = self.subscriptions.get(&subscription);
-        own.into_iter().flat_map(|own| own.read.iter().chain(&own.touched))
-    }
-
-    /// The lines of one subscription, whatever agreement they are on, in the order in which they came about.
+    /// The lines of one subscription, whatever agreement they are on, in the order in which they came about: those that
+    /// are as they were read, by agreement, then those that the plan touched.
     pub fn of_subscription(&self, subscription: SubscriptionNo) -> impl Iterator<Item = &Line<'a>> {
-        self.own(subscription).filter_map(|place| self.at(place))
+        let own = self.subscriptions.get(&subscription);
+        let read = own.into_iter().flat_map(|own| &own.read).flat_map(|agreement| self.lines_of(*agreement));
+        let touched = own.into_iter().flat_map(|own| &own.touched).filter_map(|place| self.at(place));
+        read.filter(move |line| !line.touched && line.is_whose(subscription)).chain(touched)
     }
 
     /// The line that carries a key.
@@ -356,7 +377,7 @@ impl<'a> Picture<'a> {
         self.lines_of(agreement)
             .iter()
             .filter(|l| {
-                l.origin.is_none() && l.key.is_none() && l.state.catalog_item == item && l.state.is_open()
+                l.origin.is_none() && l.key().is_none() && l.state.catalog_item == item && l.state.is_open()
             })
             .collect()
     }
@@ -382,7 +403,7 @@ impl<'a> Picture<'a> {
         self.change(line, |line| {
             line.state = state.into();
             if let Some(origin) = &mut line.origin {
-                origin.written = line.state.clone();
+                origin.set_written(line.state.clone());
             }
         });
     }
@@ -392,8 +413,7 @@ impl<'a> Picture<'a> {
         let before = line.state.clone();
         self.change(line, |line| {
             if let Some(origin) = &mut line.origin {
-                let order = order.cloned();
-                origin.edits.to_mut().push(Edit { held, order, before: (*before).clone() });
+                origin.note(Edit { held, order: order.cloned(), before: (*before).clone() });
             }
         });
     }

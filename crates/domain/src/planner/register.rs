@@ -1,13 +1,16 @@
 //! Which addition is whose, on which agreement it was read, and which carries which key.
 
 use super::World;
-use super::index::{Numbered, SubscriptionNo};
+use super::index::{Known, SubscriptionNo};
+use super::picture::Key;
 use crate::desired::dense::Places;
 use crate::ids::{AdditionId, AgreementId};
-use crate::plan::{AdditionLink, looks_like_key};
+use crate::parallel::{on_each, ranges};
+use crate::plan::AdditionLink;
 use crate::psa::ObservedAddition;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// What is known of the additions.
@@ -15,9 +18,10 @@ use std::sync::OnceLock;
 pub struct Register<'a> {
     world: &'a World<'a>,
     links: Live,
-    /// Of each link, the subscription where tasks are about it.
-    subscriptions: Vec<Option<SubscriptionNo>>,
+    /// What a glance tells of each link.
+    known: Vec<Known>,
     keyed: bool,
+    threads: usize,
     hasher: DefaultHashBuilder,
     keys: OnceLock<HashTable<Keyed>>,
     homes: OnceLock<HashMap<AdditionId, AgreementId>>,
@@ -28,8 +32,15 @@ pub struct Register<'a> {
 pub struct Remembered<'a> {
     /// The link.
     pub link: &'a AdditionLink,
+    /// What is known of it without a look at it.
+    pub known: Known,
+}
+
+impl Remembered<'_> {
     /// Its subscription, where tasks are about it.
-    pub subscription: Option<SubscriptionNo>,
+    pub fn subscription(&self) -> Option<SubscriptionNo> {
+        self.known.subscription
+    }
 }
 
 /// An addition that has a key, by the hash of it.
@@ -40,25 +51,31 @@ struct Keyed {
     addition: AdditionId,
 }
 
-/// Where the link of an addition is.
+/// Where the link of an addition is, among those that hold.
 #[derive(Debug)]
-enum Live {
+pub enum Live {
+    /// The ids lie close together.
     Near(Places),
+    /// They do not.
     Far(HashMap<i64, usize>),
 }
 
 impl Live {
     /// Of several links of an addition the last counts.
-    fn new(live: &[Vec<(i64, usize)>], links: usize) -> Self {
-        let all = || live.iter().flatten().copied();
-        let least = all().map(|(id, _)| id).min().unwrap_or_default();
-        let most = all().map(|(id, _)| id).max().unwrap_or_default();
+    pub fn new(live: &[Vec<(i64, usize)>], links: usize) -> Self {
+        let lists = ranges(live.len(), live.len());
+        let of = |list: Range<usize>| live[list].iter().flatten().copied();
+        let bounds = on_each(&lists, |list| {
+            of(list).fold((i64::MAX, i64::MIN), |(least, most), (id, _)| (least.min(id), most.max(id)))
+        });
+        let least = bounds.iter().map(|(least, _)| *least).min().unwrap_or_default();
+        let most = bounds.iter().map(|(_, most)| *most).max().unwrap_or_default();
         match Places::between(least, most, links) {
             Some(places) => {
-                all().for_each(|(id, at)| places.put(id, at));
+                on_each(&lists, |list| of(list).for_each(|(id, at)| places.put_last(id, at)));
                 Self::Near(places)
             }
-            None => Self::Far(all().collect()),
+            None => Self::Far(of(0..live.len()).collect()),
         }
     }
 
@@ -71,37 +88,21 @@ impl Live {
 }
 
 impl<'a> Register<'a> {
-    /// From the places of the links that hold with their additions, those of the subscriptions that tasks are about, and
-    /// whether any link has a key.
-    pub fn new(
-        world: &'a World<'a>,
-        live: &[Vec<(i64, usize)>],
-        numbered: &[Vec<Numbered>],
-        keyed: bool,
-    ) -> Self {
-        let mut subscriptions = vec![None; world.links.len()];
-        for one in numbered.iter().flatten() {
-            subscriptions[one.at] = Some(one.subscription);
-        }
-        let links = Live::new(live, world.links.len());
+    /// From where the links that hold are, what a glance tells of each link, and whether any of them has a key.
+    pub fn new(world: &'a World<'a>, links: Live, known: Vec<Known>, keyed: bool, threads: usize) -> Self {
         let hasher = DefaultHashBuilder::default();
-        Self { world, links, subscriptions, keyed, hasher, keys: OnceLock::new(), homes: OnceLock::new() }
+        let (keys, homes) = (OnceLock::new(), OnceLock::new());
+        Self { world, links, known, keyed, threads, hasher, keys, homes }
     }
 
     /// What trueup remembers of an addition.
     pub fn link_of(&self, addition: AdditionId) -> Option<Remembered<'a>> {
         let at = self.links.get(addition)?;
-        Some(Remembered { link: &self.world.links[at], subscription: self.subscriptions[at] })
-    }
-
-    /// The key of an addition: the one that was remembered, else the one that it carries.
-    pub fn key_of(addition: &'a ObservedAddition, link: Option<&'a AdditionLink>) -> Option<&'a str> {
-        let remembered = link.and_then(|l| l.key.as_ref()).map(|key| key.0.as_str());
-        remembered.or_else(|| addition.marker.as_deref().filter(|marker| looks_like_key(marker)))
+        Some(Remembered { link: &self.world.links[at], known: self.known[at] })
     }
 
     fn own_key(&self, addition: &'a ObservedAddition) -> Option<&'a str> {
-        Self::key_of(addition, self.link_of(addition.id).map(|remembered| remembered.link))
+        Key::of(addition, self.link_of(addition.id).map(|remembered| remembered.link))
     }
 
     /// The first addition with a key.
@@ -118,6 +119,9 @@ impl<'a> Register<'a> {
 
     fn all_keys(&self) -> HashTable<Keyed> {
         let mut keys = HashTable::new();
+        if !self.keyed && !self.is_any_marked() {
+            return keys;
+        }
         for (home, addition) in self.additions() {
             if !self.keyed && addition.marker.is_none() {
                 continue;
@@ -129,6 +133,22 @@ impl<'a> Register<'a> {
             }
         }
         keys
+    }
+
+    /// Whether any addition that was read carries something in the place of a key.
+    fn is_any_marked(&self) -> bool {
+        let all = &self.world.snapshot.additions;
+        let (Some((first, _)), Some((last, _))) = (all.first_key_value(), all.last_key_value()) else {
+            return false;
+        };
+        let span = usize::try_from(last.0.abs_diff(first.0)).unwrap_or(usize::MAX).saturating_add(1);
+        let marked = on_each(&ranges(span, self.threads), |part| {
+            let from = |offset: usize| AgreementId(first.0.saturating_add_unsigned(offset as u64));
+            // The last part ends with the last agreement, however far their ids reach.
+            let upto = if part.end == span { *last } else { AgreementId(from(part.end).0 - 1) };
+            all.range(from(part.start)..=upto).any(|(_, of)| of.iter().any(|a| a.marker.is_some()))
+        });
+        marked.contains(&true)
     }
 
     /// The agreement on which an addition was read.

@@ -85,7 +85,7 @@ impl Part {
                     self.draft.findings.push(blocked(input.task, earlier));
                     TaskOutcome::Blocked
                 }
-                None => plan_task(world, index, input, subscription, picture, &mut self.draft),
+                None => plan_task(world, index, input, *place, picture, &mut self.draft),
             };
             match outcome {
                 TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
@@ -124,19 +124,19 @@ fn plan_task<'a>(
     world: &'a World<'a>,
     index: &'a Index<'a>,
     input: TaskInput<'a>,
-    subscription: SubscriptionNo,
+    place: usize,
     picture: &mut Picture<'a>,
     draft: &mut DraftPlan,
 ) -> TaskOutcome {
     picture.settle();
-    let context = match Context::resolve(world, index, &input, subscription) {
+    let context = match Context::resolve(world, index, &input, place) {
         Ok(context) => context,
         Err(stop) => {
             draft.findings.extend(stop.findings);
             return stop.outcome;
         }
     };
-    picture.open_subscription(subscription);
+    picture.open_subscription(context.subscription_no);
     picture.open(context.agreement.id);
     loop {
         let before = Mark::of(draft);

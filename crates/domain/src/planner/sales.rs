@@ -361,7 +361,7 @@ fn is_taken_over(
     let adopted = builder
         .own_lines()
         .find(|l| {
-            l.is_for(&line.product, Role::Recurring) && l.origin.as_ref().is_some_and(|o| o.order.is_none())
+            l.is_for(&line.product, Role::Recurring) && l.origin.as_ref().is_some_and(|o| o.order().is_none())
         })
         .cloned();
     let adopted = match adopted {
@@ -423,14 +423,14 @@ fn is_sold_already(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLin
     }
     let this = builder.context.order_id();
     let there = builder.own_lines().find(|l| {
-        let other = l.origin.as_ref().and_then(|o| o.order);
+        let other = l.origin.as_ref().and_then(|o| o.order());
         l.is_for(&line.product, Role::Recurring)
             && l.state.is_open()
             && other.is_some_and(|other| Some(other) != this)
             && late::later_state(builder, l, start).is_none()
     });
     let Some(there) = there.cloned() else { return false };
-    let by = there.origin.as_ref().and_then(|o| o.order).map(ToString::to_string).unwrap_or_default();
+    let by = there.origin.as_ref().and_then(|o| o.order()).map(ToString::to_string).unwrap_or_default();
     let message = format!(
         "Order {} sells {} to subscription {}, and order {by} bills {} of it there already: a second line would bill \
          it twice, so nothing is written for it.",
@@ -495,8 +495,8 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
                 let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
-                let by_order = o.written.cancelled == l.state.cancelled;
-                o.role == Role::Recurring && (l.state.is_open() || ends_later && by_order)
+                let by_order = o.written().cancelled == l.state.cancelled;
+                o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
             }) && !l.is_made_by(context.order_id())
         })
         .cloned()
@@ -528,8 +528,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         builder.end(line, last, reason())?;
     }
     // What was billed or given back once of days that the other customer pays goes with the lines.
-    let products =
-        old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product.clone().into_owned())).collect();
+    let products = old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
     for line in cancellation::pieces_from(builder, &products, boundary) {
         builder.delete(&line, reason())?;
     }

@@ -41,13 +41,8 @@ pub fn of<'p>(
             items.binary_search(&addition.state.catalog_item).is_ok()
                 || targets.binary_search(&&Target::Existing(addition.id)).is_ok()
         };
-        let additions = world
-            .snapshot
-            .additions_of(agreement.id)
-            .iter()
-            .filter(|addition| is_seen(addition))
-            .map(|a| (a.id, a.state.clone()))
-            .collect();
+        let read = world.snapshot.additions_of(agreement.id);
+        let additions = read.iter().filter(|a| is_seen(a)).map(|a| (a.id, a.state.clone())).collect();
         written.push(Written {
             agreement: agreement.id,
             sight: AgreementSight {
@@ -57,16 +52,17 @@ pub fn of<'p>(
                 end: agreement.end,
                 additions,
             },
-            invoice: invoice_of(world, agreement, &after(agreement.id)),
+            invoice: invoice_of(world, agreement, read, &after(agreement.id)),
         });
     }
     written
 }
 
-/// The agreement's next invoice before and after.
+/// The agreement's next invoice with what was read, and with what is there after the changes.
 fn invoice_of(
     world: &World<'_>,
     agreement: &Agreement,
+    read: &[ObservedAddition],
     after: &[(&AdditionState, Quantity)],
 ) -> Result<Option<(Currency, Money, Money)>, MoneyError> {
     let (Some(currency), Some(period)) =
@@ -78,10 +74,20 @@ fn invoice_of(
         billing::price_in(state, less_included, period, agreement.prorates, currency)
     };
     let (mut old, mut new) = (Money::ZERO, Money::ZERO);
-    for addition in world.snapshot.additions_of(agreement.id) {
-        old = old.plus(billed(&addition.state, addition.less_included)?)?;
+    // What no change touched lies in both lists in the same order, and is reckoned once.
+    let mut rest = after;
+    for addition in read {
+        let amount = billed(&addition.state, addition.less_included)?;
+        old = old.plus(amount)?;
+        let same = rest.iter().position(|(state, _)| std::ptr::eq(*state, &addition.state));
+        let Some((changed, [_, others @ ..])) = same.map(|same| rest.split_at(same)) else { continue };
+        for (state, less_included) in changed {
+            new = new.plus(billed(state, *less_included)?)?;
+        }
+        new = new.plus(amount)?;
+        rest = others;
     }
-    for (state, less_included) in after {
+    for (state, less_included) in rest {
         new = new.plus(billed(state, *less_included)?)?;
     }
     Ok(Some((currency, old, new)))

@@ -4,9 +4,9 @@ use super::Builder;
 use crate::ids::{AdditionId, ProductId};
 use crate::plan::{Adoption, Role, Target};
 use crate::planner::AdoptionAnswer;
-use crate::planner::picture::{Line, Origin};
+use crate::planner::origin::{Made, Origin};
+use crate::planner::picture::Line;
 use crate::psa::{BillFlag, CatalogItem};
-use std::borrow::Cow;
 
 impl<'a> Builder<'_, 'a> {
     /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
@@ -24,16 +24,18 @@ impl<'a> Builder<'_, 'a> {
         });
         self.picture.claim(
             line,
-            Origin {
-                subscription: Some(self.context.subscription_no),
-                product: Cow::Owned(product.clone()),
-                role: Role::Recurring,
-                order: None,
-                true_period: None,
-                edits: Cow::Borrowed(&[]),
-                written: line.state.clone(),
-                next_invoice_at_write: None,
-            },
+            Origin::made(
+                self.context.subscription_no,
+                Made {
+                    product: product.clone(),
+                    role: Role::Recurring,
+                    order: None,
+                    true_period: None,
+                    edits: Vec::new(),
+                    written: line.state.clone(),
+                    next_invoice_at_write: None,
+                },
+            ),
         );
     }
 

@@ -119,6 +119,6 @@ impl Builder<'_, '_> {
 
     /// The product of a line, as it is remembered of it.
     pub(super) fn product_of(line: &crate::planner::picture::Line<'_>) -> ProductId {
-        line.origin.as_ref().map_or(ProductId::from(""), |o| o.product.clone().into_owned())
+        line.origin.as_ref().map_or(ProductId::from(""), |o| o.product().clone())
     }
 }

@@ -60,9 +60,12 @@ impl<'a> Builder<'_, 'a> {
 
     /// A drift that is worth saying.
     fn drift_of(&self, exact: Exact, named: bool) -> Result<Option<Drift>, MoneyError> {
+        if exact.is_zero() {
+            return Ok(None);
+        }
         let tolerance = self.tolerance()?;
         let size = if exact.is_negative() { Exact::ZERO.minus(exact)? } else { exact };
         let large = tolerance.minus(size)?.is_negative();
-        Ok((!exact.is_zero() && (named || large)).then_some(Drift { exact, large }))
+        Ok((named || large).then_some(Drift { exact, large }))
     }
 }

@@ -125,7 +125,7 @@ impl<'a> Builder<'_, 'a> {
             ));
         }
         let said = line.description.as_deref().unwrap_or(name);
-        let on_invoice = safe_text(&text(format_args!("{said} ({true_days})")));
+        let on_invoice = safe_text(text(format_args!("{said} ({true_days})")));
         let wanted = AdditionState {
             catalog_item: line.item.id,
             quantity: line.money.quantity,

@@ -10,11 +10,11 @@ use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::period::{Period, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
-use crate::planner::picture::{Line, Origin, State};
+use crate::planner::origin::{Made, Origin};
+use crate::planner::picture::{Key, Line, State};
 use crate::planner::text::text;
 use crate::psa::{AdditionState, Agreement, BillFlag};
 use jiff::civil::Date;
-use std::borrow::Cow;
 
 #[derive(Clone, Copy)]
 enum EditKind {
@@ -125,20 +125,20 @@ impl<'a> Builder<'_, 'a> {
         let id = self.next_id();
         let task = self.context.task;
         let state = State::from(wanted.clone());
-        let origin = Origin {
-            subscription: Some(self.context.subscription_no),
-            product: Cow::Owned(line.product.clone()),
+        let origin = Made {
+            product: line.product.clone(),
             role: line.role,
             order: task.order_id.as_ref(),
             true_period: true_days,
-            edits: Cow::Borrowed(&[]),
+            edits: Vec::new(),
             written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
         let amounts = billed_once(&wanted, currency)?;
         let formula = line.money.formula;
         let action = Action::Create { wanted };
-        self.push(action, key.clone(), line.role, &line.product, agreement.id, line.line_id, reason, formula);
+        let carried = Key::Made(key.0.as_str().into());
+        self.push(action, key, line.role, &line.product, agreement.id, line.line_id, reason, formula);
         if let Some(change) = self.draft.changes.last_mut() {
             change.amount = amounts.price;
             change.cost = amounts.cost;
@@ -152,8 +152,9 @@ impl<'a> Builder<'_, 'a> {
             agreement: agreement.id,
             state,
             less_included: Quantity::ZERO,
-            key: Some(Cow::Owned(key.0)),
-            origin: Some(origin),
+            key: carried,
+            origin: Some(Origin::made(self.context.subscription_no, origin)),
+            touched: true,
         });
         Ok(())
     }
@@ -319,9 +320,7 @@ impl<'a> Builder<'_, 'a> {
         let target = match &line.target {
             Target::Existing(id) => id.to_string(),
             // The line has no id yet: its own key stands for it.
-            Target::CreatedBy(_) => {
-                self.picture.now(line).and_then(|l| l.key.as_deref()).unwrap_or_default().to_owned()
-            }
+            Target::CreatedBy(_) => self.picture.now(line).and_then(Line::key).unwrap_or_default().to_owned(),
         };
         let organization = self.context.world.organization;
         match self.context.task.undone {
@@ -354,7 +353,7 @@ impl<'a> Builder<'_, 'a> {
         formula: String,
         effect: PriceAndCost,
     ) -> Change {
-        let role = line.origin.as_ref().map_or(Role::Recurring, |o| o.role);
+        let role = line.origin.as_ref().map_or(Role::Recurring, Origin::role);
         let product = Self::product_of(line);
         let mut change =
             self.change(action, key, role, &product, line.agreement, String::new(), reason, formula);
@@ -388,6 +387,10 @@ impl<'a> Builder<'_, 'a> {
 
     /// The agreement of a line.
     pub fn agreement_of(&self, line: &Line) -> Option<&'a Agreement> {
+        let own = self.context.agreement;
+        if line.agreement == own.id {
+            return Some(own);
+        }
         self.context.world.snapshot.agreements.get(&line.agreement)
     }
 

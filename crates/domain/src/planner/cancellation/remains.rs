@@ -42,7 +42,7 @@ struct Piece<'a> {
 
 impl Piece<'_> {
     fn role(&self) -> Role {
-        self.line.origin.as_ref().map_or(Role::OneTime, |o| o.role)
+        self.line.origin.as_ref().map_or(Role::OneTime, |o| o.role())
     }
 
     /// What it comes to.
@@ -65,7 +65,7 @@ impl<'a> Remains<'a> {
         let (mut stays, mut goes) = (Vec::new(), Vec::new());
         for line in lines_to_end(builder) {
             let Some(origin) = &line.origin else { continue };
-            let mut span = Span::new(origin.product.clone().into_owned(), origin.order, &line.state);
+            let mut span = Span::new(origin.product().clone(), origin.order(), &line.state);
             let goes_whole = !touched_by_person(&line) && super::goes(builder, &line, ending);
             if goes_whole {
                 goes.push(span);
@@ -121,7 +121,7 @@ impl<'a> Remains<'a> {
     /// Whether it brings a full line that goes to what the days cost: one of its own order, or the one that another
     /// change wrote in its place.
     fn corrects(&self, piece: &Piece<'_>) -> bool {
-        let order = piece.line.origin.as_ref().and_then(|o| o.order);
+        let order = piece.line.origin.as_ref().and_then(|o| o.order());
         let whole = piece.days == self.period;
         let of = |s: &Span| {
             let own = order.is_some() && s.order.as_ref() == order;
@@ -135,7 +135,7 @@ impl<'a> Remains<'a> {
 
     /// Whether it bills the period before its own order's recurring line begins.
     fn begins(&self, piece: &Piece<'_>) -> bool {
-        let order = piece.line.origin.as_ref().and_then(|o| o.order);
+        let order = piece.line.origin.as_ref().and_then(|o| o.order());
         piece.role() == Role::OneTime
             && order.is_some()
             && self.stays.iter().chain(&self.goes).any(|s| {
@@ -155,10 +155,12 @@ impl<'a> Remains<'a> {
             return !ended(&self.stays);
         }
         // A discount with a product of its own is one of what its order charges.
-        let order = piece.line.origin.as_ref().and_then(|o| o.order);
+        let order = piece.line.origin.as_ref().and_then(|o| o.order());
         let made = |s: &Span| s.order.as_ref() == order && s.covers(piece.days);
-        let charged =
-            self.pieces.iter().any(|p| !p.credit && p.line.origin.as_ref().is_some_and(|o| o.order == order));
+        let charged = self
+            .pieces
+            .iter()
+            .any(|p| !p.credit && p.line.origin.as_ref().is_some_and(|o| o.order() == order));
         order.is_some() && !charged && self.goes.iter().any(made) && !self.stays.iter().any(made)
     }
 
@@ -199,34 +201,34 @@ impl<'a> Remains<'a> {
 /// was sold within the period, or billed by another line until it began. A full line of what was sold with the period is
 /// one that was never billed, whatever changed since.
 pub(super) fn stands_for_used_days(builder: &Builder<'_, '_>, line: &Line, period: Period) -> bool {
-    let Some(origin) = line.origin.as_ref().filter(|o| o.order.is_some()) else { return false };
+    let Some(origin) = line.origin.as_ref().filter(|o| o.order().is_some()) else { return false };
     if !period.contains(line.state.effective) {
         return false;
     }
     let corrects = |l: &Line| {
-        l.is_for(&origin.product, Role::Prorate)
+        l.is_for(origin.product(), Role::Prorate)
             && piece(l, period.last_day()).is_some_and(|p| p.days.contains(line.state.effective))
     };
     let goes_on = |l: &Line| {
-        l.is_for(&origin.product, Role::Recurring)
+        l.is_for(origin.product(), Role::Recurring)
             && l.state.effective < period.start()
             && l.state.cancelled.is_some_and(|last| next_day(last) >= period.start())
     };
     builder.own_lines().any(corrects)
         && (line.state.effective > period.start()
-            || origin.true_period.is_some() && builder.own_lines().any(goes_on))
+            || origin.true_period().is_some() && builder.own_lines().any(goes_on))
 }
 
 /// A one-time line that is for days of a product up to `day`; those after it go anyway.
 fn piece<'a>(line: &Line<'a>, day: Date) -> Option<Piece<'a>> {
     let origin = line.origin.as_ref()?;
-    if !matches!(origin.role, Role::Prorate | Role::Refund | Role::Setup | Role::OneTime) {
+    if !matches!(origin.role(), Role::Prorate | Role::Refund | Role::Setup | Role::OneTime) {
         return None;
     }
     let dated = || Period::new(line.state.effective, line.state.cancelled.map(next_day)?).ok();
-    let days = origin.true_period.or_else(dated)?;
+    let days = origin.true_period().or_else(dated)?;
     let credit = line.state.quantity.is_negative() != line.state.unit_price.is_negative();
-    let product = origin.product.clone().into_owned();
+    let product = origin.product().clone();
     (days.start() <= day).then(|| Piece { product, days, credit, line: line.clone() })
 }
 
@@ -241,9 +243,9 @@ pub fn pieces_from<'a>(
         .own_lines()
         .filter(|l| {
             l.origin.as_ref().is_some_and(|o| {
-                matches!(o.role, Role::Prorate | Role::Refund)
-                    && products.contains(&*o.product)
-                    && o.true_period.map_or(l.state.effective, Period::start) >= boundary
+                matches!(o.role(), Role::Prorate | Role::Refund)
+                    && products.contains(o.product())
+                    && o.true_period().map_or(l.state.effective, Period::start) >= boundary
             }) && !l.is_made_by(builder.context.order_id())
                 && !builder.is_billed(l)
                 && !touched_by_person(l)

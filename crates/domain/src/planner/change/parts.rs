@@ -209,11 +209,11 @@ pub(super) fn take_back_unbilled(
     let unbilled: Vec<Line> = builder
         .own_lines()
         .filter(|l| {
-            let starts = l.origin.as_ref().and_then(|o| o.true_period).map(Period::start);
+            let starts = l.origin.as_ref().and_then(|o| o.true_period()).map(Period::start);
             l.is_for(&item.line.product, Role::Prorate)
                 && !l.is_made_by(builder.context.order_id())
                 && starts.is_some_and(|day| gap.contains(day))
-                && l.origin.as_ref().is_some_and(|o| *o.written == *l.state)
+                && l.origin.as_ref().is_some_and(|o| *o.written() == *l.state)
                 && !builder.is_billed(l)
         })
         .cloned()

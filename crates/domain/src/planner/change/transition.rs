@@ -11,7 +11,7 @@ use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy, write_once};
-use crate::planner::part::{self, Expressed, Prices};
+use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
 use crate::planner::text::text;
@@ -81,9 +81,9 @@ pub(super) fn transition<'a>(
         );
     }
     // Where a line of its own bills this period so far, the new state's line begins with the next one as well.
-    let begun = builder.written(item.line.id.as_str(), Role::Recurring, period.end()).is_some();
+    let begun = || builder.written(item.line.id.as_str(), Role::Recurring, period.end()).is_some();
     let begins_later = item.existing.as_ref().is_some_and(|l| l.state.effective >= period.end());
-    let apart = whole && !agreement.prorates && (begun || begins_later && !invoiced);
+    let apart = whole && !agreement.prorates && (begun() || begins_later && !invoiced);
     let mut begin = match policy {
         Some(PartPolicy::Connectwise) => effective,
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None if whole && !apart => period.start(),
@@ -91,8 +91,9 @@ pub(super) fn transition<'a>(
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
     let true_begin = begin;
-    let written = builder.written(item.line.id.as_str(), Role::Recurring, true_begin).is_some();
-    let gap = match builder.written(item.line.id.as_str(), Role::Recurring, true_begin) {
+    let there = builder.written(item.line.id.as_str(), Role::Recurring, true_begin);
+    let written = there.is_some();
+    let gap = match there {
         // Written by an earlier run: what was invoiced since then is billed by it.
         Some(there) => {
             begin = there.state.effective;
@@ -239,8 +240,8 @@ pub(super) fn create_or_edit<'a>(
             let shown = shown_as(builder, item)?;
             let wanted = AdditionState {
                 quantity: item.new_quantity,
-                unit_price: shown.unit_price,
-                unit_cost: shown.unit_cost,
+                unit_price: shown.price,
+                unit_cost: shown.cost,
                 ..(*there.state).clone()
             };
             let reason = format!(
@@ -273,10 +274,10 @@ pub(super) fn create_or_edit<'a>(
     builder.recurring(agreement, line, begin, last, anchor)
 }
 
-/// The new state as an open-ended line shows it.
-fn shown_as(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Result<Expressed, Stop> {
+/// Price and cost of the new state as an open-ended line shows them.
+fn shown_as(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Result<Prices, Stop> {
     let context = builder.context;
-    Ok(part::open_ended(context.world.settings, context.currency, item.new, item.new_quantity)?)
+    Ok(part::open_ended_units(context.world.settings, context.currency, item.new, item.new_quantity)?)
 }
 
 /// A recurring line of the new state, with the flags of the line it replaces.
@@ -294,7 +295,7 @@ pub fn new_line<'a>(
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&line.product);
     Ok(NewLine {
-        line_id: line.id.to_string(),
+        line_id: line.id.as_str().to_owned(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
@@ -323,7 +324,7 @@ pub(super) fn end_old(
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace
         && late::since(&now) == item.moment.said
         && now.state.quantity == item.new_quantity
-        && now.state.unit_price == shown_as(builder, item)?.unit_price;
+        && now.state.unit_price == shown_as(builder, item)?.price;
     if edited {
         return Ok(());
     }
