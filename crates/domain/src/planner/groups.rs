@@ -45,20 +45,18 @@ impl Groups {
     pub fn new(world: &World<'_>, index: &Index<'_>, tasks: &[TaskInput<'_>]) -> Self {
         let above = (0..index.numbers()).collect();
         let mut groups = Self { of_tie: HashMap::with_capacity(index.numbers()), above };
-        for place in 0..tasks.len() {
-            let subscription = index.subscription_of(place);
-            if let Some(company) = index.customer_of(place).and_then(Mappings::company_in) {
-                groups.tie(subscription.place(), Tie::Company(company));
-            }
-        }
         let mut before = None;
+        let mut tied = None;
         for place in 0..tasks.len() {
             let subscription = index.subscription_of(place);
-            if before.replace(subscription) == Some(subscription) {
-                continue;
-            }
-            for home in index.homes_of(subscription) {
-                groups.tie(subscription.place(), Tie::of(world, home));
+            let of_customer = index.customer_of(place).and_then(Mappings::company_in).map(Tie::Company);
+            let first = before.replace(subscription) != Some(subscription);
+            let homes = first.then(|| index.homes_of(subscription).map(|home| Tie::of(world, home)));
+            for tie in of_customer.into_iter().chain(homes.into_iter().flatten()) {
+                // Nearly all lines of a subscription are with the company of its customer.
+                if tied.replace((subscription, tie)) != Some((subscription, tie)) {
+                    groups.tie(subscription.place(), tie);
+                }
             }
         }
         groups

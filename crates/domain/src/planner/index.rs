@@ -84,10 +84,30 @@ pub struct Index<'a> {
 struct Links<'a> {
     starts: Vec<usize>,
     all: Vec<&'a AdditionLink>,
-    /// Of each of them that holds, the agreement that it says.
-    homes: Vec<Option<AgreementId>>,
-    /// Of each subscription, the newest line that is open, and its agreement.
-    newest: Vec<Option<(AdditionId, AgreementId)>>,
+    /// Of each subscription, what those of its links that hold say together.
+    held: Vec<Held>,
+}
+
+/// What the links of a subscription that hold say together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    count: u32,
+    /// Whether they say another agreement than the first as well.
+    elsewhere: bool,
+    /// The agreement of the first.
+    home: Option<AgreementId>,
+    /// The newest line that is open, and its agreement.
+    newest: Option<(AdditionId, AgreementId)>,
+}
+
+impl Held {
+    fn add(&mut self, link: &Numbered) {
+        self.count += 1;
+        self.elsewhere |= *self.home.get_or_insert(link.agreement) != link.agreement;
+        if link.open && self.newest.is_none_or(|(addition, _)| addition <= link.addition) {
+            self.newest = Some((link.addition, link.agreement));
+        }
+    }
 }
 
 /// What one thread found among the links.
@@ -125,13 +145,6 @@ struct Numbered {
     open: bool,
 }
 
-impl Numbered {
-    /// Where its addition is, as far as it holds.
-    fn home(&self) -> Option<AgreementId> {
-        self.held.then_some(self.agreement)
-    }
-}
-
 impl<'a> Index<'a> {
     /// The agreements of the world, and the links of the subscriptions that the tasks are about. The tasks come in their
     /// order, those of one subscription beside each other.
@@ -148,16 +161,19 @@ impl<'a> Index<'a> {
         }
         let numbers = Numbers::new(&first_tasks);
         let asked = first_tasks.iter().map(|task| (&task.source, &task.subscription));
-        let (subscriptions, products) =
-            (feed::find_all(world.subscriptions, asked), Records::new(world.products, tasks.len()));
-        let found = on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers));
+        let (found, (subscriptions, products, agreements)) = both(
+            threads,
+            || on_each(&ranges(world.links.len(), threads), |range| find(world.links, range, &numbers)),
+            || {
+                let subscriptions = feed::find_all(world.subscriptions, asked.clone());
+                (subscriptions, Records::new(world.products, tasks.len()), by_company(world))
+            },
+        );
         let customer_of =
             |TaskInput { task, .. }: &TaskInput<'a>| world.mappings.customer(&task.source, &task.customer);
         let customers = on_each(&ranges(tasks.len(), threads), |range| {
             tasks[range].iter().map(customer_of).collect::<Vec<_>>()
         });
-        let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
-        agreements.sort_by_key(|(company, _)| *company);
         let removed = found.iter().flat_map(|found| found.removed.iter().copied()).collect();
         let keyed = found.iter().any(|found| found.keyed);
         let (mut numbered, mut live, mut known) = (Vec::new(), Vec::new(), Vec::new());
@@ -207,19 +223,22 @@ impl<'a> Index<'a> {
 
     /// The agreement of the newest of these links that holds and whose line is open.
     pub fn newest_home_of(&self, subscription: SubscriptionNo) -> Option<AgreementId> {
-        self.links.newest[subscription.place()].map(|(_, home)| home)
+        self.links.held[subscription.place()].newest.map(|(_, home)| home)
     }
 
     /// How many of these links hold.
     pub fn held_by(&self, subscription: SubscriptionNo) -> usize {
-        self.links.homes[self.links.of(subscription)].iter().flatten().count()
+        self.links.held[subscription.place()].count as usize
     }
 
     /// The agreements on which a subscription has lines, as far as trueup remembers; each once for every run of lines.
     pub fn homes_of(&self, subscription: SubscriptionNo) -> impl Iterator<Item = AgreementId> {
+        let Held { home, elsewhere, .. } = self.links.held[subscription.place()];
+        let all = if elsewhere { self.links_of(subscription) } else { &[] };
+        let held = all.iter().filter(|link| !link.deleted).map(|link| link.agreement);
+        // The first of all is the one home again.
         let mut before = None;
-        let homes = self.links.homes[self.links.of(subscription)].iter().flatten().copied();
-        homes.filter(move |home| before.replace(*home) != Some(*home))
+        home.into_iter().chain(held).filter(move |home| before.replace(*home) != Some(*home))
     }
 
     /// The agreements of a company.
@@ -228,6 +247,12 @@ impl<'a> Index<'a> {
         let from = self.agreements[first..].iter();
         from.take_while(move |(other, _)| *other == company).map(|(_, agreement)| *agreement)
     }
+}
+
+fn by_company<'a>(world: &World<'a>) -> Vec<(CompanyId, &'a Agreement)> {
+    let mut agreements: Vec<_> = world.snapshot.agreements.values().map(|a| (a.company, a)).collect();
+    agreements.sort_by_key(|(company, _)| *company);
+    agreements
 }
 
 fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_>) -> Found<'a> {
@@ -268,24 +293,19 @@ impl<'a> Links<'a> {
         for place in 0..numbers {
             starts[place + 1] += starts[place];
         }
-        let mut homes = vec![None; starts[numbers]];
-        let mut newest = vec![None; numbers];
-        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), homes, newest } };
+        let mut held = vec![Held::default(); numbers];
+        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), held } };
         let mut all = vec![any; starts[numbers]];
         let mut next = starts.clone();
         for one in numbered.iter().flatten() {
             let next = &mut next[one.subscription.place()];
             all[*next] = &links[one.at as usize];
-            homes[*next] = one.home();
             *next += 1;
-            let newest = &mut newest[one.subscription.place()];
-            if let Some(home) = one.home().filter(|_| one.open)
-                && newest.is_none_or(|(addition, _)| addition <= one.addition)
-            {
-                *newest = Some((one.addition, home));
+            if one.held {
+                held[one.subscription.place()].add(one);
             }
         }
-        Self { starts, all, homes, newest }
+        Self { starts, all, held }
     }
 
     /// The places of the links of a subscription.
