@@ -112,8 +112,8 @@ impl Held {
 
 /// What one thread found among the links.
 struct Found<'a> {
-    /// Places of links that hold, with their additions.
-    live: Vec<(i64, usize)>,
+    /// The least and the greatest id of an addition among the links that hold.
+    bounds: (i64, i64),
     /// Links of the numbered subscriptions.
     numbered: Vec<Numbered>,
     /// What a glance tells of each link.
@@ -176,15 +176,14 @@ impl<'a> Index<'a> {
         });
         let removed = found.iter().flat_map(|found| found.removed.iter().copied()).collect();
         let keyed = found.iter().any(|found| found.keyed);
-        let (mut numbered, mut live, mut known) = (Vec::new(), Vec::new(), Vec::new());
-        for one in found {
-            numbered.push(one.numbered);
-            live.push(one.live);
-            known.push(one.known);
-        }
-        let live = Live::new(&live, world.links.len());
+        let least = found.iter().map(|found| found.bounds.0).min().unwrap_or_default();
+        let most = found.iter().map(|found| found.bounds.1).max().unwrap_or_default();
+        let (numbered, known): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|found| (found.numbered, found.known)).unzip();
         let (links, known) =
             both(threads, || Links::new(world.links, first_tasks.len(), &numbered), || known.concat());
+        drop(numbered);
+        let live = Live::new(world.links, (least, most), threads);
         let register = Register::new(world, live, known, keyed, threads);
         let customers = customers.concat();
         Self { products, register, of_task, customers, subscriptions, links, agreements, removed }
@@ -257,7 +256,7 @@ fn by_company<'a>(world: &World<'a>) -> Vec<(CompanyId, &'a Agreement)> {
 
 fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_>) -> Found<'a> {
     let mut found = Found {
-        live: Vec::with_capacity(range.len()),
+        bounds: (i64::MAX, i64::MIN),
         numbered: Vec::with_capacity(range.len()),
         known: Vec::with_capacity(range.len()),
         removed: Vec::new(),
@@ -272,7 +271,8 @@ fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_
         }
         found.known.push(Known { subscription, glance: Glance::of(&link.product, link.role) });
         if !link.deleted {
-            found.live.push((link.addition.0, at));
+            let ((least, most), id) = (found.bounds, link.addition.0);
+            found.bounds = (least.min(id), most.max(id));
         }
         if let Some(key) = &link.key {
             found.keyed = true;

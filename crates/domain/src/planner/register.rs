@@ -61,21 +61,21 @@ pub enum Live {
 }
 
 impl Live {
-    /// Of several links of an addition the last counts.
-    pub fn new(live: &[Vec<(i64, usize)>], links: usize) -> Self {
-        let lists = ranges(live.len(), live.len());
-        let of = |list: Range<usize>| live[list].iter().flatten().copied();
-        let bounds = on_each(&lists, |list| {
-            of(list).fold((i64::MAX, i64::MIN), |(least, most), (id, _)| (least.min(id), most.max(id)))
-        });
-        let least = bounds.iter().map(|(least, _)| *least).min().unwrap_or_default();
-        let most = bounds.iter().map(|(_, most)| *most).max().unwrap_or_default();
-        match Places::between(least, most, links) {
+    /// From the links, the least and the greatest id among those that hold. Of several links of an addition the last
+    /// counts.
+    pub fn new(links: &[AdditionLink], (least, most): (i64, i64), threads: usize) -> Self {
+        let of = |range: Range<usize>| {
+            let places = links[range.clone()].iter().zip(range);
+            places.filter(|(link, _)| !link.deleted).map(|(link, at)| (link.addition.0, at))
+        };
+        match Places::between(least, most, links.len()) {
             Some(places) => {
-                on_each(&lists, |list| of(list).for_each(|(id, at)| places.put_last(id, at)));
+                on_each(&ranges(links.len(), threads), |range| {
+                    of(range).for_each(|(id, at)| places.put_last(id, at));
+                });
                 Self::Near(places)
             }
-            None => Self::Far(of(0..live.len()).collect()),
+            None => Self::Far(of(0..links.len()).collect()),
         }
     }
 

@@ -539,7 +539,7 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
 fn tell_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order, nothing: bool) {
     // An earlier run of this very order ended what there was.
     let ended = builder.own_links().iter().any(|l| l.role == Role::Recurring)
-        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring));
+        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
     if !nothing || ended {
         return;
     }
