@@ -301,3 +301,42 @@ fn lines_that_follow_on_each_other_are_one_change() {
     run(&mut lab, &[&sale().0, &twice.0]);
     assert_eq!(invoices(&mut lab, 2), ["166.76", "198.00"], "with 4 x 14.19");
 }
+
+/// A run wrote the new line and broke off before it ended the old one, and two invoices billed both: the old line ends
+/// with the last of them, and what was billed of it beside the new one is given back, or told.
+#[rstest]
+#[case::given_back("on", 8, "220.00")]
+#[case::told("off", 8, "220.00")]
+#[case::of_a_decrease("on", 3, "220.00")]
+fn a_run_that_broke_off_between_two_lines_is_put_right_after_invoices(
+    #[case] credits: &str,
+    #[case] new: i64,
+    #[case] twice: &str,
+) {
+    let mut lab = lab();
+    lab.settings.insert("credits".into(), credits.into());
+    run(&mut lab, &[&sale().0]);
+    lab.invoice(40);
+    let change = change("CH-1", "2028-01-12", january(), 5, new);
+    let mut half = lab.plan(&[&change.0]);
+    half.changes.retain(|c| c.role.name() == "recurring" && c.action.op() == "create");
+    assert_eq!(half.changes.len(), 1);
+    lab.apply(&half);
+    let billed = lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap()
+        + lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+    let level = rust_decimal::Decimal::from(new * 22);
+    assert_eq!(billed, (level + rust_decimal::Decimal::from(110)) * rust_decimal::Decimal::from(2));
+    let draft = lab.plan(&[&change.0]);
+    let left_out =
+        draft.findings.iter().find(|f| f.code == Code::Tu6005 && f.message.contains("beside the new one"));
+    assert_eq!(
+        left_out.map(|f| f.amount.unwrap().0.to_string()),
+        (credits == "off").then(|| format!("-{twice}"))
+    );
+    run(&mut lab, &[&change.0]);
+    let part = if new > 5 { "42.57" } else { "-28.38" };
+    let back = if credits == "on" { twice.parse().unwrap() } else { rust_decimal::Decimal::ZERO };
+    let next = lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+    assert_eq!(next, level + part.parse::<rust_decimal::Decimal>().unwrap() - back, "{}", show(&draft));
+    assert_eq!(lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap(), level);
+}

@@ -1,6 +1,6 @@
 //! From the old line to the new one: where one ends, the other begins, or one is edited.
 
-use super::parts::{bill_gap, bill_part};
+use super::parts::{bill_gap, bill_part, credit_form};
 use super::{Item, Moment, named};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::Code;
@@ -15,6 +15,7 @@ use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
 use crate::planner::text::text;
+use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use crate::settings::{LineMode, QuantityChange};
 use jiff::civil::Date;
@@ -93,10 +94,16 @@ pub(super) fn transition<'a>(
     let true_begin = begin;
     let there = builder.written(item.line.id.as_str(), Role::Recurring, true_begin);
     let written = there.is_some();
+    let mut both = None;
     let gap = match there {
         // Written by an earlier run: what was invoiced since then is billed by it.
         Some(there) => {
             begin = there.state.effective;
+            // That run broke off before it ended the old line: since then invoices have billed both.
+            let goes_on = item.existing.as_ref().is_some_and(|old| {
+                old.target != there.target && old.state.cancelled.is_none_or(|last| last >= begin)
+            });
+            both = paid_to.filter(|_| goes_on).and_then(|paid| Period::new(begin, paid).ok());
             None
         }
         // A line of an earlier change that begins with the next invoice stands for the invoiced days as well.
@@ -128,7 +135,56 @@ pub(super) fn transition<'a>(
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
     }
-    end_old(builder, order, item, begin)
+    if let Some(days) = both {
+        give_back(builder, order, item, days, period)?;
+    }
+    end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// What invoices have billed of the old line beside the new one: given back, or told where credits are off.
+fn give_back<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    days: Period,
+    anchor: Period,
+) -> Result<(), Stop> {
+    let Some(old) = &item.existing else { return Ok(()) };
+    let (num, den) = builder.units_in(days, anchor)?.parts();
+    let overflow = crate::money::MoneyError::Overflow;
+    let share = Share {
+        charged: i64::try_from(num).map_err(|_| overflow.clone())?,
+        whole: i64::try_from(den).map_err(|_| overflow)?,
+    };
+    let billed = old.state.quantity.minus(old.less_included)?;
+    let prices = Prices { price: old.state.unit_price, cost: old.state.unit_cost, cost_known: true };
+    let settings = builder.context.world.settings;
+    let money = part::prorated(settings, builder.context.currency, prices, -billed, share)?;
+    if money.exact.is_zero() {
+        return Ok(());
+    }
+    let product = &item.line.product;
+    if !settings.credits.is_on() {
+        let why = "invoices billed the old line beside the new one, and credits are off";
+        builder.left_out(product, days, money.exact, why)?;
+        return Ok(());
+    }
+    let reason =
+        format!("Order {}: invoices billed the line that it replaces for {days} as well.", order.shown());
+    let home = builder.context.agreement;
+    let line_id = format!("{}/old", item.line.id);
+    write_once(
+        builder,
+        home,
+        &line_id,
+        product,
+        item.item,
+        Role::Refund,
+        credit_form(money),
+        None,
+        reason,
+        days,
+    )
 }
 
 /// Invoiced days, with the period apart that the source names an amount for.
