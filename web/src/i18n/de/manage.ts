@@ -48,7 +48,7 @@ export const manage: Record<keyof typeof en, string> = {
   'organizations.settings': 'Einstellungen von {name}',
 
   'connections.title': 'Verbindungen',
-  'connections.lead': 'Das ConnectWise, das {name} liest und beschreibt.',
+  'connections.lead': 'Das ConnectWise, in dem {name} liest und schreibt.',
   'connections.none': 'Kein ConnectWise ist verbunden',
   'connections.none.detail':
     'trueup braucht die Schlüssel eines API-Mitglieds, um Verträge zu lesen und Positionen zu schreiben.',
