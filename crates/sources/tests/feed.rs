@@ -396,3 +396,15 @@ fn scattered_rows_are_refused() {
         found[2]
     );
 }
+
+/// Spreadsheets of old write lines that end in a carriage return alone: such a table is refused, never read as empty.
+#[test]
+fn a_table_whose_lines_end_in_a_carriage_return_alone_is_refused() {
+    let text = "type,id,name,currency\rcustomer,c-1,Green Lane,USD\rcustomer,c-2,Blue Lane,USD\r";
+    for format in [FeedFormat::Auto, FeedFormat::Csv] {
+        let found = read(text.as_bytes(), format, None);
+        let refused: Vec<_> = found.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].reason.contains("carriage return alone"), "{refused:?}");
+    }
+}

@@ -409,6 +409,11 @@ fn columns_of(row: &Row, text: &str) -> Result<Column, String> {
         if name.is_empty() {
             return Err(format!("column {} of the header has no name; name it or take it out", index + 1));
         }
+        if name.contains('\r') {
+            return Err("the lines of the table end in a carriage return alone; save it with line feeds (the CSV of a \
+                        spreadsheet, not its Macintosh form)"
+                .to_owned());
+        }
         if !seen.insert(name) {
             return Err(format!("the column `{name}` stands twice in the header; take one out"));
         }

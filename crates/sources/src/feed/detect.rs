@@ -74,7 +74,7 @@ fn guess(start: &[u8]) -> Layout {
     let mut lines = start.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let header = lines.next().unwrap_or_default();
     let record = lines.next().unwrap_or_default();
-    let printable = !header.is_empty() && header.iter().all(|b| *b >= b' ' || *b == b'\t');
+    let printable = !header.is_empty() && header.iter().all(|b| *b >= b' ' || matches!(b, b'\t' | b'\r'));
     if printable && !header.contains(&b'{') && !record.starts_with(b"{") {
         Layout::Table(delimiter(start))
     } else {
