@@ -2,8 +2,10 @@
 
 use super::context::{Stop, Wanted};
 use crate::finding::{Code, Finding, Subject};
+use crate::ids::{AdditionId, AgreementId};
 use crate::mapping::Mappings;
-use crate::period::Period;
+use crate::money::Currency;
+use crate::period::{BillingCycle, Period};
 use crate::plan::TaskOutcome;
 use crate::psa::{Agreement, AgreementStatus};
 use std::collections::BTreeSet;
@@ -43,6 +45,8 @@ impl Misfit {
 pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
     let world = wanted.world;
     let linked = linked_agreement(wanted);
+    let named = if linked.is_none() { named_agreement(wanted) } else { None };
+    let held = linked.or(named.map(|(agreement, _)| agreement));
     let mapping = world.mappings.agreement_mapping(wanted.source, wanted.subscription_id, wanted.customer_id);
     if let Some(id) = mapping.and_then(Mappings::agreement_of) {
         let automatic = mapping.is_some_and(|m| m.origin == crate::mapping::MappingOrigin::Automatic);
@@ -52,15 +56,10 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
         };
         let misfits = misfits(wanted, agreement);
         if misfits.is_empty() {
-            if let Some(other) = linked.filter(|other| other.id != id && other.company == agreement.company) {
+            if let Some(other) = held.filter(|other| other.id != id && other.company == agreement.company) {
                 let same_cycle = other.billing_cycle.is_some_and(|c| c.same_length(wanted.cycle));
                 if same_cycle && misfits_of_dates(wanted, other).is_empty() {
-                    let message = format!(
-                        "Agreement {id} is chosen, but lines of this subscription are open on agreement {}: one \
-                         subscription is billed on one agreement.",
-                        other.id
-                    );
-                    return Err(wanted.stop(Code::Tu3005, message, TaskOutcome::Failed));
+                    return Err(spans_two(wanted, id, other, named.map(|(_, addition)| addition)));
                 }
             }
             return Ok((agreement, Choice::Mapped));
@@ -89,7 +88,7 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
             return Err(Stop { findings, outcome: TaskOutcome::Failed });
         }
     }
-    if let Some(agreement) = linked.filter(|a| misfits(wanted, a).is_empty()) {
+    if let Some(agreement) = held.filter(|a| misfits(wanted, a).is_empty()) {
         return Ok((agreement, Choice::Remembered));
     }
     only_fit(wanted)
@@ -100,6 +99,47 @@ fn linked_agreement<'a>(wanted: &Wanted<'a>) -> Option<&'a Agreement> {
     let world = wanted.world;
     let newest = wanted.index.newest_home_of(wanted.subscription);
     newest.and_then(|home| world.snapshot.agreements.get(&home)).filter(|a| a.company == wanted.company)
+}
+
+/// The agreement of an addition that a mapping names as a line of the subscription and that is not taken over yet. What
+/// was taken over shows in its links.
+fn named_agreement<'a>(wanted: &Wanted<'a>) -> Option<(&'a Agreement, AdditionId)> {
+    let Wanted { world, index, .. } = *wanted;
+    let known = index.links_of(wanted.subscription);
+    index.named_additions(world, wanted.task, wanted.order, wanted.subscription).find_map(|id| {
+        let home = index.register.home_of(id).filter(|_| known.iter().all(|link| link.addition != id))?;
+        let agreement = world.snapshot.agreements.get(&home).filter(|a| a.company == wanted.company)?;
+        Some((agreement, id))
+    })
+}
+
+/// TU3005: what was chosen, and where the subscription is billed, by its lines or by one that a mapping names.
+fn spans_two(wanted: &Wanted<'_>, chosen: AgreementId, other: &Agreement, named: Option<AdditionId>) -> Stop {
+    let what = match named {
+        Some(addition) => {
+            format!("addition {addition}, which a mapping names as its line, is on agreement {}", other.id)
+        }
+        None => format!("lines of this subscription are open on agreement {}", other.id),
+    };
+    let message =
+        format!("Agreement {chosen} is chosen, but {what}: one subscription is billed on one agreement.");
+    let mut stop = wanted.stop(Code::Tu3005, message, TaskOutcome::Failed);
+    if named.is_some() {
+        let fix = format!(
+            "Choose agreement {} for the subscription (`agreement,{},{}`), or name an addition on agreement {chosen}.",
+            other.id, wanted.subscription_id, other.id
+        );
+        stop.findings = stop.findings.into_iter().map(|finding| finding.fix(&fix)).collect();
+    }
+    stop
+}
+
+/// Whether the subscription could be billed on an agreement, as far as cycle, currency and state say: lines on others
+/// are not its own.
+pub fn could_bill(agreement: &Agreement, cycle: BillingCycle, currency: Currency) -> bool {
+    let over = matches!(agreement.status, AgreementStatus::Cancelled | AgreementStatus::Expired);
+    let same_cycle = agreement.billing_cycle.is_some_and(|own| own.same_length(cycle));
+    !over && same_cycle && agreement.currency == Some(currency)
 }
 
 fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {

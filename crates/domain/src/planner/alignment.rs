@@ -71,6 +71,10 @@ impl<'a> Builder<'_, 'a> {
     /// earlier invoice, and the invoice of its last day bills it whole again.
     pub fn tell_billed_again(&mut self, line: &Line, last: Date) -> Result<(), Stop> {
         let Some(agreement) = self.agreement_of(line).filter(|a| !a.prorates) else { return Ok(()) };
+        // The periods of the subscription are no measure for a line of the cycle that it had before.
+        if agreement.billing_cycle.is_some_and(|cycle| !cycle.same_length(self.context.cycle)) {
+            return Ok(());
+        }
         let recurring =
             line.origin.as_ref().filter(|o| o.role() == Role::Recurring).map(|o| o.product().clone());
         let (Some(product), Some(invoice), Some(own)) =

@@ -3,6 +3,7 @@
 mod remains;
 
 use super::builder::Builder;
+use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
 use super::lines::{self, Existing, bill_once, write_once};
 use super::part;
@@ -92,6 +93,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     give_back_later_periods(builder, order, &ending, &later)?;
     for line in lines_to_end(builder) {
         end_line(builder, order, &line, &ending)?;
+        if let Some(product) = line.origin.as_ref().map(|o| o.product().clone()) {
+            by_hand::tell_what_goes_on(builder, &product, &line, day);
+        }
     }
     for line in later {
         let reason = format!("Order {} cancels on {day}: the line bills days after it.", order.shown());
@@ -235,9 +239,18 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
     );
     for product in products {
         if let Some(Billing::As(item)) = builder.context.billing_of(&product) {
+            // What somebody ended already is as it should be.
+            if matches!(by_hand::named(builder, &product, item, Date::MIN, false), NamedLine::Unusable) {
+                several |= builder.own_links().is_empty();
+                continue;
+            }
             // A finding is made where it cannot be told; a line that is found is in the picture from here on.
             match lines::existing_line(builder, &product, item, day) {
-                Existing::Line(_) | Existing::Nothing => {}
+                Existing::Line(_) => {}
+                // Nothing of it is known: a line by hand on another agreement may be what is to end.
+                Existing::Nothing => {
+                    several |= by_hand::is_elsewhere(builder, &product, item, day, Severity::Error);
+                }
                 Existing::Undecided => builder.waits_for_less(&product),
                 Existing::Several => several = true,
             }

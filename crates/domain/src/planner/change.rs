@@ -2,6 +2,7 @@
 //! new state begins there, and the part period in between is billed once.
 
 mod ahead;
+mod cycles;
 mod parts;
 mod resolve;
 mod transition;
@@ -106,8 +107,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let by_dates = matches!(lines::part_policy(builder), Ok(PartPolicy::Connectwise));
     let switched = if by_dates { BTreeSet::new() } else { switch_of(&items) };
     for (index, item) in items.iter().enumerate() {
-        let part_is_told = explicit.contains(&item.line.product) || switched.contains(&index);
-        transition(builder, order, item, part_is_told)?;
+        let is_told_apart = explicit.contains(&item.line.product);
+        let part_is_told = is_told_apart || switched.contains(&index);
+        transition(builder, order, item, part_is_told, is_told_apart)?;
     }
     plan_switch(builder, order, &items, &switched, &explicit)?;
     for (line, day) in &further {
@@ -215,6 +217,10 @@ fn plan_switch<'a>(
 ) -> Result<(), Stop> {
     let mut by_period: BTreeMap<Period, Vec<(&Item<'a, '_>, Period)>> = BTreeMap::new();
     for item in switched.iter().map(|i| &items[*i]).filter(|i| !explicit.contains(&i.line.product)) {
+        // What is billed by another cycle is given back by the periods of its own.
+        if item.new_quantity.is_zero() && cycles::of_old(builder, item).is_some() {
+            continue;
+        }
         if let Some(days) = item.moment.part() {
             by_period.entry(item.moment.period).or_default().push((item, days));
         }

@@ -51,6 +51,8 @@ pub struct Wanted<'a> {
     pub currency: Currency,
     /// The days to be billed.
     pub days: Period,
+    /// The order, where the task is about one.
+    pub order: Option<&'a Order>,
 }
 
 impl Wanted<'_> {
@@ -213,6 +215,7 @@ impl<'a> Context<'a> {
             cycle,
             currency,
             days,
+            order,
         };
         let chosen = agreement::choose(&wanted);
         let (products, (agreement, choice)) = match (products, chosen) {

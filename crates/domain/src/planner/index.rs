@@ -6,7 +6,7 @@ use super::feed::{self, Records};
 use super::origin::Glance;
 use super::register::{Live, Register};
 use super::{TaskInput, World};
-use crate::feed::{Product, Subscription};
+use crate::feed::{Order, Product, Subscription};
 use crate::ids::{AdditionId, AgreementId, CompanyId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::Mapping;
 use crate::parallel::{both, on_each, ranges};
@@ -238,6 +238,23 @@ impl<'a> Index<'a> {
         // The first of all is the one home again.
         let mut before = None;
         home.into_iter().chain(held).filter(move |home| before.replace(*home) != Some(*home))
+    }
+
+    /// The additions that mappings name as lines of what an order or its subscription holds.
+    pub fn named_additions<'w>(
+        &'w self,
+        world: &'w World<'a>,
+        task: &'w Task,
+        order: Option<&'w Order>,
+        subscription: SubscriptionNo,
+    ) -> impl Iterator<Item = AdditionId> + 'w {
+        let sold = self.subscription(subscription);
+        let held = sold.into_iter().flat_map(|sold| {
+            sold.items.iter().map(|item| &item.product).chain(sold.plan.iter().map(|plan| &plan.product))
+        });
+        let ordered = order.into_iter().flat_map(|order| order.lines.iter().map(|line| &line.product));
+        let of = move |product| world.mappings.adopted_addition(&task.source, &task.subscription, product);
+        ordered.chain(held).filter_map(of)
     }
 
     /// The agreements of a company.

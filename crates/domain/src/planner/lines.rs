@@ -1,6 +1,7 @@
 //! What all orders share: finding the line that is there, billing a line once, and deciding who bills a part period.
 
 use super::builder::{Builder, NewLine};
+use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
@@ -12,7 +13,7 @@ use crate::period::Period;
 use crate::plan::{Role, Target};
 use crate::proration::Share;
 use crate::psa::{Agreement, BillFlag, CatalogItem};
-use crate::settings::{PriceSource, ProrationBy};
+use crate::settings::{PriceSource, ProrationBy, RoundingPlace};
 use jiff::civil::Date;
 
 /// Who bills the part of a period.
@@ -199,13 +200,15 @@ pub fn existing_line<'a>(
         builder.withhold(finding);
         return Existing::Undecided;
     }
-    if let Some(line) = builder.mapped_line(product) {
-        return Existing::Line(Box::new(line));
+    match by_hand::named(builder, product, item, from, false) {
+        NamedLine::Line(line) => return Existing::Line(line),
+        NamedLine::Unusable => return Existing::Undecided,
+        NamedLine::None => {}
     }
     if !none_is_ours {
         return Existing::Nothing;
     }
-    let found = builder.unclaimed(item);
+    let found = builder.unclaimed(item, from);
     match found.as_slice() {
         [] => Existing::Nothing,
         [line] => {
@@ -268,15 +271,13 @@ pub fn line_of<'a>(
 
 /// TU3007 for several open additions.
 pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Line]) -> Finding {
-    let ids: Vec<String> = lines
-        .iter()
-        .filter_map(|l| match &l.target {
-            Target::Existing(id) => Some(id.to_string()),
-            Target::CreatedBy(_) => None,
-        })
-        .collect();
+    let shown: Vec<String> = lines.iter().map(|line| by_hand::shown(builder, line)).collect();
     let name = builder.context.product_name(product);
-    let message = format!("{} open additions bill {name} on the agreement: {}.", ids.len(), ids.join(", "));
+    let message = format!(
+        "{} open additions are {name} on the agreement, and which is the line is not known: {}.",
+        lines.len(),
+        shown.join("; ")
+    );
     builder.about(Code::Tu3007, product, message)
 }
 
@@ -374,8 +375,10 @@ fn role_of(charge: Charge) -> Role {
     }
 }
 
-/// The exact cost of a line: named, or its quantity of unit costs.
+/// The exact cost of a line: named, or its quantity of unit costs. A share of a unit's cost is rounded as one of its price
+/// would be.
 fn cost_of(
+    builder: &Builder<'_, '_>,
     line: &OrderLine,
     prices: Option<Prices>,
     quantity: Quantity,
@@ -384,8 +387,15 @@ fn cost_of(
     if let Some(cost) = line.cost_amount {
         return Ok(cost.exact());
     }
-    let unit = prices.map_or(Money::ZERO, |p| p.cost);
-    Ok(unit.exact().times(quantity.exact())?.times(share.exact()?)?)
+    let unit = prices.map_or(Money::ZERO, |p| p.cost).exact().times(share.exact()?)?;
+    let settings = builder.context.world.settings;
+    let by_unit = settings.rounding_place == RoundingPlace::Unit && !share.is_whole();
+    let unit = if by_unit {
+        Money::new(unit.round(builder.context.currency.places(), settings.rounding_mode)?).exact()
+    } else {
+        unit
+    };
+    Ok(unit.times(quantity.exact())?)
 }
 
 /// A reduction is below zero whatever sign the source gave it.
@@ -411,7 +421,7 @@ pub fn bill_once<'a>(
     let settings = builder.context.world.settings;
     let currency = builder.context.currency;
     let mut quantity = billed_quantity(builder, &line.product, line.quantity);
-    let share = if parts && line.amount.is_none() {
+    let share = if parts {
         period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(period, d))?
     } else {
         Share::WHOLE
@@ -419,7 +429,7 @@ pub fn bill_once<'a>(
     let money = if let Some(amount) = line.amount {
         let known = part::prices_of(builder.context, line, item, None);
         let amount = if reduces { reduced(amount) } else { amount };
-        let cost = cost_of(line, known, quantity, share)?;
+        let cost = cost_of(builder, line, known, quantity, share)?;
         let same_sign = cost.is_negative() == amount.is_negative() || cost.is_zero();
         let cost = if same_sign { cost } else { Exact::ZERO.minus(cost)? };
         if amount.is_zero() && cost.is_zero() {

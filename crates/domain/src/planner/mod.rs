@@ -7,6 +7,7 @@ mod agreement;
 mod alignment;
 mod assemble;
 mod builder;
+mod by_hand;
 mod cancellation;
 mod change;
 mod context;
@@ -101,7 +102,9 @@ pub struct TaskInput<'a> {
 }
 
 /// The agreements whose additions the plan of these tasks needs: those chosen for their subscriptions, those that hold
-/// lines of them already, and the separate ones for proration. Needs companies and agreements, no additions.
+/// lines of them already, and the separate ones for proration. Where nothing was written for a subscription yet, somebody
+/// may bill it by hand: then others of the company that would do as well, and all of them where a mapping names an
+/// addition. Needs companies and agreements, no additions.
 pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
     let tasks = order::of_subscriptions(tasks);
     let index = Index::new(world, &tasks, parts::threads_for(tasks.len()));
@@ -109,6 +112,7 @@ pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTr
     for (place, input) in tasks.iter().enumerate() {
         let subscription = index.subscription_of(place);
         wanted.extend(index.homes_of(subscription));
+        wanted.extend(by_hand::homes(world, &index, *input, subscription));
         if let Ok(context) = Context::resolve(world, &index, input, place) {
             wanted.insert(context.agreement.id);
             wanted.extend(context.proration_agreement.map(|a| a.id));

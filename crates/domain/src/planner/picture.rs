@@ -372,13 +372,11 @@ impl<'a> Picture<'a> {
         self.find(line.agreement, &line.target)
     }
 
-    /// Open lines on the agreement with the item that nobody has claimed: neither written by trueup nor taken over.
+    /// Lines on the agreement with the item that nobody has claimed: neither written by trueup nor taken over.
     pub fn unclaimed(&self, agreement: AgreementId, item: CatalogItemId) -> Vec<&Line<'a>> {
         self.lines_of(agreement)
             .iter()
-            .filter(|l| {
-                l.origin.is_none() && l.key().is_none() && l.state.catalog_item == item && l.state.is_open()
-            })
+            .filter(|l| l.origin.is_none() && l.key().is_none() && l.state.catalog_item == item)
             .collect()
     }
 

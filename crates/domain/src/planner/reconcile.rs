@@ -2,6 +2,7 @@
 
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
+use super::by_hand::{self, NamedLine};
 use super::context::Stop;
 use super::lines::{self, Existing, billed_quantity, item_of};
 use super::part::{self, Prices};
@@ -93,13 +94,23 @@ fn one<'a>(
     let product = target.product;
     let name = builder.context.product_name(product);
     // An unclaimed line is only taken over when someone said so; A7 is for orders.
-    let claimed = builder.unclaimed(item);
+    let claimed = builder.unclaimed(item, start);
     let ours = builder.own_lines().any(|l| l.is_for(product, Role::Recurring));
-    let mapped = builder.mapped_line(product).is_some();
+    let mapped = match by_hand::named(builder, product, item, start, true) {
+        NamedLine::Unusable => return Ok(()),
+        NamedLine::Line(_) => true,
+        NamedLine::None => false,
+    };
     if !ours && !mapped && !claimed.is_empty() && builder.adoption() != AdoptionAnswer::CreateBeside {
         if let ([single], AdoptionAnswer::TakeSingle) = (claimed.as_slice(), builder.adoption()) {
             let single = single.clone();
+            if let Some(last) = by_hand::end_of(builder, &single) {
+                by_hand::tell_end(builder, product, &single, last);
+                return Ok(());
+            }
             builder.adopt(&single, product);
+            let name = builder.context.product_name(product);
+            by_hand::tell_price(builder, product, name, &single, target.price);
         } else {
             let finding = lines::several_open(builder, product, &claimed).severity(Severity::Warning);
             builder.withhold(finding);
@@ -114,16 +125,30 @@ fn one<'a>(
     let existing = match existing {
         Existing::Undecided | Existing::Several => return Ok(()),
         Existing::Line(line) => Some(*line),
+        Existing::Nothing if by_hand::is_elsewhere(builder, product, item, start, Severity::Warning) => {
+            return Ok(());
+        }
         Existing::Nothing => None,
     };
     let agreement = builder.context.agreement;
     let begin = builder.last_invoiced_day(agreement).map_or(start, |last| start.max(next_day(last)));
+    // A line that begins after the period is not the line of it: it stays, and what is sold before it has its own.
+    let later = existing.clone().filter(|l| l.state.is_open() && l.state.effective > begin.max(period.end()));
+    let until = later.as_ref().map(|l| previous_day(l.state.effective));
+    let existing = match &later {
+        Some(later) => {
+            let of_it = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
+            of_it.filter(|l| l.target != later.target).find(|l| l.state.bills_on(begin)).cloned()
+        }
+        None => existing,
+    };
     // A line of the right level that begins once the period is over, or with the next invoice, is the line asked for:
     // an order's part, or an invoice that was made, lies before it.
     let in_time = |l: &Line| {
         l.state.bills_on(begin) || (l.state.is_open() && l.state.effective <= begin.max(period.end()))
     };
     if let Some(right) = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l)) {
+        by_hand::tell_if_not_billed(builder, product, right, quantity);
         builder.keep(right, Role::Recurring, product, target.line_id.clone());
         return Ok(());
     }
@@ -201,7 +226,7 @@ fn one<'a>(
             quantity.shown()
         ),
     };
-    builder.recurring(agreement, line, begin, None, period)?;
+    builder.recurring(agreement, line, begin, until, period)?;
     if let Some(old) = &existing {
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));

@@ -3,6 +3,7 @@
 
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
+use super::by_hand::{self, NamedLine};
 use super::cancellation;
 use super::context::Stop;
 use super::late;
@@ -13,7 +14,7 @@ use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
-use crate::plan::{Role, Target};
+use crate::plan::Role;
 use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::{LineMode, PriceSource};
@@ -106,7 +107,7 @@ fn recurring(
     if lines::is_billed_afterwards(builder, line) {
         return Ok(());
     }
-    if is_taken_over(builder, line, item, quantity)? || is_sold_already(builder, order, line, start) {
+    if is_taken_over(builder, line, item, quantity, begin)? || is_sold_already(builder, order, line, start) {
         return Ok(());
     }
     let same_days = line.period.is_none_or(|own| own == period);
@@ -353,45 +354,59 @@ fn is_taken_over(
     line: &OrderLine,
     item: &CatalogItem,
     quantity: Quantity,
+    from: Date,
 ) -> Result<bool, Stop> {
     let context = builder.context;
     let task = context.task;
     let name = context.product_name(&line.product);
-    // A line of an earlier order, or one taken over before, is this subscription's line already.
+    // One taken over before is this subscription's line already: not where it ended before the sale, nor where another
+    // customer had it.
+    let is_here = |l: &super::picture::Line<'_>| {
+        builder.agreement_of(l).is_none_or(|agreement| agreement.company == context.company)
+    };
     let adopted = builder
         .own_lines()
         .find(|l| {
-            l.is_for(&line.product, Role::Recurring) && l.origin.as_ref().is_some_and(|o| o.order().is_none())
+            l.is_for(&line.product, Role::Recurring)
+                && l.origin.as_ref().is_some_and(|o| o.order().is_none())
+                && l.state.cancelled.is_none_or(|last| last >= from)
+                && is_here(l)
         })
         .cloned();
-    let adopted = match adopted {
-        Some(there) => Some(there),
-        None => builder.mapped_line(&line.product),
-    };
     if let Some(there) = adopted {
         tell_difference(builder, line, &there, quantity);
         return Ok(true);
     }
-    let found = builder.unclaimed(item);
-    if found.is_empty() || builder.adoption() == AdoptionAnswer::CreateBeside {
+    match by_hand::named(builder, &line.product, item, from, true) {
+        NamedLine::Line(there) => {
+            tell_difference(builder, line, &there, quantity);
+            return Ok(true);
+        }
+        NamedLine::Unusable => return Ok(true),
+        NamedLine::None => {}
+    }
+    if builder.adoption() == AdoptionAnswer::CreateBeside {
         return Ok(false);
     }
+    let found = builder.unclaimed(item, from);
     match (builder.adoption(), found.as_slice()) {
+        (_, []) => Ok(by_hand::is_elsewhere(builder, &line.product, item, from, Severity::Warning)),
         (AdoptionAnswer::TakeSingle, [single]) => {
             let single = single.clone();
+            if let Some(last) = by_hand::end_of(builder, &single) {
+                by_hand::tell_end(builder, &line.product, &single, last);
+                return Ok(true);
+            }
             builder.adopt(&single, &line.product);
             tell_difference(builder, line, &single, quantity);
             Ok(true)
         }
         (_, [single]) => {
-            let id = match &single.target {
-                Target::Existing(id) => id.to_string(),
-                Target::CreatedBy(change) => change.to_string(),
-            };
+            let id = by_hand::id_of(single);
             let message = format!(
-                "Addition {id} bills {} {name} on the agreement already and was not written by trueup: it is proposed \
-                 for adoption, and the new line waits.",
-                single.state.quantity.shown()
+                "{name} is on the agreement already, not written by trueup: {}. It is proposed for adoption, and the new \
+                 line waits.",
+                by_hand::shown(builder, single)
             );
             let subject = crate::finding::Subject {
                 addition: id.parse().ok().map(crate::ids::AdditionId),
@@ -453,6 +468,7 @@ fn tell_difference(
     there: &super::picture::Line,
     quantity: Quantity,
 ) {
+    by_hand::tell_if_not_billed(builder, &line.product, there, quantity);
     let name = builder.context.product_name(&line.product);
     if there.state.quantity != quantity {
         let message = format!(
@@ -463,22 +479,7 @@ fn tell_difference(
         let finding = builder.about(Code::Tu5001, &line.product, message);
         builder.find(finding);
     }
-    let marketplace = builder.context.price_source == PriceSource::Marketplace;
-    let said =
-        line.unit_price.filter(|price| marketplace && !part::shows(builder.context, &there.state, *price));
-    if let Some(price) = said {
-        let currency = builder.context.currency;
-        let message = format!(
-            "The addition that was taken over bills {name} at {}, the order says {}; it stays as it is.",
-            there.state.unit_price.shown(currency),
-            price.shown(currency)
-        );
-        let finding = builder.about(Code::Tu6003, &line.product, message).fix(
-            "Change the price in ConnectWise where the order's is right; the next change of the subscription takes the \
-             order's.",
-        );
-        builder.find(finding);
-    }
+    by_hand::tell_price(builder, &line.product, name, there, line.unit_price);
 }
 
 /// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new

@@ -1,12 +1,14 @@
 //! Lines that others wrote: which are free, which a mapping names, and taking one over.
 
 use super::Builder;
+use crate::billing;
 use crate::ids::{AdditionId, ProductId};
 use crate::plan::{Adoption, Role, Target};
 use crate::planner::AdoptionAnswer;
 use crate::planner::origin::{Made, Origin};
 use crate::planner::picture::Line;
-use crate::psa::{BillFlag, CatalogItem};
+use crate::psa::{Agreement, BillFlag, CatalogItem};
+use jiff::civil::Date;
 
 impl<'a> Builder<'_, 'a> {
     /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
@@ -39,12 +41,30 @@ impl<'a> Builder<'_, 'a> {
         );
     }
 
-    /// The open additions with the item that nobody has claimed, on the agreement of the task.
-    pub fn unclaimed(&self, item: &CatalogItem) -> Vec<Line<'a>> {
-        self.picture.unclaimed(self.context.agreement.id, item.id).into_iter().cloned().collect()
+    /// The additions with the item that nobody has claimed and that bill from `from` on, on the agreement of the task.
+    pub fn unclaimed(&self, item: &CatalogItem, from: Date) -> Vec<Line<'a>> {
+        self.unclaimed_on(self.context.agreement, item, from)
     }
 
-    pub(super) fn read_line(&self, id: AdditionId) -> Option<Line<'a>> {
+    /// The same on any agreement: the open ones; where there are none, those that somebody has dated to end later. A line
+    /// of one invoice alone is no recurring line.
+    pub fn unclaimed_on(&self, agreement: &Agreement, item: &CatalogItem, from: Date) -> Vec<Line<'a>> {
+        let free = self.picture.unclaimed(agreement.id, item.id);
+        let open: Vec<Line<'a>> = free.iter().filter(|l| l.state.is_open()).map(|l| (*l).clone()).collect();
+        if !open.is_empty() {
+            return open;
+        }
+        let goes_on = |line: &&Line| {
+            let Some(last) = line.state.cancelled.filter(|last| *last >= from) else { return false };
+            let invoice =
+                billing::invoice_period(self.context.world.snapshot, agreement, line.state.effective);
+            invoice.is_none_or(|invoice| !invoice.contains(last))
+        };
+        free.into_iter().filter(goes_on).cloned().collect()
+    }
+
+    /// A line as the agreement that holds it shows it, where that was read.
+    pub fn read_line(&self, id: AdditionId) -> Option<Line<'a>> {
         let home = self.context.index.register.home_of(id)?;
         self.picture.find(home, &Target::Existing(id)).cloned()
     }
@@ -59,6 +79,12 @@ impl<'a> Builder<'_, 'a> {
             return self.picture.now(&line).cloned();
         }
         line.is_of(self.context.subscription_no, product, Role::Recurring).then_some(line)
+    }
+
+    /// Whether this very task takes the line over.
+    pub fn was_taken_over_now(&self, line: &Line) -> bool {
+        let taken = &self.draft.adoptions[self.before.adoptions..];
+        taken.iter().any(|adoption| line.target == Target::Existing(adoption.addition))
     }
 
     /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very

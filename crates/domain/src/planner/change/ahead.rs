@@ -53,7 +53,7 @@ pub(super) fn replace(
 ) -> Result<(), Stop> {
     let moment: Moment = moment_of(builder, order, day, &line.product)?;
     match resolve(builder, order, line, moment, None)? {
-        Some(item) => transition(builder, order, &item, false),
+        Some(item) => transition(builder, order, &item, false, false),
         None => Ok(()),
     }
 }

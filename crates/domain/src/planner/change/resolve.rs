@@ -2,17 +2,18 @@
 
 use super::{Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
-use crate::finding::Code;
+use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity, RoundingMode};
 use crate::period::next_day;
 use crate::plan::{Role, Target};
 use crate::planner::builder::Builder;
+use crate::planner::by_hand;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{self, Existing, billed_quantity, item_of};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
-use crate::psa::AdditionState;
+use crate::psa::{AdditionState, CatalogItem};
 use jiff::civil::Date;
 
 /// Old and new state of one line, or nothing where it asks for nothing or is kept back. From the day `ahead` on an older
@@ -45,6 +46,7 @@ pub(super) fn resolve<'a, 'o>(
     }
     let existing = match lines::line_of(builder, line, item, moment.effective) {
         Existing::Line(line) => Some(*line),
+        Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => return Ok(None),
         Existing::Nothing => None,
         Existing::Undecided | Existing::Several => {
             let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
@@ -54,7 +56,14 @@ pub(super) fn resolve<'a, 'o>(
             return Ok(None);
         }
     };
-    if late::was_ended(builder, order, line, existing.as_ref()) {
+    // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
+    let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
+    if !taken_now && late::was_ended(builder, order, line, existing.as_ref()) {
+        return Ok(None);
+    }
+    if let (Some(there), Some(old)) = (&existing, line.old_quantity)
+        && by_hand::is_one_of_several(builder, &line.product, item, there, old, moment.effective)
+    {
         return Ok(None);
     }
     let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
@@ -158,6 +167,22 @@ pub(super) fn resolve<'a, 'o>(
     }
     let ahead = ahead.is_some() && until == ahead;
     Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until, ahead }))
+}
+
+/// Whether lines by hand on other agreements may bill what the order goes on from.
+fn is_billed_elsewhere(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    item: &CatalogItem,
+    moment: Moment,
+) -> bool {
+    let from_nothing = match (line.old_quantity, line.new_quantity) {
+        (Some(old), _) => old.is_zero(),
+        (None, Some(new)) => order.kind != OrderKind::Renewal && new == line.quantity,
+        (None, None) => false,
+    };
+    !from_nothing && by_hand::is_elsewhere(builder, &line.product, item, moment.effective, Severity::Error)
 }
 
 /// The state of the line that an earlier run of this very order took away or ended, where what is there does not show

@@ -1,5 +1,6 @@
 //! From the old line to the new one: where one ends, the other begins, or one is edited.
 
+use super::cycles;
 use super::parts::{bill_gap, bill_part, credit_form};
 use super::{Item, Moment, named};
 use crate::feed::{Order, OrderKind, OrderLine};
@@ -26,10 +27,32 @@ pub(super) fn transition<'a>(
     order: &Order,
     item: &Item<'a, '_>,
     part_is_told: bool,
+    is_told_apart: bool,
 ) -> Result<(), Stop> {
     if let Some(until) = item.until {
         return late_transition(builder, order, item, part_is_told, until);
     }
+    if let Some(own) = cycles::of_old(builder, item) {
+        let kept_back = builder.kept_back();
+        if !item.new_quantity.is_zero() {
+            begin_new(builder, order, &cycles::as_new(item), part_is_told, false)?;
+        }
+        if builder.kept_back() > kept_back {
+            return Ok(());
+        }
+        return cycles::end_old(builder, order, item, own, is_told_apart);
+    }
+    begin_new(builder, order, item, part_is_told, true)
+}
+
+/// The new state, and what lies between; with the end of the old one where that goes by the same periods.
+fn begin_new<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    part_is_told: bool,
+    ends_old: bool,
+) -> Result<(), Stop> {
     let agreement = builder.context.agreement;
     let Moment { effective, period, .. } = item.moment;
     let settings = builder.context.world.settings;
@@ -52,7 +75,7 @@ pub(super) fn transition<'a>(
         return Ok(());
     }
     let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
-    if in_modes && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
+    if in_modes && ends_old && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
         let named = match item.line.amount {
             Some(amount) => {
                 let days = item.line.period.or(period.from_day(effective)).unwrap_or(period);
@@ -134,6 +157,9 @@ pub(super) fn transition<'a>(
         }
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
+    }
+    if !ends_old {
+        return Ok(());
     }
     if let Some(days) = both {
         give_back(builder, order, item, days, period)?;

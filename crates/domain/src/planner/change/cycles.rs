@@ -1,0 +1,127 @@
+//! A switch to another billing cycle: the new state is billed on an agreement of its cycle, and the old line lives on the
+//! periods of its own agreement until it ends.
+
+use super::Item;
+use crate::billing;
+use crate::feed::Order;
+use crate::money::{Exact, Quantity};
+use crate::period::{Period, next_day, previous_day};
+use crate::plan::Role;
+use crate::planner::builder::Builder;
+use crate::planner::context::Stop;
+use crate::planner::lines::write_once;
+use crate::planner::part;
+use crate::psa::{Agreement, BillFlag};
+use jiff::civil::Date;
+
+/// The old line's agreement and its period on the day of the change, where it is billed by another cycle than the
+/// subscription is now. Where ConnectWise prorates, the line may end on any day, and nothing is to be reckoned.
+pub(super) fn of_old<'a>(builder: &Builder<'_, 'a>, item: &Item<'a, '_>) -> Option<(&'a Agreement, Period)> {
+    let old = item.existing.as_ref().filter(|_| item.until.is_none())?;
+    let agreement = builder.agreement_of(old).filter(|a| !a.prorates)?;
+    let other = agreement.billing_cycle.is_some_and(|cycle| !cycle.same_length(builder.context.cycle));
+    let own = billing::invoice_period(builder.context.world.snapshot, agreement, item.moment.effective);
+    own.filter(|_| other).map(|own| (agreement, own))
+}
+
+/// The same item as something new: what it was before is billed and given back by the periods of its own.
+pub(super) fn as_new<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
+    Item {
+        line: item.line,
+        item: item.item,
+        existing: item.existing.clone(),
+        old_quantity: Quantity::ZERO,
+        new_quantity: item.new_quantity,
+        delta: item.new_quantity,
+        old: item.old,
+        new: item.new,
+        moment: item.moment,
+        until: None,
+        ahead: false,
+    }
+}
+
+/// Ends the old line with the last period that is paid for, or to be, and gives back what is left of that from the day of
+/// the change on. `is_told` says that the order names itself what goes back.
+pub(super) fn end_old<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    (agreement, own): (&'a Agreement, Period),
+    is_told: bool,
+) -> Result<(), Stop> {
+    let Some(old) = item.existing.clone() else { return Ok(()) };
+    let effective = item.moment.effective;
+    let boundary = if effective == own.start() { effective } else { own.end() };
+    let paid = builder.last_invoiced_day(agreement).map_or(boundary, next_day);
+    let ended = old.state.cancelled.map_or(Date::MAX, |last| last.tomorrow().unwrap_or(last));
+    let end = boundary.max(paid).min(ended);
+    let name = builder.context.product_name(&item.line.product);
+    let last = previous_day(end);
+    let reason = format!(
+        "Order {} switches {name} to another billing cycle on {effective}: the line ends on {last}, the last day of its \
+         own period.",
+        order.shown()
+    );
+    if let Some(now) = builder.picture.now(&old).cloned() {
+        builder.end_last(&now, last, reason);
+    }
+    match Period::new(effective.max(old.state.effective), end) {
+        Ok(days) if !is_told && old.state.bill == BillFlag::Billable => {
+            give_back(builder, order, item, agreement, days)
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What the old line bills of days that are the new state's.
+fn give_back<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    agreement: &'a Agreement,
+    days: Period,
+) -> Result<(), Stop> {
+    let Some(old) = &item.existing else { return Ok(()) };
+    let units = periods_in(builder, agreement, days)?.times(old.state.quantity.exact())?;
+    let price = old.state.unit_price.exact().times(units)?;
+    let cost = old.state.unit_cost.exact().times(units)?;
+    let context = builder.context;
+    let product = &item.line.product;
+    if price.is_zero() {
+        return Ok(());
+    }
+    if !context.world.settings.credits.is_on() {
+        builder.left_out(product, days, Exact::ZERO.minus(price)?, "credits are off")?;
+        return Ok(());
+    }
+    let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+    let money = part::Expressed {
+        quantity: -money.quantity,
+        exact: Exact::ZERO.minus(money.exact)?,
+        exact_cost: Exact::ZERO.minus(money.exact_cost)?,
+        ..money
+    };
+    let reason = format!(
+        "Order {} switches {} to another billing cycle: {days} is billed by the new one.",
+        order.shown(),
+        context.product_name(product)
+    );
+    let line = item.line.id.as_str();
+    write_once(builder, agreement, line, product, item.item, Role::Refund, money, None, reason, days)
+}
+
+/// How many invoice periods of an agreement the days are: whole ones and shares.
+fn periods_in(builder: &Builder<'_, '_>, agreement: &Agreement, days: Period) -> Result<Exact, Stop> {
+    let mut units = Exact::ZERO;
+    let mut at = days.start();
+    // As many as anything is billed for.
+    for _ in 0..600 {
+        let period = billing::invoice_period(builder.context.world.snapshot, agreement, at);
+        let Some(period) = period.filter(|_| at < days.end()) else { break };
+        let part = period.intersect(days).unwrap_or(period);
+        units = units.plus(builder.share(period, part)?.exact()?)?;
+        at = period.end();
+    }
+    Ok(units)
+}

@@ -1,0 +1,110 @@
+//! Switches to a plan of another cycle, and parts whose amount the source names: what ends where, and what it costs.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::AgreementId;
+use trueup_domain::period::{BillingCycle, CycleUnit};
+
+// The cost of a part whose amount the source names is that of its days, as without the amount.
+
+#[rstest]
+#[case::named(Some("46.00"), "create prorate 2028-01-10..2028-01-31 1 x 46.00 cost 37.47 = 46.00\n")]
+#[case::not_named(None, "create prorate 2028-01-10..2028-01-31 3 x 15.61 cost 12.49 = 46.83\n")]
+fn a_part_with_an_amount_costs_its_days(#[case] amount: Option<&str>, #[case] expected: &str) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let mut part = line("2", Charge::Prorate, "p", "3", "22.00", "17.60");
+    part.amount = amount.map(|amount| amount.parse().unwrap());
+    part.period = Some(period("2028-01-10", "2028-02-01"));
+    let change = order("CH-1", OrderKind::Change, "2028-01-10", january);
+    let shown = lab.run(&change.change("1", "p", 5, 8, "22.00", "17.60").with(part).0);
+    assert!(shown.contains(expected), "{shown}");
+}
+
+// From a monthly to a yearly product: the old line lives on the periods of its own agreement.
+
+const YEARLY: BillingCycle = BillingCycle { every: 1, unit: CycleUnit::Year };
+
+/// Five seats of p a month since January, their agreement invoiced up to `next`; and the company's yearly agreement.
+fn monthly(next: &str) -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("q", 8, ProductKind::Seat, "220.00", "176.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    let january = period("2028-01-01", "2028-02-01");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    lab.agreement_mut(40).next_invoice = Some(day(next));
+    lab.agreement(41, YEARLY, "USD", "2028-01-16", "2028-01-16");
+    lab.subscription("s-1", YEARLY, BillingModel::Advance, "2028-01-01");
+    lab
+}
+
+fn switch(on: &str, end: &str) -> Order {
+    order("CH-1", OrderKind::Change, on, period(on, end))
+        .change("1", "p", 5, 0, "22.00", "17.60")
+        .change("2", "q", 0, 5, "220.00", "176.00")
+        .0
+}
+
+const YEAR_OF_Q: &str = "create recurring 2028-01-16..- 5 x 220.00 cost 176.00 = 1100.00\n";
+
+#[rstest]
+#[case::invoiced("2028-02-01", "cancel recurring 2028-01-01..2028-01-31 5 x 22.00 cost 17.60 = -110.00\n")]
+#[case::not_invoiced("2028-01-01", "cancel recurring 2028-01-01..2028-01-31 5 x 22.00 cost 17.60 = 0.00\n")]
+fn a_switch_to_another_cycle_ends_the_old_line_with_its_own_period(#[case] next: &str, #[case] ends: &str) {
+    let mut lab = monthly(next);
+    let draft = lab.plan(&[&switch("2028-01-16", "2029-01-16")]);
+    let left = draft.findings.iter().find(|f| f.code == Code::Tu6005).unwrap();
+    assert_eq!(left.amount.unwrap().0.to_string(), "-56.77", "16 of 31 days of p are not given back");
+    assert_eq!(lab.run(&switch("2028-01-16", "2029-01-16")), format!("{YEAR_OF_Q}{ends}TU6005 warning\n"));
+    assert!(
+        draft.changes.iter().filter(|c| c.product.as_str() == "p").all(|c| c.agreement == AgreementId(40))
+    );
+}
+
+#[test]
+fn with_credits_on_what_is_left_of_the_old_period_is_given_back() {
+    let mut lab = monthly("2028-01-01");
+    lab.set("credits", "on");
+    lab.run(&switch("2028-01-16", "2029-01-16"));
+    assert_eq!(lab.invoice(40), "53.23", "15 of 31 days");
+    assert_eq!(lab.invoice(40), "0");
+    assert_eq!(lab.invoice(41), "1100.00");
+}
+
+#[test]
+fn with_credits_on_it_is_given_back_on_the_next_invoice_where_it_was_paid() {
+    let mut lab = monthly("2028-02-01");
+    lab.set("credits", "on");
+    lab.run(&switch("2028-01-16", "2029-01-16"));
+    assert_eq!(lab.invoice(40), "-56.77");
+    assert_eq!(lab.invoice(40), "0");
+}
+
+#[test]
+fn a_switch_where_the_old_period_begins_leaves_nothing_of_it_and_warns_of_nothing() {
+    let mut lab = monthly("2028-02-01");
+    assert_eq!(
+        lab.run(&switch("2028-02-01", "2029-02-01")),
+        "create recurring 2028-02-01..- 5 x 220.00 cost 176.00 = 1100.00\n\
+         cancel recurring 2028-01-01..2028-01-31 5 x 22.00 cost 17.60 = -110.00\n"
+    );
+}
+
+#[test]
+fn a_month_that_was_invoiced_ahead_is_told_as_well() {
+    let lab = monthly("2028-03-01");
+    let draft = lab.plan(&[&switch("2028-01-16", "2029-01-16")]);
+    let left = draft.findings.iter().find(|f| f.code == Code::Tu6005).unwrap();
+    assert_eq!(left.amount.unwrap().0.to_string(), "-166.77", "{}", show(&draft));
+    assert!(show(&draft).contains("cancel recurring 2028-01-01..2028-02-29"), "{}", show(&draft));
+}
