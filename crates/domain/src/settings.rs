@@ -38,6 +38,10 @@ pub enum ValueKind {
     TimeZone,
     /// Days of the month and dates, or nothing.
     Freeze,
+    /// `off`, or a time of the day: `daily 07:00`.
+    Daily,
+    /// E-mail addresses, or nothing.
+    Addresses,
 }
 
 /// One row of the settings table.
@@ -197,6 +201,12 @@ pub const SETTINGS: &[SettingRow] = &[
         "how long a resolved finding is kept after it was last seen",
     ),
     row(
+        "retention.approvals_days",
+        "365",
+        ValueKind::Days,
+        "how long a question to people is kept after it was closed",
+    ),
+    row(
         "schedule.check",
         "off",
         ValueKind::Cadence,
@@ -231,6 +241,25 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Freeze,
         "days of the month and dates on which no run writes that nobody approved",
     ),
+    row(
+        "notify.to",
+        "",
+        ValueKind::Addresses,
+        "the mail addresses that are told of findings; nobody where it is empty",
+    ),
+    choice("notify.findings", &["errors", "all"], "which findings are told by mail"),
+    choice(
+        "notify.errors",
+        &["at_once", "digest"],
+        "whether errors are told by mail when they come up, or once a day with the others",
+    ),
+    row(
+        "notify.digest",
+        "daily 07:00",
+        ValueKind::Daily,
+        "when what was not told at once is told by mail, in the zone of schedule.time_zone",
+    ),
+    choice("notify.language", &["en", "de"], "the language of mails"),
     choice(
         "mapping.customer_company",
         &["one", "many"],
@@ -301,6 +330,8 @@ impl SettingRow {
                 "off, 1m, 2m, 5m, 10m, 15m, 20m, 30m, hourly, or daily HH:MM such as daily 06:30".into()
             }
             ValueKind::TimeZone => "the name of a time zone such as Europe/Berlin or UTC".into(),
+            ValueKind::Daily => "off, or daily HH:MM such as daily 07:00".into(),
+            ValueKind::Addresses => "up to 20 mail addresses with commas between, or nothing".into(),
             ValueKind::Freeze => {
                 "days of the month (28..31), last, or dates (2026-12-24..2027-01-02), with commas between, or nothing"
                     .into()
@@ -331,6 +362,10 @@ impl SettingRow {
             ValueKind::Cadence => Cadence::parse(value).is_some(),
             ValueKind::TimeZone => schedule::time_zone(value).is_some(),
             ValueKind::Freeze => Freeze::parse(value).is_some(),
+            ValueKind::Daily => {
+                matches!(Cadence::parse(value), Some(Cadence::Off | Cadence::Daily(_)))
+            }
+            ValueKind::Addresses => addresses(value).is_some(),
         };
         if good {
             Ok(())
@@ -338,6 +373,24 @@ impl SettingRow {
             Err(SettingError::BadValue { key: self.key.into(), value: value.into(), allowed: self.allowed() })
         }
     }
+}
+
+/// Mail addresses with commas between them, each once; none where one of them is no address.
+pub fn addresses(text: &str) -> Option<Vec<String>> {
+    let mut all: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, host) = part.split_once('@')?;
+        let plain = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"<>()[]\\,;:\"@".contains(&b))
+        };
+        if part.len() > 254 || !plain(name) || !plain(host) || host.starts_with('.') || host.ends_with('.') {
+            return None;
+        }
+        if !all.iter().any(|known| known.eq_ignore_ascii_case(part)) {
+            all.push(part.to_owned());
+        }
+    }
+    (all.len() <= 20).then_some(all)
 }
 
 /// Where price and cost come from.

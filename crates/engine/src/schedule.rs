@@ -131,6 +131,11 @@ impl Timetable {
         self.day(at).is_some_and(|day| self.freeze.holds(day))
     }
 
+    /// Whether nothing is written by itself on a day.
+    pub fn is_frozen_on(&self, day: Date) -> bool {
+        self.freeze.holds(day)
+    }
+
     /// Whether two instants are of one day.
     pub fn is_same_day(&self, one: Millis, other: Millis) -> bool {
         self.day(one).is_some_and(|day| self.day(other) == Some(day))

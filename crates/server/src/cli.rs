@@ -2,7 +2,7 @@
 
 use crate::commands::{
     apply, approval, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
-    undo,
+    undo, webhook,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -111,6 +111,9 @@ pub enum Command {
     /// People who sign in to the service
     #[command(subcommand)]
     User(UserCommand),
+    /// Where events are told to other programs
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Backups of the embedded database
     #[command(subcommand)]
     Backup(BackupCommand),

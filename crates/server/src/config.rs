@@ -2,6 +2,7 @@
 //! the environment as well.
 
 use crate::cli::Global;
+use crate::deployment::{self, MailOptions, OidcOptions, TraceOptions};
 use crate::failure::CliError;
 use crate::output::Format;
 use jiff::civil::Date;
@@ -34,6 +35,12 @@ pub struct Options {
     pub allowed_private_hosts: Vec<String>,
     /// When the machine itself may be called.
     pub loopback: Loopback,
+    /// The server that mails are sent by; none where nothing is told by mail.
+    pub mail: Option<MailOptions>,
+    /// The service that people may sign in by.
+    pub oidc: Option<OidcOptions>,
+    /// Where traces go.
+    pub traces: Option<TraceOptions>,
 }
 
 /// When the machine itself may be called.
@@ -81,6 +88,9 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
             | "format"
             | "allowed_hosts"
             | "allowed_private_hosts" => {
+                plain.insert(key, value);
+            }
+            _ if deployment::knows(&key) => {
                 plain.insert(key, value);
             }
             _ => {
@@ -137,6 +147,9 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         allowed_hosts: hosts("TRUEUP_ALLOWED_HOSTS", plain.get("allowed_hosts")),
         allowed_private_hosts: hosts("TRUEUP_ALLOWED_PRIVATE_HOSTS", plain.get("allowed_private_hosts")),
         loopback: Loopback::Allowed,
+        mail: deployment::mail(&plain)?,
+        oidc: deployment::oidc(&plain)?,
+        traces: deployment::traces(&plain)?,
     })
 }
 

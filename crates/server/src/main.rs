@@ -10,16 +10,21 @@ mod commands;
 mod compose;
 mod config;
 mod demo;
+mod deployment;
 mod failure;
 mod line_edits;
 mod mapping_csv;
 mod output;
 mod serve;
 mod stops;
+mod traces;
 
 use clap::Parser;
 use failure::{CliError, Exit};
 use std::process::ExitCode;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -29,7 +34,6 @@ fn main() -> ExitCode {
     if cli.global.quiet {
         output::be_quiet();
     }
-    start_log(cli.global.verbose, cli.log());
     let json = cli.global.format == Some(output::Format::Json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -38,10 +42,16 @@ fn main() -> ExitCode {
             return error.report(json);
         }
     };
+    let traces =
+        traces_of(&cli).and_then(|options| traces::Traces::start(&options, runtime.handle().clone()));
+    start_log(cli.global.verbose, cli.log(), traces.as_ref());
     let ended = match runtime.block_on(commands::run(cli)) {
         Ok(exit) => exit.into(),
         Err(error) => error.report(json),
     };
+    if let Some(traces) = traces {
+        traces.finish();
+    }
     // A thread that still waits for standard input has nobody left to read for.
     runtime.shutdown_background();
     match output::lost() {
@@ -87,7 +97,15 @@ fn asks_for_json(words: impl Iterator<Item = String>, environment: Option<&str>)
     format.as_deref() == Some("json")
 }
 
-fn start_log(verbose: u8, form: cli::LogForm) {
+/// Where the service sends traces; nothing else does. What is wrong with the configuration is said by the command itself.
+fn traces_of(cli: &cli::Cli) -> Option<deployment::TraceOptions> {
+    match &cli.command {
+        cli::Command::Serve(_) => config::resolve(&cli.global).ok()?.traces,
+        _ => None, // open set: no other command
+    }
+}
+
+fn start_log(verbose: u8, form: cli::LogForm, traces: Option<&traces::Traces>) {
     let default = match verbose {
         0 => "warn",
         1 => "info",
@@ -95,9 +113,12 @@ fn start_log(verbose: u8, form: cli::LogForm) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRUEUP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match form {
-        cli::LogForm::Text => log.try_init(),
-        cli::LogForm::Json => log.json().flatten_event(true).try_init(),
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match form {
+        cli::LogForm::Text => log.boxed(),
+        cli::LogForm::Json => log.json().flatten_event(true).boxed(),
     };
+    // Each has a filter of its own: what is traced does not depend on how much is logged.
+    let registry = tracing_subscriber::registry().with(log.with_filter(filter));
+    let _ = registry.with(traces.map(traces::Traces::layer)).try_init();
 }

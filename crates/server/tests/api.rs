@@ -22,6 +22,8 @@ mod http;
 mod jobs;
 #[path = "api/mapping.rs"]
 mod mapping;
+#[path = "api/oidc.rs"]
+mod oidc;
 #[path = "api/operations.rs"]
 mod operations;
 #[path = "api/people.rs"]
@@ -30,10 +32,16 @@ mod people;
 mod postgres;
 #[path = "api/schedules.rs"]
 mod schedules;
+#[path = "api/smtp.rs"]
+mod smtp;
 #[path = "api/starting.rs"]
 mod starting;
 #[path = "api/tenancy.rs"]
 mod tenancy;
+#[path = "api/traces.rs"]
+mod traces;
+#[path = "api/webhooks.rs"]
+mod webhooks;
 #[path = "api/work.rs"]
 mod work;
 #[path = "api/workers.rs"]

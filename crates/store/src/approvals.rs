@@ -1,7 +1,7 @@
 //! Questions to people about what a plan would write, and their answers.
 
 use crate::db::{self, commit, write_tx};
-use crate::{audit, error, store::SqlStore};
+use crate::{audit, error, outbox, store::SqlStore};
 use sea_orm::{ConnectionTrait, QueryResult};
 use trueup_domain::approval::Word;
 use trueup_domain::ids::{OrganizationId, PlanId};
@@ -79,8 +79,20 @@ pub(crate) async fn ask(
         db::word(&ApprovalState::Open)?.into(),
     ];
     let tx = write_tx(store).await?;
+    db::guard(&tx, org.as_str(), "approvals").await?;
+    let is_new = find_in(&*tx, org, &question.id).await?.is_none_or(|row| row.state != ApprovalState::Open);
     db::run(&*tx, sql, values).await?;
     let asked = find_in(&*tx, org, &question.id).await?;
+    if let Some(asked) = asked.as_ref().filter(|_| is_new) {
+        let told = serde_json::json!({
+            "id": asked.id,
+            "plan": asked.plan,
+            "connection": asked.connection,
+            "persons": asked.persons,
+            "reasons": asked.reasons.iter().map(|reason| &reason.message).collect::<Vec<_>>(),
+        });
+        outbox::tell(&tx, org, "approval.asked", "approvals", vec![told]).await?;
+    }
     commit(tx).await?;
     asked.ok_or_else(|| StoreError::Damaged(format!("the approval {} was not kept", question.id)))
 }

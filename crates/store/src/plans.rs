@@ -1,7 +1,7 @@
 //! Plans, and which tasks each of them answers.
 
 use crate::db::{self, commit, write_tx};
-use crate::{error, store::SqlStore};
+use crate::{error, outbox, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel, QueryOrder, QuerySelect};
 use std::collections::BTreeSet;
@@ -157,16 +157,22 @@ pub(crate) async fn set_state(
     id: &PlanId,
     state: PlanState,
 ) -> Result<(), StoreError> {
+    let word = db::word(&state)?;
     let tx = write_tx(store).await?;
-    let moved = Entity::update_many()
-        .col_expr(Column::State, Expr::value(db::word(&state)?))
-        .filter(Column::Org.eq(org.as_str()))
-        .filter(Column::Id.eq(id.as_str()))
-        .exec(&*tx)
-        .await
-        .map_err(error::of_db)?;
-    if moved.rows_affected == 0 {
+    let update = |query: sea_orm::UpdateMany<Entity>| {
+        query
+            .col_expr(Column::State, Expr::value(word.clone()))
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::Id.eq(id.as_str()))
+    };
+    let moved = update(Entity::update_many()).filter(Column::State.ne(word.as_str())).exec(&*tx).await;
+    let moved = moved.map_err(error::of_db)?.rows_affected > 0;
+    if !moved && update(Entity::update_many()).exec(&*tx).await.map_err(error::of_db)?.rows_affected == 0 {
         return Err(StoreError::Damaged(format!("there is no plan {id} to move")));
+    }
+    if moved && matches!(state, PlanState::Applied | PlanState::Partial) {
+        let told = serde_json::json!({ "id": id, "state": word });
+        outbox::tell(&tx, org, "plan.applied", "plans", vec![told]).await?;
     }
     commit(tx).await
 }

@@ -16,6 +16,8 @@ pub struct Keep {
     pub runs_before: Option<Millis>,
     /// Resolved findings that were last seen before this instant.
     pub findings_before: Option<Millis>,
+    /// Questions to people that were closed before this instant; what people said is in the audit as well.
+    pub approvals_before: Option<Millis>,
 }
 
 /// How much went.
@@ -27,6 +29,8 @@ pub struct Gone {
     pub runs: u64,
     /// Findings.
     pub findings: u64,
+    /// Questions to people.
+    pub approvals: u64,
 }
 
 const VERSIONS: &str = "DELETE FROM record_history WHERE org = $1 AND COALESCE(\
@@ -38,6 +42,10 @@ const VERSIONS: &str = "DELETE FROM record_history WHERE org = $1 AND COALESCE(\
 const RUNS: &str =
     "DELETE FROM run WHERE org = $1 AND state IN ('done', 'needs_person', 'failed') AND finished_at < $2";
 const FINDINGS: &str = "DELETE FROM finding WHERE org = $1 AND state = 'resolved' AND last_seen_at < $2";
+
+const WORDS: &str = "DELETE FROM approval_word WHERE org = $1 AND approval IN (\
+    SELECT id FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2)";
+const APPROVALS: &str = "DELETE FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2";
 
 impl SqlStore {
     /// Takes away what need not be kept any longer, and says so in the audit; with `dry_run` only says how much it would be.
@@ -53,11 +61,14 @@ impl SqlStore {
         dry_run: bool,
     ) -> Result<Gone, StoreError> {
         let tx = write_tx(self).await?;
-        let mut gone = Gone::default();
+        let (mut gone, mut words) = (Gone::default(), 0);
         for (before, sql, count) in [
             (keep.feed_before, VERSIONS, &mut gone.feed_versions),
             (keep.runs_before, RUNS, &mut gone.runs),
             (keep.findings_before, FINDINGS, &mut gone.findings),
+            // Before the questions, by which they are found; only those count.
+            (keep.approvals_before, WORDS, &mut words),
+            (keep.approvals_before, APPROVALS, &mut gone.approvals),
         ] {
             if let Some(before) = before {
                 *count = db::run(&*tx, sql, [org.as_str().into(), before.into()]).await?;
@@ -73,8 +84,8 @@ impl SqlStore {
             object: "retention".to_owned(),
             addition: None,
             detail: format!(
-                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{}}}",
-                gone.feed_versions, gone.runs, gone.findings
+                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{},\"approvals\":{}}}",
+                gone.feed_versions, gone.runs, gone.findings, gone.approvals
             ),
         };
         audit::append_in(&tx, org, vec![&entry]).await?;
@@ -82,7 +93,8 @@ impl SqlStore {
         Ok(gone)
     }
 
-    /// Takes away sessions that ran out and answers that nobody may repeat any more; how many of both.
+    /// Takes away sessions that ran out, answers that nobody may repeat any more, and what was told long ago; how many
+    /// of these.
     ///
     /// # Errors
     /// The database's.
@@ -91,7 +103,24 @@ impl SqlStore {
         let sessions = db::run(&*tx, "DELETE FROM session WHERE expires_at <= $1", [now.into()]).await?;
         let sql = "DELETE FROM kept_answer WHERE created_at < $1";
         let answers = db::run(&*tx, sql, [answers_before.into()]).await?;
+        let told_before = now.saturating_sub(TOLD_KEPT_MS);
+        let mut told = 0_u64;
+        for sql in TOLD {
+            told = told.saturating_add(db::run(&*tx, sql, [told_before.into()]).await?);
+        }
         commit(tx).await?;
-        Ok(sessions.saturating_add(answers))
+        Ok(sessions.saturating_add(answers).saturating_add(told))
     }
 }
+
+/// The log of deliveries is kept for so long.
+const TOLD_KEPT_MS: Millis = 30 * 24 * 60 * 60 * 1_000;
+
+/// Deliveries that ended, their attempts, and events that nothing waits for any more.
+const TOLD: [&str; 3] = [
+    "DELETE FROM delivery_attempt WHERE EXISTS (SELECT 1 FROM delivery AS d WHERE d.org = delivery_attempt.org \
+     AND d.id = delivery_attempt.delivery AND d.state <> 'waiting' AND d.ended_at < $1)",
+    "DELETE FROM delivery WHERE state <> 'waiting' AND ended_at < $1",
+    "DELETE FROM event WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM delivery AS d \
+     WHERE d.event_org = event.org AND d.event = event.id)",
+];

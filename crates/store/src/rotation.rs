@@ -7,7 +7,7 @@
 use crate::connections::{self, Column, Entity};
 use crate::db::{self, commit, write_tx};
 use crate::store::SqlStore;
-use crate::{audit, error};
+use crate::{audit, error, webhooks};
 use sea_orm::entity::prelude::*;
 use std::path::PathBuf;
 use trueup_domain::ids::OrganizationId;
@@ -34,9 +34,10 @@ impl SqlStore {
         let tx = write_tx(self).await?;
         db::guard(&tx, "", "seal key").await?;
         let rows = Entity::find().all(&*tx).await.map_err(error::of_db)?;
+        let hooks = webhooks::all_sealed(&*tx).await?;
         let Some(old) = self.keys.find()? else {
             // Without rows there is nothing to rotate; with rows this says what is missing.
-            return match rows.is_empty() {
+            return match rows.is_empty() && hooks.is_empty() {
                 true => Ok(Rotated { secrets: 0, resumed: false, previous: None }),
                 false => Err(self.keys.get().err().unwrap_or(StoreError::KeyMissing("no key".to_owned()))),
             };
@@ -57,6 +58,14 @@ impl SqlStore {
                     .exec(&*tx)
                     .await
                     .map_err(error::of_db)?;
+                secrets += 1;
+            }
+            for sealed in &hooks {
+                if new.open(sealed.place(), &sealed.text).is_ok() {
+                    continue;
+                }
+                let text = old.open(sealed.place(), &sealed.text)?;
+                webhooks::reseal(&tx, sealed, new.seal(sealed.place(), &text)?).await?;
                 secrets += 1;
             }
             let entry = NewAuditEntry {

@@ -2,7 +2,7 @@
 //! renewed, and a run whose worker went silent is claimed anew.
 
 use crate::db::{self, commit, write_tx};
-use crate::{audit, error, store::SqlStore};
+use crate::{audit, error, outbox, store::SqlStore};
 use sea_orm::QueryResult;
 use serde::{Deserialize, Serialize};
 use trueup_domain::ids::OrganizationId;
@@ -161,6 +161,25 @@ pub(crate) fn range(prefix: &str) -> (String, String) {
     (prefix.to_owned(), behind)
 }
 
+async fn tell_end(
+    tx: &sea_orm::DatabaseTransaction,
+    run: &Run,
+    state: RunState,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let instant =
+        |at: Millis| jiff::Timestamp::from_millisecond(at).map(|t| t.to_string()).unwrap_or_default();
+    let told = serde_json::json!({
+        "id": run.id,
+        "kind": run.kind,
+        "state": state.name(),
+        "actor": run.actor,
+        "created_at": instant(run.created_at),
+        "finished_at": instant(at),
+    });
+    outbox::tell(tx, &run.org, "run.finished", "runs", vec![told]).await
+}
+
 impl SqlStore {
     /// Puts a run into the queue, with its audit entry.
     ///
@@ -255,6 +274,7 @@ impl SqlStore {
         }
         free_lanes(&tx, &run.org, &run.id).await?;
         audit::append_in(&tx, &run.org, vec![entry]).await?;
+        tell_end(&tx, run, RunState::Failed, at).await?;
         commit(tx).await?;
         Ok(true)
     }
@@ -416,6 +436,9 @@ impl SqlStore {
             result.map(str::to_owned).into(),
         ];
         let held = db::run(&*tx, sql, values).await? > 0;
+        if held && state.is_final() {
+            tell_end(&tx, run, state, at).await?;
+        }
         commit(tx).await?;
         if held { Ok(()) } else { Err(StoreError::Fenced) }
     }

@@ -1,10 +1,10 @@
 //! Tasks, and the named marks (watermarks) of an organization.
 
 use crate::db::{self, commit, write_tx};
-use crate::{error, store::SqlStore};
+use crate::{error, outbox, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{OrganizationId, TaskId};
 use trueup_domain::task::{Task, TaskState};
 use trueup_engine::ports::StoreError;
@@ -104,8 +104,48 @@ pub(crate) async fn save(
         Column::SavedAt,
         Column::Doc,
     ];
+    // Which of them are new is looked for only where somebody wants to hear it.
+    let new = match outbox::is_heard(&*tx, org, CREATED).await? {
+        true => unknown(&*tx, org, tasks).await?,
+        false => Vec::new(),
+    };
     db::upsert::<Entity>(&tx, rows.into_values().collect(), &[Column::Org, Column::Id], &update).await?;
+    outbox::tell(&tx, org, CREATED, "tasks", new).await?;
     commit(tx).await
+}
+
+const CREATED: &str = "task.created";
+
+/// What others are told of the tasks that are not stored yet.
+async fn unknown<C: ConnectionTrait>(
+    at: &C,
+    org: &OrganizationId,
+    tasks: &[Task],
+) -> Result<Vec<serde_json::Value>, StoreError> {
+    let mut known = BTreeSet::new();
+    for part in tasks.chunks(LOOKUP) {
+        let query = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Org.eq(org.as_str()))
+            .filter(Column::Id.is_in(part.iter().map(|task| task.id.as_str())));
+        known.extend(query.into_tuple::<String>().all(at).await.map_err(error::of_db)?);
+    }
+    let mut told = Vec::new();
+    for task in tasks {
+        if known.insert(task.id.to_string()) {
+            told.push(serde_json::json!({
+                "id": task.id,
+                "kind": task.kind,
+                "state": task.state.name(),
+                "source": task.source,
+                "customer": task.customer,
+                "subscription": task.subscription,
+                "order": task.order_id,
+            }));
+        }
+    }
+    Ok(told)
 }
 
 pub(crate) async fn list(

@@ -60,7 +60,8 @@ const BOTH: [&str; 2] = ["secret of one", "secret of two"];
 /// Back to the tables of `m0002_picture`: takes away whatever a later migration made.
 const BACK: &str = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token; DROP TABLE run; \
     DROP TABLE kept_answer; DROP TABLE schedule; DROP TABLE run_turn; DROP TABLE callback; DROP TABLE picture_hint; \
-    DROP TABLE approval; DROP TABLE approval_word; DROP INDEX lease_of; \
+    DROP TABLE approval; DROP TABLE approval_word; DROP INDEX lease_of; DROP TABLE webhook; DROP TABLE event; \
+    DROP TABLE delivery; DROP TABLE delivery_attempt; \
     ALTER TABLE picture DROP COLUMN shared_at; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
 
 #[tokio::test]
@@ -228,11 +229,26 @@ async fn what_was_replaced_long_ago_goes_and_the_newest_stays() {
         };
         let findings =
             [finding("1", "resolved", 5), finding("2", "resolved", 50), finding("3", "open", 5)].concat();
-        let rows = [row("record_history", 1), row("record_history", 2), row("record", 3), runs, findings];
+        let approval = |id: &str, state: &str, closed: &str| {
+            format!(
+                "INSERT INTO approval (org, id, plan, connection, persons, reasons, maker, asked_at, state, closed_at) \
+                 VALUES ('{org}', '{id}', 'p', 'c', 1, '[]', 'x', 1, '{state}', {closed});\
+                 INSERT INTO approval_word (org, approval, number, person, actor, approves, at) \
+                 VALUES ('{org}', '{id}', 1, 'x', 'x', 1, 1);"
+            )
+        };
+        let approvals = [
+            approval("old", "applied", "15"),
+            approval("new", "withdrawn", "40"),
+            approval("open", "open", "NULL"),
+        ]
+        .concat();
+        let rows =
+            [row("record_history", 1), row("record_history", 2), row("record", 3), runs, findings, approvals];
         raw(dir.path(), &rows.concat()).await;
     }
-    let keep = Keep { feed_before: Some(25), runs_before: Some(25), findings_before: Some(25) };
-    let one = Gone { feed_versions: 1, runs: 1, findings: 1 };
+    let keep = keep_before(25);
+    let one = Gone { feed_versions: 1, runs: 1, findings: 1, approvals: 1 };
     let forget = |keep: Keep, dry: bool| {
         let store = &store;
         async move { store.forget_old(&org(), keep, 100, "ann", dry).await.unwrap() }
@@ -241,10 +257,19 @@ async fn what_was_replaced_long_ago_goes_and_the_newest_stays() {
     assert_eq!(forget(keep, true).await, one);
     assert_eq!(forget(keep, false).await, one, "a dry run took nothing");
     assert_eq!(forget(keep, false).await, Gone::default());
-    let later = Keep { feed_before: Some(1_000), runs_before: Some(1_000), findings_before: Some(1_000) };
+    let later = keep_before(1_000);
     assert_eq!(forget(later, false).await, one, "the newest version, what waits and what is open stay");
     assert_eq!(store.verify_audit(&org()).await.unwrap(), None);
     assert_eq!(store.list_audit(&org(), None, 10).await.unwrap().len(), 2);
     let other = store.forget_old(&"b".into(), keep, 100, "ann", true).await.unwrap();
     assert_eq!(other, one, "another organization keeps what it has");
+}
+
+fn keep_before(at: i64) -> Keep {
+    Keep {
+        feed_before: Some(at),
+        runs_before: Some(at),
+        findings_before: Some(at),
+        approvals_before: Some(at),
+    }
 }

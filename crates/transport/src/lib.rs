@@ -23,5 +23,5 @@ pub use http::{Method, StatusCode};
 pub use limiter::{LimiterConfig, Pace};
 pub use outcome::{Doubt, EdgePage, Outcome, Refusal, Reply};
 pub use redact::{MAX_ERROR_TEXT, Redactor};
-pub use sender::{BuildError, Sender, SenderConfig};
+pub use sender::{BuildError, Sender, SenderConfig, set_trace_parent};
 pub use stats::{Exchange, Recorder, Stats, Totals, totals};

@@ -171,6 +171,8 @@ codes! {
         "Use the version that wrote the database, or restore the backup made before the migration.";
     Tu9105 = "TU9105" "Key missing or wrong", Error, User, "connection",
         "Put the key file back; sealed secrets cannot be read without it.";
+    Tu9201 = "TU9201" "Message not delivered", Error, User, "nothing",
+        "Look at the log of deliveries, repair the other side, switch it on again and send again what is missing.";
     Tu9501 = "TU9501" "Ticket target not valid", Error, Fix, "ticket",
         "Choose a board, type, status and priority that belong together.";
     Tu9502 = "TU9502" "Ticket could not be made, noted or closed", Error, Fix, "ticket",

@@ -8,7 +8,8 @@ use crate::output::documents::{FindingDoc, once_each};
 use crate::output::{any_error, count, note};
 use clap::Args;
 use indicatif::ProgressBar;
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{ChangeId, PlanId};
 use trueup_domain::planner::AdoptionAnswer;
@@ -17,7 +18,10 @@ use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Progress};
 use trueup_engine::applying::{self, Approval, RunReport};
 use trueup_engine::approvals::{self, Voice};
 use trueup_engine::planning::{Choice, PlanRequest};
+use trueup_engine::ports::Clock;
 use trueup_engine::records::{PlanState, StoredPlan};
+use trueup_engine::schedule::Timetable;
+use trueup_engine::settings;
 
 /// Flags of `apply`.
 #[derive(Args, Debug)]
@@ -31,6 +35,10 @@ pub struct ApplyArgs {
     /// Lets the run pass where a limit would hold it
     #[arg(long, requires = "all")]
     approve: bool,
+    /// Works as a schedule of the service would: writes for the customers alone that are written for by themselves
+    /// (schedule.customers)
+    #[arg(long, requires = "all")]
+    unattended: bool,
     /// What to do where an addition is there that trueup did not write
     #[command(flatten)]
     adoption: AdoptionArgs,
@@ -192,12 +200,19 @@ fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Fin
 }
 
 async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, CliError> {
+    if !args.approve && is_frozen(app).await? {
+        let detail = "nothing is written today (schedule.freeze) that nobody approved";
+        app.out.show(&json!({ "frozen": true, "held": true, "detail": detail }), |out| {
+            out.line("Nothing is written today (schedule.freeze): `--approve` lets this run pass.");
+        });
+        return Ok(Exit::NeedsPerson);
+    }
     let bar = app.out.progress("Planning and applying");
     let wanted = RunOver {
         connection: args.connection.as_deref(),
         adoption: args.adoption.answer(),
         approval: if args.approve { Approval::Given } else { Approval::Needed },
-        choice: Choice::All,
+        choice: if args.unattended { Choice::ByItself } else { Choice::All },
     };
     let applied = apply_every(app, settings, &wanted, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
@@ -210,6 +225,17 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
         );
     }
     Ok(Exit::needs_person_if(applied.needs_person))
+}
+
+/// Whether this is a day on which no run writes that nobody approved, in the zone of the schedules.
+async fn is_frozen(app: &App) -> Result<bool, CliError> {
+    let all = settings::effective(app.store(), app.org(), &app.options.overlays).await?;
+    let values: BTreeMap<String, String> = all.into_iter().map(|s| (s.key.to_owned(), s.value)).collect();
+    let table = Timetable::new(&values)?;
+    Ok(match app.options.today {
+        Some(day) => table.is_frozen_on(day),
+        None => table.is_frozen(app.clock.now()),
+    })
 }
 
 /// How a run over all tasks works.

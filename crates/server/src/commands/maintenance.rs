@@ -23,6 +23,7 @@ pub struct GoneDoc {
     feed_versions: u64,
     runs: u64,
     findings: u64,
+    approvals: u64,
 }
 
 /// Runs the command.
@@ -39,10 +40,11 @@ pub async fn run(options: Options, dry_run: bool) -> Result<Exit, CliError> {
                     g.feed_versions.to_string(),
                     g.runs.to_string(),
                     g.findings.to_string(),
+                    g.approvals.to_string(),
                 ]
             })
             .collect();
-        out.table(&["organization", "feed versions", "runs", "findings"], rows);
+        out.table(&["organization", "feed versions", "runs", "findings", "approvals"], rows);
         if dry_run {
             out.line("Nothing was taken away: this is what would be.");
         }
@@ -75,6 +77,7 @@ pub async fn tidy(
                 feed_versions: gone.feed_versions,
                 runs: gone.runs,
                 findings: gone.findings,
+                approvals: gone.approvals,
             });
         }
     }
@@ -99,5 +102,6 @@ async fn keep(
         feed_before: before("retention.feed_days"),
         runs_before: before("retention.runs_days"),
         findings_before: before("retention.findings_days"),
+        approvals_before: before("retention.approvals_days"),
     })
 }

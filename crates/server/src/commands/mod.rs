@@ -20,6 +20,7 @@ pub mod setting;
 pub mod task;
 pub mod undo;
 pub mod user;
+pub mod webhook;
 
 use crate::app::App;
 use crate::cli::{Cli, Command};
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Key(command) => return backup::key(options, command).await,
         Command::Maintenance { dry_run } => return maintenance::run(options, dry_run).await,
         Command::User(command) => return user::run(options, command).await,
+        Command::Webhook(command) => return webhook::run(options, command).await,
         Command::Feed(feed::FeedCommand::Check(args)) => {
             return feed::check(output::Output::new(options.format), args).await;
         }
@@ -88,6 +90,7 @@ async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> 
         | Command::Doctor
         | Command::Feed(feed::FeedCommand::Check(_))
         | Command::User(_)
+        | Command::Webhook(_)
         | Command::Backup(_)
         | Command::Key(_)
         | Command::Maintenance { .. }

@@ -13,7 +13,10 @@ mod identity;
 pub mod jobs;
 mod kept;
 mod limiter;
+mod mail;
 mod metrics;
+mod oidc;
+pub mod outbox;
 mod page;
 pub mod people;
 pub mod problem;
@@ -114,13 +117,14 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
         metrics,
         limiter: SignInLimiter::default(),
         callbacks: api::Callbacks::default(),
+        provider: oidc::Provider::default(),
         began: (Instant::now(), clock.now()),
         wake: Notify::new(),
         stopping: AtomicBool::new(false),
     });
     let asked = asked_to_stop();
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let mut working = None;
+    let (mut working, mut telling, mut mailing) = (None, None, None);
     if start.worker {
         let identity = Identity::new(&service.options.data_dir);
         // A process that died left its runs claimed.
@@ -129,6 +133,9 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
             note(&format!("{freed} runs that were cut off go on."));
         }
         let identity = Arc::new(identity);
+        service.store.release_dead_deliveries(identity.former()).await?;
+        mailing = Some(tokio::spawn(mail::work(service.clone(), identity.clone(), stopping.clone())));
+        telling = Some(tokio::spawn(outbox::work(service.clone(), identity.clone(), stopping.clone())));
         working = Some(tokio::spawn(worker::work(service.clone(), identity, stopping.clone())));
     }
     let planning = start.worker.then(|| tokio::spawn(scheduler::work(service.clone(), stopping.clone())));
@@ -155,7 +162,7 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     note("Stopping: requests under way are finished.");
     service.stopping.store(true, Ordering::Relaxed);
     let _ = stop.send(true);
-    for part in [served, planning, working, watched, tidying].into_iter().flatten() {
+    for part in [served, planning, working, telling, mailing, watched, tidying].into_iter().flatten() {
         let _ = part.await;
     }
     Ok(Exit::Done)

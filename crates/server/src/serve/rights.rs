@@ -57,6 +57,10 @@ pub enum Right {
     TokensRead,
     /// Make and revoke tokens.
     TokensWrite,
+    /// See webhooks and what was delivered to them, never their secrets.
+    WebhooksRead,
+    /// Add, change, test and remove webhooks.
+    WebhooksWrite,
 }
 
 /// A role.
@@ -125,7 +129,7 @@ const RUN: [bool; 5] = [true, true, true, false, false];
 const OWN: [bool; 5] = [true, true, false, false, false];
 
 /// Roles and rights. Everything that asks whether something is allowed asks this table.
-pub const TABLE: [Row; 25] = [
+pub const TABLE: [Row; 27] = [
     row(Right::OrganizationsRead, "organizations.read", "See the tree of organizations", ALL),
     row(Right::OrganizationsWrite, "organizations.write", "Add and rename organizations", OWN),
     row(Right::SettingsRead, "settings.read", "See settings and where each value comes from", ALL),
@@ -156,6 +160,13 @@ pub const TABLE: [Row; 25] = [
     row(Right::UsersWrite, "users.write", "Add people, change their roles, shut them out", OWN),
     row(Right::TokensRead, "tokens.read", "See tokens, never their values", OWN),
     row(Right::TokensWrite, "tokens.write", "Make and revoke tokens", OWN),
+    row(
+        Right::WebhooksRead,
+        "webhooks.read",
+        "See webhooks and what was delivered to them, never their secrets",
+        RUN,
+    ),
+    row(Right::WebhooksWrite, "webhooks.write", "Add, change, test and remove webhooks", RUN),
 ];
 
 const fn row(right: Right, name: &'static str, meaning: &'static str, roles: [bool; 5]) -> Row {

@@ -72,6 +72,9 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/session", Known, Plain),
     rule("DELETE", "/api/v1/session", Known, Plain),
     rule("PUT", "/api/v1/session/password", Known, Plain),
+    rule("GET", "/api/v1/session/ways", Public, Plain),
+    rule("GET", "/api/v1/session/oidc", Public, Plain),
+    rule("GET", "/api/v1/session/oidc/callback", Public, Plain),
     rule("GET", "/api/v1/organizations", Somewhere(R::OrganizationsRead), Plain),
     rule("POST", "/api/v1/organizations", Somewhere(R::OrganizationsWrite), Makes),
     rule("GET", org!(""), Scoped(R::OrganizationsRead), Plain),
@@ -144,6 +147,21 @@ pub const RULES: &[Rule] = &[
     rule("GET", org!("/tokens"), Scoped(R::TokensRead), Plain),
     rule("POST", org!("/tokens"), Scoped(R::TokensWrite), Makes),
     rule("DELETE", org!("/tokens/{token}"), Scoped(R::TokensWrite), Plain),
+    rule("GET", org!("/webhooks"), Scoped(R::WebhooksRead), Plain),
+    rule("POST", org!("/webhooks"), Scoped(R::WebhooksWrite), Makes),
+    rule("GET", org!("/webhooks/{webhook}"), Scoped(R::WebhooksRead), Plain),
+    rule("PATCH", org!("/webhooks/{webhook}"), Scoped(R::WebhooksWrite), Plain),
+    rule("DELETE", org!("/webhooks/{webhook}"), Scoped(R::WebhooksWrite), Plain),
+    rule("POST", org!("/webhooks/{webhook}/rotate"), Scoped(R::WebhooksWrite), Makes),
+    rule("POST", org!("/webhooks/{webhook}/test"), Scoped(R::WebhooksWrite), Makes),
+    rule("GET", org!("/webhooks/{webhook}/deliveries"), Scoped(R::WebhooksRead), Plain),
+    rule("GET", org!("/webhooks/{webhook}/deliveries/{delivery}"), Scoped(R::WebhooksRead), Plain),
+    rule(
+        "POST",
+        org!("/webhooks/{webhook}/deliveries/{delivery}/redeliver"),
+        Scoped(R::WebhooksWrite),
+        Makes,
+    ),
 ];
 
 const fn rule(method: &'static str, path: &'static str, access: Access, kind: Kind) -> Rule {

@@ -46,6 +46,8 @@ pub struct Inner {
     pub limiter: SignInLimiter,
     /// What is remembered of callbacks.
     pub callbacks: Callbacks,
+    /// What is known of the service that people may sign in by.
+    pub provider: super::oidc::Provider,
     /// Rung when a run was put into the queue.
     pub wake: Notify,
     /// When the process began, by a time that does not jump and by the clock.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 use trueup_domain::finding::Severity;
 use trueup_domain::ids::PlanId;
 use trueup_engine::apply::Progress;
@@ -212,12 +213,13 @@ impl Claim {
 async fn carry(claim: Claim, mut stopping: watch::Receiver<bool>) {
     let (service, run) = (&claim.service, &claim.run);
     let steps = Arc::new(Steps::default());
+    let span = tracing::info_span!("run", id = run.id, kind = run.kind, organization = %run.org);
     let too_late = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
         tokio::time::sleep(GRACE).await;
     };
     let ended = tokio::select! {
-        ended = attempt(claim.clone(), steps.clone()).boxed() => Some(ended),
+        ended = attempt(claim.clone(), steps.clone()).instrument(span).boxed() => Some(ended),
         () = keep_claim(claim.clone(), steps.clone()).boxed() => return,
         () = too_late => None,
     };

@@ -158,7 +158,7 @@ fn secrets_are_nowhere() {
     said.command(&service, &[&["--format", "json"], &add[..]].concat());
     service.up();
 
-    let (cookie, token) = through_the_api(&service, &mut said, &one_time, &url);
+    let (cookie, token, webhook) = through_the_api(&service, &mut said, &one_time, &url);
     assert_eq!(service.stop(), 0);
 
     for args in [
@@ -195,6 +195,7 @@ fn secrets_are_nowhere() {
         ("the cookie", cookie),
         ("the token", token),
         ("the token of metrics", METRICS.to_owned()),
+        ("the secret of a webhook", webhook),
     ];
     let found = said.find(&secrets);
     assert!(found.is_empty(), "{} places: {found:#?}", found.len());
@@ -202,7 +203,12 @@ fn secrets_are_nowhere() {
 }
 
 /// Signs in, makes a token, asks for everything, and does much that is refused; gives the cookie and the token.
-fn through_the_api(service: &Service, said: &mut Said, one_time: &str, url: &str) -> (String, String) {
+fn through_the_api(
+    service: &Service,
+    said: &mut Said,
+    one_time: &str,
+    url: &str,
+) -> (String, String, String) {
     let person = Person::sign_in(service, FIRST, one_time);
     let body = json!({ "current": one_time, "new": PASSWORD });
     said.answer("a new password", person.put("/api/v1/session/password", &body)).is(200);
@@ -239,6 +245,12 @@ fn through_the_api(service: &Service, said: &mut Said, one_time: &str, url: &str
         let body = if route == "test" { json!({}) } else { json!({ "private_key": PRIVATE_KEY }) };
         said.answer(route, person.post(&format!("{ORG}/connections/connectwise/{route}"), &body));
     }
+    let made = person.post(&format!("{ORG}/webhooks"), &json!({ "name": "canary", "url": url })).is(201);
+    let made = made.json();
+    let webhook = made["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned();
+    let hook = format!("{ORG}/webhooks/{}", made["id"].as_str().unwrap());
+    said.answer("a test of a webhook", person.post(&format!("{hook}/test"), &json!({}))).is(200);
+    said.answer("the log of a webhook", person.get(&format!("{hook}/deliveries"))).is(200);
     let run = person.post(&format!("{ORG}/runs"), &json!({ "kind": "pull" }));
     if let Some(location) = said.answer("a run", run).header("location") {
         let events = person.request("GET", &format!("{location}/events")).send(service.at);
@@ -269,5 +281,5 @@ fn through_the_api(service: &Service, said: &mut Said, one_time: &str, url: &str
     assert!(text.contains("trueup_build_info"), "{text}");
     said.answer("the numbers by the token of the API", metrics(token)).is(401);
     said.answer("the sign-out", person.delete("/api/v1/session"));
-    (cookie, token.to_owned())
+    (cookie, token.to_owned(), webhook)
 }

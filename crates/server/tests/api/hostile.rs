@@ -43,6 +43,9 @@ fn no_address_of_the_corpus_is_called_for_anybody_over_the_network() {
             });
             let answer = person.post(&format!("{ORG}/connections"), &body);
             assert_eq!(answer.status, 422, "{url}: {}", answer.text());
+            let body = json!({ "name": "a", "url": url });
+            let answer = person.post(&format!("{ORG}/webhooks"), &body);
+            assert_eq!(answer.status, 422, "a webhook at {url}: {}", answer.text());
         }
     }
     assert!(seen >= 150, "{seen}");

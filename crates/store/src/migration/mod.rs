@@ -5,6 +5,7 @@ mod m0002_picture;
 mod m0003_service;
 mod m0004_schedules;
 mod m0005_approvals;
+mod m0006_outbox;
 mod tables;
 
 use crate::error;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_service::Service),
             Box::new(m0004_schedules::Schedules),
             Box::new(m0005_approvals::Approvals),
+            Box::new(m0006_outbox::Outbox),
         ]
     }
 }

@@ -7,6 +7,7 @@ mod audit;
 mod feed;
 mod jobs;
 mod journal;
+mod outbox;
 mod picture;
 mod schedules;
 mod service;

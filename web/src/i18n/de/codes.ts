@@ -125,6 +125,8 @@ export const codes: Record<keyof typeof en, string> = {
   'fix.TU9104': 'Die passende Version verwenden oder die Sicherung von vorher zurückspielen.',
   'code.TU9105': 'Schlüssel fehlt oder ist falsch',
   'fix.TU9105': 'Die Schlüsseldatei zurücklegen; ohne sie sind die Geheimnisse verloren.',
+  'code.TU9201': 'Nachricht nicht zugestellt',
+  'fix.TU9201': 'Das Protokoll der Zustellungen ansehen, die Gegenseite in Ordnung bringen, wieder einschalten und Fehlendes erneut senden.',
   'code.TU9501': 'Ziel des Tickets ungültig',
   'fix.TU9501': 'Gültige Werte wählen.',
   'code.TU9502': 'Ticket konnte nicht bearbeitet werden',

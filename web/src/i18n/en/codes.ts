@@ -124,6 +124,8 @@ export const codes = {
   'fix.TU9104': 'Use the version that wrote the database, or restore the backup made before the migration.',
   'code.TU9105': 'Key missing or wrong',
   'fix.TU9105': 'Put the key file back; sealed secrets cannot be read without it.',
+  'code.TU9201': 'Message not delivered',
+  'fix.TU9201': 'Look at the log of deliveries, repair the other side, switch it on again and send again what is missing.',
   'code.TU9501': 'Ticket target not valid',
   'fix.TU9501': 'Choose a board, type, status and priority that belong together.',
   'code.TU9502': 'Ticket could not be made, noted or closed',

@@ -11,6 +11,7 @@ mod jobs;
 mod mapping_create;
 mod mapping_work;
 mod mappings;
+mod oidc;
 mod organizations;
 mod overview;
 mod picture;
@@ -24,6 +25,7 @@ mod tasks;
 mod tokens;
 mod undo;
 mod users;
+mod webhooks;
 
 pub use callbacks::Callbacks;
 pub use jobs::validation_of;
@@ -38,6 +40,9 @@ pub fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::show, session::sign_out))
         .routes(routes!(session::change_password))
+        .routes(routes!(oidc::ways))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::end))
         .routes(routes!(organizations::list, organizations::add))
         .routes(routes!(organizations::show, organizations::rename))
         .routes(routes!(settings::list))
@@ -97,4 +102,11 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(users::reset))
         .routes(routes!(tokens::list, tokens::add))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::delivery))
+        .routes(routes!(webhooks::redeliver))
 }

@@ -131,6 +131,19 @@ pub async fn sign_in(
         ));
     };
     limiter.succeeded(&address, &email);
+    let (session, value) = begin(&service, &person, "password").await?;
+    let rights = crate::serve::rights::Role::from_name(&person.role).map(|r| r.rights()).unwrap_or_default();
+    let mut response = Json(SessionDoc::of(&session, &person, rights)).into_response();
+    give_cookie(&service, &mut response, &value);
+    Ok(response)
+}
+
+/// Begins a session of a person, and says so in the audit; with the value of its cookie.
+///
+/// # Errors
+/// The store's.
+pub async fn begin(service: &Service, person: &Person, way: &str) -> Result<(Session, String), Problem> {
+    let now = service.clock.now();
     let value = secrets::random();
     let session = Session {
         hash: secrets::hash(&value),
@@ -141,13 +154,15 @@ pub async fn sign_in(
         expires_at: now.saturating_add(LONGEST_MS),
     };
     service.store.add_session(&session).await?;
-    let entry = service.entry(&person.email, "session.begin", format!("user/{}", person.id), &json!({}));
-    let home = audit_home(&person);
-    service.store.append_audit(&home, &[entry]).await?;
-    let rights = crate::serve::rights::Role::from_name(&person.role).map(|r| r.rights()).unwrap_or_default();
-    let mut response = Json(SessionDoc::of(&session, &person, rights)).into_response();
-    set_cookie(&service, &mut response, &value, LONGEST_MS / 1_000);
-    Ok(response)
+    let detail = json!({ "way": way });
+    let entry = service.entry(&person.email, "session.begin", format!("user/{}", person.id), &detail);
+    service.store.append_audit(&audit_home(person), &[entry]).await?;
+    Ok((session, value))
+}
+
+/// Gives a browser the cookie of a session that has begun.
+pub fn give_cookie(service: &Service, response: &mut Response, value: &str) {
+    set_cookie(service, response, value, LONGEST_MS / 1_000);
 }
 
 fn audit_home(person: &Person) -> OrganizationId {
