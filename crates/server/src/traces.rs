@@ -74,6 +74,7 @@ fn provider(options: &TraceOptions, runtime: Handle) -> Result<SdkTracerProvider
         deadline: ANSWER,
         max_retries: 0,
         max_throttle_retries: 0,
+        in_totals: false,
         max_body_bytes: 64 * 1024,
         ..SenderConfig::default()
     })

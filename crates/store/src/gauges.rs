@@ -20,6 +20,8 @@ pub struct Gauges {
     pub tasks: BTreeMap<String, u64>,
     /// Writes of which nobody knows yet whether they were done.
     pub in_doubt: u64,
+    /// What is told to others, by channel and state.
+    pub deliveries: BTreeMap<(String, String), u64>,
     /// Open findings by code and severity.
     pub findings: BTreeMap<(String, &'static str), u64>,
     /// Money at risk in open findings, by currency, as decimal text.
@@ -58,6 +60,11 @@ impl SqlStore {
         let sql = "SELECT COUNT(*) AS n FROM operation WHERE state = 'in_doubt'";
         for row in db::query(&self.db, sql, []).await? {
             gauges.in_doubt = count(row.try_get("", "n").map_err(of)?);
+        }
+        let sql = "SELECT channel, state, COUNT(*) AS n FROM delivery GROUP BY channel, state";
+        for row in db::query(&self.db, sql, []).await? {
+            let key = (row.try_get("", "channel").map_err(of)?, row.try_get("", "state").map_err(of)?);
+            gauges.deliveries.insert(key, count(row.try_get("", "n").map_err(of)?));
         }
         let sql = "SELECT code, severity, COUNT(*) AS n FROM finding WHERE state IN ('open', 'recurred') \
                    GROUP BY code, severity";

@@ -181,10 +181,7 @@ impl SqlStore {
             "SELECT next_at FROM schedule WHERE org = $1 AND kind = $2 AND paused_at IS NULL AND spec = $3";
         let values = [org.into(), schedule.kind.as_str().into(), schedule.spec.as_str().into()];
         let waits = db::query(&*tx, sql, values).await?;
-        let stands: Option<Option<i64>> =
-            waits.first().map(|row| row.try_get("", "next_at").map_err(error::of_db)).transpose()?;
-        // Moved on since it was looked at: of two workers the slower one must not set it back.
-        if stands != Some(schedule.next_at) {
+        if waits.is_empty() {
             return Ok(Fired::Not);
         }
         let kind = schedule.kind.as_str();

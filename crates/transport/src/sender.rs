@@ -47,6 +47,8 @@ pub struct SenderConfig {
     pub record_missing: fn(&Reply) -> bool,
     /// Sees every exchange.
     pub recorder: Option<Arc<dyn Recorder>>,
+    /// Whether its calls count in the totals of the process.
+    pub in_totals: bool,
 }
 
 impl Default for SenderConfig {
@@ -66,6 +68,7 @@ impl Default for SenderConfig {
             transient_500: |_| false,
             record_missing: |_| false,
             recorder: None,
+            in_totals: true,
         }
     }
 }
@@ -116,8 +119,8 @@ impl Sender {
             .build()
             .map_err(|e| BuildError(chain(&e.without_url())))?;
         let limiter = Arc::new(Limiter::new(config.limiter.clone()));
-        let inner =
-            Inner { client, config, limiter, budget: RetryBudget::new(), counters: Counters::default() };
+        let counters = Counters::new(config.in_totals);
+        let inner = Inner { client, config, limiter, budget: RetryBudget::new(), counters };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -37,7 +37,7 @@ pub fn totals() -> Totals {
     }
 }
 
-/// Counts over all senders of this process.
+/// Counts over all senders of this process, but those that are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Requests put on the wire, retries included.
@@ -58,6 +58,7 @@ static TOTALS: Counters = Counters {
     throttled: AtomicU64::new(0),
     in_doubt: AtomicU64::new(0),
     waited_ms: AtomicU64::new(0),
+    apart: false,
 };
 
 #[derive(Debug, Default)]
@@ -67,13 +68,21 @@ pub(crate) struct Counters {
     pub(crate) throttled: AtomicU64,
     pub(crate) in_doubt: AtomicU64,
     pub(crate) waited_ms: AtomicU64,
+    /// Whether what is counted here is none of the totals' business.
+    pub(crate) apart: bool,
 }
 
 impl Counters {
+    /// Of one sender.
+    pub(crate) fn new(in_totals: bool) -> Self {
+        Self { apart: !in_totals, ..Self::default() }
+    }
+
     /// Counts here and in the totals of the process.
     pub(crate) fn add(&self, which: fn(&Self) -> &AtomicU64, by: u64) {
-        for counters in [self, &TOTALS] {
-            which(counters).fetch_add(by, Ordering::Relaxed);
+        which(self).fetch_add(by, Ordering::Relaxed);
+        if !self.apart {
+            which(&TOTALS).fetch_add(by, Ordering::Relaxed);
         }
     }
 

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tracing::Instrument;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::Millis;
@@ -79,7 +80,7 @@ async fn carry_out(service: Service, rule: &'static Rule, request: Request, next
     let Some(limit) = rule.time_limit() else { return work.await };
     // What makes something is carried through also where the caller has gone away: half of it would help nobody.
     let done = if rule.kind == Kind::Makes {
-        match tokio::time::timeout(limit, tokio::spawn(work)).await {
+        match tokio::time::timeout(limit, tokio::spawn(work.in_current_span())).await {
             Ok(Ok(response)) => Some(response),
             Ok(Err(_)) => Some(Problem::internal().into_response()),
             Err(_) => None,

@@ -168,6 +168,12 @@ fn stand(gauges: &Gauges, now: i64) -> String {
     };
     family(&mut text, "trueup_runs", "gauge", "Runs by state", by_state(&gauges.runs));
     family(&mut text, "trueup_tasks", "gauge", "Tasks by state", by_state(&gauges.tasks));
+    let deliveries = gauges
+        .deliveries
+        .iter()
+        .map(|((channel, state), n)| (format!("{{channel=\"{channel}\",state=\"{state}\"}}"), n));
+    let help = "Webhooks and mails of the last 30 days by state";
+    family(&mut text, "trueup_deliveries", "gauge", help, deliveries);
     let findings = gauges
         .findings
         .iter()

@@ -145,6 +145,7 @@ fn sender(options: &Options, oidc: &OidcOptions) -> Result<Sender, OidcError> {
         max_body_bytes: LONGEST_ANSWER,
         max_retries: 1,
         max_throttle_retries: 0,
+        in_totals: false,
         ..SenderConfig::default()
     })
     .map_err(|error| OidcError::Provider(error.to_string()))

@@ -65,7 +65,7 @@ impl Server {
 
     fn talk(&self, stream: TcpStream, script: &[Does]) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
-        let mut say = |words: &str| writeln!(&stream, "{words}\r").ok();
+        let say = |words: &str| writeln!(&stream, "{words}\r").ok();
         say("220 mail.test")?;
         let (mut to, mut line) = (String::new(), String::new());
         let mut does = *script.last().unwrap();

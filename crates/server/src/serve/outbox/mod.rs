@@ -231,6 +231,7 @@ async fn send(
         max_body_bytes: LONGEST_ANSWER,
         max_retries: 0,
         max_throttle_retries: 0,
+        in_totals: false,
         ..SenderConfig::default()
     });
     let sender = match sender {
