@@ -129,6 +129,7 @@ impl Provider {
         }
     }
 
+    #[allow(clippy::disallowed_types, reason = "a token says by the real time how long it holds")]
     fn token(&self, nonce: &str) -> String {
         let says = self.says.lock().unwrap().clone();
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
