@@ -1740,7 +1740,7 @@ export interface components {
              */
             missing: number;
             /** @description Why. */
-            reasons: components["schemas"]["ReasonDoc"][];
+            reasons: components["schemas"]["AskedForDoc"][];
             /** @description Who made the plan. */
             made_by: string;
             /** @description When it was first asked. */
@@ -1751,6 +1751,13 @@ export interface components {
             answers: components["schemas"]["AnswerDoc"][];
             /** @description The run that carries it out: in the answer to the approval that was the last one missing. */
             run_id?: string | null;
+        };
+        /** @description Why people are asked. */
+        AskedForDoc: {
+            /** @description The limit: `amount`, `percent`, `new`, `decrease`, `cancel`, `two_above` or `brake`. */
+            limit: string;
+            /** @description In words. */
+            message: string;
         };
         /** @description An attempt of a delivery. */
         AttemptDoc: {
@@ -2697,7 +2704,7 @@ export interface components {
                  */
                 missing: number;
                 /** @description Why. */
-                reasons: components["schemas"]["ReasonDoc"][];
+                reasons: components["schemas"]["AskedForDoc"][];
                 /** @description Who made the plan. */
                 made_by: string;
                 /** @description When it was first asked. */
