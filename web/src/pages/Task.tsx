@@ -1,5 +1,5 @@
 // One task: the order behind it, what it changes in ConnectWise, what is in its way, and what can be done.
-import { Box, Button, Group, Select, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Box, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
@@ -13,6 +13,7 @@ import { Changes, Facts, namesOfChanges, type Change } from '../ui/Changes';
 import { FindingText, namesOfFindings, subjectOf } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
+import { TakeBack } from '../ui/TakeBack';
 import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
 import { mappingFor } from './mapping/solve';
@@ -247,20 +248,12 @@ function Actions({ detail }: { detail: Detail }) {
   const mayPlan = useMay('plans.write');
   const mayDecide = useMay('tasks.write');
   const [ignoring, setIgnoring] = useState(false);
-  const [prices, setPrices] = useState('');
   const decide = useDecide();
   const { task } = detail;
   const plan = useMutation({
     mutationFn: () => {
-      const body = { tasks: [task.task_id], price_source: prices === '' ? null : prices };
-      return answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
-    },
-    onSuccess: (made) => void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`),
-  });
-  const undo = useMutation({
-    mutationFn: () => {
       const body = { tasks: [task.task_id] };
-      return answer(api.POST(`${BASE}/undo`, { params: { path: { org } }, body }));
+      return answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
     },
     onSuccess: (made) => void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`),
   });
@@ -285,32 +278,19 @@ function Actions({ detail }: { detail: Detail }) {
             {t('tasks.retry')}
           </Button>
         )}
-        {mayPlan && task.state === 'done' && (
-          <Button variant="default" loading={undo.isPending} onClick={() => undo.mutate()}>
-            {t('plan.undo')}
-          </Button>
-        )}
+        {task.state === 'done' && <TakeBack wish={{ tasks: [task.task_id] }} />}
         {mayPlan && !over && (
-          <Select
-            aria-label={t('task.prices')}
-            w={210}
-            allowDeselect={false}
-            value={prices}
-            onChange={(value) => setPrices(value ?? '')}
-            data={[
-              { value: '', label: t('task.prices.usual') },
-              { value: 'marketplace', label: t('task.prices.marketplace') },
-              { value: 'connectwise', label: t('task.prices.connectwise') },
-            ]}
-          />
-        )}
-        {mayPlan && !over && (
-          <Button loading={plan.isPending} onClick={() => plan.mutate()}>
+          <Button variant="default" loading={plan.isPending} onClick={() => plan.mutate()}>
             {t('task.plan')}
           </Button>
         )}
+        {mayPlan && !over && (
+          <Button component={Link} to={`/o/${org}/tasks/${encodeURIComponent(task.task_id)}/sync`}>
+            {t('sync.start')}
+          </Button>
+        )}
       </Group>
-      {[plan.error, undo.error, ignoring ? null : decide.error]
+      {[plan.error, ignoring ? null : decide.error]
         .filter((error) => error !== null)
         .map((error, at) => (
           <ProblemNote key={at} error={error} />

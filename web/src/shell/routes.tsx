@@ -31,6 +31,7 @@ export interface Place {
 const Overview = lazy(() => import('../pages/Overview'));
 const Tasks = lazy(() => import('../pages/Tasks'));
 const Task = lazy(() => import('../pages/Task'));
+const Sync = lazy(() => import('../pages/Sync'));
 const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
 const Approvals = lazy(() => import('../pages/Approvals'));
@@ -53,6 +54,7 @@ export const PLACES: Place[] = [
   { path: '', nav: { label: 'nav.overview', icon: IconHome, group: 'work' }, page: Overview },
   { path: 'tasks', nav: { label: 'nav.tasks', icon: IconListCheck, group: 'work' }, right: 'tasks.read', page: Tasks },
   { path: 'tasks/:task', right: 'tasks.read', page: Task },
+  { path: 'tasks/:task/sync', right: 'plans.write', page: Sync },
   {
     path: 'jobs',
     nav: { label: 'nav.jobs', icon: IconFileUpload, group: 'work' },

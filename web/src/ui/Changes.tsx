@@ -11,7 +11,18 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { useWord } from './Badges';
 
-export type Change = Schemas['ChangeDoc'];
+/** What somebody set on a line by hand. */
+export interface Edited {
+  proposal_key: string;
+  by: string;
+  /** What would have been written, by field. */
+  proposed: Record<string, string | null>;
+}
+export type Change = Schemas['ChangeDoc'] & {
+  /** The fields that may be set by hand. */
+  editable?: string[];
+  edited?: Edited | null;
+};
 
 const OPS: Record<string, MantineColor> = {
   create: 'green',
@@ -55,7 +66,13 @@ function grouped(changes: Change[]): Group[] {
   return [...groups.values()];
 }
 
-export function Changes({ changes, names }: { changes: Change[]; names: Names }) {
+export function Changes(props: {
+  changes: Change[];
+  names: Names;
+  /** What can be done with a line. */
+  act?: ((change: Change) => ReactNode) | undefined;
+}) {
+  const { changes, names, act } = props;
   const { t, tn } = useWords();
   return (
     <Stack gap="lg">
@@ -82,6 +99,7 @@ export function Changes({ changes, names }: { changes: Change[]; names: Names })
           <Lines
             changes={group.changes}
             names={names}
+            act={act}
             label={`${t('change.title')}: ${names.company(group.company)}, ${names.agreement(group.agreement)}`}
           />
         </Box>
@@ -90,7 +108,13 @@ export function Changes({ changes, names }: { changes: Change[]; names: Names })
   );
 }
 
-function Lines({ changes, names, label }: { changes: Change[]; names: Names; label: string }) {
+function Lines(props: {
+  changes: Change[];
+  names: Names;
+  label: string;
+  act: ((change: Change) => ReactNode) | undefined;
+}) {
+  const { changes, names, label, act } = props;
   const { t } = useWords();
   return (
     <Box role="region" tabIndex={0} aria-label={label} style={{ overflowX: 'auto' }}>
@@ -112,7 +136,7 @@ function Lines({ changes, names, label }: { changes: Change[]; names: Names; lab
         </thead>
         <tbody>
           {changes.map((change) => (
-            <Line key={change.change_id} change={change} names={names} />
+            <Line key={change.change_id} change={change} names={names} act={act} />
           ))}
         </tbody>
       </table>
@@ -120,7 +144,8 @@ function Lines({ changes, names, label }: { changes: Change[]; names: Names; lab
   );
 }
 
-function Line({ change, names }: { change: Change; names: Names }) {
+function Line(props: { change: Change; names: Names; act: ((change: Change) => ReactNode) | undefined }) {
+  const { change, names, act } = props;
   const { t } = useWords();
   const { money, change: signed, quantity, day } = useFormats();
   const say = useWord();
@@ -150,6 +175,11 @@ function Line({ change, names }: { change: Change; names: Names }) {
                   {say('change.state', change.state)}
                 </Badge>
               )}
+              {change.edited != null && (
+                <Badge color="indigo" variant="outline" tt="none" fw={500} radius="sm" className="badge">
+                  {t('change.edited')}
+                </Badge>
+              )}
             </Group>
             <Text size="sm" fw={500}>
               {names.item(change.catalog_item_id)}
@@ -167,6 +197,12 @@ function Line({ change, names }: { change: Change; names: Names }) {
             >
               {t('change.why')}
             </Button>
+            {change.error != null && !open && (
+              <Text size="xs" className="loss">
+                {change.error.message}
+              </Text>
+            )}
+            {act?.(change)}
           </Stack>
         </td>
         <td className="num" data-label={t('change.quantity')}>
@@ -246,6 +282,12 @@ function Why({ change, names }: { change: Change; names: Names }) {
     [t('change.product'), names.product(change.source, change.product_id)],
     [t('change.subscription'), change.subscription_id],
   ];
+  if (change.edited != null) {
+    facts.push([t('change.edited.by'), change.edited.by]);
+    for (const [name, value] of Object.entries(change.edited.proposed)) {
+      facts.push([t('change.edited.computed', { field: say('field', name) }), value ?? '–']);
+    }
+  }
   if (change.order_id != null) facts.push([t('change.order'), change.order_id]);
   if (change.true_period != null) {
     facts.push([t('change.period'), `${day(change.true_period.start)} – ${day(change.true_period.end)}`]);

@@ -1,0 +1,135 @@
+// What the wizard of one task knows and does.
+import { useMutation } from '@tanstack/react-query';
+import { answer, api, type Schemas } from '../../api/client';
+import { fetchNames, type Names } from '../../api/names';
+import type { Change } from '../../ui/Changes';
+import { namesOfPlan, type Plan } from '../../ui/PlanView';
+import type { Subject } from '../mapping/data';
+
+const BASE = '/api/v1/organizations/{org}';
+
+type Detail = Schemas['TaskDetailDoc'];
+export type Agreement = Schemas['AgreementDoc'];
+/** A plan with what people set by hand. */
+export type Reviewed = Plan & { left_out?: Change[] };
+
+/** A line set by hand; what is missing stays as it is. Amounts are decimal text, no last day is an empty one. */
+export interface Edit {
+  key: string;
+  leave_out?: boolean;
+  as_proposed?: boolean;
+  quantity?: string;
+  unit_price?: string;
+  unit_cost?: string;
+  effective?: string;
+  cancelled?: string;
+  description?: string;
+  invoice_description?: string;
+  bill?: string;
+  taxable?: boolean;
+}
+
+/** The key by which a line is edited: that of the line as it was computed. */
+export function editKey(change: Change): string {
+  return change.edited?.proposal_key ?? change.key;
+}
+
+interface Order {
+  currency?: string;
+  lines?: { product?: string | null }[];
+}
+
+export function orderOf(detail: Detail): Order | null {
+  return (detail.order as { record?: Order } | null | undefined)?.record ?? null;
+}
+
+async function recordOf(org: string, kind: 'customers' | 'products', source: string, id: string) {
+  const params = { path: { org }, query: { source, search: id, limit: 200 } };
+  const page = await answer(
+    kind === 'customers' ? api.GET(`${BASE}/customers`, { params }) : api.GET(`${BASE}/products`, { params }),
+  );
+  return page.items.find((row) => row.source === source && row.id === id);
+}
+
+export interface Known {
+  detail: Detail;
+  names: Names;
+  company: number | null;
+  customer: (Subject & { mapped: boolean }) | null;
+  products: (Subject & { mapped: boolean })[];
+  /** Chosen by a person, or kept from an earlier order. */
+  agreement: number | null;
+}
+
+export async function loadKnown(org: string, task: string): Promise<Known> {
+  const detail = await answer(api.GET(`${BASE}/tasks/{task}`, { params: { path: { org, task } } }));
+  const { source, customer_id, subscription_id } = detail.task;
+  const ids = [...new Set((orderOf(detail)?.lines ?? []).flatMap((line) => (line.product == null ? [] : [line.product])))];
+  const mappings = api.GET(`${BASE}/mappings`, {
+    params: { path: { org }, query: { kind: 'agreement', source, search: subscription_id, limit: 200 } },
+  });
+  const [customer, chosen, ...products] = await Promise.all([
+    recordOf(org, 'customers', source, customer_id),
+    answer(mappings),
+    ...ids.map((id) => recordOf(org, 'products', source, id)),
+  ]);
+  const agreement = chosen.items.find((one) => one.source_id === subscription_id)?.psa_id ?? null;
+  const names = await fetchNames(org, {
+    customers: [{ source, id: customer_id }],
+    products: ids.map((id) => ({ source, id })),
+    companies: customer?.psa_id == null ? [] : [customer.psa_id],
+    agreements: agreement === null ? [] : [agreement],
+  });
+  const subject = (kind: 'customer' | 'product', id: string, mapped: boolean) => ({
+    kind,
+    source,
+    source_id: id,
+    name: kind === 'customer' ? names.customer(source, id) : names.product(source, id),
+    mapped,
+  });
+  return {
+    detail,
+    names,
+    agreement,
+    company: customer?.psa_id ?? null,
+    customer: customer === undefined ? null : subject('customer', customer_id, customer.mapped),
+    // A fee has no product of its own: whether it is mapped shows when it is planned.
+    products: products.flatMap((row) => (row === undefined ? [] : [subject('product', row.id, row.mapped)])),
+  };
+}
+
+async function agreementsOf(org: string, plan: Plan): Promise<Agreement[]> {
+  const ids = [...new Set(plan.changes.map((change) => change.agreement_id))].slice(0, 20);
+  const found = await Promise.all(
+    ids.map(async (agreement) => {
+      const { data } = await api.GET(`${BASE}/agreements/{agreement}`, { params: { path: { org, agreement } } });
+      return data === undefined ? [] : [data.agreement];
+    }),
+  );
+  return found.flat();
+}
+
+export interface Review {
+  plan: Reviewed;
+  names: Names;
+  agreements: Agreement[];
+}
+
+/** Computes the lines of a task, with what was set by hand. Nothing is written by it. */
+export function useReview(org: string, task: string) {
+  return useMutation({
+    mutationFn: async (wish: { prices: string; edits?: Edit[] }): Promise<Review> => {
+      const body = {
+        tasks: [task],
+        price_source: wish.prices === '' ? null : wish.prices,
+        ...(wish.edits === undefined ? {} : { edits: wish.edits }),
+      };
+      const plan: Reviewed = await answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
+      const [names, agreements] = await Promise.all([
+        namesOfPlan(org, { ...plan, changes: [...plan.changes, ...(plan.left_out ?? [])] }),
+        agreementsOf(org, plan),
+      ]);
+      return { plan, names, agreements };
+    },
+  });
+}
