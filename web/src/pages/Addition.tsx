@@ -11,6 +11,7 @@ import { useWord } from '../ui/Badges';
 import { Facts } from '../ui/Changes';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
+import { TakeBack } from '../ui/TakeBack';
 
 interface Value {
   value: string | null;
@@ -85,7 +86,14 @@ export default function AdditionPage() {
     found.deleted ? t('why.deleted') : null,
   ].filter((one) => one !== null);
   return (
-    <Page title={t('why.title', { id: addition })} lead={lead.join(' · ')}>
+    <Page
+      title={t('why.title', { id: addition })}
+      lead={lead.join(' · ')}
+      actions={
+        keys.length > 0 &&
+        !found.deleted && <TakeBack wish={{ additions: [parseInt(addition, 10)] }} label={t('undo.line')} />
+      }
+    >
       {keys.length === 0 ? (
         <Box className="panel">
           <Empty title={t('why.none')} />

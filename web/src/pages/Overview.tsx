@@ -362,7 +362,14 @@ function LastRuns() {
   const org = useOrg();
   const found = queries.useQuery('get', `${BASE}/runs`, { params: { path: { org }, query: { limit: 5 } } });
   return (
-    <Panel title={t('overview.last')}>
+    <Panel
+      title={t('overview.last')}
+      aside={
+        <Link to={`/o/${org}/runs`} className="plain">
+          {t('runs.all')}
+        </Link>
+      }
+    >
       {found.data === undefined ? (
         <Waiting rows={3} />
       ) : found.data.items.length === 0 ? (
@@ -374,7 +381,15 @@ function LastRuns() {
           {found.data.items.map((run) => (
             <Group key={run.run_id} justify="space-between" gap="sm">
               <Box>
-                <Text size="sm">{say('run', run.kind)}</Text>
+                <Anchor
+                  component={Link}
+                  to={`/o/${org}/runs/${encodeURIComponent(run.run_id)}`}
+                  size="sm"
+                  c="inherit"
+                  aria-label={t('runs.open', { kind: say('run', run.kind), when: instant(run.created_at) })}
+                >
+                  {say('run', run.kind)}
+                </Anchor>
                 <Text size="xs" c="dimmed" title={instant(run.created_at)}>
                   {ago(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: run.actor })}
                 </Text>

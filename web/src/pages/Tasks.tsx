@@ -253,6 +253,8 @@ function Actions({ chosen }: { chosen: Set<string> }) {
   const mayPlan = useMay('plans.write');
   const start = useStart(org);
   const [run, setRun] = useState<string | null>(null);
+  const [syncing, setSyncing] = useState(false);
+  const sync = useStart(org);
   const plan = useMutation({
     mutationFn: () => {
       const body = chosen.size > 0 ? { tasks: [...chosen] } : {};
@@ -273,6 +275,11 @@ function Actions({ chosen }: { chosen: Set<string> }) {
             {t('tasks.check')}
           </Button>
         )}
+        {mayRun && chosen.size === 0 && (
+          <Button variant="default" onClick={() => setSyncing(true)}>
+            {t('sync.all')}
+          </Button>
+        )}
         {mayPlan && (
           <Button loading={plan.isPending} onClick={() => plan.mutate()}>
             {chosen.size > 0 ? tn('tasks.plan.selected', chosen.size) : t('tasks.plan')}
@@ -282,6 +289,29 @@ function Actions({ chosen }: { chosen: Set<string> }) {
       {run !== null && <RunProgress id={run} onClose={() => setRun(null)} />}
       {start.error !== null && <ProblemNote error={start.error} />}
       {plan.error !== null && <ProblemNote error={plan.error} />}
+      <Modal opened={syncing} onClose={() => setSyncing(false)} title={t('sync.all.title')}>
+        <Stack>
+          <Text size="sm">{t('sync.all.lead')}</Text>
+          {sync.error !== null && <ProblemNote error={sync.error} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={() => setSyncing(false)}>
+              {t('action.cancel')}
+            </Button>
+            <Button
+              loading={sync.isPending}
+              data-autofocus
+              onClick={() =>
+                sync.mutate(
+                  { kind: 'sync', changed: true },
+                  { onSuccess: (begun) => void navigate(`/o/${org}/runs/${encodeURIComponent(begun.run_id)}`) },
+                )
+              }
+            >
+              {t('sync.all')}
+            </Button>
+          </Group>
+        </Stack>
+      </Modal>
     </Stack>
   );
 }

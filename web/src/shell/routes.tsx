@@ -8,6 +8,8 @@ import {
   IconFileInvoice,
   IconFileUpload,
   IconHistory,
+  IconPlayerPlay,
+  IconScale,
   IconHome,
   IconListCheck,
   IconPlugConnected,
@@ -32,6 +34,9 @@ const Overview = lazy(() => import('../pages/Overview'));
 const Tasks = lazy(() => import('../pages/Tasks'));
 const Task = lazy(() => import('../pages/Task'));
 const Sync = lazy(() => import('../pages/Sync'));
+const Runs = lazy(() => import('../pages/Runs'));
+const Run = lazy(() => import('../pages/Run'));
+const Reconcile = lazy(() => import('../pages/Reconcile'));
 const Plans = lazy(() => import('../pages/Plans'));
 const Plan = lazy(() => import('../pages/Plan'));
 const Approvals = lazy(() => import('../pages/Approvals'));
@@ -95,6 +100,20 @@ export const PLACES: Place[] = [
     right: 'mappings.read',
     page: Agreements,
   },
+  {
+    path: 'reconcile',
+    nav: { label: 'nav.reconcile', icon: IconScale, group: 'work' },
+    right: 'plans.write',
+    page: Reconcile,
+  },
+  { path: 'reconcile/:plan', right: 'plans.read', page: Reconcile },
+  {
+    path: 'runs',
+    nav: { label: 'nav.runs', icon: IconPlayerPlay, group: 'work' },
+    right: 'runs.read',
+    page: Runs,
+  },
+  { path: 'runs/:run', right: 'runs.read', page: Run },
   { path: 'agreements/:agreement', right: 'mappings.read', page: Agreement },
   { path: 'additions/:addition', right: 'audit.read', page: Addition },
   {

@@ -11,18 +11,7 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { useWord } from './Badges';
 
-/** What somebody set on a line by hand. */
-export interface Edited {
-  proposal_key: string;
-  by: string;
-  /** What would have been written, by field. */
-  proposed: Record<string, string | null>;
-}
-export type Change = Schemas['ChangeDoc'] & {
-  /** The fields that may be set by hand. */
-  editable?: string[];
-  edited?: Edited | null;
-};
+export type Change = Schemas['ChangeDoc'];
 
 const OPS: Record<string, MantineColor> = {
   create: 'green',

@@ -12,6 +12,8 @@ const PAGES: &[(&str, &str)] = &[
     ("jobs", "/jobs"),
     ("job-new", "/jobs/new"),
     ("plans", "/plans"),
+    ("runs", "/runs"),
+    ("reconcile", "/reconcile"),
     ("approvals", "/approvals?which=all"),
     ("exceptions", "/exceptions"),
     ("mapping-customers", "/mapping"),

@@ -5,10 +5,10 @@ import { problemOf } from '../../api/client';
 import { useWords } from '../../i18n';
 import type { Change } from '../../ui/Changes';
 import { ProblemNote } from '../../ui/Problem';
-import { editKey, type Edit } from './data';
+import { editable, editKey, type Edit } from './data';
 
 /** Names of the request, and of the field of a change that each one sets. */
-const FIELDS = {
+const SETS = {
   quantity: 'quantity',
   unit_price: 'unitPrice',
   unit_cost: 'unitCost',
@@ -19,8 +19,7 @@ const FIELDS = {
   bill: 'billCustomer',
   taxable: 'taxableFlag',
 } as const;
-type Name = keyof typeof FIELDS;
-const NAMES = Object.keys(FIELDS) as Name[];
+type Name = keyof typeof SETS;
 const BILL = ['billable', 'do_not_bill', 'no_charge'] as const;
 
 export function EditDialog(props: {
@@ -34,8 +33,8 @@ export function EditDialog(props: {
   const { t } = useWords();
   const { change } = props;
   const key = editKey(change);
-  const fields = NAMES.filter((name) => change.editable?.includes(name));
-  const now = (name: Name) => change.fields[FIELDS[name]]?.to ?? '';
+  const fields = editable(change);
+  const now = (name: Name) => change.fields[SETS[name]]?.to ?? '';
   const [values, setValues] = useState<Partial<Record<Name, string>>>({});
   const faults = props.error == null ? [] : problemOf(props.error).fields;
   const fault = (name: Name) => faults.find((one) => one.field === `edits.${key}.${name}`)?.reason;

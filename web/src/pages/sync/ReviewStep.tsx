@@ -12,7 +12,7 @@ import { FindingList } from '../../ui/Findings';
 import { Empty, Panel } from '../../ui/Page';
 import { Effect } from '../../ui/PlanView';
 import { ProblemNote } from '../../ui/Problem';
-import { editKey, type Agreement, type Edit, type Review } from './data';
+import { editable, editKey, type Agreement, type Edit, type Review } from './data';
 import { EditDialog } from './EditDialog';
 
 /** In the order in which people read a bill. */
@@ -35,11 +35,12 @@ export function ReviewStep(props: {
   const changes: Change[] = plan.changes;
   const left = plan.left_out ?? [];
   const act = (change: Change) => {
-    if (change.editable === undefined || change.op === 'keep') return null;
+    // An order of before is edited in its own task.
+    if (change.op === 'keep' || change.task_id !== props.task) return null;
     const name = names.item(change.catalog_item_id);
     return (
       <Group gap={6}>
-        {change.editable.length > 0 && (
+        {editable(change).length > 0 && (
           <Button
             size="compact-xs"
             variant="default"

@@ -10,24 +10,28 @@ const BASE = '/api/v1/organizations/{org}';
 
 type Detail = Schemas['TaskDetailDoc'];
 export type Agreement = Schemas['AgreementDoc'];
-/** A plan with what people set by hand. */
-export type Reviewed = Plan & { left_out?: Change[] };
+/** A line set by hand; what is missing stays as it is. */
+export type Edit = Schemas['LineEditDoc'];
 
-/** A line set by hand; what is missing stays as it is. Amounts are decimal text, no last day is an empty one. */
-export interface Edit {
-  key: string;
-  leave_out?: boolean;
-  as_proposed?: boolean;
-  quantity?: string;
-  unit_price?: string;
-  unit_cost?: string;
-  effective?: string;
-  cancelled?: string;
-  description?: string;
-  invoice_description?: string;
-  bill?: string;
-  taxable?: boolean;
+/** What may be set of a line: a new one is ours alone, and of one that ends only its last day is. */
+export function editable(change: Change): readonly Field[] {
+  if (change.op === 'create') return FIELDS;
+  if (change.op === 'update') return FIELDS.filter((name) => name !== 'effective');
+  return change.op === 'cancel' ? ['cancelled'] : [];
 }
+
+export const FIELDS = [
+  'quantity',
+  'unit_price',
+  'unit_cost',
+  'effective',
+  'cancelled',
+  'bill',
+  'taxable',
+  'description',
+  'invoice_description',
+] as const;
+export type Field = (typeof FIELDS)[number];
 
 /** The key by which a line is edited: that of the line as it was computed. */
 export function editKey(change: Change): string {
@@ -110,7 +114,7 @@ async function agreementsOf(org: string, plan: Plan): Promise<Agreement[]> {
 }
 
 export interface Review {
-  plan: Reviewed;
+  plan: Plan;
   names: Names;
   agreements: Agreement[];
 }
@@ -124,7 +128,7 @@ export function useReview(org: string, task: string) {
         price_source: wish.prices === '' ? null : wish.prices,
         ...(wish.edits === undefined ? {} : { edits: wish.edits }),
       };
-      const plan: Reviewed = await answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
+      const plan = await answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
       const [names, agreements] = await Promise.all([
         namesOfPlan(org, { ...plan, changes: [...plan.changes, ...(plan.left_out ?? [])] }),
         agreementsOf(org, plan),
