@@ -326,3 +326,29 @@ fn a_credit_is_not_held_by_what_was_charged_of_other_days() {
     let shown = lab.run(&order("CX-1", OrderKind::Cancellation, "2025-02-12", february).0);
     assert_eq!(lab.invoice(40), "0", "{shown}");
 }
+
+/// Seven seats sold within January, their part invoiced, the line of February not yet: its days were used.
+#[rstest]
+#[case::with_its_refund(true, "143.36")]
+#[case::without(false, "154.00")]
+fn a_line_that_follows_its_part_bills_the_days_that_were_used(#[case] refund: bool, #[case] billed: &str) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-05");
+    lab.set("credits", "on");
+    let seats = line("1", Charge::Recurring, "seat", "7", "22.00", "17.60");
+    let january = period("2028-01-01", "2028-02-01");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-05", january).with(seats).0);
+    assert_eq!(lab.invoice(40), "134.12");
+    let mut cancel = order("CA-1", OrderKind::Cancellation, "2028-02-28", period("2028-02-01", "2028-03-01"));
+    if refund {
+        let mut back = line("1", Charge::Refund, "seat", "-7", "22.00", "17.60");
+        back.amount = Some("-10.64".parse().unwrap());
+        back.period = Some(period("2028-02-28", "2028-03-01"));
+        cancel = cancel.with(back);
+    }
+    let shown = lab.run(&cancel.0);
+    assert!(shown.contains("cancel recurring 2028-02-01..2028-02-28 7 x 22.00"), "{shown}");
+    assert_eq!(lab.invoice(40), billed);
+    assert_eq!(lab.invoice(40), "0");
+}

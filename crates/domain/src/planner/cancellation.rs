@@ -451,7 +451,30 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     !builder.is_billed(line)
         && line.state.effective >= period.start()
         && !used_days
+        && !follows_a_part(builder, line, day)
         && !remains::stands_for_used_days(builder, line, period)
+}
+
+/// Whether the part of a sale billed the days up to the first one of its line: it stood for the line until then, so the
+/// line is as old as the part, and its days since were used.
+fn follows_a_part(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
+    let begins = line.state.effective;
+    let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|_| begins < day) else {
+        return false;
+    };
+    // Where a line of its own came before it, that one says what becomes of this one.
+    let replaces = builder.own_links().iter().any(|link| {
+        link.role == Role::Recurring && &link.product == product && link.written.effective < begins
+    });
+    if replaces {
+        return false;
+    }
+    builder.own_lines().filter(|l| l.is_for(product, Role::Prorate)).any(|part| {
+        let said = part.origin.as_ref().and_then(|o| o.true_period());
+        let end = said.map(Period::end).or(part.state.cancelled.map(next_day));
+        let credit = part.state.quantity.is_negative() || part.state.unit_price.is_negative();
+        end == Some(begins) && !credit
+    })
 }
 
 /// Whether a line is taken away instead of ended.
