@@ -1,19 +1,7 @@
 // What waits for people.
 import { queries, type Schemas } from './client';
 
-type Listed = Schemas['ApprovalDoc'];
-
-export interface Reason {
-  /** `amount`, `percent`, `new`, `decrease`, `cancel`, `two_above` or `brake`. */
-  limit: string;
-  message: string;
-}
-export type Approval = Omit<Listed, 'reasons'> & { reasons: Reason[] };
-
-/** The document names the reasons of suggestions here; what arrives are those of approvals. */
-export function approvalOf(listed: Listed): Approval {
-  return listed as unknown as Approval;
-}
+export type Approval = Schemas['ApprovalDoc'];
 
 const PAGE = 100;
 

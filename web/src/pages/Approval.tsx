@@ -5,7 +5,7 @@ import { IconCircleCheck, IconCircleX } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
-import { approvalOf, type Approval } from '../api/approvals';
+import type { Approval } from '../api/approvals';
 import { answer, api, queries } from '../api/client';
 import type { Names } from '../api/names';
 import { useFormats } from '../format';
@@ -27,7 +27,7 @@ export default function ApprovalPage() {
   const params = { params: { path: { org, approval: id } } };
   const found = queries.useQuery('get', `${BASE}/approvals/{approval}`, params);
   const [run, setRun] = useState<string | null>(null);
-  const asked = found.data === undefined ? undefined : approvalOf(found.data);
+  const asked = found.data;
   const plan = usePlan(org, asked?.plan_state == null ? null : asked.plan_id, false);
   if (asked === undefined) {
     return (

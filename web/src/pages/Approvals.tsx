@@ -3,7 +3,7 @@ import { Badge, Box, Group, SegmentedControl, Stack, Text } from '@mantine/core'
 import { IconCircleCheck } from '@tabler/icons-react';
 import { keepPreviousData } from '@tanstack/react-query';
 import { Link, useSearchParams } from 'react-router';
-import { approvalOf, type Approval } from '../api/approvals';
+import type { Approval } from '../api/approvals';
 import { queries } from '../api/client';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
@@ -48,7 +48,7 @@ export default function ApprovalsPage() {
         <DataTable
           label={t('approvals.title')}
           columns={useColumns(org)}
-          rows={list.data?.items.map(approvalOf)}
+          rows={list.data?.items}
           id={(row) => row.approval_id}
           error={list.error}
           retry={() => void list.refetch()}

@@ -2,7 +2,7 @@
 import { Anchor, Box, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { IconCircleCheck } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
-import { useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { Link } from 'react-router';
 import { useOpenApprovals } from '../api/approvals';
 import { queries, type Schemas } from '../api/client';
@@ -14,6 +14,9 @@ import { RunState, SeverityBadge, TaskState, useWord } from '../ui/Badges';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
+
+/** Below what is urgent, and loaded after it. */
+const Figures = lazy(() => import('./Figures'));
 
 type Overview = Schemas['OverviewDoc'];
 
@@ -51,6 +54,9 @@ export default function OverviewPage() {
               <LastRuns />
             </Stack>
           </SimpleGrid>
+          <Suspense fallback={null}>
+            <Figures />
+          </Suspense>
           <Picture now={now} />
         </>
       )}
