@@ -479,3 +479,61 @@ fn a_line_that_was_taken_over_is_sold_to_the_other_customer() {
          cancel recurring 2028-01-01..2028-03-31 5 x 22.00 cost 17.60 = 0.00\n"
     );
 }
+
+// What a person did by hand before the first day.
+
+/// The change was entered by hand: the line is taken over as it is, and no day is billed twice.
+#[rstest]
+#[case::open("2028-03-01")]
+#[case::invoiced("2028-04-01")]
+fn a_change_that_a_person_carried_out_is_not_billed_again(#[case] next: &str) {
+    let mut lab = lab(next);
+    lab.by_hand(40, 311, 7, "8", "22.00", "2028-01-01");
+    let draft = lab.plan(&[&change(5, 8).0]);
+    assert_eq!((show(&draft).as_str(), draft.adoptions.len()), ("TU5001 info\n", 1));
+    lab.apply(&draft);
+    // The next change goes on from there.
+    let next =
+        order("CH-2", OrderKind::Change, "2028-03-20", march()).change("1", "seat", 8, 9, "22.00", "17.60");
+    let draft = lab.plan(&[&next.0]);
+    assert!(draft.changes.iter().any(|c| c.action.op() == "cancel"), "{}", show(&draft));
+}
+
+/// A price that was entered by hand.
+#[test]
+fn a_price_that_a_person_entered_is_not_billed_again() {
+    let mut lab = lab("2028-03-01");
+    lab.by_hand(40, 311, 7, "5", "25.00", "2028-01-01");
+    let mut dearer = change(5, 5);
+    dearer.0.lines[0].unit_price = Some("25.00".parse().unwrap());
+    dearer.0.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    let draft = lab.plan(&[&dearer.0]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+}
+
+/// A switch that was entered by hand: the old product is gone, the new one is there.
+#[test]
+fn a_switch_that_a_person_carried_out_is_not_billed_again() {
+    let mut lab = lab("2028-03-01");
+    lab.product("big", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.by_hand(40, 312, 8, "5", "30.00", "2028-03-01");
+    let switch = order("CH-1", OrderKind::Change, "2028-03-12", march())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "big", 0, 5, "30.00", "20.00");
+    let draft = lab.plan(&[&switch.0]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+}
+
+/// Twelve seats by hand, of which the order knows five: what the others are for nobody said.
+#[rstest]
+#[case::more(8)]
+#[case::fewer(3)]
+fn a_line_by_hand_that_bills_more_than_the_order_knows_waits(#[case] new: i64) {
+    let mut lab = lab("2028-03-01");
+    lab.by_hand(40, 311, 7, "12", "22.00", "2028-01-01");
+    let draft = lab.plan(&[&change(5, new).0]);
+    assert_eq!((show(&draft).as_str(), outcome(&draft)), ("TU3007 error\n", TaskOutcome::Waiting));
+    lab.map(MappingKind::Addition, TAKEN, 311);
+    let draft = lab.plan(&[&change(5, new).0]);
+    assert!(draft.changes.iter().any(|c| c.writes()), "a person named it: {}", show(&draft));
+}

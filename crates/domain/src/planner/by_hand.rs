@@ -9,6 +9,7 @@ use super::part;
 use super::picture::Line;
 use super::{AdoptionAnswer, TaskInput, World};
 use crate::billing;
+use crate::feed::OrderLine;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ProductId};
 use crate::money::{Money, Quantity};
@@ -264,6 +265,68 @@ pub fn is_one_of_several(
         "Put what belongs together into one addition in ConnectWise and end the others; `--no-adopt` goes on with the \
          one line alone.",
     );
+    builder.withhold(finding);
+    true
+}
+
+/// Whether a change of a line by hand is settled without a write: because a person has carried it out already (it is
+/// taken over as it is), or because the line bills more than the order knows of, and ending it would take away what
+/// nobody spoke of (it waits for a person).
+pub fn is_settled(
+    builder: &mut Builder<'_, '_>,
+    order_line: &OrderLine,
+    there: &Line,
+    (old, new): (Quantity, Quantity),
+) -> bool {
+    let product = &order_line.product;
+    let untouched = there.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
+    let order = builder.context.order_id();
+    let begun = builder.own_lines().any(|l| l.is_made_by(order) && l.is_for(product, Role::Recurring));
+    if !untouched || begun || builder.adoption() == AdoptionAnswer::CreateBeside {
+        return false;
+    }
+    let bills = there.state.quantity;
+    let shows = |price: Option<Money>| price.map(|price| part::shows(builder.context, &there.state, price));
+    let done = match old == new {
+        // The price alone changes.
+        true => {
+            bills == new
+                && shows(order_line.unit_price) == Some(true)
+                && shows(order_line.old_unit_price) != Some(true)
+                && order_line.old_unit_price.is_some()
+        }
+        false => bills == new && !new.is_zero(),
+    };
+    let name = builder.context.product_name(product);
+    if done {
+        let message = format!(
+            "Addition {} bills {} {name} already: a person carried the change out, and it is taken over as it is.",
+            id_of(there),
+            bills.shown()
+        );
+        let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Info);
+        builder.find(finding);
+        tell_price(builder, product, name, there, order_line.unit_price);
+        return true;
+    }
+    if bills <= old.max(new) || builder.is_named_by_mapping(there, product) {
+        return false;
+    }
+    let message = format!(
+        "Addition {}, made by hand, bills {} {name}, and the order changes from {} to {}: it may bill other subscriptions \
+         as well, and nothing of it is ended.",
+        id_of(there),
+        bills.shown(),
+        old.shown(),
+        new.shown()
+    );
+    let fix = format!(
+        "Split the addition in ConnectWise by subscription, or name it as the line of this one: \
+         `addition,subscription:{}/{product},{}`.",
+        builder.context.task.subscription,
+        id_of(there)
+    );
+    let finding = builder.about(Code::Tu3007, product, message).severity(Severity::Error).fix(fix);
     builder.withhold(finding);
     true
 }

@@ -50,7 +50,8 @@ fn no_address_of_the_corpus_is_called_for_anybody_over_the_network() {
                 let host = url.host_str().unwrap_or_default().trim_end_matches('.');
                 url.scheme() == "https" && url.domain().is_some() && !host.ends_with("localhost")
             });
-            let wanted = if is_name { answer.status == 201 || answer.status == 409 } else { answer.status == 422 };
+            let wanted =
+                if is_name { answer.status == 201 || answer.status == 409 } else { answer.status == 422 };
             assert!(wanted || answer.status == 422, "a webhook at {url}: {}", answer.text());
         }
     }

@@ -33,6 +33,7 @@ export const GROUPS = [
   { id: 'approval', begins: ['approval.'] },
   { id: 'schedule', begins: ['schedule.'] },
   { id: 'mapping', begins: ['mapping.'] },
+  { id: 'notify', begins: ['notify.'] },
   { id: 'keeping', begins: ['observe.', 'source.', 'validation.', 'apply.', 'retention.'] },
   { id: 'other', begins: [''] },
 ] as const;

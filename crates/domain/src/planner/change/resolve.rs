@@ -122,6 +122,20 @@ pub(super) fn resolve<'a, 'o>(
     }
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
+    if order.kind == OrderKind::Change
+        && until.is_none()
+        && units.is_none()
+        && let Some(hand) = existing.as_ref()
+        && by_hand::is_settled(builder, line, hand, (old_quantity, new_quantity))
+    {
+        return Ok(None);
+    }
+    let never_billed = existing.is_none() && replaced.is_none() && builder.own_links().is_empty();
+    if new_quantity.is_zero() && never_billed && until.is_none() {
+        // Nothing of it is billed by trueup: there is nothing to end, and nothing to give back.
+        tell_mismatch(builder, line, None, old_quantity);
+        return Ok(None);
+    }
     if units.is_none() && replaced.is_none() && until.is_none() {
         tell_mismatch(builder, line, existing.as_ref(), old_quantity);
     }
