@@ -537,3 +537,16 @@ fn a_line_by_hand_that_bills_more_than_the_order_knows_waits(#[case] new: i64) {
     let draft = lab.plan(&[&change(5, new).0]);
     assert!(draft.changes.iter().any(|c| c.writes()), "a person named it: {}", show(&draft));
 }
+
+/// A cancellation of five seats, and a line by hand of twelve.
+#[test]
+fn a_cancellation_does_not_end_what_others_have() {
+    let mut lab = lab("2028-03-01");
+    holds(&mut lab, 5);
+    lab.by_hand(40, 311, 7, "12", "22.00", "2028-01-01");
+    let draft = lab.plan(&[&cancellation().0]);
+    assert_eq!((show(&draft).as_str(), outcome(&draft)), ("TU3007 error\n", TaskOutcome::Waiting));
+    lab.map(MappingKind::Addition, TAKEN, 311);
+    let draft = lab.plan(&[&cancellation().0]);
+    assert!(draft.changes.iter().any(|c| c.writes()), "a person named it: {}", show(&draft));
+}

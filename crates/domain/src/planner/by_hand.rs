@@ -309,16 +309,29 @@ pub fn is_settled(
         tell_price(builder, product, name, there, order_line.unit_price);
         return true;
     }
-    if bills <= old.max(new) || builder.is_named_by_mapping(there, product) {
+    let known = format!("the order changes from {} to {}", old.shown(), new.shown());
+    bills_for_others(builder, product, there, old.max(new), &known)
+}
+
+/// Whether a line by hand that nobody named bills more than is known of the subscription: it may bill others as well, and
+/// is kept back.
+pub fn bills_for_others(
+    builder: &mut Builder<'_, '_>,
+    product: &ProductId,
+    there: &Line,
+    most: Quantity,
+    known: &str,
+) -> bool {
+    let untouched = there.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
+    if !untouched || there.state.quantity <= most || builder.is_named_by_mapping(there, product) {
         return false;
     }
     let message = format!(
-        "Addition {}, made by hand, bills {} {name}, and the order changes from {} to {}: it may bill other subscriptions \
-         as well, and nothing of it is ended.",
+        "Addition {}, made by hand, bills {} {}, and {known}: it may bill other subscriptions as well, and nothing of it \
+         is ended.",
         id_of(there),
-        bills.shown(),
-        old.shown(),
-        new.shown()
+        there.state.quantity.shown(),
+        builder.context.product_name(product)
     );
     let fix = format!(
         "Split the addition in ConnectWise by subscription, or name it as the line of this one: \

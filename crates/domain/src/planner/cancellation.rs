@@ -246,7 +246,14 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
             }
             // A finding is made where it cannot be told; a line that is found is in the picture from here on.
             match lines::existing_line(builder, &product, item, day) {
-                Existing::Line(_) => {}
+                Existing::Line(line) => {
+                    let taken_now = builder.was_taken_over_now(&line);
+                    let sold = sold_of(builder, &product).filter(|sold| taken_now && !sold.is_zero());
+                    several |= sold.is_some_and(|sold| {
+                        let known = format!("the subscription has {}", sold.shown());
+                        by_hand::bills_for_others(builder, &product, &line, sold, &known)
+                    });
+                }
                 // Nothing of it is known: a line by hand on another agreement may be what is to end.
                 Existing::Nothing => {
                     several |= by_hand::is_elsewhere(builder, &product, item, day, Severity::Error);
@@ -265,6 +272,16 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
         }
     }
     several
+}
+
+/// How many of a product the subscription's record tells.
+fn sold_of(builder: &Builder<'_, '_>, product: &ProductId) -> Option<Quantity> {
+    let sold = builder.context.subscription?;
+    let mut told =
+        sold.items.iter().filter(|item| item.product == *product).map(|item| item.quantity).peekable();
+    told.peek()?;
+    let sum = told.try_fold(Quantity::ZERO, Quantity::plus).ok()?;
+    Some(lines::billed_quantity(builder, product, sum))
 }
 
 /// The last day that a line bills when it ends for a cancellation on `day`. The day itself is not paid for (decision
