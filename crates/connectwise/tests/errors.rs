@@ -19,8 +19,8 @@ fn new_addition() -> NewAddition {
     NewAddition {
         product: ById { id: 7 },
         quantity: Number(Decimal::new(5, 0)),
-        unit_price: Number(Decimal::new(2200, 2)),
-        unit_cost: Number(Decimal::new(1, 7)),
+        unit_price: Some(Number(Decimal::new(2200, 2))),
+        unit_cost: Some(Number(Decimal::new(1, 7))),
         bill_customer: BillCustomer::Billable,
         effective_date: WireDate(jiff::civil::date(2026, 1, 31)),
         cancelled_date: None,

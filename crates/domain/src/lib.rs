@@ -22,6 +22,7 @@ pub mod plan;
 pub mod planner;
 pub mod proration;
 pub mod psa;
+pub mod quantity;
 pub mod schedule;
 pub mod settings;
 pub mod task;

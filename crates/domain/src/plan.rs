@@ -585,8 +585,16 @@ pub struct Adoption {
     pub subscription: SubscriptionId,
     /// Product.
     pub product: ProductId,
+    /// What the line is for.
+    #[serde(default = "recurring")]
+    pub role: Role,
     /// What it holds.
     pub state: AdditionState,
+}
+
+/// Plans that were made before adoptions named a role took over recurring lines alone.
+fn recurring() -> Role {
+    Role::Recurring
 }
 
 /// A plan that the checker let pass: the only thing that apply takes.

@@ -18,10 +18,46 @@ pub enum Cadence {
     Minutes(i64),
     /// Once a day at this time on the clock of the time zone.
     Daily(Time),
+    /// Once a month, on this day at this time.
+    Monthly(MonthDay, Time),
+}
+
+/// A day of every month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MonthDay {
+    /// The day with this number, 1 to 31; the last one of a month that is shorter.
+    Day(i8),
+    /// The last one.
+    Last,
+}
+
+impl MonthDay {
+    /// Reads `15` or `last`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "last" { Some(Self::Last) } else { day_of_month(text).map(Self::Day) }
+    }
+
+    /// The day in the month that holds `date`.
+    pub fn in_month_of(self, date: Date) -> Date {
+        let last = date.last_of_month();
+        match self {
+            Self::Day(day) if day < last.day() => date.with().day(day).build().unwrap_or(last),
+            Self::Day(_) | Self::Last => last,
+        }
+    }
+}
+
+impl std::fmt::Display for MonthDay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Day(day) => day.fmt(f),
+            Self::Last => f.write_str("last"),
+        }
+    }
 }
 
 impl Cadence {
-    /// Reads `off`, `5m`, `hourly` or `daily 06:30`.
+    /// Reads `off`, `5m`, `hourly`, `daily 06:30` or `monthly 15 06:30`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "off" => return Some(Self::Off),
@@ -32,13 +68,22 @@ impl Cadence {
             let minutes = digits(minutes)?;
             return MINUTES.contains(&minutes).then_some(Self::Minutes(minutes));
         }
-        let (hour, minute) = text.strip_prefix("daily ")?.split_once(':')?;
-        if hour.len() != 2 || minute.len() != 2 {
-            return None;
+        if let Some(rest) = text.strip_prefix("monthly ") {
+            let (day, time) = rest.split_once(' ')?;
+            return Some(Self::Monthly(MonthDay::parse(day)?, time_of_day(time)?));
         }
-        let part = |text: &str| digits(text).and_then(|n| i8::try_from(n).ok());
-        Time::new(part(hour)?, part(minute)?, 0, 0).ok().map(Self::Daily)
+        time_of_day(text.strip_prefix("daily ")?).map(Self::Daily)
     }
+}
+
+/// A time such as `06:30`.
+fn time_of_day(text: &str) -> Option<Time> {
+    let (hour, minute) = text.split_once(':')?;
+    if hour.len() != 2 || minute.len() != 2 {
+        return None;
+    }
+    let part = |text: &str| digits(text).and_then(|n| i8::try_from(n).ok());
+    Time::new(part(hour)?, part(minute)?, 0, 0).ok()
 }
 
 /// Only digits: a sign is none.
@@ -118,6 +163,13 @@ mod tests {
             ("hourly", Some(Cadence::Minutes(60))),
             ("daily 06:30", Some(Cadence::Daily(time(6, 30, 0, 0)))),
             ("daily 23:59", Some(Cadence::Daily(time(23, 59, 0, 0)))),
+            ("monthly 15 02:00", Some(Cadence::Monthly(MonthDay::Day(15), time(2, 0, 0, 0)))),
+            ("monthly 31 02:00", Some(Cadence::Monthly(MonthDay::Day(31), time(2, 0, 0, 0)))),
+            ("monthly last 23:59", Some(Cadence::Monthly(MonthDay::Last, time(23, 59, 0, 0)))),
+            ("monthly 32 02:00", None),
+            ("monthly 0 02:00", None),
+            ("monthly 02:00", None),
+            ("monthly  5 02:00", None),
             ("daily 24:00", None),
             ("daily 6:30", None),
             ("daily +6:30", None),

@@ -5,6 +5,7 @@ use crate::approval::Policy;
 use crate::mapping_rules::{ByRule, ItemRule, MappingRules, Sign};
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
+use crate::quantity;
 use crate::schedule::{self, Cadence, Freeze};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -260,6 +261,57 @@ pub const SETTINGS: &[SettingRow] = &[
         "when what was not told at once is told by mail, in the zone of schedule.time_zone",
     ),
     choice("notify.language", &["en", "de"], "the language of mails"),
+    row(
+        "schedule.quantity",
+        "off",
+        ValueKind::Cadence,
+        "when the service writes the quantities of what is only counted: nightly, or on a push day",
+    ),
+    choice(
+        "quantity.customers",
+        &["all", "ticked"],
+        "whether a customer is billed for every assigned service, or for those alone that are ticked",
+    ),
+    choice(
+        "quantity.adopt",
+        &["propose", "take"],
+        "whether a single open addition of the item that is there waits for somebody's word, or is taken over",
+    ),
+    choice("quantity.create_missing", &["on", "off"], "whether lines that are missing are created"),
+    choice(
+        "quantity.decrease",
+        &["follow", "hold", "never"],
+        "whether a quantity that falls is written, waits for a person, or stays",
+    ),
+    row(
+        "quantity.fall_percent",
+        "50",
+        ValueKind::Number,
+        "a quantity that falls below so many percent waits for a person in any case",
+    ),
+    row(
+        "quantity.drop_percent",
+        "25",
+        ValueKind::OptionalNumber,
+        "where more percent of a source's lines fall in one run, and five at least, all falls wait; empty does not count",
+    ),
+    row("quantity.stale_days", "7", ValueKind::Days, "a counter that is older is not billed"),
+    choice(
+        "quantity.children",
+        &["off", "without_company"],
+        "whether levels of customers that have no company count for the nearest one above them",
+    ),
+    row(
+        "quantity.before_invoice_days",
+        "",
+        ValueKind::OptionalNumber,
+        "a scheduled run writes only where the next invoice is so many days away at most; empty writes always",
+    ),
+    choice(
+        "quantity.usage_month",
+        &["previous", "current"],
+        "over which calendar month the use of a service is summed",
+    ),
     choice(
         "mapping.customer_company",
         &["one", "many"],
@@ -327,7 +379,9 @@ impl SettingRow {
             ValueKind::OptionalDate => "a date as YYYY-MM-DD, or nothing".into(),
             ValueKind::Marker => "auto, serial_number, custom_field:CAPTION or none".into(),
             ValueKind::Cadence => {
-                "off, 1m, 2m, 5m, 10m, 15m, 20m, 30m, hourly, or daily HH:MM such as daily 06:30".into()
+                "off, 1m, 2m, 5m, 10m, 15m, 20m, 30m, hourly, daily HH:MM such as daily 06:30, or monthly DAY HH:MM with \
+                 a day from 1 to 31 or last, such as monthly 15 02:00"
+                    .into()
             }
             ValueKind::TimeZone => "the name of a time zone such as Europe/Berlin or UTC".into(),
             ValueKind::Daily => "off, or daily HH:MM such as daily 07:00".into(),
@@ -573,6 +627,8 @@ pub struct Settings {
     pub mapping: MappingRules,
     /// What is mapped by itself.
     pub mapping_by: ByRule,
+    /// How quantities of what is only counted are kept right.
+    pub quantity: quantity::Policy,
 }
 
 impl Settings {
@@ -664,6 +720,22 @@ impl Settings {
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",
             source_keeps_days: text("source.keeps_days").parse().unwrap_or(0),
+            quantity: quantity::Policy {
+                ticked_only: text("quantity.customers") == "ticked",
+                takes_over: text("quantity.adopt") == "take",
+                creates: text("quantity.create_missing") == "on",
+                decrease: match text("quantity.decrease") {
+                    "hold" => quantity::Decrease::Hold,
+                    "never" => quantity::Decrease::Never,
+                    _ => quantity::Decrease::Follow, // open set: text, checked above
+                },
+                fall_percent: number("quantity.fall_percent"),
+                drop_percent: text("quantity.drop_percent").parse().ok(),
+                stale_days: text("quantity.stale_days").parse().unwrap_or(7),
+                with_children: text("quantity.children") == "without_company",
+                before_invoice_days: text("quantity.before_invoice_days").parse().ok(),
+                usage_of_this_month: text("quantity.usage_month") == "current",
+            },
             mapping_by: ByRule {
                 customers: Sign::from_name(text("mapping.customers_by")),
                 products: Sign::from_name(text("mapping.products_by")),

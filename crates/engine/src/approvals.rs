@@ -471,6 +471,19 @@ async fn close(
     Ok(())
 }
 
+/// Takes back one question: what it asks about would not be written any more.
+///
+/// # Errors
+/// The store's.
+pub async fn withdraw(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    id: &str,
+) -> Result<(), StoreError> {
+    close(store, clock, org, id, ApprovalState::Withdrawn).await
+}
+
 /// Takes back the questions about what would not be written any more: after a run over all tasks these are `current`.
 /// What it did not plan anew is asked on.
 ///
@@ -499,8 +512,8 @@ async fn is_planned(store: &dyn Store, org: &OrganizationId, row: &ApprovalRow) 
         return Ok(false);
     };
     let plan = stored.body.plan();
-    // An undo moves its tasks only once it is carried out.
-    if !plan.undoes.is_empty() {
+    // An undo moves its tasks only once it is carried out; quantities have none, and their own runs take them back.
+    if !plan.undoes.is_empty() || crate::quantity::is_of_quantities(plan) {
         return Ok(true);
     }
     let planned = plan.outcomes.iter().filter(|(_, outcome)| **outcome == TaskOutcome::Planned);

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use trueup_domain::feed::{Order, OrderLine, Record, RecordKind};
 use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
 use trueup_domain::money::{Currency, Exact, Money, Quantity, RoundingMode};
-use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange, fields_between, fields_of};
+use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange, Role, fields_between, fields_of};
 use trueup_domain::psa::AdditionState;
+use trueup_domain::quantity::Line;
 
 /// Entries of the audit that an explanation holds at most.
 const MAX_ENTRIES: u32 = 1_000;
@@ -89,6 +90,8 @@ pub struct Explanation {
     pub order: Option<StoredRecord>,
     /// The audit, oldest first.
     pub entries: Vec<AuditEntry>,
+    /// The line of what is counted that it bills, as the last run saw it.
+    pub quantity: Option<Line>,
 }
 
 /// Explains one addition.
@@ -121,7 +124,11 @@ pub async fn explain(
         Some(step) => Some(step.change.currency),
         None => currency_at_source(store, org, link.as_ref()).await?,
     };
-    Ok(Explanation { addition, link, steps, takeovers, currency, order, entries })
+    let quantity = match link.as_ref().filter(|link| link.role == Role::Quantity) {
+        Some(link) => store.find_quantity_line(org, (link.agreement, link.written.catalog_item)).await?,
+        None => None,
+    };
+    Ok(Explanation { addition, link, steps, takeovers, currency, order, entries, quantity })
 }
 
 async fn currency_at_source(
@@ -185,6 +192,9 @@ async fn line_behind(
 /// How one value of a change came about, in one line.
 pub fn formula_of(change: &Change, line: Option<&OrderLine>, field: &FieldChange) -> String {
     let value = field.to.as_deref().unwrap_or("none");
+    if change.role == Role::Quantity && field.field != Field::Quantity {
+        return counted_formula(change, field.field);
+    }
     match field.field {
         Field::Quantity => quantity_formula(change, line, value),
         Field::UnitPrice => price_formula(change, line.and_then(|l| l.unit_price), value)
@@ -195,6 +205,21 @@ pub fn formula_of(change: &Change, line: Option<&OrderLine>, field: &FieldChange
         Field::EffectiveDate | Field::CancelledDate => change.reason.clone(),
         Field::Bill | Field::Taxable => "the default, or what the line before it had".to_owned(),
         Field::Description | Field::InvoiceDescription => format!("the text of product {}", change.product),
+    }
+}
+
+/// Of what is counted only the quantity is reckoned.
+fn counted_formula(change: &Change, field: Field) -> String {
+    match field {
+        Field::Quantity => change.formula.clone(),
+        Field::CatalogItem => format!("the assignment of service {} of {}", change.product, change.source),
+        Field::EffectiveDate | Field::CancelledDate => change.reason.clone(),
+        Field::UnitPrice
+        | Field::UnitCost
+        | Field::Taxable
+        | Field::Description
+        | Field::InvoiceDescription => "the catalog item's, taken by ConnectWise: it was not sent".to_owned(),
+        Field::Bill => "a new line is billed".to_owned(),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod planning;
 pub mod ports;
 pub mod presence;
+pub mod quantity;
 pub mod reconcile;
 pub mod records;
 pub mod schedule;

@@ -57,6 +57,10 @@ impl Site<'_> {
         }
     }
 
+    pub(crate) async fn quantity_policy(&self) -> Result<trueup_domain::quantity::Policy, Failure> {
+        Ok(settings::load(self.store, self.org, self.overlays).await?.quantity)
+    }
+
     pub(crate) async fn rules(&self) -> Result<MappingRules, Failure> {
         Ok(settings::load(self.store, self.org, self.overlays).await?.mapping)
     }

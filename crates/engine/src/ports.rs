@@ -21,6 +21,8 @@ use trueup_domain::plan::{AdditionLink, FieldChange, OperationKey};
 use trueup_domain::psa::{
     AdditionState, Agreement, CatalogItem, Company, CompanyProfile, ObservedAddition, Snapshot,
 };
+use trueup_domain::quantity::config::EntryKey;
+use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
 use trueup_domain::task::Task;
 
@@ -171,6 +173,14 @@ pub trait Psa: Send + Sync {
     async fn find_agreement(&self, id: AgreementId) -> Result<Option<Agreement>, PsaError>;
     /// Creates an addition that carries `key`. Sent once; never retried where it may have been executed.
     async fn create_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError>;
+    /// Creates an addition that carries `key` and names item, quantity, bill flag and first day alone: price, cost and
+    /// texts become the catalog's. Sent once; never retried where it may have been executed.
+    async fn create_counted_addition(
         &self,
         agreement: AgreementId,
         wanted: &AdditionState,
@@ -553,6 +563,30 @@ pub trait Store: Send + Sync {
     async fn save_links(&self, org: &OrganizationId, links: &[AdditionLink]) -> Result<(), StoreError>;
     /// All links (also deleted ones), by addition.
     async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError>;
+
+    /// What people set about quantities and what holds for the organization: its own entries, then those of the levels
+    /// above, nearest first.
+    async fn list_quantity_entries(&self, org: &OrganizationId) -> Result<Vec<Level>, StoreError>;
+    /// Saves and removes entries of a source, with their audit entries, in one transaction. An entry replaces the one
+    /// with the same key.
+    async fn save_quantity_entries(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        save: &[Entry],
+        remove: &[EntryKey],
+        audit: &[NewAuditEntry],
+    ) -> Result<(), StoreError>;
+    /// The lines as the last runs saw them, by agreement and item.
+    async fn list_quantity_lines(&self, org: &OrganizationId) -> Result<Vec<Line>, StoreError>;
+    /// The line of an item on an agreement, as the last run saw it.
+    async fn find_quantity_line(
+        &self,
+        org: &OrganizationId,
+        line: LineKey,
+    ) -> Result<Option<Line>, StoreError>;
+    /// Saves lines, each in the place of the one of the same agreement and item.
+    async fn save_quantity_lines(&self, org: &OrganizationId, lines: &[Line]) -> Result<(), StoreError>;
 
     /// Records findings of one scope (such as `plan` or `check` or `task/ID`): seen ones are counted, open ones of the
     /// scope that are not among them become resolved.

@@ -24,11 +24,13 @@ pub enum ScheduleKind {
     Sync,
     /// Reads what changed.
     Pull,
+    /// Writes the quantities of what is only counted.
+    Quantity,
 }
 
 impl ScheduleKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Check, Self::Sync, Self::Pull];
+    pub const ALL: [Self; 4] = [Self::Check, Self::Sync, Self::Pull, Self::Quantity];
 
     /// The word.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl ScheduleKind {
             Self::Check => "check",
             Self::Sync => "sync",
             Self::Pull => "pull",
+            Self::Quantity => "quantity",
         }
     }
 
@@ -50,6 +53,7 @@ impl ScheduleKind {
             Self::Check => "schedule.check",
             Self::Sync => "schedule.sync",
             Self::Pull => "schedule.pull",
+            Self::Quantity => "schedule.quantity",
         }
     }
 }
@@ -107,6 +111,12 @@ impl Timetable {
                 let today = self.day(at)?;
                 self.days_from(today, -1, 1).filter_map(|day| self.fire_on(kind, day)).find(|fire| *fire > at)
             }
+            Cadence::Monthly(on, _) => {
+                let today = self.day(at)?;
+                months_from(today, -1, 1)
+                    .filter_map(|month| self.fire_on(kind, on.in_month_of(month)))
+                    .find(|fire| *fire > at)
+            }
         }
     }
 
@@ -121,6 +131,12 @@ impl Timetable {
                 let today = self.day(at)?;
                 self.days_from(today, 1, -1)
                     .filter_map(|day| self.fire_on(kind, day))
+                    .find(|fire| *fire <= at)
+            }
+            Cadence::Monthly(on, _) => {
+                let today = self.day(at)?;
+                months_from(today, 1, -1)
+                    .filter_map(|month| self.fire_on(kind, on.in_month_of(month)))
                     .find(|fire| *fire <= at)
             }
         }
@@ -148,6 +164,7 @@ impl Timetable {
             Cadence::Off => "off".to_owned(),
             Cadence::Minutes(minutes) => format!("{minutes}m"),
             Cadence::Daily(time) => format!("daily {time} {zone}"),
+            Cadence::Monthly(on, time) => format!("monthly {on} {time} {zone}"),
         }
     }
 
@@ -169,7 +186,7 @@ impl Timetable {
     /// When the clock of the zone shows the time of a daily schedule on this day: the first time where it comes twice,
     /// and later by what is left out where it is left out. A day that is left out whole has none of its own.
     fn fire_on(&self, kind: ScheduleKind, day: Date) -> Option<Millis> {
-        let Cadence::Daily(time) = self.cadence(kind) else { return None };
+        let (Cadence::Daily(time) | Cadence::Monthly(_, time)) = self.cadence(kind) else { return None };
         let at = self.zone.to_ambiguous_timestamp(day.to_datetime(time)).compatible().ok()?;
         let shown = self.zone.to_datetime(at).date();
         if shown == day {
@@ -180,6 +197,15 @@ impl Timetable {
         let last = end.compatible().ok()?.checked_sub(jiff::SignedDuration::from_millis(1)).ok()?;
         (self.zone.to_datetime(last).date() == day).then_some(last.as_millisecond())
     }
+}
+
+/// A day of each month around that of `day`: a whole day may be left out at a change of zones, so that one month is not
+/// always enough.
+fn months_from(day: Date, from: i32, step: i32) -> impl Iterator<Item = Date> {
+    (0..=LONGEST_SEARCH).filter_map(move |n| {
+        let months = from.saturating_add(step.saturating_mul(n));
+        day.first_of_month().checked_add(jiff::Span::new().try_months(months).ok()?).ok()
+    })
 }
 
 /// What a look at a schedule finds.

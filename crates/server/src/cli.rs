@@ -1,8 +1,8 @@
 //! The command line: every command, flag and environment variable.
 
 use crate::commands::{
-    apply, approval, audit, check, connection, feed, finding, mapping, org, plan, sandbox, setting, task,
-    undo, webhook,
+    apply, approval, audit, check, connection, feed, finding, mapping, org, plan, quantity, sandbox, setting,
+    task, undo, webhook,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -135,6 +135,9 @@ pub enum Command {
     Approval(approval::ApprovalCommand),
     /// Plans to take back what was written; changes nothing in ConnectWise
     Undo(undo::UndoArgs),
+    /// Quantities of what is only counted: assignments, rules, and the runs that keep agreements right
+    #[command(subcommand)]
+    Quantity(Box<quantity::QuantityCommand>),
     /// The settings that decide what is written
     #[command(subcommand)]
     Setting(setting::SettingCommand),

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use std::time::Duration;
 use trueup_engine::ports::Clock;
@@ -17,6 +18,14 @@ impl SystemClock {
     /// A clock whose date is `today` where that is given.
     pub fn new(today: Option<Date>) -> Self {
         Self { today }
+    }
+
+    /// When something is counted that does not say so itself: now, or the beginning of the day that was set.
+    pub fn counted_at(&self) -> Option<Timestamp> {
+        match self.today {
+            None => Timestamp::from_millisecond(self.now()).ok(),
+            Some(day) => day.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cloudblue_simpleapi::SimpleApiReader;
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
 use crate::focus::FocusReader;
 use crate::input;
+use jiff::Timestamp;
 use std::path::PathBuf;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::money::Currency;
@@ -20,6 +21,8 @@ pub struct ReadOptions {
     pub kind: Option<RecordKind>,
     /// The currency of what names none itself, where a dialect knows such records.
     pub currency: Option<Currency>,
+    /// When the files were saved, where a dialect counts what they list and they do not say so themselves.
+    pub as_of: Option<Timestamp>,
 }
 
 /// A way of writing down what was sold.
@@ -33,11 +36,22 @@ pub enum Dialect {
     CloudblueConnect,
     /// Answers of the SimpleAPI of CloudBlue Commerce.
     CloudblueSimpleApi,
+    /// Answers of Mailprotector: its users, counted.
+    Mailprotector,
+    /// Answers of Anchor, which is Axcient x360Sync: accounts, storage and file servers, counted.
+    Anchor,
 }
 
 impl Dialect {
     /// All dialects.
-    pub const ALL: [Self; 4] = [Self::Feed, Self::Focus, Self::CloudblueConnect, Self::CloudblueSimpleApi];
+    pub const ALL: [Self; 6] = [
+        Self::Feed,
+        Self::Focus,
+        Self::CloudblueConnect,
+        Self::CloudblueSimpleApi,
+        Self::Mailprotector,
+        Self::Anchor,
+    ];
 
     /// The name to choose it by.
     pub fn name(self) -> &'static str {
@@ -46,6 +60,8 @@ impl Dialect {
             Self::Focus => "focus",
             Self::CloudblueConnect => "cloudblue-connect",
             Self::CloudblueSimpleApi => "cloudblue-simpleapi",
+            Self::Mailprotector => "mailprotector",
+            Self::Anchor => "anchor",
         }
     }
 
@@ -59,6 +75,8 @@ impl Dialect {
             Self::Focus => Box::new(FocusReader::new(files)),
             Self::CloudblueConnect => Box::new(ConnectReader::new(files, options.currency)),
             Self::CloudblueSimpleApi => Box::new(SimpleApiReader::new(files)),
+            Self::Mailprotector => Box::new(crate::mailprotector::records(files, options.as_of)),
+            Self::Anchor => Box::new(crate::anchor::records(files, options.as_of)),
         }
     }
 

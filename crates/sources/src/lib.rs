@@ -3,6 +3,8 @@
 //! A dialect reads what one kind of system writes and yields [`Record`]s one at a time, with a [`Refusal`] for whatever
 //! could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
 
+mod anchor;
+mod answers;
 mod cloudblue_connect;
 mod cloudblue_simpleapi;
 pub mod dialect;
@@ -11,6 +13,7 @@ mod fields;
 mod focus;
 mod input;
 mod json;
+mod mailprotector;
 mod redact;
 mod time;
 

@@ -15,9 +15,10 @@ fn read_all(bytes: &[u8], extension: &str) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(format!("input.{extension}"));
     std::fs::write(&file, bytes).unwrap();
+    let options = ReadOptions { as_of: Some(jiff::Timestamp::UNIX_EPOCH), ..ReadOptions::default() };
     let mut count = 0;
     for dialect in Dialect::ALL {
-        for record in dialect.read(std::slice::from_ref(&file), ReadOptions::default()) {
+        for record in dialect.read(std::slice::from_ref(&file), options) {
             count += 1;
             if let Ok(record) = record {
                 let text = serde_json::to_string(&record).unwrap();
@@ -29,7 +30,7 @@ fn read_all(bytes: &[u8], extension: &str) -> usize {
     count
 }
 
-const SEEDS: [&str; 9] = [
+const SEEDS: [&str; 13] = [
     "cloudblue-connect/ff_request.json",
     "cloudblue-connect/billing_request.json",
     "cloudblue-connect/usage_records_response.json",
@@ -39,12 +40,19 @@ const SEEDS: [&str; 9] = [
     "dialects/cloudblue-simpleapi/products.json",
     "dialects/cloudblue-simpleapi/customers.json",
     "dialects/cloudblue-simpleapi/subscription.1000100.json",
+    "dialects/mailprotector/users.domain1.json",
+    "dialects/anchor/organizations.json",
+    "dialects/anchor/persons.103.json",
+    "dialects/anchor/activity.json",
 ];
 
 #[test]
 fn dialects_are_chosen_by_name() {
     let names: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
-    assert_eq!(names, ["feed", "focus", "cloudblue-connect", "cloudblue-simpleapi"]);
+    assert_eq!(
+        names,
+        ["feed", "focus", "cloudblue-connect", "cloudblue-simpleapi", "mailprotector", "anchor"]
+    );
     assert!(names.iter().all(|name| dialect(name).is_some_and(|d| d.name() == *name)));
     assert_eq!(dialect("other"), None);
 }

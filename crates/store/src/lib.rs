@@ -32,6 +32,7 @@ mod people;
 mod picture_pages;
 mod plans;
 mod port;
+mod quantity;
 mod retention;
 mod rotation;
 mod runs;

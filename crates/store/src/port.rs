@@ -3,7 +3,7 @@
 use crate::store::SqlStore;
 use crate::{
     approvals, audit, connections, feed, findings, leases, links, mappings, operations, organizations, plans,
-    settings, snapshots, tasks,
+    quantity, settings, snapshots, tasks,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -15,6 +15,8 @@ use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, Source
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{AdditionLink, OperationKey};
 use trueup_domain::psa::Snapshot;
+use trueup_domain::quantity::config::EntryKey;
+use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
@@ -334,6 +336,32 @@ impl Store for SqlStore {
     }
     async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError> {
         links::list(self, org).await
+    }
+    async fn list_quantity_entries(&self, org: &OrganizationId) -> Result<Vec<Level>, StoreError> {
+        quantity::list_entries(self, org).await
+    }
+    async fn save_quantity_entries(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        save: &[Entry],
+        remove: &[EntryKey],
+        audit: &[NewAuditEntry],
+    ) -> Result<(), StoreError> {
+        quantity::save_entries(self, org, source, (save, remove), audit).await
+    }
+    async fn list_quantity_lines(&self, org: &OrganizationId) -> Result<Vec<Line>, StoreError> {
+        quantity::list_lines(self, org).await
+    }
+    async fn find_quantity_line(
+        &self,
+        org: &OrganizationId,
+        line: LineKey,
+    ) -> Result<Option<Line>, StoreError> {
+        quantity::find_line(self, org, line).await
+    }
+    async fn save_quantity_lines(&self, org: &OrganizationId, lines: &[Line]) -> Result<(), StoreError> {
+        quantity::save_lines(self, org, lines).await
     }
     async fn record_findings(
         &self,

@@ -937,6 +937,193 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/quantity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is counted, as what it is billed, and for whom
+         * @description Services that nobody assigned and customers for whom something has to be chosen come first.
+         *
+         *     Needs the right `mappings.read`.
+         */
+        get: operations["quantity_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Assign a service to a catalog item
+         * @description A deprecated service asks for `confirm`; a second service on an item asks for a rule that adds up.
+         *
+         *     Needs the right `mappings.write`.
+         */
+        put: operations["quantity_assign"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Switch a customer on or off, and tick the services that are billed
+         * @description Needs the right `mappings.write`.
+         */
+        put: operations["quantity_customer"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove what this organization itself set, so that the level above counts again
+         * @description Needs the right `mappings.write`.
+         */
+        delete: operations["quantity_unset"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The lines as the last runs saw them, each with its quantity step by step
+         * @description Needs the right `plans.read`.
+         */
+        get: operations["quantity_lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/picks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say which addition a customer's line is, or that a new one is meant
+         * @description Needs the right `mappings.write`.
+         */
+        put: operations["quantity_pick"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare now, and show what would be written
+         * @description Stores the plan of it, with what waits for a person; nothing is written to ConnectWise. Its plan may be carried out by
+         *     its id.
+         *
+         *     Needs the right `plans.write`.
+         */
+        post: operations["quantity_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set the rule of a catalog item
+         * @description Needs the right `mappings.write`.
+         */
+        put: operations["quantity_rule"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/quantity/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare now, and write what may be written
+         * @description Needs the right `runs.write`.
+         */
+        post: operations["quantity_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/runs": {
         parameters: {
             query?: never;
@@ -1924,6 +2111,26 @@ export interface components {
             /** @description The nearest first: the own ones, then those of the levels above. */
             items: components["schemas"]["ConnectionDoc"][];
         };
+        /** @description A customer that something is counted for. */
+        CountedCustomerDoc: {
+            source: string;
+            customer_id: string;
+            name: string;
+            /** Format: int64 */
+            company_id?: number | null;
+            /**
+             * Format: int64
+             * @description The agreement that somebody chose for it.
+             */
+            agreement_id?: number | null;
+            /** @description Whether nothing more has to be chosen for it to be billed. */
+            complete: boolean;
+            /** @description Whether it is switched on. */
+            billing: boolean;
+            /** @description The services that are ticked; nothing where nobody ticked any. */
+            ticked?: string[] | null;
+            levels: components["schemas"]["LevelDoc"][];
+        };
         /** @description What was made. */
         CounterpartDoc: {
             /**
@@ -1963,6 +2170,13 @@ export interface components {
             next_invoice_before: string;
             next_invoice_after: string;
             delta: string;
+        };
+        /** @description Somebody's customer at a source. */
+        CustomerOf: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The customer. */
+            customer: string;
         };
         /** @description What became of a decision. */
         DecidedDoc: {
@@ -2029,17 +2243,11 @@ export interface components {
                 [key: string]: string | null;
             };
         };
-        /** @description An entry with its detail opened up. */
-        EntryDoc: {
-            /** Format: int64 */
-            number: number;
-            at: string;
-            actor: string;
-            action: string;
-            object: string;
-            detail: Record<string, never>;
-            previous_hash: string;
-            hash: string;
+        /** @description An entry with the organization that set it. */
+        EntryDoc: Record<string, never> & {
+            source: string;
+            /** @description The organization that set it. */
+            from: string;
         };
         /** @description Why a change failed or is in doubt. */
         ErrorDoc: {
@@ -2269,6 +2477,41 @@ export interface components {
             /** @description Whether it is in use. */
             usable: boolean;
         };
+        /** @description A level of a service. */
+        LevelDoc: {
+            service: string;
+            value: string;
+            unit?: string | null;
+            as_of: string;
+            /** @description Whether it is billed: assigned, ticked, and the customer is on. */
+            billed: boolean;
+        };
+        /** @description A line, with its quantity step by step. */
+        LineDoc: {
+            source: string;
+            customer_id: string;
+            /** Format: int64 */
+            agreement_id: number;
+            /** Format: int64 */
+            catalog_item_id: number;
+            services: string[];
+            /** Format: int64 */
+            addition_id?: number | null;
+            /** @description What ConnectWise held. */
+            observed?: string | null;
+            /** @description What should be billed. */
+            wanted?: string | null;
+            /** @description `equal`, `update`, `create`, `adopt`, `end`, `held` or `refused`. */
+            verdict: string;
+            /** @description Why, in words. */
+            why: string;
+            /** @description What stands in the way, or what it waits for. */
+            code?: string | null;
+            /** @description The instant of the oldest level in it. */
+            as_of?: string | null;
+            /** @description How the quantity came about, first to last. */
+            steps: Record<string, never>[];
+        };
         /** @description What is set of one line that a plan proposes; what is not named stays as it is proposed. */
         LineEditDoc: {
             /** @description The `key` of the change; of one that was edited already, its `edited.proposal_key`. */
@@ -2310,6 +2553,11 @@ export interface components {
             bill?: string | null;
             /** @description Whether it is taxed. */
             taxable?: boolean | null;
+        };
+        /** @description Lines. */
+        LinesDoc: {
+            /** @description By agreement and item. */
+            items: components["schemas"]["LineDoc"][];
         };
         /** @description A mapping. */
         MappingDoc: {
@@ -2436,6 +2684,39 @@ export interface components {
              */
             catalog_items: number[];
         };
+        /** @description What a service is to be billed as: an item by its id or by its exact name, or nothing. */
+        NewAssignment: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The service. */
+            service: string;
+            /** @description For this customer alone. */
+            customer?: string | null;
+            /**
+             * Format: int64
+             * @description The catalog item with this id.
+             */
+            catalog_item_id?: number | null;
+            /** @description The catalog item with exactly this Product ID. */
+            product?: string | null;
+            /** @description Nothing is written for the service any more. */
+            not_assigned?: boolean | null;
+            /** @description Assigns a service that is deprecated at its source. */
+            confirm?: boolean | null;
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
+        };
+        /** @description What to compare. */
+        NewComparison: {
+            /** @description These customers alone; everybody where it is missing. */
+            customers?: components["schemas"]["CustomerOf"][] | null;
+            /** @description Takes over single open additions that are there. */
+            adopt?: boolean | null;
+            /** @description Writes also what waits for a person; only a run does. */
+            approve?: boolean | null;
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
+        };
         /** @description A new connection. */
         NewConnection: {
             /** @description Name; `connectwise` where it is missing. */
@@ -2511,6 +2792,23 @@ export interface components {
             /** @description The organization above; only operators may leave it out. */
             parent?: string | null;
         };
+        /** @description Which addition a customer's line is. */
+        NewPick: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The customer. */
+            customer: string;
+            /**
+             * Format: int64
+             * @description The catalog item.
+             */
+            catalog_item_id: number;
+            /**
+             * Format: int64
+             * @description The addition; a new one is meant where it is missing.
+             */
+            addition_id?: number | null;
+        };
         /** @description A release. */
         NewRelease: {
             /** @description The kind. */
@@ -2527,6 +2825,23 @@ export interface components {
             token: string;
             /** @description Why; it goes into the audit. */
             reason: string;
+        };
+        /** @description How levels become the quantity of a catalog item. */
+        NewRule: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /**
+             * Format: int64
+             * @description The catalog item.
+             */
+            catalog_item_id: number;
+            /** @description For this customer alone. */
+            customer?: string | null;
+            /**
+             * @description `add_up`, `combine`, `unit`, `exclude`, `included`, `minimum`, `maximum`, `rounding`, `decimals`, `pack`, `tiers`,
+             *     `ratio`; what is missing is not done.
+             */
+            rule: Record<string, never>;
         };
         /** @description A run to start. */
         NewRun: {
@@ -2556,6 +2871,17 @@ export interface components {
              * @example 2026-03-01
              */
             since?: string | null;
+        };
+        /** @description Whether a customer is billed, and for which services. */
+        NewTicks: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The customer. */
+            customer: string;
+            /** @description Whether anything is billed. */
+            billing: boolean;
+            /** @description The services that are billed; where it is missing, `quantity.customers` says. */
+            ticked?: string[] | null;
         };
         /** @description A new token. */
         NewToken: {
@@ -3054,6 +3380,7 @@ export interface components {
         };
         /** @description A plan, and after apply what became of it. */
         PlanDoc: {
+            /** @description The plan. */
             plan_id: string;
             created_at: string;
             organization: string;
@@ -3108,6 +3435,14 @@ export interface components {
             edits?: components["schemas"]["LineEditDoc"][];
             /** @description The connection; the nearest one where it is missing. */
             connection?: string | null;
+        };
+        /** @description What would be written. */
+        PreviewDoc: {
+            /** @description The lines. */
+            lines: components["schemas"]["LineDoc"][];
+            plan?: components["schemas"]["PlanDoc"] | null;
+            /** @description What a person should know. */
+            findings: components["schemas"]["FindingDoc"][];
         };
         /** @description Why a request was not carried out. */
         Problem: {
@@ -3170,6 +3505,13 @@ export interface components {
         ProposalsDoc: {
             /** @description The best of each record first. */
             items: components["schemas"]["Proposal"][];
+        };
+        /** @description Services and customers, what waits for people first. */
+        QuantityDoc: {
+            services: components["schemas"]["ServiceDoc"][];
+            customers: components["schemas"]["CountedCustomerDoc"][];
+            /** @description What is set and holds here, with the organization that set it. */
+            entries: components["schemas"]["EntryDoc"][];
         };
         /** @description One reason of a proposal. */
         ReasonDoc: {
@@ -3339,6 +3681,13 @@ export interface components {
             /** @description What came out: the plan with its outcomes, the report of a check or pull, or a problem. */
             result?: Record<string, never> | null;
         };
+        /** @description An entry that was saved. */
+        SavedEntry: {
+            /** @description What was saved. */
+            entry: Record<string, never>;
+            /** @description What a person should know about it. */
+            notice?: string | null;
+        };
         /** @description A schedule. */
         ScheduleDoc: {
             /** @description `check`, `sync` or `pull`. */
@@ -3369,6 +3718,31 @@ export interface components {
         SchedulesDoc: {
             /** @description One of each kind. */
             items: components["schemas"]["ScheduleDoc"][];
+        };
+        /** @description A service that a source counts. */
+        ServiceDoc: {
+            source: string;
+            service: string;
+            name: string;
+            /** @description Whether its source says that it should not be assigned any more. */
+            deprecated: boolean;
+            /** @description Customers that it is counted for. */
+            customers: number;
+            /** @description The sum of its levels, where they have one unit. */
+            level?: string | null;
+            /** @description The unit of its levels. */
+            unit?: string | null;
+            /** @description `assigned`, `not_assigned`, or `open` where nobody said anything. */
+            state: string;
+            /**
+             * Format: int64
+             * @description The catalog item.
+             */
+            catalog_item_id?: number | null;
+            /** @description Its identifier as it was when the service was assigned. */
+            identifier?: string | null;
+            /** @description The organization that assigned it. */
+            from?: string | null;
         };
         /** @description Who is signed in. */
         SessionDoc: {
@@ -9098,6 +9472,1030 @@ export interface operations {
             };
             /** @description There is none in the caller's reach */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Both lists */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuantityDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_assign: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAssignment"];
+            };
+        };
+        responses: {
+            /** @description It is saved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEntry"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_customer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTicks"];
+            };
+        };
+        responses: {
+            /** @description It is saved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEntry"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_unset: {
+        parameters: {
+            query: {
+                /** @description The source; `default` where it is missing. */
+                source?: string;
+                /** @description `service`, `product`, `customer` or `line`. */
+                kind: string;
+                /** @description The service, catalog item or customer. */
+                id: string;
+                /** @description The customer, where it was set for one alone. */
+                customer?: string;
+            };
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_lines: {
+        parameters: {
+            query?: {
+                /** @description Lines of this customer alone. */
+                customer?: string;
+                /** @description Lines with this verdict alone: `equal`, `update`, `create`, `adopt`, `end`, `held` or `refused`. */
+                verdict?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinesDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_pick: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPick"];
+            };
+        };
+        responses: {
+            /** @description It is saved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEntry"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_preview: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewComparison"];
+            };
+        };
+        responses: {
+            /** @description What would be written */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_rule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRule"];
+            };
+        };
+        responses: {
+            /** @description It is saved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEntry"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quantity_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewComparison"];
+            };
+        };
+        responses: {
+            /** @description It waits for a worker */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -278,8 +278,8 @@ pub(super) fn new_addition(
     Ok(NewAddition {
         product: ById { id: wanted.catalog_item.0 },
         quantity: Number(wanted.quantity.decimal()),
-        unit_price: Number(wanted.unit_price.decimal()),
-        unit_cost: Number(wanted.unit_cost.decimal()),
+        unit_price: Some(Number(wanted.unit_price.decimal())),
+        unit_cost: Some(Number(wanted.unit_cost.decimal())),
         bill_customer: bill_customer(wanted.bill),
         effective_date: WireDate(wanted.effective),
         cancelled_date: wanted.cancelled.map(|d| WireDate(written_end(d, cancelled_date))),
@@ -289,6 +289,18 @@ pub(super) fn new_addition(
         serial_number: (*place == Place::SerialNumber).then(|| key.0.clone()),
         custom_fields,
     })
+}
+
+/// The same without price, cost, tax flag and texts: ConnectWise fills what a body leaves out from the catalog item.
+pub(super) fn priced_by_catalog(addition: NewAddition) -> NewAddition {
+    NewAddition {
+        unit_price: None,
+        unit_cost: None,
+        taxable_flag: None,
+        description: None,
+        invoice_description: None,
+        ..addition
+    }
 }
 
 /// The named fields, set to what is wanted.

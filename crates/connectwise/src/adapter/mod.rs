@@ -21,7 +21,7 @@ use trueup_engine::records::Millis;
 
 use crate::client::rights::{RightCheck, RightState};
 use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
-use crate::client::{ClientError, Cond, ConnectWiseClient, Number, Query};
+use crate::client::{ClientError, Cond, ConnectWiseClient, NewAddition, Number, Query};
 use convert::{Faulty, Reading};
 use failure::{not_understood, psa_error, write_error};
 use lookups::Lookups;
@@ -87,6 +87,17 @@ impl PsaAdapter {
         self.marker.notice(&records);
         let reading = self.reading();
         records.iter().map(|record| convert::addition(record, agreement, &reading).map_err(faulty)).collect()
+    }
+
+    /// A new addition that carries its key.
+    async fn new_addition(
+        &self,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<NewAddition, WriteError> {
+        let place = self.marker.place(&self.client).await.map_err(WriteError::Refused)?;
+        convert::new_addition(wanted, key, &place, self.style.cancelled_date)
+            .map_err(|why| WriteError::Refused(not_understood(why)))
     }
 
     /// The record after a write. It was written, so what cannot be read leaves the write in doubt.
@@ -248,9 +259,18 @@ impl Psa for PsaAdapter {
         wanted: &AdditionState,
         key: &OperationKey,
     ) -> Result<ObservedAddition, WriteError> {
-        let place = self.marker.place(&self.client).await.map_err(WriteError::Refused)?;
-        let addition = convert::new_addition(wanted, key, &place, self.style.cancelled_date)
-            .map_err(|why| WriteError::Refused(not_understood(why)))?;
+        let addition = self.new_addition(wanted, key).await?;
+        let record = self.client.create_addition(agreement.0, &addition).await.map_err(write_error)?;
+        self.written(&record, agreement)
+    }
+
+    async fn create_counted_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError> {
+        let addition = convert::priced_by_catalog(self.new_addition(wanted, key).await?);
         let record = self.client.create_addition(agreement.0, &addition).await.map_err(write_error)?;
         self.written(&record, agreement)
     }

@@ -47,6 +47,8 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use builder::safe_text;
+pub(crate) use picture::change_id;
+pub(crate) use sums::{add_up, of as sights_of};
 pub use undo::{Carried, Extent, undo};
 
 /// What to do where an open addition with the mapped item is there and trueup did not write it.

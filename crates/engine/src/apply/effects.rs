@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{AgreementId, CompanyId, OrganizationId};
-use trueup_domain::plan::Change;
+use trueup_domain::plan::{Change, Role};
 use trueup_domain::psa::{Agreement, ObservedAddition};
 
 /// Above so many companies all agreements are read: fewer pages than lists of ids.
@@ -209,6 +209,10 @@ pub(super) fn call<'a>(
         }
         ports.pass(number, Boundary::Send);
         let sent = match (kind, target, change.action.after()) {
+            // A line of what is only counted never names a price.
+            (Some(StepKind::Create), _, Some(wanted)) if change.role == Role::Quantity => {
+                ports.psa.create_counted_addition(change.agreement, wanted, &change.key).await.map(Some)
+            }
             (Some(StepKind::Create), _, Some(wanted)) => {
                 ports.psa.create_addition(change.agreement, wanted, &change.key).await.map(Some)
             }

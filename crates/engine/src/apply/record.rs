@@ -6,7 +6,7 @@ use crate::records::{Millis, NewAuditEntry, OperationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, PlanId};
-use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Role, Target};
+use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Target};
 use trueup_domain::psa::AdditionState;
 
 /// What rows and entries of one run have in common.
@@ -215,7 +215,7 @@ impl Recorder<'_> {
             source: adoption.source.clone(),
             subscription: adoption.subscription.clone(),
             product: adoption.product.clone(),
-            role: Role::Recurring,
+            role: adoption.role,
             order: None,
             key: None,
             true_period: None,

@@ -67,6 +67,30 @@ fn next_and_last_fires() {
             "2026-06-30T02:45:00Z",
             "2026-07-01T02:45:00Z",
         ),
+        // AX-23, AX-24, AX-25: a push day, and the last day where the month is short.
+        ("monthly 15 02:00", "UTC", "2023-03-14T00:00:00Z", "2023-02-15T02:00:00Z", "2023-03-15T02:00:00Z"),
+        ("monthly 15 02:00", "UTC", "2023-03-15T02:00:00Z", "2023-03-15T02:00:00Z", "2023-04-15T02:00:00Z"),
+        ("monthly 31 02:00", "UTC", "2023-02-01T00:00:00Z", "2023-01-31T02:00:00Z", "2023-02-28T02:00:00Z"),
+        ("monthly 31 02:00", "UTC", "2024-02-01T00:00:00Z", "2024-01-31T02:00:00Z", "2024-02-29T02:00:00Z"),
+        ("monthly 31 02:00", "UTC", "2023-03-31T03:00:00Z", "2023-03-31T02:00:00Z", "2023-04-30T02:00:00Z"),
+        ("monthly 30 02:00", "UTC", "2023-02-01T00:00:00Z", "2023-01-30T02:00:00Z", "2023-02-28T02:00:00Z"),
+        ("monthly 29 02:00", "UTC", "2023-02-01T00:00:00Z", "2023-01-29T02:00:00Z", "2023-02-28T02:00:00Z"),
+        ("monthly last 02:00", "UTC", "2023-12-31T02:00:00Z", "2023-12-31T02:00:00Z", "2024-01-31T02:00:00Z"),
+        // AX-28: a push day on which the hour is left out, and one on which it comes twice.
+        (
+            "monthly last 02:30",
+            "Europe/Berlin",
+            "2024-03-31T00:00:00Z",
+            "2024-02-29T01:30:00Z",
+            "2024-03-31T01:30:00Z",
+        ),
+        (
+            "monthly 25 02:30",
+            "Europe/Berlin",
+            "2026-10-25T01:00:00Z",
+            "2026-10-25T00:30:00Z",
+            "2026-11-25T01:30:00Z",
+        ),
         // Half an hour is left out.
         (
             "daily 02:15",
@@ -208,4 +232,33 @@ proptest! {
         let days: BTreeSet<Date> = taken.iter().map(|fire| table.day(*fire).unwrap()).collect();
         prop_assert_eq!(days.len(), taken.len());
     }
+}
+
+#[test]
+fn ax_25_the_last_day_of_24_months_fires_once_each() {
+    let table = table(&[("schedule.quantity", "monthly last 02:00")]);
+    let mut at = ms("2023-12-31T02:00:00Z");
+    for month in 1..=24 {
+        let next = table.next_after(ScheduleKind::Quantity, at).unwrap();
+        let day = Timestamp::from_millisecond(next).unwrap().to_zoned(TimeZone::UTC).date();
+        assert_eq!(day, day.last_of_month(), "{day}");
+        assert_eq!(i32::from(day.year()) * 12 + i32::from(day.month()), 2024 * 12 + month, "{day}");
+        assert_eq!(table.last_until(ScheduleKind::Quantity, next), Some(next));
+        at = next;
+    }
+}
+
+#[test]
+fn ax_26_ax_27_a_missed_push_is_made_up_once_and_then_the_regular_one() {
+    let table = table(&[("schedule.quantity", "monthly 15 02:00")]);
+    let planned = Some(ms("2023-03-15T02:00:00Z"));
+    let after = |at: &str| look(&table, ScheduleKind::Quantity, planned, ms(at));
+    // Down on the push day.
+    let found = after("2023-03-17T09:00:00Z");
+    assert_eq!((found.fire, found.late_for), (planned, planned));
+    assert_eq!(found.next.map(shown).as_deref(), Some("2023-04-15T02:00:00Z"));
+    // Down over the whole month: the last one alone.
+    let found = after("2023-05-02T09:00:00Z");
+    assert_eq!(found.fire.map(shown).as_deref(), Some("2023-04-15T02:00:00Z"));
+    assert_eq!(found.next.map(shown).as_deref(), Some("2023-05-15T02:00:00Z"));
 }

@@ -119,8 +119,13 @@ fn as_it_is<'a>(picture: &'a Picture, link: &'a AdditionLink) -> Option<&'a Addi
 /// Usage and counters are kept and billed by nothing yet: said once for each source, with the money where it is known.
 pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
+    // What is assigned to catalog items is billed by runs of quantities.
+    let config = crate::quantity::config(store, org).await?;
     for (kind, what) in [(RecordKind::Usage, "usage records"), (RecordKind::Counter, "counters")] {
         for (source, count) in store.count_records(org, kind).await? {
+            if config.sources().contains(&source) {
+                continue;
+            }
             let (sums, estimates) = summed(store, org, &source, kind).await?;
             found.extend(estimated(&source, estimates, count));
             let money: Vec<String> = sums
@@ -137,7 +142,8 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
             let detail = Some(format!("not billed: {what}"));
             let subject = Subject { source: Some(source), detail, ..Subject::default() };
             found.push(Finding::new(Code::Tu4004, subject, message).fix(
-                "Send what is to be billed as lines of billing orders, or bill it by hand and ignore this.",
+                "Assign what is counted to catalog items (`trueup quantity assign`), send what is to be billed as lines of billing \
+                 orders, or bill it by hand and ignore this.",
             ));
         }
     }

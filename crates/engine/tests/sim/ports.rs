@@ -111,6 +111,14 @@ impl Psa for SimPsa {
         let made = self.send(Remote::create(agreement, wanted, key)).await?;
         made.ok_or_else(|| WriteError::InDoubt(out_of_reach()))
     }
+    async fn create_counted_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError> {
+        self.create_addition(agreement, wanted, key).await
+    }
     async fn update_addition(
         &self,
         agreement: AgreementId,

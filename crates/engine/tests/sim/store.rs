@@ -12,6 +12,8 @@ use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{AdditionLink, OperationKey};
+use trueup_domain::quantity::config::EntryKey;
+use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
@@ -480,6 +482,32 @@ impl Store for SimStore {
     }
     async fn list_links(&self, _org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError> {
         Ok(self.links.lock().unwrap().values().cloned().collect())
+    }
+    async fn list_quantity_entries(&self, _org: &OrganizationId) -> Result<Vec<Level>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn save_quantity_entries(
+        &self,
+        _org: &OrganizationId,
+        _source: &SourceId,
+        _save: &[Entry],
+        _remove: &[EntryKey],
+        _audit: &[NewAuditEntry],
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn list_quantity_lines(&self, _org: &OrganizationId) -> Result<Vec<Line>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn find_quantity_line(
+        &self,
+        _org: &OrganizationId,
+        _line: LineKey,
+    ) -> Result<Option<Line>, StoreError> {
+        Ok(None)
+    }
+    async fn save_quantity_lines(&self, _org: &OrganizationId, _lines: &[Line]) -> Result<(), StoreError> {
+        Ok(())
     }
     async fn record_findings(
         &self,

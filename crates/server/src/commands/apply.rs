@@ -57,7 +57,7 @@ pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
 }
 
 /// Told after every change; a bar on a terminal.
-fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
+pub(super) fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
     move |progress: Progress| {
         count(&bar, progress.finished as u64, progress.total as u64);
         if progress.waits_until.is_some() {
@@ -66,7 +66,8 @@ fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
     }
 }
 
-fn options<'a>(
+/// How plans are applied here.
+pub fn options<'a>(
     app: &App,
     settings: &Settings,
     connection: &str,
@@ -193,7 +194,8 @@ async fn reread(app: &App, stored: StoredPlan) -> Result<(PlanState, StoredPlan)
     Ok((before, now.unwrap_or(stored)))
 }
 
-fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Finding]) -> PlanDoc {
+/// A plan with what became of it.
+pub fn document_of(app: &App, stored: &StoredPlan, report: &ApplyReport, more: &[Finding]) -> PlanDoc {
     let outcomes: Outcomes = report.changes.iter().map(|c| (c.change_id.clone(), Outcome::from(c))).collect();
     let findings: Vec<Finding> = report.findings.iter().chain(more).cloned().collect();
     PlanDoc::new(stored, app.org(), &outcomes, &findings, Lines::Changes)

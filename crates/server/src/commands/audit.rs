@@ -1,5 +1,6 @@
 //! `trueup audit`: who wrote what, when and why.
 
+use super::quantity::{self, QuantityLineDoc};
 use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::output::contract::field_name;
@@ -159,6 +160,9 @@ async fn show(app: &App, addition: AdditionId) -> Result<Exit, CliError> {
             .collect();
         out.line(&format!("Addition {addition}"));
         out.table(&["value", "is", "how", "order", "why"], rows);
+        if let Some(line) = &explanation.quantity {
+            quantity::print_chain(out, line);
+        }
         for entry in &entries {
             out.line(&format!("{} {} by {}", entry.at, entry.action, entry.actor));
         }
@@ -180,6 +184,7 @@ pub fn document_of(addition: AdditionId, explanation: &Explanation) -> Value {
         "key": explanation.link.as_ref().and_then(|l| l.key.as_ref()),
         "true_period": explanation.link.as_ref().and_then(|l| l.true_period),
         "written": explanation.link.as_ref().map(|l| &l.written),
+        "quantity": explanation.quantity.as_ref().map(QuantityLineDoc::from),
         "deleted": explanation.link.as_ref().is_some_and(|l| l.deleted),
         "values": values,
         "changes": steps,

@@ -1,6 +1,7 @@
 //! `trueup feed`: validates feed records and takes them in.
 
 use crate::app::{App, source_of};
+use crate::clock::SystemClock;
 use crate::failure::{CliError, Exit};
 use crate::output::Output;
 use clap::{Args, Subcommand};
@@ -97,7 +98,7 @@ impl<'a> From<&'a ImportReport> for ImportDoc<'a> {
 
 type Items = Box<dyn Iterator<Item = Result<IncomingRecord, Refusal>> + Send>;
 
-fn open(args: &FileArgs) -> Result<Items, CliError> {
+fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
     let dialect = dialect(&args.from).ok_or_else(|| {
         let all: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
         CliError::usage(
@@ -116,7 +117,7 @@ fn open(args: &FileArgs) -> Result<Items, CliError> {
         }
     }
     let currency = args.currency.as_deref().map(currency_of).transpose()?;
-    let options = ReadOptions { kind, currency };
+    let options = ReadOptions { kind, currency, as_of: clock.counted_at() };
     Ok(Box::new(dialect.read(&args.files, options).map(|item| item.map(incoming))))
 }
 
@@ -137,13 +138,13 @@ fn kind_of(name: &str) -> Result<RecordKind, CliError> {
 pub async fn check(out: Output, args: FileArgs) -> Result<Exit, CliError> {
     let (org, source) = (OrganizationId::from("default"), SourceId::from("default"));
     let to = Destination { store: None, org: &org, source: &source, at: 0 };
-    let report = take(out, to, open(&args)?).await?;
+    let report = take(out, to, open(&args, SystemClock::default())?).await?;
     Ok(show(out, &report, "valid"))
 }
 
 /// `feed import`.
 pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
-    let items = open(&args.files)?;
+    let items = open(&args.files, app.clock)?;
     let source = source_of(Some(&args.source));
     if source.as_str().trim().is_empty() {
         return Err(CliError::usage(

@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod org;
 pub mod plan;
 pub mod psa;
+pub mod quantity;
 pub mod sandbox;
 pub mod serve;
 pub mod setting;
@@ -81,6 +82,7 @@ async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> 
         Command::Apply(args) => apply::run(app, args).await,
         Command::Approval(command) => approval::run(app, command).await,
         Command::Undo(args) => undo::run(app, args).await,
+        Command::Quantity(command) => quantity::run(app, *command).await,
         Command::Setting(command) => setting::run(app, command).await,
         Command::Audit(command) => audit::run(app, command).await,
         Command::Demo(_)

@@ -183,7 +183,8 @@ impl From<&Totals> for TotalsDoc {
 /// A plan, and after apply what became of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanDoc {
-    plan_id: String,
+    /// The plan.
+    pub plan_id: String,
     created_at: String,
     organization: String,
     connection: String,

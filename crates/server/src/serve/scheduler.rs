@@ -219,6 +219,7 @@ fn run_of(org: &OrganizationId, kind: ScheduleKind, fire: Millis, now: Millis) -
         ScheduleKind::Check => RunKind::Check,
         ScheduleKind::Sync => RunKind::Sync,
         ScheduleKind::Pull => RunKind::Pull,
+        ScheduleKind::Quantity => RunKind::Quantity,
     };
     let wish = RunWish { changed: true, scheduled: true, ..RunWish::default() };
     Run {

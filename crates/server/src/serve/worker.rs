@@ -9,11 +9,13 @@ use super::state::Service;
 use crate::app::App;
 use crate::commands::apply::{self, Applied, RunOver};
 use crate::commands::check;
+use crate::commands::quantity;
 use crate::failure::CliError;
 use crate::serve::api::adoption;
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use trueup_domain::finding::Severity;
 use trueup_domain::ids::PlanId;
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
 use trueup_engine::jobs::Whom;
@@ -65,6 +68,8 @@ pub enum RunKind {
     Validate,
     /// Writes what a validation said.
     Upload,
+    /// Compares quantities of what is only counted, and writes what may be written.
+    Quantity,
 }
 
 impl RunKind {
@@ -77,12 +82,13 @@ impl RunKind {
             Self::Sync => "sync",
             Self::Validate => "validate",
             Self::Upload => "upload",
+            Self::Quantity => "quantity",
         }
     }
 
     /// The kind that a word means.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Check, Self::Pull, Self::Apply, Self::Sync, Self::Validate, Self::Upload]
+        [Self::Check, Self::Pull, Self::Apply, Self::Sync, Self::Validate, Self::Upload, Self::Quantity]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -330,6 +336,7 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
             Ok(of_applied(apply::apply_one(app, &settings, &id, &claim.lanes(), &tell).await?))
         }
         RunKind::Sync => sync(claim, app, &wish, steps).await,
+        RunKind::Quantity => quantities(claim, app, &wish, steps).await,
         RunKind::Validate => {
             let (needs_person, result) = jobs::validate(app, &wish).await?;
             Ok(ended(needs_person, result))
@@ -390,6 +397,27 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
         ended.state = RunState::NeedsPerson;
     }
     Ok(ended)
+}
+
+/// Writes the quantities of what is only counted. On a day of the freeze it writes only what somebody approved.
+async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+    let frozen = scheduler::timetable(&claim.service, app.org()).await?.is_frozen(app.clock.now());
+    if frozen && !wish.approve {
+        let detail = "nothing is written today (schedule.freeze) that nobody approved; the next run goes on";
+        return Ok(ended(!wish.scheduled, json!({ "frozen": true, "held": true, "detail": detail })));
+    }
+    let only: BTreeSet<_> = wish.customers.iter().cloned().collect();
+    let wanted = quantity::Wanted {
+        connection: wish.connection.clone(),
+        only: (!only.is_empty()).then_some(only),
+        adopt: adoption(wish.adopt.as_deref()).map_err(|_| damaged())? == AdoptionAnswer::TakeSingle,
+        approve: wish.approve,
+        due: wish.scheduled,
+    };
+    let steps = steps.clone();
+    let tell = move |progress| steps.tell(progress);
+    let (document, needs_person) = quantity::run_of(app, &wanted, &claim.lanes(), &tell).await?;
+    Ok(ended(needs_person, json!(document)))
 }
 
 fn ended(needs_person: bool, result: Value) -> Ended {

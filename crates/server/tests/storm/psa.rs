@@ -138,6 +138,15 @@ impl Psa for StormPsa {
         }
         self.judged(sent)
     }
+    async fn create_counted_addition(
+        &self,
+        agreement: AgreementId,
+        wanted: &AdditionState,
+        key: &OperationKey,
+    ) -> Result<ObservedAddition, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.create_counted_addition(agreement, wanted, key).await)
+    }
     async fn update_addition(
         &self,
         agreement: AgreementId,

@@ -16,6 +16,8 @@ use trueup_domain::ids::*;
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{Action, AdditionLink, OperationKey, Target};
 use trueup_domain::psa::Snapshot;
+use trueup_domain::quantity::config::EntryKey;
+use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::task::Task;
 use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::*;
@@ -459,6 +461,32 @@ impl Store for StormStore {
     }
     async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError> {
         self.inner.list_links(org).await
+    }
+    async fn list_quantity_entries(&self, org: &OrganizationId) -> Result<Vec<Level>, StoreError> {
+        self.inner.list_quantity_entries(org).await
+    }
+    async fn save_quantity_entries(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        save: &[Entry],
+        remove: &[EntryKey],
+        audit: &[NewAuditEntry],
+    ) -> Result<(), StoreError> {
+        self.inner.save_quantity_entries(org, source, save, remove, audit).await
+    }
+    async fn list_quantity_lines(&self, org: &OrganizationId) -> Result<Vec<Line>, StoreError> {
+        self.inner.list_quantity_lines(org).await
+    }
+    async fn find_quantity_line(
+        &self,
+        org: &OrganizationId,
+        line: LineKey,
+    ) -> Result<Option<Line>, StoreError> {
+        self.inner.find_quantity_line(org, line).await
+    }
+    async fn save_quantity_lines(&self, org: &OrganizationId, lines: &[Line]) -> Result<(), StoreError> {
+        self.inner.save_quantity_lines(org, lines).await
     }
     async fn record_findings(
         &self,

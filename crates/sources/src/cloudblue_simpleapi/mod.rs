@@ -28,13 +28,9 @@ use crate::json::{Kind, Room, Value};
 use crate::refusal;
 use orders::RawOrder;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::PathBuf;
 use trueup_domain::feed::{Contact, Customer, Product, Record, Subscription};
 use trueup_engine::ports::Refusal;
-
-/// The largest answer that is read: lists come in pages.
-const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The records of saved answers.
 pub(crate) struct SimpleApiReader {
@@ -159,23 +155,11 @@ fn shape(value: Value<'_>) -> Shape {
 impl World {
     fn read(&mut self, path: &std::path::Path) {
         let file = input::shown_name(path);
-        let place = Place { file: file.clone(), line: 0 };
-        let mut bytes = Vec::new();
-        let read = input::open(path).and_then(|input| input.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-        if let Err(error) = read {
-            return self.said.push(input::not_opened(&file, &error));
-        }
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let reason = "the file is larger than 64 MiB; save the list page by page".to_owned();
-            return self.said.push(place.refusal(REFUSED, "", reason));
-        }
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) if !text.contains('\0') => text.trim_start_matches('\u{feff}'),
-            Ok(_) | Err(_) => {
-                let reason = "the file is not UTF-8 text without NUL; save the answer again".to_owned();
-                return self.said.push(place.refusal(REFUSED, "", reason));
-            }
+        let text = match crate::answers::text_of(path) {
+            Ok(text) => text,
+            Err(refusal) => return self.said.push(refusal),
         };
+        let text = text.as_str();
         let mut room = Room::default();
         let value = match room.parse(text) {
             Ok(value) => value,

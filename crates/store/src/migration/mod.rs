@@ -6,6 +6,7 @@ mod m0003_service;
 mod m0004_schedules;
 mod m0005_approvals;
 mod m0006_outbox;
+mod m0007_quantity;
 mod tables;
 
 use crate::error;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_schedules::Schedules),
             Box::new(m0005_approvals::Approvals),
             Box::new(m0006_outbox::Outbox),
+            Box::new(m0007_quantity::Quantity),
         ]
     }
 }

@@ -196,6 +196,7 @@ export const base: Record<keyof typeof en, string> = {
   'schedule.check': 'Nach Änderungen sehen',
   'schedule.pull': 'ConnectWise lesen',
   'schedule.sync': 'Abgleichen',
+  'schedule.quantity': 'Mengen schreiben',
 
   'tasks.title': 'Aufgaben',
   'tasks.lead':

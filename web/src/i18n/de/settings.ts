@@ -6,6 +6,7 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.group.brakes': 'Bremsen für unbeaufsichtigte Läufe',
   'setting.group.approval': 'Freigabe durch Menschen',
   'setting.group.schedule': 'Was von selbst läuft',
+  'setting.group.quantity': 'Mengen, die nur gezählt werden',
   'setting.group.mapping': 'Zuordnung',
   'setting.group.notify': 'Benachrichtigung per E-Mail',
   'setting.group.keeping': 'Lesen und Aufbewahren',
@@ -138,6 +139,9 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.schedule.sync': 'Abgleich',
   'setting.schedule.sync.help':
     'Sieht nach Änderungen, liest, und schreibt nach ConnectWise, was keine Grenze aufhält.',
+  'setting.schedule.quantity': 'Mengen schreiben',
+  'setting.schedule.quantity.help':
+    'Schreibt die Mengen dessen, was nur gezählt wird: jede Nacht (daily 02:00) oder an einem Stichtag (monthly 15 02:00, monthly last 02:00).',
   'setting.schedule.customers': 'Für wen ein Abgleich schreibt',
   'setting.schedule.customers.help':
     'Ein einzelner Kunde wird bei seiner Zuordnung ausgenommen oder aufgenommen (auto_sync).',
@@ -149,6 +153,39 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.schedule.freeze': 'Tage, an denen nichts geschrieben wird',
   'setting.schedule.freeze.help':
     'An diesen Tagen wird nichts geschrieben, was niemand freigegeben hat. Tage des Monats (28..31), "last" für den letzten, oder Daten (2026-12-24..2027-01-02), durch Kommas getrennt.',
+
+  'setting.quantity.customers': 'Was einem Kunden berechnet wird',
+  'setting.quantity.customers.help': 'Von dem, was eine Quelle nur zählt.',
+  'setting.quantity.customers.all': 'Jeder zugeordnete Dienst',
+  'setting.quantity.customers.ticked': 'Nur Dienste, die für den Kunden angekreuzt sind',
+  'setting.quantity.adopt': 'Eine Zeile, die schon da ist',
+  'setting.quantity.adopt.help': 'Was aus der einzigen offenen Zeile des Produkts wird, die trueup nicht geschrieben hat.',
+  'setting.quantity.adopt.propose': 'Sie wird vorgeschlagen und wartet auf einen Menschen',
+  'setting.quantity.adopt.take': 'Sie wird übernommen',
+  'setting.quantity.create_missing': 'Fehlende Zeilen anlegen',
+  'setting.quantity.create_missing.help': 'Wo etwas gezählt und von keiner Zeile berechnet wird. Die erste Zeile eines Kunden wartet auf einen Menschen.',
+  'setting.quantity.decrease': 'Eine Menge, die fällt',
+  'setting.quantity.decrease.help': 'Für vergangene Tage wird nichts gutgeschrieben.',
+  'setting.quantity.decrease.follow': 'Wird geschrieben',
+  'setting.quantity.decrease.hold': 'Wartet auf einen Menschen',
+  'setting.quantity.decrease.never': 'Bleibt, wie sie ist',
+  'setting.quantity.fall_percent': 'Ein starker Rückgang',
+  'setting.quantity.fall_percent.help': 'Eine Menge, die unter so viele Prozent des Berechneten fällt, wartet in jedem Fall auf einen Menschen.',
+  'setting.quantity.drop_percent': 'Viele Rückgänge zugleich',
+  'setting.quantity.drop_percent.help':
+    'Wo in einem Lauf mehr Prozent der Zeilen einer Quelle fallen, und mindestens fünf, warten alle Rückgänge.',
+  'setting.quantity.stale_days': 'Alte Zählerstände',
+  'setting.quantity.stale_days.help': 'Ein Zählerstand, der älter als so viele Tage ist, wird nicht berechnet.',
+  'setting.quantity.children': 'Kunden darunter',
+  'setting.quantity.children.help': 'Ob das, was für Kunden ohne Firma gezählt wird, für den nächsten darüber zählt.',
+  'setting.quantity.children.without_company': 'Zählt für den nächsten mit einer Firma',
+  'setting.quantity.before_invoice_days': 'Nur kurz vor der Rechnung',
+  'setting.quantity.before_invoice_days.help':
+    'Ein geplanter Lauf schreibt nur, wo die nächste Rechnung höchstens so viele Tage entfernt ist.',
+  'setting.quantity.usage_month': 'Monat des Verbrauchs',
+  'setting.quantity.usage_month.help': 'Über welchen Kalendermonat der Verbrauch eines Dienstes summiert wird.',
+  'setting.quantity.usage_month.previous': 'Der Monat davor',
+  'setting.quantity.usage_month.current': 'Der laufende Monat',
 
   'setting.mapping.customer_company': 'Kunden einer Firma',
   'setting.mapping.customer_company.help': 'Ob mehrere Kunden dieselbe Firma in ConnectWise sein dürfen.',

@@ -190,6 +190,7 @@ export const base = {
   'schedule.check': 'Check for changes',
   'schedule.pull': 'Read ConnectWise',
   'schedule.sync': 'Sync',
+  'schedule.quantity': 'Write quantities',
 
   'tasks.title': 'Tasks',
   'tasks.lead': 'Each order becomes a task. A task is done when ConnectWise bills what was sold.',

@@ -32,6 +32,7 @@ export const GROUPS = [
   { id: 'brakes', begins: ['brakes.'] },
   { id: 'approval', begins: ['approval.'] },
   { id: 'schedule', begins: ['schedule.'] },
+  { id: 'quantity', begins: ['quantity.'] },
   { id: 'mapping', begins: ['mapping.'] },
   { id: 'notify', begins: ['notify.'] },
   { id: 'keeping', begins: ['observe.', 'source.', 'validation.', 'apply.', 'retention.'] },

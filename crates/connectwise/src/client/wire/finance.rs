@@ -185,10 +185,12 @@ pub struct NewAddition {
     pub product: ById,
     /// How many.
     pub quantity: Number,
-    /// Price of one.
-    pub unit_price: Number,
-    /// Cost of one.
-    pub unit_cost: Number,
+    /// Price of one; none leaves it to the catalog item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_price: Option<Number>,
+    /// Cost of one; none leaves it to the catalog item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_cost: Option<Number>,
     /// Whether it is billed.
     pub bill_customer: BillCustomer,
     /// First billed day.

@@ -22,6 +22,7 @@ impl<'a> Builder<'_, 'a> {
             source: task.source.clone(),
             subscription: task.subscription.clone(),
             product: product.clone(),
+            role: Role::Recurring,
             state: (*line.state).clone(),
         });
         self.picture.claim(

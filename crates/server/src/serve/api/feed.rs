@@ -235,7 +235,11 @@ pub async fn push(
     let currency = query.currency.as_deref().map(|code| {
         code.parse().map_err(|_| Problem::field("currency", format!("`{code}` is no code of ISO 4217")))
     });
-    let options = ReadOptions { kind: kind.transpose()?, currency: currency.transpose()? };
+    let options = ReadOptions {
+        kind: kind.transpose()?,
+        currency: currency.transpose()?,
+        as_of: service.clock.counted_at(),
+    };
     let name = query.source.unwrap_or_else(|| "default".to_owned());
     let source = SourceId::from(crate::serve::state::checked("source", &name, 100)?);
     let spooled = spool(&service.options.data_dir, ending, body).await?;

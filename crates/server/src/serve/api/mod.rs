@@ -16,6 +16,7 @@ mod organizations;
 mod overview;
 mod picture;
 mod plans;
+mod quantity;
 mod records;
 mod runs;
 mod schedules;
@@ -97,6 +98,15 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(mapping_work::import_companies))
         .routes(routes!(audit::list))
         .routes(routes!(audit::explanation))
+        .routes(routes!(quantity::show))
+        .routes(routes!(quantity::assign))
+        .routes(routes!(quantity::unset))
+        .routes(routes!(quantity::rule))
+        .routes(routes!(quantity::customer))
+        .routes(routes!(quantity::pick))
+        .routes(routes!(quantity::lines))
+        .routes(routes!(quantity::preview))
+        .routes(routes!(quantity::run))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change))
         .routes(routes!(users::reset))

@@ -145,7 +145,7 @@ pub async fn start(
     Body(body): Body<NewRun>,
 ) -> Result<Response, Problem> {
     let kind = RunKind::from_name(&body.kind).ok_or_else(|| {
-        Problem::field("kind", format!("`{}` is none of check, pull, apply, sync", body.kind))
+        Problem::field("kind", format!("`{}` is none of check, pull, apply, sync, quantity", body.kind))
     })?;
     adoption(body.adopt.as_deref())?;
     if let Some(since) = &body.since {
@@ -160,10 +160,10 @@ pub async fn start(
         (RunKind::Validate | RunKind::Upload, _) => {
             return Err(Problem::field("kind", "jobs are started under /jobs"));
         }
-        (RunKind::Check | RunKind::Pull | RunKind::Sync, Some(_)) => {
+        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity, Some(_)) => {
             return Err(Problem::field("plan_id", "only `apply` carries a plan out"));
         }
-        (RunKind::Check | RunKind::Pull | RunKind::Sync, None) => {}
+        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity, None) => {}
     }
     let wish = RunWish {
         plan_id: body.plan_id,
@@ -174,6 +174,16 @@ pub async fn start(
         since: body.since,
         ..RunWish::default()
     };
+    queue(&service, &scope, kind, wish).await
+}
+
+/// Puts a run into the queue.
+pub(super) async fn queue(
+    service: &Service,
+    scope: &Scope,
+    kind: RunKind,
+    wish: RunWish,
+) -> Result<Response, Problem> {
     let run = Run {
         org: scope.org.clone(),
         id: uuid::Uuid::now_v7().simple().to_string(),
@@ -193,7 +203,7 @@ pub async fn start(
         fired_for: None,
     };
     let detail = json!({ "kind": run.kind, "request": wish });
-    let entry = service.entry(scope.app(&service).actor(), "run.start", format!("run/{}", run.id), &detail);
+    let entry = service.entry(scope.app(service).actor(), "run.start", format!("run/{}", run.id), &detail);
     service.store.add_run(&run, &entry).await?;
     service.wake.notify_one();
     let location = format!("/api/v1/organizations/{}/runs/{}", scope.org, run.id);

@@ -1,0 +1,243 @@
+//! What people set: which service is which catalog item, by which rule, for whom. Set at a partner it holds below, until
+//! a level nearer sets the same.
+
+use super::chain::Rule;
+use crate::ids::{AdditionId, CatalogItemId, CustomerId, OrganizationId, ProductId, SourceId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a service is billed as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTarget {
+    /// A catalog item.
+    Item {
+        /// Its id in the tenant that it was chosen in.
+        id: CatalogItemId,
+        /// Its identifier, letter for letter as it was then.
+        identifier: String,
+        /// The tenant in which it was chosen: an id of one means nothing in another.
+        tenant: String,
+    },
+    /// Not assigned: nothing is written for it any more.
+    NotAssigned,
+}
+
+/// One thing that people set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// What a service is billed as; for one customer where it names one.
+    Service {
+        /// The service: a product of the source.
+        service: ProductId,
+        /// For this customer alone.
+        customer: Option<CustomerId>,
+        /// As what.
+        target: ServiceTarget,
+    },
+    /// How levels become the quantity of a catalog item.
+    Product {
+        /// The catalog item.
+        item: CatalogItemId,
+        /// For this customer alone.
+        customer: Option<CustomerId>,
+        /// How.
+        rule: Rule,
+    },
+    /// Whether a customer is billed, and for which services. Never inherited: a customer belongs to one organization.
+    Customer {
+        /// The customer.
+        customer: CustomerId,
+        /// Whether anything is billed.
+        billing: bool,
+        /// The services that are ticked; none leaves it to `quantity.customers`.
+        ticked: Option<BTreeSet<ProductId>>,
+    },
+    /// Which addition is a customer's line of an item, where somebody said so. Never inherited.
+    Line {
+        /// The customer.
+        customer: CustomerId,
+        /// The catalog item.
+        item: CatalogItemId,
+        /// What somebody said.
+        pick: Pick,
+    },
+}
+
+/// What somebody said about a line that trueup did not dare to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pick {
+    /// It is this addition.
+    Addition(AdditionId),
+    /// A new one is created. The word holds while trueup knows as many lines of it as then, so that one that is ended
+    /// later is not made anew.
+    Create {
+        /// How many lines trueup knew.
+        known: usize,
+    },
+}
+
+/// What makes an entry another one.
+pub type EntryKey = (&'static str, String, String);
+
+impl Entry {
+    /// Kind, id and scope: an entry replaces the one with the same of the same source.
+    pub fn key(&self) -> EntryKey {
+        let scope =
+            |customer: &Option<CustomerId>| customer.as_ref().map(ToString::to_string).unwrap_or_default();
+        match self {
+            Self::Service { service, customer, .. } => ("service", service.to_string(), scope(customer)),
+            Self::Product { item, customer, .. } => ("product", item.to_string(), scope(customer)),
+            Self::Customer { customer, .. } => ("customer", customer.to_string(), String::new()),
+            Self::Line { customer, item, .. } => ("line", item.to_string(), customer.to_string()),
+        }
+    }
+
+    /// Whether it holds for the organizations below.
+    pub fn is_inherited(&self) -> bool {
+        match self {
+            Self::Service { customer, .. } | Self::Product { customer, .. } => customer.is_none(),
+            Self::Customer { .. } | Self::Line { .. } => false,
+        }
+    }
+}
+
+/// An entry with the organization that set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Who.
+    pub from: OrganizationId,
+    /// Of which source.
+    pub source: SourceId,
+    /// What.
+    pub entry: Entry,
+}
+
+/// What a service is billed as, and who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment<'c> {
+    /// As what.
+    pub target: &'c ServiceTarget,
+    /// The organization that set it.
+    pub from: &'c OrganizationId,
+}
+
+/// Whether and for what a customer is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticks<'c> {
+    /// Whether anything is.
+    pub billing: bool,
+    /// The ticked services, where somebody ticked any.
+    pub ticked: Option<&'c BTreeSet<ProductId>>,
+}
+
+impl Ticks<'_> {
+    /// Whether a service is billed.
+    pub fn bills(&self, service: &ProductId, ticked_only: bool) -> bool {
+        self.billing
+            && match self.ticked {
+                Some(ticked) => ticked.contains(service),
+                None => !ticked_only,
+            }
+    }
+}
+
+/// Everything that people set and that holds for one organization.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    by_key: BTreeMap<(SourceId, EntryKey), (OrganizationId, Entry)>,
+    sources: BTreeSet<SourceId>,
+}
+
+impl Config {
+    /// From entries, the nearest level first: of equal ones that one counts. Entries of levels above count where they
+    /// are inherited.
+    pub fn new(org: &OrganizationId, levels: impl IntoIterator<Item = Level>) -> Self {
+        let mut config = Self::default();
+        for Level { from, source, entry } in levels {
+            if &from != org && !entry.is_inherited() {
+                continue;
+            }
+            if matches!(entry, Entry::Service { .. }) {
+                config.sources.insert(source.clone());
+            }
+            config.by_key.entry((source, entry.key())).or_insert((from, entry));
+        }
+        config
+    }
+
+    /// The sources of which any service was ever assigned: those whose levels are billed at all.
+    pub fn sources(&self) -> &BTreeSet<SourceId> {
+        &self.sources
+    }
+
+    /// All entries with their levels.
+    pub fn iter(&self) -> impl Iterator<Item = (&SourceId, &OrganizationId, &Entry)> {
+        self.by_key.iter().map(|((source, _), (from, entry))| (source, from, entry))
+    }
+
+    fn find(&self, source: &SourceId, key: EntryKey) -> Option<(&OrganizationId, &Entry)> {
+        self.by_key.get(&(source.clone(), key)).map(|(from, entry)| (from, entry))
+    }
+
+    /// What a service is billed as for a customer: the customer's own assignment, else the general one.
+    pub fn assignment(
+        &self,
+        source: &SourceId,
+        service: &ProductId,
+        customer: &CustomerId,
+    ) -> Option<Assignment<'_>> {
+        let of = |scope: String| self.find(source, ("service", service.to_string(), scope));
+        match of(customer.to_string()).or_else(|| of(String::new()))? {
+            (from, Entry::Service { target, .. }) => Some(Assignment { target, from }),
+            (_, Entry::Product { .. } | Entry::Customer { .. } | Entry::Line { .. }) => None,
+        }
+    }
+
+    /// The rule of an item for a customer: the customer's own, else the general one, else the plain count.
+    pub fn rule(&self, source: &SourceId, item: CatalogItemId, customer: &CustomerId) -> Rule {
+        let of = |scope: String| self.find(source, ("product", item.to_string(), scope));
+        match of(customer.to_string()).or_else(|| of(String::new())) {
+            Some((_, Entry::Product { rule, .. })) => rule.clone(),
+            Some((_, Entry::Service { .. } | Entry::Customer { .. } | Entry::Line { .. })) | None => {
+                Rule::default()
+            }
+        }
+    }
+
+    /// Whether and for what a customer is billed.
+    pub fn ticks(&self, source: &SourceId, customer: &CustomerId) -> Ticks<'_> {
+        match self.find(source, ("customer", customer.to_string(), String::new())) {
+            Some((_, Entry::Customer { billing, ticked, .. })) => {
+                Ticks { billing: *billing, ticked: ticked.as_ref() }
+            }
+            Some((_, Entry::Service { .. } | Entry::Product { .. } | Entry::Line { .. })) | None => {
+                Ticks { billing: true, ticked: None }
+            }
+        }
+    }
+
+    /// What somebody said about a customer's line of an item.
+    pub fn pick(&self, source: &SourceId, customer: &CustomerId, item: CatalogItemId) -> Option<Pick> {
+        match self.find(source, ("line", item.to_string(), customer.to_string()))? {
+            (_, Entry::Line { pick, .. }) => Some(*pick),
+            (_, Entry::Service { .. } | Entry::Product { .. } | Entry::Customer { .. }) => None,
+        }
+    }
+
+    /// The catalog items that any service is assigned to.
+    pub fn items(&self) -> BTreeSet<CatalogItemId> {
+        self.by_key
+            .values()
+            .filter_map(|(_, entry)| match entry {
+                Entry::Service { target: ServiceTarget::Item { id, .. }, .. } => Some(*id),
+                Entry::Service { target: ServiceTarget::NotAssigned, .. }
+                | Entry::Product { .. }
+                | Entry::Customer { .. }
+                | Entry::Line { .. } => None,
+            })
+            .collect()
+    }
+}

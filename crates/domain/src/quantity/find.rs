@@ -1,0 +1,116 @@
+//! Which addition is a line's: the one that is remembered, the one that somebody picked, or what is there.
+
+use super::compare::Scene;
+use super::config::Pick;
+use super::line::LineKey;
+use crate::ids::{AdditionId, AgreementId};
+use crate::plan::{AdditionLink, Role};
+use crate::psa::{AgreementStatus, ObservedAddition};
+use std::collections::BTreeSet;
+
+/// What was found.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// The line's own addition.
+    Own(&'a ObservedAddition),
+    /// Somebody picked this one: it is taken over.
+    Picked(&'a ObservedAddition),
+    /// One open addition is there that trueup did not write: it may be the line's.
+    Candidate(&'a ObservedAddition),
+    /// Several are open: nobody can tell which.
+    Several(Vec<AdditionId>),
+    /// The line's addition was ended or removed, and not by trueup.
+    Ended(AdditionId),
+    /// There is none on the agreement, but an ended one of the same item, which trueup did not write.
+    EndedBefore(AdditionId),
+    /// The item is billed by an order's line.
+    OfOrders(AdditionId),
+    /// There is none here, and an open one of the item on another agreement of the company.
+    Elsewhere(AgreementId, AdditionId),
+    /// There is none here, and other agreements of the company were not read yet.
+    Unread(BTreeSet<AgreementId>),
+    /// There is none: it may be created.
+    Missing,
+}
+
+/// The links of a line, living or not: how many there are tells a new line from the ones before it.
+pub fn links_of<'a>(scene: &Scene<'a>, key: LineKey) -> impl Iterator<Item = &'a AdditionLink> {
+    scene.links_by_line.get(&key).into_iter().flatten().copied()
+}
+
+/// Looks for the addition of a line.
+pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a> {
+    let (agreement, item) = key;
+    let snapshot = scene.world.snapshot;
+    let there: Vec<&ObservedAddition> =
+        snapshot.additions_of(agreement).iter().filter(|a| a.state.catalog_item == item).collect();
+    let links: Vec<&AdditionLink> = links_of(scene, key).collect();
+    let is_ours =
+        |addition: &&&ObservedAddition| links.iter().any(|l| !l.deleted && l.addition == addition.id);
+    let ours: Vec<&ObservedAddition> =
+        there.iter().filter(is_ours).filter(|a| a.state.is_open()).copied().collect();
+    match ours.as_slice() {
+        [one] => return Found::Own(one),
+        [] => {}
+        several => return Found::Several(several.iter().map(|a| a.id).collect()),
+    }
+    let open: Vec<&ObservedAddition> = there.iter().filter(|a| a.state.is_open()).copied().collect();
+    if let Some(Pick::Addition(id)) = pick
+        && let Some(picked) = open.iter().find(|a| a.id == id)
+    {
+        return Found::Picked(picked);
+    }
+    let (of_orders, free): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| is_of_orders(scene, a.id));
+    let anew = matches!(pick, Some(Pick::Create { known }) if known == links.len());
+    match free.as_slice() {
+        [one] if !anew => return Found::Candidate(one),
+        [_, _, ..] if !anew => return Found::Several(free.iter().map(|a| a.id).collect()),
+        _ => {} // open set: lengths
+    }
+    if anew {
+        return Found::Missing;
+    }
+    if let Some(one) = of_orders.first() {
+        return Found::OfOrders(one.id);
+    }
+    // What trueup itself ended may come back; what a person ended or took back stays so until someone decides.
+    let by_hand = links.iter().rev().find(|link| link.deleted || link.written.is_open());
+    if let Some(link) = by_hand {
+        return Found::Ended(link.addition);
+    }
+    if links.is_empty()
+        && let Some(ended) = there.iter().rev().find(|a| !a.state.is_open())
+    {
+        return Found::EndedBefore(ended.id);
+    }
+    elsewhere(scene, key)
+}
+
+fn is_of_orders(scene: &Scene<'_>, addition: AdditionId) -> bool {
+    scene.links_by_addition.get(&addition).is_some_and(|link| link.role != Role::Quantity)
+}
+
+fn elsewhere<'a>(scene: &Scene<'a>, (agreement, item): LineKey) -> Found<'a> {
+    let snapshot = scene.world.snapshot;
+    let Some(company) = snapshot.agreements.get(&agreement).map(|found| found.company) else {
+        return Found::Missing;
+    };
+    let others = scene.agreements_by_company.get(&company).into_iter().flatten().copied();
+    let mut unread = BTreeSet::new();
+    for other in others.filter(|other| other.id != agreement && other.status == AgreementStatus::Active) {
+        match snapshot.additions.get(&other.id) {
+            None => {
+                unread.insert(other.id);
+            }
+            Some(additions) => {
+                let open = |a: &&ObservedAddition| a.state.catalog_item == item && a.state.is_open();
+                // A line of another customer, or of an order, is no sign that this one is billed there.
+                let free = |a: &&ObservedAddition| !scene.links_by_addition.contains_key(&a.id);
+                if let Some(found) = additions.iter().filter(open).find(free) {
+                    return Found::Elsewhere(other.id, found.id);
+                }
+            }
+        }
+    }
+    if unread.is_empty() { Found::Missing } else { Found::Unread(unread) }
+}

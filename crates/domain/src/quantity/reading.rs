@@ -1,0 +1,167 @@
+//! What a source counted of a service for a customer: the level of a counter, or use that is summed over a month.
+
+use crate::feed::{Counter, UsageRecord};
+use crate::ids::{CustomerId, ProductId, SourceId};
+use crate::money::{MoneyError, Quantity};
+use crate::period::Period;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a level comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A counter: a level by itself.
+    Counter,
+    /// Usage records, summed.
+    Usage {
+        /// How many.
+        records: usize,
+        /// First day.
+        from: Date,
+        /// The day after the last one.
+        until: Date,
+    },
+}
+
+/// The level of one service for one customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The service.
+    pub service: ProductId,
+    /// What people call it.
+    pub name: String,
+    /// The level.
+    pub value: Quantity,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// When it was counted: a date or an instant, as the source writes it.
+    pub as_of: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Why it may not be billed yet (TU5005), where that is so.
+    pub doubt: Option<String>,
+}
+
+impl Reading {
+    /// Whether it counts bytes.
+    pub fn is_bytes(&self) -> bool {
+        self.unit
+            .as_deref()
+            .is_some_and(|unit| matches!(unit.to_ascii_lowercase().as_str(), "b" | "byte" | "bytes"))
+    }
+
+    /// The day it was counted; none where the text names none.
+    pub fn day(&self) -> Option<Date> {
+        self.as_of.get(..10)?.parse().ok()
+    }
+}
+
+/// Of whom and what.
+pub type ReadingKey = (SourceId, CustomerId, ProductId);
+
+/// The levels of all customers. Counters of one service in several units cannot be told apart by whoever bills them:
+/// they stay beside each other, and the planner refuses them.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    by_key: BTreeMap<ReadingKey, Vec<Reading>>,
+}
+
+impl Readings {
+    /// Takes a counter in. `name` is what people call its service.
+    pub fn count(&mut self, source: &SourceId, counter: &Counter, name: &str) {
+        let reading = Reading {
+            service: counter.product.clone(),
+            name: name.to_owned(),
+            value: counter.value,
+            unit: counter.unit.clone(),
+            as_of: counter.as_of.clone(),
+            origin: Origin::Counter,
+            doubt: None,
+        };
+        let key = (source.clone(), counter.customer.clone(), counter.product.clone());
+        self.by_key.entry(key).or_default().push(reading);
+    }
+
+    /// Takes the sum of a month's use in, where no counter tells the level.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`] where the sum is out of range.
+    pub fn add_usage(
+        &mut self,
+        key: ReadingKey,
+        name: &str,
+        used: &UsageSum,
+        month: Period,
+    ) -> Result<(), MoneyError> {
+        if self.by_key.contains_key(&key) {
+            return Ok(());
+        }
+        let doubt = (used.estimates > 0)
+            .then(|| format!("{} of its {} usage records are estimates", used.estimates, used.records));
+        let reading = Reading {
+            service: key.2.clone(),
+            name: name.to_owned(),
+            value: used.sum,
+            unit: used.unit.clone(),
+            as_of: month.end().to_string(),
+            origin: Origin::Usage { records: used.records, from: month.start(), until: month.end() },
+            doubt,
+        };
+        self.by_key.insert(key, vec![reading]);
+        Ok(())
+    }
+
+    /// The levels of a service for a customer.
+    pub fn of(&self, source: &SourceId, customer: &CustomerId, service: &ProductId) -> &[Reading] {
+        self.by_key.get(&(source.clone(), customer.clone(), service.clone())).map_or(&[], Vec::as_slice)
+    }
+
+    /// All levels.
+    pub fn iter(&self) -> impl Iterator<Item = (&ReadingKey, &[Reading])> {
+        self.by_key.iter().map(|(key, readings)| (key, readings.as_slice()))
+    }
+
+    /// Whether nothing was counted at all.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+}
+
+/// Use of one service by one customer in a month.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageSum {
+    /// The sum.
+    pub sum: Quantity,
+    /// Of so many records.
+    pub records: usize,
+    /// So many of them are estimates.
+    pub estimates: usize,
+    /// Their unit; none where they name none or several.
+    pub unit: Option<String>,
+}
+
+/// Whether a record's use lies in the month: it counts where it begins.
+pub fn is_in(record: &UsageRecord, month: Period) -> bool {
+    record.start.get(..10).and_then(|day| day.parse().ok()).is_some_and(|day| month.contains(day))
+}
+
+/// Sums the records of one service and customer. A record that another one replaces does not count; a correction that
+/// replaces none is a difference, and may be below zero.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn sum<'r>(
+    records: impl IntoIterator<Item = &'r UsageRecord>,
+    replaced: &BTreeSet<&str>,
+) -> Result<UsageSum, MoneyError> {
+    let mut used = UsageSum::default();
+    for record in records.into_iter().filter(|record| !replaced.contains(record.id.as_str())) {
+        used.sum = used.sum.plus(record.quantity)?;
+        used.unit = if used.records == 0 || used.unit == record.unit { record.unit.clone() } else { None };
+        used.records += 1;
+        used.estimates += usize::from(record.status == "estimated");
+    }
+    Ok(used)
+}

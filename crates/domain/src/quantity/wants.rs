@@ -1,0 +1,241 @@
+//! Which lines there should be: the levels of the source, put together by the agreement and the item that bill them.
+
+use super::compare::Scene;
+use super::config::ServiceTarget;
+use super::line::{LineKey, quantity_subscription, quantity_task};
+use super::reading::Reading;
+use crate::finding::{Code, Finding, Severity, Subject};
+use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId, SourceId};
+use crate::mapping::{MappingKind, Mappings};
+use crate::psa::{Agreement, AgreementStatus, CompanyState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A level that a line is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// The customer who is billed.
+    pub customer: &'a CustomerId,
+    /// The customer it was counted for: the same, or one below.
+    pub whose: &'a CustomerId,
+    /// The service.
+    pub service: &'a ProductId,
+    /// The levels: one, or several in different units.
+    pub readings: &'a [Reading],
+    /// The identifier of the item as it was when the service was assigned.
+    pub identifier: &'a str,
+}
+
+/// The lines that should be, and what stands in the way of others.
+#[derive(Debug, Default)]
+pub struct Wants<'a> {
+    /// By agreement and item.
+    pub lines: BTreeMap<LineKey, Vec<Counted<'a>>>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// Customers whose lines cannot be told now: nothing is said of their additions either.
+    pub unclear: BTreeSet<(SourceId, CustomerId)>,
+}
+
+/// What findings about a customer are about.
+pub fn subject_of(source: &SourceId, customer: &CustomerId) -> Subject {
+    Subject {
+        task: Some(quantity_task(source, customer)),
+        source: Some(source.clone()),
+        customer: Some(customer.clone()),
+        subscription: Some(quantity_subscription(customer)),
+        ..Subject::default()
+    }
+}
+
+/// What a customer has of services that nothing bills, for a finding.
+#[derive(Default)]
+struct Missed {
+    customers: BTreeSet<CustomerId>,
+    levels: Vec<String>,
+}
+
+/// So many levels are listed in a finding.
+const MOST_LISTED: usize = 10;
+
+fn listed(levels: &[String]) -> String {
+    let mut text = levels.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = levels.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// Gathers what should be billed.
+pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
+    let mut wants = Wants::default();
+    let mut unassigned: BTreeMap<(&SourceId, &ProductId), Missed> = BTreeMap::new();
+    let mut homeless: BTreeMap<(&SourceId, &CustomerId), (Option<Finding>, Missed)> = BTreeMap::new();
+    let mut homes: BTreeMap<(&SourceId, &CustomerId), Result<AgreementId, Option<Finding>>> = BTreeMap::new();
+    for ((source, whose, service), readings) in scene.readings.iter() {
+        if !scene.config.sources().contains(source) {
+            continue;
+        }
+        let Some(customer) = billed_as(scene, source, whose) else { continue };
+        if !scene.looks_at(source, customer) {
+            continue;
+        }
+        let level = || {
+            let level = readings.first().map(|reading| reading.value.display()).unwrap_or_default();
+            let name = readings.first().map_or(service.as_str(), |reading| reading.name.as_str());
+            format!("{level} {name}")
+        };
+        if !scene.config.ticks(source, customer).bills(service, scene.policy.ticked_only) {
+            continue;
+        }
+        let (item, identifier) =
+            match scene.config.assignment(source, service, customer).map(|found| found.target) {
+                Some(ServiceTarget::Item { id, identifier, .. }) => (*id, identifier.as_str()),
+                Some(ServiceTarget::NotAssigned) => continue,
+                None => {
+                    let missed = unassigned.entry((source, service)).or_default();
+                    missed.customers.insert(customer.clone());
+                    missed.levels.push(level());
+                    continue;
+                }
+            };
+        let home = homes.entry((source, customer)).or_insert_with(|| home(scene, source, customer));
+        match home {
+            Ok(agreement) => {
+                let counted = Counted { source, customer, whose, service, readings, identifier };
+                wants.lines.entry((*agreement, item)).or_default().push(counted);
+            }
+            Err(finding) => {
+                let entry = homeless.entry((source, customer)).or_default();
+                entry.0.clone_from(finding);
+                entry.1.levels.push(level());
+            }
+        }
+    }
+    for ((source, customer), (finding, missed)) in homeless {
+        wants.unclear.insert((source.clone(), customer.clone()));
+        wants.findings.extend(finding.map(|mut finding| {
+            finding.message.push_str(&format!(" Not billed: {}.", listed(&missed.levels)));
+            finding
+        }));
+    }
+    for ((source, service), missed) in unassigned {
+        wants.findings.push(not_assigned(scene, source, service, &missed));
+    }
+    wants
+}
+
+fn not_assigned(scene: &Scene<'_>, source: &SourceId, service: &ProductId, missed: &Missed) -> Finding {
+    let subject = Subject {
+        source: Some(source.clone()),
+        product: Some(service.clone()),
+        detail: Some("service".to_owned()),
+        ..Subject::default()
+    };
+    let message = format!(
+        "Service {} of source {source} is assigned to no catalog item. {} customers have it, and nothing bills it: {}.",
+        scene.service_name(source, service),
+        missed.customers.len(),
+        listed(&missed.levels)
+    );
+    Finding::new(Code::Tu2003, subject, message)
+        .fix("Assign it (`trueup quantity assign`), or say that it is not assigned (`--not-assigned`).")
+}
+
+/// The customer who is billed for what was counted for `whose`: itself, or the nearest one above that has a company,
+/// where levels of customers below count for it.
+fn billed_as<'a>(scene: &Scene<'a>, source: &'a SourceId, whose: &'a CustomerId) -> Option<&'a CustomerId> {
+    let world = scene.world;
+    let mapped = |customer: &CustomerId| world.mappings.customer(source, customer).is_some();
+    if !scene.policy.with_children || mapped(whose) {
+        return Some(whose);
+    }
+    let mut at = world.customers.get(&(source.clone(), whose.clone()));
+    // A tree deeper than this is a circle.
+    for _ in 0..32 {
+        let Some(parent) = at.and_then(|customer| customer.parent.as_ref()) else { break };
+        if mapped(parent) {
+            return Some(parent);
+        }
+        at = world.customers.get(&(source.clone(), parent.clone()));
+    }
+    Some(whose)
+}
+
+/// The agreement on which a customer is billed; none without a finding where it is not to be billed at all.
+fn home(scene: &Scene<'_>, source: &SourceId, customer: &CustomerId) -> Result<AgreementId, Option<Finding>> {
+    let world = scene.world;
+    let name = scene.customer_name(source, customer);
+    let stop = |code: Code, message: String| {
+        Err(Some(Finding::new(code, subject_of(source, customer), message).severity(Severity::Error)))
+    };
+    let mapping = world.mappings.customer(source, customer);
+    if mapping.is_some_and(|mapping| mapping.not_billed().is_some()) {
+        return Err(None);
+    }
+    let Some(company) = mapping.and_then(Mappings::company_in) else {
+        return stop(Code::Tu2001, format!("Customer {name} has no company in ConnectWise."));
+    };
+    match world.snapshot.companies.get(&company).map(|found| found.state) {
+        Some(CompanyState::Active) => {}
+        Some(CompanyState::Inactive) => {
+            return stop(Code::Tu2002, format!("Customer {name} is company {company}, which is inactive."));
+        }
+        Some(CompanyState::Deleted) | None => {
+            return stop(Code::Tu2002, format!("Customer {name} is company {company}, which is gone."));
+        }
+    }
+    let Some(agreement) = chosen_agreement(world.mappings, source, customer) else {
+        return stop(Code::Tu3001, format!("No agreement is chosen for customer {name}."));
+    };
+    match world.snapshot.agreements.get(&agreement) {
+        None => stop(Code::Tu3003, format!("Agreement {agreement} of customer {name} is gone.")),
+        Some(found) => fits(found, company).map(|()| agreement).map_err(|why| {
+            stop_of(source, customer, format!("Agreement {agreement} of customer {name} {why}."))
+        }),
+    }
+}
+
+fn stop_of(source: &SourceId, customer: &CustomerId, message: String) -> Option<Finding> {
+    Some(Finding::new(Code::Tu3003, subject_of(source, customer), message))
+}
+
+fn fits(agreement: &Agreement, company: CompanyId) -> Result<(), String> {
+    if agreement.company != company {
+        return Err(format!("is of company {}, not of company {company}", agreement.company));
+    }
+    match agreement.status {
+        AgreementStatus::Active => {}
+        AgreementStatus::Cancelled => return Err("is cancelled".to_owned()),
+        AgreementStatus::Expired => return Err("is expired".to_owned()),
+        AgreementStatus::Inactive => return Err("is not in force".to_owned()),
+    }
+    if agreement.currency.is_none() {
+        return Err("has no currency that is known".to_owned());
+    }
+    Ok(())
+}
+
+/// The agreement that a person chose for a customer.
+pub fn chosen_agreement(
+    mappings: &Mappings,
+    source: &SourceId,
+    customer: &CustomerId,
+) -> Option<AgreementId> {
+    let mapping = mappings.find(MappingKind::Agreement, source, &format!("customer:{customer}"), "")?;
+    Mappings::agreement_of(mapping)
+}
+
+/// The services that a line is made of, each once.
+pub fn services_of(parts: &[Counted<'_>]) -> Vec<ProductId> {
+    let services: BTreeSet<&ProductId> = parts.iter().map(|part| part.service).collect();
+    services.into_iter().cloned().collect()
+}
+
+/// Who and what a line adds up: more than one of them has to be allowed. What is counted for customers below is allowed
+/// by `quantity.children`.
+pub fn adds_up(parts: &[Counted<'_>]) -> bool {
+    let billed: BTreeSet<_> = parts.iter().map(|part| (part.source, part.customer, part.service)).collect();
+    billed.len() > 1
+}

@@ -1,0 +1,48 @@
+//! Quantities of what is only counted: what people set, what the sources tell, and the runs that write it.
+//!
+//! The rules are in [`trueup_domain::quantity`]. Here the world is gathered, the plan goes through the same checks,
+//! approvals and journal as every other, and what each line came to is kept, so that "why 8?" has an answer at any time.
+
+mod gather;
+mod overview;
+mod run;
+mod set;
+
+pub use gather::tenant_of;
+pub use overview::{CustomerRow, LevelRow, Overview, ServiceRow, overview};
+pub use run::{Outcome, Preview, Request, RunReport, preview, run};
+pub use set::{Assign, Assigned, assign, pick, set_customer, set_rule, unset};
+
+use crate::failure::Failure;
+use crate::ports::{Store, StoreError};
+use crate::records::StoredPlan;
+use trueup_domain::ids::OrganizationId;
+use trueup_domain::plan::{DraftPlan, Role};
+use trueup_domain::quantity::{Config, Line};
+
+/// What people set and what holds for an organization.
+///
+/// # Errors
+/// The store's.
+pub async fn config(store: &dyn Store, org: &OrganizationId) -> Result<Config, Failure> {
+    Ok(Config::new(org, store.list_quantity_entries(org).await?))
+}
+
+/// The lines as the last runs saw them.
+///
+/// # Errors
+/// The store's.
+pub async fn lines(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Line>, StoreError> {
+    store.list_quantity_lines(org).await
+}
+
+/// Whether a plan writes quantities of what is counted, and nothing else.
+pub fn is_of_quantities(plan: &DraftPlan) -> bool {
+    let writes = plan.changes.iter().filter(|change| change.writes()).map(|change| change.role);
+    let mut roles = writes.chain(plan.adoptions.iter().map(|adoption| adoption.role)).peekable();
+    roles.peek().is_some() && roles.all(|role| role == Role::Quantity)
+}
+
+pub(crate) fn is_plan_of_quantities(stored: &StoredPlan) -> bool {
+    is_of_quantities(stored.body.plan())
+}

@@ -1,0 +1,405 @@
+//! What a comparison needs: what people set, what was counted, and ConnectWise read afresh.
+
+use super::run::Request;
+use crate::failure::Failure;
+use crate::ports::{Clock, Psa, Store};
+use crate::records::{Connection, StoredRecord};
+use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{Customer, Product, Record, RecordKind, UsageRecord};
+use trueup_domain::ids::{
+    AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId, SourceId,
+};
+use trueup_domain::mapping::Mappings;
+use trueup_domain::period::Period;
+use trueup_domain::plan::{AdditionLink, Role};
+use trueup_domain::planner::{AdoptionAnswer, Completions, World};
+use trueup_domain::psa::Snapshot;
+use trueup_domain::quantity::compare::Inputs;
+use trueup_domain::quantity::config::ServiceTarget;
+use trueup_domain::quantity::reading::{is_in, sum};
+use trueup_domain::quantity::{
+    Config, Entry, Level, Line, LineKey, Policy, QuantityPlan, ReadingKey, Readings, Scene,
+    agreements_of_interest, chosen_agreement, plan,
+};
+use trueup_domain::settings::Settings;
+
+/// Records of a page.
+const PAGE: u32 = 2_000;
+
+/// Agreements of companies are read beside the chosen ones at most so often: once for each line that may be missing.
+const ROUNDS: usize = 3;
+
+/// What an id of ConnectWise means something in: the site and the company that signs in there.
+pub fn tenant_of(connection: &Connection) -> String {
+    format!("{}|{}", connection.url.trim_end_matches('/').to_ascii_lowercase(), connection.company)
+}
+
+/// Everything of trueup's own that a comparison needs.
+pub(super) struct Gathered {
+    pub policy: Policy,
+    pub config: Config,
+    pub readings: Readings,
+    pub before: BTreeMap<LineKey, Line>,
+    pub mappings: Mappings,
+    pub links: Vec<AdditionLink>,
+    pub customers: BTreeMap<(SourceId, CustomerId), Customer>,
+    pub products: BTreeMap<(SourceId, ProductId), Product>,
+    subscriptions:
+        BTreeMap<(SourceId, trueup_domain::ids::SubscriptionId), trueup_domain::feed::Subscription>,
+    pub only: Option<BTreeSet<(SourceId, CustomerId)>>,
+    due_only: bool,
+    adoption: AdoptionAnswer,
+    /// No order stands behind a level.
+    completed: Completions,
+}
+
+/// A comparison with the picture that it stands on.
+pub(super) struct Compared {
+    pub plan: QuantityPlan,
+    pub snapshot: Snapshot,
+}
+
+impl Gathered {
+    /// Reads what a run needs. Items that were chosen in another tenant are looked up in this one.
+    pub async fn read(
+        store: &dyn Store,
+        psa: &dyn Psa,
+        clock: &dyn Clock,
+        request: &Request<'_>,
+    ) -> Result<Self, Failure> {
+        let levels = resolved(psa, store.list_quantity_entries(request.org).await?, request.tenant).await?;
+        let config = Config::new(request.org, levels);
+        let mut policy = request.settings.quantity.clone();
+        policy.takes_over |= request.adopt;
+        let sources = config.sources().clone();
+        let own = Self::local(store, clock, request.org, (policy, config), &sources).await?;
+        Ok(Self { only: request.only.clone(), due_only: request.due_only, ..own })
+    }
+
+    /// Reads what trueup itself knows of some sources.
+    pub async fn local(
+        store: &dyn Store,
+        clock: &dyn Clock,
+        org: &OrganizationId,
+        (policy, config): (Policy, Config),
+        sources: &BTreeSet<SourceId>,
+    ) -> Result<Self, Failure> {
+        let mut gathered = Self {
+            policy,
+            readings: Readings::default(),
+            before: store
+                .list_quantity_lines(org)
+                .await?
+                .into_iter()
+                .map(|line| (line.key(), line))
+                .collect(),
+            mappings: Mappings::on(store.list_mappings(org).await?, clock.today()),
+            links: store.list_links(org).await?,
+            customers: BTreeMap::new(),
+            products: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            only: None,
+            due_only: false,
+            adoption: AdoptionAnswer::Propose,
+            completed: Completions::new(),
+            config,
+        };
+        for source in sources {
+            gathered.read_source(store, clock, org, source).await?;
+        }
+        Ok(gathered)
+    }
+
+    async fn read_source(
+        &mut self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        org: &OrganizationId,
+        source: &SourceId,
+    ) -> Result<(), Failure> {
+        for_each(store, org, source, RecordKind::Customer, |row| {
+            if let Record::Customer(customer) = row.record {
+                self.customers.insert((source.clone(), customer.id.clone()), customer);
+            }
+        })
+        .await?;
+        for_each(store, org, source, RecordKind::Product, |row| {
+            if let Record::Product(product) = row.record {
+                self.products.insert((source.clone(), product.id.clone()), product);
+            }
+        })
+        .await?;
+        let names: BTreeMap<ProductId, String> = self
+            .products
+            .range((source.clone(), ProductId::from(""))..)
+            .take_while(|((of, _), _)| of == source)
+            .map(|((_, id), product)| (id.clone(), product.name.clone()))
+            .collect();
+        let name = |product: &ProductId| names.get(product).cloned().unwrap_or_else(|| product.to_string());
+        let readings = &mut self.readings;
+        for_each(store, org, source, RecordKind::Counter, |row| {
+            if let Record::Counter(counter) = row.record {
+                readings.count(source, &counter, &name(&counter.product));
+            }
+        })
+        .await?;
+        let month = month_of_use(clock.today(), self.policy.usage_of_this_month)?;
+        let used = used_in(store, org, source, month).await?;
+        for ((customer, product), records) in &used.by_key {
+            let replaced: BTreeSet<&str> = used.replaced.iter().map(String::as_str).collect();
+            let sum = sum(records, &replaced).map_err(|error| {
+                Failure::wrong(
+                    format!("the use of {product} by customer {customer} cannot be summed: {error}"),
+                    "Correct the records at the source.",
+                )
+            })?;
+            let key: ReadingKey = (source.clone(), customer.clone(), product.clone());
+            if sum.records > 0 {
+                self.readings.add_usage(key, &name(product), &sum, month).map_err(|error| {
+                    Failure::wrong(
+                        format!("the use of {product} cannot be summed: {error}"),
+                        "Correct the records.",
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn world<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+        clock: &dyn Clock,
+        settings: &'a Settings,
+        snapshot: &'a Snapshot,
+    ) -> World<'a> {
+        World {
+            organization: request.org,
+            today: clock.today(),
+            settings,
+            snapshot,
+            mappings: &self.mappings,
+            links: &self.links,
+            customers: &self.customers,
+            products: &self.products,
+            subscriptions: &self.subscriptions,
+            completed: &self.completed,
+            adoption: self.adoption,
+        }
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            policy: &self.policy,
+            config: &self.config,
+            readings: &self.readings,
+            before: &self.before,
+            only: self.only.as_ref(),
+            due_only: self.due_only,
+        }
+    }
+
+    /// Reads ConnectWise and compares. Before anything is said to be missing, the other agreements of its company are
+    /// read as well.
+    pub async fn compare(
+        &self,
+        psa: &dyn Psa,
+        clock: &dyn Clock,
+        request: &Request<'_>,
+    ) -> Result<Compared, Failure> {
+        let mut snapshot = self.headers(psa).await?;
+        let wanted = {
+            let world = self.world(request, clock, request.settings, &snapshot);
+            agreements_of_interest(&Scene::new(&world, self.inputs()))
+        };
+        read_additions(psa, &mut snapshot, wanted).await?;
+        for _ in 0..ROUNDS {
+            let world = self.world(request, clock, request.settings, &snapshot);
+            let compared = plan(&Scene::new(&world, self.inputs()));
+            if compared.unread.is_empty() {
+                return Ok(Compared { plan: compared, snapshot });
+            }
+            read_additions(psa, &mut snapshot, compared.unread).await?;
+        }
+        let world = self.world(request, clock, request.settings, &snapshot);
+        let plan = plan(&Scene::new(&world, self.inputs()));
+        Ok(Compared { plan, snapshot })
+    }
+
+    /// Companies and agreements of the customers that something was counted for, and the catalog items.
+    async fn headers(&self, psa: &dyn Psa) -> Result<Snapshot, Failure> {
+        let mut snapshot = Snapshot::default();
+        let looked_at =
+            |key: &(SourceId, CustomerId)| self.only.as_ref().is_none_or(|only| only.contains(key));
+        let mut customers: BTreeSet<(SourceId, CustomerId)> = BTreeSet::new();
+        for ((source, customer, _), _) in self.readings.iter() {
+            customers.insert((source.clone(), customer.clone()));
+            // Levels below may count for a customer above.
+            if self.policy.with_children {
+                let parent =
+                    self.customers.get(&(source.clone(), customer.clone())).and_then(|c| c.parent.clone());
+                customers.extend(parent.map(|parent| (source.clone(), parent)));
+            }
+        }
+        let companies: BTreeSet<CompanyId> = customers
+            .iter()
+            .filter(|key| self.policy.with_children || looked_at(key))
+            .filter_map(|(source, customer)| self.mappings.company_of(source, customer))
+            .collect();
+        if !companies.is_empty() {
+            let ids: Vec<CompanyId> = companies.into_iter().collect();
+            snapshot.companies =
+                psa.list_companies(Some(&ids)).await?.into_iter().map(|c| (c.id, c)).collect();
+            snapshot.agreements =
+                psa.list_agreements(Some(&ids)).await?.into_iter().map(|a| (a.id, a)).collect();
+        }
+        // A customer may have been mapped to another company since its lines were written.
+        let missing: BTreeSet<AgreementId> = self
+            .links
+            .iter()
+            .filter(|link| link.role == Role::Quantity && !link.deleted)
+            .filter(|link| {
+                let customer = link.subscription.as_str().strip_prefix("quantity:").map(CustomerId::from);
+                customer.is_some_and(|customer| looked_at(&(link.source.clone(), customer)))
+            })
+            .map(|link| link.agreement)
+            .filter(|id| !snapshot.agreements.contains_key(id))
+            .collect();
+        // One of another company may have been chosen: it is looked at, to say so.
+        let chosen = customers
+            .iter()
+            .filter(|key| looked_at(key))
+            .filter_map(|(source, customer)| chosen_agreement(&self.mappings, source, customer));
+        let missing: BTreeSet<AgreementId> =
+            missing.into_iter().chain(chosen.filter(|id| !snapshot.agreements.contains_key(id))).collect();
+        if !missing.is_empty() {
+            let ids: Vec<AgreementId> = missing.into_iter().collect();
+            let found = psa.list_agreements_by_id(&ids).await?;
+            snapshot.agreements.extend(found.into_iter().map(|a| (a.id, a)));
+        }
+        let items: Vec<CatalogItemId> = self.config.items().into_iter().collect();
+        if !items.is_empty() {
+            snapshot.catalog =
+                psa.list_catalog_items(Some(&items)).await?.into_iter().map(|item| (item.id, item)).collect();
+        }
+        Ok(snapshot)
+    }
+}
+
+async fn read_additions(
+    psa: &dyn Psa,
+    snapshot: &mut Snapshot,
+    wanted: BTreeSet<AgreementId>,
+) -> Result<(), Failure> {
+    let wanted: Vec<AgreementId> =
+        wanted.into_iter().filter(|id| !snapshot.additions.contains_key(id)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let read = psa.list_additions_of(&wanted).await?;
+    // One that went away in between must not pass for one without lines.
+    snapshot.agreements.retain(|id, _| read.contains_key(id) || !wanted.contains(id));
+    snapshot.additions.extend(read);
+    Ok(())
+}
+
+/// Entries whose item was chosen in another tenant name the item of the same identifier in this one, letter for letter;
+/// one that is not there is kept as an id that cannot be used.
+async fn resolved(psa: &dyn Psa, levels: Vec<Level>, tenant: &str) -> Result<Vec<Level>, Failure> {
+    let mut known: BTreeMap<String, CatalogItemId> = BTreeMap::new();
+    let mut out = Vec::with_capacity(levels.len());
+    for mut level in levels {
+        if let Entry::Service { target: ServiceTarget::Item { id, identifier, tenant: of }, .. } =
+            &mut level.entry
+            && of.as_str() != tenant
+        {
+            let here = match known.get(identifier) {
+                Some(id) => *id,
+                None => {
+                    let found = psa.find_catalog_items(identifier).await?;
+                    let same = found.iter().find(|item| item.identifier == *identifier);
+                    let id = same.map_or(NOWHERE, |item| item.id);
+                    known.insert(identifier.clone(), id);
+                    id
+                }
+            };
+            *id = here;
+        }
+        out.push(level);
+    }
+    Ok(out)
+}
+
+/// An id that no catalog item has.
+const NOWHERE: CatalogItemId = CatalogItemId(0);
+
+async fn for_each(
+    store: &dyn Store,
+    org: &OrganizationId,
+    source: &SourceId,
+    kind: RecordKind,
+    mut take: impl FnMut(StoredRecord),
+) -> Result<(), Failure> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list_records_after(org, source, kind, after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.record.id());
+        page.into_iter().for_each(&mut take);
+    }
+}
+
+/// The calendar month over which use is summed.
+fn month_of_use(today: Date, this_month: bool) -> Result<Period, Failure> {
+    let first = today.first_of_month();
+    let other = jiff::Span::new().months(1);
+    let month = if this_month {
+        first.checked_add(other).map(|end| (first, end))
+    } else {
+        first.checked_sub(other).map(|start| (start, first))
+    };
+    month
+        .ok()
+        .and_then(|(start, end)| Period::new(start, end).ok())
+        .ok_or_else(|| Failure::wrong(format!("there is no month around {today}"), "Set a day that exists."))
+}
+
+/// Use in a month, by customer and service.
+#[derive(Default)]
+struct Used {
+    by_key: BTreeMap<(CustomerId, ProductId), Vec<UsageRecord>>,
+    replaced: BTreeSet<String>,
+}
+
+async fn used_in(
+    store: &dyn Store,
+    org: &OrganizationId,
+    source: &SourceId,
+    month: Period,
+) -> Result<Used, Failure> {
+    let mut used = Used::default();
+    let mut of_subscriptions: Vec<UsageRecord> = Vec::new();
+    for_each(store, org, source, RecordKind::Usage, |row| {
+        let Record::Usage(record) = row.record else { return };
+        used.replaced.extend(record.replaces.clone());
+        if !is_in(&record, month) {
+            return;
+        }
+        match &record.customer {
+            Some(customer) => {
+                used.by_key.entry((customer.clone(), record.product.clone())).or_default().push(record);
+            }
+            None => of_subscriptions.push(record),
+        }
+    })
+    .await?;
+    for record in of_subscriptions {
+        let Some(id) = &record.subscription else { continue };
+        let row = store.find_record(org, source, RecordKind::Subscription, id.as_str()).await?;
+        if let Some(StoredRecord { record: Record::Subscription(subscription), .. }) = row {
+            used.by_key.entry((subscription.customer, record.product.clone())).or_default().push(record);
+        }
+    }
+    Ok(used)
+}

@@ -1,0 +1,516 @@
+//! A run: compare, and carry out what may be carried out by itself. What waits for a person becomes a question, with a
+//! plan of its own that its yes carries out.
+
+use super::gather::{Compared, Gathered};
+use super::is_plan_of_quantities;
+use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
+use crate::applying::{self, Approval, Resumed, RunError};
+use crate::approvals;
+use crate::failure::Failure;
+use crate::findings;
+use crate::planning::checked;
+use crate::ports::{Clock, Psa, Store};
+use crate::records::{ApprovalState, PlanBody, PlanState, StoredPlan};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::check::brakes;
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::ids::{AgreementId, CustomerId, OrganizationId, SourceId, TaskId};
+use trueup_domain::plan::DraftPlan;
+use trueup_domain::psa::Snapshot;
+use trueup_domain::quantity::{Line, Planned, QuantityPlan, Verdict, quantity_task};
+use trueup_domain::settings::Settings;
+
+/// A run plans anew at most so often, where ConnectWise changed underneath.
+const ROUNDS: usize = 3;
+
+/// What a run is asked for.
+#[derive(Clone)]
+pub struct Request<'a> {
+    /// Whose.
+    pub org: &'a OrganizationId,
+    /// Name of the connection.
+    pub connection: &'a str,
+    /// The tenant behind it ([`super::tenant_of`]).
+    pub tenant: &'a str,
+    /// Who asks.
+    pub actor: &'a str,
+    /// The settings that hold.
+    pub settings: &'a Settings,
+    /// Whether single additions that are there are taken over, whatever the setting says.
+    pub adopt: bool,
+    /// These customers alone; all where none is named.
+    pub only: Option<BTreeSet<(SourceId, CustomerId)>>,
+    /// Whether only agreements are written whose next invoice is near (`quantity.before_invoice_days`).
+    pub due_only: bool,
+}
+
+/// What would be written, and why.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The lines.
+    pub lines: Vec<Line>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// The plan of everything, what waits for a person included; none where nothing is to be done.
+    pub plan: Option<StoredPlan>,
+}
+
+/// How a plan of a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The plan.
+    pub stored: StoredPlan,
+    /// What became of it.
+    pub report: ApplyReport,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct RunReport {
+    /// Plans of earlier runs that were gone on with.
+    pub resumed: Vec<Resumed>,
+    /// The lines, with what became of each.
+    pub lines: Vec<Line>,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+    /// What was carried out.
+    pub outcomes: Vec<Outcome>,
+    /// Plans that wait for people.
+    pub waiting: Vec<StoredPlan>,
+}
+
+/// Compares and stores the plan of everything that would be written. Nothing is written to ConnectWise.
+///
+/// # Errors
+/// The store's or ConnectWise's.
+pub async fn preview(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &Request<'_>,
+) -> Result<Preview, Failure> {
+    store.ensure_organization(request.org).await?;
+    let gathered = Gathered::read(store, psa, clock, request).await?;
+    let mut compared = gathered.compare(psa, clock, request).await?;
+    set_aside_doubts(store, request.org, &mut compared.plan).await?;
+    let site = Site { store, psa, clock, request, gathered: &gathered };
+    let stored = site.made(&mut compared, &|_| true);
+    if let Some(stored) = &stored {
+        store.save_plan(request.org, stored).await?;
+    }
+    let mut findings = compared.plan.findings.clone();
+    findings.extend(compared.plan.lines.iter().flat_map(|planned| planned.holds.iter().cloned()));
+    findings::once_each(&mut findings);
+    let lines = compared.plan.lines.into_iter().map(|planned| planned.line).collect();
+    Ok(Preview { lines, findings, plan: stored })
+}
+
+/// Compares, and writes what may be written.
+///
+/// # Errors
+/// [`RunError`]; nothing was sent that the journal does not know of.
+pub async fn run(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &Request<'_>,
+    approval: Approval,
+    options: &ApplyOptions<'_>,
+) -> Result<RunReport, RunError> {
+    store.ensure_organization(request.org).await?;
+    let resumed = applying::resume(store, psa, clock, request.org, options).await?;
+    let mut report = RunReport { resumed, ..RunReport::default() };
+    for round in 1.. {
+        report.findings.clear();
+        report.waiting.clear();
+        let gathered = Gathered::read(store, psa, clock, request).await?;
+        let mut compared = gathered.compare(psa, clock, request).await?;
+        set_aside_doubts(store, request.org, &mut compared.plan).await?;
+        let site = Site { store, psa, clock, request, gathered: &gathered };
+        let stale = site.carry_out(&mut compared, approval, options, &mut report).await?;
+        if !stale || round >= ROUNDS {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// A line on an agreement with an operation whose outcome is not known waits for it: nothing is built on a guess.
+async fn set_aside_doubts(
+    store: &dyn Store,
+    org: &OrganizationId,
+    plan: &mut QuantityPlan,
+) -> Result<(), Failure> {
+    let busy: BTreeSet<AgreementId> = store
+        .list_unresolved_operations(org)
+        .await?
+        .into_iter()
+        .map(|operation| operation.agreement)
+        .collect();
+    for planned in
+        plan.lines.iter_mut().filter(|planned| planned.acts() && busy.contains(&planned.line.agreement))
+    {
+        let message = format!(
+            "An operation on agreement {} has no clear outcome yet; the line waits for it.",
+            planned.line.agreement
+        );
+        let finding = Finding::new(Code::Tu7006, subject_of(&planned.line), message);
+        refuse(planned, &finding);
+        plan.findings.push(finding);
+    }
+    Ok(())
+}
+
+fn subject_of(line: &Line) -> trueup_domain::finding::Subject {
+    trueup_domain::finding::Subject {
+        task: Some(quantity_task(&line.source, &line.customer)),
+        source: Some(line.source.clone()),
+        customer: Some(line.customer.clone()),
+        product: line.services.first().cloned(),
+        agreement: Some(line.agreement),
+        addition: line.addition,
+        ..trueup_domain::finding::Subject::default()
+    }
+}
+
+fn refuse(planned: &mut Planned, finding: &Finding) {
+    planned.change = None;
+    planned.adoption = None;
+    planned.holds.clear();
+    planned.line.verdict = Verdict::Refused;
+    planned.line.code = Some(finding.code);
+    planned.line.why.clone_from(&finding.message);
+}
+
+struct Site<'a> {
+    store: &'a dyn Store,
+    psa: &'a dyn Psa,
+    clock: &'a dyn Clock,
+    request: &'a Request<'a>,
+    gathered: &'a Gathered,
+}
+
+impl Site<'_> {
+    /// The checked plan of some of the lines; none where nothing is to be done for them. A line that does not pass the
+    /// check is taken out with what the check says, and the others go on.
+    fn made(&self, compared: &mut Compared, of: &dyn Fn(&Planned) -> bool) -> Option<StoredPlan> {
+        let world = self.gathered.world(self.request, self.clock, self.request.settings, &compared.snapshot);
+        loop {
+            let mut draft = compared.plan.draft(&world, |planned| planned.acts() && of(planned));
+            if draft.changes.is_empty() && draft.adoptions.is_empty() {
+                return None;
+            }
+            draft.note_invoicers(&compared.snapshot);
+            let stored = checked(draft, &world, self.clock, self.request.connection, self.request.actor);
+            let PlanBody::Draft(refused) = &stored.body else { return Some(stored) };
+            let wrong: Vec<Finding> = refused
+                .findings
+                .iter()
+                .filter(|finding| finding.subject.agreement.is_some())
+                .cloned()
+                .collect();
+            let mut taken_out = false;
+            for finding in wrong {
+                let at = finding.subject.agreement;
+                let lines = compared.plan.lines.iter_mut();
+                for planned in lines.filter(|p| p.acts() && of(p) && Some(p.line.agreement) == at) {
+                    refuse(planned, &finding);
+                    taken_out = true;
+                }
+                compared.plan.findings.push(finding);
+            }
+            if !taken_out {
+                compared.plan.findings.extend(refused.findings.iter().cloned());
+                return Some(stored);
+            }
+        }
+    }
+
+    /// Carries out what may be carried out. Returns whether something was out of date, so that it has to be planned anew.
+    async fn carry_out(
+        &self,
+        compared: &mut Compared,
+        approval: Approval,
+        options: &ApplyOptions<'_>,
+        report: &mut RunReport,
+    ) -> Result<bool, RunError> {
+        let given = approval == Approval::Given;
+        let mut waiting: Vec<Asked> = Vec::new();
+        let mut stale = false;
+        let free = |planned: &Planned| given || planned.holds.is_empty();
+        let mut done: BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport> =
+            BTreeMap::new();
+        if let Some(whole) = self.made(compared, &free) {
+            let apart = self.to_be_approved(&whole).await?;
+            let goes = |planned: &Planned| {
+                free(planned)
+                    && !apart.contains(&(planned.line.source.clone(), planned.line.customer.clone()))
+            };
+            let stored = if apart.is_empty() { Some(whole) } else { self.made(compared, &goes) };
+            if let Some(stored) = stored {
+                let held = if given { Vec::new() } else { self.brakes(&stored, &compared.snapshot).await? };
+                if held.is_empty() || approvals_given(self, &stored).await? {
+                    stale |= self.apply(stored, options, report, &mut done).await?;
+                } else {
+                    hold(compared, &goes, &held);
+                    waiting.push(Asked { stored, holds: held });
+                }
+            }
+            for key in &apart {
+                let of = |planned: &Planned| {
+                    free(planned) && planned.line.source == key.0 && planned.line.customer == key.1
+                };
+                if let Some(stored) = self.made(compared, &of) {
+                    waiting.push(Asked { stored, holds: Vec::new() });
+                }
+            }
+        }
+        let held: BTreeSet<(SourceId, CustomerId)> = compared
+            .plan
+            .lines
+            .iter()
+            .filter(|planned| planned.acts() && !planned.holds.is_empty() && !given)
+            .map(|planned| (planned.line.source.clone(), planned.line.customer.clone()))
+            .collect();
+        for key in &held {
+            let of = |planned: &Planned| {
+                !planned.holds.is_empty() && planned.line.source == key.0 && planned.line.customer == key.1
+            };
+            let holds: Vec<Finding> = compared
+                .plan
+                .lines
+                .iter()
+                .filter(|planned| of(planned))
+                .flat_map(|planned| planned.holds.iter().cloned())
+                .collect();
+            let already = waiting.iter().any(|asked| asked.holds_lines_of(key));
+            if let Some(stored) = self.made(compared, &of).filter(|_| !already) {
+                if approvals_given(self, &stored).await? {
+                    stale |= self.apply(stored, options, report, &mut done).await?;
+                } else {
+                    waiting.push(Asked { stored, holds });
+                }
+            }
+        }
+        let current = self.ask(waiting, report).await?;
+        self.withdraw_others(&current).await?;
+        self.keep(compared, &done, report).await?;
+        Ok(stale)
+    }
+
+    /// The customers of whose changes the policy (`approval.*`) asks people first.
+    async fn to_be_approved(
+        &self,
+        stored: &StoredPlan,
+    ) -> Result<BTreeSet<(SourceId, CustomerId)>, RunError> {
+        let policy = &self.request.settings.approval;
+        if approvals::refused(self.store, self.clock, self.request.org, stored, policy).await?.is_some() {
+            let all = stored
+                .body
+                .plan()
+                .changes
+                .iter()
+                .map(|change| (change.source.clone(), change.customer.clone()));
+            return Ok(all.collect());
+        }
+        let waiting = approvals::waiting(self.store, self.clock, self.request.org, stored, policy).await?;
+        Ok(waiting
+            .into_keys()
+            .filter_map(|(source, subscription)| {
+                let customer = subscription.as_str().strip_prefix("quantity:")?;
+                Some((source, CustomerId::from(customer)))
+            })
+            .collect())
+    }
+
+    /// Why a whole run that nobody looks at should hold.
+    async fn brakes(&self, stored: &StoredPlan, fresh: &Snapshot) -> Result<Vec<Finding>, RunError> {
+        let known = self.store.load_snapshot(self.request.org, self.request.connection).await?;
+        let mut known = known.map(|(_, snapshot)| snapshot).unwrap_or_default();
+        known.agreements.extend(fresh.agreements.clone());
+        known.additions.extend(fresh.additions.clone());
+        Ok(brakes(stored.body.plan(), &known, self.request.settings))
+    }
+
+    async fn apply(
+        &self,
+        stored: StoredPlan,
+        options: &ApplyOptions<'_>,
+        report: &mut RunReport,
+        done: &mut BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport>,
+    ) -> Result<bool, RunError> {
+        self.store.save_plan(self.request.org, &stored).await?;
+        let applied =
+            applying::apply(self.store, self.psa, self.clock, self.request.org, &stored, options).await;
+        let applied = match applied {
+            Ok(applied) => applied,
+            // The policy says so although the whole was looked at: what it waits for is a finding.
+            Err(ApplyError::Waits(finding)) => {
+                report.findings.push(*finding);
+                report.waiting.push(stored);
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let plan = stored.body.plan();
+        for change in &plan.changes {
+            if let Some(told) = applied.changes.iter().find(|told| told.change_id == change.id) {
+                done.insert((change.agreement, change.catalog_item), told.clone());
+            }
+        }
+        let stale = applied.stale;
+        report.findings.extend(applied.findings.iter().cloned());
+        let stored = self.store.find_plan(self.request.org, &stored.id).await?.unwrap_or(stored);
+        report.outcomes.push(Outcome { stored, report: applied });
+        Ok(stale)
+    }
+
+    /// Asks people about what waits. A question that is asked already, with a plan that can still be carried out, is not
+    /// asked anew.
+    async fn ask(&self, waiting: Vec<Asked>, report: &mut RunReport) -> Result<BTreeSet<String>, RunError> {
+        let (store, org) = (self.store, self.request.org);
+        let policy = &self.request.settings.approval;
+        let mut current = BTreeSet::new();
+        for Asked { stored, holds } in waiting {
+            let id = approvals::id_of(&stored);
+            let known = store.find_approval(org, &id).await?.filter(|row| row.state == ApprovalState::Open);
+            if let Some(row) = known
+                && let Some(own) = store.find_plan(org, &row.plan).await?
+                && own.state == PlanState::Proposed
+            {
+                current.insert(id);
+                report.findings.extend(holds);
+                report.waiting.push(own);
+                continue;
+            }
+            store.save_plan(org, &stored).await?;
+            if holds.is_empty() {
+                if let Some(finding) = approvals::gate(store, self.clock, org, &stored, policy).await? {
+                    report.findings.push(finding);
+                }
+            } else {
+                approvals::ask_for_brakes(store, self.clock, org, &stored, &holds, policy).await?;
+                report.findings.extend(holds);
+            }
+            current.insert(id);
+            report.waiting.push(stored);
+        }
+        Ok(current)
+    }
+
+    /// Takes back the questions about quantities that would not be written any more.
+    async fn withdraw_others(&self, current: &BTreeSet<String>) -> Result<(), RunError> {
+        let (store, org) = (self.store, self.request.org);
+        for row in store.list_approvals(org, true, None, 10_000).await? {
+            if current.contains(&row.id) || row.connection != self.request.connection {
+                continue;
+            }
+            let Some(stored) = store.find_plan(org, &row.plan).await? else { continue };
+            let looked_at = |plan: &DraftPlan| {
+                let changes = plan.changes.iter().map(|change| (&change.source, &change.customer));
+                changes.into_iter().all(|(source, customer)| {
+                    let only = self.gathered.only.as_ref();
+                    only.is_none_or(|only| only.contains(&(source.clone(), customer.clone())))
+                })
+            };
+            if is_plan_of_quantities(&stored) && looked_at(stored.body.plan()) {
+                approvals::withdraw(store, self.clock, org, &row.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what every line came to, and what was found.
+    async fn keep(
+        &self,
+        compared: &mut Compared,
+        done: &BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport>,
+        report: &mut RunReport,
+    ) -> Result<(), RunError> {
+        let mut lines = Vec::with_capacity(compared.plan.lines.len());
+        for planned in &compared.plan.lines {
+            let mut line = planned.line.clone();
+            if let Some(told) = done.get(&line.key()) {
+                settle(&mut line, planned, told);
+            }
+            lines.push(line);
+        }
+        let changed: Vec<Line> = lines
+            .iter()
+            .filter(|line| self.gathered.before.get(&line.key()) != Some(line))
+            .cloned()
+            .collect();
+        self.store.save_quantity_lines(self.request.org, &changed).await?;
+        report.lines = lines;
+        report.findings.extend(compared.plan.findings.iter().cloned());
+        findings::once_each(&mut report.findings);
+        let looked_at: BTreeSet<TaskId> = match &self.gathered.only {
+            Some(only) => only.iter().map(|(source, customer)| quantity_task(source, customer)).collect(),
+            None => self
+                .gathered
+                .readings
+                .iter()
+                .map(|((source, customer, _), _)| quantity_task(source, customer))
+                .chain(self.gathered.before.values().map(|line| quantity_task(&line.source, &line.customer)))
+                .collect(),
+        };
+        // What concerns a source as a whole is told by whole runs alone.
+        let general = if self.gathered.only.is_some() { "quantity/some" } else { "quantity" };
+        let of_some = |finding: &&Finding| self.gathered.only.is_none() || finding.subject.task.is_some();
+        let found: Vec<Finding> = report.findings.iter().filter(of_some).cloned().collect();
+        let scope = findings::Scope { looked_at: &looked_at, judged: None, general };
+        findings::record(self.store, self.clock, self.request.org, scope, &found).await?;
+        Ok(())
+    }
+}
+
+/// A plan that waits, and why.
+struct Asked {
+    stored: StoredPlan,
+    holds: Vec<Finding>,
+}
+
+impl Asked {
+    fn holds_lines_of(&self, key: &(SourceId, CustomerId)) -> bool {
+        let plan = self.stored.body.plan();
+        !self.holds.is_empty()
+            && plan.changes.iter().any(|change| change.source == key.0 && change.customer == key.1)
+    }
+}
+
+fn hold(compared: &mut Compared, of: &dyn Fn(&Planned) -> bool, why: &[Finding]) {
+    for planned in compared.plan.lines.iter_mut().filter(|planned| planned.acts() && of(planned)) {
+        planned.line.verdict = Verdict::Held;
+        planned.line.code = why.first().map(|finding| finding.code);
+    }
+}
+
+async fn approvals_given(site: &Site<'_>, stored: &StoredPlan) -> Result<bool, RunError> {
+    let policy = &site.request.settings.approval;
+    Ok(approvals::is_approved(site.store, site.clock, site.request.org, stored, policy).await?)
+}
+
+/// What became of a line that was written.
+fn settle(line: &mut Line, planned: &Planned, told: &ChangeReport) {
+    line.addition = told.addition.or(line.addition);
+    match told.state {
+        ChangeState::Applied => {
+            line.verdict = match planned.change.as_ref().map(|change| change.action.op()) {
+                Some("create") => Verdict::Create,
+                Some("cancel") => Verdict::End,
+                Some(_) | None => Verdict::Update,
+            };
+            line.code = None;
+            if let Some(change) = &planned.change {
+                line.why.clone_from(&change.reason);
+            }
+        }
+        ChangeState::Failed | ChangeState::Skipped | ChangeState::InDoubt => {
+            line.verdict = Verdict::Refused;
+            line.code = told.error.as_ref().and_then(|error| Code::from_name(&error.code));
+            if let Some(error) = &told.error {
+                line.why.clone_from(&error.message);
+            }
+        }
+    }
+}

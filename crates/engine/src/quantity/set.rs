@@ -1,0 +1,315 @@
+//! What people set: which service is which catalog item, by which rule, for whom. Each is saved with its audit entry.
+
+use crate::failure::Failure;
+use crate::mappings::Site;
+use crate::ports::Psa;
+use crate::records::NewAuditEntry;
+use serde_json::json;
+use std::collections::BTreeSet;
+use trueup_domain::feed::{Record, RecordKind};
+use trueup_domain::ids::{AdditionId, CatalogItemId, CustomerId, ProductId, SourceId};
+use trueup_domain::plan::Role;
+use trueup_domain::psa::CatalogItem;
+use trueup_domain::quantity::chain::Rule;
+use trueup_domain::quantity::config::{EntryKey, ServiceTarget};
+use trueup_domain::quantity::{Config, Entry, Pick};
+
+/// What a service is to be billed as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assign {
+    /// The catalog item with this id.
+    Item(CatalogItemId),
+    /// The catalog item with exactly this identifier.
+    Named(String),
+    /// Nothing: it is not assigned any more.
+    Nothing,
+}
+
+/// A service that was assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// What was saved.
+    pub entry: Entry,
+    /// The item; none where it is not assigned.
+    pub item: Option<CatalogItem>,
+    /// What a person should know: it is no longer sold, for example.
+    pub notice: Option<String>,
+}
+
+/// Assigns a service. A deprecated one needs `confirmed`.
+///
+/// # Errors
+/// [`Failure::Wrong`] where the item cannot be billed, the service is deprecated, or another service is on the item
+/// already; the store's or ConnectWise's.
+pub async fn assign(
+    site: Site<'_>,
+    (psa, tenant): (&dyn Psa, &str),
+    source: &SourceId,
+    (service, customer): (&ProductId, Option<&CustomerId>),
+    wanted: &Assign,
+    confirmed: bool,
+) -> Result<Assigned, Failure> {
+    let known = site.store.find_record(site.org, source, RecordKind::Product, service.as_str()).await?;
+    let deprecated = matches!(known.map(|row| row.record), Some(Record::Product(product)) if product.active == Some(false));
+    let item = match wanted {
+        Assign::Item(id) => {
+            let found = psa.list_catalog_items(Some(&[*id])).await?.into_iter().next();
+            Some(found.ok_or_else(|| no_item(&format!("with the id {id}")))?)
+        }
+        Assign::Named(text) => Some(named(psa, text.trim()).await?),
+        Assign::Nothing => None,
+    };
+    if let Some(item) = &item {
+        usable(item)?;
+        if deprecated && !confirmed {
+            return Err(Failure::wrong(
+                format!("service {service} is deprecated at its source, and should not be assigned any more"),
+                "Where it is still provided, assign it with `--confirm`.",
+            ));
+        }
+        let config = super::config(site.store, site.org).await?;
+        refuse_a_second_service(&config, source, service, customer, item)?;
+    }
+    let target = match &item {
+        Some(item) => ServiceTarget::Item {
+            id: item.id,
+            identifier: item.identifier.clone(),
+            tenant: tenant.to_owned(),
+        },
+        None => ServiceTarget::NotAssigned,
+    };
+    let entry = Entry::Service { service: service.clone(), customer: customer.cloned(), target };
+    save(site, source, entry.clone(), "quantity.assign").await?;
+    let notice = deprecated.then(|| format!("Service {service} is deprecated at its source."));
+    Ok(Assigned { entry, item, notice })
+}
+
+fn no_item(what: &str) -> Failure {
+    Failure::wrong(
+        format!("ConnectWise has no catalog item {what}"),
+        "Look it up under Procurement > Product Catalog; the Product ID counts letter for letter.",
+    )
+}
+
+/// The item with exactly this identifier. One that differs only in case is proposed and not taken.
+async fn named(psa: &dyn Psa, text: &str) -> Result<CatalogItem, Failure> {
+    let found = psa.find_catalog_items(text).await?;
+    if let Some(item) = found.iter().find(|item| item.identifier == text) {
+        return Ok(item.clone());
+    }
+    let mut near: Vec<CatalogItem> = found;
+    if near.is_empty() {
+        near = psa.list_catalog_items(None).await?;
+    }
+    let lower = text.to_lowercase();
+    let by_case = near.iter().find(|item| item.identifier.to_lowercase() == lower);
+    let nearest = by_case.or_else(|| {
+        near.iter()
+            .map(|item| (distance(&item.identifier.to_lowercase(), &lower), item))
+            .filter(|(far, _)| *far <= 3)
+            .min_by_key(|(far, item)| (*far, item.id))
+            .map(|(_, item)| item)
+    });
+    match nearest {
+        Some(item) => Err(Failure::wrong(
+            format!("ConnectWise has no catalog item `{text}`; the nearest one is `{}`", item.identifier),
+            format!("Write `{}` if that is the one, letter for letter.", item.identifier),
+        )),
+        None => Err(no_item(&format!("`{text}`"))),
+    }
+}
+
+/// How many letters differ, as far as 4.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) =
+        (one.chars().take(80).collect(), other.chars().take(80).collect());
+    if one.len().abs_diff(other.len()) > 3 {
+        return 4;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.iter().enumerate() {
+        let mut before = at;
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
+        }
+        for (place, theirs) in other.iter().enumerate() {
+            let above = row.get(place + 1).copied().unwrap_or_default();
+            let left = row.get(place).copied().unwrap_or_default();
+            let changed = before + usize::from(letter != theirs);
+            before = above;
+            if let Some(cell) = row.get_mut(place + 1) {
+                *cell = changed.min(above + 1).min(left + 1);
+            }
+        }
+    }
+    row.last().copied().unwrap_or(4)
+}
+
+fn usable(item: &CatalogItem) -> Result<(), Failure> {
+    let why = match (item.inactive, item.bundle) {
+        (true, _) => "is inactive",
+        (_, true) => "is a bundle, and bundles cannot be additions",
+        (false, false) => return Ok(()),
+    };
+    Err(Failure::wrong(format!("catalog item `{}` {why}", item.identifier), "Choose another one."))
+}
+
+/// Two services on one item write over each other, unless their sum is meant.
+fn refuse_a_second_service(
+    config: &Config,
+    source: &SourceId,
+    service: &ProductId,
+    customer: Option<&CustomerId>,
+    item: &CatalogItem,
+) -> Result<(), Failure> {
+    let everybody = CustomerId::from("");
+    if config.rule(source, item.id, customer.unwrap_or(&everybody)).add_up {
+        return Ok(());
+    }
+    let other = config.iter().find_map(|(of, _, entry)| match entry {
+        Entry::Service { service: other, customer: whose, target: ServiceTarget::Item { id, .. } } => {
+            let same_people = whose.is_none() || customer.is_none() || whose.as_ref() == customer;
+            (of == source && other != service && *id == item.id && same_people).then_some(other)
+        }
+        Entry::Service { target: ServiceTarget::NotAssigned, .. }
+        | Entry::Product { .. }
+        | Entry::Customer { .. }
+        | Entry::Line { .. } => None,
+    });
+    match other {
+        None => Ok(()),
+        Some(other) => Err(Failure::wrong(
+            format!("service {other} is billed as `{}` already (TU2007)", item.identifier),
+            format!(
+                "Choose another item, or let their sum be billed first: `trueup quantity rule --item {} --add-up on`.",
+                item.id
+            ),
+        )),
+    }
+}
+
+/// Sets how levels become the quantity of an item.
+///
+/// # Errors
+/// [`Failure::Wrong`] for a rule that means nothing; the store's.
+pub async fn set_rule(
+    site: Site<'_>,
+    source: &SourceId,
+    item: CatalogItemId,
+    customer: Option<&CustomerId>,
+    rule: Rule,
+) -> Result<Entry, Failure> {
+    rule.check().map_err(|error| Failure::wrong(error.to_string(), "Correct the rule."))?;
+    let entry = Entry::Product { item, customer: customer.cloned(), rule };
+    save(site, source, entry.clone(), "quantity.rule").await?;
+    Ok(entry)
+}
+
+/// Switches a customer on or off, and ticks the services that are billed.
+///
+/// # Errors
+/// [`Failure::Wrong`] where billing is on and nothing is ticked, or a ticked service is assigned nowhere; the store's.
+pub async fn set_customer(
+    site: Site<'_>,
+    source: &SourceId,
+    customer: &CustomerId,
+    billing: bool,
+    ticked: Option<BTreeSet<ProductId>>,
+) -> Result<Entry, Failure> {
+    if billing && ticked.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Err(Failure::wrong(
+            format!("customer {customer} is to be billed, and no service is ticked"),
+            "Tick one at least, or switch billing off.",
+        ));
+    }
+    let ticked_only = site.quantity_policy().await?.ticked_only;
+    if billing && ticked_only && ticked.is_none() {
+        return Err(Failure::wrong(
+            format!(
+                "customer {customer} is to be billed, and no service is ticked (quantity.customers = ticked)"
+            ),
+            "Tick one at least, or switch billing off.",
+        ));
+    }
+    let config = super::config(site.store, site.org).await?;
+    let nowhere = |service: &&ProductId| {
+        let target = config.assignment(source, service, customer).map(|found| found.target);
+        billing && !matches!(target, Some(ServiceTarget::Item { .. }))
+    };
+    if let Some(service) = ticked.iter().flatten().find(nowhere) {
+        return Err(Failure::wrong(
+            format!("service {service} is ticked and assigned to no catalog item at any level (TU2003)"),
+            "Assign it first (`trueup quantity assign`).",
+        ));
+    }
+    let entry = Entry::Customer { customer: customer.clone(), billing, ticked };
+    save(site, source, entry.clone(), "quantity.customer").await?;
+    Ok(entry)
+}
+
+/// Says which addition a customer's line of an item is, or that a new one is meant.
+///
+/// # Errors
+/// The store's.
+pub async fn pick(
+    site: Site<'_>,
+    source: &SourceId,
+    customer: &CustomerId,
+    item: CatalogItemId,
+    addition: Option<AdditionId>,
+) -> Result<Entry, Failure> {
+    let pick = match addition {
+        Some(addition) => Pick::Addition(addition),
+        None => {
+            let name = format!("customer:{customer}");
+            let chosen = site.store.list_mappings(site.org).await?.into_iter().find(|mapping| {
+                mapping.kind == trueup_domain::mapping::MappingKind::Agreement
+                    && &mapping.source == source
+                    && mapping.source_id == name
+            });
+            let agreement = chosen.and_then(|mapping| mapping.psa_id).ok_or_else(|| {
+                Failure::wrong(
+                    format!("no agreement is chosen for customer {customer}"),
+                    "Choose one (`mapping import`, kind agreement, source_id customer:ID).",
+                )
+            })?;
+            let links = site.store.list_links(site.org).await?;
+            let of_line = links.iter().filter(|link| {
+                link.role == Role::Quantity
+                    && link.agreement.0 == agreement
+                    && link.written.catalog_item == item
+            });
+            Pick::Create { known: of_line.count() }
+        }
+    };
+    let entry = Entry::Line { customer: customer.clone(), item, pick };
+    save(site, source, entry.clone(), "quantity.pick").await?;
+    Ok(entry)
+}
+
+/// Removes what the organization itself set, so that the level above counts again. Returns whether there was anything.
+///
+/// # Errors
+/// The store's.
+pub async fn unset(site: Site<'_>, source: &SourceId, key: &EntryKey) -> Result<bool, Failure> {
+    let levels = site.store.list_quantity_entries(site.org).await?;
+    let own = levels
+        .iter()
+        .find(|level| &level.from == site.org && &level.source == source && &level.entry.key() == key);
+    let Some(own) = own else { return Ok(false) };
+    let entry = audit(site, source, &own.entry, "quantity.unset");
+    site.store.save_quantity_entries(site.org, source, &[], std::slice::from_ref(key), &[entry]).await?;
+    Ok(true)
+}
+
+fn audit(site: Site<'_>, source: &SourceId, entry: &Entry, action: &str) -> NewAuditEntry {
+    let (kind, id, scope) = entry.key();
+    let scope = if scope.is_empty() { String::new() } else { format!("/{scope}") };
+    site.entry(action, format!("quantity/{kind}/{id}{scope}"), &json!({ "source": source, "entry": entry }))
+}
+
+async fn save(site: Site<'_>, source: &SourceId, entry: Entry, action: &str) -> Result<(), Failure> {
+    let written = audit(site, source, &entry, action);
+    site.store.save_quantity_entries(site.org, source, &[entry], &[], &[written]).await?;
+    Ok(())
+}
