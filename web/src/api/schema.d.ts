@@ -2111,6 +2111,13 @@ export interface components {
             /** @description The nearest first: the own ones, then those of the levels above. */
             items: components["schemas"]["ConnectionDoc"][];
         };
+        /** @description Somebody's customer at a source. */
+        CountedCustomer: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The customer. */
+            customer: string;
+        };
         /** @description A customer that something is counted for. */
         CountedCustomerDoc: {
             source: string;
@@ -2129,7 +2136,41 @@ export interface components {
             billing: boolean;
             /** @description The services that are ticked; nothing where nobody ticked any. */
             ticked?: string[] | null;
-            levels: components["schemas"]["LevelDoc"][];
+            levels: components["schemas"]["CountedLevelDoc"][];
+        };
+        /** @description A level of a service. */
+        CountedLevelDoc: {
+            service: string;
+            value: string;
+            unit?: string | null;
+            as_of: string;
+            /** @description Whether it is billed: assigned, ticked, and the customer is on. */
+            billed: boolean;
+        };
+        /** @description A service that a source counts. */
+        CountedServiceDoc: {
+            source: string;
+            service: string;
+            name: string;
+            /** @description Whether its source says that it should not be assigned any more. */
+            deprecated: boolean;
+            /** @description Customers that it is counted for. */
+            customers: number;
+            /** @description The sum of its levels, where they have one unit. */
+            level?: string | null;
+            /** @description The unit of its levels. */
+            unit?: string | null;
+            /** @description `assigned`, `not_assigned`, or `open` where nobody said anything. */
+            state: string;
+            /**
+             * Format: int64
+             * @description The catalog item.
+             */
+            catalog_item_id?: number | null;
+            /** @description Its identifier as it was when the service was assigned. */
+            identifier?: string | null;
+            /** @description The organization that assigned it. */
+            from?: string | null;
         };
         /** @description What was made. */
         CounterpartDoc: {
@@ -2170,13 +2211,6 @@ export interface components {
             next_invoice_before: string;
             next_invoice_after: string;
             delta: string;
-        };
-        /** @description Somebody's customer at a source. */
-        CustomerOf: {
-            /** @description The source; `default` where it is missing. */
-            source?: string | null;
-            /** @description The customer. */
-            customer: string;
         };
         /** @description What became of a decision. */
         DecidedDoc: {
@@ -2243,11 +2277,17 @@ export interface components {
                 [key: string]: string | null;
             };
         };
-        /** @description An entry with the organization that set it. */
-        EntryDoc: Record<string, never> & {
-            source: string;
-            /** @description The organization that set it. */
-            from: string;
+        /** @description An entry with its detail opened up. */
+        EntryDoc: {
+            /** Format: int64 */
+            number: number;
+            at: string;
+            actor: string;
+            action: string;
+            object: string;
+            detail: Record<string, never>;
+            previous_hash: string;
+            hash: string;
         };
         /** @description Why a change failed or is in doubt. */
         ErrorDoc: {
@@ -2477,41 +2517,6 @@ export interface components {
             /** @description Whether it is in use. */
             usable: boolean;
         };
-        /** @description A level of a service. */
-        LevelDoc: {
-            service: string;
-            value: string;
-            unit?: string | null;
-            as_of: string;
-            /** @description Whether it is billed: assigned, ticked, and the customer is on. */
-            billed: boolean;
-        };
-        /** @description A line, with its quantity step by step. */
-        LineDoc: {
-            source: string;
-            customer_id: string;
-            /** Format: int64 */
-            agreement_id: number;
-            /** Format: int64 */
-            catalog_item_id: number;
-            services: string[];
-            /** Format: int64 */
-            addition_id?: number | null;
-            /** @description What ConnectWise held. */
-            observed?: string | null;
-            /** @description What should be billed. */
-            wanted?: string | null;
-            /** @description `equal`, `update`, `create`, `adopt`, `end`, `held` or `refused`. */
-            verdict: string;
-            /** @description Why, in words. */
-            why: string;
-            /** @description What stands in the way, or what it waits for. */
-            code?: string | null;
-            /** @description The instant of the oldest level in it. */
-            as_of?: string | null;
-            /** @description How the quantity came about, first to last. */
-            steps: Record<string, never>[];
-        };
         /** @description What is set of one line that a plan proposes; what is not named stays as it is proposed. */
         LineEditDoc: {
             /** @description The `key` of the change; of one that was edited already, its `edited.proposal_key`. */
@@ -2553,11 +2558,6 @@ export interface components {
             bill?: string | null;
             /** @description Whether it is taxed. */
             taxable?: boolean | null;
-        };
-        /** @description Lines. */
-        LinesDoc: {
-            /** @description By agreement and item. */
-            items: components["schemas"]["LineDoc"][];
         };
         /** @description A mapping. */
         MappingDoc: {
@@ -2684,39 +2684,6 @@ export interface components {
              */
             catalog_items: number[];
         };
-        /** @description What a service is to be billed as: an item by its id or by its exact name, or nothing. */
-        NewAssignment: {
-            /** @description The source; `default` where it is missing. */
-            source?: string | null;
-            /** @description The service. */
-            service: string;
-            /** @description For this customer alone. */
-            customer?: string | null;
-            /**
-             * Format: int64
-             * @description The catalog item with this id.
-             */
-            catalog_item_id?: number | null;
-            /** @description The catalog item with exactly this Product ID. */
-            product?: string | null;
-            /** @description Nothing is written for the service any more. */
-            not_assigned?: boolean | null;
-            /** @description Assigns a service that is deprecated at its source. */
-            confirm?: boolean | null;
-            /** @description The connection; the nearest where it is missing. */
-            connection?: string | null;
-        };
-        /** @description What to compare. */
-        NewComparison: {
-            /** @description These customers alone; everybody where it is missing. */
-            customers?: components["schemas"]["CustomerOf"][] | null;
-            /** @description Takes over single open additions that are there. */
-            adopt?: boolean | null;
-            /** @description Writes also what waits for a person; only a run does. */
-            approve?: boolean | null;
-            /** @description The connection; the nearest where it is missing. */
-            connection?: string | null;
-        };
         /** @description A new connection. */
         NewConnection: {
             /** @description Name; `connectwise` where it is missing. */
@@ -2792,8 +2759,19 @@ export interface components {
             /** @description The organization above; only operators may leave it out. */
             parent?: string | null;
         };
+        /** @description What to compare. */
+        NewQuantityComparison: {
+            /** @description These customers alone; everybody where it is missing. */
+            customers?: components["schemas"]["CountedCustomer"][] | null;
+            /** @description Takes over single open additions that are there. */
+            adopt?: boolean | null;
+            /** @description Writes also what waits for a person; only a run does. */
+            approve?: boolean | null;
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
+        };
         /** @description Which addition a customer's line is. */
-        NewPick: {
+        NewQuantityPick: {
             /** @description The source; `default` where it is missing. */
             source?: string | null;
             /** @description The customer. */
@@ -2808,6 +2786,34 @@ export interface components {
              * @description The addition; a new one is meant where it is missing.
              */
             addition_id?: number | null;
+        };
+        /** @description How levels become the quantity of a catalog item. */
+        NewQuantityRule: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /**
+             * Format: int64
+             * @description The catalog item.
+             */
+            catalog_item_id: number;
+            /** @description For this customer alone. */
+            customer?: string | null;
+            /**
+             * @description `add_up`, `combine`, `unit`, `exclude`, `included`, `minimum`, `maximum`, `rounding`, `decimals`, `pack`, `tiers`,
+             *     `ratio`; what is missing is not done.
+             */
+            rule: Record<string, never>;
+        };
+        /** @description Whether a customer is billed, and for which services. */
+        NewQuantityTicks: {
+            /** @description The source; `default` where it is missing. */
+            source?: string | null;
+            /** @description The customer. */
+            customer: string;
+            /** @description Whether anything is billed. */
+            billing: boolean;
+            /** @description The services that are billed; where it is missing, `quantity.customers` says. */
+            ticked?: string[] | null;
         };
         /** @description A release. */
         NewRelease: {
@@ -2825,23 +2831,6 @@ export interface components {
             token: string;
             /** @description Why; it goes into the audit. */
             reason: string;
-        };
-        /** @description How levels become the quantity of a catalog item. */
-        NewRule: {
-            /** @description The source; `default` where it is missing. */
-            source?: string | null;
-            /**
-             * Format: int64
-             * @description The catalog item.
-             */
-            catalog_item_id: number;
-            /** @description For this customer alone. */
-            customer?: string | null;
-            /**
-             * @description `add_up`, `combine`, `unit`, `exclude`, `included`, `minimum`, `maximum`, `rounding`, `decimals`, `pack`, `tiers`,
-             *     `ratio`; what is missing is not done.
-             */
-            rule: Record<string, never>;
         };
         /** @description A run to start. */
         NewRun: {
@@ -2872,16 +2861,27 @@ export interface components {
              */
             since?: string | null;
         };
-        /** @description Whether a customer is billed, and for which services. */
-        NewTicks: {
+        /** @description What a service is to be billed as: an item by its id or by its exact name, or nothing. */
+        NewServiceAssignment: {
             /** @description The source; `default` where it is missing. */
             source?: string | null;
-            /** @description The customer. */
-            customer: string;
-            /** @description Whether anything is billed. */
-            billing: boolean;
-            /** @description The services that are billed; where it is missing, `quantity.customers` says. */
-            ticked?: string[] | null;
+            /** @description The service. */
+            service: string;
+            /** @description For this customer alone. */
+            customer?: string | null;
+            /**
+             * Format: int64
+             * @description The catalog item with this id.
+             */
+            catalog_item_id?: number | null;
+            /** @description The catalog item with exactly this Product ID. */
+            product?: string | null;
+            /** @description Nothing is written for the service any more. */
+            not_assigned?: boolean | null;
+            /** @description Assigns a service that is deprecated at its source. */
+            confirm?: boolean | null;
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
         };
         /** @description A new token. */
         NewToken: {
@@ -3436,14 +3436,6 @@ export interface components {
             /** @description The connection; the nearest one where it is missing. */
             connection?: string | null;
         };
-        /** @description What would be written. */
-        PreviewDoc: {
-            /** @description The lines. */
-            lines: components["schemas"]["LineDoc"][];
-            plan?: components["schemas"]["PlanDoc"] | null;
-            /** @description What a person should know. */
-            findings: components["schemas"]["FindingDoc"][];
-        };
         /** @description Why a request was not carried out. */
         Problem: {
             /**
@@ -3508,10 +3500,62 @@ export interface components {
         };
         /** @description Services and customers, what waits for people first. */
         QuantityDoc: {
-            services: components["schemas"]["ServiceDoc"][];
+            services: components["schemas"]["CountedServiceDoc"][];
             customers: components["schemas"]["CountedCustomerDoc"][];
             /** @description What is set and holds here, with the organization that set it. */
-            entries: components["schemas"]["EntryDoc"][];
+            entries: components["schemas"]["QuantityEntryDoc"][];
+        };
+        /** @description An entry with the organization that set it. */
+        QuantityEntryDoc: Record<string, never> & {
+            source: string;
+            /** @description The organization that set it. */
+            from: string;
+        };
+        /** @description An entry that was saved. */
+        QuantityEntrySaved: {
+            /** @description What was saved. */
+            entry: Record<string, never>;
+            /** @description What a person should know about it. */
+            notice?: string | null;
+        };
+        /** @description A line, with its quantity step by step. */
+        QuantityLineDoc: {
+            source: string;
+            customer_id: string;
+            /** Format: int64 */
+            agreement_id: number;
+            /** Format: int64 */
+            catalog_item_id: number;
+            services: string[];
+            /** Format: int64 */
+            addition_id?: number | null;
+            /** @description What ConnectWise held. */
+            observed?: string | null;
+            /** @description What should be billed. */
+            wanted?: string | null;
+            /** @description `equal`, `update`, `create`, `adopt`, `end`, `held` or `refused`. */
+            verdict: string;
+            /** @description Why, in words. */
+            why: string;
+            /** @description What stands in the way, or what it waits for. */
+            code?: string | null;
+            /** @description The instant of the oldest level in it. */
+            as_of?: string | null;
+            /** @description How the quantity came about, first to last. */
+            steps: Record<string, never>[];
+        };
+        /** @description Lines. */
+        QuantityLinesDoc: {
+            /** @description By agreement and item. */
+            items: components["schemas"]["QuantityLineDoc"][];
+        };
+        /** @description What would be written. */
+        QuantityPreviewDoc: {
+            /** @description The lines. */
+            lines: components["schemas"]["QuantityLineDoc"][];
+            plan?: components["schemas"]["PlanDoc"] | null;
+            /** @description What a person should know. */
+            findings: components["schemas"]["FindingDoc"][];
         };
         /** @description One reason of a proposal. */
         ReasonDoc: {
@@ -3681,13 +3725,6 @@ export interface components {
             /** @description What came out: the plan with its outcomes, the report of a check or pull, or a problem. */
             result?: Record<string, never> | null;
         };
-        /** @description An entry that was saved. */
-        SavedEntry: {
-            /** @description What was saved. */
-            entry: Record<string, never>;
-            /** @description What a person should know about it. */
-            notice?: string | null;
-        };
         /** @description A schedule. */
         ScheduleDoc: {
             /** @description `check`, `sync` or `pull`. */
@@ -3718,31 +3755,6 @@ export interface components {
         SchedulesDoc: {
             /** @description One of each kind. */
             items: components["schemas"]["ScheduleDoc"][];
-        };
-        /** @description A service that a source counts. */
-        ServiceDoc: {
-            source: string;
-            service: string;
-            name: string;
-            /** @description Whether its source says that it should not be assigned any more. */
-            deprecated: boolean;
-            /** @description Customers that it is counted for. */
-            customers: number;
-            /** @description The sum of its levels, where they have one unit. */
-            level?: string | null;
-            /** @description The unit of its levels. */
-            unit?: string | null;
-            /** @description `assigned`, `not_assigned`, or `open` where nobody said anything. */
-            state: string;
-            /**
-             * Format: int64
-             * @description The catalog item.
-             */
-            catalog_item_id?: number | null;
-            /** @description Its identifier as it was when the service was assigned. */
-            identifier?: string | null;
-            /** @description The organization that assigned it. */
-            from?: string | null;
         };
         /** @description Who is signed in. */
         SessionDoc: {
@@ -9609,7 +9621,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewAssignment"];
+                "application/json": components["schemas"]["NewServiceAssignment"];
             };
         };
         responses: {
@@ -9619,7 +9631,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SavedEntry"];
+                    "application/json": components["schemas"]["QuantityEntrySaved"];
                 };
             };
             /** @description The request cannot be read */
@@ -9729,7 +9741,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewTicks"];
+                "application/json": components["schemas"]["NewQuantityTicks"];
             };
         };
         responses: {
@@ -9739,7 +9751,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SavedEntry"];
+                    "application/json": components["schemas"]["QuantityEntrySaved"];
                 };
             };
             /** @description The request cannot be read */
@@ -9980,7 +9992,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LinesDoc"];
+                    "application/json": components["schemas"]["QuantityLinesDoc"];
                 };
             };
             /** @description The request cannot be read */
@@ -10063,7 +10075,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewPick"];
+                "application/json": components["schemas"]["NewQuantityPick"];
             };
         };
         responses: {
@@ -10073,7 +10085,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SavedEntry"];
+                    "application/json": components["schemas"]["QuantityEntrySaved"];
                 };
             };
             /** @description The request cannot be read */
@@ -10185,7 +10197,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewComparison"];
+                "application/json": components["schemas"]["NewQuantityComparison"];
             };
         };
         responses: {
@@ -10195,7 +10207,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PreviewDoc"];
+                    "application/json": components["schemas"]["QuantityPreviewDoc"];
                 };
             };
             /** @description The request cannot be read */
@@ -10305,7 +10317,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewRule"];
+                "application/json": components["schemas"]["NewQuantityRule"];
             };
         };
         responses: {
@@ -10315,7 +10327,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SavedEntry"];
+                    "application/json": components["schemas"]["QuantityEntrySaved"];
                 };
             };
             /** @description The request cannot be read */
@@ -10427,7 +10439,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewComparison"];
+                "application/json": components["schemas"]["NewQuantityComparison"];
             };
         };
         responses: {
