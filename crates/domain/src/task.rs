@@ -203,7 +203,32 @@ pub enum Demand {
         period: Option<Period>,
         /// Whether lines may be proposed for periods that are invoiced (they move to the next open one).
         confirm_invoiced: bool,
+        /// What orders of the subscription do beside it.
+        #[serde(default)]
+        beside: Beside,
     },
+}
+
+impl Demand {
+    /// The orders whose products it may have to bill.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        let (own, beside) = match self {
+            Self::Order(order) => (Some(order.as_ref()), None),
+            Self::Reconcile { beside, .. } => (None, Some(beside.carried.iter().chain(&beside.open))),
+        };
+        own.into_iter().chain(beside.into_iter().flatten())
+    }
+}
+
+/// What trueup carries out of a subscription by its orders, so that a reconciliation leaves it to them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Orders that were carried out, in their sequence.
+    pub carried: Vec<Order>,
+    /// Orders that will be, in their sequence.
+    pub open: Vec<Order>,
+    /// The first day that is not sold any more, where the subscription ended.
+    pub ended: Option<jiff::civil::Date>,
 }
 
 /// The id of the task of an order.

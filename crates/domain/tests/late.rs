@@ -5,12 +5,14 @@
 mod common;
 use common::*;
 use rstest::rstest;
-use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind, SubscriptionItem};
+use trueup_domain::feed::{
+    BillingModel, Charge, Order, OrderKind, ProductKind, SubscriptionItem, SubscriptionStatus,
+};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::TaskOutcome;
-use trueup_domain::task::{Demand, Task, TaskKind, TaskState};
+use trueup_domain::task::{Beside, Demand, Task, TaskKind, TaskState};
 
 fn january() -> Period {
     period("2025-01-01", "2025-02-01")
@@ -405,7 +407,7 @@ fn reconcile(period: Period, confirm_invoiced: bool) -> (Task, Demand) {
         amendments: Vec::new(),
         undone: 0,
     };
-    (task, Demand::Reconcile { period: Some(period), confirm_invoiced })
+    (task, Demand::Reconcile { period: Some(period), confirm_invoiced, beside: Beside::default() })
 }
 
 fn with_seats(lab: &mut Lab, quantity: i64) {
@@ -480,4 +482,110 @@ fn reconciling_never_bills_a_future_line_beside_its_replacement() {
     assert!(shown.contains("create recurring 2025-02-01..- 10"), "{shown}");
     assert_eq!(total(&mut lab, 1), dec("146.18"), "January stays as its orders billed it");
     assert_eq!(total(&mut lab, 1), dec("220.00"));
+}
+
+/// The reconciliation beside orders: `carried` were written, `open` are still to be.
+fn beside(of: Period, carried: &[&Order], open: &[&Order], ended: Option<&str>) -> (Task, Demand) {
+    let (task, _) = reconcile(of, false);
+    let own = |orders: &[&Order]| orders.iter().map(|o| (*o).clone()).collect();
+    let beside = Beside { carried: own(carried), open: own(open), ended: ended.map(day) };
+    (task, Demand::Reconcile { period: Some(of), confirm_invoiced: false, beside })
+}
+
+fn once_more(lab: &mut Lab, demand: (Task, Demand)) -> String {
+    let demand = [demand];
+    let draft = lab.plan_tasks(&demand);
+    lab.apply(&draft);
+    let again = lab.plan_tasks(&demand);
+    assert!(again.changes.iter().all(|c| !c.writes()), "{}\nagain:\n{}", show(&draft), show(&again));
+    show(&draft)
+}
+
+/// A change of what nothing bills was written: the days before it, and what it started from, lack.
+#[test]
+fn reconciling_bills_what_there_was_before_a_change() {
+    let mut lab = lab("2025-01-01");
+    let changed = change("CH-1", "2025-01-05", january(), 5, 8).0;
+    let shown = lab.run(&changed);
+    assert!(shown.contains("TU8006 warning"), "{shown}");
+    with_seats(&mut lab, 8);
+    assert_eq!(
+        once_more(&mut lab, beside(january(), &[&changed], &[], None)),
+        "create recurring 2025-01-01..2025-01-31 5 x 22.00 cost 17.60 = 110.00\n"
+    );
+    assert_eq!(total(&mut lab, 1), dec("167.48"));
+    assert_eq!(total(&mut lab, 1), dec("176.00"));
+}
+
+/// The other way round: what an order still has to change is what it finds.
+#[test]
+fn reconciling_leaves_what_open_orders_change_to_them() {
+    let mut lab = lab("2025-01-01");
+    let changed = change("CH-1", "2025-01-05", january(), 5, 8).0;
+    with_seats(&mut lab, 8);
+    assert_eq!(
+        once_more(&mut lab, beside(january(), &[], &[&changed], None)),
+        "create recurring 2025-01-01..- 5 x 22.00 cost 17.60 = 110.00\n"
+    );
+    let shown = lab.run(&changed);
+    assert!(!shown.contains("TU"), "{shown}");
+    assert_eq!(once_more(&mut lab, beside(january(), &[&changed], &[], None)), "");
+    assert_eq!(total(&mut lab, 1), dec("167.48"));
+    assert_eq!(total(&mut lab, 1), dec("176.00"));
+}
+
+/// A product that an order took away was sold up to then.
+#[test]
+fn reconciling_bills_what_a_change_took_away() {
+    let mut lab = lab("2025-01-01");
+    let gone = change("CH-1", "2025-01-20", january(), 5, 0).0;
+    lab.run(&gone);
+    assert_eq!(
+        once_more(&mut lab, beside(january(), &[&gone], &[], None)),
+        "create recurring 2025-01-01..2025-01-31 5 x 22.00 cost 17.60 = 110.00\n"
+    );
+    assert_eq!(total(&mut lab, 1), dec("110.00"));
+    assert_eq!(total(&mut lab, 1), dec("0.00"));
+}
+
+fn end_subscription(lab: &mut Lab) {
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().status = SubscriptionStatus::Cancelled;
+}
+
+/// A subscription that ended is billed for the days that it ran, and nothing bills it any longer.
+#[test]
+fn reconciling_what_ended_bills_its_days_and_ends_its_line() {
+    let mut lab = lab("2025-01-01");
+    with_seats(&mut lab, 5);
+    end_subscription(&mut lab);
+    assert_eq!(
+        once_more(&mut lab, beside(january(), &[], &[], Some("2025-01-16"))),
+        "create recurring 2025-01-01..2025-01-16 5 x 22.00 cost 17.60 = 110.00\n"
+    );
+    assert_eq!(
+        once_more(&mut lab, beside(period("2025-02-01", "2025-03-01"), &[], &[], Some("2025-01-16"))),
+        ""
+    );
+
+    let mut lab = self::lab("2025-01-01");
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    lab.invoice(40);
+    with_seats(&mut lab, 5);
+    end_subscription(&mut lab);
+    assert_eq!(
+        once_more(&mut lab, beside(period("2025-02-01", "2025-03-01"), &[], &[], Some("2025-02-05"))),
+        "cancel recurring 2025-01-01..2025-02-05 5 x 22.00 cost 17.60 = 0.00\n"
+    );
+    assert_eq!(total(&mut lab, 1), dec("110.00"));
+    assert_eq!(total(&mut lab, 1), dec("0.00"));
+}
+
+#[test]
+fn what_is_charged_afterwards_is_not_reconciled() {
+    let mut lab = lab("2025-01-01");
+    with_seats(&mut lab, 5);
+    let key = (SourceId::from(SOURCE), SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().billing_model = BillingModel::Arrears;
+    assert_eq!(once_more(&mut lab, beside(january(), &[], &[], None)), "TU4004 info\n");
 }

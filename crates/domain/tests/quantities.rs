@@ -10,7 +10,7 @@ use trueup_domain::ids::{ProductId, SourceId, SubscriptionId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::{DraftPlan, TaskOutcome};
-use trueup_domain::task::Demand;
+use trueup_domain::task::{Beside, Demand};
 
 fn march() -> Period {
     period("2023-03-01", "2023-04-01")
@@ -199,7 +199,8 @@ fn a_reconciliation_is_judged_alike(#[case] quantity: &str, #[case] changes: usi
     item(&mut lab, quantity, None);
     let mut task = lab.task(&sold);
     task.order_id = None;
-    let demand = Demand::Reconcile { period: Some(march()), confirm_invoiced: false };
+    let demand =
+        Demand::Reconcile { period: Some(march()), confirm_invoiced: false, beside: Beside::default() };
     let draft = lab.plan_tasks(&[(task, demand)]);
     assert_eq!(said(&draft, code).len(), 1, "{}", show(&draft));
     assert_eq!(writes(&draft), changes, "{}", show(&draft));

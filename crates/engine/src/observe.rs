@@ -15,7 +15,6 @@ use trueup_domain::mapping::{MappingKind, Mappings};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::planner::{TaskInput, World, agreements_of_interest};
 use trueup_domain::psa::Snapshot;
-use trueup_domain::task::Demand;
 
 /// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their
 /// agreements, the additions of the agreements of interest alone, and the mapped catalog items.
@@ -98,7 +97,7 @@ fn catalog_items_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<Cata
     let mut products: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for input in tasks {
         let of_source = products.entry(input.task.source.as_str()).or_default();
-        if let Demand::Order(order) = input.demand {
+        for order in input.demand.orders() {
             of_source.extend(order.lines.iter().map(|l| l.product.as_str()));
         }
         let key = (input.task.source.clone(), input.task.subscription.clone());

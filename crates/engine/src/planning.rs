@@ -460,6 +460,11 @@ fn inputs(
         let key = (task.source.clone(), task.subscription.clone());
         match assess(task, order, facts) {
             Standing::Ignored(reason, finding) => {
+                if task.kind == TaskKind::Reconciliation && finding.is_empty() {
+                    let message = format!("There is nothing to reconcile: {reason}.");
+                    let finding = Finding::new(Code::Tu4004, subject_of(task), message);
+                    findings.push(finding.severity(Severity::Info).fix("Nothing: it is for the record."));
+                }
                 task.state = TaskState::Ignored;
                 task.reason = Some(reason);
                 findings.extend(finding);

@@ -1,13 +1,13 @@
-//! Reconciliation: the present lines of a customer's subscriptions, made to exist without part periods.
+//! Reconciliation: what a customer's subscriptions have in a period, made to exist without part periods.
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use crate::records::TaskFilter;
 use crate::tasks::reconciliation_task;
-use trueup_domain::feed::{Record, RecordKind};
+use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
 use trueup_domain::ids::{CustomerId, OrganizationId, SourceId, TaskId};
 use trueup_domain::period::Period;
-use trueup_domain::task::{Demand, Task, TaskState};
+use trueup_domain::task::{Beside, Demand, Task, TaskState};
 
 /// What is reconciled.
 #[derive(Clone, Debug)]
@@ -22,40 +22,97 @@ pub struct Reconciliation<'a> {
     pub confirm_invoiced: bool,
 }
 
-/// The reconciliation tasks of a customer's running subscriptions, saved, with what they ask for.
+/// The reconciliation tasks of what a customer's subscriptions were in a period, saved, with what they ask for.
 ///
 /// # Errors
-/// The store's, or [`Failure::Wrong`] where the customer has no running subscription in the feed.
+/// The store's, or [`Failure::Wrong`] where the customer has no subscription in the feed that ran in the period.
 pub async fn tasks_for(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
     wanted: &Reconciliation<'_>,
 ) -> Result<Vec<(Task, Demand)>, Failure> {
-    let demand = Demand::Reconcile { period: Some(wanted.period), confirm_invoiced: wanted.confirm_invoiced };
     let mut tasks = Vec::new();
+    let mut demands = Vec::new();
     for row in store.list_records(org, wanted.source, RecordKind::Subscription).await? {
         let Record::Subscription(subscription) = &row.record else { continue };
-        let ended = subscription.end.is_some_and(|end| end <= wanted.period.start());
-        let fits = &subscription.customer == wanted.customer
-            && subscription.status.bills()
-            && subscription.start < wanted.period.end()
-            && !ended;
-        if fits {
+        if &subscription.customer != wanted.customer || subscription.start >= wanted.period.end() {
+            continue;
+        }
+        let beside = beside(store, org, &row.source, subscription).await?;
+        let ran = match beside.ended {
+            Some(ended) => ended > wanted.period.start(),
+            None => {
+                subscription.status.bills() && subscription.end.is_none_or(|end| end > wanted.period.start())
+            }
+        };
+        if ran {
             let mut task = reconciliation_task(&row.source, subscription);
             task.state = TaskState::Ready;
             tasks.push(task);
+            demands.push(Demand::Reconcile {
+                period: Some(wanted.period),
+                confirm_invoiced: wanted.confirm_invoiced,
+                beside,
+            });
         }
     }
     if tasks.is_empty() {
         return Err(Failure::wrong(
-            format!("customer {} has no running subscription in {}", wanted.customer, wanted.period),
+            format!("customer {} has no subscription that ran in {}", wanted.customer, wanted.period),
             "Look at the customer's id and the period; `trueup feed import` takes in what is missing.",
         ));
     }
     keep_choices(store, org, &mut tasks).await?;
     store.save_tasks(org, clock.now(), &tasks).await?;
-    Ok(tasks.into_iter().map(|task| (task, demand.clone())).collect())
+    Ok(tasks.into_iter().zip(demands).collect())
+}
+
+/// What trueup carries out of a subscription by its orders, and the day on which it ended.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn beside(
+    store: &dyn Store,
+    org: &OrganizationId,
+    source: &SourceId,
+    subscription: &Subscription,
+) -> Result<Beside, Failure> {
+    let filter = TaskFilter {
+        subscription: Some(subscription.id.to_string()),
+        source: Some(source.clone()),
+        ..TaskFilter::default()
+    };
+    let mut tasks = store.list_tasks(org, &filter).await?;
+    tasks.sort_by(|a, b| a.sequence().cmp(&b.sequence()));
+    let mut beside = Beside::default();
+    let mut cancelled = None;
+    for task in tasks {
+        let Some(id) = &task.order_id else { continue };
+        let found = store.find_record(org, source, RecordKind::Order, id.as_str()).await?;
+        let Some(Record::Order(order)) = found.map(|row| row.record) else { continue };
+        if !order.is_completed() {
+            continue;
+        }
+        if order.kind == OrderKind::Cancellation {
+            cancelled = cancelled.max(Some(order.effective));
+        }
+        match task.state {
+            TaskState::Ignored => {}
+            TaskState::Done => beside.carried.push(order),
+            TaskState::New
+            | TaskState::NeedsMapping
+            | TaskState::Ready
+            | TaskState::Planned
+            | TaskState::Applying
+            | TaskState::Failed
+            | TaskState::InDoubt
+            | TaskState::Blocked => beside.open.push(order),
+        }
+    }
+    let over = matches!(subscription.status, SubscriptionStatus::Cancelled | SubscriptionStatus::Expired);
+    beside.ended = subscription.cancelled_on.or(subscription.end).or(cancelled).filter(|_| over);
+    Ok(beside)
 }
 
 /// A task that was there keeps the price source and the values that a person chose for it, and how often it was taken back.

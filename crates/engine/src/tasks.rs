@@ -23,10 +23,10 @@ use jiff::civil::Date;
 use jiff::{Span, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::feed::{Order, OrderKind, Record, RecordKind, Subscription};
+use trueup_domain::feed::{BillingModel, Order, OrderKind, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
-use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
-use trueup_domain::mapping::Mappings;
+use trueup_domain::ids::{CatalogItemId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::mapping::{Mappings, ProductTarget};
 use trueup_domain::mapping_rules::{Broken, MappingRules, Use, needs_uses};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
@@ -184,6 +184,32 @@ impl Picture {
         review::record_orphans(store, clock, org, &self.mappings, lines).await
     }
 
+    /// Whether the last local picture has an open addition for each thing that a subscription holds: an order takes it
+    /// over.
+    fn is_there(&self, key: &Key, subscription: &Subscription) -> bool {
+        let Some(psa) = &self.psa else { return false };
+        let company = self.mappings.company_of(&key.0, &subscription.customer);
+        let open: BTreeSet<CatalogItemId> = psa
+            .agreements
+            .values()
+            .filter(|agreement| Some(agreement.company) == company)
+            .flat_map(|agreement| psa.additions.get(&agreement.id).into_iter().flatten())
+            .filter(|addition| addition.state.is_open())
+            .map(|addition| addition.state.catalog_item)
+            .collect();
+        let products = subscription.items.iter().map(|i| &i.product);
+        let mut products = products.chain(subscription.plan.iter().map(|p| &p.product)).peekable();
+        let cycle = Some(subscription.billing_cycle);
+        products.peek().is_some()
+            && products.all(|product| {
+                match self.mappings.product_target(&key.0, product, &subscription.customer, cycle) {
+                    Some(ProductTarget::Item(item)) => open.contains(&item),
+                    Some(ProductTarget::DoNotBill(_)) => true,
+                    None => false,
+                }
+            })
+    }
+
     fn sources(&self) -> BTreeSet<SourceId> {
         self.orders.keys().chain(self.subscriptions.keys().map(|(source, _)| source)).cloned().collect()
     }
@@ -238,9 +264,12 @@ pub async fn check_under(
         let name = format!("check/{source}");
         let known: Option<Mark> =
             store.load_mark(org, &name).await?.and_then(|text| serde_json::from_str(&text).ok());
-        marks.push((name, run.take_orders(&source, known, clock.now())));
-        run.add_reconciliations(&source);
+        let mark = run.take_orders(&source, known, clock.now());
+        let first_day = mark.from;
+        marks.push((name, mark));
+        run.add_reconciliations(&source, first_day);
     }
+    run.settle_reconciliations();
     run.broken = picture.broken(settings.mapping, &run.tasks);
     run.take_turns();
     run.reopen_empty(store, org).await?;
@@ -473,9 +502,12 @@ impl Run<'_> {
     }
 
     /// Active subscriptions that no task and no line of ours covers: by hand alone.
-    fn add_reconciliations(&mut self, source: &SourceId) {
-        let covered: BTreeSet<SubscriptionId> =
-            self.tasks.values().filter(|t| &t.source == source).map(|t| t.subscription.clone()).collect();
+    fn add_reconciliations(&mut self, source: &SourceId, first_day: Option<Date>) {
+        let mut kinds: BTreeMap<SubscriptionId, Vec<(TaskKind, bool)>> = BTreeMap::new();
+        for task in self.tasks.values().filter(|t| &t.source == source) {
+            let known = kinds.entry(task.subscription.clone()).or_default();
+            known.push((task.kind, task.state.is_final()));
+        }
         let waiting: BTreeSet<&SubscriptionId> = self
             .picture
             .orders_of(source)
@@ -487,16 +519,47 @@ impl Run<'_> {
             .collect();
         for (key, subscription) in &self.picture.subscriptions {
             let linked = self.picture.links.get(key).is_some_and(|l| l.iter().any(|l| !l.deleted));
+            let is_older = first_day.is_some_and(|day| subscription.start < day);
+            let covered = match kinds.get(&key.1) {
+                None => false,
+                Some(kinds) => {
+                    !is_older || !leaves_the_base(kinds) || self.picture.is_there(key, subscription)
+                }
+            };
             let wanted = &key.0 == source
                 && subscription.status.bills()
+                && subscription.billing_model == BillingModel::Advance
                 && subscription.start <= self.today
-                && !covered.contains(&key.1)
+                && !covered
                 && !waiting.contains(&key.1)
                 && !linked;
             if wanted {
                 let task = reconciliation_task(source, subscription);
                 self.fresh.insert(task.id.clone());
                 self.tasks.insert(task.id.clone(), task);
+            }
+        }
+    }
+
+    /// A reconciliation that nobody has started yet is not needed once an order took over the line that was there.
+    fn settle_reconciliations(&mut self) {
+        for task in self.tasks.values_mut() {
+            let waits = match task.state {
+                TaskState::New | TaskState::NeedsMapping | TaskState::Ready => task.decided_by.is_none(),
+                TaskState::Planned
+                | TaskState::Applying
+                | TaskState::Done
+                | TaskState::Failed
+                | TaskState::InDoubt
+                | TaskState::Ignored
+                | TaskState::Blocked => false,
+            };
+            let key = (task.source.clone(), task.subscription.clone());
+            let links = self.picture.links.get(&key).map_or(&[][..], Vec::as_slice);
+            let taken_over = links.iter().any(|l| l.order.is_none() && l.key.is_none() && !l.deleted);
+            if task.kind == TaskKind::Reconciliation && waits && taken_over {
+                task.state = TaskState::Done;
+                task.reason = Some("the addition that was there is taken over".to_owned());
             }
         }
     }
@@ -619,6 +682,15 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Whether orders of these kinds go on from what earlier ones sold, which are no tasks: nothing bills that.
+fn leaves_the_base(kinds: &[(TaskKind, bool)]) -> bool {
+    let brings_it = |kind: TaskKind| match kind {
+        TaskKind::Sales | TaskKind::Transfer | TaskKind::Reconciliation => true,
+        TaskKind::Change | TaskKind::Billing | TaskKind::Renewal | TaskKind::Cancellation => false,
+    };
+    !kinds.iter().any(|(kind, _)| brings_it(*kind)) && kinds.iter().any(|(_, is_final)| !is_final)
 }
 
 fn may_judge(task: &Task) -> bool {

@@ -294,7 +294,8 @@ fn last_day(builder: &Builder<'_, '_>, agreement: &Agreement, line: &Line, endin
     usual_last_day(builder, agreement, ending.day)
 }
 
-fn usual_last_day(builder: &Builder<'_, '_>, agreement: &Agreement, day: Date) -> Date {
+/// The last day that a line bills when what it bills ends on `day`, the first day that is not paid for.
+pub fn usual_last_day(builder: &Builder<'_, '_>, agreement: &Agreement, day: Date) -> Date {
     let begins_period = billing::invoice_period(builder.context.world.snapshot, agreement, day)
         .is_some_and(|period| period.start() == day);
     let usual = if agreement.prorates || begins_period { previous_day(day) } else { day };

@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
                 .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
         };
         // Missing products and the missing agreement are told together, so that one round of mapping is enough.
-        let products = resolve_products(world, index, task, cycle, order, subscription);
+        let products = resolve_products(world, index, task, cycle, input.demand, subscription);
         let company = match (company, &products) {
             (Ok(company), _) => company,
             (Err(mut stop), Err(other)) => {
@@ -379,19 +379,28 @@ fn resolve_products<'a>(
     index: &'a Index<'a>,
     task: &'a Task,
     cycle: BillingCycle,
-    order: Option<&'a Order>,
+    demand: &'a Demand,
     subscription: Option<&'a Subscription>,
 ) -> Result<Vec<Known<'a>>, Stop> {
     let advance = subscription.is_none_or(|s| s.billing_model == crate::feed::BillingModel::Advance);
     let mut needed: Vec<(&'a ProductId, bool)> = Vec::new();
-    if let Some(order) = order {
-        let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
-        needed.extend(lines.map(|l| (&l.product, true)));
-    }
+    let must = match demand {
+        Demand::Order(order) => {
+            let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
+            needed.extend(lines.map(|l| (&l.product, true)));
+            false
+        }
+        // What was sold before an order took it away may have to be billed.
+        Demand::Reconcile { beside, .. } => {
+            needed.extend(
+                beside.carried.iter().chain(&beside.open).flat_map(|o| &o.lines).map(|l| (&l.product, false)),
+            );
+            true
+        }
+    };
     // A cancellation ends what the subscription holds, and a reconciliation looks at all of it: their items are
     // resolved where they can be, and are missed only when a line would have to be written.
     if let Some(subscription) = subscription {
-        let must = order.is_none();
         needed.extend(subscription.items.iter().map(|i| (&i.product, must && !i.quantity.is_zero())));
         needed.extend(subscription.plan.iter().map(|p| (&p.product, must)));
     }

@@ -1,20 +1,24 @@
-//! Reconciliation: the present lines of a subscription against what ConnectWise bills, without part periods.
+//! Reconciliation: the lines of a subscription against what ConnectWise bills in a period, without part periods.
+
+mod levels;
 
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
 use super::by_hand::{self, NamedLine};
+use super::cancellation::usual_last_day;
 use super::context::Stop;
 use super::lines::{self, Existing, billed_quantity, item_of};
 use super::part::{self, Prices};
 use super::picture::Line;
 use crate::feed::{PlanFee, Subscription, SubscriptionItem};
-use crate::finding::{Code, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::PriceSource;
+use crate::task::Beside;
 use jiff::civil::Date;
 
 struct Target<'s> {
@@ -47,14 +51,33 @@ fn targets(subscription: &Subscription) -> Vec<Target<'_>> {
     wanted
 }
 
+/// What is reconciled.
+#[derive(Clone, Copy)]
+struct Wish {
+    /// The billing period.
+    period: Period,
+    /// Whether lines may be proposed for days that are invoiced.
+    confirm_invoiced: bool,
+    /// The first day that is not sold any more, where the subscription ended.
+    ended: Option<Date>,
+}
+
 /// Plans the reconciliation of one subscription.
 pub fn plan(
     builder: &mut Builder<'_, '_>,
     period: Option<Period>,
     confirm_invoiced: bool,
+    beside: &Beside,
 ) -> Result<(), Stop> {
     let Some(subscription) = builder.context.subscription else { return Ok(()) };
-    if !subscription.status.bills() || subscription.billing_model != crate::feed::BillingModel::Advance {
+    if !subscription.status.bills() && beside.ended.is_none() {
+        return Ok(());
+    }
+    if subscription.billing_model != crate::feed::BillingModel::Advance {
+        let message = "The subscription is charged after its period: its billing orders bill it, and there is nothing \
+                       to reconcile.";
+        let finding = Finding::new(Code::Tu4004, builder.context.subject(), message).severity(Severity::Info);
+        builder.find(finding);
         return Ok(());
     }
     let world = builder.context.world;
@@ -63,13 +86,11 @@ pub fn plan(
         Some(period) => period,
         None => subscription.billing_cycle.period_containing(anchor, world.today)?,
     };
+    let wish = Wish { period, confirm_invoiced, ended: beside.ended };
     let start = builder.not_before_go_live(period.start()).max(subscription.start);
-    for target in targets(subscription) {
-        let quantity = billed_quantity(builder, target.product, target.quantity);
-        if quantity.is_zero() {
-            continue;
-        }
-        let Some(item) = item_of(builder, target.product)? else { continue };
+    let mut wanted = targets(subscription);
+    levels::with_what_went(&mut wanted, beside);
+    for mut target in wanted {
         if super::quantity::is_refused(builder, target.product, target.quantity) {
             continue;
         }
@@ -77,7 +98,48 @@ pub fn plan(
         if start >= period.end() {
             continue;
         }
-        one(builder, &target, quantity, item, start, period, confirm_invoiced)?;
+        levels::before_what_changed_it(builder, &target, start, wish, beside)?;
+        levels::before_what_is_open(&mut target, beside);
+        let quantity = billed_quantity(builder, target.product, target.quantity);
+        if quantity.is_zero() {
+            continue;
+        }
+        let Some(item) = item_of(builder, target.product)? else { continue };
+        one(builder, &target, quantity, item, start, wish)?;
+    }
+    end_what_ended(builder, wish)
+}
+
+/// Ends what still bills of a subscription that is over.
+fn end_what_ended(builder: &mut Builder<'_, '_>, wish: Wish) -> Result<(), Stop> {
+    let Some(ended) = wish.ended else { return Ok(()) };
+    let open: Vec<Line> = builder
+        .own_lines()
+        .filter(|l| l.state.is_open() && l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring))
+        .cloned()
+        .collect();
+    for line in open {
+        let product =
+            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
+        let Existing::Line(line) = lines::judge(builder, &product, line) else {
+            builder.waits_for_less(&product);
+            continue;
+        };
+        let Some(agreement) = builder.agreement_of(&line) else { continue };
+        let mut last = usual_last_day(builder, agreement, ended);
+        let credits = builder.context.world.settings.credits.is_on();
+        let invoiced = builder.last_invoiced_day(agreement).filter(|_| builder.is_billed(&line) && !credits);
+        if let Some(invoiced) = invoiced.filter(|invoiced| last < *invoiced) {
+            let name = builder.context.product_name(&product);
+            let message = format!(
+                "{name} ended on {ended}, but is invoiced to {invoiced}, and credits are off: it ends on {invoiced}."
+            );
+            let finding = builder.about(Code::Tu4005, &product, message);
+            builder.find(finding);
+            last = invoiced;
+        }
+        let reason = format!("The subscription ended on {ended}, and the line goes on.");
+        builder.end(&line, last, reason)?;
     }
     Ok(())
 }
@@ -88,9 +150,9 @@ fn one<'a>(
     quantity: Quantity,
     item: &'a CatalogItem,
     start: Date,
-    period: Period,
-    confirm_invoiced: bool,
+    wish: Wish,
 ) -> Result<(), Stop> {
+    let period = wish.period;
     let product = target.product;
     let name = builder.context.product_name(product);
     // An unclaimed line is only taken over when someone said so; A7 is for orders.
@@ -149,30 +211,18 @@ fn one<'a>(
     };
     if let Some(right) = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l)) {
         by_hand::tell_if_not_billed(builder, product, right, quantity);
-        builder.keep(right, Role::Recurring, product, target.line_id.clone());
+        // What ended is not kept, but ended.
+        if wish.ended.is_none() || !right.state.is_open() {
+            builder.keep(right, Role::Recurring, product, target.line_id.clone());
+        }
         return Ok(());
     }
-    let there = existing.as_ref().map(|l| Prices {
-        price: l.state.unit_price,
-        cost: l.state.unit_cost,
-        cost_known: true,
-    });
-    let marketplace = builder.context.price_source == PriceSource::Marketplace;
-    let listed = builder.context.product(product);
-    let price = target.price.or(listed.and_then(|p| p.unit_price)).filter(|_| marketplace);
-    let cost = target.cost.or(listed.and_then(|p| p.unit_cost)).filter(|_| marketplace);
-    let prices = price
-        .map(|price| Prices { price, cost: cost.or(item.cost).unwrap_or_default(), cost_known: true })
-        .or(there)
-        .or_else(|| {
-            item.price.map(|p| Prices { price: p, cost: item.cost.unwrap_or_default(), cost_known: true })
-        });
-    let Some(prices) = prices else {
-        let finding = builder.about(Code::Tu6002, product, format!("{name} has no price."));
-        builder.withhold(finding);
+    let ends = wish.ended.map(|ended| usual_last_day(builder, agreement, ended));
+    if ends.is_some_and(|last| last < start) {
         return Ok(());
-    };
-    if builder.is_invoiced(agreement, start) && !confirm_invoiced {
+    }
+    let Some(prices) = prices_of(builder, target, item, existing.as_ref()) else { return Ok(()) };
+    if builder.is_invoiced(agreement, start) && !wish.confirm_invoiced {
         let message =
             format!("{start} is invoiced already on agreement {}; say so again to write it.", agreement.id);
         let finding = builder.about(Code::Tu4002, product, message);
@@ -221,16 +271,54 @@ fn one<'a>(
         taxable: existing.as_ref().and_then(|l| l.state.taxable),
         key_day: None,
         since: None,
-        reason: format!(
-            "The subscription has {} {name} and ConnectWise does not bill them.",
-            quantity.shown()
-        ),
+        reason: match &existing {
+            Some(old) => format!(
+                "The subscription has {} {name}, and the addition that bills it {}.",
+                quantity.shown(),
+                old.state.quantity.shown()
+            ),
+            None => {
+                format!(
+                    "The subscription has {} {name} and ConnectWise does not bill them.",
+                    quantity.shown()
+                )
+            }
+        },
     };
-    builder.recurring(agreement, line, begin, until, period)?;
+    builder.recurring(agreement, line, begin, ends, period)?;
     if let Some(old) = &existing {
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
         builder.end(old, last, reason)?;
     }
     Ok(())
+}
+
+/// The price that counts: the subscription's or the product's, else that of the line, else the catalog's. The line is
+/// kept back where there is none.
+fn prices_of(
+    builder: &mut Builder<'_, '_>,
+    target: &Target<'_>,
+    item: &CatalogItem,
+    existing: Option<&Line>,
+) -> Option<Prices> {
+    let product = target.product;
+    let there =
+        existing.map(|l| Prices { price: l.state.unit_price, cost: l.state.unit_cost, cost_known: true });
+    let marketplace = builder.context.price_source == PriceSource::Marketplace;
+    let listed = builder.context.product(product);
+    let price = target.price.or(listed.and_then(|p| p.unit_price)).filter(|_| marketplace);
+    let cost = target.cost.or(listed.and_then(|p| p.unit_cost)).filter(|_| marketplace);
+    let prices = price
+        .map(|price| Prices { price, cost: cost.or(item.cost).unwrap_or_default(), cost_known: true })
+        .or(there)
+        .or_else(|| {
+            item.price.map(|p| Prices { price: p, cost: item.cost.unwrap_or_default(), cost_known: true })
+        });
+    if prices.is_none() {
+        let name = builder.context.product_name(product);
+        let finding = builder.about(Code::Tu6002, product, format!("{name} has no price."));
+        builder.withhold(finding);
+    }
+    prices
 }

@@ -177,8 +177,8 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
                 OrderKind::Transfer => sales::plan_transfer(builder, order),
             }
         }
-        Demand::Reconcile { period, confirm_invoiced } => {
-            reconcile::plan(builder, *period, *confirm_invoiced)
+        Demand::Reconcile { period, confirm_invoiced, beside } => {
+            reconcile::plan(builder, *period, *confirm_invoiced, beside)
         }
     }
 }

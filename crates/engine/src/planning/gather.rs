@@ -3,12 +3,13 @@
 use super::{Chosen, waits_for};
 use crate::failure::Failure;
 use crate::ports::Store;
+use crate::reconcile;
 use crate::tasks::assess::subject_of;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
-use trueup_domain::task::{Demand, Task, TaskState};
+use trueup_domain::task::{Beside, Demand, Task, TaskState};
 
 /// From this many records on, a kind is read whole instead of one by one.
 const READ_WHOLE: usize = 64;
@@ -68,7 +69,16 @@ pub(super) async fn demands_of(
             continue;
         }
         let Some(order_id) = &task.order_id else {
-            demands.insert(task.id.clone(), Demand::Reconcile { period: None, confirm_invoiced: false });
+            let key = task.subscription.as_str();
+            let row = store.find_record(org, &task.source, RecordKind::Subscription, key).await?;
+            let beside = match row.map(|row| row.record) {
+                Some(Record::Subscription(sold)) => {
+                    reconcile::beside(store, org, &task.source, &sold).await?
+                }
+                Some(_) | None => Beside::default(),
+            };
+            let demand = Demand::Reconcile { period: None, confirm_invoiced: false, beside };
+            demands.insert(task.id.clone(), demand);
             continue;
         };
         match orders.get(&(task.source.clone(), order_id.to_string())) {
@@ -111,7 +121,7 @@ impl Feed {
         let subscriptions = subscriptions_of(store, org, tasks).await?;
         let mut products: BTreeSet<(SourceId, String)> = BTreeSet::new();
         for task in tasks.values() {
-            if let Some(Demand::Order(order)) = demands.get(&task.id) {
+            for order in demands.get(&task.id).into_iter().flat_map(Demand::orders) {
                 products.extend(products_of_order(&task.source, order));
             }
         }

@@ -12,7 +12,7 @@ use trueup_domain::money::{Money, Quantity};
 use trueup_domain::period::{BillingCycle, CycleUnit, Period};
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AgreementStatus, CompanyState, Snapshot};
-use trueup_domain::task::Task;
+use trueup_domain::task::{Task, TaskKind};
 use trueup_domain::turns::in_sequence;
 
 /// Where a task stands as far as the feed, the mappings and the last local picture can tell.
@@ -56,6 +56,11 @@ pub fn assess(task: &Task, order: Option<&Order>, facts: Facts<'_>) -> Standing 
         let message = format!("{reason}; trueup does not bill this, and the task is left out.");
         let finding = Finding::new(Code::Tu4004, subject_of(task), message);
         return Standing::Ignored(format!("TU4004: {reason}"), vec![finding]);
+    }
+    let afterwards = facts.subscription.is_some_and(|s| s.billing_model != BillingModel::Advance);
+    if task.kind == TaskKind::Reconciliation && afterwards {
+        let reason = "it is charged after its period: its billing orders bill it";
+        return Standing::Ignored(reason.to_owned(), Vec::new());
     }
     if let Some(reason) = facts.mappings.customer_not_billed(&task.source, &task.customer) {
         return Standing::Ignored(format!("do not bill: {reason}"), Vec::new());

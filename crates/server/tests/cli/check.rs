@@ -25,6 +25,100 @@ fn the_first_run_takes_a_month_and_reconciles_what_is_older() {
     assert_eq!(created(&document), [pair("reconciliation", "ready")]);
 }
 
+/// An older subscription with a recent change: what the change started from is billed by nothing, so that it needs a
+/// reconciliation, whichever of the two is carried out first.
+#[rstest::rstest]
+#[case::change_first(true)]
+#[case::reconciled_first(false)]
+fn the_base_of_a_recent_change_is_reconciled(#[case] change_first: bool) {
+    let mut bench = Bench::new("2023-05-10");
+    bench.connect("2023-05-01");
+    let in_may = |text: String| {
+        text.replace("2023-03-15", "2023-05-05")
+            .replace("2023-03-01", "2023-05-01")
+            .replace("2023-04-01", "2023-06-01")
+    };
+    let base = BASE.replace("\"quantity\":\"5\"", "\"quantity\":\"8\"");
+    bench.feed(&format!("{base}{}{}", sale(), in_may(upgrade()))).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("reconciliation", "ready"), pair("change", "ready")]);
+    let reconcile = ["plan", "--reconcile", "2023-05-01..2023-06-01", "--customer", "c-100"];
+    let reconciled = || {
+        let plan = bench.json(&reconcile).exits(0).json();
+        bench.json(&["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
+        plan["totals"]["create"].clone()
+    };
+    if change_first {
+        let ran = bench.json(&["apply", "--all"]).exits(0).json();
+        assert_eq!(ran["findings"][0]["code"], "TU8006", "{ran}");
+        assert_eq!(ran["findings"][0]["amount"]["amount"], "110.00", "{ran}");
+        assert_eq!(reconciled(), 1);
+    } else {
+        assert_eq!(reconciled(), 1);
+        let ran = bench.json(&["apply", "--all"]).exits(0).json();
+        assert_eq!(ran["findings"], Value::Array(Vec::new()), "{ran}");
+    }
+    assert_eq!(reconciled(), 0);
+    let plan = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(plan["changes"], Value::Array(Vec::new()), "{plan}");
+    let state = bench.ask("state");
+    let lines = state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().unwrap().clone();
+    let mut shown: Vec<String> = lines
+        .iter()
+        .map(|a| {
+            let day = |name: &str| a[name].as_str().map_or("-".to_owned(), |text| text[..10].to_owned());
+            format!(
+                "{} x {} {}..{}",
+                a["quantity"],
+                a["unitPrice"],
+                day("effectiveDate"),
+                day("cancelledDate")
+            )
+        })
+        .collect();
+    shown.sort();
+    // 3 x 22.00 x 27/31
+    assert_eq!(
+        shown,
+        [
+            "3.0 x 19.16 2023-05-05..2023-05-31",
+            "5.0 x 22.0 2023-05-01..2023-05-31",
+            "8.0 x 22.0 2023-06-01..-"
+        ]
+    );
+}
+
+/// What is charged after its period is billed by its billing orders: there is nothing to reconcile.
+#[test]
+fn a_subscription_charged_afterwards_needs_no_reconciliation() {
+    let mut bench = Bench::new("2023-05-10");
+    bench.connect("2023-05-01");
+    let base = BASE.replace("\"items\"", "\"billing_model\":\"arrears\",\"items\"");
+    bench.feed(&base).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    assert!(created(&bench.json(&["check"]).exits(0).json()).is_empty());
+    let plan =
+        bench.json(&["plan", "--reconcile", "2023-05-01..2023-06-01", "--customer", "c-100"]).exits(0).json();
+    assert_eq!(plan["findings"][0]["code"], "TU4004", "{plan}");
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    assert_eq!(tasks["tasks"][0]["state"], "ignored", "{tasks}");
+}
+
+/// A period in which a subscription still ran is reconciled, also once it is over.
+#[test]
+fn a_period_before_the_end_is_reconciled() {
+    let mut bench = Bench::new("2023-05-10");
+    bench.connect("2023-05-01");
+    let over = BASE.replace("\"active\"", "\"cancelled\",\"cancelled_on\":\"2023-05-05\"");
+    bench.feed(&over).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let reconcile = |period: &str| bench.json(&["plan", "--reconcile", period, "--customer", "c-100"]);
+    let plan = reconcile("2023-05-01..2023-06-01").exits(0).json();
+    assert_eq!(plan["changes"][0]["fields"]["cancelledDate"]["to"], "2023-05-05", "{plan}");
+    reconcile("2023-06-01..2023-07-01").exits(2);
+}
+
 #[test]
 fn since_takes_older_orders_whatever_the_first_run_rule_says() {
     let bench = Bench::new("2023-05-10");

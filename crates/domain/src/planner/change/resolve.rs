@@ -287,11 +287,27 @@ pub(super) fn tell_mismatch(
         }
         None if !old.is_zero() => {
             let message = format!(
-                "The order changes {name} from {}, and no addition bills it: the days before the change are billed \
+                "The order changes {name} from {}, and no addition bills it: what was sold before the change is billed \
                  nowhere.",
                 old.shown()
             );
-            let finding = builder.about(Code::Tu8006, &line.product, message);
+            let context = builder.context;
+            let fix = match context.order_period {
+                Some(period) => format!(
+                    "Reconcile the period, whether the change is written before or after it: `trueup plan --reconcile \
+                     {}..{} --customer {}`.",
+                    period.start(),
+                    period.end(),
+                    context.customer_id
+                ),
+                None => "Reconcile the customer.".to_owned(),
+            };
+            let currency = context.currency;
+            let mut finding = builder.about(Code::Tu8006, &line.product, message).fix(fix);
+            let price = line.old_unit_price.or(line.unit_price);
+            if let Some(Ok(amount)) = price.map(|price| price.extended(old, currency)) {
+                finding = finding.amount(amount, currency);
+            }
             builder.find(finding);
         }
         Some(_) | None => {}
