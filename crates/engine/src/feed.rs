@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
 use crate::presence::Seen;
 use crate::records::{ImportCounts, IncomingRecord, Millis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{OrganizationId, SourceId};
@@ -110,6 +110,7 @@ where
     let mut report = ImportReport::default();
     let mut sums = Sums::default();
     let mut seen = Seen::default();
+    let mut former = Former::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
@@ -129,8 +130,10 @@ where
                 Err(refusal) => report.note(refusal),
             }
         }
+        let (good, again): (Vec<_>, Vec<_>) = good.into_iter().partition(|record| !former.has(record));
+        former.records.extend(again);
         if !good.is_empty() {
-            report.count(save(to, &good).await?);
+            report.count(former.save(to, good).await?);
         }
         progress(read);
     }
@@ -139,6 +142,9 @@ where
         && let Ok(panic) = broken.try_into_panic()
     {
         std::panic::resume_unwind(panic);
+    }
+    if !former.records.is_empty() {
+        report.count(save(to, &former.records).await?);
     }
     if let Some(store) = to.store {
         let refused = report.refused.len() as u64 + report.refused_more;
@@ -166,6 +172,43 @@ where
         }
     }
     Ok(report)
+}
+
+/// Records that came in as an older version of what is stored: the feed may hold the newer one further on, as one that is
+/// appended to does, and nothing changed then. They are judged by how the feed ends.
+#[derive(Default)]
+struct Former {
+    records: Vec<IncomingRecord>,
+    keys: HashSet<(RecordKind, String)>,
+}
+
+impl Former {
+    /// So many are kept at most: a feed that takes all of its records back is saved as it comes.
+    const MOST: usize = 50_000;
+
+    fn has(&self, record: &IncomingRecord) -> bool {
+        !self.keys.is_empty() && self.keys.contains(&(record.record.kind(), record.id.clone()))
+    }
+
+    /// Saves a batch save for older versions, which are kept back.
+    async fn save(
+        &mut self,
+        to: Destination<'_>,
+        batch: Vec<IncomingRecord>,
+    ) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+        let Some(store) = to.store.filter(|_| self.records.len() < Self::MOST) else {
+            return save(to, &batch).await;
+        };
+        let (counts, older) = store.save_new_records(to.org, to.source, to.at, &batch).await?;
+        if !older.is_empty() {
+            let older = batch.into_iter().enumerate().filter(|(place, _)| older.contains(place));
+            for (_, record) in older {
+                self.keys.insert((record.record.kind(), record.id.clone()));
+                self.records.push(record);
+            }
+        }
+        Ok(counts)
+    }
 }
 
 /// Reads batch by batch, until the records end or nobody takes them any more.

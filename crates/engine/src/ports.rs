@@ -7,9 +7,9 @@ use crate::records::{
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::approval::Word;
-use trueup_domain::feed::RecordKind;
+use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{
     AdditionId, AgreementId, CatalogItemId, CompanyId, OrganizationId, PlanId, SourceId, TaskId,
@@ -314,6 +314,15 @@ pub trait Store: Send + Sync {
         at: Millis,
         batch: &[IncomingRecord],
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError>;
+    /// The same, save for what was a version of its record before and is not the newest now: those are left out, and the
+    /// answer names their places in the batch. A file that holds several versions of one record brings them all again.
+    async fn save_new_records(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        at: Millis,
+        batch: &[IncomingRecord],
+    ) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError>;
     /// How many records of a kind there are, of each source that has any.
     async fn count_records(
         &self,
@@ -344,6 +353,15 @@ pub trait Store: Send + Sync {
         kind: RecordKind,
         id: &str,
     ) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// The version of a record that was the newest at an instant, as far as it is still kept.
+    async fn find_record_at(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        (kind, id): (RecordKind, &str),
+        at: Millis,
+    ) -> Result<Option<Record>, StoreError>;
 
     /// Saves mappings, each replacing the one with the same kind, source, id and scope; the old ones go to history.
     async fn save_mappings(

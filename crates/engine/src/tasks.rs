@@ -780,7 +780,13 @@ async fn changed_after_done(
             Some(id) => store.find_plan(org, &id).await?,
             None => None,
         };
-        if plan.is_some_and(|plan| plan.created_at < row.received_at) {
+        let Some(planned_at) = plan.map(|plan| plan.created_at).filter(|at| *at < row.received_at) else {
+            continue;
+        };
+        // Sent to and fro, or with another version between: what counts is what it says now.
+        let key = (RecordKind::Order, order.id.as_str());
+        let planned = store.find_record_at(org, source, key, planned_at).await?;
+        if planned.as_ref() != Some(&row.record) {
             let message = format!(
                 "Order {} was changed at the source (version {}) after it was brought into ConnectWise.",
                 order.shown(),

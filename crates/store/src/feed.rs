@@ -5,7 +5,7 @@ use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Alias, Query};
 use sea_orm::{DatabaseTransaction, DbBackend, QueryOrder, QuerySelect, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{OrganizationId, SourceId};
@@ -69,18 +69,69 @@ pub(crate) async fn save(
     at: Millis,
     batch: &[IncomingRecord],
 ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
+    Ok(save_some(store, org, source, at, batch, false).await?.0)
+}
+
+pub(crate) async fn save_new(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: &SourceId,
+    at: Millis,
+    batch: &[IncomingRecord],
+) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError> {
+    save_some(store, org, source, at, batch, true).await
+}
+
+fn key_of(incoming: &IncomingRecord) -> Key<'_> {
+    (incoming.record.kind(), incoming.id.as_str())
+}
+
+async fn save_some(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: &SourceId,
+    at: Millis,
+    batch: &[IncomingRecord],
+    new_alone: bool,
+) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError> {
     let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+    let mut left_out = BTreeSet::new();
     if batch.is_empty() {
-        return Ok(counts);
+        return Ok((counts, left_out));
     }
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), &format!("records/{source}")).await?;
     let scope = Scope { tx: &tx, org: org.as_str(), source: source.as_str(), at };
     let mut fates = scope.known(batch).await?;
+    // Up to where the batch brings what is stored it tells nothing new: its older versions are known.
+    let mut settled: HashMap<Key<'_>, usize> = HashMap::new();
+    let mut former = HashSet::new();
+    if !fates.is_empty() {
+        let mut last: HashMap<Key<'_>, &str> = HashMap::new();
+        for (place, incoming) in batch.iter().enumerate() {
+            let Some(fate) = fates.get(&key_of(incoming)) else { continue };
+            last.insert(key_of(incoming), incoming.hash.as_str());
+            if fate.hash == incoming.hash {
+                settled.insert(key_of(incoming), place);
+            }
+        }
+        if new_alone {
+            last.retain(|key, _| !settled.contains_key(key));
+            former = scope.former(&last).await?;
+        }
+    }
     let mut passing = Vec::new();
-    for incoming in batch {
+    for (place, incoming) in batch.iter().enumerate() {
         let kind = incoming.record.kind();
+        if former.contains(&key_of(incoming)) {
+            left_out.insert(place);
+            continue;
+        }
         let count = counts.entry(kind).or_default();
+        if settled.get(&key_of(incoming)).is_some_and(|known| place <= *known) {
+            count.unchanged += 1;
+            continue;
+        }
         match fates.get_mut(&(kind, incoming.id.as_str())) {
             None => {
                 count.new += 1;
@@ -115,7 +166,7 @@ pub(crate) async fn save(
                   hash = excluded.hash, received_at = excluded.received_at, doc = excluded.doc";
     scope.insert("record", &newest, update).await?;
     commit(tx).await?;
-    Ok(counts)
+    Ok((counts, left_out))
 }
 
 /// One batch of one source.
@@ -156,6 +207,35 @@ impl Scope<'_> {
             }
         }
         Ok(fates)
+    }
+
+    /// Those of these records of which the history holds a version with this hash.
+    async fn former<'b>(&self, wanted: &HashMap<Key<'b>, &'b str>) -> Result<HashSet<Key<'b>>, StoreError> {
+        let mut by_kind: BTreeMap<RecordKind, HashMap<&str, (&'b str, &str)>> = BTreeMap::new();
+        for ((kind, id), hash) in wanted {
+            by_kind.entry(*kind).or_default().insert(id, (id, hash));
+        }
+        let mut found = HashSet::new();
+        for (kind, ids) in by_kind {
+            let all: Vec<&str> = ids.keys().copied().collect();
+            for part in all.chunks(db::MAX_VALUES) {
+                let query = Query::select()
+                    .columns([Column::Id, Column::Hash])
+                    .from(Alias::new("record_history"))
+                    .and_where(Column::Org.eq(self.org))
+                    .and_where(Column::Source.eq(self.source))
+                    .and_where(Column::Kind.eq(kind.name()))
+                    .and_where(Column::Id.is_in(part.iter().copied()))
+                    .take();
+                for row in self.tx.query_all(&query).await.map_err(error::of_db)? {
+                    let id: String = row.try_get("", "id").map_err(error::of_db)?;
+                    let hash: String = row.try_get("", "hash").map_err(error::of_db)?;
+                    let known = ids.get(id.as_str()).filter(|(_, wanted)| *wanted == hash);
+                    found.extend(known.map(|(id, _)| (kind, *id)));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Copies the stored version of every record that changes into the history.
@@ -327,6 +407,25 @@ pub(crate) async fn find(
 ) -> Result<Option<StoredRecord>, StoreError> {
     let key = (org.to_string(), source.to_string(), kind.name().to_owned(), id.to_owned());
     Entity::find_by_id(key).one(&store.db).await.map_err(error::of_db)?.map(to_stored).transpose()
+}
+
+pub(crate) async fn find_at(
+    store: &SqlStore,
+    org: &OrganizationId,
+    source: &SourceId,
+    (kind, id): (RecordKind, &str),
+    at: Millis,
+) -> Result<Option<Record>, StoreError> {
+    let sql = "SELECT doc FROM (SELECT version, doc FROM record_history \
+               WHERE org = $1 AND source = $2 AND kind = $3 AND id = $4 AND received_at <= $5 \
+               UNION ALL SELECT version, doc FROM record \
+               WHERE org = $1 AND source = $2 AND kind = $3 AND id = $4 AND received_at <= $5) AS versions \
+               ORDER BY version DESC LIMIT 1";
+    let key: [Value; 5] =
+        [org.as_str().into(), source.as_str().into(), kind.name().into(), id.into(), at.into()];
+    let rows = db::query(&store.db, sql, key).await?;
+    let doc = rows.first().map(|row| row.try_get::<String>("", "doc").map_err(error::of_db)).transpose()?;
+    doc.map(|doc| db::from_doc(&format!("the {} {id}", kind.name()), &doc)).transpose()
 }
 
 impl SqlStore {

@@ -7,9 +7,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::approval::Word;
-use trueup_domain::feed::RecordKind;
+use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
@@ -62,6 +62,15 @@ impl Store for SqlStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         feed::save(self, org, source, at, batch).await
     }
+    async fn save_new_records(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        at: Millis,
+        batch: &[IncomingRecord],
+    ) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError> {
+        feed::save_new(self, org, source, at, batch).await
+    }
     async fn count_records(
         &self,
         org: &OrganizationId,
@@ -98,6 +107,15 @@ impl Store for SqlStore {
         id: &str,
     ) -> Result<Option<StoredRecord>, StoreError> {
         feed::find(self, org, source, kind, id).await
+    }
+    async fn find_record_at(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        (kind, id): (RecordKind, &str),
+        at: Millis,
+    ) -> Result<Option<Record>, StoreError> {
+        feed::find_at(self, org, source, (kind, id), at).await
     }
     async fn save_mappings(
         &self,

@@ -4,10 +4,10 @@ use super::Rng;
 use super::ports::turn;
 use async_trait::async_trait;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use trueup_domain::approval::Word;
-use trueup_domain::feed::RecordKind;
+use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
@@ -158,6 +158,15 @@ impl Store for SimStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         Ok(BTreeMap::new())
     }
+    async fn save_new_records(
+        &self,
+        _org: &OrganizationId,
+        _source: &SourceId,
+        _at: Millis,
+        _batch: &[IncomingRecord],
+    ) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError> {
+        Ok(Default::default())
+    }
     async fn count_records(
         &self,
         _org: &OrganizationId,
@@ -190,6 +199,15 @@ impl Store for SimStore {
         _kind: RecordKind,
         _id: &str,
     ) -> Result<Option<StoredRecord>, StoreError> {
+        Ok(None)
+    }
+    async fn find_record_at(
+        &self,
+        _org: &OrganizationId,
+        _source: &SourceId,
+        _key: (RecordKind, &str),
+        _at: Millis,
+    ) -> Result<Option<Record>, StoreError> {
         Ok(None)
     }
     async fn save_mappings(

@@ -172,3 +172,33 @@ fn a_directory_is_no_file() {
     bench.file("empty.ndjson", "");
     bench.json(&["feed", "import", "empty.ndjson"]).exits(0);
 }
+
+/// An export that is appended to holds an order twice: the last one counts, and the same file again changes nothing,
+/// however far apart the two stand.
+#[rstest::rstest]
+#[case::side_by_side(0)]
+#[case::batches_apart(5_100)]
+fn a_file_with_two_versions_of_an_order_is_taken_in_once(#[case] between: usize) {
+    let mut bench = Bench::new("2023-03-01");
+    bench.connect("2023-03-01");
+    bench.map(super::bench::MAPPINGS).exits(0);
+    let six = sale().replace("\"quantity\":\"5\"", "\"quantity\":\"6\"");
+    let customer = |n: usize| format!("{{\"type\":\"customer\",\"id\":\"x-{n}\",\"name\":\"X {n}\"}}\n");
+    let others: String = (0..between).map(customer).collect();
+    let file = format!("{BASE}{}{others}{six}", sale());
+    let counted = |text: &str| bench.feed(text).exits(0).json()["records"]["order"].clone();
+    assert_eq!(counted(&file), serde_json::json!({"new": 1, "changed": 1, "unchanged": 0}));
+    bench.json(&["check"]).exits(0);
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(ran["changes"][0]["fields"]["quantity"]["to"], "6", "{ran}");
+    assert_eq!(counted(&file), serde_json::json!({"new": 0, "changed": 0, "unchanged": 2}));
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["findings"], serde_json::json!([]), "{checked}");
+    // The older one alone is a change, of which a person is told; taken back it is none.
+    assert_eq!(counted(&sale()), serde_json::json!({"new": 0, "changed": 1, "unchanged": 0}));
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["findings"][0]["code"], "TU8006", "{checked}");
+    assert_eq!(counted(&six)["changed"], 1);
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["findings"], serde_json::json!([]), "{checked}");
+}

@@ -187,6 +187,15 @@ impl Store for StormStore {
     ) -> Result<BTreeMap<RecordKind, ImportCounts>, StoreError> {
         self.inner.save_records(org, source, at, batch).await
     }
+    async fn save_new_records(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        at: Millis,
+        batch: &[IncomingRecord],
+    ) -> Result<(BTreeMap<RecordKind, ImportCounts>, BTreeSet<usize>), StoreError> {
+        self.inner.save_new_records(org, source, at, batch).await
+    }
     async fn count_records(
         &self,
         org: &OrganizationId,
@@ -223,6 +232,15 @@ impl Store for StormStore {
         id: &str,
     ) -> Result<Option<StoredRecord>, StoreError> {
         self.inner.find_record(org, source, kind, id).await
+    }
+    async fn find_record_at(
+        &self,
+        org: &OrganizationId,
+        source: &SourceId,
+        key: (RecordKind, &str),
+        at: Millis,
+    ) -> Result<Option<Record>, StoreError> {
+        self.inner.find_record_at(org, source, key, at).await
     }
     async fn save_mappings(
         &self,

@@ -53,6 +53,34 @@ async fn records_are_new_changed_or_unchanged(
     assert_eq!(none, None);
 }
 
+/// A file that holds several versions of a record brings them all again: what is stored already is no change.
+#[rstest]
+#[tokio::test]
+async fn older_versions_before_the_newest_change_nothing(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    let both = [counter("c-1", "1"), counter("c-1", "2")];
+    assert_eq!(store.save_records(&org, &source(), 10, &both).await.unwrap(), counts(1, 1, 0));
+    assert_eq!(store.save_records(&org, &source(), 20, &both).await.unwrap(), counts(0, 0, 2));
+    let more = [counter("c-1", "1"), counter("c-1", "2"), counter("c-1", "3")];
+    assert_eq!(store.save_records(&org, &source(), 30, &more).await.unwrap(), counts(0, 1, 2));
+    // Alone an older version is a change, and may be left out until the file ends.
+    let (saved, left_out) = store.save_new_records(&org, &source(), 40, &more[..2]).await.unwrap();
+    assert_eq!((saved, left_out), (BTreeMap::new(), [0, 1].into()));
+    assert_eq!(
+        store.save_new_records(&org, &source(), 40, &more).await.unwrap(),
+        (counts(0, 0, 3), [].into())
+    );
+    assert_eq!(store.save_records(&org, &source(), 50, &more[..1]).await.unwrap(), counts(0, 1, 0));
+    let at = async |at| {
+        let found = store.find_record_at(&org, &source(), (RecordKind::Counter, "c-1"), at).await.unwrap();
+        found.map(|record| (1..5).find(|n| counter("c-1", &n.to_string()).record == record).unwrap())
+    };
+    assert_eq!([at(9).await, at(10).await, at(49).await, at(50).await], [None, Some(2), Some(3), Some(1)]);
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_batch_larger_than_a_statement_is_taken_whole(
