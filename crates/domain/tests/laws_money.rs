@@ -168,6 +168,8 @@ fn script(choice: &Choice, steps: &[Step]) -> Script {
     let mut cancelled = None;
     let mut changed_at_start = choice.sold_on == 0;
     let mut was_none = false;
+    // The month in which a line begins that took no other one's place.
+    let mut new_from = usize::from(choice.sold_on > 0 || choice.sold_for.is_some());
     for (index, step) in steps.iter().enumerate() {
         if step.next_month {
             levels.push(price * Decimal::from(quantity));
@@ -184,8 +186,9 @@ fn script(choice: &Choice, steps: &[Step]) -> Script {
                 continue;
             }
             let end = order(&id, OrderKind::Cancellation, &on, period).0;
-            // What changed in the month before is billed by a line that begins in this one: it was never billed (D9).
-            let begins = now > 0 && made.iter().any(|m| m.month + 1 == now) && !choice.ahead;
+            // What was sold within the month before is billed by a line that begins in this one and was never billed
+            // (E13). What a change put in the place of a billed line has used days (D9).
+            let begins = now == new_from && now > 0 && !choice.ahead;
             let exact = !changed_at_start && !was_none && at > 0 && !begins;
             cancelled = Some(Cancelled { month: now, exact });
             made.push(Made {
@@ -231,6 +234,9 @@ fn script(choice: &Choice, steps: &[Step]) -> Script {
             room: dec("12") + Decimal::from((wanted - quantity).abs().max(wanted.min(quantity))) / dec("2"),
             takes_back: difference < Decimal::ZERO || adds < Decimal::ZERO,
         });
+        if quantity == 0 {
+            new_from = now + usize::from(at > 0);
+        }
         (quantity, price) = (wanted, to);
     }
     for (index, made) in made.iter_mut().enumerate() {

@@ -695,3 +695,65 @@ fn changed_then_cancelled_before_any_invoice_goes_whole() {
     assert_eq!(shown.matches("delete recurring").count(), 2, "{shown}");
     assert_eq!(lab.invoice(40), "36.18", "the days that were used stay");
 }
+
+/// What costs nothing needs no item, and what is paid does not wait for one.
+#[test]
+fn what_costs_nothing_and_is_not_mapped_holds_nothing_up() {
+    let free = seats("2023-03-01", "5").with(line("2", Charge::Recurring, "incl", "10", "0", "0"));
+    let shown = lab("2023-03-01").run(&free.0);
+    assert_eq!(shown, "create recurring 2023-03-01..- 5 x 22.00 cost 17.60 = 110.00\n");
+    // Where it costs something it is missed.
+    let paid = seats("2023-03-01", "5").with(line("2", Charge::Recurring, "incl", "10", "1.00", "0"));
+    assert_eq!(show(&lab("2023-03-01").plan(&[&paid.0])), "TU2003 error\n");
+    // So it is where prices come from ConnectWise: the source's nothing says nothing of them.
+    let mut lab = lab("2023-03-01");
+    lab.set("price_source", "connectwise");
+    assert_eq!(show(&lab.plan(&[&free.0])), "TU2003 error\n");
+}
+
+/// Two products on one item of one agreement would be taken for each other: the second waits, also where nothing of the
+/// first is in ConnectWise yet, and where it is another organization's.
+#[test]
+fn what_another_product_is_billed_as_is_not_billed_beside_it() {
+    let mut lab = lab("2023-03-01");
+    lab.product("other", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-2", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+    let of_second = |product: &str, kind: OrderKind| {
+        let mut made = match kind {
+            OrderKind::Sales => order("SO-2", kind, "2023-03-01", march()).with(line(
+                "1",
+                Charge::Recurring,
+                product,
+                "3",
+                "22.00",
+                "17.60",
+            )),
+            _ => order("CH-2", kind, "2023-03-15", march()).change("1", product, 3, 4, "22.00", "17.60"),
+        };
+        made.0.subscription = SubscriptionId::from("s-2");
+        made.0
+    };
+    let (first, second) = (seats("2023-03-01", "5").0, of_second("other", OrderKind::Sales));
+    let draft = lab.plan(&[&first, &second]);
+    assert_eq!(show(&draft), "create recurring 2023-03-01..- 5 x 22.00 cost 17.60 = 110.00\nTU2007 error\n");
+    // One product that is sold twice adds up, and so do two where that is meant.
+    assert_eq!(show(&lab.plan(&[&first, &of_second("seat", OrderKind::Sales)])).matches("create").count(), 2);
+    let mut several = lab.clone();
+    several.set("mapping.product_item", "many");
+    several.run(&first);
+    several.run(&second);
+    lab.run(&first);
+    assert_eq!(show(&lab.plan(&[&second])), "TU2007 error\n");
+    // What was billed so before goes on.
+    several.set("mapping.product_item", "agreement");
+    assert!(several.run(&of_second("other", OrderKind::Change)).contains("create recurring 2023-04-01..- 4"));
+
+    // A line with a key of trueup's that nobody here wrote is somebody else's.
+    let mut lab = self::lab("2023-03-01");
+    lab.by_hand(40, 311, 7, "5", "22.00", "2023-03-01");
+    let there = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
+    there[0].marker = Some("tu4wvh8fx9mxhjzb00yh809cwr7v".into());
+    let draft = lab.plan(&[&first]);
+    assert_eq!(show(&draft), "TU2007 error\n");
+    assert!(draft.findings[0].message.contains("another organization"), "{:?}", draft.findings);
+}

@@ -114,6 +114,23 @@ fn a_price_with_more_places_is_billed_by_its_days(
     assert!(!shown.contains("TU5001") && !shown.contains("error"), "{shown}");
 }
 
+/// The places of a currency are worth little on a small line: what it is off by is at most a hundredth of it.
+#[rstest]
+#[case("JPY", "9", "12.5", "113")]
+#[case("JPY", "7", "999.9", "7000")]
+#[case("USD", "10", "0.0375", "0.38")]
+#[case("USD", "30", "12.345", "370.35")]
+fn what_a_line_loses_to_the_currency_is_little_of_it(
+    #[case] currency: &str,
+    #[case] quantity: &str,
+    #[case] price: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab(currency);
+    let shown = lab.run(&sale(currency, quantity, price, "0").0);
+    assert_eq!(invoice(&mut lab), dec(billed), "{shown}");
+}
+
 /// A line that stands as one unit of what all cost together (written so before, or by hand) is all of them.
 #[rstest]
 #[case::more((30, 50), "12.345")]

@@ -324,7 +324,32 @@ fn a_credit_is_not_held_by_what_was_charged_of_other_days() {
         order("CH-2", OrderKind::Change, "2025-02-10", february).change("1", "seat", 8, 6, "22.00", "17.60");
     lab.run(&fewer.0);
     let shown = lab.run(&order("CX-1", OrderKind::Cancellation, "2025-02-12", february).0);
-    assert_eq!(lab.invoice(40), "0", "{shown}");
+    // Eight seats of February, less two from the 10th on.
+    assert_eq!(lab.invoice(40), "146.14", "{shown}");
+}
+
+/// A line that a change put in the place of a billed one has used days: it is billed as that one would have been.
+#[rstest]
+#[case::changed(true, "2025-02-12", "176.00")]
+#[case::not_changed(false, "2025-02-12", "110.00")]
+#[case::changed_and_ended_on_the_first_day(true, "2025-02-01", "0.00")]
+#[case::not_changed_and_ended_on_the_first_day(false, "2025-02-01", "0.00")]
+fn used_days_of_what_was_changed_before_are_billed(
+    #[case] changed: bool,
+    #[case] on: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    if changed {
+        lab.run(&change("CH-1", "2025-01-11", 5, 8).0);
+    }
+    lab.invoice(40);
+    let february = period("2025-02-01", "2025-03-01");
+    let shown = lab.run(&order("CX-1", OrderKind::Cancellation, on, february).0);
+    let dec = |text: &str| text.parse::<rust_decimal::Decimal>().unwrap();
+    assert_eq!(dec(&lab.invoice(40)), dec(billed), "{shown}");
+    assert_eq!(dec(&lab.invoice(40)), dec("0"), "{shown}");
 }
 
 /// Seven seats sold within January, their part invoiced, the line of February not yet: its days were used.

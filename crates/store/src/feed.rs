@@ -3,7 +3,7 @@
 use crate::db::{self, commit, write_tx};
 use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Alias, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query};
 use sea_orm::{DatabaseTransaction, DbBackend, QueryOrder, QuerySelect, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
@@ -222,10 +222,10 @@ impl Scope<'_> {
                 let query = Query::select()
                     .columns([Column::Id, Column::Hash])
                     .from(Alias::new("record_history"))
-                    .and_where(Column::Org.eq(self.org))
-                    .and_where(Column::Source.eq(self.source))
-                    .and_where(Column::Kind.eq(kind.name()))
-                    .and_where(Column::Id.is_in(part.iter().copied()))
+                    .and_where(Expr::col(Column::Org).eq(self.org))
+                    .and_where(Expr::col(Column::Source).eq(self.source))
+                    .and_where(Expr::col(Column::Kind).eq(kind.name()))
+                    .and_where(Expr::col(Column::Id).is_in(part.iter().copied()))
                     .take();
                 for row in self.tx.query_all(&query).await.map_err(error::of_db)? {
                     let id: String = row.try_get("", "id").map_err(error::of_db)?;

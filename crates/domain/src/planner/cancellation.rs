@@ -456,16 +456,26 @@ fn of_changes(
 /// Whether a line has billed nothing and has nothing to bill: it began in the period of the cancellation, or later.
 /// A line that began in an earlier period has whole periods to bill, even where no invoice was made yet.
 ///
-/// Where ConnectWise prorates, a line that took the place of a billed one has days that were used: it ends, and
-/// ConnectWise bills them. The same for a full line with its correction beside it.
+/// A line that a change put in the place of one of earlier periods, up to the day before it, is not new: it has days
+/// that were used, and ends as the other one would have. Where ConnectWise prorates, the same holds for whatever took the
+/// place of a billed line. And for a full line with its correction beside it.
 fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
-    let replaced = || {
-        let product = line.origin.as_ref().map(|o| o.product());
-        let of_it = |l: &Line| l.origin.as_ref().map(|o| o.product()) == product && builder.is_billed(l);
-        lines_to_end(builder).iter().any(of_it)
-    };
     let prorates = builder.agreement_of(line).is_some_and(|a| a.prorates);
-    let used_days = prorates && line.state.effective < day && replaced();
+    let product = line.origin.as_ref().map(|o| o.product());
+    let of_it = |l: &&Line| l.origin.as_ref().map(|o| o.product()) == product;
+    let begins = line.state.effective;
+    let replaced = || {
+        let earlier = builder.own_links().iter().any(|link| {
+            link.role == Role::Recurring
+                && Some(&link.product) == product
+                && link.written.effective < period.start()
+        });
+        let up_to_it = |l: &Line| l.state.cancelled.is_some_and(|last| next_day(last) == begins);
+        earlier && builder.own_lines().filter(of_it).any(up_to_it)
+    };
+    let by_connectwise =
+        || prorates && lines_to_end(builder).iter().filter(of_it).any(|l| builder.is_billed(l));
+    let used_days = begins < day && (replaced() || by_connectwise());
     !builder.is_billed(line)
         && line.state.effective >= period.start()
         && !used_days

@@ -9,13 +9,14 @@ use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::{CatalogItemId, CompanyId, CustomerId, OrderId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::{Mapping, Mappings, ProductTarget};
-use crate::money::Currency;
+use crate::money::{Currency, Money};
 use crate::period::{BillingCycle, CycleUnit, Period, next_day};
 use crate::plan::TaskOutcome;
 use crate::psa::{Agreement, CatalogItem, CompanyState};
 use crate::settings::PriceSource;
 use crate::task::{Demand, Task};
 use jiff::civil::Date;
+use std::collections::BTreeSet;
 
 /// Why a task gives no changes.
 #[derive(Debug)]
@@ -194,7 +195,8 @@ impl<'a> Context<'a> {
                 .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
         };
         // Missing products and the missing agreement are told together, so that one round of mapping is enough.
-        let products = resolve_products(world, index, task, cycle, input.demand, subscription);
+        let products =
+            resolve_products(world, index, (task, subscription_no), cycle, input.demand, subscription);
         let company = match (company, &products) {
             (Ok(company), _) => company,
             (Err(mut stop), Err(other)) => {
@@ -374,10 +376,19 @@ fn needs_item(order: &Order, line: &OrderLine, advance: bool) -> bool {
     !nothing || matches!(order.kind, OrderKind::Change | OrderKind::Renewal)
 }
 
+/// Whether a line bills nothing, whatever it is mapped to: it needs no item, and what is billed does not wait for one.
+pub fn is_free(line: &OrderLine, price_source: PriceSource) -> bool {
+    let zero = |money: Option<Money>| money.is_none_or(Money::is_zero);
+    price_source == PriceSource::Marketplace
+        && line.unit_price.is_some_and(Money::is_zero)
+        && zero(line.amount)
+        && zero(line.old_unit_price)
+}
+
 fn resolve_products<'a>(
     world: &'a World<'a>,
     index: &'a Index<'a>,
-    task: &'a Task,
+    (task, subscription_no): (&'a Task, SubscriptionNo),
     cycle: BillingCycle,
     demand: &'a Demand,
     subscription: Option<&'a Subscription>,
@@ -387,7 +398,11 @@ fn resolve_products<'a>(
     let must = match demand {
         Demand::Order(order) => {
             let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
-            needed.extend(lines.map(|l| (&l.product, true)));
+            let source = task.price_source.unwrap_or(world.settings.price_source);
+            let billed = index.links_of(subscription_no).iter().filter(|l| !l.deleted);
+            let billed: BTreeSet<&ProductId> = billed.map(|l| &l.product).collect();
+            let must = |l: &OrderLine| !is_free(l, source) || billed.contains(&l.product);
+            needed.extend(lines.map(|l| (&l.product, must(l))));
             false
         }
         // What was sold before an order took it away may have to be billed.

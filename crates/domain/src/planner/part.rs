@@ -181,11 +181,16 @@ fn whole_units(
     let tolerance = tolerance(settings, currency)?;
     let mode = settings.rounding_mode;
     let round = |unit: Money, exact, within| whole_unit(unit, exact, quantity, currency, mode, within);
+    let hundredth = |exact: Exact| -> Result<Exact, MoneyError> {
+        let hundredth = exact.over(Exact::ratio(100, 1)?)?;
+        if hundredth.is_negative() { Exact::ZERO.minus(hundredth) } else { Ok(hundredth) }
+    };
+    let of_price = hundredth(exact)?;
+    let of_price = if of_price.minus(tolerance)?.is_negative() { of_price } else { tolerance };
     // A cost is a figure of our own books: a hundredth of it may be lost to keep it in cents.
-    let hundredth = exact_cost.over(Exact::ratio(100, 1)?)?;
-    let size = if hundredth.is_negative() { Exact::ZERO.minus(hundredth)? } else { hundredth };
+    let size = hundredth(exact_cost)?;
     let of_cost = if tolerance.minus(size)?.is_negative() { size } else { tolerance };
-    let price = round(prices.price, exact, tolerance)?;
+    let price = round(prices.price, exact, of_price)?;
     Ok(Prices { price, cost: round(prices.cost, exact_cost, of_cost)?, ..prices })
 }
 
@@ -219,7 +224,13 @@ pub fn open_ended_units(
     }
 }
 
-/// What a line that shows the rounded price of `asked` truly costs a unit: a rounding of ours is no other price.
+/// Whether a unit price is another one in fewer places: in those of the currency, as ConnectWise may keep it.
+fn is_kept_as(kept: Money, asked: Money, currency: Currency) -> Result<bool, MoneyError> {
+    Ok(kept.decimal() == asked.exact().round(currency.places(), RoundingMode::HalfUp)?.normalize())
+}
+
+/// What a line that shows the rounded price of `asked` truly costs a unit: a rounding, ours or that of ConnectWise, is no
+/// other price.
 pub fn unrounded(
     settings: &Settings,
     currency: Currency,
@@ -228,9 +239,12 @@ pub fn unrounded(
     asked: Prices,
 ) -> Result<Prices, MoneyError> {
     let shown = open_ended_units(settings, currency, asked, quantity)?;
+    let truly = |there: Money, shown: Money, asked: Money| -> Result<Money, MoneyError> {
+        Ok(if shown == there || is_kept_as(there, asked, currency)? { asked } else { there })
+    };
     Ok(Prices {
-        price: if shown.price == there.price { asked.price } else { there.price },
-        cost: if shown.cost == there.cost { asked.cost } else { there.cost },
+        price: truly(there.price, shown.price, asked.price)?,
+        cost: truly(there.cost, shown.cost, asked.cost)?,
         ..there
     })
 }
@@ -253,8 +267,9 @@ pub fn unit_of(total: Money, quantity: Quantity, currency: Currency) -> Result<M
 pub fn shows(context: &Context<'_>, there: &AdditionState, price: Money) -> bool {
     let prices = Prices { price, cost: there.unit_cost, cost_known: true };
     there.unit_price == price
-        || open_ended_units(context.world.settings, context.currency, prices, there.quantity)
-            .is_ok_and(|shown| shown.price == there.unit_price)
+        || is_kept_as(there.unit_price, price, context.currency) == Ok(true)
+        || open_ended(context.world.settings, context.currency, prices, there.quantity)
+            .is_ok_and(|shown| shown.unit_price == there.unit_price)
 }
 
 /// Whether a line of one unit at `price` shows what `quantity` units at about `unit` cost together.
@@ -266,7 +281,7 @@ pub fn is_all_in_one(price: Money, quantity: Quantity, unit: Money) -> Result<bo
 }
 
 /// The unit price of a whole period: in the places of the currency, unless the line would be off by more than the
-/// tolerance then. 1,000 x 0.125 is not 1,000 x 0.13.
+/// tolerance then, or by more than a hundredth of itself: 1,000 x 0.125 is not 1,000 x 0.13, nor 9 x 12.5 yen 9 x 13.
 fn whole_unit(
     unit: Money,
     exact: Exact,

@@ -285,7 +285,8 @@ fn one<'a>(
             }
         },
     };
-    builder.recurring(agreement, line, begin, ends, period)?;
+    let until = until.into_iter().chain(ends).min();
+    builder.recurring(agreement, line, begin, until, period)?;
     if let Some(old) = &existing {
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));

@@ -7,7 +7,7 @@ use super::by_hand::{self, NamedLine};
 use super::cancellation;
 use super::context::Stop;
 use super::late;
-use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_of, part_policy, write_once};
+use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_for, part_policy, write_once};
 use super::part::{self, Named, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
@@ -88,7 +88,7 @@ fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_fro
 /// The item of a line that is billed once; a line of nothing needs no mapping and gives no line.
 pub fn once_item<'a>(builder: &Builder<'_, 'a>, line: &OrderLine) -> Result<Option<&'a CatalogItem>, Stop> {
     let nothing = line.amount.map_or(line.quantity.is_zero(), |a| a.is_zero() && line.quantity.is_zero());
-    if nothing { Ok(None) } else { item_of(builder, &line.product) }
+    if nothing { Ok(None) } else { item_for(builder, line) }
 }
 
 fn recurring(
@@ -103,7 +103,7 @@ fn recurring(
     if quantity.is_zero() {
         return Ok(());
     }
-    let Some(item) = item_of(builder, &line.product)? else { return Ok(()) };
+    let Some(item) = item_for(builder, line)? else { return Ok(()) };
     if lines::is_billed_afterwards(builder, line) {
         return Ok(());
     }

@@ -5,9 +5,60 @@ use super::look;
 use super::machine::{Core, subject};
 use crate::ports::PsaError;
 use crate::records::{Millis, OperationError};
-use trueup_domain::finding::{Code, Finding};
+use trueup_domain::Decimal;
+use trueup_domain::finding::{Code, Finding, Severity};
 use trueup_domain::ids::AdditionId;
-use trueup_domain::psa::ObservedAddition;
+use trueup_domain::money::Money;
+use trueup_domain::plan::{Change, Field, differing_fields};
+use trueup_domain::psa::{AdditionState, ObservedAddition};
+
+/// What a line may be off by, in the smallest units of its currency, before it is billed wrong instead of rounded.
+const ROUNDED_UNITS: i64 = 5;
+
+/// What ConnectWise keeps otherwise than it was sent, with the money where the line bills something else by it. A text or
+/// a flag that was left to ConnectWise is no difference.
+fn kept_otherwise(change: &Change, record: &ObservedAddition, wanted: &AdditionState) -> Option<Finding> {
+    let left_to_them = |field: Field| match field {
+        Field::Taxable => wanted.taxable.is_none(),
+        Field::Description => wanted.description.is_none(),
+        Field::InvoiceDescription => wanted.invoice_description.is_none(),
+        _ => false, // open set: every other field is always sent
+    };
+    let fields: Vec<String> = differing_fields(wanted, &record.state, change.currency)
+        .into_iter()
+        .filter(|f| !left_to_them(f.field))
+        .map(|f| format!("{:?} {} -> {}", f.field, or_nothing(f.from.as_ref()), or_nothing(f.to.as_ref())))
+        .collect();
+    let form = format!("ConnectWise keeps addition {} in another form: {}", record.id, fields.join(", "));
+    let currency = change.currency;
+    let bills = |state: &AdditionState| state.unit_price.extended(state.quantity, currency);
+    let about = subject(change, Some(record.id));
+    let (Ok(asked), Ok(kept)) = (bills(wanted), bills(&record.state)) else {
+        return Some(Finding::new(Code::Tu7005, about, form));
+    };
+    let Ok(off) = kept.minus(asked).map_err(drop) else {
+        return Some(Finding::new(Code::Tu7005, about, form));
+    };
+    if off.is_zero() {
+        return Some(Finding::new(Code::Tu7005, about, form));
+    }
+    let message = format!(
+        "{form}. It bills {} {currency} instead of {} each time.",
+        kept.display(currency),
+        asked.display(currency)
+    );
+    let unit = Money::new(Decimal::new(ROUNDED_UNITS, currency.places()));
+    let is_wrong = off.decimal().abs() > unit.decimal();
+    let finding = Finding::new(Code::Tu7005, about, message).amount(off, currency);
+    Some(if is_wrong {
+        finding.severity(Severity::Error).fix(
+            "Sell it in a price with the places that ConnectWise keeps, or bill the difference by hand; accept the form \
+             with `trueup finding ignore` where it is meant.",
+        )
+    } else {
+        finding
+    })
+}
 
 /// Refusals of the connection itself, one after the other, after which the rest is not tried.
 const GIVE_UP_AFTER: u32 = 3;
@@ -88,23 +139,8 @@ impl Core<'_> {
         if let (Some(record), Some(wanted)) = (record, change.action.after())
             && !look::holds(&record.state, wanted)
         {
-            let fields: Vec<String> =
-                trueup_domain::plan::differing_fields(wanted, &record.state, change.currency)
-                    .into_iter()
-                    .map(|f| {
-                        format!(
-                            "{:?} {} -> {}",
-                            f.field,
-                            or_nothing(f.from.as_ref()),
-                            or_nothing(f.to.as_ref())
-                        )
-                    })
-                    .collect();
-            self.findings.push(Finding::new(
-                Code::Tu7005,
-                subject(change, Some(record.id)),
-                format!("ConnectWise keeps addition {} in another form: {}", record.id, fields.join(", ")),
-            ));
+            let kept = kept_otherwise(change, record, wanted);
+            self.findings.extend(kept);
         }
     }
 

@@ -131,3 +131,76 @@ fn an_order_without_lines_is_an_error(#[case] kind: &str) {
     let tasks = bench.json(&["task", "list"]).exits(0).json();
     assert_eq!(tasks["tasks"][0]["state"], "failed", "{tasks}");
 }
+
+/// Two organizations, or two sources, on one item of one agreement: their lines would be taken for each other's, so the
+/// second waits until somebody says that both are meant.
+#[test]
+fn what_somebody_else_bills_as_the_same_item_waits() {
+    let bench = bench("2023-03-01");
+    bench.feed(&order("SO-1", "sales", "2023-03-01", FIVE)).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["org", "add", "part", "--parent", "default"]).exits(0);
+    let feed = bench.file("all.ndjson", &format!("{BASE}{}", order("SO-1", "sales", "2023-03-01", FIVE)));
+    let rows = bench.file("m.csv", &format!("kind,source_id,psa_id,scope,options\n{MAPPINGS}"));
+    for others in [&["--org", "part"][..], &["--source", "second"]] {
+        let with = |args: &[&str]| -> Vec<String> {
+            args.iter().chain(others).map(|arg| (*arg).to_owned()).collect()
+        };
+        let run = |args: &[&str]| {
+            let all = with(args);
+            bench.json(&all.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        run(&["feed", "import", &feed]).exits(0);
+        run(&["mapping", "import", &rows]);
+        let own = |args: &[&'static str]| match others[0] {
+            "--org" => run(args),
+            _ => bench.json(args),
+        };
+        own(&["check"]);
+        let ran = own(&["apply", "--all"]).exits(1).json();
+        assert!(codes(&ran).contains(&("TU2007".to_owned(), "error".to_owned())), "{ran}");
+        assert_eq!(json!(open(&bench)), json!([5.0]), "{others:?}");
+    }
+    bench.json(&["setting", "set", "mapping.product_item", "many"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(json!(open(&bench)), json!([5.0, 5.0]));
+}
+
+/// A price that ConnectWise keeps in fewer places bills something else every month: that is an error with its money, and
+/// what was left to ConnectWise is none. The next change takes it for no other price.
+#[test]
+fn a_price_that_is_kept_otherwise_says_what_it_bills() {
+    let mut bench = bench("2023-03-01");
+    bench.control("rules", &json!({"price_decimals": 2}));
+    let of = |order: String| {
+        order.replace("\"unit_price\":\"22.00\"", "\"unit_price\":\"0.125\"").replace("17.60", "0")
+    };
+    let sold = order("SO-1", "sales", "2023-03-01", r#""charge":"recurring","quantity":"100""#);
+    bench.feed(&of(sold)).exits(0);
+    bench.json(&["check"]).exits(0);
+    let ran = bench.json(&["apply", "--all"]).exits(1).json();
+    let found = ran["findings"].as_array().unwrap().iter().find(|f| f["code"] == "TU7005").unwrap();
+    assert_eq!((&found["severity"], &found["amount"]["amount"]), (&json!("error"), &json!("0.50")), "{ran}");
+    let message = found["message"].as_str().unwrap();
+    assert!(message.contains("13.00 USD instead of 12.50") && !message.contains("Description"), "{message}");
+    bench.on("2023-03-12");
+    bench.feed(&of(change("CH-1", "2023-03-12", 100, 150))).exits(0);
+    bench.json(&["check"]).exits(0);
+    let ran = bench.json(&["plan", "--all"]).exits(0).json();
+    let part = ran["changes"].as_array().unwrap().iter().find(|c| c["role"] == "prorate").unwrap();
+    // 50 x 0.125 x 20/31
+    assert_eq!(part["amount"], "4.03", "{ran}");
+}
+
+/// What is included and costs nothing is mapped to nothing: what is paid does not wait for it.
+#[test]
+fn what_costs_nothing_needs_no_mapping() {
+    let bench = bench("2023-03-01");
+    let line = r#"{"id":"2","charge":"recurring","product":"incl","quantity":"10","unit_price":"0","unit_cost":"0"}]}"#;
+    let sold = order("SO-1", "sales", "2023-03-01", FIVE);
+    bench.feed(&sold.replace("}]}", &format!("}},{line}"))).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(json!(open(&bench)), json!([5.0]));
+}

@@ -1,10 +1,13 @@
 //! Lines that others wrote: which are free, which a mapping names, and taking one over.
 
-use super::Builder;
+use super::{Builder, NewLine};
 use crate::billing;
+use crate::finding::{Code, Finding, Subject};
 use crate::ids::{AdditionId, ProductId};
-use crate::plan::{Adoption, Role, Target};
+use crate::mapping_rules::ItemRule;
+use crate::plan::{Adoption, Role, Target, TaskOutcome};
 use crate::planner::AdoptionAnswer;
+use crate::planner::context::Stop;
 use crate::planner::origin::{Made, Origin};
 use crate::planner::picture::Line;
 use crate::psa::{Agreement, BillFlag, CatalogItem};
@@ -45,6 +48,55 @@ impl<'a> Builder<'_, 'a> {
     /// The additions with the item that nobody has claimed and that bill from `from` on, on the agreement of the task.
     pub fn unclaimed(&self, item: &CatalogItem, from: Date) -> Vec<Line<'a>> {
         self.unclaimed_on(self.context.agreement, item, from)
+    }
+
+    /// Stops the task where another product of ours, or another organization's, is billed as the item on the agreement:
+    /// two that share an item would be taken for each other, and one of them be billed twice (TU2007). A line that takes
+    /// the place of one is no news, and one product that is sold several times adds up.
+    pub(super) fn is_nobody_elses(&self, agreement: &Agreement, line: &NewLine<'_>) -> Result<(), Stop> {
+        let context = self.context;
+        let product = &line.product;
+        if context.world.settings.mapping.item != ItemRule::Agreement || line.role != Role::Recurring {
+            return Ok(());
+        }
+        if self.own_lines().any(|own| own.is_for(product, Role::Recurring)) {
+            return Ok(());
+        }
+        let on_item = |there: &&Line| there.state.is_open() && there.state.catalog_item == line.item.id;
+        let other = self.picture.lines_of(agreement.id).iter().filter(on_item).find_map(|there| {
+            let origin = match &there.origin {
+                Some(origin) => origin,
+                None => return there.key().map(|_| (there, None)),
+            };
+            if origin.role() != Role::Recurring || origin.subscription == Some(context.subscription_no) {
+                return None;
+            }
+            (origin.source() != &context.task.source || origin.product() != product)
+                .then(|| (there, Some((origin.source(), origin.product()))))
+        });
+        let Some((there, of)) = other else { return Ok(()) };
+        let id = match &there.target {
+            Target::Existing(id) => id.to_string(),
+            Target::CreatedBy(change) => format!("of change {change}"),
+        };
+        let whose = match of {
+            Some((source, other)) if source == &context.task.source => format!("product {other}"),
+            Some((source, other)) => format!("product {other} of source {source}"),
+            None => "another organization, or another installation of trueup".to_owned(),
+        };
+        let message = format!(
+            "On agreement {}, catalog item {} is billed for {whose} by addition {id}: {} would be billed as the same item.",
+            agreement.id,
+            line.item.id,
+            context.product_name(product)
+        );
+        let detail = format!("agreement {}, catalog item {}", agreement.id, line.item.id);
+        let subject = Subject { detail: Some(detail), ..context.subject_of_product(product) };
+        let finding = Finding::new(Code::Tu2007, subject, message).fix(
+            "Map one of them to another item, company or agreement, or set mapping.product_item to many where both are \
+             meant.",
+        );
+        Err(Stop { findings: vec![finding], outcome: TaskOutcome::NeedsMapping })
     }
 
     /// The same on any agreement: the open ones; where there are none, those that somebody has dated to end later. A line

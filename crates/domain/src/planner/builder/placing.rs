@@ -158,6 +158,7 @@ impl<'a> Builder<'_, 'a> {
         if last.is_some_and(|last| last < start) {
             return Ok(());
         }
+        self.is_nobody_elses(agreement, &line)?;
         let billed_by = self.invoicing(agreement);
         let mut effective = start;
         let moves = !agreement.prorates && self.is_invoiced(agreement, start);

@@ -10,7 +10,7 @@ use crate::planner::builder::Builder;
 use crate::planner::by_hand;
 use crate::planner::context::Stop;
 use crate::planner::late;
-use crate::planner::lines::{self, Existing, billed_quantity, item_of};
+use crate::planner::lines::{self, Existing, billed_quantity, item_for};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::psa::{AdditionState, CatalogItem};
@@ -25,7 +25,7 @@ pub(super) fn resolve<'a, 'o>(
     moment: Moment,
     ahead: Option<Date>,
 ) -> Result<Option<Item<'a, 'o>>, Stop> {
-    let Some(item) = item_of(builder, &line.product)? else { return Ok(None) };
+    let Some(item) = item_for(builder, line)? else { return Ok(None) };
     if lines::is_billed_afterwards(builder, line) {
         return Ok(None);
     }
