@@ -145,3 +145,33 @@ fn invoices_that_stand_for_no_single_period_are_warned_of() {
     assert_eq!(said[0].amount.unwrap().0.to_string(), "110.00");
     assert!(said[0].fix.contains("agreement 40") && said[0].fix.contains("by hand"), "{}", said[0].fix);
 }
+
+/// A switch to a yearly product says nothing of the months by which the monthly one was sold: each was billed once.
+#[test]
+fn a_switch_of_the_cycle_warns_of_no_second_billing() {
+    let mut lab = Lab::monthly("2027-01-01", "2027-01-01");
+    lab.product("m", 7, ProductKind::Seat, "20.00", "10.00");
+    lab.product("y", 8, ProductKind::Seat, "220.00", "110.00");
+    lab.agreement(41, BillingCycle::YEARLY, "USD", "2027-03-01", "2027-03-01");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2027-01-01");
+    let january = period("2027-01-01", "2027-02-01");
+    let sold = order("SO-1", OrderKind::Sales, "2027-01-01", january).with(line(
+        "1",
+        Charge::Recurring,
+        "m",
+        "3",
+        "20.00",
+        "10.00",
+    ));
+    lab.run(&sold.0);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["60.00", "60.00"]);
+    let sold = lab.subscriptions.values_mut().next().unwrap();
+    sold.billing_cycle = BillingCycle::YEARLY;
+    let switch = order("CH-1", OrderKind::Change, "2027-03-01", period("2027-03-01", "2028-03-01"))
+        .change("1", "m", 3, 0, "20.00", "10.00")
+        .change("2", "y", 0, 3, "220.00", "110.00");
+    let shown = lab.run(&switch.0);
+    assert!(!shown.contains("TU4006"), "{shown}");
+    assert_eq!(lab.invoice(40), "0", "{shown}");
+    assert_eq!(lab.invoice(41), "660.00", "{shown}");
+}

@@ -111,6 +111,7 @@ where
     let mut sums = Sums::default();
     let mut seen = Seen::default();
     let mut former = Former::default();
+    let mut elsewhere = Elsewhere::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
@@ -125,6 +126,7 @@ where
                 Ok(record) => {
                     sums.add(&record.record);
                     seen.note(&record.record, &record.id);
+                    elsewhere.note(to, &record.record);
                     good.push(record);
                 }
                 Err(refusal) => report.note(refusal),
@@ -151,6 +153,9 @@ where
         for note in seen.conclude(store, to, refused).await? {
             report.note(note);
         }
+    }
+    for told in elsewhere.told(to) {
+        report.note(told);
     }
     progress(read);
     report.totals = sums.finish();
@@ -208,6 +213,61 @@ impl Former {
             }
         }
         Ok(counts)
+    }
+}
+
+/// Organizations of which the feed speaks: it places nobody in them, and that has to be said.
+#[derive(Default)]
+struct Elsewhere {
+    records: u64,
+    customers: BTreeMap<OrganizationId, u64>,
+}
+
+impl Elsewhere {
+    /// So many organizations are named at most.
+    const MOST: usize = 20;
+
+    fn note(&mut self, to: Destination<'_>, record: &Record) {
+        match record {
+            Record::Organization(_) => self.records += 1,
+            Record::Customer(customer) => {
+                let named = customer.organization.as_ref().filter(|named| *named != to.org);
+                let Some(named) = named else { return };
+                if self.customers.len() < Self::MOST || self.customers.contains_key(named) {
+                    *self.customers.entry(named.clone()).or_default() += 1;
+                }
+            }
+            _ => {} // open set: nothing else names an organization
+        }
+    }
+
+    fn told(self, to: Destination<'_>) -> Vec<Refusal> {
+        let told = |reason: String| Refusal {
+            file: String::new(),
+            line: 0,
+            field: None,
+            reason,
+            code: Code::Tu4004.to_string(),
+            warning: true,
+        };
+        let mut all: Vec<Refusal> = self
+            .customers
+            .into_iter()
+            .map(|(named, count)| {
+                told(format!(
+                    "{count} customers are of organization {named}, and are taken in and billed as customers of {}: a feed \
+                     places nobody. Make it with `trueup org add {named}`, and import its customers with `--org {named}`",
+                    to.org
+                ))
+            })
+            .collect();
+        if self.records > 0 {
+            all.push(told(format!(
+                "{} records of the kind organization are kept and make none: `trueup org add` makes one",
+                self.records
+            )));
+        }
+        all
     }
 }
 

@@ -5,7 +5,7 @@ use crate::ports::{Clock, Store};
 use crate::records::{FindingFilter, FindingState, NewAuditEntry, StoredFinding};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::finding::{Code, Finding};
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{OrganizationId, TaskId};
 use trueup_domain::task::{Task, TaskState};
 
@@ -132,6 +132,33 @@ pub async fn list(
             .then(a.id.cmp(&b.id))
     });
     Ok(found)
+}
+
+/// Findings about which somebody decided: they are muted, or put aside for a reason.
+#[derive(Clone, Debug, Default)]
+pub struct Decided(BTreeSet<(Code, Subject)>);
+
+impl Decided {
+    /// Those of an organization.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
+        let states = vec![FindingState::Muted, FindingState::Ignored];
+        let filter = FindingFilter { states, ..FindingFilter::default() };
+        let known = store.list_findings(org, &filter).await?;
+        Ok(Self(known.into_iter().map(|known| (known.finding.code, known.finding.subject)).collect()))
+    }
+
+    /// Whether somebody decided about this one: then it needs nobody.
+    pub fn has(&self, finding: &Finding) -> bool {
+        !self.0.is_empty() && self.0.contains(&(finding.code, finding.subject.clone()))
+    }
+
+    /// Whether a finding of severity error is among these about which nobody decided.
+    pub fn leaves_an_error<'a>(&self, found: impl IntoIterator<Item = &'a Finding>) -> bool {
+        found.into_iter().any(|finding| finding.severity == Severity::Error && !self.has(finding))
+    }
 }
 
 /// One finding.

@@ -303,6 +303,8 @@ pub trait Store: Send + Sync {
 
     /// Saves a connection, its private key sealed; the same name replaces.
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError>;
+    /// Forgets a connection of the organization itself; whether there was one.
+    async fn remove_connection(&self, org: &OrganizationId, name: &str) -> Result<bool, StoreError>;
     /// The organization's connections, nearest first: its own, then those of the levels above.
     async fn list_connections(&self, org: &OrganizationId) -> Result<Vec<Connection>, StoreError>;
 

@@ -4,13 +4,16 @@ use crate::clock::SystemClock;
 use crate::compose;
 use crate::config::Options;
 use crate::failure::CliError;
-use crate::output::Output;
+use crate::output::{Output, note};
 use std::sync::Arc;
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::settings::Settings;
 use trueup_engine::ports::{Psa, Store};
 use trueup_engine::records::Connection;
 use trueup_engine::settings;
+
+/// The mark that names the ConnectWise company to which an organization's mappings and lines belong.
+const WRITTEN_TO: &str = "written-to";
 
 /// An open installation.
 pub struct App {
@@ -103,6 +106,44 @@ impl App {
                 "Store one with `trueup connection add`.",
             ),
         })
+    }
+
+    /// ConnectWise, to be planned for and written to. What an organization has mapped and written are numbers of one
+    /// ConnectWise company: over a connection to another one they would mean something else.
+    ///
+    /// # Errors
+    /// As [`Self::psa`], and where the connection is to another company than what was written so far.
+    pub async fn psa_to_write(&self, name: Option<&str>) -> Result<(String, Arc<dyn Psa>), CliError> {
+        let connection = self.connection(name).await?;
+        if name.is_none() && self.store.list_connections(self.org()).await?.len() > 1 {
+            note(&format!(
+                "several connections are stored, and `{}` is taken: `--connection NAME` names another",
+                connection.name
+            ));
+        }
+        let company = connection.company.trim().to_lowercase();
+        let known = self.store.load_mark(self.org(), WRITTEN_TO).await?;
+        let other = known.as_deref().filter(|known| *known != company);
+        if let Some(other) = other
+            && self.store.list_links(self.org()).await?.iter().any(|link| !link.deleted)
+        {
+            return Err(CliError::usage(
+                format!(
+                    "connection `{}` is to the ConnectWise company {company}, and what organization {} has mapped and \
+                     written is in {other}",
+                    connection.name,
+                    self.org()
+                ),
+                "Name the connection to that company with `--connection`. For another company make an organization of its \
+                 own (`trueup org add`), with mappings of its own.",
+            ));
+        }
+        if known.as_deref() != Some(company.as_str()) {
+            self.store.save_mark(self.org(), WRITTEN_TO, &company).await?;
+        }
+        let settings = self.settings().await?;
+        let psa = compose::psa(&connection, &settings, &self.options)?;
+        Ok((connection.name, psa))
     }
 
     /// ConnectWise, by the named connection or the nearest one.

@@ -53,7 +53,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "TRUEUP_CONFIG")]
     pub config: Option<PathBuf>,
     /// Work as if it were this day (YYYY-MM-DD)
-    #[arg(long, global = true, value_name = "DATE", env = "TRUEUP_TODAY")]
+    #[arg(long, global = true, value_name = "DATE", env = "TRUEUP_TODAY", value_parser = day)]
     pub today: Option<Date>,
     /// The organization [default: default]
     #[arg(long, global = true, value_name = "SLUG", env = "TRUEUP_ORG")]
@@ -70,6 +70,14 @@ pub struct Global {
     /// Says more on standard error; twice for the details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// A day as it is written on the command line.
+///
+/// # Errors
+/// The form that a day has.
+pub fn day(text: &str) -> Result<Date, String> {
+    text.trim().parse().map_err(|_| "write a day as YYYY-MM-DD, such as 2026-03-01".to_owned())
 }
 
 /// The commands.

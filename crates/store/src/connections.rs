@@ -78,6 +78,14 @@ pub(crate) async fn save(
     commit(tx).await
 }
 
+pub(crate) async fn remove(store: &SqlStore, org: &OrganizationId, name: &str) -> Result<bool, StoreError> {
+    let tx = write_tx(store).await?;
+    let removed =
+        Entity::delete_by_id((org.to_string(), name.to_owned())).exec(&*tx).await.map_err(error::of_db)?;
+    commit(tx).await?;
+    Ok(removed.rows_affected > 0)
+}
+
 /// The key to seal with. A new one is made only while it takes nothing away from rows that are sealed already; entering
 /// the one connection there is anew is the way out of a lost key.
 async fn sealing_key(

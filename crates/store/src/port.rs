@@ -50,6 +50,9 @@ impl Store for SqlStore {
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError> {
         connections::save(self, org, connection).await
     }
+    async fn remove_connection(&self, org: &OrganizationId, name: &str) -> Result<bool, StoreError> {
+        connections::remove(self, org, name).await
+    }
     async fn list_connections(&self, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
         connections::list(self, org).await
     }

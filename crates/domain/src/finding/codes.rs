@@ -57,7 +57,8 @@ codes! {
     Tu1004 = "TU1004" "Permission missing", Error, Fix, "what needs the right",
         "Give the API member the rights named (module > function > level), then test the connection again.";
     Tu1005 = "TU1005" "Wrong base address", Error, Fix, "connection",
-        "Take the proposed address; a self-hosted server must be allowed first.";
+        "Correct the company id, or take the address that is proposed, where one is; a self-hosted server must be on the \
+         operator's list first (TRUEUP_ALLOWED_HOSTS, and TRUEUP_ALLOWED_PRIVATE_HOSTS for a private address).";
     Tu1006 = "TU1006" "ConnectWise throttles", Warning, Auto, "nothing",
         "Nothing to do; spread the schedules if it happens often.";
     Tu1007 = "TU1007" "Answer not understood", Error, Auto, "record",

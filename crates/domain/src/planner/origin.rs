@@ -4,7 +4,7 @@
 use super::index::SubscriptionNo;
 use super::picture::State;
 use super::register::Remembered;
-use crate::ids::{OrderId, ProductId};
+use crate::ids::{OrderId, ProductId, SourceId};
 use crate::period::Period;
 use crate::plan::{AdditionLink, Edit, Role};
 use crate::psa::AdditionState;
@@ -43,6 +43,8 @@ enum Record<'a> {
 /// What the plan says of a line.
 #[derive(Clone, Debug)]
 pub struct Made<'a> {
+    /// Source.
+    pub source: &'a SourceId,
     /// Product at the source.
     pub product: ProductId,
     /// What the line is for.
@@ -75,6 +77,14 @@ impl<'a> Origin<'a> {
     /// Whether it is for the product in this role.
     pub fn is_for(&self, product: &ProductId, role: Role) -> bool {
         self.glance == Glance::of(product, role) && self.product() == product
+    }
+
+    /// Source.
+    pub fn source(&self) -> &SourceId {
+        match &self.record {
+            Record::Link(link) => &link.source,
+            Record::Made(made) => made.source,
+        }
     }
 
     /// Product at the source.

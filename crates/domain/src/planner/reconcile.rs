@@ -115,12 +115,12 @@ fn end_what_ended(builder: &mut Builder<'_, '_>, wish: Wish) -> Result<(), Stop>
     let Some(ended) = wish.ended else { return Ok(()) };
     let open: Vec<Line> = builder
         .own_lines()
-        .filter(|l| l.state.is_open() && l.origin.as_ref().is_some_and(|o| o.role == Role::Recurring))
+        .filter(|l| l.state.is_open() && l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring))
         .cloned()
         .collect();
     for line in open {
         let product =
-            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product.clone().into_owned());
+            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
         let Existing::Line(line) = lines::judge(builder, &product, line) else {
             builder.waits_for_less(&product);
             continue;

@@ -149,7 +149,7 @@ fn chosen(all: &[Mapping], uses: &[Use], wanted: &Selection) -> Result<Vec<Mappi
         .ok_or_else(|| {
             Failure::wrong(
                 format!("there is no mapping of {} `{}`", wanted.kind.name(), wanted.source_id),
-                "The list of mappings shows them all.",
+                "`trueup mapping list` shows those that hold; it may have been released already.",
             )
         })?;
     let mut found = vec![first.clone()];

@@ -146,6 +146,9 @@ impl Store for SimStore {
     ) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn remove_connection(&self, _org: &OrganizationId, _name: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
     async fn list_connections(&self, _org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
         Ok(Vec::new())
     }

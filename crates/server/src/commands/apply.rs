@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::output::contract::{ChangeDoc, Lines, Outcome, Outcomes, PlanDoc, SummaryDoc};
 use crate::output::documents::{FindingDoc, once_each};
-use crate::output::{any_error, count, note};
+use crate::output::{count, note};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -17,6 +17,7 @@ use trueup_domain::settings::{MarkerPlace, Settings};
 use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Progress};
 use trueup_engine::applying::{self, Approval, RunReport};
 use trueup_engine::approvals::{self, Voice};
+use trueup_engine::findings::Decided;
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_engine::ports::Clock;
 use trueup_engine::records::{PlanState, StoredPlan};
@@ -27,7 +28,7 @@ use trueup_engine::settings;
 #[derive(Args, Debug)]
 pub struct ApplyArgs {
     /// The stored plan
-    #[arg(value_name = "PLAN_ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "PLAN_ID", conflicts_with = "all")]
     plan_id: Option<String>,
     /// Plans and applies every ready task
     #[arg(long)]
@@ -52,6 +53,10 @@ pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
     let settings = app.settings().await?;
     match &args.plan_id {
         Some(id) => one(app, &settings, &PlanId::from(id.as_str())).await,
+        None if !args.all => Err(CliError::usage(
+            "apply needs to know what: a stored plan, or everything that is ready",
+            "Write `trueup apply PLAN_ID` (`trueup plan list` shows the plans), or `trueup apply --all`.",
+        )),
         None => all(app, &settings, &args).await,
     }
 }
@@ -98,6 +103,9 @@ async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliErr
     // Whoever names a plan here has seen it: that is a person's word on exactly this plan.
     let voice = Voice { person: approvals::COMMAND_LINE, actor: app.actor() };
     let stored = find(app, id).await?;
+    if stored.state == PlanState::Applied {
+        note("This plan was carried out before: nothing is sent again.");
+    }
     approvals::say_yes(app.store(), &app.clock, app.org(), voice, &stored, &settings.approval).await?;
     let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
@@ -152,7 +160,8 @@ pub async fn apply_one(
     let mut document = document_of(app, &stored, &report, &[]);
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, report.summary.calls));
-    let grave = any_error(stored.body.plan().findings.iter().chain(&report.findings).map(|f| &f.severity));
+    let decided = Decided::of(app.store(), app.org()).await?;
+    let grave = decided.leaves_an_error(stored.body.plan().findings.iter().chain(&report.findings));
     Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false, left: 0 })
 }
 
@@ -263,7 +272,7 @@ pub async fn apply_every(
     owner: &str,
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Applied, CliError> {
-    let (connection, psa) = app.psa(wanted.connection).await?;
+    let (connection, psa) = app.psa_to_write(wanted.connection).await?;
     let request = PlanRequest {
         org: app.org(),
         connection: &connection,
@@ -288,7 +297,8 @@ pub async fn apply_every(
     document.findings.extend(put_off.iter().map(FindingDoc::from));
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
-    let needs_person = needs_person(&run, &stored) || any_error(put_off.iter().map(|f| &f.severity));
+    let decided = Decided::of(app.store(), app.org()).await?;
+    let needs_person = needs_person(&run, &stored, &decided) || decided.leaves_an_error(&put_off);
     let left = run.planned.skipped.len();
     Ok(Applied { stored, document, needs_person, held: !run.held.is_empty(), left })
 }
@@ -324,18 +334,12 @@ fn add_others(app: &App, run: &RunReport, document: &mut PlanDoc) {
     document.findings.extend(findings);
 }
 
-fn needs_person(run: &RunReport, stored: &StoredPlan) -> bool {
-    let findings = stored
-        .body
-        .plan()
-        .findings
-        .iter()
-        .chain(run.report.iter().flat_map(|r| &r.findings))
-        .map(|f| &f.severity);
+fn needs_person(run: &RunReport, stored: &StoredPlan, decided: &Decided) -> bool {
+    let findings = stored.body.plan().findings.iter().chain(run.report.iter().flat_map(|r| &r.findings));
     run.report.as_ref().is_none_or(ApplyReport::needs_attention)
         || !run.held.is_empty()
         || run.resumed.iter().any(|r| r.report.needs_attention())
-        || any_error(findings)
+        || decided.leaves_an_error(findings)
 }
 
 fn show(app: &App, stored: &StoredPlan, document: &PlanDoc) {

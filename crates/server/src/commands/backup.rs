@@ -23,6 +23,12 @@ pub async fn run(options: Options, command: BackupCommand) -> Result<Exit, CliEr
     }
     match command {
         BackupCommand::Create { file } => {
+            if file.exists() {
+                return Err(CliError::usage(
+                    format!("{} is there already", file.display()),
+                    "Name another file, or move that one away first: a backup never takes the place of one.",
+                ));
+            }
             let out = Output::new(options.format);
             let at = crate::clock::SystemClock::new(None).now();
             let header = backup::create(&options.data_dir, &file, at).await.map_err(of_backup)?;

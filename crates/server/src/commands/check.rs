@@ -2,19 +2,20 @@
 
 use crate::app::App;
 use crate::failure::{CliError, Exit};
+use crate::output::Output;
 use crate::output::documents::{FINDING_HEADER, FindingDoc, TASK_HEADER, TaskDoc, finding_rows, task_rows};
-use crate::output::{Output, any_error};
 use clap::Args;
 use jiff::civil::Date;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use trueup_engine::findings::Decided;
 use trueup_engine::tasks::{self, CheckReport, NoTask};
 
 /// Flags of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// Takes orders completed from this day on, whatever the first-run rule says (YYYY-MM-DD)
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = crate::cli::day)]
     pub since: Option<Date>,
 }
 
@@ -36,10 +37,13 @@ pub async fn run(app: &App, args: CheckArgs) -> Result<Exit, CliError> {
     let overlays = &app.options.overlays;
     let report = tasks::check_under(app.store(), &app.clock, app.org(), args.since, overlays).await;
     spinner.finish_and_clear();
-    let report = report?;
+    let mut report = report?;
+    // What somebody muted or put aside needs nobody any more.
+    let decided = Decided::of(app.store(), app.org()).await?;
+    report.findings.retain(|finding| !decided.has(finding));
     let document = document_of(&report, app.store().count_tasks(app.org()).await?);
     app.out.show(&document, |out| print(out, &report, &document));
-    Ok(Exit::needs_person_if(any_error(report.findings.iter().map(|f| &f.severity))))
+    Ok(Exit::needs_person_if(decided.leaves_an_error(&report.findings)))
 }
 
 /// A report as a document, with the number of tasks in each state.

@@ -31,6 +31,11 @@ pub enum ConnectionCommand {
     },
     /// Replaces the keys of a connection once the new ones work
     Rotate(RotateArgs),
+    /// Forgets a connection with its keys; what was written over it stays remembered
+    Remove {
+        /// The connection
+        name: String,
+    },
 }
 
 /// Flags of `connection add`.
@@ -106,6 +111,7 @@ pub async fn run(app: &App, command: ConnectionCommand) -> Result<Exit, CliError
             Ok(show(app.out, &connection, &tested?))
         }
         ConnectionCommand::Rotate(args) => rotate(app, args).await,
+        ConnectionCommand::Remove { name } => remove(app, &name).await,
     }
 }
 
@@ -236,6 +242,26 @@ async fn rotate(app: &App, args: RotateArgs) -> Result<Exit, CliError> {
     save(app, &connection, "connection.rotate").await?;
     remember(app, &connection.name, &tested).await?;
     Ok(show(app.out, &connection, &tested?))
+}
+
+async fn remove(app: &App, name: &str) -> Result<Exit, CliError> {
+    if !app.store().remove_connection(app.org(), name).await? {
+        return Err(CliError::usage(
+            format!("organization {} has no connection `{name}` of its own", app.org()),
+            "`trueup connection list` shows them; one of a level above is removed there (`--org`).",
+        ));
+    }
+    let entry = NewAuditEntry {
+        at: app.clock.now(),
+        actor: app.actor().to_owned(),
+        action: "connection.remove".to_owned(),
+        object: format!("connection/{name}"),
+        addition: None,
+        detail: json!({ "name": name }).to_string(),
+    };
+    app.store().append_audit(app.org(), &[entry]).await?;
+    app.out.show(&json!({ "removed": name }), |out| out.line(&format!("Connection {name} is forgotten.")));
+    Ok(Exit::Done)
 }
 
 async fn list(app: &App) -> Result<Exit, CliError> {

@@ -19,6 +19,9 @@ use trueup_engine::schedule::ScheduleKind;
 /// A picture older than this is worth a remark.
 const OLD_PICTURE_MS: Millis = 7 * 86_400 * 1_000;
 
+/// Less room than this is worth a remark.
+const LITTLE_ROOM: u64 = 200_000_000;
+
 /// The value of a schedule that never fires.
 const OFF: &str = "off";
 
@@ -81,7 +84,7 @@ pub async fn run(options: Options) -> Result<Exit, CliError> {
         None => format!("the embedded database in {}", options.data_dir.display()),
     };
     let app = App::open(options).await?;
-    let mut checks = vec![Check::ok("storage", format!("{place} can be read and written"))];
+    let mut checks = vec![storage(&app, &place).await?];
     checks.push(match app.store().verify_audit(app.org()).await? {
         None => Check::ok("audit", "the chain of hashes is intact"),
         Some(number) => Check::error(
@@ -112,6 +115,49 @@ pub async fn run(options: Options) -> Result<Exit, CliError> {
         return Ok(Exit::OutOfReach);
     }
     Ok(Exit::needs_person_if(checks.iter().any(|c| c.state == State::Error)))
+}
+
+/// Whether the database takes a write, and how much room is left beside the embedded one.
+async fn storage(app: &App, place: &str) -> Result<Check, CliError> {
+    let written = write_and_take_back(app).await;
+    match written {
+        Ok(()) => {}
+        Err(StoreError::NotWritable(words)) => return Ok(Check::error("storage", Code::Tu9102, words)),
+        Err(error) => return Err(error.into()),
+    }
+    let free = match app.options.database {
+        None => free_of(&app.options.data_dir),
+        Some(_) => None,
+    };
+    let Some(free) = free else {
+        return Ok(Check::ok("storage", format!("{place} can be read and written")));
+    };
+    let megabytes = free / 1_000_000;
+    if free < LITTLE_ROOM {
+        let message = format!("{place} can be read and written, and {megabytes} MB are free");
+        return Ok(Check::warning("storage", message, "Free some room: a run stops before it is used up."));
+    }
+    Ok(Check::ok("storage", format!("{place} can be read and written; {megabytes} MB are free")))
+}
+
+/// Writes as much as a small plan needs and takes it back: a page that is there already could take less on a full disk.
+async fn write_and_take_back(app: &App) -> Result<(), StoreError> {
+    let much = "-".repeat(256 * 1024);
+    app.store().save_mark(app.org(), "doctor", &much).await?;
+    app.store().save_mark(app.org(), "doctor", "").await
+}
+
+/// The bytes that are free where a directory lies.
+#[cfg(unix)]
+fn free_of(directory: &std::path::Path) -> Option<u64> {
+    let told = rustix::fs::statvfs(directory).ok()?;
+    told.f_bavail.checked_mul(told.f_frsize)
+}
+
+/// What is free is asked of Unix alone.
+#[cfg(not(unix))]
+fn free_of(_: &std::path::Path) -> Option<u64> {
+    None
 }
 
 /// What runs by itself, as long as a service is there to run it.

@@ -26,7 +26,7 @@ pub enum FindingCommand {
         /// The finding
         id: String,
         /// The day on which it speaks up again (YYYY-MM-DD)
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = crate::cli::day)]
         until: Date,
     },
     /// Puts a finding aside

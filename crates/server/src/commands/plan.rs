@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::line_edits::LineEditDoc;
-use crate::output::any_error;
 use crate::output::contract::{CHANGE_HEADER, Lines, Outcome, Outcomes, PlanDoc, plan_state};
 use crate::output::documents::{FINDING_HEADER, finding_rows, instant};
 use crate::output::{Output, note};
@@ -11,13 +10,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::period::Period;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::PriceSource;
+use trueup_engine::findings::{self, Decided};
 use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
-use trueup_engine::records::{PlanState, StoredPlan};
+use trueup_engine::records::{FindingFilter, PlanState, StoredPlan};
 
 /// Flags of `plan`.
 #[derive(Args, Debug)]
@@ -126,7 +127,7 @@ pub async fn run(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
 async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
     let settings = app.settings().await?;
     let choice = choose(app, &args).await?;
-    let (connection, psa) = app.psa(args.connection.as_deref()).await?;
+    let (connection, psa) = app.psa_to_write(args.connection.as_deref()).await?;
     let request = PlanRequest {
         org: app.org(),
         connection: &connection,
@@ -150,7 +151,7 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
     let stored = &planned.stored;
     let document = PlanDoc::new(stored, app.org(), &Outcomes::new(), &planned.brakes, lines(args.all_lines));
     app.out.show(&document, |out| print(out, stored, &document));
-    Ok(exit_of(stored))
+    exit_of(app, stored).await
 }
 
 /// The edits in a file, or on standard input.
@@ -214,9 +215,13 @@ fn period_of(range: &str) -> Result<Period, CliError> {
 }
 
 /// 1 where something needs a person: a grave finding, or a plan that did not pass its checks.
-pub fn exit_of(stored: &StoredPlan) -> Exit {
-    let grave = any_error(stored.body.plan().findings.iter().map(|f| &f.severity));
-    Exit::needs_person_if(grave || stored.state == PlanState::Refused)
+///
+/// # Errors
+/// The store's.
+pub async fn exit_of(app: &App, stored: &StoredPlan) -> Result<Exit, CliError> {
+    let decided = Decided::of(app.store(), app.org()).await?;
+    let grave = decided.leaves_an_error(&stored.body.plan().findings);
+    Ok(Exit::needs_person_if(grave || stored.state == PlanState::Refused))
 }
 
 /// A plan for people.
@@ -265,9 +270,29 @@ async fn show(app: &App, id: &PlanId, lines: Lines) -> Result<Exit, CliError> {
         .iter()
         .map(|row| (row.change.clone(), Outcome::from(row)))
         .collect();
-    let document = PlanDoc::new(&stored, app.org(), &outcomes, &[], lines);
+    let refused = why_refused(app, &stored).await?;
+    let document = PlanDoc::new(&stored, app.org(), &outcomes, &refused, lines);
     app.out.show(&document, |out| print(out, &stored, &document));
     Ok(Exit::Done)
+}
+
+/// Why a plan that is out of date was not carried out: that is kept among the findings of its agreements.
+async fn why_refused(app: &App, stored: &StoredPlan) -> Result<Vec<Finding>, CliError> {
+    if stored.state != PlanState::Stale {
+        return Ok(Vec::new());
+    }
+    let filter = FindingFilter { code: Some(Code::Tu7001.to_string()), ..FindingFilter::default() };
+    let known = findings::list(app.store(), app.org(), &filter).await?;
+    let plan = stored.body.plan();
+    let of_plan = |finding: &Finding| {
+        let subject = &finding.subject;
+        subject.agreement.is_some_and(|id| plan.changes.iter().any(|change| change.agreement == id))
+            || subject
+                .task
+                .as_ref()
+                .is_some_and(|task| plan.changes.iter().any(|change| &change.task == task))
+    };
+    Ok(known.into_iter().map(|known| known.finding).filter(of_plan).collect())
 }
 
 async fn list(app: &App, limit: u32) -> Result<Exit, CliError> {

@@ -59,7 +59,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Exit, CliError> {
         plan::find(app, id).await?;
     }
     let settings = app.settings().await?;
-    let (connection, psa) = app.psa(args.connection.as_deref()).await?;
+    let (connection, psa) = app.psa_to_write(args.connection.as_deref()).await?;
     let request = UndoRequest {
         org: app.org(),
         connection: &connection,
@@ -70,5 +70,5 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Exit, CliError> {
     let stored = plan_undo(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let document = PlanDoc::new(&stored, app.org(), &Outcomes::new(), &[], Lines::Changes);
     app.out.show(&document, |out| plan::print(out, &stored, &document));
-    Ok(plan::exit_of(&stored))
+    plan::exit_of(app, &stored).await
 }

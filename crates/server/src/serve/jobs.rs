@@ -46,7 +46,7 @@ fn plan_request<'a>(
 /// It could not be planned.
 pub async fn validate(app: &App, wish: &RunWish) -> Result<JobEnd, CliError> {
     let settings = app.settings().await?;
-    let (connection, psa) = app.psa(wish.connection.as_deref()).await?;
+    let (connection, psa) = app.psa_to_write(wish.connection.as_deref()).await?;
     let customers: BTreeSet<Whom> = wish.customers.iter().cloned().collect();
     let plan = plan_request(app, &settings, &connection, wish)?;
     let request = JobRequest { plan, overlays: &app.options.overlays, customers: &customers };
@@ -68,7 +68,7 @@ pub async fn upload(
     let settings = app.settings().await?;
     let id = wish.job.as_deref().ok_or_else(damaged)?;
     let before = store.find_run(app.org(), id).await?.ok_or_else(damaged)?;
-    let (connection, psa) = app.psa(wish.connection.as_deref()).await?;
+    let (connection, psa) = app.psa_to_write(wish.connection.as_deref()).await?;
     let customers: BTreeSet<Whom> = wish.customers.iter().cloned().collect();
     let plan = plan_request(app, &settings, &connection, wish)?;
     let (stored, tasks) = match validation_of(&before) {

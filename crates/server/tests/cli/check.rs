@@ -358,3 +358,22 @@ fn a_sale_of_nothing_is_not_said_to_be_held() {
     let tasks = bench.json(&["task", "list"]).exits(0).json();
     assert_eq!(tasks["tasks"][0]["reason"], "nothing to write: Quantity is zero (TU5003)", "{tasks}");
 }
+
+/// What somebody put aside needs nobody: it is told no more, and a run ends as if it were not there.
+#[test]
+fn what_is_put_aside_makes_no_run_fail() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.json(&["check"]).exits(1);
+    bench.json(&["apply", "--all"]).exits(1);
+    let list = bench.json(&["finding", "list"]).exits(0).json();
+    for finding in list["findings"].as_array().unwrap() {
+        let id = finding["finding_id"].as_str().unwrap();
+        bench.json(&["finding", "ignore", id, "--reason", "billed elsewhere"]).exits(0);
+    }
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["findings"], Value::Array(Vec::new()), "{checked}");
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["plan", "--all"]).exits(0);
+}

@@ -202,3 +202,26 @@ fn a_file_with_two_versions_of_an_order_is_taken_in_once(#[case] between: usize)
     let checked = bench.json(&["check"]).exits(0).json();
     assert_eq!(checked["findings"], serde_json::json!([]), "{checked}");
 }
+
+/// A feed places nobody in another organization, and says so.
+#[test]
+fn organizations_of_a_feed_are_told_to_place_nobody() {
+    let bench = Bench::new("2023-03-20");
+    let lines = concat!(
+        r#"{"type":"organization","id":"part","name":"Part","kind":"partner"}"#,
+        "\n",
+        r#"{"type":"customer","id":"c-1","name":"One","organization":"part"}"#,
+        "\n",
+        r#"{"type":"customer","id":"c-2","name":"Two","organization":"default"}"#,
+        "\n",
+    );
+    let document = bench.feed(lines).exits(0).json();
+    let told: Vec<&str> =
+        document["warnings"].as_array().unwrap().iter().filter_map(|w| w["reason"].as_str()).collect();
+    assert_eq!(told.len(), 2, "{document}");
+    assert!(
+        told[0].contains("1 customers are of organization part") && told[0].contains("--org part"),
+        "{told:?}"
+    );
+    assert!(told[1].contains("organization are kept and make none"), "{told:?}");
+}

@@ -443,3 +443,25 @@ fn an_edit_that_a_mapping_accepts_is_in_the_audit_and_explained() {
     let again = bench.json(&["audit", "explain", "1"]).exits(0).json();
     assert_eq!(again["entries"].as_array().map(Vec::len), Some(entries.len()));
 }
+
+/// A plan that was refused as out of date says why when it is shown, and one that was carried out says so.
+#[test]
+fn a_plan_tells_what_became_of_it() {
+    let bench = ready(&sale());
+    let id = |ran: Value| ran["plan_id"].as_str().unwrap().to_owned();
+    let first = id(bench.json(&["plan", "--all"]).exits(0).json());
+    bench.json(&["apply", &first]).exits(0);
+    let again = bench.json(&["apply", &first]).exits(0);
+    assert!(again.err.contains("carried out before"), "{again:?}");
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(0);
+    let old = id(bench.json(&["plan", "--all"]).exits(0).json());
+    let edit = serde_json::json!([{"op": "replace", "path": "quantity", "value": 6}]);
+    bench.by_hand("PATCH", "finance/agreements/40/additions/1", &edit);
+    bench.json(&["apply", &old]).exits(1);
+    let shown = bench.json(&["plan", "show", &old]).exits(0).json();
+    assert_eq!(shown["state"], "stale", "{shown}");
+    let codes: Vec<&str> =
+        shown["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
+    assert!(codes.contains(&"TU7001"), "{shown}");
+}

@@ -259,3 +259,50 @@ fn a_connection_that_was_added_later_is_not_taken_unasked() {
     bench.json(&["psa", "pull"]).exits(0);
     bench.json(&["connection", "test", "another"]).exits(3);
 }
+
+/// What was written is in one ConnectWise company: over a connection to another one its numbers mean something else.
+#[test]
+fn a_connection_to_another_company_is_not_written_over_and_can_be_removed() {
+    let bench = ready();
+    bench.json(&["apply", "--all"]).exits(0);
+    let add =
+        ["connection", "add", "--name", "another", "--url", "https://127.0.0.1:1", "--company", "other"];
+    bench.json(&[&add[..], &["--public-key", "k", "--client-id", "i"]].concat()).exits(3);
+    let told = bench.json(&["plan", "--all"]).exits(0);
+    assert!(told.err.contains("`connectwise` is taken"), "{told:?}");
+    for command in [&["plan", "--all"][..], &["apply", "--all"]] {
+        let refused = bench.json(&[command, &["--connection", "another"]].concat()).exits(2).json();
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("company other"), "{refused}");
+    }
+    bench.json(&["connection", "remove", "another"]).exits(0);
+    bench.json(&["connection", "remove", "another"]).exits(2);
+    let list = bench.json(&["connection", "list"]).exits(0).json();
+    assert_eq!(list["connections"].as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(bench.json(&["plan", "--all"]).exits(0).err, "");
+}
+
+#[test]
+fn doctor_writes_to_know_that_it_can() {
+    let bench = ready();
+    let storage = |ran: Ran| {
+        let checks = ran.json()["checks"].clone();
+        checks.as_array().unwrap().iter().find(|check| check["name"] == "storage").unwrap().clone()
+    };
+    let fine = storage(bench.json(&["doctor"]));
+    assert_ne!(fine["state"], "error", "{fine}");
+    assert!(fine["message"].as_str().is_some_and(|told| told.contains("MB are free")), "{fine}");
+    // As much as the files have already, and no more.
+    let full = storage(with_room(&bench, 200, &["doctor"]).exits(1));
+    assert_eq!((&full["state"], &full["code"]), (&"error".into(), &"TU9102".into()), "{full}");
+}
+
+#[test]
+fn a_backup_takes_the_place_of_no_file() {
+    let bench = ready();
+    let file = bench.file("there", "mine");
+    let refused = bench.json(&["backup", "create", &file]).exits(2).json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("is there already"), "{refused}");
+    assert!(refused["error"]["fix"].as_str().unwrap().contains("another file"), "{refused}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "mine");
+}

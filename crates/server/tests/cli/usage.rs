@@ -13,7 +13,7 @@ fn wrong_usage_exits_with_2() {
     bench.run(&["check", "--since", "yesterday"]).exits(2);
     let usage = bench.json(&["apply"]).exits(2);
     let message = usage.json()["error"]["message"].clone();
-    assert_eq!(message, "the following required arguments were not provided: <PLAN_ID>");
+    assert_eq!(message, "apply needs to know what: a stored plan, or everything that is ready");
 }
 
 #[test]
@@ -177,4 +177,17 @@ fn organizations_are_added_below_others() {
         all["organizations"].as_array().unwrap().iter().filter_map(|o| o["id"].as_str()).collect();
     assert!(slugs.contains(&"north") && slugs.contains(&"default"), "{slugs:?}");
     bench.json(&["--org", "north", "task", "list"]).exits(0);
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_said_with_its_form() {
+    let bench = Bench::new("2023-03-20");
+    let bare = bench.run(&["apply"]).exits(2);
+    assert!(bare.err.contains("--all") && bare.err.contains("PLAN_ID"), "{bare:?}");
+    for wrong in [&["--today", "tomorrow", "check"][..], &["check", "--since", "1.3.2023"]] {
+        let told = bench.run(wrong).exits(2);
+        assert!(told.err.contains("YYYY-MM-DD"), "{told:?}");
+    }
+    let released = bench.run(&["mapping", "release", "customer", "c"]).exits(2);
+    assert!(released.err.contains("trueup mapping list"), "{released:?}");
 }

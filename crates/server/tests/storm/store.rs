@@ -175,6 +175,9 @@ impl Store for StormStore {
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError> {
         self.inner.save_connection(org, connection).await
     }
+    async fn remove_connection(&self, org: &OrganizationId, name: &str) -> Result<bool, StoreError> {
+        self.inner.remove_connection(org, name).await
+    }
     async fn list_connections(&self, org: &OrganizationId) -> Result<Vec<Connection>, StoreError> {
         self.inner.list_connections(org).await
     }

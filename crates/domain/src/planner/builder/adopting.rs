@@ -33,6 +33,7 @@ impl<'a> Builder<'_, 'a> {
             Origin::made(
                 self.context.subscription_no,
                 Made {
+                    source: &task.source,
                     product: product.clone(),
                     role: Role::Recurring,
                     order: None,

@@ -126,6 +126,7 @@ impl<'a> Builder<'_, 'a> {
         let task = self.context.task;
         let state = State::from(wanted.clone());
         let origin = Made {
+            source: &task.source,
             product: line.product.clone(),
             role: line.role,
             order: task.order_id.as_ref(),
