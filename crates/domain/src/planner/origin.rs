@@ -158,6 +158,7 @@ impl<'a> Origin<'a> {
             Record::Made(made) => edit(Rc::make_mut(made)),
             Record::Link(link) => {
                 let mut made = Made {
+                    source: &link.source,
                     product: link.product.clone(),
                     role: link.role,
                     order: link.order.as_ref(),

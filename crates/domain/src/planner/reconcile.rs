@@ -119,8 +119,7 @@ fn end_what_ended(builder: &mut Builder<'_, '_>, wish: Wish) -> Result<(), Stop>
         .cloned()
         .collect();
     for line in open {
-        let product =
-            line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
+        let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
         let Existing::Line(line) = lines::judge(builder, &product, line) else {
             builder.waits_for_less(&product);
             continue;

@@ -112,7 +112,7 @@ pub(super) fn before_what_changed_it(
     }
     let Some(item) = item_of(builder, product)? else { return Ok(()) };
     let name = builder.context.product_name(product);
-    let claimed = builder.unclaimed(item);
+    let claimed = builder.unclaimed(item, start);
     if !claimed.is_empty() && builder.adoption() != AdoptionAnswer::CreateBeside {
         let finding = lines::several_open(builder, product, &claimed).severity(Severity::Warning);
         builder.withhold(finding);
