@@ -370,7 +370,7 @@ fn reconcile(lab: &Lab, confirm_invoiced: bool) -> DraftPlan {
     task.kind = trueup_domain::task::TaskKind::Reconciliation;
     task.order_id = None;
     task.id = "r-1".into();
-    let demand = Demand::Reconcile { period: Some(march()), confirm_invoiced };
+    let demand = Demand::Reconcile { period: Some(march()), confirm_invoiced, beside: Default::default() };
     lab.plan_tasks(&[(task, demand)])
 }
 
