@@ -11,6 +11,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use trueup_domain::finding::Severity;
 
 /// Columns of a terminal that does not tell them.
 const USUAL_WIDTH: u16 = 80;
@@ -169,6 +170,11 @@ pub fn count(bar: &ProgressBar, done: u64, of: u64) {
         bar.set_length(of);
     }
     bar.set_position(done);
+}
+
+/// Whether a finding of severity error is among them.
+pub fn any_error<'a>(severities: impl IntoIterator<Item = &'a Severity>) -> bool {
+    severities.into_iter().any(|s| *s == Severity::Error)
 }
 
 #[cfg(test)]
