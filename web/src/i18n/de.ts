@@ -8,6 +8,7 @@ import { manage } from './de/manage';
 import { mapping } from './de/mapping';
 import { plans } from './de/plans';
 import { settings } from './de/settings';
+import { webhooks } from './de/webhooks';
 import type { Catalogue } from './en';
 
 export const de: Catalogue = {
@@ -21,4 +22,5 @@ export const de: Catalogue = {
   ...mapping,
   ...plans,
   ...settings,
+  ...webhooks,
 };

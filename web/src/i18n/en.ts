@@ -9,6 +9,7 @@ import { manage } from './en/manage';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
 import { settings } from './en/settings';
+import { webhooks } from './en/webhooks';
 
 export const en = {
   ...approvals,
@@ -21,6 +22,7 @@ export const en = {
   ...mapping,
   ...plans,
   ...settings,
+  ...webhooks,
 } as const;
 
 export type Key = keyof typeof en;

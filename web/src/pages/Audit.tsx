@@ -32,6 +32,7 @@ const GROUPS = [
   'organization',
   'user',
   'token',
+  'webhook',
   'session',
   'access',
 ] as const;

@@ -10,6 +10,7 @@ import { People } from './settings/People';
 import { Schedules } from './settings/Schedules';
 import { AllSettings } from './settings/SettingsTable';
 import { Tokens } from './settings/Tokens';
+import { Webhooks } from './settings/Webhooks';
 
 /** Each tab and the right without which it is not shown. */
 const TABS = [
@@ -18,6 +19,7 @@ const TABS = [
   { id: 'approval', right: 'settings.read' },
   { id: 'people', right: 'users.read' },
   { id: 'tokens', right: 'tokens.read' },
+  { id: 'webhooks', right: 'webhooks.read' },
 ] as const;
 type Tab = (typeof TABS)[number]['id'];
 
@@ -68,5 +70,7 @@ function Content({ tab }: { tab: Tab }) {
       return <People />;
     case 'tokens':
       return <Tokens />;
+    case 'webhooks':
+      return <Webhooks />;
   }
 }

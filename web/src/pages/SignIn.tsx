@@ -1,10 +1,11 @@
-import { Box, Button, Center, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Box, Button, Center, Divider, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useEffect, useRef, useState, type ReactNode, type SubmitEvent } from 'react';
-import { answer, api } from '../api/client';
+import { answer, api, queries } from '../api/client';
 import { useWords } from '../i18n';
 import { useKnown } from '../session';
 import { LanguageSwitch } from '../shell/Shell';
+import { Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 
 /** A quiet page with one thing to do. */
@@ -36,63 +37,109 @@ function fromAddress(): { email: string; password: string } | null {
   return local && email !== null && password !== null ? { email, password } : null;
 }
 
+const REFUSALS = ['failed', 'unknown', 'disabled'] as const;
+const BACK = 'sign_in';
+
+/** Why somebody came back from another service without a session. */
+function refusal(): (typeof REFUSALS)[number] | undefined {
+  const said = new URLSearchParams(window.location.search).get(BACK);
+  return REFUSALS.find((one) => one === said);
+}
+
 export default function SignIn() {
   const { t } = useWords();
   const { begin, ended } = useKnown();
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
+  const [refused, setRefused] = useState(refusal);
+  // Where nobody tells the ways, the password is the one that is always there.
+  const ways = queries.useQuery('get', '/api/v1/session/ways', {}, { retry: false });
   const sign = useMutation({
     mutationFn: (body: { email: string; password: string }) => answer(api.POST('/api/v1/session', { body })),
+    onMutate: () => setRefused(undefined),
     onSuccess: begin,
   });
   const tried = useRef(false);
   const { mutate } = sign;
   useEffect(() => {
     const given = fromAddress();
+    // Read again, the page would say once more what was read already.
+    if (given !== null || refusal() !== undefined) window.history.replaceState(null, '', window.location.pathname);
     if (given === null || tried.current) return;
     tried.current = true;
-    window.history.replaceState(null, '', window.location.pathname);
     mutate(given);
   }, [mutate]);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     mutate({ email, password });
   };
+  const other = ways.data?.oidc;
   return (
     <Gate title={t('signIn.title')} lead={t('signIn.lead')}>
-      <form onSubmit={submit}>
-        <Stack>
-          {ended && sign.error === null && (
-            <Text size="sm" role="status">
-              {t('signIn.ended')}
-            </Text>
-          )}
-          {sign.error !== null && <ProblemNote error={sign.error} />}
-          <TextInput
-            label={t('signIn.email')}
-            type="email"
-            name="email"
-            autoComplete="username"
-            value={email}
-            onChange={(event) => setEmail(event.currentTarget.value)}
-            required
-            withAsterisk={false}
-            autoFocus
-          />
-          <PasswordInput
-            label={t('signIn.password')}
-            name="password"
-            autoComplete="current-password"
-            value={password}
-            onChange={(event) => setPassword(event.currentTarget.value)}
-            required
-            withAsterisk={false}
-          />
-          <Button type="submit" loading={sign.isPending} fullWidth mt="xs">
-            {t('signIn.submit')}
+      <Stack>
+        {ended && sign.error === null && (
+          <Text size="sm" role="status">
+            {t('signIn.ended')}
+          </Text>
+        )}
+        {refused !== undefined && (
+          <Alert
+            color="red"
+            variant="light"
+            role="alert"
+            title={t(`signIn.back.${refused}`)}
+            styles={{ title: { color: 'var(--mantine-color-text)' } }}
+          >
+            {t(`signIn.back.${refused}.fix`)}
+          </Alert>
+        )}
+        {sign.error !== null && <ProblemNote error={sign.error} />}
+        {ways.isPending && <Waiting rows={3} />}
+        {other != null && (
+          <Button
+            component="a"
+            href={`${other.start}?back=/`}
+            variant={ways.data?.password === true ? 'default' : 'filled'}
+            fullWidth
+            h="auto"
+            mih={36}
+            py={6}
+            styles={{ label: { whiteSpace: 'normal' } }}
+          >
+            {t('signIn.by', { name: other.name })}
           </Button>
-        </Stack>
-      </form>
+        )}
+        {other != null && ways.data?.password === true && <Divider label={t('signIn.or')} />}
+        {(ways.data?.password ?? !ways.isPending) && (
+          <form onSubmit={submit}>
+            <Stack>
+              <TextInput
+                label={t('signIn.email')}
+                type="email"
+                name="email"
+                autoComplete="username"
+                value={email}
+                onChange={(event) => setEmail(event.currentTarget.value)}
+                required
+                withAsterisk={false}
+                autoFocus
+              />
+              <PasswordInput
+                label={t('signIn.password')}
+                name="password"
+                autoComplete="current-password"
+                value={password}
+                onChange={(event) => setPassword(event.currentTarget.value)}
+                required
+                withAsterisk={false}
+              />
+              <Button type="submit" loading={sign.isPending} fullWidth mt="xs">
+                {t('signIn.submit')}
+              </Button>
+            </Stack>
+          </form>
+        )}
+      </Stack>
     </Gate>
   );
 }

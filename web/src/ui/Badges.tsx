@@ -47,6 +47,7 @@ const PLANS: Record<string, MantineColor> = {
   stale: 'gray',
   refused: 'red',
 };
+const DELIVERIES: Record<string, MantineColor> = { waiting: 'cyan', done: 'green', failed: 'red' };
 
 /** The catalogue's word for a word of the API; one that it does not know yet is shown as it is. */
 export function useWord(): (family: string, word: string) => string {
@@ -79,3 +80,6 @@ export const ApprovalState = ({ state }: { state: string }) => (
   <Word family="approval.state" word={state} colors={APPROVALS} />
 );
 export const JobState = ({ state }: { state: string }) => <Word family="job.state" word={state} colors={JOBS} />;
+export const DeliveryState = ({ state }: { state: string }) => (
+  <Word family="delivery.state" word={state} colors={DELIVERIES} />
+);
