@@ -33,6 +33,7 @@ export const variables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
     '--mantine-color-dimmed': '#5a6169',
+    '--mantine-color-error': '#c92a2a',
     '--mantine-color-placeholder': '#6b7280',
     '--mantine-color-body': '#ffffff',
     '--mantine-color-cyan-light': '#e3f4f7',
@@ -48,6 +49,7 @@ export const variables: CSSVariablesResolver = () => ({
   },
   dark: {
     '--mantine-color-dimmed': '#a6acb3',
+    '--mantine-color-error': '#ff8787',
     '--mantine-color-placeholder': '#9299a1',
     '--mantine-color-body': '#1b1d20',
     '--mantine-color-cyan-light': '#17333a',

@@ -101,10 +101,10 @@ export default function SignIn() {
             href={`${other.start}?back=/`}
             variant={ways.data?.password === true ? 'default' : 'filled'}
             fullWidth
-            h="auto"
-            mih={36}
-            py={6}
-            styles={{ label: { whiteSpace: 'normal' } }}
+            styles={{
+              root: { height: 'auto', minHeight: 36, paddingBlock: 6 },
+              label: { height: 'auto', overflow: 'visible', textAlign: 'center', whiteSpace: 'normal' },
+            }}
           >
             {t('signIn.by', { name: other.name })}
           </Button>

@@ -37,7 +37,7 @@ export const webhooks: Record<keyof typeof en, string> = {
     'Nehmen Sie es jetzt mit: Es wird nur dieses eine Mal gezeigt. Das Programm prüft damit, dass ein Ereignis von hier kommt.',
 
   'webhooks.test': 'Testen',
-  'webhooks.test.of': 'Einen Test an {name} senden',
+  'webhooks.test.of': 'Testen: {name}',
   'webhooks.deliveries': 'Zustellungen',
   'webhooks.deliveries.of': 'Zustellungen an {name}',
   'webhooks.change': 'Ändern',

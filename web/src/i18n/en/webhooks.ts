@@ -36,7 +36,7 @@ export const webhooks = {
     'Take it along now: it is shown this once. The program checks with it that an event comes from here.',
 
   'webhooks.test': 'Test',
-  'webhooks.test.of': 'Send a test to {name}',
+  'webhooks.test.of': 'Test: {name}',
   'webhooks.deliveries': 'Deliveries',
   'webhooks.deliveries.of': 'Deliveries to {name}',
   'webhooks.change': 'Change',

@@ -1,5 +1,5 @@
 // What was sent to a webhook: whether it arrived, every attempt, and sending it again.
-import { Box, Button, Code, Group, Select, Stack, Text } from '@mantine/core';
+import { Box, Button, Code, Group, Loader, Select, Stack, Text } from '@mantine/core';
 import { IconChevronLeft, IconSend } from '@tabler/icons-react';
 import { keepPreviousData, useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -171,7 +171,13 @@ function One({ webhook, id, back }: { webhook: Webhook; id: string; back: () => 
           {t('deliveries.all')}
         </Button>
         {one !== undefined && mayChange && webhook.enabled && (
-          <Button size="xs" loading={again.isPending} onClick={() => again.mutate()}>
+          <Button
+            size="xs"
+            // Not `loading`: a button that is disabled loses the focus.
+            leftSection={again.isPending && <Loader size={12} color="white" aria-hidden />}
+            aria-disabled={again.isPending}
+            onClick={() => !again.isPending && again.mutate()}
+          >
             {t('deliveries.again')}
           </Button>
         )}

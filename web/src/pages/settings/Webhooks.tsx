@@ -1,5 +1,5 @@
 // Webhooks: where other programs are told what happens, and whether it arrives.
-import { Badge, Box, Button, Group, Modal, Text, type MantineColor } from '@mantine/core';
+import { Badge, Box, Button, Group, Loader, Modal, Text, type MantineColor } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconPlus, IconWebhook } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
@@ -75,8 +75,10 @@ export function Webhooks() {
     <Button
       size="compact-sm"
       variant="default"
-      loading={busy}
-      onClick={act}
+      // Not `loading`: a button that is disabled loses the focus.
+      leftSection={busy && <Loader size={12} aria-hidden />}
+      aria-disabled={busy}
+      onClick={busy ? undefined : act}
       aria-label={t(`${label}.of` as Key, { name: row.name })}
     >
       {t(label)}
