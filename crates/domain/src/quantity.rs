@@ -11,7 +11,9 @@
 pub mod chain;
 pub mod compare;
 pub mod config;
+mod decide;
 mod find;
+mod left;
 pub mod line;
 pub mod reading;
 mod wants;

@@ -124,11 +124,11 @@ impl World {
     }
 
     fn organization(&mut self, row: Value<'_>) -> Result<(), Fault> {
-        let id = fields::req(row, "id", fields::id)?;
+        let id = fields::req(row, "id", answers::id)?;
         let enabled = row.at(&["policy", "file_server_enabled"]).map(fields::boolean).transpose()?;
         let organization = Organization {
             name: fields::req(row, "name", fields::text)?,
-            parent: fields::opt(row, "parent_id", fields::id)?,
+            parent: fields::opt(row, "parent_id", answers::id)?,
             file_server: enabled,
         };
         self.organizations.insert(id, organization);
@@ -136,10 +136,10 @@ impl World {
     }
 
     fn person(&mut self, row: Value<'_>, file: &str) -> Result<String, Fault> {
-        let of = fields::req(row, "company_id", fields::id)?;
+        let of = fields::req(row, "company_id", answers::id)?;
         let persons = self.persons.entry(of.clone()).or_default();
         file.clone_into(&mut persons.file);
-        let read = fields::req(row, "id", fields::id).and_then(|id| {
+        let read = fields::req(row, "id", answers::id).and_then(|id| {
             let bytes = fields::opt(row, "space_usage", fields::quantity)?.unwrap_or_default();
             Ok((id, bytes))
         });
@@ -160,12 +160,12 @@ impl World {
     }
 
     fn activity(&mut self, row: Value<'_>) -> Result<(), Fault> {
-        let id = fields::req(row, "id", fields::id)?;
-        let customer = fields::req(row, "acted_on_company_id", fields::id)?;
+        let id = fields::req(row, "id", answers::id)?;
+        let customer = fields::req(row, "acted_on_company_id", answers::id)?;
         let kind = fields::req(row, "action_text", fields::filled)?;
         let subject = row.text_at(&["acted_on_text"]).map(|text| text.into_owned());
         let detail = row.text_at(&["data_text"]).map(|text| text.into_owned());
-        let of_type = fields::opt(row, "activity_type_id", fields::id)?.unwrap_or_else(|| kind.clone());
+        let of_type = fields::opt(row, "activity_type_id", answers::id)?.unwrap_or_else(|| kind.clone());
         let about = subject.clone().unwrap_or_default();
         let summary = if about.is_empty() { kind.clone() } else { format!("{kind}: {about}") };
         let alert = Alert {

@@ -1,7 +1,8 @@
 //! Answers of an API that were saved as files: read whole, since they come in pages.
 
-use crate::fields::REFUSED;
+use crate::fields::{self, Fault, REFUSED};
 use crate::input;
+use crate::json::{Kind, Value};
 use std::io::Read;
 use std::path::Path;
 use trueup_domain::feed::{Customer, Ext, Product};
@@ -29,6 +30,15 @@ pub(crate) fn text_of(path: &Path) -> Result<String, Refusal> {
         }),
         Ok(_) | Err(_) => Err(refused("the file is not UTF-8 text without NUL; save the answer again")),
     }
+}
+
+/// An id that an API writes as a whole number, or as text.
+pub(crate) fn id(value: Value<'_>) -> Result<String, Fault> {
+    let raw = value.raw();
+    if value.kind() == Kind::Number && raw.len() <= 20 && raw.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(raw.to_owned());
+    }
+    fields::id(value)
 }
 
 /// A customer of whom an API tells no more than this.

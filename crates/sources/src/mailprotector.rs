@@ -142,10 +142,10 @@ impl World {
         if row.get("user_type").is_some() || row.get("user_group").is_some() {
             return self.user(row, path, file);
         }
-        let id = fields::req(row, "id", fields::id)?;
+        let id = fields::req(row, "id", answers::id)?;
         let name = fields::req(row, "name", fields::text)?;
         if let Some(customer) = row.get("customer") {
-            let of = fields::req(customer, "id", fields::id).map_err(|fault| fault.under("customer"))?;
+            let of = fields::req(customer, "id", answers::id).map_err(|fault| fault.under("customer"))?;
             if let Some(name) = customer.text_at(&["name"]) {
                 self.customers.entry(of.clone()).or_insert_with(|| name.into_owned());
             }
@@ -161,14 +161,14 @@ impl World {
     }
 
     fn user(&mut self, row: Value<'_>, path: &Path, file: &str) -> Result<(), Fault> {
-        let id = fields::req(row, "id", fields::id)?;
+        let id = fields::req(row, "id", answers::id)?;
         let domain = fields::req(row, "domain", Ok)?;
-        let domain_id = fields::req(domain, "id", fields::id).map_err(|fault| fault.under("domain"))?;
+        let domain_id = fields::req(domain, "id", answers::id).map_err(|fault| fault.under("domain"))?;
         if let Some(name) = domain.text_at(&["name"]) {
             self.domain_names.entry(domain_id.clone()).or_insert_with(|| name.into_owned());
         }
         if let Some(of) = domain.at(&["customer", "id"]) {
-            self.domains.entry(domain_id.clone()).or_insert(fields::id(of)?);
+            self.domains.entry(domain_id.clone()).or_insert(answers::id(of)?);
         }
         self.read.insert(domain_id.clone());
         let list = self.lists.entry(stem(path)).or_default();

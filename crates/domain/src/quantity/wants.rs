@@ -49,6 +49,9 @@ pub fn subject_of(source: &SourceId, customer: &CustomerId) -> Subject {
     }
 }
 
+/// Why a customer is not billed; none where that is meant.
+type Unbilled = Option<Box<Finding>>;
+
 /// What a customer has of services that nothing bills, for a finding.
 #[derive(Default)]
 struct Missed {
@@ -71,8 +74,8 @@ fn listed(levels: &[String]) -> String {
 pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
     let mut wants = Wants::default();
     let mut unassigned: BTreeMap<(&SourceId, &ProductId), Missed> = BTreeMap::new();
-    let mut homeless: BTreeMap<(&SourceId, &CustomerId), (Option<Finding>, Missed)> = BTreeMap::new();
-    let mut homes: BTreeMap<(&SourceId, &CustomerId), Result<AgreementId, Option<Finding>>> = BTreeMap::new();
+    let mut homeless: BTreeMap<(&SourceId, &CustomerId), (Unbilled, Missed)> = BTreeMap::new();
+    let mut homes: BTreeMap<(&SourceId, &CustomerId), Result<AgreementId, Unbilled>> = BTreeMap::new();
     for ((source, whose, service), readings) in scene.readings.iter() {
         if !scene.config.sources().contains(source) {
             continue;
@@ -117,7 +120,7 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
         wants.unclear.insert((source.clone(), customer.clone()));
         wants.findings.extend(finding.map(|mut finding| {
             finding.message.push_str(&format!(" Not billed: {}.", listed(&missed.levels)));
-            finding
+            *finding
         }));
     }
     for ((source, service), missed) in unassigned {
@@ -164,11 +167,13 @@ fn billed_as<'a>(scene: &Scene<'a>, source: &'a SourceId, whose: &'a CustomerId)
 }
 
 /// The agreement on which a customer is billed; none without a finding where it is not to be billed at all.
-fn home(scene: &Scene<'_>, source: &SourceId, customer: &CustomerId) -> Result<AgreementId, Option<Finding>> {
+fn home(scene: &Scene<'_>, source: &SourceId, customer: &CustomerId) -> Result<AgreementId, Unbilled> {
     let world = scene.world;
     let name = scene.customer_name(source, customer);
     let stop = |code: Code, message: String| {
-        Err(Some(Finding::new(code, subject_of(source, customer), message).severity(Severity::Error)))
+        Err(Some(Box::new(
+            Finding::new(code, subject_of(source, customer), message).severity(Severity::Error),
+        )))
     };
     let mapping = world.mappings.customer(source, customer);
     if mapping.is_some_and(|mapping| mapping.not_billed().is_some()) {
@@ -197,8 +202,8 @@ fn home(scene: &Scene<'_>, source: &SourceId, customer: &CustomerId) -> Result<A
     }
 }
 
-fn stop_of(source: &SourceId, customer: &CustomerId, message: String) -> Option<Finding> {
-    Some(Finding::new(Code::Tu3003, subject_of(source, customer), message))
+fn stop_of(source: &SourceId, customer: &CustomerId, message: String) -> Unbilled {
+    Some(Box::new(Finding::new(Code::Tu3003, subject_of(source, customer), message)))
 }
 
 fn fits(agreement: &Agreement, company: CompanyId) -> Result<(), String> {

@@ -57,7 +57,7 @@ pub fn agreement(id: i64, company: i64, name: &str) -> Value {
 pub fn item(id: i64, identifier: &str, price: f64) -> Value {
     json!({ "id": id, "identifier": identifier, "description": identifier, "customerDescription": identifier,
         "subcategory": { "id": 1 },
-        "type": { "id": 1 }, "price": price, "cost": price / 2.0 })
+        "type": { "id": 1 }, "price": price, "cost": 1.0 })
 }
 
 /// So many customers `c-2`, `c-3` … with companies 22, 23 … and agreements 52, 53 …, all mapped.
