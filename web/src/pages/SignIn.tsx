@@ -102,7 +102,8 @@ export default function SignIn() {
             variant={ways.data?.password === true ? 'default' : 'filled'}
             fullWidth
             styles={{
-              root: { height: 'auto', minHeight: 36, paddingBlock: 6 },
+              root: { alignItems: 'center', display: 'flex', height: 'auto', justifyContent: 'center', minHeight: 36, paddingBlock: 6 },
+              inner: { height: 'auto' },
               label: { height: 'auto', overflow: 'visible', textAlign: 'center', whiteSpace: 'normal' },
             }}
           >
