@@ -103,7 +103,8 @@ fn a_backup_of_a_running_service_is_restored() {
     let made = service.run(&["backup", "create", "first.trueup-backup"]);
     assert_eq!(made["sha256"].as_str().map(str::len), Some(64), "{made}");
     let again = service.run(&["backup", "create", "first.trueup-backup"]);
-    assert_eq!(again["error"]["code"], "TU9102", "never over another: {again}");
+    let said = again["error"]["message"].as_str().unwrap_or_default();
+    assert!(said.contains("is there already"), "never over another: {again}");
     let full = service.run(&["backup", "restore", "first.trueup-backup"]);
     assert!(full["error"]["message"].as_str().unwrap().contains("not empty"), "{full}");
     Person::sign_in(&service, FIRST, PASSWORD).organization("south", None);
