@@ -247,12 +247,17 @@ impl Lab {
 
     /// A plan that is not checked yet.
     pub fn drafted(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        self.with_world(|world| plan(world, &inputs))
+    }
+
+    /// What is made of this world as it stands.
+    fn with_world<T>(&self, make: impl FnOnce(&World<'_>) -> T) -> T {
         let settings = Settings::from_values(&self.settings).unwrap();
         let mappings = Mappings::new(self.mappings.clone());
         let customers = BTreeMap::new();
-        let inputs: Vec<TaskInput<'_>> =
-            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-        let world = World {
+        make(&World {
             organization: &self.org,
             today: self.today,
             settings: &settings,
@@ -264,57 +269,23 @@ impl Lab {
             subscriptions: &self.subscriptions,
             completed: &self.completed.borrow(),
             adoption: self.adoption,
-        };
-        plan(&world, &inputs)
+        })
     }
 
     /// A plan that is made of this world, checked.
     fn in_world(&self, make: impl FnOnce(&World<'_>) -> DraftPlan) -> DraftPlan {
-        let settings = Settings::from_values(&self.settings).unwrap();
-        let mappings = Mappings::new(self.mappings.clone());
-        let customers = BTreeMap::new();
-        let world = World {
-            organization: &self.org,
-            today: self.today,
-            settings: &settings,
-            snapshot: &self.snapshot,
-            mappings: &mappings,
-            links: &self.links,
-            customers: &customers,
-            products: &self.products,
-            subscriptions: &self.subscriptions,
-            completed: &self.completed.borrow(),
-            adoption: self.adoption,
-        };
-        let draft = make(&world);
-        match check(draft, &world) {
+        self.with_world(|world| match check(make(world), world) {
             Ok(checked) => checked.plan().clone(),
             Err(refused) => panic!("the checker refused: {:#?}\n{}", refused.1, show(&refused.0)),
-        }
+        })
     }
 
     /// Why the checker refuses a plan that was made by hand.
     pub fn refused(&self, draft: DraftPlan) -> Vec<trueup_domain::finding::Code> {
-        let settings = Settings::from_values(&self.settings).unwrap();
-        let mappings = Mappings::new(self.mappings.clone());
-        let customers = BTreeMap::new();
-        let world = World {
-            organization: &self.org,
-            today: self.today,
-            settings: &settings,
-            snapshot: &self.snapshot,
-            mappings: &mappings,
-            links: &self.links,
-            customers: &customers,
-            products: &self.products,
-            subscriptions: &self.subscriptions,
-            completed: &self.completed.borrow(),
-            adoption: self.adoption,
-        };
-        match check(draft, &world) {
+        self.with_world(|world| match check(draft, world) {
             Ok(_) => Vec::new(),
             Err(refused) => refused.1.iter().map(|f| f.code).collect(),
-        }
+        })
     }
 
     /// Does to the picture what ConnectWise would do; gives the addition that each change worked on.
