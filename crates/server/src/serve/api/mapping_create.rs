@@ -90,7 +90,7 @@ pub async fn create(
     let form = judged(&form)?;
     let wanted = wanted(&service, &scope, kind, (&source, &source_id), body).await?;
     let app = scope.app(&service);
-    let (name, psa) = app.psa(connection.as_deref()).await.map_err(CliError::problem)?;
+    let (name, psa) = app.psa_to_write(connection.as_deref()).await.map_err(CliError::problem)?;
     let map = |id| Mapping { psa_id: Some(id), ..form.clone() };
     let made = making::make(site!(service, scope), (&name, psa.as_ref()), &wanted, map).await?;
     Ok(Json(CounterpartDoc {

@@ -202,7 +202,7 @@ pub async fn make(
     };
     let choice = choose(&service, &scope, wish.tasks, wish.reconcile).await?;
     let settings = app.settings().await.map_err(CliError::problem)?;
-    let (connection, psa) = app.psa(wish.connection.as_deref()).await.map_err(CliError::problem)?;
+    let (connection, psa) = app.psa_to_write(wish.connection.as_deref()).await.map_err(CliError::problem)?;
     let request = PlanRequest {
         org: app.org(),
         connection: &connection,

@@ -76,7 +76,7 @@ pub async fn plan(
     }
     let app = scope.app(&service);
     let settings = app.settings().await.map_err(CliError::problem)?;
-    let (connection, psa) = app.psa(body.connection.as_deref()).await.map_err(CliError::problem)?;
+    let (connection, psa) = app.psa_to_write(body.connection.as_deref()).await.map_err(CliError::problem)?;
     let request = UndoRequest {
         org: app.org(),
         connection: &connection,
