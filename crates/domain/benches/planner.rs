@@ -379,5 +379,9 @@ fn main() {
         return;
     }
     drop(draft);
+    if has("--once") {
+        // For tools that count what one plan does.
+        return;
+    }
     report_beside("planner", measure("planner", || scene.plan()), scene_kb);
 }

@@ -78,16 +78,22 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// parts run together.
 pub fn short_hash(prefix: &str, parts: &[&str], length: usize) -> String {
     let digest = digest_of(parts);
-    let mut text = String::with_capacity(prefix.len() + length);
-    text.push_str(prefix);
-    // Five bits a character, and none for what is left of less than five.
+    // Five bits a character: eight of them are five bytes. None for what is left of less than five bits.
+    let mut written = [0; 56];
+    for (bytes, characters) in digest.chunks(5).zip(written.chunks_mut(8)) {
+        let mut bits = [0; 8];
+        bits[..bytes.len()].copy_from_slice(bytes);
+        let mut bits = u64::from_be_bytes(bits);
+        for character in characters {
+            bits = bits.rotate_left(5);
+            *character = ALPHABET[(bits & 31) as usize];
+        }
+    }
     let most = (digest.len() * 8 / 5).min(length);
-    text.extend((0..most).map(|at| {
-        let (byte, bit) = (at * 5 / 8, at * 5 % 8);
-        let next = digest.get(byte + 1).copied().unwrap_or_default();
-        let two = u16::from_be_bytes([digest[byte], next]);
-        char::from(ALPHABET[usize::from(two >> (11 - bit)) & 31])
-    }));
+    let mut text = String::with_capacity(prefix.len() + most);
+    text.push_str(prefix);
+    // The alphabet is ASCII.
+    text.push_str(str::from_utf8(&written[..most]).unwrap_or_default());
     text
 }
 

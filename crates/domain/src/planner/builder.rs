@@ -11,13 +11,14 @@ use super::mark::Mark;
 use super::part::Expressed;
 use super::picture::{Line, Picture, change_id};
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{ChangeId, ProductId};
+use crate::ids::{ChangeId, LineId, ProductId};
 use crate::money::{Exact, Money, MoneyError};
 use crate::period::{Period, PeriodError, previous_day};
 use crate::plan::{AdditionLink, Change, DraftPlan, KeyParts, OperationKey, Role, TaskOutcome};
 use crate::proration::{self, ProrationError, Share};
 use crate::psa::{Agreement, BillFlag, CatalogItem};
 use jiff::civil::Date;
+use std::cell::RefCell;
 
 /// A line to be written, before it is placed.
 #[derive(Clone)]
@@ -57,6 +58,16 @@ pub struct Builder<'c, 'a> {
     before: Mark,
     withheld: usize,
     last: Vec<LastStep<'a>>,
+    /// The key that was made last: whether a line is there is asked more than once before it is written.
+    last_key: RefCell<Option<(LineKey, OperationKey)>>,
+}
+
+/// What tells the lines of one task apart.
+#[derive(PartialEq, Eq)]
+struct LineKey {
+    line: LineId,
+    role: Role,
+    start: Date,
 }
 
 /// What is done once every new line of the task is written (decision A26).
@@ -91,7 +102,8 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// Starts on the picture and the draft that the tasks before have left behind.
     pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
         let before = Mark::of(draft);
-        Self { context, picture, draft, before, withheld: 0, last: Vec::new() }
+        let (last, last_key) = (Vec::new(), RefCell::default());
+        Self { context, picture, draft, before, withheld: 0, last, last_key }
     }
 
     /// Tells what became of the task.
@@ -196,6 +208,11 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.context.index.links_of(self.context.subscription_no)
     }
 
+    /// Those of them that are for a product in a role.
+    pub fn own_links_for(&self, product: &ProductId, role: Role) -> impl Iterator<Item = &'a AdditionLink> {
+        self.context.index.links_for(self.context.subscription_no, product, role)
+    }
+
     /// Whether `day` was invoiced on the agreement (or its parent), so that no line may be dated on it any more.
     pub fn is_invoiced(&self, agreement: &'a Agreement, day: Date) -> bool {
         self.invoicing(agreement).invoiced_before(day)
@@ -227,7 +244,13 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     fn key(&self, line: &str, role: Role, start: Date) -> OperationKey {
-        KeyParts {
+        let asked = LineKey { line: line.into(), role, start };
+        if let Some((before, key)) = &*self.last_key.borrow()
+            && *before == asked
+        {
+            return key.clone();
+        }
+        let key = KeyParts {
             organization: self.context.world.organization,
             source: &self.context.task.source,
             order: self.order_text(),
@@ -236,7 +259,9 @@ impl<'c, 'a> Builder<'c, 'a> {
             period_start: start,
             revision: self.context.task.undone,
         }
-        .key()
+        .key();
+        self.last_key.replace(Some((asked, key.clone())));
+        key
     }
 
     /// The text of a new line.

@@ -16,7 +16,6 @@ use crate::psa::{Agreement, CatalogItem, CompanyState};
 use crate::settings::PriceSource;
 use crate::task::{Demand, Task};
 use jiff::civil::Date;
-use std::collections::BTreeSet;
 
 /// Why a task gives no changes.
 #[derive(Debug)]
@@ -399,9 +398,11 @@ fn resolve_products<'a>(
         Demand::Order(order) => {
             let lines = order.lines.iter().filter(|l| needs_item(order, l, advance));
             let source = task.price_source.unwrap_or(world.settings.price_source);
-            let billed = index.links_of(subscription_no).iter().filter(|l| !l.deleted);
-            let billed: BTreeSet<&ProductId> = billed.map(|l| &l.product).collect();
-            let must = |l: &OrderLine| !is_free(l, source) || billed.contains(&l.product);
+            let is_billed = |product: &ProductId| {
+                let links = index.links_of(subscription_no).iter();
+                links.filter(|link| !link.deleted).any(|link| link.product == *product)
+            };
+            let must = |l: &OrderLine| !is_free(l, source) || is_billed(&l.product);
             needed.extend(lines.map(|l| (&l.product, must(l))));
             false
         }

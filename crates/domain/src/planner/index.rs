@@ -10,7 +10,7 @@ use crate::feed::{Order, Product, Subscription};
 use crate::ids::{AdditionId, AgreementId, CompanyId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::Mapping;
 use crate::parallel::{both, on_each, ranges};
-use crate::plan::{AdditionLink, OperationKey};
+use crate::plan::{AdditionLink, OperationKey, Role};
 use crate::psa::Agreement;
 use crate::task::Task;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -45,8 +45,14 @@ impl<'a> Numbers<'a> {
     fn new(first_tasks: &[&'a Task]) -> Self {
         let hasher = DefaultHashBuilder::default();
         let mut table = HashTable::with_capacity(first_tasks.len());
+        let mut source = first_tasks.first().map(|task| &task.source);
         for (place, task) in first_tasks.iter().enumerate() {
-            let entry = (task.subscription.clone(), &task.source, SubscriptionNo::after(place));
+            // All that have a source name the same one: it need not be read anew for each of them.
+            let source = match source {
+                Some(before) if *before == task.source => before,
+                Some(_) | None => source.insert(&task.source),
+            };
+            let entry = (task.subscription.clone(), source, SubscriptionNo::after(place));
             // There are few sources: the subscription alone tells nearly all of them apart.
             let hash = hasher.hash_one(&entry.0);
             table.insert_unique(hash, entry, |(subscription, _, _)| hasher.hash_one(subscription));
@@ -84,6 +90,8 @@ pub struct Index<'a> {
 struct Links<'a> {
     starts: Vec<usize>,
     all: Vec<&'a AdditionLink>,
+    /// Role and product of each at a glance.
+    glances: Vec<Glance>,
     /// Of each subscription, what those of its links that hold say together.
     held: Vec<Held>,
 }
@@ -139,6 +147,8 @@ struct Numbered {
     at: u32,
     addition: AdditionId,
     agreement: AgreementId,
+    /// Role and product at a glance.
+    glance: Glance,
     /// Whether it holds.
     held: bool,
     /// Whether its line has no end.
@@ -220,6 +230,19 @@ impl<'a> Index<'a> {
         &self.links.all[self.links.of(subscription)]
     }
 
+    /// Those of them that are for a product in a role. Of the others nothing is read.
+    pub fn links_for(
+        &self,
+        subscription: SubscriptionNo,
+        product: &ProductId,
+        role: Role,
+    ) -> impl Iterator<Item = &'a AdditionLink> {
+        let (places, glance) = (self.links.of(subscription), Glance::of(product, role));
+        let all = self.links.all[places.clone()].iter().zip(&self.links.glances[places]);
+        let like = all.filter(move |(_, own)| **own == glance).map(|(link, _)| *link);
+        like.filter(move |link| link.role == role && link.product == *product)
+    }
+
     /// The agreement of the newest of these links that holds and whose line is open.
     pub fn newest_home_of(&self, subscription: SubscriptionNo) -> Option<AgreementId> {
         self.links.held[subscription.place()].newest.map(|(_, home)| home)
@@ -281,12 +304,13 @@ fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_
     };
     for (link, at) in links[range.clone()].iter().zip(range) {
         let subscription = numbers.of(link);
+        let glance = Glance::of(&link.product, link.role);
         if let Some(subscription) = subscription {
-            let (addition, agreement) = (link.addition, link.agreement);
+            let (at, addition, agreement) = (at as u32, link.addition, link.agreement);
             let (held, open) = (!link.deleted, link.written.is_open());
-            found.numbered.push(Numbered { subscription, at: at as u32, addition, agreement, held, open });
+            found.numbered.push(Numbered { subscription, at, addition, agreement, glance, held, open });
         }
-        found.known.push(Known { subscription, glance: Glance::of(&link.product, link.role) });
+        found.known.push(Known { subscription, glance });
         if !link.deleted {
             let ((least, most), id) = (found.bounds, link.addition.0);
             found.bounds = (least.min(id), most.max(id));
@@ -311,18 +335,22 @@ impl<'a> Links<'a> {
             starts[place + 1] += starts[place];
         }
         let mut held = vec![Held::default(); numbers];
-        let Some(any) = links.first() else { return Self { starts, all: Vec::new(), held } };
+        let (Some(any), Some(one)) = (links.first(), numbered.iter().flatten().next()) else {
+            return Self { starts, held, ..Self::default() };
+        };
         let mut all = vec![any; starts[numbers]];
+        let mut glances = vec![one.glance; starts[numbers]];
         let mut next = starts.clone();
         for one in numbered.iter().flatten() {
             let next = &mut next[one.subscription.place()];
             all[*next] = &links[one.at as usize];
+            glances[*next] = one.glance;
             *next += 1;
             if one.held {
                 held[one.subscription.place()].add(one);
             }
         }
-        Self { starts, all, held }
+        Self { starts, all, glances, held }
     }
 
     /// The places of the links of a subscription.

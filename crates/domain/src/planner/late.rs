@@ -117,9 +117,8 @@ fn known_stages<'s>(builder: &'s Builder<'_, '_>, product: &'s ProductId) -> imp
     let order = builder.context.order_id();
     let others = move |of: Option<&OrderId>| order.is_none() || of != order;
     let told = builder
-        .own_links()
-        .iter()
-        .filter(move |l| l.role == Role::Recurring && &l.product == product && others(l.order.as_ref()))
+        .own_links_for(product, Role::Recurring)
+        .filter(move |l| others(l.order.as_ref()))
         .flat_map(|l| stages(l.true_period, l.order.as_ref(), &l.edits, &l.written));
     let there =
         builder.own_lines().filter(move |l| l.is_for(product, Role::Recurring) && !l.is_made_by(order));
@@ -197,11 +196,8 @@ pub fn was_ended(
             there.state.cancelled.filter(|last| by_order && !ends_with_its_term(builder, *last)).map(Some)
         }
         None => {
-            let links = builder.own_links();
-            let mut gone = links.iter().filter(|l| {
-                l.role == Role::Recurring && l.product == line.product && l.deleted && l.written.is_open()
-            });
-            gone.next().map(|_| None)
+            let mut links = builder.own_links_for(&line.product, Role::Recurring);
+            links.any(|l| l.deleted && l.written.is_open()).then_some(None)
         }
     };
     let Some(ended) = ended else { return false };

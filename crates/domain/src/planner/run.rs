@@ -53,11 +53,18 @@ impl Part {
         // lists need not be moved as they grow.
         let expected: usize = some.clone().map(|group| division.tasks_of(group).len()).sum();
         part.draft.changes.reserve(3 * expected);
+        part.steps.reserve(expected);
+        part.written.reserve(some.len());
         let mut picture = Picture::new(world, index);
         for group in some {
             part.plan_group(world, index, division.tasks_of(group), tasks, &mut picture);
             let top = division.top_of(group);
-            let agreements: Vec<_> = picture.opened().filter(|id| !groups.holds(world, top, *id)).collect();
+            // Nearly all that is opened is where the first task's subscription has its lines.
+            let homes = || division.tasks_of(group).first().map(|place| index.subscription_of(*place));
+            let is_home =
+                |id: AgreementId| homes().is_some_and(|of| index.homes_of(of).any(|home| home == id));
+            let is_own = |id: &AgreementId| is_home(*id) || groups.holds(world, top, *id);
+            let agreements: Vec<_> = picture.opened().filter(|id| !is_own(id)).collect();
             if !agreements.is_empty() {
                 part.strays.push(Stray { top, agreements });
             }
