@@ -12,7 +12,7 @@ use crate::ids::{
     ProductId, SourceId, SubscriptionId, TaskId,
 };
 use crate::money::{Currency, Money};
-use crate::period::Period;
+use crate::period::{Period, next_day};
 use crate::psa::{AdditionState, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -598,6 +598,13 @@ pub struct Adoption {
     pub state: AdditionState,
 }
 
+impl Adoption {
+    /// The days of a line that somebody had dated to end when it was taken over: what ends it earlier is an order.
+    pub fn dated(&self) -> Option<Period> {
+        Period::new(self.state.effective, next_day(self.state.cancelled?)).ok()
+    }
+}
+
 /// Plans that were made before adoptions named a role took over recurring lines alone.
 fn recurring() -> Role {
     Role::Recurring
@@ -669,7 +676,8 @@ pub struct AdditionLink {
     pub order: Option<OrderId>,
     /// Its key; none where it was adopted.
     pub key: Option<OperationKey>,
-    /// The days it is truly for, where they differ from its dates.
+    /// The days it is truly for, where they differ from its dates; of a line that was taken over, those that a person had
+    /// dated it for, where it was to end.
     pub true_period: Option<Period>,
     /// States that orders gave the line in place, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -56,7 +56,8 @@ pub struct Builder<'c, 'a> {
     draft: &'c mut DraftPlan,
     /// What the draft held before the task.
     before: Mark,
-    withheld: usize,
+    /// What keeps lines back.
+    withheld: Vec<Finding>,
     last: Vec<LastStep<'a>>,
     /// The key that was made last: whether a line is there is asked more than once before it is written.
     last_key: RefCell<Option<(LineKey, OperationKey)>>,
@@ -103,7 +104,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
         let before = Mark::of(draft);
         let (last, last_key) = (Vec::new(), RefCell::default());
-        Self { context, picture, draft, before, withheld: 0, last, last_key }
+        Self { context, picture, draft, before, withheld: Vec::new(), last, last_key }
     }
 
     /// Tells what became of the task.
@@ -118,7 +119,7 @@ impl<'c, 'a> Builder<'c, 'a> {
                 self.context.agreement.id,
             ));
         }
-        match (self.withheld > 0, writes) {
+        match (!self.withheld.is_empty(), writes) {
             (true, _) => TaskOutcome::Waiting,
             (false, true) => TaskOutcome::Planned,
             (false, false) => TaskOutcome::NothingToDo,
@@ -134,13 +135,24 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// Says something about a product, and keeps its line back: the task stays open.
     pub fn withhold(&mut self, finding: Finding) {
-        self.withheld += 1;
+        self.withheld.push(finding.clone());
         self.find(finding);
+    }
+
+    /// Keeps all of the task back for what keeps some of it back: nothing is written, and the task waits.
+    pub fn keep_all_back(&mut self) -> Stop {
+        let mut findings: Vec<Finding> = Vec::with_capacity(self.withheld.len());
+        for finding in std::mem::take(&mut self.withheld) {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        Stop { findings, outcome: TaskOutcome::Waiting }
     }
 
     /// How often something was kept back so far.
     pub fn kept_back(&self) -> usize {
-        self.withheld
+        self.withheld.len()
     }
 
     /// What keeps a line back is an error where less should be billed: as long as nobody decides, too much is.

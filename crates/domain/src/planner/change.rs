@@ -61,6 +61,25 @@ impl Item<'_, '_> {
     }
 }
 
+/// What a line of a change order asks for.
+enum Asked<'a, 'o> {
+    /// This change.
+    For(Box<Item<'a, 'o>>),
+    /// Nothing, or what is kept back.
+    Nothing,
+    /// What a person has carried out already.
+    ByHand,
+}
+
+/// A change of which the order names the parts itself.
+struct Told<'i, 'a, 'o> {
+    item: &'i Item<'a, 'o>,
+    /// Whether ConnectWise bills them, from the dates of the lines.
+    by_dates: bool,
+    /// The period of the old line, where that is billed by another cycle.
+    old: Option<Period>,
+}
+
 /// When the change takes effect for a product, and in which period.
 #[derive(Clone, Copy)]
 struct Moment {
@@ -81,13 +100,14 @@ impl Moment {
 /// Plans a change or renewal order.
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let said = day_of(builder, order)?;
-    let explicit: BTreeSet<&ProductId> = order
+    let mut explicit: BTreeSet<&ProductId> = order
         .lines
         .iter()
         .filter(|l| matches!(l.charge, Charge::Prorate | Charge::Refund))
         .map(|l| &l.product)
         .collect();
     let mut items = Vec::new();
+    let mut settled: BTreeSet<ProductId> = BTreeSet::new();
     let mut further = Vec::new();
     let lines = folded(builder, order);
     for line in &lines {
@@ -99,23 +119,40 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         };
         let moment = moment_of(builder, order, said, &line.product)?;
         further.extend(goes.map(|day| (ahead::in_place_of(builder, line, said, day), day)));
-        if let Some(item) = resolve(builder, order, line, moment, goes)? {
-            items.push(item);
+        let kept_back = builder.kept_back();
+        match resolve(builder, order, line, moment, goes)? {
+            Asked::For(item) => items.push(*item),
+            Asked::ByHand => settled.extend([line.product.clone()]),
+            Asked::Nothing if builder.kept_back() > kept_back => settled.extend([line.product.clone()]),
+            Asked::Nothing => {}
         }
     }
     // Where ConnectWise bills the part from the dates, each line of a switch is dated by its day, and nothing is netted.
     let by_dates = matches!(lines::part_policy(builder), Ok(PartPolicy::Connectwise));
     let switched = if by_dates { BTreeSet::new() } else { switch_of(&items) };
+    let mut parts_of = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let is_told_apart = explicit.contains(&item.line.product);
-        let part_is_told = is_told_apart || switched.contains(&index);
+        let by_dates = by_dates && is_dated_by_day(builder, item);
+        let part_is_told = is_told_apart && !by_dates || switched.contains(&index);
+        parts_of.extend(is_told_apart.then(|| Told {
+            item,
+            by_dates,
+            old: cycles::of_old(builder, item).map(|(_, own)| own),
+        }));
+        let kept_back = builder.kept_back();
         transition(builder, order, item, part_is_told, is_told_apart)?;
+        if builder.kept_back() > kept_back {
+            settled.extend([item.line.product.clone()]);
+        }
     }
     plan_switch(builder, order, &items, &switched, &explicit)?;
     for (line, day) in &further {
         ahead::replace(builder, order, line, *day)?;
     }
-    explicit_parts(builder, order, &explicit, said)?;
+    // What waits, or was carried out by hand, does so with its parts.
+    explicit.retain(|product| !settled.contains(*product));
+    explicit_parts(builder, order, &explicit, &parts_of, said)?;
     let own = builder.period_of(order.period, said)?;
     for line in &order.lines {
         match line.charge {
@@ -129,6 +166,14 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     builder.last_steps()
+}
+
+/// Whether a line can be dated by the day of the change, where ConnectWise reckons the part from that. Invoiced days
+/// cannot: what the source names of them is written whole, and the new line begins with the next period.
+fn is_dated_by_day(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> bool {
+    let effective = item.moment.effective;
+    !builder.is_invoiced(builder.context.agreement, effective)
+        || builder.written(item.line.id.as_str(), Role::Recurring, effective).is_some()
 }
 
 /// The recurring lines of the order; those that carry one line of one product from quantity to quantity are one.

@@ -191,8 +191,11 @@ pub fn was_ended(
     let ended = match existing {
         Some(there) if there.state.is_open() => None,
         Some(there) => {
-            let by_order =
-                there.origin.as_ref().is_some_and(|o| o.written().cancelled == there.state.cancelled);
+            let by_order = there.origin.as_ref().is_some_and(|o| {
+                // A person had dated it so before it was taken over.
+                let dated = o.order().is_none().then(|| o.true_period()).flatten().map(Period::last_day);
+                o.written().cancelled == there.state.cancelled && dated != there.state.cancelled
+            });
             there.state.cancelled.filter(|last| by_order && !ends_with_its_term(builder, *last)).map(Some)
         }
         None => {

@@ -485,7 +485,8 @@ pub fn bill_once<'a>(
         Charge::Discount => text("a discount"),
     };
     // What is given back of an invoiced period is dated over the whole open one, so nobody prorates it.
-    let settled = line.charge == Charge::Refund
+    let by_dates = settings.proration_by == ProrationBy::Connectwise;
+    let settled = (line.charge == Charge::Refund || by_dates)
         && builder.context.agreement.prorates
         && builder.is_invoiced(builder.context.agreement, days.start());
     let home = if parts && !settled {

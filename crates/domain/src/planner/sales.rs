@@ -1,13 +1,13 @@
 //! Sales orders: setup once, plan and resources open-ended, a short first period as a line of its own. And transfers,
 //! which end the lines of one customer and sell to another.
 
-use super::AdoptionAnswer;
+mod standing;
+
 use super::builder::{Builder, NewLine};
-use super::by_hand::{self, NamedLine};
 use super::cancellation;
 use super::context::Stop;
 use super::late;
-use super::lines::{self, PartPolicy, bill_once, billed_quantity, item_for, part_policy, write_once};
+use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
 use super::part::{self, Named, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
@@ -54,19 +54,21 @@ pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
     term.and_then(|t| t.end).map(previous_day).filter(|last| *last >= begin)
 }
 
-/// Recurring lines from `start` on, what is billed once for the days from `once_from` on.
+/// Recurring lines from `start` on, what is billed once for the days from `once_from` on. What waits for somebody's answer
+/// about lines that are there keeps all of the order back.
 fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_from: Date) -> Result<(), Stop> {
-    let begin = builder.not_before_go_live(start);
-    let period = builder.period_of(order.period, begin)?;
-    for line in &order.lines {
+    let sold = standing::settle(builder, order, start)?;
+    for (line, to_write) in order.lines.iter().zip(&sold) {
         match line.charge {
             Charge::Recurring => {
-                let begin = builder.not_before_billed(&line.product, begin);
-                let period =
-                    if period.contains(begin) { period } else { builder.period_of(order.period, begin)? };
-                recurring(builder, order, line, start, begin, period)?;
+                if let Some(to_write) = to_write {
+                    recurring(builder, order, line, to_write)?;
+                }
             }
-            Charge::Cancellation => super::cancellation::fee(builder, order, line, begin)?,
+            Charge::Cancellation => {
+                let begin = builder.not_before_go_live(start);
+                super::cancellation::fee(builder, order, line, begin)?;
+            }
             Charge::Setup
             | Charge::Overuse
             | Charge::Upgrade
@@ -78,11 +80,29 @@ fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_fro
                 let own =
                     line.period.or_else(|| order.period.from_day(once_from.min(order.period.last_day())));
                 let days = own.unwrap_or(order.period);
+                if line.charge == Charge::Prorate
+                    && (standing::is_billed_by_hand(builder, order, line, days)
+                        || is_billed_by_dates(builder, order, line, &sold)?)
+                {
+                    continue;
+                }
                 bill_once(builder, line, item, order.period, days)?;
             }
         }
     }
     Ok(())
+}
+
+/// A recurring line that is to be written.
+struct Sold<'a> {
+    item: &'a CatalogItem,
+    quantity: Quantity,
+    /// The day on which it begins, by the order.
+    start: Date,
+    /// The first day that is billed.
+    begin: Date,
+    /// The billing period of that day.
+    period: Period,
 }
 
 /// The item of a line that is billed once; a line of nothing needs no mapping and gives no line.
@@ -91,25 +111,13 @@ pub fn once_item<'a>(builder: &Builder<'_, 'a>, line: &OrderLine) -> Result<Opti
     if nothing { Ok(None) } else { item_for(builder, line) }
 }
 
-fn recurring(
-    builder: &mut Builder<'_, '_>,
+fn recurring<'a>(
+    builder: &mut Builder<'_, 'a>,
     order: &Order,
     line: &OrderLine,
-    start: Date,
-    begin: Date,
-    period: Period,
+    sold: &Sold<'a>,
 ) -> Result<(), Stop> {
-    let quantity = billed_quantity(builder, &line.product, line.quantity);
-    if quantity.is_zero() {
-        return Ok(());
-    }
-    let Some(item) = item_for(builder, line)? else { return Ok(()) };
-    if lines::is_billed_afterwards(builder, line) {
-        return Ok(());
-    }
-    if is_taken_over(builder, line, item, quantity, begin)? || is_sold_already(builder, order, line, start) {
-        return Ok(());
-    }
+    let Sold { item, quantity, start, begin, period } = *sold;
     let same_days = line.period.is_none_or(|own| own == period);
     let whole_period = begin == start && period.start() == begin && same_days;
     let Some(full) = full_prices(builder, line, item, quantity, whole_period)? else { return Ok(()) };
@@ -147,8 +155,8 @@ fn recurring(
         let named = if begin == start { other_amount(builder, line, &full, quantity, period)? } else { None };
         if let Some(money) = named {
             // This period costs what the source says, the next ones what a unit costs.
-            builder.recurring(agreement, new, period.end(), last, period)?;
-            if money.exact.is_zero() && money.exact_cost.is_zero() {
+            let begins = begins(builder, new, period.end(), last, period)?;
+            if !begins || money.exact.is_zero() && money.exact_cost.is_zero() {
                 return Ok(());
             }
             let reason = format!("Order {} charges {period} with an amount of its own.", order.shown());
@@ -168,16 +176,25 @@ fn recurring(
         }
         return builder.recurring(agreement, new, begin, last, period);
     };
-    if said_by_source {
+    if said_by_source && !is_dated_by_day(builder, begin) {
         return builder.recurring(agreement, new, period.end(), last, period);
     }
     let home = match part_policy(builder)? {
-        PartPolicy::Connectwise => return builder.recurring(agreement, new, begin, last, period),
+        PartPolicy::Connectwise => {
+            let named = line.amount.filter(|_| begin == start && !said_by_source);
+            if let Some(amount) = named {
+                let share = builder.share(period, part)?.exact()?;
+                let billed = prices.price.exact().times(quantity.exact())?.times(share)?;
+                builder.tell_by_dates(&line.product, part, amount.exact(), billed)?;
+            }
+            return builder.recurring(agreement, new, begin, last, period);
+        }
         PartPolicy::LeftOut(why) => {
             let share = builder.share(period, part)?;
             let exact = prices.price.exact().times(quantity.exact())?.times(share.exact()?)?;
-            builder.recurring(agreement, new, period.end(), last, period)?;
-            builder.left_out(&line.product, part, exact, why)?;
+            if begins(builder, new, period.end(), last, period)? {
+                builder.left_out(&line.product, part, exact, why)?;
+            }
             return Ok(());
         }
         PartPolicy::Line(home) => home,
@@ -208,8 +225,8 @@ fn recurring(
             ),
         };
         let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
-        builder.recurring(agreement, new, begin, last, period)?;
-        if correction.is_zero() && cost.is_zero() {
+        let begins = begins(builder, new, begin, last, period)?;
+        if !begins || correction.is_zero() && cost.is_zero() {
             return Ok(());
         }
         return write_once(
@@ -229,9 +246,61 @@ fn recurring(
         Some(money) => money,
         None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
     };
-    builder.recurring(agreement, new, period.end(), last, period)?;
+    if !begins(builder, new, period.end(), last, period)? {
+        return Ok(());
+    }
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
     write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, None, reason, part)
+}
+
+/// Whether ConnectWise bills the part that a sale begins with from the day that the line is dated by.
+fn is_dated_by_day(builder: &Builder<'_, '_>, begin: Date) -> bool {
+    matches!(part_policy(builder), Ok(PartPolicy::Connectwise))
+        && !builder.is_invoiced(builder.context.agreement, begin)
+}
+
+/// Whether ConnectWise bills a part that the order names by the dates of the line that the order sells; where the source
+/// names another amount, that is told.
+fn is_billed_by_dates(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    part: &OrderLine,
+    sold: &[Option<Sold<'_>>],
+) -> Result<bool, Stop> {
+    let lines = order.lines.iter().zip(sold);
+    let of_product = lines.filter(|(line, _)| line.product == part.product);
+    let Some((line, sold)) = of_product.filter_map(|(line, sold)| Some((line, sold.as_ref()?))).next() else {
+        return Ok(false);
+    };
+    if !is_dated_by_day(builder, sold.begin) {
+        return Ok(false);
+    }
+    let Some(days) = sold.period.from_day(sold.begin).filter(|days| *days != sold.period) else {
+        return Ok(false);
+    };
+    let share = builder.share(sold.period, days)?.exact()?;
+    let Some(prices) = part::prices_of(builder.context, line, sold.item, None) else { return Ok(true) };
+    let billed = prices.price.exact().times(sold.quantity.exact())?.times(share)?;
+    let unit = part::prices_of(builder.context, part, sold.item, None).map_or(prices.price, |p| p.price);
+    let named = match part.amount {
+        Some(amount) => amount.exact(),
+        None => unit.exact().times(part.quantity.exact())?.times(share)?,
+    };
+    builder.tell_by_dates(&part.product, days, named, billed)?;
+    Ok(true)
+}
+
+/// Writes the open-ended line. Where it cannot begin, nothing of it is billed before either: it waits whole.
+fn begins<'a>(
+    builder: &mut Builder<'_, 'a>,
+    new: NewLine<'a>,
+    start: Date,
+    last: Option<Date>,
+    period: Period,
+) -> Result<bool, Stop> {
+    let kept_back = builder.kept_back();
+    builder.recurring(builder.context.agreement, new, start, last, period)?;
+    Ok(builder.kept_back() == kept_back)
 }
 
 /// The source's own amount for the part of the period that a sale begins with.
@@ -347,141 +416,6 @@ fn other_amount(
     Ok(Some(money.cost_named_if(line.cost_amount.is_some())))
 }
 
-/// First day at a customer who bills already: an open addition with the item that trueup did not write is proposed for
-/// adoption, taken over, or left beside, as the answer says. Whether the line of this sale is settled by it.
-fn is_taken_over(
-    builder: &mut Builder<'_, '_>,
-    line: &OrderLine,
-    item: &CatalogItem,
-    quantity: Quantity,
-    from: Date,
-) -> Result<bool, Stop> {
-    let context = builder.context;
-    let task = context.task;
-    let name = context.product_name(&line.product);
-    // One taken over before is this subscription's line already: not where it ended before the sale, nor where another
-    // customer had it.
-    let is_here = |l: &super::picture::Line<'_>| {
-        builder.agreement_of(l).is_none_or(|agreement| agreement.company == context.company)
-    };
-    let adopted = builder
-        .own_lines()
-        .find(|l| {
-            l.is_for(&line.product, Role::Recurring)
-                && l.origin.as_ref().is_some_and(|o| o.order().is_none())
-                && l.state.cancelled.is_none_or(|last| last >= from)
-                && is_here(l)
-        })
-        .cloned();
-    if let Some(there) = adopted {
-        tell_difference(builder, line, &there, quantity);
-        return Ok(true);
-    }
-    match by_hand::named(builder, &line.product, item, from, true) {
-        NamedLine::Line(there) => {
-            tell_difference(builder, line, &there, quantity);
-            return Ok(true);
-        }
-        NamedLine::Unusable => return Ok(true),
-        NamedLine::None => {}
-    }
-    if builder.adoption() == AdoptionAnswer::CreateBeside {
-        return Ok(false);
-    }
-    let found = builder.unclaimed(item, from);
-    match (builder.adoption(), found.as_slice()) {
-        (_, []) => Ok(by_hand::is_elsewhere(builder, &line.product, item, from, Severity::Warning)),
-        (AdoptionAnswer::TakeSingle, [single]) => {
-            let single = single.clone();
-            if let Some(last) = by_hand::end_of(builder, &single) {
-                by_hand::tell_end(builder, &line.product, &single, last);
-                return Ok(true);
-            }
-            builder.adopt(&single, &line.product);
-            tell_difference(builder, line, &single, quantity);
-            Ok(true)
-        }
-        (_, [single]) => {
-            let id = by_hand::id_of(single);
-            let message = format!(
-                "{name} is on the agreement already, not written by trueup: {}. It is proposed for adoption, and the new \
-                 line waits.",
-                by_hand::shown(builder, single)
-            );
-            let subject = crate::finding::Subject {
-                addition: id.parse().ok().map(crate::ids::AdditionId),
-                agreement: Some(single.agreement),
-                ..context.subject_of_product(&line.product)
-            };
-            let finding = crate::finding::Finding::new(Code::Tu3007, subject, message)
-                .severity(Severity::Warning)
-                .fix(format!(
-                    "Take it over with `apply --all --adopt` or the mapping `addition,subscription:{}/{},{id}`; \
-                     `--no-adopt` creates a line beside it.",
-                    task.subscription, line.product
-                ));
-            builder.withhold(finding);
-            Ok(true)
-        }
-        (_, several) => {
-            let finding = lines::several_open(builder, &line.product, several).severity(Severity::Warning);
-            builder.withhold(finding);
-            Ok(true)
-        }
-    }
-}
-
-/// A sale of what another order of the subscription bills already: a second line would bill it twice, so it waits.
-fn is_sold_already(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, start: Date) -> bool {
-    if order.kind != OrderKind::Sales || builder.adoption() == AdoptionAnswer::CreateBeside {
-        return false;
-    }
-    let this = builder.context.order_id();
-    let there = builder.own_lines().find(|l| {
-        let other = l.origin.as_ref().and_then(|o| o.order());
-        l.is_for(&line.product, Role::Recurring)
-            && l.state.is_open()
-            && other.is_some_and(|other| Some(other) != this)
-            && late::later_state(builder, l, start).is_none()
-    });
-    let Some(there) = there.cloned() else { return false };
-    let by = there.origin.as_ref().and_then(|o| o.order()).map(ToString::to_string).unwrap_or_default();
-    let message = format!(
-        "Order {} sells {} to subscription {}, and order {by} bills {} of it there already: a second line would bill \
-         it twice, so nothing is written for it.",
-        order.shown(),
-        builder.context.product_name(&line.product),
-        builder.context.task.subscription,
-        there.state.quantity.shown(),
-    );
-    let finding = builder.about(Code::Tu5001, &line.product, message).severity(Severity::Error).fix(
-        "Ignore the task with a reason where the order was sent twice; where it adds to what is sold, have the source \
-         send a change, or write a line beside it with `--no-adopt`.",
-    );
-    builder.withhold(finding);
-    true
-}
-
-fn tell_difference(
-    builder: &mut Builder<'_, '_>,
-    line: &OrderLine,
-    there: &super::picture::Line,
-    quantity: Quantity,
-) {
-    by_hand::tell_if_not_billed(builder, &line.product, there, quantity);
-    let name = builder.context.product_name(&line.product);
-    if there.state.quantity != quantity {
-        let message = format!(
-            "The addition that was taken over bills {} {name}, the order says {}.",
-            there.state.quantity.shown(),
-            quantity.shown()
-        );
-        let finding = builder.about(Code::Tu5001, &line.product, message);
-        builder.find(finding);
-    }
-    by_hand::tell_price(builder, &line.product, name, there, line.unit_price);
-}
-
 /// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new
 /// one start there; parts and refunds only where the order names them.
 pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
@@ -521,7 +455,12 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
             boundary = boundary.max(next_day(invoiced));
         }
     }
+    let kept_back = builder.kept_back();
     plan_from(builder, order, boundary, effective)?;
+    if builder.kept_back() > kept_back {
+        // Where the one customer cannot begin, the other goes on, or nobody would be billed.
+        return Err(builder.keep_all_back());
+    }
     let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
     for line in &old {
         let last =

@@ -301,7 +301,7 @@ impl Lab {
                 role: Role::Recurring,
                 order: None,
                 key: None,
-                true_period: None,
+                true_period: adoption.dated(),
                 edits: Vec::new(),
                 written: adoption.state.clone(),
                 next_invoice_at_write: None,

@@ -207,7 +207,8 @@ impl Recorder<'_> {
     /// What is remembered of an adopted addition: the link it has, with the values of now, or a new one.
     fn link_of(&self, adoption: &Adoption) -> AdditionLink {
         if let Some(known) = self.known(adoption) {
-            return AdditionLink { written: adoption.state.clone(), ..known.clone() };
+            let true_period = if known.order.is_none() { adoption.dated() } else { known.true_period };
+            return AdditionLink { written: adoption.state.clone(), true_period, ..known.clone() };
         }
         AdditionLink {
             addition: adoption.addition,
@@ -218,7 +219,7 @@ impl Recorder<'_> {
             role: adoption.role,
             order: None,
             key: None,
-            true_period: None,
+            true_period: adoption.dated(),
             edits: Vec::new(),
             written: adoption.state.clone(),
             next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),

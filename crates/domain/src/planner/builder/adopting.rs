@@ -18,7 +18,7 @@ impl<'a> Builder<'_, 'a> {
     pub fn adopt(&mut self, line: &Line<'a>, product: &ProductId) {
         let Target::Existing(addition) = line.target else { return };
         let task = self.context.task;
-        self.draft.adoptions.push(Adoption {
+        let adoption = Adoption {
             addition,
             agreement: line.agreement,
             task: task.id.clone(),
@@ -27,7 +27,9 @@ impl<'a> Builder<'_, 'a> {
             product: product.clone(),
             role: Role::Recurring,
             state: (*line.state).clone(),
-        });
+        };
+        let dated = adoption.dated();
+        self.draft.adoptions.push(adoption);
         self.picture.claim(
             line,
             Origin::made(
@@ -37,7 +39,7 @@ impl<'a> Builder<'_, 'a> {
                     product: product.clone(),
                     role: Role::Recurring,
                     order: None,
-                    true_period: None,
+                    true_period: dated,
                     edits: Vec::new(),
                     written: line.state.clone(),
                     next_invoice_at_write: None,

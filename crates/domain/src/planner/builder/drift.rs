@@ -2,7 +2,9 @@
 
 use super::{Builder, NewLine};
 use crate::finding::{Code, Finding, Severity, Subject};
+use crate::ids::ProductId;
 use crate::money::{Exact, Money, MoneyError};
+use crate::period::Period;
 use crate::planner::context::Stop;
 use crate::planner::part;
 
@@ -50,6 +52,36 @@ impl<'a> Builder<'_, 'a> {
             Subject { detail: Some(line.line_id.clone()), ..self.context.subject_of_product(&line.product) };
         let rounded = Money::new(first.exact.round(currency.places(), crate::money::RoundingMode::HalfUp)?);
         self.find(Finding::new(Code::Tu6006, subject, message).severity(severity).amount(rounded, currency));
+        Ok(())
+    }
+
+    /// What ConnectWise bills of `days` by the dates of the lines, against what the source names for them: always said
+    /// where it is something else.
+    pub fn tell_by_dates(
+        &mut self,
+        product: &ProductId,
+        days: Period,
+        named: Exact,
+        billed: Exact,
+    ) -> Result<(), MoneyError> {
+        let currency = self.context.currency;
+        let rounded = |exact: Exact| -> Result<Money, MoneyError> {
+            Ok(Money::new(exact.round(currency.places(), self.context.world.settings.rounding_mode)?))
+        };
+        let (named, billed) = (rounded(named)?, rounded(billed)?);
+        let off = billed.minus(named)?;
+        let Some(drift) = self.drift_of(off.exact(), true)? else { return Ok(()) };
+        let message = format!(
+            "The source names {} {currency} for {}, {days}; ConnectWise reckons by the dates of the lines and bills {}: a \
+             difference of {}.",
+            named.shown(currency),
+            self.context.product_name(product),
+            billed.shown(currency),
+            off.shown(currency)
+        );
+        let severity = if drift.large { Severity::Warning } else { Severity::Info };
+        let subject = Subject { detail: Some(days.to_string()), ..self.context.subject_of_product(product) };
+        self.find(Finding::new(Code::Tu6006, subject, message).severity(severity).amount(off, currency));
         Ok(())
     }
 

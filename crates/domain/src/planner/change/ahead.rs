@@ -1,6 +1,7 @@
 //! A change of what an older order gave another state for days to come: an early renewal, a transfer of the next period.
 //! The change counts from its own day up to that state, and takes its place from there on.
 
+use super::Asked;
 use super::resolve::resolve;
 use super::transition::transition;
 use super::{Moment, moment_of};
@@ -53,7 +54,7 @@ pub(super) fn replace(
 ) -> Result<(), Stop> {
     let moment: Moment = moment_of(builder, order, day, &line.product)?;
     match resolve(builder, order, line, moment, None)? {
-        Some(item) => transition(builder, order, &item, false, false),
-        None => Ok(()),
+        Asked::For(item) => transition(builder, order, &item, false, false),
+        Asked::Nothing | Asked::ByHand => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! The part period of a change: what the days from the change on cost more or less.
 
 use super::transition::{reason_of, whole_difference};
-use super::{Item, Moment, moment_of, named};
+use super::{Item, Moment, Told, moment_of, named};
 use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
@@ -238,6 +238,7 @@ pub(super) fn explicit_parts(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     products: &BTreeSet<&ProductId>,
+    told: &[Told<'_, '_, '_>],
     said: Date,
 ) -> Result<(), Stop> {
     let by_product: BTreeMap<&&ProductId, Vec<&OrderLine>> = products
@@ -258,10 +259,14 @@ pub(super) fn explicit_parts(
             continue;
         }
         let moment = moment_of(builder, order, said, product)?;
+        let told = told.iter().find(|told| told.item.line.product == **product);
+        let parts: Vec<Part<'_>> = parts.into_iter().map(|line| Part::of(line, moment, told)).collect();
+        if let Some(told) = told.filter(|told| told.by_dates) {
+            tell_by_dates(builder, product, item, &parts, told)?;
+            continue;
+        }
         if let [single] = parts.as_slice() {
-            let days =
-                single.period.or_else(|| moment.period.from_day(moment.effective)).unwrap_or(moment.period);
-            bill_once(builder, single, item, moment.period, days)?;
+            bill_once(builder, single.line, item, single.period, single.days)?;
             continue;
         }
         net_parts(builder, order, product, item, &parts, moment)?;
@@ -269,23 +274,28 @@ pub(super) fn explicit_parts(
     Ok(())
 }
 
-pub(super) fn net_parts<'a>(
-    builder: &mut Builder<'_, 'a>,
-    order: &Order,
-    product: &ProductId,
-    item: &'a CatalogItem,
-    parts: &[&OrderLine],
-    moment: Moment,
-) -> Result<(), Stop> {
-    let currency = builder.context.currency;
-    let settings = builder.context.world.settings;
-    let mut net = Exact::ZERO;
-    let mut net_cost = Exact::ZERO;
-    let mut terms = Vec::new();
-    for line in parts {
-        let days = line.period.unwrap_or(moment.period);
-        let share =
-            moment.period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(moment.period, d))?;
+/// A part that the order names, with its days and the period that they are a share of.
+struct Part<'o> {
+    line: &'o OrderLine,
+    period: Period,
+    days: Period,
+}
+
+impl<'o> Part<'o> {
+    /// What goes back of a line of another cycle is a share of that one's period.
+    fn of(line: &'o OrderLine, moment: Moment, told: Option<&Told<'_, '_, '_>>) -> Self {
+        let of_old = |told: &&Told<'_, '_, '_>| {
+            line.charge == Charge::Refund || told.item.new_quantity.is_zero() || line.quantity.is_negative()
+        };
+        let period = told.filter(of_old).and_then(|told| told.old).unwrap_or(moment.period);
+        let days = line.period.or_else(|| period.from_day(moment.effective)).unwrap_or(period);
+        Self { line, period, days }
+    }
+
+    /// Price and cost, exactly; none where neither an amount nor a price is known.
+    fn exact(&self, builder: &Builder<'_, '_>, item: &CatalogItem) -> Result<Option<(Exact, Exact)>, Stop> {
+        let Self { line, period, days } = *self;
+        let share = period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(period, d))?;
         let prices = part::prices_of(builder.context, line, item, None);
         let plain = |unit: Money| -> Result<Exact, Stop> {
             Ok(unit.exact().times(line.quantity.exact())?.times(share.exact()?)?)
@@ -293,12 +303,7 @@ pub(super) fn net_parts<'a>(
         let mut amount = match (line.amount, prices) {
             (Some(amount), _) => amount.exact(),
             (None, Some(prices)) => plain(prices.price)?,
-            (None, None) => {
-                let message = format!("Line {} has neither an amount nor a price.", line.id);
-                let finding = builder.about(Code::Tu6002, product, message);
-                builder.withhold(finding);
-                return Ok(());
-            }
+            (None, None) => return Ok(None),
         };
         let mut cost = match (line.cost_amount, prices) {
             (Some(cost), _) => cost.exact(),
@@ -313,6 +318,50 @@ pub(super) fn net_parts<'a>(
                 cost = Exact::ZERO.minus(cost)?;
             }
         }
+        Ok(Some((amount, cost)))
+    }
+}
+
+/// Parts that ConnectWise bills from the dates are not written: where the source names other amounts, that is told.
+fn tell_by_dates(
+    builder: &mut Builder<'_, '_>,
+    product: &ProductId,
+    item: &CatalogItem,
+    parts: &[Part<'_>],
+    told: &Told<'_, '_, '_>,
+) -> Result<(), Stop> {
+    let Moment { effective, period, .. } = told.item.moment;
+    let days = period.from_day(effective).unwrap_or(period);
+    let share = builder.share(period, days)?;
+    let billed = told.item.difference()?.0.times(share.exact()?)?;
+    let mut named = Exact::ZERO;
+    for part in parts {
+        let Some((price, _)) = part.exact(builder, item)? else { return Ok(()) };
+        named = named.plus(price)?;
+    }
+    Ok(builder.tell_by_dates(product, days, named, billed)?)
+}
+
+fn net_parts<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    product: &ProductId,
+    item: &'a CatalogItem,
+    parts: &[Part<'_>],
+    moment: Moment,
+) -> Result<(), Stop> {
+    let currency = builder.context.currency;
+    let settings = builder.context.world.settings;
+    let mut net = Exact::ZERO;
+    let mut net_cost = Exact::ZERO;
+    let mut terms = Vec::new();
+    for part in parts {
+        let Some((amount, cost)) = part.exact(builder, item)? else {
+            let message = format!("Line {} has neither an amount nor a price.", part.line.id);
+            let finding = builder.about(Code::Tu6002, product, message);
+            builder.withhold(finding);
+            return Ok(());
+        };
         terms.push(part::short(amount).to_string());
         net = net.plus(amount)?;
         net_cost = net_cost.plus(cost)?;
@@ -327,8 +376,9 @@ pub(super) fn net_parts<'a>(
     let mut money = part::named_amount(settings, currency, rounded, net_cost, delta)?;
     money.exact = net;
     money.formula = format!("{} = {}", terms.join(" + "), rounded.shown(currency)).replace("+ -", "- ");
-    let line_id = parts.first().map_or_else(String::new, |l| l.id.to_string());
-    let days = moment.period.from_day(moment.effective).unwrap_or(moment.period);
+    let line_id = parts.first().map_or_else(String::new, |part| part.line.id.to_string());
+    let own = parts.first().map_or(moment.period, |part| part.period);
+    let days = own.from_day(moment.effective).unwrap_or(own);
     let reason = format!(
         "Order {} names {} parts of {days} for {}; they are netted.",
         order.shown(),
@@ -336,8 +386,21 @@ pub(super) fn net_parts<'a>(
         builder.context.product_name(product)
     );
     if matches!(part_policy(builder)?, PartPolicy::Connectwise) {
-        builder.left_out(product, days, net, "ConnectWise prorates on this agreement")?;
-        return Ok(());
+        if net.is_zero() {
+            return Ok(());
+        }
+        let home = builder.context.agreement;
+        if !builder.is_invoiced(home, days.start()) {
+            builder.left_out(product, days, net, "ConnectWise prorates on this agreement")?;
+            return Ok(());
+        }
+        if net.is_negative() && !settings.credits.is_on() {
+            builder.left_out(product, days, net, "credits are off")?;
+            return Ok(());
+        }
+        // What is billed of an invoiced period is dated over the whole open one, so nobody prorates it.
+        let money = credit_form(money);
+        return write_once(builder, home, &line_id, product, item, Role::Prorate, money, None, reason, days);
     }
     write_part(builder, &line_id, product, item, money, reason, days)
 }

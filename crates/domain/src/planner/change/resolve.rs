@@ -1,6 +1,6 @@
 //! What a change order asks for, product by product: the old line, the old and the new level and price.
 
-use super::{Item, Moment};
+use super::{Asked, Item, Moment};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity, RoundingMode};
@@ -24,10 +24,10 @@ pub(super) fn resolve<'a, 'o>(
     line: &'o OrderLine,
     moment: Moment,
     ahead: Option<Date>,
-) -> Result<Option<Item<'a, 'o>>, Stop> {
-    let Some(item) = item_for(builder, line)? else { return Ok(None) };
+) -> Result<Asked<'a, 'o>, Stop> {
+    let Some(item) = item_for(builder, line)? else { return Ok(Asked::Nothing) };
     if lines::is_billed_afterwards(builder, line) {
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity)
         && order.kind == OrderKind::Change
@@ -42,29 +42,31 @@ pub(super) fn resolve<'a, 'o>(
         );
         let finding = builder.about(Code::Tu5004, &line.product, message);
         builder.withhold(finding);
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     let existing = match lines::line_of(builder, line, item, moment.effective) {
         Existing::Line(line) => Some(*line),
-        Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => return Ok(None),
+        Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => {
+            return Ok(Asked::Nothing);
+        }
         Existing::Nothing => None,
         Existing::Undecided | Existing::Several => {
             let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
             if fewer || line.quantity.is_negative() {
                 builder.waits_for_less(&line.product);
             }
-            return Ok(None);
+            return Ok(Asked::Nothing);
         }
     };
     // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
     if !taken_now && late::was_ended(builder, order, line, existing.as_ref()) {
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     if let (Some(there), Some(old)) = (&existing, line.old_quantity)
         && by_hand::is_one_of_several(builder, &line.product, item, there, old, moment.effective)
     {
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
     let until =
@@ -118,7 +120,7 @@ pub(super) fn resolve<'a, 'o>(
         );
         let finding = builder.about(Code::Tu5004, &line.product, message);
         builder.withhold(finding);
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     let old_quantity = billed_quantity(builder, &line.product, old_quantity);
     let new_quantity = billed_quantity(builder, &line.product, new_quantity);
@@ -128,13 +130,13 @@ pub(super) fn resolve<'a, 'o>(
         && let Some(hand) = existing.as_ref()
         && by_hand::is_settled(builder, line, hand, (old_quantity, new_quantity))
     {
-        return Ok(None);
+        return Ok(Asked::ByHand);
     }
     let never_billed = existing.is_none() && replaced.is_none() && builder.own_links().is_empty();
     if new_quantity.is_zero() && never_billed && until.is_none() {
         // Nothing of it is billed by trueup: there is nothing to end, and nothing to give back.
         tell_mismatch(builder, line, None, old_quantity);
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     if units.is_none() && replaced.is_none() && until.is_none() {
         tell_mismatch(builder, line, existing.as_ref(), old_quantity);
@@ -146,7 +148,7 @@ pub(super) fn resolve<'a, 'o>(
     } else {
         lines::prices(builder, line, item, there)
     };
-    let Some(new) = new else { return Ok(None) };
+    let Some(new) = new else { return Ok(Asked::Nothing) };
     let there = match there.zip(held_quantity.filter(|_| units.is_none())) {
         Some((there, quantity)) => {
             let context = builder.context;
@@ -163,7 +165,7 @@ pub(super) fn resolve<'a, 'o>(
     // A line that ends with its commitment does not go on by itself: its renewal begins another.
     let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     let included = existing.as_ref().filter(|l| !l.less_included.is_zero());
     if let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) {
@@ -177,10 +179,12 @@ pub(super) fn resolve<'a, 'o>(
             .about(Code::Tu7002, &line.product, message)
             .fix("Map the addition (kind addition) to let the new line bill all of them, or end it and begin another by hand.");
         builder.withhold(finding);
-        return Ok(None);
+        return Ok(Asked::Nothing);
     }
     let ahead = ahead.is_some() && until == ahead;
-    Ok(Some(Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until, ahead }))
+    let item =
+        Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until, ahead };
+    Ok(Asked::For(Box::new(item)))
 }
 
 /// Whether lines by hand on other agreements may bill what the order goes on from.

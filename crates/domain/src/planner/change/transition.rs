@@ -35,14 +35,14 @@ pub(super) fn transition<'a>(
     if let Some(own) = cycles::of_old(builder, item) {
         let kept_back = builder.kept_back();
         if !item.new_quantity.is_zero() {
-            begin_new(builder, order, &cycles::as_new(item), part_is_told, false)?;
+            begin_new(builder, order, &cycles::as_new(item), (part_is_told, is_told_apart), false)?;
         }
         if builder.kept_back() > kept_back {
             return Ok(());
         }
         return cycles::end_old(builder, order, item, own, is_told_apart);
     }
-    begin_new(builder, order, item, part_is_told, true)
+    begin_new(builder, order, item, (part_is_told, is_told_apart), true)
 }
 
 /// The new state, and what lies between; with the end of the old one where that goes by the same periods.
@@ -50,7 +50,7 @@ fn begin_new<'a>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     item: &Item<'a, '_>,
-    part_is_told: bool,
+    (part_is_told, is_told_apart): (bool, bool),
     ends_old: bool,
 ) -> Result<(), Stop> {
     let agreement = builder.context.agreement;
@@ -146,8 +146,12 @@ fn begin_new<'a>(
         // Nothing takes the old line's place: it goes on, and no part is billed of what does not begin.
         return Ok(());
     }
-    if let (Some(days), Some(_), false) = (period.from_day(effective), &policy, whole) {
-        bill_part(builder, order, item, days, period)?;
+    if let (Some(days), Some(policy), false) = (period.from_day(effective), &policy, whole) {
+        match policy {
+            PartPolicy::Connectwise if !is_told_apart => tell_named_by_dates(builder, item, days, period)?,
+            PartPolicy::Connectwise => {}
+            PartPolicy::Line(_) | PartPolicy::LeftOut(_) => bill_part(builder, order, item, days, period)?,
+        }
     } else if apart && !part_is_told {
         bill_part(builder, order, item, period, period)?;
     }
@@ -165,6 +169,19 @@ fn begin_new<'a>(
         give_back(builder, order, item, days, period)?;
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// What ConnectWise makes of the days by itself, against the amount that the source names.
+fn tell_named_by_dates(
+    builder: &mut Builder<'_, '_>,
+    item: &Item<'_, '_>,
+    days: Period,
+    period: Period,
+) -> Result<(), Stop> {
+    let Some(amount) = item.line.amount else { return Ok(()) };
+    let share = builder.share(period, days)?;
+    let billed = item.difference()?.0.times(share.exact()?)?;
+    Ok(builder.tell_by_dates(&item.line.product, days, amount.exact(), billed)?)
 }
 
 /// What invoices have billed of the old line beside the new one: given back, or told where credits are off.
