@@ -32,3 +32,12 @@ it('says how long something took', () => {
   expect(took('2026-04-02T10:00:00Z', '2026-04-02T10:03:05Z')).toBe('3 min 5 sec');
   expect(took('2026-04-02T10:00:00Z', 'never')).toBe('–');
 });
+
+it('shows bytes as about so many GB, and other levels as they are', () => {
+  const { level } = formatsOf('en-GB');
+  expect(level('2222222202216', 'byte')).toBe('2,222.22 GB');
+  expect(level('1500000', 'bytes')).toBe('0 GB');
+  expect(level('-12345678901', 'byte')).toBe('-12.35 GB');
+  expect(level('12.5', 'GB')).toBe('12.5 GB');
+  expect(level('7', null)).toBe('7');
+});

@@ -13,11 +13,21 @@ function places(amount: string): number {
   return at < 0 ? 0 : amount.length - at - 1;
 }
 
+/** Divided by a power of ten, exactly. */
+function shifted(amount: string, by: number): string {
+  const negative = amount.startsWith('-');
+  const [whole = '0', part = ''] = (negative ? amount.slice(1) : amount).split('.');
+  const digits = whole.padStart(by + 1, '0');
+  return `${negative ? '-' : ''}${digits.slice(0, -by)}.${digits.slice(-by)}${part}`;
+}
+
 export interface Formats {
   money: (amount: string, currency: string) => string;
   /** With a sign also where it is positive. */
   change: (amount: string, currency: string) => string;
   quantity: (amount: string) => string;
+  /** A level with its unit; bytes are too many to read, and are shown as about so many GB. */
+  level: (amount: string, unit: string | null | undefined) => string;
   count: (n: number) => string;
   day: (date: string) => string;
   instant: (at: string) => string;
@@ -65,6 +75,13 @@ export function formatsOf(locale: string): Formats {
     change: (amount, currency) => inCurrency(amount, currency, 'exceptZero'),
     quantity: (amount) =>
       DECIMAL.test(amount) ? numbers({ maximumFractionDigits: 20 }).format(amount as Decimal) : amount,
+    level: (amount, unit) => {
+      if (!DECIMAL.test(amount)) return `${amount} ${unit ?? ''}`.trim();
+      if (unit == null || !/^bytes?$/i.test(unit)) {
+        return `${numbers({ maximumFractionDigits: 20 }).format(amount as Decimal)} ${unit ?? ''}`.trim();
+      }
+      return `${numbers({ maximumFractionDigits: 2 }).format(shifted(amount, 9) as Decimal)} GB`;
+    },
     count: (n) => numbers({}).format(n),
     day: (date) => (DAY.test(date) ? day.format(new Date(`${date}T00:00:00Z`)) : date),
     instant: (at) => (Number.isNaN(Date.parse(at)) ? at : instant.format(new Date(at))),

@@ -20,6 +20,8 @@ mod http;
 mod pictures;
 #[path = "api/postgres.rs"]
 mod postgres;
+#[path = "browser/quantities.rs"]
+mod quantities;
 
 use bench::{FIRST, PASSWORD, Service};
 use demo::Demo;

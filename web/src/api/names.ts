@@ -33,8 +33,8 @@ export class Names {
     return this.known.agreements[id] ?? `#${id}`;
   }
 
-  item(id: number): string {
-    return this.known.catalog_items[id] ?? `#${id}`;
+  item(id: number, otherwise?: string | null): string {
+    return this.known.catalog_items[id] ?? otherwise ?? `#${id}`;
   }
 }
 

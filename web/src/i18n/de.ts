@@ -7,6 +7,7 @@ import { jobs } from './de/jobs';
 import { manage } from './de/manage';
 import { mapping } from './de/mapping';
 import { plans } from './de/plans';
+import { quantities } from './de/quantities';
 import { settings } from './de/settings';
 import { webhooks } from './de/webhooks';
 import type { Catalogue } from './en';
@@ -21,6 +22,7 @@ export const de: Catalogue = {
   ...manage,
   ...mapping,
   ...plans,
+  ...quantities,
   ...settings,
   ...webhooks,
 };

@@ -8,6 +8,7 @@ import { jobs } from './en/jobs';
 import { manage } from './en/manage';
 import { mapping } from './en/mapping';
 import { plans } from './en/plans';
+import { quantities } from './en/quantities';
 import { settings } from './en/settings';
 import { webhooks } from './en/webhooks';
 
@@ -21,6 +22,7 @@ export const en = {
   ...manage,
   ...mapping,
   ...plans,
+  ...quantities,
   ...settings,
   ...webhooks,
 } as const;

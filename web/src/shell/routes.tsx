@@ -7,6 +7,7 @@ import {
   IconClipboardList,
   IconFileInvoice,
   IconFileUpload,
+  IconGauge,
   IconHistory,
   IconPlayerPlay,
   IconScale,
@@ -48,6 +49,7 @@ const Agreements = lazy(() => import('../pages/Agreements'));
 const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
+const Quantities = lazy(() => import('../pages/Quantities'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
 const Audit = lazy(() => import('../pages/Audit'));
 const Connections = lazy(() => import('../pages/Connections'));
@@ -93,6 +95,12 @@ export const PLACES: Place[] = [
     nav: { label: 'nav.mapping', icon: IconArrowsLeftRight, group: 'work' },
     right: 'mappings.read',
     page: Mapping,
+  },
+  {
+    path: 'quantities',
+    nav: { label: 'nav.quantities', icon: IconGauge, group: 'work' },
+    right: 'mappings.read',
+    page: Quantities,
   },
   {
     path: 'agreements',

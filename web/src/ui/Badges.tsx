@@ -47,6 +47,16 @@ const PLANS: Record<string, MantineColor> = {
   stale: 'gray',
   refused: 'red',
 };
+const VERDICTS: Record<string, MantineColor> = {
+  equal: 'green',
+  update: 'indigo',
+  create: 'cyan',
+  adopt: 'cyan',
+  end: 'orange',
+  held: 'yellow',
+  refused: 'red',
+};
+const ASSIGNED: Record<string, MantineColor> = { assigned: 'green', not_assigned: 'gray', open: 'yellow' };
 const DELIVERIES: Record<string, MantineColor> = { waiting: 'cyan', done: 'green', failed: 'red' };
 
 /** The catalogue's word for a word of the API; one that it does not know yet is shown as it is. */
@@ -82,4 +92,10 @@ export const ApprovalState = ({ state }: { state: string }) => (
 export const JobState = ({ state }: { state: string }) => <Word family="job.state" word={state} colors={JOBS} />;
 export const DeliveryState = ({ state }: { state: string }) => (
   <Word family="delivery.state" word={state} colors={DELIVERIES} />
+);
+export const Verdict = ({ verdict }: { verdict: string }) => (
+  <Word family="verdict" word={verdict} colors={VERDICTS} />
+);
+export const Assigned = ({ state }: { state: string }) => (
+  <Word family="quantities.state" word={state} colors={ASSIGNED} />
 );

@@ -284,10 +284,19 @@ function Why({ change, names }: { change: Change; names: Names }) {
   for (const [name, field] of others) {
     facts.push([say('field', name), <BeforeAfter field={field} show={(value) => value} />]);
   }
-  facts.push([
-    t('change.task'),
-    <Link to={`/o/${org}/tasks/${encodeURIComponent(change.task_id)}`}>{t('change.toTask')}</Link>,
-  ]);
+  // What is only counted has no task.
+  if (change.role === 'quantity') {
+    const lines = new URLSearchParams({ tab: 'lines', customer: change.customer_id });
+    facts.push([
+      t('change.role.quantity'),
+      <Link to={`/o/${org}/quantities?${lines.toString()}`}>{t('run.toQuantities')}</Link>,
+    ]);
+  } else {
+    facts.push([
+      t('change.task'),
+      <Link to={`/o/${org}/tasks/${encodeURIComponent(change.task_id)}`}>{t('change.toTask')}</Link>,
+    ]);
+  }
   if (change.addition_id != null) {
     facts.push([
       t('change.addition'),

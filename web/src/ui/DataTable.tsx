@@ -1,7 +1,7 @@
 // A table of a page of rows: on a phone each row becomes a card. Rows are filtered, sorted and cut by the server.
 import { Box, Button, Checkbox, Group, Text } from '@mantine/core';
 import { IconChevronLeft, IconChevronRight } from '@tabler/icons-react';
-import type { ReactNode } from 'react';
+import { Fragment, type ReactNode } from 'react';
 import { useWords } from '../i18n';
 import { ProblemNote } from './Problem';
 import { Waiting } from './Page';
@@ -35,6 +35,8 @@ export function DataTable<T>(props: {
   empty: ReactNode;
   busy?: boolean;
   selection?: Selection<T>;
+  /** What stands below a row that was opened; nothing where it is closed. */
+  detail?: (row: T) => ReactNode;
   footer?: ReactNode;
 }) {
   const { t } = useWords();
@@ -97,29 +99,39 @@ export function DataTable<T>(props: {
             {rows.map((row) => {
               const own = id(row);
               const selected = selection?.ids.has(own) ?? false;
+              const detail = props.detail?.(row);
               return (
-                <tr key={own} data-selected={selected || undefined}>
-                  {selection !== undefined && (
-                    <td className="bare">
-                      <Checkbox
-                        size="xs"
-                        mt={2}
-                        aria-label={selection.label(row)}
-                        checked={selected}
-                        onChange={(event) => toggle([own], event.currentTarget.checked)}
-                      />
-                    </td>
+                <Fragment key={own}>
+                  <tr data-selected={selected || undefined}>
+                    {selection !== undefined && (
+                      <td className="bare">
+                        <Checkbox
+                          size="xs"
+                          mt={2}
+                          aria-label={selection.label(row)}
+                          checked={selected}
+                          onChange={(event) => toggle([own], event.currentTarget.checked)}
+                        />
+                      </td>
+                    )}
+                    {columns.map((column) => (
+                      <td
+                        key={column.key}
+                        data-label={column.header}
+                        className={`${column.numeric ? 'num' : ''} ${column.bare ? 'bare' : ''}`}
+                      >
+                        <span>{column.cell(row)}</span>
+                      </td>
+                    ))}
+                  </tr>
+                  {detail != null && (
+                    <tr className="detail">
+                      <td className="bare" colSpan={columns.length + (selection === undefined ? 0 : 1)}>
+                        {detail}
+                      </td>
+                    </tr>
                   )}
-                  {columns.map((column) => (
-                    <td
-                      key={column.key}
-                      data-label={column.header}
-                      className={`${column.numeric ? 'num' : ''} ${column.bare ? 'bare' : ''}`}
-                    >
-                      <span>{column.cell(row)}</span>
-                    </td>
-                  ))}
-                </tr>
+                </Fragment>
               );
             })}
           </tbody>

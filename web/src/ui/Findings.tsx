@@ -52,7 +52,8 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
   const about = [
     source !== null && customer !== null ? names.customer(source, customer) : null,
     source !== null && product !== null ? names.product(source, product) : null,
-    subscription,
+    // What is only counted has no subscription but in name.
+    subscription?.startsWith('quantity:') === true ? null : subscription,
   ].filter((one) => one !== null);
   return (
     <Stack gap={4}>

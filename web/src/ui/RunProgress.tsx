@@ -88,7 +88,7 @@ export function RunResult({ run }: { run: Run }) {
   const result = fieldsOf(run.result);
   if (isProblem(result)) return <ProblemNote error={result} />;
   const plan = result['plan_id'];
-  const numbers = Object.entries(fieldsOf(result['summary'])).concat(Object.entries(result));
+  const numbers = [result['summary'], result['counts'], result].flatMap((one) => Object.entries(fieldsOf(one)));
   const counts = numbers.filter((entry): entry is [string, number] => typeof entry[1] === 'number');
   return (
     <Stack gap={4}>
@@ -96,6 +96,11 @@ export function RunResult({ run }: { run: Run }) {
       {typeof plan === 'string' && (
         <Anchor component={Link} to={`/o/${org}/plans/${encodeURIComponent(plan)}`} size="sm">
           {t('run.toPlan')}
+        </Anchor>
+      )}
+      {run.kind === 'quantity' && (
+        <Anchor component={Link} to={`/o/${org}/quantities?tab=lines`} size="sm">
+          {t('run.toQuantities')}
         </Anchor>
       )}
     </Stack>

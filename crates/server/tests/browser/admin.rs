@@ -53,7 +53,7 @@ impl Drop for Sandbox {
 }
 
 /// Chooses a radio button by its value, within the dialog where there is one.
-fn choose(browser: &Browser, value: &str) {
+pub fn choose(browser: &Browser, value: &str) {
     let script = "
         const within = document.querySelector('[role=dialog]') ?? document;
         const found = within.querySelector(`input[type=radio][value=\"${arguments[0]}\"]`);

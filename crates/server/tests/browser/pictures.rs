@@ -21,6 +21,9 @@ const PAGES: &[(&str, &str)] = &[
     ("mapping-fees", "/mapping?tab=fee"),
     ("mapping-agreements", "/mapping?tab=agreement"),
     ("mapping-companies", "/mapping?tab=companies"),
+    ("quantities", "/quantities"),
+    ("quantity-lines", "/quantities?tab=lines"),
+    ("quantity-customers", "/quantities?tab=customers"),
     ("connections", "/connections"),
     ("connect", "/connections/new"),
     ("organizations", "/organizations"),
@@ -29,6 +32,7 @@ const PAGES: &[(&str, &str)] = &[
     ("approval-limits", "/settings?tab=approval"),
     ("people", "/settings?tab=people"),
     ("tokens", "/settings?tab=tokens"),
+    ("webhooks", "/settings?tab=webhooks"),
     ("audit", "/audit"),
     ("not-found", "/nothing"),
 ];

@@ -2,6 +2,7 @@
 import { Button, Group, Modal, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useMemo, useState, type ReactNode, type SubmitEvent } from 'react';
 import { useWords } from '../../i18n';
+import { DecimalInput } from '../../ui/DecimalInput';
 import { ProblemNote } from '../../ui/Problem';
 import { useChange } from './data';
 import { cadenceWords, captionOf, controlOf, useSettingWords, type Setting } from './words';
@@ -82,7 +83,16 @@ function Editor(props: Part): ReactNode {
       return <Zone {...props} />;
     case 'number':
     case 'whole':
-      return <Figure {...props} whole={control.kind === 'whole'} />;
+      return (
+        <DecimalInput
+          label={t('settings.value')}
+          aria-describedby="setting-help"
+          whole={control.kind === 'whole'}
+          value={value}
+          setValue={setValue}
+          data-autofocus
+        />
+      );
     default:
       return (
         <TextInput
@@ -116,26 +126,6 @@ function Choice(props: {
         ))}
       </Stack>
     </Radio.Group>
-  );
-}
-
-/** Amounts as their reader writes them: with a comma where that is the sign. */
-function Figure({ value, setValue, whole }: Part & { whole: boolean }) {
-  const { t, locale } = useWords();
-  const point = useMemo(() => new Intl.NumberFormat(locale).format(1.5).charAt(1), [locale]);
-  const [text, setText] = useState(value.replace('.', point));
-  return (
-    <TextInput
-      label={t('settings.value')}
-      aria-describedby="setting-help"
-      inputMode={whole ? 'numeric' : 'decimal'}
-      value={text}
-      onChange={(event) => {
-        setText(event.currentTarget.value);
-        setValue(event.currentTarget.value.trim().replace(point, '.'));
-      }}
-      data-autofocus
-    />
   );
 }
 

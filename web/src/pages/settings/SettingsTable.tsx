@@ -1,12 +1,12 @@
 // Settings of an organization: what holds, where it was set, and changing or resetting it.
-import { Badge, Box, Button, Group, Stack, Switch, Text, TextInput, Title } from '@mantine/core';
+import { Box, Button, Group, Stack, Switch, Text, TextInput, Title } from '@mantine/core';
 import { IconAdjustments, IconSearch } from '@tabler/icons-react';
 import { useState } from 'react';
-import { queries } from '../../api/client';
 import { useWords } from '../../i18n';
 import { useMay } from '../../session';
 import { Confirm } from '../../ui/Confirm';
 import { DataTable, type Column } from '../../ui/DataTable';
+import { SetBy, SetHere } from '../../ui/Origin';
 import { Empty, Panel, Waiting } from '../../ui/Page';
 import { ProblemNote } from '../../ui/Problem';
 import { useChange, useSettings } from './data';
@@ -188,13 +188,7 @@ const ABOVE = 'organization:above';
 
 export function From({ setting }: { setting: Setting }) {
   const { t } = useWords();
-  if (setting.own) {
-    return (
-      <Badge className="badge" variant="light" color="cyan" tt="none" fw={500} radius="sm" miw="max-content">
-        {t('settings.from.own')}
-      </Badge>
-    );
-  }
+  if (setting.own) return <SetHere />;
   const quiet = (text: string) => (
     <Text size="sm" c="dimmed" component="span">
       {text}
@@ -202,20 +196,10 @@ export function From({ setting }: { setting: Setting }) {
   );
   if (setting.from === ABOVE) return quiet(t('settings.from.above'));
   if (setting.from.startsWith('organization:')) {
-    return <FromOrganization id={setting.from.slice('organization:'.length)} />;
+    return <SetBy organization={setting.from.slice('organization:'.length)} />;
   }
   if (setting.from === 'file') return quiet(t('settings.from.file'));
   return quiet(t(isFixed(setting) ? 'settings.from.environment' : 'settings.from.default'));
-}
-
-function FromOrganization({ id }: { id: string }) {
-  const { t } = useWords();
-  const found = queries.useQuery('get', '/api/v1/organizations/{org}', { params: { path: { org: id } } });
-  return (
-    <Text size="sm" component="span">
-      {t('settings.from.named', { name: found.data?.name ?? id })}
-    </Text>
-  );
 }
 
 export function ResetSetting({ org, setting, close }: { org: string; setting: Setting | null; close: () => void }) {

@@ -4,6 +4,7 @@ import { useState, type SubmitEvent } from 'react';
 import { problemOf } from '../../api/client';
 import { useWords } from '../../i18n';
 import type { Change } from '../../ui/Changes';
+import { DecimalInput } from '../../ui/DecimalInput';
 import { ProblemNote } from '../../ui/Problem';
 import { editable, editKey, type Edit } from './data';
 
@@ -78,12 +79,14 @@ export function EditDialog(props: {
         />
       );
     }
-    const isDay = name === 'effective' || name === 'cancelled';
+    if (name !== 'effective' && name !== 'cancelled') {
+      return <DecimalInput {...common} key={name} setValue={set} />;
+    }
     return (
       <TextInput
         {...common}
         key={name}
-        {...(isDay ? { type: 'date' } : { inputMode: 'decimal' as const, autoComplete: 'off' })}
+        type="date"
         description={name === 'cancelled' ? t('sync.edit.cancelled.hint') : undefined}
         onChange={(event) => set(event.currentTarget.value)}
       />
