@@ -6,6 +6,7 @@
 use jiff::civil::Date;
 use jiff::{Span, Unit};
 use serde::{Deserialize, Serialize};
+use smol_str::{SmolStr, ToSmolStr as _};
 use std::fmt;
 
 /// What can go wrong with a period.
@@ -59,6 +60,20 @@ pub fn days_between(from: Date, to: Date) -> i64 {
 }
 
 /// The same day so many months later, or the last one of a month that lacks it.
+/// A day as it is written, `2026-03-31`: a plan has a dozen of them for every order.
+pub(crate) fn day_text(day: Date) -> SmolStr {
+    let (year, month, of_month) = (day.year(), day.month().unsigned_abs(), day.day().unsigned_abs());
+    let (Ok(century), Ok(in_century)) = (u8::try_from(year / 100), u8::try_from(year % 100)) else {
+        return day.to_smolstr();
+    };
+    let mut room = *b"0000-00-00";
+    for (at, two) in [(0, century), (2, in_century), (5, month), (8, of_month)] {
+        room[at] += two / 10;
+        room[at + 1] += two % 10;
+    }
+    str::from_utf8(&room).map_or_else(|_| day.to_smolstr(), SmolStr::new)
+}
+
 fn months_after(date: Date, months: i64) -> Result<Date, PeriodError> {
     let out = PeriodError::OutOfCalendar;
     let from_year_0 = i64::from(date.year()) * 12 + i64::from(date.month()) - 1;
@@ -123,7 +138,9 @@ impl Period {
 impl fmt::Display for Period {
     /// For people: first to last day, both counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.start, self.last_day())
+        f.write_str(&day_text(self.start))?;
+        f.write_str(" to ")?;
+        f.write_str(&day_text(self.last_day()))
     }
 }
 
@@ -260,5 +277,21 @@ impl BillingCycle {
     /// The scope of a mapping per cycle: `1-month`.
     pub fn slug(self) -> String {
         format!("{}-{}", self.every, self.unit.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn days_are_written_as_the_library_writes_them() {
+        let edges =
+            [date(-9999, 1, 1), date(-101, 2, 3), date(-1, 12, 31), date(0, 1, 1), date(9999, 12, 31)];
+        let usual = (0..4_000).map(|n| date(1995, 12, 30).saturating_add(Span::new().days(n)));
+        for day in edges.into_iter().chain(usual) {
+            assert_eq!(day_text(day), day.to_string());
+        }
     }
 }

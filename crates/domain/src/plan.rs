@@ -12,7 +12,7 @@ use crate::ids::{
     ProductId, SourceId, SubscriptionId, TaskId,
 };
 use crate::money::{Currency, Money};
-use crate::period::{Period, next_day};
+use crate::period::{Period, day_text, next_day};
 use crate::psa::{AdditionState, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,7 @@ impl KeyParts<'_> {
                 self.order,
                 self.line,
                 self.role.name(),
-                &self.period_start.to_smolstr(),
+                &day_text(self.period_start),
                 &self.revision.to_smolstr(),
             ],
             26,

@@ -4,18 +4,24 @@ use super::mark::Step;
 use super::picture::{change_id, place_of};
 use super::run::Part;
 use super::{TaskInput, World, order, sums};
-use crate::ids::ChangeId;
+use crate::ids::{ChangeId, TaskId};
+use crate::parallel::both;
 use crate::plan::{Action, Change, DraftPlan, Target, TaskOutcome};
+use std::collections::BTreeMap;
 
-/// The plan that the parts give.
-pub fn put_together(world: &World<'_>, tasks: &[TaskInput<'_>], parts: Vec<Part>) -> DraftPlan {
+/// The plan that the parts give, with the changes put together on one thread and the rest on another.
+pub fn put_together(
+    world: &World<'_>,
+    tasks: &[TaskInput<'_>],
+    parts: Vec<Part>,
+    threads: usize,
+) -> DraftPlan {
     let mut draft = DraftPlan { today: Some(world.today), ..DraftPlan::default() };
     let mut steps = Vec::with_capacity(tasks.len());
     let mut written = Vec::new();
-    let mut firsts = Vec::with_capacity(parts.len());
+    let mut changes = Vec::with_capacity(parts.len());
     for mut part in parts {
-        firsts.push(draft.changes.len());
-        append(&mut draft.changes, part.draft.changes);
+        changes.push(part.draft.changes);
         append(&mut draft.findings, part.draft.findings);
         append(&mut draft.adoptions, part.draft.adoptions);
         append(&mut draft.remembered, part.draft.remembered);
@@ -23,24 +29,38 @@ pub fn put_together(world: &World<'_>, tasks: &[TaskInput<'_>], parts: Vec<Part>
         append(&mut written, part.written);
         steps.append(&mut part.steps);
     }
-    let at = places(&steps, tasks.len(), |step| step.changes);
-    renumber(&mut draft.changes, &firsts, &at);
-    arrange(&mut draft.changes, at);
+    (draft.changes, draft.outcomes) =
+        both(threads, || all_changes(changes, &steps, tasks.len()), || outcomes_of(&steps, tasks));
     arrange(&mut draft.findings, places(&steps, tasks.len(), |step| step.findings));
     arrange(&mut draft.adoptions, places(&steps, tasks.len(), |step| step.adoptions));
     arrange(&mut draft.remembered, places(&steps, tasks.len(), |step| step.remembered));
-    let mut outcomes: Vec<(u128, usize, TaskOutcome)> = steps
-        .iter()
-        .map(|step| (order::prefix(tasks[step.task].task.id.as_str()), step.task, step.outcome))
-        .collect();
-    // In nearly the order of the ids, so that little is left to sort where the map is made.
-    outcomes.sort_unstable_by_key(|(prefix, task, _)| (*prefix, *task));
-    draft.outcomes =
-        outcomes.into_iter().map(|(_, task, outcome)| (tasks[task].task.id.clone(), outcome)).collect();
     draft.left_out.sort_by(|a, b| (&a.task, &a.key).cmp(&(&b.task, &b.key)));
     written.sort_by_key(|one| one.agreement);
     sums::add_up(&mut draft, written);
     draft
+}
+
+/// The changes of all parts, in the order of the tasks.
+fn all_changes(parts: Vec<Vec<Change>>, steps: &[Step], tasks: usize) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut firsts = Vec::with_capacity(parts.len());
+    for part in parts {
+        firsts.push(changes.len());
+        append(&mut changes, part);
+    }
+    let at = places(steps, tasks, |step| step.changes);
+    renumber(&mut changes, &firsts, &at);
+    arrange(&mut changes, at);
+    changes
+}
+
+/// What became of each task.
+fn outcomes_of(steps: &[Step], tasks: &[TaskInput<'_>]) -> BTreeMap<TaskId, TaskOutcome> {
+    let prefixed = |step: &Step| (order::prefix(tasks[step.task].task.id.as_str()), step.task, step.outcome);
+    let mut outcomes: Vec<(u128, usize, TaskOutcome)> = steps.iter().map(prefixed).collect();
+    // In nearly the order of the ids, so that little is left to sort where the map is made.
+    outcomes.sort_unstable_by_key(|(prefix, task, _)| (*prefix, *task));
+    outcomes.into_iter().map(|(_, task, outcome)| (tasks[task].task.id.clone(), outcome)).collect()
 }
 
 /// The first list keeps its memory; what follows is moved to its end.

@@ -242,7 +242,7 @@ pub fn is_one_of_several(
 ) -> bool {
     let order = builder.context.order_id();
     let by_hand = line.origin.as_ref().is_some_and(|o| o.order().is_none());
-    let begun = builder.own_lines().any(|l| l.is_made_by(order) && l.is_for(product, Role::Recurring));
+    let begun = builder.own_lines_for(product, Role::Recurring).any(|l| l.is_made_by(order));
     let goes_on = builder.adoption() == AdoptionAnswer::CreateBeside;
     if !by_hand || begun || goes_on || line.state.quantity == starts_from {
         return false;
@@ -281,7 +281,7 @@ pub fn is_settled(
     let product = &order_line.product;
     let untouched = there.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
     let order = builder.context.order_id();
-    let begun = builder.own_lines().any(|l| l.is_made_by(order) && l.is_for(product, Role::Recurring));
+    let begun = builder.own_lines_for(product, Role::Recurring).any(|l| l.is_made_by(order));
     if !untouched || begun || builder.adoption() == AdoptionAnswer::CreateBeside {
         return false;
     }

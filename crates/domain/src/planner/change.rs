@@ -106,10 +106,10 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .filter(|l| matches!(l.charge, Charge::Prorate | Charge::Refund))
         .map(|l| &l.product)
         .collect();
-    let mut items = Vec::new();
+    let lines = folded(builder, order);
+    let mut items = Vec::with_capacity(lines.len());
     let mut settled: BTreeSet<ProductId> = BTreeSet::new();
     let mut further = Vec::new();
-    let lines = folded(builder, order);
     for line in &lines {
         let (said, goes) = match late::ahead(builder, &line.product, said) {
             // It is billed from a later day on, and so is what changes of it.
@@ -178,7 +178,7 @@ fn is_dated_by_day(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> bool {
 
 /// The recurring lines of the order; those that carry one line of one product from quantity to quantity are one.
 fn folded<'o>(builder: &Builder<'_, '_>, order: &'o Order) -> Vec<Cow<'o, OrderLine>> {
-    let mut lines: Vec<Cow<'o, OrderLine>> = Vec::new();
+    let mut lines: Vec<Cow<'o, OrderLine>> = Vec::with_capacity(order.lines.len());
     for line in order.lines.iter().filter(|l| l.charge == Charge::Recurring) {
         let follows = |before: &Cow<'_, OrderLine>| {
             before.product == line.product
@@ -186,7 +186,7 @@ fn folded<'o>(builder: &Builder<'_, '_>, order: &'o Order) -> Vec<Cow<'o, OrderL
                 && before.new_quantity == line.old_quantity
         };
         let one_line = || {
-            let own = builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+            let own = builder.own_lines_for(&line.product, Role::Recurring);
             own.filter(|l| l.state.is_open()).count() <= 1
         };
         match lines.iter_mut().find(|before| follows(before)).filter(|_| one_line()) {

@@ -159,6 +159,11 @@ impl Division {
         &self.tasks[self.starts[group]..self.starts[group + 1]]
     }
 
+    /// The places of the tasks of some groups.
+    pub fn tasks_of_all(&self, groups: Range<usize>) -> &[usize] {
+        &self.tasks[self.starts[groups.start]..self.starts[groups.end]]
+    }
+
     /// The member under which a group is found.
     pub fn top_of(&self, group: usize) -> usize {
         self.tops[group]

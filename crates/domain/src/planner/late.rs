@@ -120,18 +120,13 @@ fn known_stages<'s>(builder: &'s Builder<'_, '_>, product: &'s ProductId) -> imp
         .own_links_for(product, Role::Recurring)
         .filter(move |l| others(l.order.as_ref()))
         .flat_map(|l| stages(l.true_period, l.order.as_ref(), &l.edits, &l.written));
-    let there =
-        builder.own_lines().filter(move |l| l.is_for(product, Role::Recurring) && !l.is_made_by(order));
+    let there = builder.own_lines_for(product, Role::Recurring).filter(move |l| !l.is_made_by(order));
     told.chain(there.flat_map(stages_of))
 }
 
 /// The first recurring line of the product that another order wrote for a state after `day`.
 pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
-    builder
-        .own_lines()
-        .filter(|l| l.is_for(product, Role::Recurring))
-        .filter_map(|l| later_state(builder, l, day))
-        .min()
+    builder.own_lines_for(product, Role::Recurring).filter_map(|l| later_state(builder, l, day)).min()
 }
 
 /// The same where the product has one line at a time: then those that were replaced count as well.
@@ -183,8 +178,8 @@ pub fn was_ended(
     let to_nothing = line.new_quantity.is_some_and(|new| new.is_zero());
     // What this very order has written already, in a run that broke off or raced another, took the place.
     let written = builder
-        .own_lines()
-        .any(|l| l.is_for(&line.product, Role::Recurring) && l.is_made_by(builder.context.order_id()));
+        .own_lines_for(&line.product, Role::Recurring)
+        .any(|l| l.is_made_by(builder.context.order_id()));
     if from_nothing || to_nothing || written {
         return false;
     }

@@ -179,10 +179,7 @@ pub fn existing_line<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let ours = || {
-        let of_product = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
-        of_product.filter(|l| !l.is_made_by(order))
-    };
+    let ours = || builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(order));
     let none_is_ours = ours().next().is_none();
     let open = ours().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
     // One that a person ended is what should be there, and is judged; one that an order ended counts while it bills.
@@ -245,7 +242,7 @@ pub fn line_of<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let of_product = || builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+    let of_product = || builder.own_lines_for(&line.product, Role::Recurring);
     let written = of_product().any(|l| l.is_made_by(order));
     let others = || of_product().filter(|l| !l.is_made_by(order));
     let open = others().filter(|l| l.state.is_open()).count();

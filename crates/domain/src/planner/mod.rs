@@ -12,6 +12,7 @@ mod cancellation;
 mod change;
 mod context;
 mod feed;
+mod fetch;
 mod groups;
 mod index;
 mod late;

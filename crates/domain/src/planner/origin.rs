@@ -74,6 +74,11 @@ impl<'a> Origin<'a> {
         Self { subscription: Some(subscription), glance, record: Record::Made(Rc::new(made)) }
     }
 
+    /// Whether it may be for what this is a glance of.
+    pub fn looks_like(&self, glance: Glance) -> bool {
+        self.glance == glance
+    }
+
     /// Whether it is for the product in this role.
     pub fn is_for(&self, product: &ProductId, role: Role) -> bool {
         self.glance == Glance::of(product, role) && self.product() == product

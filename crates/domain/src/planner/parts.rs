@@ -21,7 +21,7 @@ pub fn threads_for(tasks: usize) -> usize {
 pub fn plan(world: &World<'_>, tasks: &[TaskInput<'_>], threads: usize) -> DraftPlan {
     let tasks = order::of_subscriptions(tasks);
     let parts = plan_parts(world, &tasks, threads);
-    assemble::put_together(world, &tasks, parts)
+    assemble::put_together(world, &tasks, parts, threads)
 }
 
 /// The parts of the plan; what was built to look things up in is put away with the last of them.

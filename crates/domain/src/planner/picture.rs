@@ -432,10 +432,34 @@ impl<'a> Picture<'a> {
 
 /// The id of the change at a place in the plan.
 pub fn change_id(index: usize) -> ChangeId {
-    format_args!("c{:05}", index + 1).into()
+    // Five digits at least, behind a `c`.
+    let mut room = *b"00000000000000000000000";
+    let (mut first, mut rest) = (room.len(), index + 1);
+    while rest > 0 || room.len() - first < 5 {
+        first -= 1;
+        room[first] += (rest % 10) as u8;
+        rest /= 10;
+    }
+    first -= 1;
+    room[first] = b'c';
+    ChangeId::from(str::from_utf8(&room[first..]).unwrap_or_default())
 }
 
 /// The place in the plan that an id was made of.
 pub fn place_of(id: &ChangeId) -> Option<usize> {
     id.as_str().strip_prefix('c')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_counted_in_five_digits_or_more() {
+        for place in [0, 8, 9, 99, 12_344, 99_998, 99_999, 1_234_566, usize::MAX - 1] {
+            let id = change_id(place);
+            assert_eq!(id.as_str(), format!("c{:05}", place + 1));
+            assert_eq!(place_of(&id), Some(place));
+        }
+    }
 }

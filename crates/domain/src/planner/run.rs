@@ -7,7 +7,7 @@ use super::index::{Index, SubscriptionNo};
 use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
-use super::{TaskInput, World, cancellation, change, quantity, reconcile, sales, unbilled, usage};
+use super::{TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, unbilled, usage};
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
@@ -56,7 +56,10 @@ impl Part {
         part.steps.reserve(expected);
         part.written.reserve(some.len());
         let mut picture = Picture::new(world, index);
-        for group in some {
+        for group in some.clone() {
+            if (group - some.start).is_multiple_of(fetch::GROUPS) {
+                fetch::read(index, tasks, division.tasks_of_all(group..some.end.min(group + fetch::GROUPS)));
+            }
             part.plan_group(world, index, division.tasks_of(group), tasks, &mut picture);
             let top = division.top_of(group);
             // Nearly all that is opened is where the first task's subscription has its lines.

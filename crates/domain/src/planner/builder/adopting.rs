@@ -62,7 +62,7 @@ impl<'a> Builder<'_, 'a> {
         if context.world.settings.mapping.item != ItemRule::Agreement || line.role != Role::Recurring {
             return Ok(());
         }
-        if self.own_lines().any(|own| own.is_for(product, Role::Recurring)) {
+        if self.own_lines_for(product, Role::Recurring).next().is_some() {
             return Ok(());
         }
         let on_item = |there: &&Line| there.state.is_open() && there.state.catalog_item == line.item.id;
@@ -169,8 +169,7 @@ impl<'a> Builder<'_, 'a> {
 
     /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.
     pub fn flags_of(&self, product: &ProductId) -> (BillFlag, Option<bool>) {
-        self.own_lines()
-            .filter(|l| l.is_for(product, Role::Recurring))
+        self.own_lines_for(product, Role::Recurring)
             .last()
             .map_or((BillFlag::Billable, None), |l| (l.state.bill, l.state.taxable))
     }

@@ -7,7 +7,7 @@ use crate::desired::Fields;
 use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId};
 use crate::mapping::MappingKind;
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::period::{Period, next_day};
+use crate::period::{Period, day_text, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
 use crate::planner::origin::{Made, Origin};
@@ -278,14 +278,17 @@ impl<'a> Builder<'_, 'a> {
             EditKind::Update => "update",
         };
         let AdditionState { cancelled, quantity, unit_price, unit_cost, .. } = wanted;
-        let goal = text(format_args!("{cancelled:?}/{quantity}/{unit_price}/{unit_cost}"));
+        let goal = match cancelled.map(day_text) {
+            Some(last) => text(format_args!("Some({last})/{quantity}/{unit_price}/{unit_cost}")),
+            None => text(format_args!("None/{quantity}/{unit_price}/{unit_cost}")),
+        };
         self.edit_key(op, line, &goal)
     }
 
     fn formula_of(&self, wanted: &AdditionState, kind: EditKind) -> String {
         match kind {
             EditKind::Cancel => {
-                let last = wanted.cancelled.unwrap_or(wanted.effective);
+                let last = day_text(wanted.cancelled.unwrap_or(wanted.effective));
                 text(format_args!("last billed day {last}"))
             }
             EditKind::Update => {

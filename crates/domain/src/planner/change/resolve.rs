@@ -217,7 +217,7 @@ fn replaced_before(
         None => None,
     };
     let order = builder.context.order_id()?;
-    let of_product = || builder.own_lines().filter(|l| l.is_for(&line.product, Role::Recurring));
+    let of_product = || builder.own_lines_for(&line.product, Role::Recurring);
     let own = of_product().find(|l| l.is_made_by(Some(order)));
     if own.is_none() && line.new_quantity.is_none_or(|new| !new.is_zero()) {
         return None;

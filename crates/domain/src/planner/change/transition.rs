@@ -6,7 +6,7 @@ use super::{Item, Moment, named};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::Code;
 use crate::money::{Money, Quantity, RoundingMode};
-use crate::period::{Period, next_day, previous_day};
+use crate::period::{Period, day_text, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
@@ -404,7 +404,12 @@ pub fn new_line<'a>(
         taxable: replaces.and_then(|l| l.state.taxable),
         key_day: None,
         since: None,
-        reason: text(format_args!("Order {}: {} {name} from {begin} on.", order.shown(), quantity.shown())),
+        reason: text(format_args!(
+            "Order {}: {} {name} from {} on.",
+            order.shown(),
+            quantity.shown(),
+            day_text(begin)
+        )),
     })
 }
 
@@ -430,9 +435,11 @@ pub(super) fn end_old(
     let name = builder.context.product_name(&item.line.product);
     let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
     let reason = text(format_args!(
-        "Order {} replaces {} {name} from {begin} on: it ends on {last}, the last day paid for.",
+        "Order {} replaces {} {name} from {} on: it ends on {}, the last day paid for.",
         order.shown(),
-        now.state.quantity.shown()
+        now.state.quantity.shown(),
+        day_text(begin),
+        day_text(last)
     ));
     builder.end_last(&now, last, reason);
     Ok(())
@@ -446,7 +453,7 @@ pub(super) fn reason_of(
 ) -> String {
     let currency = builder.context.currency;
     let name = builder.context.product_name(&item.line.product);
-    let (order, day) = (order.shown(), days.start());
+    let (order, day) = (order.shown(), day_text(days.start()));
     if item.delta.is_zero() {
         let (old, new) = (item.old.price.shown(currency), item.new.price.shown(currency));
         text(format_args!(
