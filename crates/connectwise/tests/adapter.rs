@@ -320,7 +320,10 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
             .expect(1)
     };
     let children = json!([
-        agreement(40, json!({"prorateFlag": true, "parentAgreement": {"id": 30, "name": "P"}})),
+        agreement(
+            40,
+            json!({"prorateFlag": true, "invoicingCycle": "ContractYear", "parentAgreement": {"id": 30, "name": "P"}})
+        ),
         agreement(
             41,
             json!({"currency": null, "agreementStatus": "Sleeping", "billingCycle": {"id": 9}, "endDate": "2026-12-31T00:00:00Z"})
@@ -331,7 +334,12 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
         ),
     ]);
     list("company/id in (12,13)", children).mount(&server).await;
-    list("id in (30)", json!([agreement(30, json!({"company": {"id": 99}}))])).mount(&server).await;
+    list(
+        "id in (30)",
+        json!([agreement(30, json!({"company": {"id": 99}, "invoicingCycle": "CalendarYear"}))]),
+    )
+    .mount(&server)
+    .await;
     Mock::given(path(format!("{ROOT}/finance/billingCycles")))
         .respond_with(answer(200, r#"[{"id":2,"name":"Monthly","billingOptions":"Monthly"},{"id":9,"name":"Lunar","billingOptions":"LunarCycle"}]"#))
         .expect(1)
@@ -373,6 +381,8 @@ async fn agreements_with_their_parents_cycles_and_currencies_in_few_calls() {
     42 of 12: Expired  EUR ends Some(2026-12-31) parent None
     ");
     assert!(found[1].prorates && !found[0].prorates);
+    // Where the periods lie: what nothing is said of lies on its own start.
+    assert_eq!(found.iter().map(|a| a.by_calendar).collect::<Vec<_>>(), [true, false, false, false]);
     assert_eq!(found[1].next_invoice, Some(date(2026, 2, 15)));
     assert_eq!(found[1].status, AgreementStatus::Active);
     // companyinfo, two lists of agreements, cycles, the company

@@ -134,6 +134,7 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
             bill_start: None,
             next_invoice: None,
             prorates: false,
+            by_calendar: false,
             parent: None,
             last_updated: None,
         });

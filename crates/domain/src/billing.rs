@@ -116,9 +116,12 @@ pub fn open_period(snapshot: &Snapshot, agreement: &Agreement) -> Option<Period>
 pub fn invoice_period(snapshot: &Snapshot, agreement: &Agreement, day: Date) -> Option<Period> {
     let billed_by = snapshot.invoicing_agreement(agreement);
     let cycle = billed_by.billing_cycle.or(agreement.billing_cycle)?;
-    let from_start = billed_by.bill_start.or(billed_by.start);
+    let from_start = billed_by.laid_from(cycle);
     // Invoices are laid from the billing start, or, where someone has moved them by hand, from where they stand.
     let laid = |anchor: Date, at: Date| cycle.period_containing(anchor, at).ok();
+    if let Some(start) = from_start.filter(|_| billed_by.lies_on_calendar(cycle)) {
+        return laid(start, day).and_then(|period| billed_by.cut_short(period, day));
+    }
     let anchor = match (from_start, billed_by.next_invoice) {
         (Some(start), Some(next)) if laid(start, next).is_some_and(|p| p.start() == next) => start,
         (_, Some(next)) => next,

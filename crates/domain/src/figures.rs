@@ -68,12 +68,15 @@ pub fn months(snapshot: &Snapshot, first: Date, count: u32) -> Result<Months, Mo
         let mut day = first;
         while let Some(period) = billing::invoice_period(snapshot, agreement, day) {
             day = period.end();
-            if period.start() >= first {
-                if period.start() >= end {
+            // A first period of the calendar begins with the billing.
+            let begins = billed_by.bill_start.filter(|start| period.contains(*start));
+            let begins = begins.unwrap_or(period.start());
+            if begins >= first {
+                if begins >= end {
                     break;
                 }
-                let invoiced = billed_by.invoiced_before(period.start());
-                let sum = sums.entry((period.start().first_of_month(), currency)).or_default();
+                let invoiced = billed_by.invoiced_before(begins);
+                let sum = sums.entry((begins.first_of_month(), currency)).or_default();
                 for addition in additions {
                     let (state, included) = (&addition.state, addition.less_included);
                     let billed = billing::billed_in(state, included, period, agreement.prorates, currency)?;

@@ -2,7 +2,7 @@
 
 use crate::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use crate::money::{Currency, Money, Quantity};
-use crate::period::{BillingCycle, Period};
+use crate::period::{BillingCycle, CycleUnit, Period};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -158,6 +158,9 @@ pub struct Agreement {
     pub next_invoice: Option<Date>,
     /// Whether ConnectWise prorates additions by itself.
     pub prorates: bool,
+    /// Whether its periods lie on the calendar year, whatever day its billing starts on: then the first one is cut short.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_calendar: bool,
     /// The agreement on whose invoice this one is billed.
     pub parent: Option<AgreementId>,
     /// When ConnectWise last changed the record, as it writes it.
@@ -173,16 +176,44 @@ impl Agreement {
         }
     }
 
+    /// The day that its periods are laid from: its billing start, or the first day of a year where they lie on the
+    /// calendar. Weeks lie on no year.
+    pub fn laid_from(&self, cycle: BillingCycle) -> Option<Date> {
+        let start = self.bill_start.or(self.start)?;
+        Some(if self.lies_on_calendar(cycle) { start.first_of_year() } else { start })
+    }
+
+    /// Whether its periods are months or years of the calendar.
+    pub(crate) fn lies_on_calendar(&self, cycle: BillingCycle) -> bool {
+        self.by_calendar && matches!(cycle.unit, CycleUnit::Month | CycleUnit::Year)
+    }
+
     /// The period that the next invoice bills.
     pub fn open_period(&self) -> Option<Period> {
         let next = self.next_invoice?;
         let cycle = self.billing_cycle?;
-        let anchor = self.bill_start.or(self.start).unwrap_or(next);
+        let anchor = self.laid_from(cycle).unwrap_or(next);
         // Invoiced periods are laid from the billing start; an agreement moved by hand is laid from where it stands.
         match cycle.period_containing(anchor, next) {
             Ok(period) if period.start() == next => Some(period),
+            Ok(period) if self.lies_on_calendar(cycle) => self.cut_short(period, next),
             Ok(_) | Err(_) => Period::new(next, cycle.boundary(next, 1).ok()?).ok(),
         }
+    }
+
+    /// The days of a calendar period that the invoice with `day` bills: billing starts within the first, and an invoice
+    /// date that was moved by hand parts another. Where ConnectWise prorates, the first stays whole: shares are of all of
+    /// it, and no line begins before the billing start.
+    pub(crate) fn cut_short(&self, period: Period, day: Date) -> Option<Period> {
+        let start = self.bill_start.or(self.start);
+        let is_first = start.is_some_and(|start| period.contains(start));
+        let next = self.next_invoice.filter(|next| !(is_first && start == Some(*next)));
+        let cuts = [start.filter(|_| !self.prorates), next];
+        let cut = cuts.into_iter().flatten().filter(|cut| period.start() < *cut && *cut < period.end());
+        cut.fold(
+            Some(period),
+            |left, cut| if day < cut { left?.before_day(cut) } else { left?.from_day(cut) },
+        )
     }
 }
 

@@ -41,6 +41,8 @@ struct Choice {
     batch: bool,
     /// Day of the month that the agreement's invoices begin on, where it is another one.
     invoiced_from: Option<i8>,
+    /// Day of the first month that billing starts on, where the agreement is invoiced by the calendar.
+    calendar_from: Option<i8>,
     /// Every plan is taken back and made again.
     taken_back: bool,
     /// Beside the run every plan is taken back after so many invoices.
@@ -74,6 +76,7 @@ fn choices() -> impl Strategy<Value = Choice> {
             anchor,
             batch,
             invoiced_from: None,
+            calendar_from: None,
             taken_back: false,
             taken_back_late: None,
         })
@@ -128,6 +131,11 @@ impl Run {
                 &bill_start.to_string(),
                 &open.start().to_string(),
             );
+        }
+        if let Some(day) = choice.calendar_from {
+            let bill_start = jiff::civil::date(2023, 1, day).to_string();
+            lab.agreement(40, BillingCycle::MONTHLY, "USD", &bill_start, &bill_start);
+            lab.agreement_mut(40).by_calendar = true;
         }
         lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
         lab.product("fee", 8, ProductKind::OneTime, "5.00", "1.00");
@@ -446,6 +454,12 @@ proptest! {
         from in 1_i8..=28,
     ) {
         let choice = Choice { mode: 0, invoiced_from: Some(from), ..choice };
+        play(&choice, &steps)?;
+    }
+    /// Also where it is invoiced by the calendar: the first invoice bills what is left of its month.
+    #[test]
+    fn on_the_calendar_what_was_charged_is_billed(choice in choices(), steps in steps(), from in 1_i8..=31) {
+        let choice = Choice { mode: 0, calendar_from: Some(from.min(choice.anchor)), ..choice };
         play(&choice, &steps)?;
     }
 }

@@ -172,6 +172,7 @@ pub(super) fn agreement(record: &wire::Agreement, tables: &Tables) -> Result<Agr
         bill_start: day(record.bill_start_date),
         next_invoice: day(record.next_invoice_date),
         prorates: record.prorate_flag == Some(true),
+        by_calendar: record.invoicing_cycle == Some(wire::InvoicingCycle::CalendarYear),
         parent: record.parent_agreement.as_ref().and_then(|p| p.id).map(AgreementId),
         last_updated: record.info.last_updated.clone(),
     })

@@ -59,6 +59,16 @@ words! {
 }
 
 words! {
+    /// Where the periods of an agreement lie.
+    InvoicingCycle {
+        /// On the day that its billing starts on.
+        ContractYear,
+        /// On the calendar year.
+        CalendarYear,
+    }
+}
+
+words! {
     /// The length of a billing cycle.
     BillingOptions {
         /// Seven days.
@@ -120,6 +130,8 @@ pub struct Agreement {
     pub next_invoice_date: Option<WireDate>,
     /// Whether ConnectWise prorates additions.
     pub prorate_flag: Option<bool>,
+    /// Where its periods lie.
+    pub invoicing_cycle: Option<InvoicingCycle>,
     /// Whether prorated additions are invoiced at once.
     pub invoice_prorated_additions_flag: Option<bool>,
     /// The currency.

@@ -68,10 +68,14 @@ impl<'a> Builder<'_, 'a> {
         // ConnectWise would prorate a one-time line by its dates: over a whole period it bills the whole amount.
         if agreement.prorates && role != Role::Prorate {
             let cycle = billed_by.billing_cycle.or(agreement.billing_cycle);
-            let anchor = billed_by.bill_start.or(agreement.bill_start).or(agreement.start);
-            if let (Some(cycle), Some(anchor)) = (cycle, anchor)
-                && let Ok(whole) = cycle.period_containing(anchor, true_days.start())
+            let laid_from = |cycle| billed_by.laid_from(cycle).or_else(|| agreement.laid_from(cycle));
+            if let Some((cycle, anchor)) = cycle.and_then(|cycle| Some((cycle, laid_from(cycle)?)))
+                && let Ok(own) = cycle.period_containing(anchor, true_days.start())
             {
+                // No line bills all of a first period that is cut short: the next one is whole.
+                let is_cut = floor.is_some_and(|floor| own.start() < floor);
+                let next = is_cut.then(|| cycle.period_containing(anchor, own.end()).ok()).flatten();
+                let whole = next.unwrap_or(own);
                 return Place::On {
                     effective: whole.start(),
                     last: whole.last_day(),
