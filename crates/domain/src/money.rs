@@ -18,7 +18,7 @@ pub enum MoneyError {
     NotADecimal(String),
     /// The number has more digits than can be kept exactly.
     #[error(
-        "`{0}` is too large or has too many digits to be kept exactly (at most 15 before and 18 after the point)"
+        "`{0}` is too large or has too many digits to be kept exactly (at most 15 before and 18 after the point, 28 in all)"
     )]
     OutOfRange(String),
     /// An exact calculation left the range of 128-bit integers.

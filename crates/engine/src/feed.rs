@@ -1,12 +1,14 @@
 //! Taking in feed records: batch by batch, so that memory stays flat, and idempotent per record.
 
+mod remarks;
+
+use self::remarks::Remarks;
 use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
 use crate::presence::Seen;
 use crate::records::{ImportCounts, IncomingRecord, Millis};
 use std::collections::{BTreeMap, HashSet};
 use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
-use trueup_domain::finding::Code;
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
 
@@ -111,7 +113,7 @@ where
     let mut sums = Sums::default();
     let mut seen = Seen::default();
     let mut former = Former::default();
-    let mut elsewhere = Elsewhere::default();
+    let mut remarks = Remarks::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
@@ -126,7 +128,7 @@ where
                 Ok(record) => {
                     sums.add(&record.record);
                     seen.note(&record.record, &record.id);
-                    elsewhere.note(to, &record.record);
+                    remarks.note(to, &record.record);
                     good.push(record);
                 }
                 Err(refusal) => report.note(refusal),
@@ -154,27 +156,14 @@ where
             report.note(note);
         }
     }
-    for told in elsewhere.told(to) {
-        report.note(told);
-    }
     progress(read);
     report.totals = sums.finish();
-    for kind in [RecordKind::Usage, RecordKind::Counter] {
-        let fresh = report.records.get(&kind).map_or(0, |counts| counts.new + counts.changed);
-        if fresh > 0 {
-            report.note(Refusal {
-                file: String::new(),
-                line: 0,
-                field: None,
-                reason: format!(
-                    "{fresh} records of the kind {} are taken in and kept, and nothing bills them: send what is to be \
-                     billed as lines of billing orders",
-                    kind.name()
-                ),
-                code: Code::Tu4004.to_string(),
-                warning: true,
-            });
-        }
+    let assigned = match to.store {
+        Some(store) => crate::quantity::config(store, to.org).await?.sources().contains(to.source),
+        None => false,
+    };
+    for told in remarks.told(to, &report, assigned) {
+        report.note(told);
     }
     Ok(report)
 }
@@ -213,61 +202,6 @@ impl Former {
             }
         }
         Ok(counts)
-    }
-}
-
-/// Organizations of which the feed speaks: it places nobody in them, and that has to be said.
-#[derive(Default)]
-struct Elsewhere {
-    records: u64,
-    customers: BTreeMap<OrganizationId, u64>,
-}
-
-impl Elsewhere {
-    /// So many organizations are named at most.
-    const MOST: usize = 20;
-
-    fn note(&mut self, to: Destination<'_>, record: &Record) {
-        match record {
-            Record::Organization(_) => self.records += 1,
-            Record::Customer(customer) => {
-                let named = customer.organization.as_ref().filter(|named| *named != to.org);
-                let Some(named) = named else { return };
-                if self.customers.len() < Self::MOST || self.customers.contains_key(named) {
-                    *self.customers.entry(named.clone()).or_default() += 1;
-                }
-            }
-            _ => {} // open set: nothing else names an organization
-        }
-    }
-
-    fn told(self, to: Destination<'_>) -> Vec<Refusal> {
-        let told = |reason: String| Refusal {
-            file: String::new(),
-            line: 0,
-            field: None,
-            reason,
-            code: Code::Tu4004.to_string(),
-            warning: true,
-        };
-        let mut all: Vec<Refusal> = self
-            .customers
-            .into_iter()
-            .map(|(named, count)| {
-                told(format!(
-                    "{count} customers are of organization {named}, and are taken in and billed as customers of {}: a feed \
-                     places nobody. Make it with `trueup org add {named}`, and import its customers with `--org {named}`",
-                    to.org
-                ))
-            })
-            .collect();
-        if self.records > 0 {
-            all.push(told(format!(
-                "{} records of the kind organization are kept and make none: `trueup org add` makes one",
-                self.records
-            )));
-        }
-        all
     }
 }
 

@@ -79,6 +79,8 @@ pub struct CheckReport {
     pub not_completed: u64,
     /// Orders completed after today: they wait for their day.
     pub later: u64,
+    /// The one of them that waits longest, and its day: a day far ahead may be a slip of the pen.
+    pub last_of_later: Option<(OrderId, Date)>,
     /// What a person should know.
     pub findings: Vec<Finding>,
 }
@@ -397,6 +399,10 @@ impl Run<'_> {
             let day = completed_on(order);
             if is_after(self.today, order, day) {
                 self.report.later += 1;
+                let last = self.report.last_of_later.as_ref();
+                if last.is_none_or(|(_, last)| day > *last) {
+                    self.report.last_of_later = Some((order.id.clone(), day));
+                }
                 continue;
             }
             let wanted = if first_run {

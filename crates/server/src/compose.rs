@@ -31,6 +31,12 @@ pub async fn store(options: &Options) -> Result<Arc<dyn Store>, CliError> {
 /// # Errors
 /// The store's.
 pub async fn sql_store(options: &Options) -> Result<Arc<SqlStore>, CliError> {
+    let dir = &options.data_dir;
+    if dir.exists() && !dir.is_dir() {
+        let told = format!("the data directory {} is a file, and a directory is needed", dir.display());
+        return Err(CliError::coded(Exit::Usage, Code::Tu9102, told)
+            .fixed_by("Name a directory with --data-dir; it is made where it is not there yet."));
+    }
     let config = StoreConfig { data_dir: options.data_dir.clone(), database_url: options.database.clone() };
     Ok(Arc::new(SqlStore::open(config).await?))
 }

@@ -70,6 +70,11 @@ impl CliError {
         }
     }
 
+    /// The same error with a way out of its own, where the code's is not the one.
+    pub fn fixed_by(self, fix: impl Into<String>) -> Self {
+        Self { fix: fix.into(), ..self }
+    }
+
     /// What was printed did not arrive.
     pub fn output_lost(why: &str) -> Self {
         Self {

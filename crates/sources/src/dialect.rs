@@ -5,10 +5,12 @@ use crate::cloudblue_simpleapi::SimpleApiReader;
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
 use crate::focus::FocusReader;
 use crate::input;
+use crate::refusal;
 use jiff::Timestamp;
 use std::path::PathBuf;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::money::Currency;
+use trueup_engine::feed::ImportReport;
 use trueup_engine::ports::{Refusal, Source};
 
 /// Records and refusals, one at a time. A refusal with `warning` set came with a record that was taken in all the same.
@@ -78,6 +80,20 @@ impl Dialect {
             Self::Mailprotector => Box::new(crate::mailprotector::records(files, options.as_of)),
             Self::Anchor => Box::new(crate::anchor::records(files, options.as_of)),
         }
+    }
+
+    /// What has to be said where this import replaced orders that were known. A row of a FOCUS bill has no id, so that
+    /// the rows of another file cannot be told from a newer state of the same ones.
+    pub fn remark(self, report: &ImportReport) -> Option<Refusal> {
+        let changed = report.records.get(&RecordKind::Order).map_or(0, |counts| counts.changed);
+        if self != Self::Focus || changed == 0 {
+            return None;
+        }
+        let reason = format!(
+            "{changed} orders were known, and hold now what this import says and nothing of what was before. Where a billing \
+             period comes in several files, name all of them in one import"
+        );
+        Some(Refusal { warning: true, ..refusal("", 0, "TU8006", reason) })
     }
 
     /// The same as a source of the engine.

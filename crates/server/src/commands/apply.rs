@@ -52,6 +52,12 @@ pub struct ApplyArgs {
 pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
     let settings = app.settings().await?;
     match &args.plan_id {
+        Some(id) if args.adoption.is_given() => Err(CliError::usage(
+            "how additions are taken over is settled while a plan is made, and this plan is made",
+            format!(
+                "Make another with `trueup plan --adopt` or `--no-adopt`, or leave that out: `trueup apply {id}`."
+            ),
+        )),
         Some(id) => one(app, &settings, &PlanId::from(id.as_str())).await,
         None if !args.all => Err(CliError::usage(
             "apply needs to know what: a stored plan, or everything that is ready",

@@ -52,6 +52,10 @@ pub async fn run(options: Options, command: BackupCommand) -> Result<Exit, CliEr
         }
         BackupCommand::Restore { file, key } => {
             let out = Output::new(options.format);
+            if let Err(error) = std::fs::File::open(&file) {
+                let why = format!("the backup {} cannot be read: {error}", file.display());
+                return Err(CliError::usage(why, "Name a file that `trueup backup create` wrote."));
+            }
             let restored =
                 backup::restore(&file, &options.data_dir, key.as_deref()).await.map_err(of_backup)?;
             let document = json!({

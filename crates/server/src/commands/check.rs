@@ -8,6 +8,7 @@ use clap::Args;
 use jiff::civil::Date;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use trueup_domain::ids::OrderId;
 use trueup_engine::findings::Decided;
 use trueup_engine::tasks::{self, CheckReport, NoTask};
 
@@ -19,6 +20,13 @@ pub struct CheckArgs {
     pub since: Option<Date>,
 }
 
+/// An order that is completed after today.
+#[derive(Serialize)]
+struct LaterDoc {
+    order_id: OrderId,
+    completed_on: Date,
+}
+
 /// What a check did.
 #[derive(Serialize)]
 pub struct CheckDoc<'a> {
@@ -27,6 +35,7 @@ pub struct CheckDoc<'a> {
     no_task: &'a [NoTask],
     not_completed: u64,
     later: u64,
+    last_of_later: Option<LaterDoc>,
     findings: Vec<FindingDoc>,
     tasks: BTreeMap<String, u64>,
 }
@@ -54,6 +63,10 @@ pub fn document_of(report: &CheckReport, tasks: BTreeMap<String, u64>) -> CheckD
         no_task: &report.no_task,
         not_completed: report.not_completed,
         later: report.later,
+        last_of_later: report
+            .last_of_later
+            .as_ref()
+            .map(|(order_id, day)| LaterDoc { order_id: order_id.clone(), completed_on: *day }),
         findings: report.findings.iter().map(FindingDoc::from).collect(),
         tasks,
     }
@@ -71,7 +84,10 @@ fn print(out: Output, report: &CheckReport, document: &CheckDoc<'_>) {
         out.line(&format!("{} orders are not completed and were left alone.", report.not_completed));
     }
     if report.later > 0 {
-        out.line(&format!("{} orders are completed after today and wait for their day.", report.later));
+        let last = report.last_of_later.as_ref();
+        let last =
+            last.map(|(order, day)| format!(", the last of them {order} for {day}")).unwrap_or_default();
+        out.line(&format!("{} orders are completed after today and wait for their day{last}.", report.later));
     }
     if !report.findings.is_empty() {
         out.table(FINDING_HEADER, finding_rows(&document.findings));

@@ -98,14 +98,18 @@ impl<'a> From<&'a ImportReport> for ImportDoc<'a> {
 
 type Items = Box<dyn Iterator<Item = Result<IncomingRecord, Refusal>> + Send>;
 
-fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
-    let dialect = dialect(&args.from).ok_or_else(|| {
+fn dialect_of(args: &FileArgs) -> Result<Dialect, CliError> {
+    dialect(&args.from).ok_or_else(|| {
         let all: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
         CliError::usage(
             format!("there is no dialect `{}`", args.from),
             format!("Use one of {}.", all.join(", ")),
         )
-    })?;
+    })
+}
+
+fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
+    let dialect = dialect_of(args)?;
     let kind = args.kind.as_deref().map(kind_of).transpose()?;
     for file in args.files.iter().filter(|f| f.as_path() != Path::new("-")) {
         let cannot = |why: &dyn std::fmt::Display| {
@@ -153,7 +157,8 @@ pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
         ));
     }
     let to = Destination { store: Some(app.store()), org: app.org(), source: &source, at: app.clock.now() };
-    let report = take(app.out, to, items).await?;
+    let mut report = take(app.out, to, items).await?;
+    report.warnings.extend(dialect_of(&args.files)?.remark(&report));
     record(app, &args, &report).await?;
     Ok(show(app.out, &report, "taken in"))
 }

@@ -73,6 +73,11 @@ pub struct AdoptionArgs {
 }
 
 impl AdoptionArgs {
+    /// Whether an answer was given.
+    pub fn is_given(&self) -> bool {
+        self.adopt || self.no_adopt
+    }
+
     /// The answer for the planner.
     pub fn answer(self) -> AdoptionAnswer {
         match (self.adopt, self.no_adopt) {

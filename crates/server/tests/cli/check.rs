@@ -181,6 +181,8 @@ fn only_completed_orders_of_days_that_have_come_become_tasks() {
     assert!(created(&document).is_empty(), "{document}");
     assert_eq!(document["not_completed"], 1);
     assert_eq!(document["later"], 1);
+    assert_eq!(document["last_of_later"]["order_id"], "CH-1");
+    assert_eq!(document["last_of_later"]["completed_on"], "2023-03-15");
     bench.on("2023-03-15");
     let document = bench.json(&["check"]).exits(0).json();
     assert_eq!(created(&document), [pair("change", "ready")]);

@@ -225,3 +225,45 @@ fn organizations_of_a_feed_are_told_to_place_nobody() {
     );
     assert!(told[1].contains("organization are kept and make none"), "{told:?}");
 }
+
+fn reasons(document: &serde_json::Value) -> Vec<String> {
+    let warnings = document["warnings"].as_array().unwrap();
+    warnings.iter().filter_map(|w| w["reason"].as_str()).map(str::to_owned).collect()
+}
+
+/// An order that waits is kept without a word; one whose state is written otherwise than `completed` would be sold and
+/// never billed.
+#[test]
+fn an_unknown_state_of_an_order_is_told() {
+    let bench = Bench::new("2023-03-20");
+    let with =
+        |status: &str| sale().replace("\"currency\"", &format!("\"status\":\"{status}\",\"currency\""));
+    let waiting = reasons(&bench.feed(&format!("{BASE}{}", with("pending"))).exits(0).json());
+    assert!(waiting.is_empty(), "{waiting:?}");
+    let told = reasons(&bench.feed(&format!("{BASE}{}", with("Completed"))).exits(0).json());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("\"Completed\", such as SO-1") && told[0].contains("`completed`"), "{told:?}");
+}
+
+/// Rows of a FOCUS bill have no ids: the second file of a period replaces what the first one said.
+#[test]
+fn a_bill_that_comes_file_by_file_is_told() {
+    let bench = Bench::new("2024-10-05");
+    let bill = |file: &str, cost: &str| {
+        let row = "a,c,P,S,2024-09-01 00:00:00,2024-10-01 00:00:00,USD";
+        let head = "BillingAccountId,SubAccountId,ProviderName,ServiceName,BillingPeriodStart,BillingPeriodEnd,\
+                    BillingCurrency,BilledCost,EffectiveCost";
+        bench.file(file, &format!("{head}\n{row},{cost},{cost}\n"))
+    };
+    let (first, second) = (bill("1.csv", "1.25"), bill("2.csv", "2.50"));
+    let take = |files: &[&str]| {
+        let mut args = vec!["feed", "import", "--from", "focus"];
+        args.extend(files);
+        bench.json(&args).exits(0).json()
+    };
+    assert!(reasons(&take(&[&first])).is_empty());
+    let told = reasons(&take(&[&second]));
+    assert!(told.len() == 1 && told[0].starts_with("1 orders were known"), "{told:?}");
+    let whole = take(&[&first, &second]);
+    assert_eq!(whole["totals"]["by_currency"]["USD"]["amount"], "3.75");
+}

@@ -122,7 +122,7 @@ fn a_place_that_cannot_hold_data_is_named() {
     std::fs::write(bench.path("data"), "a file").unwrap();
     let ran = bench.json(&["org", "list"]).exits(2);
     assert_eq!(ran.json()["error"]["code"], "TU9102");
-    assert!(ran.err.contains("is a file"), "{ran:?}");
+    assert!(ran.err.contains("is a file") && ran.err.contains("--data-dir"), "{ran:?}");
     assert_eq!(std::fs::read_to_string(bench.path("data")).unwrap(), "a file");
 }
 

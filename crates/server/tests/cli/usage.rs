@@ -188,6 +188,10 @@ fn what_is_missing_or_wrong_is_said_with_its_form() {
         let told = bench.run(wrong).exits(2);
         assert!(told.err.contains("YYYY-MM-DD"), "{told:?}");
     }
+    let gone = bench.run(&["backup", "restore", "nofile.tar"]).exits(2);
+    assert!(gone.err.contains("nofile.tar") && gone.err.contains("trueup backup create"), "{gone:?}");
+    let late = bench.run(&["apply", "a-plan", "--adopt"]).exits(2);
+    assert!(late.err.contains("trueup plan --adopt"), "{late:?}");
     let released = bench.run(&["mapping", "release", "customer", "c"]).exits(2);
     assert!(released.err.contains("trueup mapping list"), "{released:?}");
 }

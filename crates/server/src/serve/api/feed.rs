@@ -268,5 +268,7 @@ async fn take(
         source: &source,
         at: service.clock.now(),
     };
-    Ok(import(to, records, BATCH, |_| ()).await?)
+    let mut report = import(to, records, BATCH, |_| ()).await?;
+    report.warnings.extend(dialect.remark(&report));
+    Ok(report)
 }
