@@ -25,6 +25,23 @@ pub use subscriptions::{BillingModel, PlanFee, Subscription, SubscriptionItem, S
 #[serde(transparent)]
 pub struct Ext(pub BTreeMap<String, Box<RawValue>>);
 
+impl Ext {
+    /// The field that marks what was made of a mention.
+    const MENTIONED: &str = "mentioned";
+
+    /// The mark of a customer or product that the source only mentions, as an order does with its items: it is known by a
+    /// few of its fields, and takes the place of nothing that was described whole.
+    pub fn mentioned() -> Self {
+        let mark = serde_json::value::to_raw_value(&true).ok();
+        Self(mark.into_iter().map(|mark| (Self::MENTIONED.to_owned(), mark)).collect())
+    }
+
+    /// Whether the mark is set.
+    pub fn is_mentioned(&self) -> bool {
+        self.0.get(Self::MENTIONED).is_some_and(|mark| mark.get() == "true")
+    }
+}
+
 impl PartialEq for Ext {
     fn eq(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
@@ -141,6 +158,15 @@ pub enum Record {
 }
 
 impl Record {
+    /// Whether the source only mentions it: [`Ext::mentioned`].
+    pub fn is_mentioned(&self) -> bool {
+        match self {
+            Self::Customer(r) => r.ext.is_mentioned(),
+            Self::Product(r) => r.ext.is_mentioned(),
+            _ => false, // open set: nothing else is made of a mention
+        }
+    }
+
     /// The kind.
     pub fn kind(&self) -> RecordKind {
         match self {

@@ -3,6 +3,7 @@
 use crate::ids::{AdditionId, AgreementId, CustomerId, ProductId, SourceId, SubscriptionId, TaskId};
 use crate::money::{Currency, Money};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 mod codes;
 
@@ -83,9 +84,48 @@ pub struct Finding {
     pub amount: Option<(Money, Currency)>,
     /// The other side's own words, unchanged, secrets masked.
     pub their_words: Option<String>,
+    /// The tasks that it holds, where it is about something that several of them need: [`Finding::shared`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tasks: BTreeSet<TaskId>,
+}
+
+impl Subject {
+    /// What a code is about, of all that was known where it was met: a customer without a company is one finding,
+    /// however many orders wait for it.
+    fn narrowed(&self, code: Code) -> Self {
+        let source = Self { source: self.source.clone(), ..Self::default() };
+        let customer = Self { customer: self.customer.clone(), ..source.clone() };
+        match code {
+            Code::Tu2001 | Code::Tu2002 => customer,
+            Code::Tu2003 | Code::Tu2004 => Self { product: self.product.clone(), ..customer },
+            Code::Tu2005 => Self { detail: self.detail.clone(), ..source },
+            Code::Tu3001 | Code::Tu3002 | Code::Tu3003 | Code::Tu3004 | Code::Tu6001 => {
+                Self { subscription: self.subscription.clone(), agreement: self.agreement, ..customer }
+            }
+            _ => self.clone(), // open set: the others are about the task, or name none
+        }
+    }
 }
 
 impl Finding {
+    /// The subject by which it is known again.
+    pub fn identity(&self) -> Subject {
+        if self.subject.task.is_none() { self.subject.clone() } else { self.subject.narrowed(self.code) }
+    }
+
+    /// The finding as all the tasks that it holds share it; none where it is about one task alone.
+    pub fn shared(&self) -> Option<Self> {
+        let subject = self.identity();
+        let task = self.subject.task.clone().filter(|_| subject.task.is_none())?;
+        Some(Self { subject, tasks: BTreeSet::from([task]), ..self.clone() })
+    }
+
+    /// The same finding as it was met in other tasks.
+    pub fn join(&mut self, other: Self) {
+        self.severity = self.severity.max(other.severity);
+        self.tasks.extend(other.tasks);
+    }
+
     /// A finding with the code's usual severity and fix.
     pub fn new(code: Code, subject: Subject, message: impl Into<String>) -> Self {
         let row = code.row();
@@ -97,6 +137,7 @@ impl Finding {
             fix: row.fix.to_owned(),
             amount: None,
             their_words: None,
+            tasks: BTreeSet::new(),
         }
     }
 

@@ -20,6 +20,7 @@ mod parallel;
 pub mod period;
 pub mod plan;
 pub mod planner;
+pub mod price_watch;
 pub mod proration;
 pub mod psa;
 pub mod quantity;

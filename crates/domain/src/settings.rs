@@ -109,6 +109,18 @@ pub const SETTINGS: &[SettingRow] = &[
         "rounding drift of one line that is worth a warning",
     ),
     row(
+        "price_limit_percent",
+        "50",
+        ValueKind::OptionalNumber,
+        "a unit price that moves by more percent is worth a warning; empty does not count",
+    ),
+    row(
+        "margin_floor_percent",
+        "0",
+        ValueKind::OptionalNumber,
+        "a price that leaves less percent of itself over the cost is worth a warning; empty does not count",
+    ),
+    row(
         "brakes.percent",
         "5",
         ValueKind::Number,
@@ -609,6 +621,10 @@ pub struct Settings {
     pub go_live: Option<Date>,
     /// Rounding drift of one line that is worth a warning.
     pub rounding_tolerance: Decimal,
+    /// A unit price that moves by more percent is told; none where it does not count.
+    pub price_limit_percent: Option<Decimal>,
+    /// A price that leaves less percent of itself over the cost is told; none where it does not count.
+    pub margin_floor_percent: Option<Decimal>,
     /// When a run stops and asks.
     pub brakes: Brakes,
     /// Who has to say yes.
@@ -698,6 +714,8 @@ impl Settings {
             trim_descriptions: switch(text("trim_descriptions")),
             go_live: text("go_live").parse().ok(),
             rounding_tolerance: number("rounding_tolerance"),
+            price_limit_percent: text("price_limit_percent").parse().ok(),
+            margin_floor_percent: text("margin_floor_percent").parse().ok(),
             brakes: Brakes {
                 percent: number("brakes.percent"),
                 cancels: number("brakes.cancels"),

@@ -1,5 +1,6 @@
 //! Carrying plans out, with everything around it: tasks before and after, findings, and runs over all tasks.
 
+use crate::access;
 use crate::apply::{
     ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan, resolve_in_doubt,
 };
@@ -8,7 +9,7 @@ use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
 use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
-use crate::ports::{Clock, Psa, Right, Store, StoreError};
+use crate::ports::{Clock, Psa, Store, StoreError};
 use crate::records::{
     ApprovalState, OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter,
 };
@@ -80,6 +81,27 @@ pub async fn apply(
     stored: &StoredPlan,
     options: &ApplyOptions<'_>,
 ) -> Result<ApplyReport, ApplyError> {
+    let connection = &stored.connection;
+    let account = access::Account { store, clock, org, connection };
+    let done = apply_seen(store, psa, clock, org, stored, options).await;
+    let refused = match &done {
+        Err(ApplyError::Psa(error)) => Some(error),
+        Ok(_) | Err(_) => None,
+    };
+    let noted = account.answered(refused).await;
+    let report = done?;
+    noted.map_err(as_apply_error)?;
+    Ok(report)
+}
+
+async fn apply_seen(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+    options: &ApplyOptions<'_>,
+) -> Result<ApplyReport, ApplyError> {
     if !matches!(stored.body, PlanBody::Checked(_)) {
         return Err(ApplyError::NotChecked);
     }
@@ -95,6 +117,8 @@ pub async fn apply(
         answered(store, clock, org, stored, options, &report).await?;
         return Ok(report);
     }
+    let account = access::Account { store, clock, org, connection: &stored.connection };
+    account.sees_all(psa).await.map_err(as_apply_error)?;
     store.begin_plan(org, stored, clock.now()).await?;
     let before = tasks_of(store, org, draft).await?;
     let begun: Vec<Task> = before
@@ -401,15 +425,12 @@ pub async fn look_at_rights(
     if tasks.is_empty() {
         return Ok(());
     }
-    let rights = psa.list_rights().await.map_err(ApplyError::Psa)?;
     let creates = request.settings.create_missing_products.is_on();
-    let needed = |right: &&Right| creates || !right.is_for_new_items();
-    let missing = rights.iter().filter(|right| right.is_missing()).filter(needed);
-    let lacking: Vec<String> = missing.map(ToString::to_string).collect();
-    let nothing = BTreeSet::new();
-    let scope = findings::Scope { looked_at: &nothing, judged: None, general: "rights" };
+    let lacking =
+        access::lacking(psa, |right| creates || !right.is_for_new_items()).await.map_err(ApplyError::Psa)?;
+    let account = access::Account { store, clock, org: request.org, connection: request.connection };
     if lacking.is_empty() {
-        findings::record(store, clock, request.org, scope, &[]).await?;
+        account.rights(access::Rights::ToWrite, &lacking).await?;
         return Ok(());
     }
     // What waits for a mapping, for another task or for the outcome of an operation would not have been written yet.
@@ -420,12 +441,8 @@ pub async fn look_at_rights(
         task.reason = Some(format!("{}: {}", Code::Tu1004, lacking.join("; ")));
     }
     store.save_tasks(request.org, clock.now(), &tasks).await?;
-    let error = RunError::Rights(lacking);
-    let subject =
-        Subject { detail: Some(format!("connection {}", request.connection)), ..Subject::default() };
-    let finding = Finding::new(Code::Tu1004, subject, sentence(&error.to_string()));
-    findings::record(store, clock, request.org, scope, &[finding]).await?;
-    Err(error)
+    account.rights(access::Rights::ToWrite, &lacking).await?;
+    Err(RunError::Rights(lacking))
 }
 
 /// States in which a run may have something to do for a task.
@@ -439,11 +456,6 @@ const WAITING: [TaskState; 8] = [
     TaskState::Applying,
     TaskState::InDoubt,
 ];
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
-}
 
 /// Goes on with earlier runs, then plans and applies every task that is ready.
 ///

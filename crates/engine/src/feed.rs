@@ -134,7 +134,8 @@ where
                 Err(refusal) => report.note(refusal),
             }
         }
-        let (good, again): (Vec<_>, Vec<_>) = good.into_iter().partition(|record| !former.has(record));
+        let (mut good, again): (Vec<_>, Vec<_>) = good.into_iter().partition(|record| !former.has(record));
+        report.count(drop_mentions(to, &mut good).await?);
         former.records.extend(again);
         if !good.is_empty() {
             report.count(former.save(to, good).await?);
@@ -168,6 +169,32 @@ where
     Ok(report)
 }
 
+/// Takes away what the source only mentions and has described whole before: that knows more. Those count as unchanged.
+async fn drop_mentions(
+    to: Destination<'_>,
+    batch: &mut Vec<IncomingRecord>,
+) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+    let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+    let Some(store) = to.store.filter(|_| batch.iter().any(|incoming| incoming.record.is_mentioned())) else {
+        return Ok(counts);
+    };
+    let mut kept = Vec::with_capacity(batch.len());
+    for incoming in std::mem::take(batch) {
+        let kind = incoming.record.kind();
+        let known = match incoming.record.is_mentioned() {
+            true => store.find_record(to.org, to.source, kind, &incoming.id).await?,
+            false => None,
+        };
+        if known.is_some_and(|known| !known.record.is_mentioned()) {
+            counts.entry(kind).or_default().unchanged += 1;
+        } else {
+            kept.push(incoming);
+        }
+    }
+    *batch = kept;
+    Ok(counts)
+}
+
 /// Records that came in as an older version of what is stored: the feed may hold the newer one further on, as one that is
 /// appended to does, and nothing changed then. They are judged by how the feed ends.
 #[derive(Default)]
@@ -193,10 +220,15 @@ impl Former {
         let Some(store) = to.store.filter(|_| self.records.len() < Self::MOST) else {
             return save(to, &batch).await;
         };
-        let (counts, older) = store.save_new_records(to.org, to.source, to.at, &batch).await?;
+        let (mut counts, older) = store.save_new_records(to.org, to.source, to.at, &batch).await?;
         if !older.is_empty() {
             let older = batch.into_iter().enumerate().filter(|(place, _)| older.contains(place));
             for (_, record) in older {
+                // Two requests may mention one customer each in its own way, and both come again and again.
+                if record.record.is_mentioned() {
+                    counts.entry(record.record.kind()).or_default().unchanged += 1;
+                    continue;
+                }
                 self.keys.insert((record.record.kind(), record.id.clone()));
                 self.records.push(record);
             }

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use crate::records::{FindingFilter, FindingState, NewAuditEntry, StoredFinding};
 use jiff::civil::Date;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{OrganizationId, TaskId};
@@ -35,21 +36,38 @@ pub async fn record(
     findings: &[Finding],
 ) -> Result<(), Failure> {
     let mut by_task: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    let mut shared: BTreeMap<(Code, Subject), Finding> = BTreeMap::new();
     let mut others = Vec::new();
     for finding in findings {
+        if let Some(of_many) = finding.shared() {
+            match shared.entry((of_many.code, of_many.subject.clone())) {
+                Entry::Vacant(entry) => drop(entry.insert(of_many)),
+                Entry::Occupied(mut entry) => entry.get_mut().join(of_many),
+            }
+            continue;
+        }
         match &finding.subject.task {
             Some(task) => by_task.entry(task.clone()).or_default().push(finding.clone()),
             None => others.push(finding.clone()),
         }
     }
-    let mut known = open_by_task(store, org).await?;
+    let mut known = Known::of(store, org).await?;
     let (now, today) = (clock.now(), clock.today());
+    for finding in scope.gathered(shared, &known.shared) {
+        let name = format!(
+            "shared/{}/{}",
+            finding.code,
+            serde_json::to_string(&finding.subject).unwrap_or_default()
+        );
+        let open: &[Finding] = if finding.tasks.is_empty() { &[] } else { std::slice::from_ref(&finding) };
+        store.record_findings(org, &name, now, today, open).await?;
+    }
     let all: BTreeSet<TaskId> = scope.looked_at.iter().cloned().chain(by_task.keys().cloned()).collect();
     for task in all {
         let mut found = by_task.remove(&task).unwrap_or_default();
-        let earlier = known.remove(&task).unwrap_or_default();
+        let earlier = known.of_task.remove(&task).unwrap_or_default();
         let (judged, carried): (Vec<Finding>, Vec<Finding>) =
-            earlier.into_iter().partition(|f| scope.judged.is_none_or(|codes| codes.contains(&f.code)));
+            earlier.into_iter().partition(|f| scope.judges(f.code));
         // A task without a finding, now and before, needs no write.
         if found.is_empty() && judged.is_empty() {
             continue;
@@ -97,21 +115,62 @@ pub struct Scope<'a> {
     pub general: &'a str,
 }
 
-async fn open_by_task(
-    store: &dyn Store,
-    org: &OrganizationId,
-) -> Result<BTreeMap<TaskId, Vec<Finding>>, Failure> {
-    let filter = FindingFilter {
-        states: vec![FindingState::Open, FindingState::Recurred, FindingState::Muted, FindingState::Ignored],
-        ..FindingFilter::default()
-    };
-    let mut known: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
-    for stored in store.list_findings(org, &filter).await? {
-        if let Some(task) = stored.finding.subject.task.clone() {
-            known.entry(task).or_default().push(stored.finding);
-        }
+impl Scope<'_> {
+    fn judges(&self, code: Code) -> bool {
+        self.judged.is_none_or(|codes| codes.contains(&code))
     }
-    Ok(known)
+
+    /// The shared findings that are to be written: each with the tasks that it holds by now, and without any where it
+    /// holds none any more.
+    fn gathered(&self, mut found: BTreeMap<(Code, Subject), Finding>, known: &[Finding]) -> Vec<Finding> {
+        let mut all = Vec::new();
+        for known in known {
+            let mut left = known.clone();
+            if self.judges(known.code) {
+                left.tasks.retain(|task| !self.looked_at.contains(task));
+            }
+            match found.remove(&(known.code, known.subject.clone())) {
+                Some(mut again) => {
+                    again.tasks.extend(left.tasks);
+                    all.push(again);
+                }
+                None if left.tasks != known.tasks => all.push(left),
+                None => {}
+            }
+        }
+        all.extend(found.into_values());
+        all
+    }
+}
+
+/// The findings of tasks that were known before: those of one task alone, and those that tasks share.
+#[derive(Default)]
+struct Known {
+    of_task: BTreeMap<TaskId, Vec<Finding>>,
+    shared: Vec<Finding>,
+}
+
+impl Known {
+    async fn of(store: &dyn Store, org: &OrganizationId) -> Result<Self, Failure> {
+        let filter = FindingFilter {
+            states: vec![
+                FindingState::Open,
+                FindingState::Recurred,
+                FindingState::Muted,
+                FindingState::Ignored,
+            ],
+            ..FindingFilter::default()
+        };
+        let mut known = Self::default();
+        for stored in store.list_findings(org, &filter).await? {
+            if !stored.finding.tasks.is_empty() {
+                known.shared.push(stored.finding);
+            } else if let Some(task) = stored.finding.subject.task.clone() {
+                known.of_task.entry(task).or_default().push(stored.finding);
+            }
+        }
+        Ok(known)
+    }
 }
 
 /// The findings that fit, the gravest first, then the ones seen last.
@@ -147,12 +206,12 @@ impl Decided {
         let states = vec![FindingState::Muted, FindingState::Ignored];
         let filter = FindingFilter { states, ..FindingFilter::default() };
         let known = store.list_findings(org, &filter).await?;
-        Ok(Self(known.into_iter().map(|known| (known.finding.code, known.finding.subject)).collect()))
+        Ok(Self(known.into_iter().map(|known| (known.finding.code, known.finding.identity())).collect()))
     }
 
     /// Whether somebody decided about this one: then it needs nobody.
     pub fn has(&self, finding: &Finding) -> bool {
-        !self.0.is_empty() && self.0.contains(&(finding.code, finding.subject.clone()))
+        !self.0.is_empty() && self.0.contains(&(finding.code, finding.identity()))
     }
 
     /// Whether a finding of severity error is among these about which nobody decided.

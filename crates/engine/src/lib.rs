@@ -3,6 +3,7 @@
 //! Everything here is asynchronous and reaches the world through the four ports of [`ports`] alone: the PSA, the
 //! sources, the store and the clock.
 
+mod access;
 pub mod apply;
 pub mod applying;
 pub mod approvals;

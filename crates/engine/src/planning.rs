@@ -3,8 +3,9 @@
 mod edits;
 mod gather;
 
+use crate::access::Account;
 use crate::apply::FreshReads;
-use crate::failure::Failure;
+use crate::failure::{Failure, refused};
 use crate::findings;
 use crate::observe::observe_for;
 use crate::ports::{Clock, Lease, Psa, Store};
@@ -19,6 +20,7 @@ use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
 use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, plan};
+use trueup_domain::price_watch::prices_to_see;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{PriceSource, Settings};
 use trueup_domain::task::{Demand, Task, TaskKind, TaskState, task_id_of_order};
@@ -91,6 +93,20 @@ pub async fn make_plan(
     request: &PlanRequest<'_>,
 ) -> Result<Planned, Failure> {
     store.ensure_organization(request.org).await?;
+    let account = Account { store, clock, org: request.org, connection: request.connection };
+    let made = make_seen(store, psa, clock, request, account).await;
+    account.answered(refused(&made)).await?;
+    made
+}
+
+async fn make_seen(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &PlanRequest<'_>,
+    account: Account<'_>,
+) -> Result<Planned, Failure> {
+    account.sees_all(psa).await?;
     for _ in 0..TRIES {
         if let Some(planned) = try_plan(store, psa, clock, request).await? {
             return Ok(planned);
@@ -152,6 +168,7 @@ async fn try_plan(
     edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
+    draft.findings.extend(prices_to_see(&draft, request.settings));
     draft.findings.append(&mut extra);
     let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
     let stored = checked(draft, &world, clock, request.connection, request.actor);

@@ -159,6 +159,16 @@ pub trait Psa: Send + Sync {
         &self,
         agreements: &[AgreementId],
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError>;
+    /// [`Psa::list_additions_of`], which tells of each agreement that was read.
+    async fn list_additions_telling(
+        &self,
+        agreements: &[AgreementId],
+        tell: &(dyn Fn() + Send + Sync),
+    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+        let read = self.list_additions_of(agreements).await?;
+        read.keys().for_each(|_| tell());
+        Ok(read)
+    }
     /// Catalog items by id; `None` reads all.
     async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError>;
     /// Companies with exactly this identifier, as far as ConnectWise shows them.

@@ -81,6 +81,10 @@ pub struct CheckReport {
     pub later: u64,
     /// The one of them that waits longest, and its day: a day far ahead may be a slip of the pen.
     pub last_of_later: Option<(OrderId, Date)>,
+    /// Orders that the first run of their source leaves alone, since they were completed too long ago.
+    pub left_out: u64,
+    /// The first day from which that run takes them.
+    pub taken_from: Option<Date>,
     /// What a person should know.
     pub findings: Vec<Finding>,
 }
@@ -413,6 +417,10 @@ impl Run<'_> {
                     || put_off.contains(order.id.as_str())
                     || self.since.is_some_and(|since| day >= since)
             };
+            if first_run && !wanted {
+                self.report.left_out += 1;
+                self.report.taken_from = self.report.taken_from.min(Some(from)).or(Some(from));
+            }
             if day >= from {
                 watermark = watermark.max(Some(order.completed_us));
             }

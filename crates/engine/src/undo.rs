@@ -1,6 +1,7 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
-use crate::failure::Failure;
+use crate::access::Account;
+use crate::failure::{Failure, refused};
 use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
@@ -58,6 +59,20 @@ pub async fn plan_undo(
     clock: &dyn Clock,
     request: &UndoRequest<'_>,
 ) -> Result<StoredPlan, Failure> {
+    let account = Account { store, clock, org: request.org, connection: request.connection };
+    let made = plan_seen(store, psa, clock, request, account).await;
+    account.answered(refused(&made)).await?;
+    made
+}
+
+async fn plan_seen(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &UndoRequest<'_>,
+    account: Account<'_>,
+) -> Result<StoredPlan, Failure> {
+    account.sees_all(psa).await?;
     let links = store.list_links(request.org).await?;
     let (plans, extent) = match request.wish {
         Wish::Plan(id) => (vec![id.clone()], Extent::Everything),

@@ -419,7 +419,7 @@ fn role_settings(world: &World, role: i64, setting: Option<i64>, count: bool) ->
             ("moduleFunctionDescription", name.into()),
             ("myAllFlag", Json::Bool(true)),
             ("moduleFunctionIdentifier", Json::Str(name.replace(' ', ""))),
-            ("customFlag", Json::Bool(false)),
+            ("customFlag", Json::Bool(world.roles.is_narrowed(function))),
             ("moduleDescription", module.into()),
             ("moduleIdentifier", Json::Str(module.replace(' ', ""))),
             ("moduleName", module.into()),

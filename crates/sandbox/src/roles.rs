@@ -94,6 +94,11 @@ impl Roles {
         }
     }
 
+    /// Whether a list of the function ("Customize") hides something.
+    pub(crate) fn is_narrowed(&self, function: &str) -> bool {
+        function == "Finance/Agreements" && !self.hidden_agreement_types.is_empty()
+    }
+
     /// The first function named that does not exist.
     pub(crate) fn unknown_function(&self) -> Option<&str> {
         self.functions.keys().map(String::as_str).find(|name| !FUNCTIONS.contains(name))

@@ -19,7 +19,7 @@ use trueup_domain::psa::Snapshot;
 use trueup_engine::failure::Failure;
 use trueup_engine::feed::{Destination, import};
 use trueup_engine::observe::{OVERLAP_MS, Pulled, Reach, pull};
-use trueup_engine::ports::{Psa, Store, WriteStyle};
+use trueup_engine::ports::{Clock, Psa, Store, WriteStyle};
 use trueup_engine::presence;
 use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd};
 use trueup_sandbox::{Sandbox, SandboxConfig};
@@ -29,6 +29,22 @@ use trueup_store::{Run, RunState, SqlStore, StoreConfig};
 const DAY: Millis = 86_400_000;
 const ROTATION: u32 = 3;
 const CHANGED: Reach = Reach::Changed { rotation: ROTATION };
+
+/// A clock that stands.
+struct At(Millis);
+
+#[async_trait::async_trait]
+impl Clock for At {
+    fn now(&self) -> Millis {
+        self.0
+    }
+
+    fn today(&self) -> jiff::civil::Date {
+        Timestamp::from_millisecond(self.0).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+
+    async fn sleep_until(&self, _at: Millis) {}
+}
 
 /// A sandbox whose records are old, a store, and a client between them.
 struct World {
@@ -73,7 +89,7 @@ impl World {
     }
 
     async fn try_pull(&self, at: Millis, reach: Reach) -> Result<Pulled, Failure> {
-        pull(&self.psa, &self.store, &self.org, "main", at, reach).await
+        pull(&self.psa, &self.store, &At(at), &self.org, "main", reach).await
     }
 
     async fn pull(&self, at: Millis, reach: Reach) -> Pulled {

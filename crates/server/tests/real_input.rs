@@ -376,6 +376,19 @@ fn the_answers_of_a_marketplace_become_the_lines_they_imply() {
     for (_, addition) in additions.iter().filter(|(on, a)| on == "42" && a["product"]["id"] != 73) {
         assert!(&text(addition, "cancelledDate")[..10] <= "2025-05-31", "{addition}");
     }
+    // A line that goes on is called by its product; what an amount is for is said on the line of that amount.
+    let said = |line: &str| {
+        let at = lines.iter().position(|known| known == line).unwrap();
+        text(&additions[at].1, "description").to_owned()
+    };
+    assert_eq!(said("41/71: 1 x 68.55, 2024-01-15..2024-01-31"), "Recurring, 15 to 31 January");
+    for standing in [
+        "41/71: 10 x 12.50, 2024-02-01..2025-06-30",
+        "41/71: 12 x 12.50, 2025-07-01..",
+        "42/71: 5 x 12.50, 2025-03-01..2025-05-31",
+    ] {
+        assert_eq!(said(standing), "Business Mail Standard", "{standing}");
+    }
     let cost = |line: &str| {
         let at = lines.iter().position(|known| known == line).unwrap();
         decimal(&additions[at].1["unitCost"])
@@ -392,6 +405,30 @@ fn the_answers_of_a_marketplace_become_the_lines_they_imply() {
     assert_eq!(left_out, ["-25.45"]);
     assert!(nothing.iter().any(|f| text(f, "message").contains("nothing to give back")), "{nothing:?}");
     again_changes_nothing(&bench, "cloudblue-simpleapi", &files, "2024-01-01");
+}
+
+/// What a request mentions of an item or a customer takes the place of nothing that was described whole, and the same
+/// answers again, in whatever order, change nothing.
+#[test]
+fn a_mention_takes_the_place_of_nothing() {
+    let bench = Bench::new("2024-01-01");
+    let file = |name: &str| vec![data("cloudblue-connect").join(name).display().to_string()];
+    let items = file("cli_items_response.json");
+    let taken = import(&bench, "cloudblue-connect", &items);
+    let known = taken["records"]["product"]["new"].as_u64().unwrap();
+    assert!(known > 10, "{taken}");
+    import(&bench, "cloudblue-connect", &file("ff_request.json"));
+    import(&bench, "cloudblue-connect", &file("billing_request.json"));
+    for again in ["cli_items_response.json", "ff_request.json", "billing_request.json"] {
+        let taken = import(&bench, "cloudblue-connect", &file(again));
+        for (kind, counts) in taken["records"].as_object().unwrap() {
+            assert_eq!(
+                (&counts["new"], &counts["changed"]),
+                (&json!(0), &json!(0)),
+                "{again}, {kind}: {taken}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::db::{self, commit, write_tx};
 use crate::{error, outbox, store::SqlStore};
 use jiff::civil::Date;
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{DatabaseTransaction, QueryOrder};
 use std::collections::BTreeMap;
 use trueup_domain::finding::{Finding, Severity};
@@ -236,25 +237,30 @@ pub(crate) async fn list(
         query = query.filter(Column::Severity.gte(rank(severity)));
     }
     if let Some(task) = &filter.task {
-        query = query.filter(Column::Task.eq(task.as_str()));
+        // What tasks share is kept under none of them.
+        query = query.filter(Column::Task.eq(task.as_str()).or(Column::Task.is_null()));
     }
     let query = query.order_by_desc(Column::Severity).order_by_asc(Column::Code).order_by_asc(Column::Id);
     let rows = query.all(&store.db).await.map_err(error::of_db)?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(StoredFinding {
-                finding: db::from_doc(&format!("the finding {}", row.id), &row.doc)?,
-                state: state_of(&row)?,
-                muted_until: muted_until(&row)?,
-                count: u64::try_from(row.count).unwrap_or(0),
-                first_seen_at: row.first_seen_at,
-                last_seen_at: row.last_seen_at,
-                reason: row.reason,
-                decided_by: row.decided_by,
-                id: row.id,
-            })
+    let found = rows.into_iter().map(|row| {
+        Ok(StoredFinding {
+            finding: db::from_doc(&format!("the finding {}", row.id), &row.doc)?,
+            state: state_of(&row)?,
+            muted_until: muted_until(&row)?,
+            count: u64::try_from(row.count).unwrap_or(0),
+            first_seen_at: row.first_seen_at,
+            last_seen_at: row.last_seen_at,
+            reason: row.reason,
+            decided_by: row.decided_by,
+            id: row.id,
         })
-        .collect()
+    });
+    let of_task = |stored: &StoredFinding| {
+        filter.task.as_ref().is_none_or(|task| {
+            stored.finding.subject.task.as_ref() == Some(task) || stored.finding.tasks.contains(task)
+        })
+    };
+    found.filter(|stored: &Result<StoredFinding, StoreError>| stored.as_ref().map_or(true, of_task)).collect()
 }
 
 /// What a person decided.

@@ -7,10 +7,12 @@ mod making;
 mod marker;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
@@ -30,6 +32,9 @@ use marker::Marker;
 /// Lists asked for together. The limiter below decides how many are in flight; this bounds what waits for it.
 const LISTS_AT_ONCE: usize = 16;
 
+/// So long what a role allows is taken as known: the parts of one run ask one after the other.
+const ROLE_HOLDS: Duration = Duration::from_secs(60);
+
 /// The Psa port for one ConnectWise tenant.
 #[derive(Debug)]
 pub struct PsaAdapter {
@@ -37,6 +42,7 @@ pub struct PsaAdapter {
     style: WriteStyle,
     lookups: Lookups,
     marker: Marker,
+    role: Mutex<Option<(Instant, Vec<Right>)>>,
 }
 
 impl PsaAdapter {
@@ -44,7 +50,7 @@ impl PsaAdapter {
     #[must_use]
     pub fn new(client: ConnectWiseClient, style: WriteStyle) -> Self {
         let marker = Marker::new(style.marker.clone());
-        Self { client, style, lookups: Lookups::default(), marker }
+        Self { client, style, lookups: Lookups::default(), marker, role: Mutex::default() }
     }
 
     /// The client below.
@@ -150,8 +156,16 @@ impl Psa for PsaAdapter {
     }
 
     async fn list_rights(&self) -> Result<Vec<Right>, PsaError> {
+        let mut role = self.role.lock().await;
+        if let Some((asked, known)) = role.as_ref()
+            && asked.elapsed() < ROLE_HOLDS
+        {
+            return Ok(known.clone());
+        }
         let rights = self.client.check_role().await.map_err(psa_error)?;
-        Ok(rights.into_iter().map(right).collect())
+        let rights: Vec<Right> = rights.into_iter().map(right).collect();
+        *role = Some((Instant::now(), rights.clone()));
+        Ok(rights)
     }
 
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {
@@ -193,11 +207,22 @@ impl Psa for PsaAdapter {
         &self,
         agreements: &[AgreementId],
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+        self.list_additions_telling(agreements, &|| {}).await
+    }
+
+    async fn list_additions_telling(
+        &self,
+        agreements: &[AgreementId],
+        tell: &(dyn Fn() + Send + Sync),
+    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
         let unique: BTreeSet<AgreementId> = agreements.iter().copied().collect();
         futures::stream::iter(unique)
             .map(|id| async move {
                 match self.additions(id).await {
-                    Ok(additions) => Ok(Some((id, additions))),
+                    Ok(additions) => {
+                        tell();
+                        Ok(Some((id, additions)))
+                    }
                     Err(ClientError::Refused(api)) if api.is_record_missing() => Ok(None),
                     Err(error) => Err(error),
                 }

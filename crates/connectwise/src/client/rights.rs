@@ -238,6 +238,7 @@ impl ConnectWiseClient {
             }
         }
         checks.extend(WRITES.iter().map(|w| w.judged(&roles)));
+        checks.extend(narrowed(&roles));
         Ok(checks)
     }
 
@@ -255,7 +256,7 @@ impl ConnectWiseClient {
             purpose: p.purpose,
             state: judge(&roles, p.module, p.function, |s| s.inquire_level.as_ref()),
         });
-        Ok(reads.chain(WRITES.iter().map(|w| w.judged(&roles))).collect())
+        Ok(reads.chain(WRITES.iter().map(|w| w.judged(&roles))).chain(narrowed(&roles)).collect())
     }
 
     async fn probe(&self, path: &str) -> Result<RightState, ClientError> {
@@ -306,6 +307,26 @@ impl ConnectWiseClient {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Functions that a list of the role ("Customize") narrows. What it hides is missing from every answer as if it were not
+/// there, and the API does not tell what that is.
+fn narrowed(roles: &[Vec<SecurityRoleSetting>]) -> impl Iterator<Item = RightCheck> {
+    PROBES.iter().filter(|probe| is_narrowed(roles, probe)).map(|probe| RightCheck {
+        module: probe.module,
+        function: probe.function,
+        level: "Customize: allow every entry",
+        purpose: "see what the role's list hides",
+        state: RightState::Unknown,
+    })
+}
+
+fn is_narrowed(roles: &[Vec<SecurityRoleSetting>], probe: &Probe) -> bool {
+    roles.iter().flatten().any(|row| {
+        row.custom_flag == Some(true)
+            && is_named(probe.module, [&row.module_name, &row.module_identifier])
+            && is_named(probe.function, [&row.module_function_name, &row.module_function_identifier])
+    })
 }
 
 /// Granted or missing only where every role that may be ours says so.

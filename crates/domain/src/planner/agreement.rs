@@ -51,7 +51,10 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
     if let Some(id) = mapping.and_then(Mappings::agreement_of) {
         let automatic = mapping.is_some_and(|m| m.origin == crate::mapping::MappingOrigin::Automatic);
         let Some(agreement) = world.snapshot.agreements.get(&id) else {
-            let message = format!("Agreement {id}, chosen for this subscription, is not there any more.");
+            let message = format!(
+                "Agreement {id}, chosen for this subscription, is not there any more, or a list of the API member's role (Finance > \
+                 Agreements > Customize) hides it."
+            );
             return Err(wanted.stop(Code::Tu3003, message, TaskOutcome::Failed));
         };
         let misfits = misfits(wanted, agreement);
@@ -160,7 +163,9 @@ fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
         [one] => Ok((one, Choice::Only)),
         [] => {
             let said = if reasons.is_empty() {
-                "The company has no agreement that trueup can see.".to_owned()
+                "The company has no agreement that trueup can see: where it has one, a list of the API member's role \
+                 (Finance > Agreements > Customize) hides it."
+                    .to_owned()
             } else {
                 format!("No agreement of the company fits: {}.", reasons.join("; "))
             };

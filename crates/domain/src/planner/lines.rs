@@ -514,6 +514,13 @@ pub fn bill_once<'a>(
     )
 }
 
+/// The text of an open-ended line: the order line's own, save where that tells of the days that its amount is for. `whole`
+/// says that those are a whole period.
+pub fn standing_text(line: &OrderLine, whole: bool) -> Option<&str> {
+    let of_some_days = line.charge != Charge::Recurring || (line.amount.is_some() && !whole);
+    line.description.as_deref().filter(|_| !of_some_days)
+}
+
 /// Writes a one-time line with the usual text and flags.
 #[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
 pub fn write_once<'a>(

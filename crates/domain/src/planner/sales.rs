@@ -123,13 +123,14 @@ fn recurring<'a>(
     let Some(full) = full_prices(builder, line, item, quantity, whole_period)? else { return Ok(()) };
     let prices = full.prices;
     let name = builder.context.product_name(&line.product);
+    let part = period.from_day(begin).filter(|part| *part != period);
     let new = NewLine {
         line_id: line.id.to_string(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
         money: open_ended(builder, line, &full, quantity)?,
-        description: builder.description(&line.product, line.description.as_deref()),
+        description: builder.description(&line.product, lines::standing_text(line, part.is_none())),
         bill: BillFlag::Billable,
         taxable: None,
         key_day: None,
@@ -137,7 +138,6 @@ fn recurring<'a>(
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.shown()),
     };
     let agreement = builder.context.agreement;
-    let part = period.from_day(begin).filter(|part| *part != period);
     let last = commitment_last(builder, begin);
     // A later order that was carried out first keeps its state: this line bills the days up to it.
     let later = late::first_later(builder, &line.product, start).filter(|_| order.kind == OrderKind::Sales);
@@ -250,7 +250,8 @@ fn recurring<'a>(
         return Ok(());
     }
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
-    write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, None, reason, part)
+    let text = line.description.as_deref().filter(|_| line.amount.is_some());
+    write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, text, reason, part)
 }
 
 /// Whether ConnectWise bills the part that a sale begins with from the day that the line is dated by.

@@ -4,10 +4,12 @@
 //! changed also reads one in `rotation` of all agreements: after so many pulls every one was read, whatever
 //! ConnectWise says about it.
 
-use crate::failure::Failure;
-use crate::ports::{Psa, PsaError, Store};
+use crate::access::Account;
+use crate::failure::{Failure, refused};
+use crate::ports::{Clock, Psa, PsaError, Store};
 use crate::records::{Millis, PictureState, PulledEnd};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_domain::psa::{Agreement, Snapshot};
@@ -67,12 +69,12 @@ pub struct Pulled {
 pub async fn pull(
     psa: &dyn Psa,
     store: &dyn Store,
+    clock: &dyn Clock,
     org: &OrganizationId,
     connection: &str,
-    at: Millis,
     reach: Reach,
 ) -> Result<Pulled, Failure> {
-    pull_telling(psa, store, org, connection, at, reach, &|_, _| {}).await
+    pull_telling(psa, store, clock, org, connection, reach, &|_, _| {}).await
 }
 
 /// [`pull`], which tells on its way of how many agreements it has read the additions, and of how many it will.
@@ -82,18 +84,33 @@ pub async fn pull(
 pub async fn pull_telling(
     psa: &dyn Psa,
     store: &dyn Store,
+    clock: &dyn Clock,
     org: &OrganizationId,
     connection: &str,
-    at: Millis,
     reach: Reach,
     tell: &(dyn Fn(usize, usize) + Send + Sync),
 ) -> Result<Pulled, Failure> {
     store.ensure_organization(org).await?;
+    let account = Account { store, clock, org, connection };
+    let pulled = pull_seen(psa, account, reach, tell).await;
+    account.answered(refused(&pulled)).await?;
+    pulled
+}
+
+async fn pull_seen(
+    psa: &dyn Psa,
+    account: Account<'_>,
+    reach: Reach,
+    tell: &(dyn Fn(usize, usize) + Send + Sync),
+) -> Result<Pulled, Failure> {
+    let Account { store, org, connection, .. } = account;
+    let at = account.clock.now();
     let before = store.load_picture_state(org, connection).await?;
     let mark = before.and_then(|before| before.watermark);
     if reach == Reach::Hinted && mark.is_none() {
         return Ok(Pulled::default());
     }
+    account.sees_all(psa).await?;
     let name = uuid::Uuid::now_v7().simple().to_string();
     store.begin_pull(org, connection, &name).await?;
     let to = Target { psa, store, org, connection, name: &name, at, tell };
@@ -119,6 +136,7 @@ pub async fn pull_telling(
         None => {
             pulled.whole = true;
             let all = psa.list_agreements(None).await?;
+            pulled.gone = to.gone_beside(&all).await?;
             Wanted { read: all.iter().map(|a| a.id).collect(), records: by_id(all), gone: Vec::new() }
         }
         Some((since, turn)) => to.choose(since, turn, &mut pulled).await?,
@@ -127,7 +145,7 @@ pub async fn pull_telling(
     let watermark =
         begun.or_else(|| (!lists).then(|| psa.server_time()).flatten()).or(mark.filter(|_| !lists));
     let gone = to.read(wanted, &mut pulled).await?;
-    pulled.gone = gone.len();
+    pulled.gone = pulled.gone.saturating_add(gone.len());
     // A pull without a share must not take the turn of one.
     let runs = before.map_or(0, |b| b.runs).saturating_add(u64::from(shares));
     let shared_at = if shares { Some(at) } else { before.and_then(|b| b.shared_at) };
@@ -190,6 +208,13 @@ impl Target<'_> {
         Ok(self.store.stage_pull(self.org, self.connection, self.name, self.at, &lists).await?)
     }
 
+    /// How many known agreements a list of all does not hold any more.
+    async fn gone_beside(&self, all: &[Agreement]) -> Result<usize, Failure> {
+        let there: BTreeSet<AgreementId> = all.iter().map(|a| a.id).collect();
+        let known = self.store.list_picture_agreements(self.org, self.connection).await?;
+        Ok(known.keys().filter(|known| !there.contains(known)).count())
+    }
+
     /// What changed, whose turn it is, and what was never read.
     async fn choose(
         &self,
@@ -224,10 +249,11 @@ impl Target<'_> {
         let Wanted { read, mut records, mut gone } = wanted;
         let ids: Vec<AgreementId> = read.into_iter().collect();
         let mut waiting = Snapshot::default();
-        for (number, chunk) in ids.chunks(AT_ONCE).enumerate() {
-            (self.tell)(number * AT_ONCE, ids.len());
+        let done = AtomicUsize::new(0);
+        let tell = || (self.tell)(done.fetch_add(1, Ordering::Relaxed) + 1, ids.len());
+        for chunk in ids.chunks(AT_ONCE) {
             let put = std::mem::take(&mut waiting);
-            let reading = async { Ok::<_, Failure>(self.psa.list_additions_of(chunk).await?) };
+            let reading = async { Ok::<_, Failure>(self.psa.list_additions_telling(chunk, &tell).await?) };
             let (additions, ()) = futures::try_join!(reading, self.put_aside(put))?;
             for id in chunk.iter().filter(|id| !additions.contains_key(id)) {
                 self.must_be_gone(*id).await?;

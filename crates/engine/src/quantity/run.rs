@@ -3,10 +3,11 @@
 
 use super::gather::{Compared, Gathered};
 use super::is_plan_of_quantities;
+use crate::access::Account;
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
 use crate::applying::{self, Approval, Resumed, RunError};
 use crate::approvals;
-use crate::failure::Failure;
+use crate::failure::{Failure, refused};
 use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
@@ -90,6 +91,20 @@ pub async fn preview(
     request: &Request<'_>,
 ) -> Result<Preview, Failure> {
     store.ensure_organization(request.org).await?;
+    let account = Account { store, clock, org: request.org, connection: request.connection };
+    let previewed = preview_seen(store, psa, clock, request, account).await;
+    account.answered(refused(&previewed)).await?;
+    previewed
+}
+
+async fn preview_seen(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    request: &Request<'_>,
+    account: Account<'_>,
+) -> Result<Preview, Failure> {
+    account.sees_all(psa).await?;
     let gathered = Gathered::read(store, psa, clock, request).await?;
     let mut compared = gathered.compare(psa, clock, request).await?;
     set_aside_doubts(store, request.org, &mut compared.plan).await?;
@@ -118,6 +133,10 @@ pub async fn run(
     options: &ApplyOptions<'_>,
 ) -> Result<RunReport, RunError> {
     store.ensure_organization(request.org).await?;
+    let account = Account { store, clock, org: request.org, connection: request.connection };
+    let seen = account.sees_all(psa).await;
+    account.answered(refused(&seen)).await?;
+    seen?;
     let resumed = applying::resume(store, psa, clock, request.org, options).await?;
     let mut report = RunReport { resumed, ..RunReport::default() };
     for round in 1.. {

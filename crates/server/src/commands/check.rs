@@ -36,6 +36,8 @@ pub struct CheckDoc<'a> {
     not_completed: u64,
     later: u64,
     last_of_later: Option<LaterDoc>,
+    left_out: u64,
+    taken_from: Option<Date>,
     findings: Vec<FindingDoc>,
     tasks: BTreeMap<String, u64>,
 }
@@ -67,6 +69,8 @@ pub fn document_of(report: &CheckReport, tasks: BTreeMap<String, u64>) -> CheckD
             .last_of_later
             .as_ref()
             .map(|(order_id, day)| LaterDoc { order_id: order_id.clone(), completed_on: *day }),
+        left_out: report.left_out,
+        taken_from: report.taken_from,
         findings: report.findings.iter().map(FindingDoc::from).collect(),
         tasks,
     }
@@ -88,6 +92,13 @@ fn print(out: Output, report: &CheckReport, document: &CheckDoc<'_>) {
         let last =
             last.map(|(order, day)| format!(", the last of them {order} for {day}")).unwrap_or_default();
         out.line(&format!("{} orders are completed after today and wait for their day{last}.", report.later));
+    }
+    if let Some(from) = report.taken_from {
+        out.line(&format!(
+            "{} orders were completed before {from} and become no tasks of their own, since this is the first run: \
+             `trueup check --since DATE` takes them.",
+            report.left_out
+        ));
     }
     if !report.findings.is_empty() {
         out.table(FINDING_HEADER, finding_rows(&document.findings));

@@ -6,7 +6,6 @@ use crate::failure::{CliError, Exit};
 use crate::output::count;
 use serde_json::json;
 use trueup_engine::observe::{self, Reach};
-use trueup_engine::ports::Clock;
 use trueup_engine::tasks;
 
 /// Runs one of the commands.
@@ -17,8 +16,8 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
         if changed { Reach::Changed { rotation: app.settings().await?.rotation } } else { Reach::Whole };
     let bar = app.out.progress("Reading ConnectWise");
     let tell = |done: usize, of: usize| count(&bar, done as u64, of as u64);
-    let (psa, now) = (psa.as_ref(), app.clock.now());
-    let pulled = observe::pull_telling(psa, app.store(), app.org(), &name, now, reach, &tell).await;
+    let psa = psa.as_ref();
+    let pulled = observe::pull_telling(psa, app.store(), &app.clock, app.org(), &name, reach, &tell).await;
     bar.finish_and_clear();
     let pulled = pulled?;
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;

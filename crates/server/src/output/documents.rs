@@ -3,7 +3,7 @@
 use crate::line_edits::LineEditDoc;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Finding, Subject};
 use trueup_domain::ids::TaskId;
 use trueup_domain::money::{Currency, Money};
@@ -118,8 +118,12 @@ pub struct FindingDoc {
     severity: &'static str,
     title: &'static str,
     message: String,
+    /// The task; none where it holds several, or none.
     #[schema(value_type = Option<String>)]
     task_id: Option<TaskId>,
+    /// The tasks that it holds.
+    #[schema(value_type = Vec<String>)]
+    tasks: BTreeSet<TaskId>,
     fix: String,
     #[schema(value_type = Object)]
     subject: Subject,
@@ -129,12 +133,15 @@ pub struct FindingDoc {
 
 impl From<&Finding> for FindingDoc {
     fn from(finding: &Finding) -> Self {
+        let mut tasks = finding.tasks.clone();
+        tasks.extend(finding.subject.task.clone());
         Self {
             code: finding.code.to_string(),
             severity: finding.severity.name(),
             title: finding.code.row().title,
             message: finding.message.clone(),
-            task_id: finding.subject.task.clone(),
+            task_id: tasks.first().filter(|_| tasks.len() == 1).cloned(),
+            tasks,
             fix: finding.fix.clone(),
             subject: finding.subject.clone(),
             amount: money(finding.amount),
@@ -152,18 +159,29 @@ pub fn once_each(findings: &mut Vec<FindingDoc>) {
 /// Header of finding rows.
 pub const FINDING_HEADER: &[&str] = &["severity", "code", "message", "what to do", "task"];
 
-/// Findings as rows.
+/// Findings as rows: what is said of several tasks in the same words is one row.
 pub fn finding_rows(findings: &[FindingDoc]) -> Vec<Vec<String>> {
-    findings
-        .iter()
-        .map(|f| {
-            vec![
-                f.severity.to_owned(),
-                f.code.clone(),
-                f.message.clone(),
-                f.fix.clone(),
-                f.task_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-            ]
+    let mut rows: Vec<(&FindingDoc, BTreeSet<&TaskId>)> = Vec::new();
+    let mut place_of: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+    for finding in findings {
+        let said = (finding.code.as_str(), finding.message.as_str(), finding.fix.as_str());
+        let place = *place_of.entry(said).or_insert_with(|| {
+            rows.push((finding, BTreeSet::new()));
+            rows.len() - 1
+        });
+        if let Some((_, tasks)) = rows.get_mut(place) {
+            tasks.extend(&finding.tasks);
+        }
+    }
+    rows.into_iter()
+        .map(|(f, tasks)| {
+            let more = tasks.len().saturating_sub(1);
+            let task = match tasks.first() {
+                None => String::new(),
+                Some(task) if more == 0 => task.to_string(),
+                Some(task) => format!("{task} and {more} more"),
+            };
+            vec![f.severity.to_owned(), f.code.clone(), f.message.clone(), f.fix.clone(), task]
         })
         .collect()
 }
@@ -208,7 +226,7 @@ impl From<&StoredFinding> for StoredFindingDoc {
 
 /// Header of stored findings.
 pub const STORED_FINDING_HEADER: &[&str] =
-    &["finding", "severity", "code", "state", "seen", "message", "what to do"];
+    &["finding", "severity", "code", "state", "seen", "tasks", "message", "what to do"];
 
 /// Stored findings as rows.
 pub fn stored_finding_rows(findings: &[StoredFindingDoc]) -> Vec<Vec<String>> {
@@ -221,6 +239,7 @@ pub fn stored_finding_rows(findings: &[StoredFindingDoc]) -> Vec<Vec<String>> {
                 f.finding.code.clone(),
                 f.state.to_owned(),
                 f.count.to_string(),
+                f.finding.tasks.len().to_string(),
                 f.finding.message.clone(),
                 f.finding.fix.clone(),
             ]

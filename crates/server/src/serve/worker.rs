@@ -457,7 +457,7 @@ async fn reach(claim: &Claim, app: &App, wish: &RunWish, connection: &str) -> Re
 async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliError> {
     let (name, psa) = app.psa(wish.connection.as_deref()).await?;
     let reach = reach(claim, app, wish, &name).await?;
-    let pulled = observe::pull(psa.as_ref(), app.store(), app.org(), &name, app.clock.now(), reach).await?;
+    let pulled = observe::pull(psa.as_ref(), app.store(), &app.clock, app.org(), &name, reach).await?;
     if wish.hinted && pulled.different == 0 && pulled.gone == 0 {
         // Nothing that the whole picture would have to be gone over for.
         let document = json!({

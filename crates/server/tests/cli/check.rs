@@ -23,6 +23,12 @@ fn the_first_run_takes_a_month_and_reconciles_what_is_older() {
     bench.map(MAPPINGS).exits(0);
     let document = bench.json(&["check"]).exits(0).json();
     assert_eq!(created(&document), [pair("reconciliation", "ready")]);
+    assert_eq!(
+        (&document["left_out"], &document["taken_from"]),
+        (&Value::from(1), &Value::from("2023-04-10"))
+    );
+    let again = bench.json(&["check"]).exits(0).json();
+    assert_eq!((&again["left_out"], &again["taken_from"]), (&Value::from(0), &Value::Null));
 }
 
 /// An older subscription with a recent change: what the change started from is billed by nothing, so that it needs a
@@ -378,4 +384,42 @@ fn what_is_put_aside_makes_no_run_fail() {
     assert_eq!(checked["findings"], Value::Array(Vec::new()), "{checked}");
     bench.json(&["apply", "--all"]).exits(0);
     bench.json(&["plan", "--all"]).exits(0);
+}
+
+/// A customer that nobody mapped is one thing to do, however many orders wait for it: one finding, which holds them all,
+/// and which a person decides about once.
+#[test]
+fn what_several_orders_wait_for_is_one_finding() {
+    let bench = Bench::new("2023-03-20");
+    let second = |text: &str| text.replace("\"s-1\"", "\"s-2\"").replace("SO-1", "SO-2");
+    let third = |text: &str| text.replace("\"s-1\"", "\"s-3\"").replace("SO-1", "SO-3");
+    let subscription = BASE.lines().find(|line| line.contains("\"subscription\"")).unwrap();
+    bench.feed(&format!("{BASE}{}{}\n{}", sale(), second(subscription), second(&sale()))).exits(0);
+    bench.map("product,exo-p1,7,,\n").exits(0);
+    bench.json(&["check"]).exits(1);
+    let open = |code: &str| {
+        let list = bench.json(&["finding", "list", "--code", code]).exits(0).json();
+        list["findings"].as_array().unwrap().clone()
+    };
+    let found = open("TU2001");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["tasks"].as_array().map(Vec::len), Some(2), "{found:?}");
+    assert_eq!(found[0]["subject"]["customer"], "c-100");
+    for task in found[0]["tasks"].as_array().unwrap() {
+        let shown = bench.json(&["task", "show", task.as_str().unwrap()]).exits(0).json();
+        assert_eq!(shown["findings"][0]["finding_id"], found[0]["finding_id"], "{shown}");
+    }
+    let id = found[0]["finding_id"].as_str().unwrap();
+    bench.json(&["finding", "ignore", id, "--reason", "billed elsewhere"]).exits(0);
+    bench.feed(&format!("{}\n{}", third(subscription), third(&sale()))).exits(0);
+    // Somebody decided about the customer: the next order asks nobody again.
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["findings"], Value::Array(Vec::new()), "{checked}");
+    let aside = bench.json(&["finding", "list", "--state", "ignored"]).exits(0).json();
+    assert_eq!(aside["findings"][0]["tasks"].as_array().map(Vec::len), Some(3));
+    bench.json(&["finding", "reopen", id]).exits(0);
+    bench.map("customer,c-100,12,,\n").exits(0);
+    bench.json(&["check"]).exits(0);
+    let left: Vec<_> = open("TU2001").into_iter().filter(|f| f["state"] != "resolved").collect();
+    assert!(left.is_empty(), "{left:?}");
 }

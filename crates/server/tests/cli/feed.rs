@@ -267,3 +267,15 @@ fn a_bill_that_comes_file_by_file_is_told() {
     let whole = take(&[&first, &second]);
     assert_eq!(whole["totals"]["by_currency"]["USD"]["amount"], "3.75");
 }
+
+/// An export that failed writes an error in the place of records: that is no empty table.
+#[rstest::rstest]
+#[case("null")]
+#[case("Service Unavailable")]
+#[case("\"\"")]
+#[case("true\n")]
+fn what_is_no_feed_is_not_taken_for_an_empty_one(#[case] text: &str) {
+    let bench = Bench::new("2023-03-20");
+    let taken = bench.piped(&["feed", "import", "-", "--format", "json"], text).exits(1).json();
+    assert_eq!(taken["refused"].as_array().map(Vec::len), Some(1), "{taken}");
+}

@@ -465,3 +465,41 @@ fn a_plan_tells_what_became_of_it() {
         shown["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
     assert!(codes.contains(&"TU7001"), "{shown}");
 }
+
+/// A price that moves a long way, or that lies below its cost, is written and said.
+#[test]
+fn a_price_to_look_at_is_told() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let line = r#""charge":"recurring","quantity":"5","old_quantity":"5","new_quantity":"5""#;
+    let change = |id: &str, day: &str, price: &str| {
+        order(id, "change", day, line).replace("\"22.00\"", &format!("\"{price}\""))
+    };
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    let codes = |document: &Value| -> Vec<String> {
+        let all = document["findings"].as_array().unwrap().iter();
+        all.filter_map(|f| f["code"].as_str())
+            .filter(|c| c.starts_with("TU600"))
+            .filter(|c| *c != "TU6005" && *c != "TU6006")
+            .map(str::to_owned)
+            .collect()
+    };
+    assert!(codes(&bench.json(&["apply", "--all"]).exits(0).json()).is_empty());
+    for (id, day, price, told) in [
+        ("CH-2", "2023-03-10", "24.00", &[][..]),
+        ("CH-3", "2023-03-11", "2400.00", &["TU6003"]),
+        ("CH-4", "2023-03-12", "1.00", &["TU6003", "TU6004"]),
+    ] {
+        bench.feed(&change(id, day, price)).exits(0);
+        bench.json(&["check"]).exits(0);
+        let applied = bench.json(&["apply", "--all"]).exits(0).json();
+        assert_eq!(codes(&applied), told, "{price}: {}", applied["findings"]);
+    }
+    bench.feed(&change("CH-5", "2023-03-13", "100.00")).exits(0);
+    bench.json(&["check"]).exits(0);
+    let set = ["--set", "price_limit_percent=", "--set", "margin_floor_percent="];
+    let plan = bench.json(&[&set[..], &["plan"]].concat()).exits(0).json();
+    assert!(codes(&plan).is_empty(), "{}", plan["findings"]);
+}

@@ -85,3 +85,74 @@ fn a_plan_that_meets_a_missing_right_names_it() {
     let message = plan["error"]["message"].as_str().unwrap();
     assert!(message.contains("Companies > Company Maintenance > Inquire All"), "{message}");
 }
+
+/// A member that sees its own records alone does not see what others made: nothing may be concluded from that, or a line
+/// that somebody else made would be written a second time.
+#[test]
+fn nothing_is_concluded_from_what_a_member_sees_of_its_own() {
+    let bench = ready();
+    let plan = bench.json(&["plan"]).exits(0).json();
+    let plan_id = plan["plan_id"].as_str().unwrap();
+    role(&bench, &json!({"Finance/Agreements": {"inquire": "My"}}));
+    for args in [
+        &["plan"][..],
+        &["apply", plan_id],
+        &["plan", "--reconcile", "2023-03-01..2023-04-01", "--customer", "c-100"],
+        &["psa", "pull"],
+    ] {
+        let refused = bench.json(args).exits(3).json();
+        assert_eq!(refused["error"]["code"], "TU1004", "{args:?}: {refused}");
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("Finance > Agreements > Inquire All"), "{args:?}: {message}");
+    }
+    assert_eq!(open(&bench).len(), 1);
+    let journal = bench.ask("journal/summary");
+    assert!(journal["calls"].get("POST finance/agreements/{id}/additions").is_none(), "{journal}");
+    role(&bench, &json!({}));
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["apply", plan_id]).exits(0);
+    assert_eq!(open(&bench), Vec::<String>::new());
+}
+
+/// What a list of the role hides is missing from every answer. The list itself is told, and what is gone is counted.
+#[test]
+fn a_list_that_hides_agreements_is_told() {
+    let bench = ready();
+    bench.json(&["psa", "pull"]).exits(0);
+    assert!(!bench.run(&["connection", "test"]).exits(0).out.contains("Customize"));
+    bench.control("roles", &json!({"hidden_agreement_types": ["Cloud Services"]}));
+    let tested = bench.run(&["connection", "test"]).exits(0).out;
+    assert!(tested.contains("Customize"), "{tested}");
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["agreements_gone"], 1);
+    let plan = bench.json(&["plan"]).json();
+    let told: Vec<&str> =
+        plan["findings"].as_array().unwrap().iter().filter_map(|f| f["message"].as_str()).collect();
+    assert!(told.iter().any(|message| message.contains("Customize")), "{told:?}");
+}
+
+/// A run that ConnectWise refuses leaves a finding for whoever looks in the morning, and the next that works resolves it.
+#[test]
+fn why_connectwise_did_not_answer_is_kept() {
+    let bench = ready();
+    let kept = || {
+        let list = bench.json(&["finding", "list"]).exits(0).json();
+        let of_connection = |f: &&Value| f["code"].as_str().is_some_and(|code| code.starts_with("TU100"));
+        list["findings"].as_array().unwrap().iter().filter(of_connection).cloned().collect::<Vec<_>>()
+    };
+    for args in [&["apply", "--all"][..], &["psa", "pull"], &["plan"]] {
+        bench.control(
+            "faults",
+            &json!({"schedule": [{"match": {}, "action": "status", "status": 401, "times": 1000}]}),
+        );
+        bench.json(args).exits(3);
+        let found = kept();
+        assert_eq!(found.len(), 1, "{args:?}: {found:?}");
+        assert_eq!(
+            (&found[0]["code"], &found[0]["subject"]["detail"]),
+            (&json!("TU1002"), &json!("connection connectwise"))
+        );
+        bench.control("faults", &json!({"schedule": []}));
+        bench.json(&["psa", "pull"]).exits(0);
+        assert!(kept().is_empty(), "{args:?}");
+    }
+}

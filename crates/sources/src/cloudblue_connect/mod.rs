@@ -33,7 +33,7 @@ use crate::json::{Kind, Room, Value};
 use crate::refusal;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
-use trueup_domain::feed::{Customer, Product, Record, Subscription};
+use trueup_domain::feed::{Customer, Ext, Product, Record, Subscription};
 use trueup_domain::money::Currency;
 use trueup_engine::ports::Refusal;
 
@@ -83,12 +83,12 @@ impl World {
     fn finish(&mut self) {
         for (id, customer) in std::mem::take(&mut self.customers) {
             if !self.seen.contains(&id) {
-                self.emit(Record::Customer(customer));
+                self.emit(Record::Customer(Customer { ext: Ext::mentioned(), ..customer }));
             }
         }
         for (id, product) in std::mem::take(&mut self.products) {
             if !self.seen.contains(&id) {
-                self.emit(Record::Product(product));
+                self.emit(Record::Product(Product { ext: Ext::mentioned(), ..product }));
             }
         }
         for (id, (_, subscription)) in std::mem::take(&mut self.subscriptions) {

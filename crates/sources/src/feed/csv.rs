@@ -18,6 +18,9 @@ use trueup_engine::ports::Refusal;
 /// How deep dots may nest in a header.
 const MAX_DOTS: usize = 8;
 
+/// Every kind of record has one of these fields at least.
+const KNOWN_COLUMNS: [&str; 6] = ["type", "id", "customer", "subscription", "product", "complete"];
+
 /// The columns under one name.
 #[derive(Debug, Default)]
 struct Column {
@@ -396,6 +399,13 @@ impl Group {
 /// A header row.
 pub(super) fn header_of(row: &Row, text: &str) -> Result<Header, String> {
     let columns = columns_of(row, text)?;
+    if !columns.parts.iter().any(|column| KNOWN_COLUMNS.contains(&column.name.as_str())) {
+        let first: String = row.cell(text, 0).unwrap_or_default().chars().take(40).collect();
+        return Err(format!(
+            "the first line, {first:?}, is no record of the feed and names no column of one: a table begins with names such as \
+             `type`, `id` and `customer`"
+        ));
+    }
     let cell = |name: &str| columns.parts.iter().find(|c| c.name == name).and_then(|c| c.cell);
     Ok(Header { id: cell("id"), kind: cell("type"), width: row.len(), columns })
 }

@@ -260,7 +260,7 @@ fn customer(id: &str, name: &str, currency: Option<Currency>) -> Customer {
         status: None,
         address: None,
         contact: None,
-        ext: Ext::default(),
+        ext: Ext::mentioned(),
     }
 }
 
@@ -281,7 +281,7 @@ fn product(provider: &str, service: &str) -> Record {
         product_type: None,
         taxable: None,
         active: None,
-        ext: Ext::default(),
+        ext: Ext::mentioned(),
     })
 }
 

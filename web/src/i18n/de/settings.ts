@@ -67,6 +67,12 @@ export const settings: Record<keyof typeof en, string> = {
     'Ob Rückzahlungen und Verringerungen in einem bezahlten Zeitraum als negative Positionen geschrieben werden. Aus: was wegbleibt, wird als Ausnahme gemeldet.',
   'setting.credits.off': 'Aus: keine negativen Positionen',
   'setting.credits.on': 'Ein: als negative Positionen geschrieben',
+  'setting.price_limit_percent': 'Preisänderung, die eine Warnung wert ist',
+  'setting.price_limit_percent.help':
+    'Ein Stückpreis, der sich um mehr als so viel Prozent ändert, wird genannt. Leer nennt keinen.',
+  'setting.margin_floor_percent': 'Spanne, die eine Warnung wert ist',
+  'setting.margin_floor_percent.help':
+    'Ein Preis, dem nach seinen Kosten weniger als so viel Prozent von sich bleiben, wird genannt. Leer nennt keinen.',
   'setting.rounding_tolerance': 'Rundung, die eine Warnung wert ist',
   'setting.rounding_tolerance.help':
     'Eine Position, deren Rundung um mehr als so viele Einheiten ihrer Währung abweicht, wird genannt.',

@@ -63,6 +63,12 @@ export const settings = {
     'Whether refunds, and less within a period that is paid, are written as negative lines. Off tells what is left out as an exception.',
   'setting.credits.off': 'Off: no negative lines',
   'setting.credits.on': 'On: written as negative lines',
+  'setting.price_limit_percent': 'Price change worth a warning',
+  'setting.price_limit_percent.help':
+    'A unit price that moves by more than this many percent is named. Empty names none.',
+  'setting.margin_floor_percent': 'Margin worth a warning',
+  'setting.margin_floor_percent.help':
+    'A price that leaves less than this many percent of itself over its cost is named. Empty names none.',
   'setting.rounding_tolerance': 'Rounding worth a warning',
   'setting.rounding_tolerance.help': 'A line whose rounding is off by more than this many units of its currency is named.',
 

@@ -16,7 +16,8 @@ export const GROUPS = [
   {
     id: 'prices',
     begins: [
-      'price_source',
+      'price_',
+      'margin_',
       'proration_by',
       'line_mode',
       'day_count',

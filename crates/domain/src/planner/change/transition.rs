@@ -11,7 +11,7 @@ use crate::plan::Role;
 use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
 use crate::planner::late;
-use crate::planner::lines::{PartPolicy, part_policy, write_once};
+use crate::planner::lines::{PartPolicy, part_policy, standing_text, write_once};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
@@ -393,13 +393,14 @@ pub fn new_line<'a>(
 ) -> Result<NewLine<'a>, Stop> {
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&line.product);
+    let whole = order.effective <= order.period.start() && line.period.is_none_or(|own| own == order.period);
     Ok(NewLine {
         line_id: line.id.as_str().to_owned(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
         money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
-        description: builder.description(&line.product, line.description.as_deref()),
+        description: builder.description(&line.product, standing_text(line, whole)),
         bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: replaces.and_then(|l| l.state.taxable),
         key_day: None,
