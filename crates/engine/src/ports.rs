@@ -1,4 +1,4 @@
-//! The four seams: the PSA, the sources, the store and the clock. Nothing else in the project is a trait of its own.
+//! The four seams: the PSA, the sources, the store and the clock. What lies beyond them is reached through nothing else.
 
 use crate::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,

@@ -42,6 +42,7 @@ impl Cli {
 
 /// Flags of every command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Where the embedded database, the key file and logs live [default: ./trueup-data]
     #[arg(long, global = true, value_name = "DIR", env = "TRUEUP_DATA_DIR")]

@@ -128,7 +128,8 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
     let known = |url: &String| url.starts_with("postgres://") || url.starts_with("postgresql://");
     if database.as_ref().is_some_and(|url| !known(url)) {
         return Err(CliError::usage(
-            "the database address is none of PostgreSQL".to_owned(),
+            "the address of the database is not one of PostgreSQL: it does not begin with postgres://"
+                .to_owned(),
             "Give it as postgres://USER@HOST/NAME, or leave it away for the embedded database.",
         ));
     }

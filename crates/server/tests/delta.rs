@@ -176,8 +176,9 @@ async fn the_first_pull_is_whole_and_costs_one_call_an_agreement() {
     // The sandbox has a company of its own.
     assert_eq!((pulled.read, pulled.companies, pulled.catalog_items), (60, 2, 1));
     assert_eq!(pulled.different, 60);
-    // companyinfo, companies, catalog, agreements, cycles
-    assert_eq!(world.calls(), 60 + 5);
+    // companyinfo, companies, catalog, agreements, cycles; and what the member may see: members, roles, and what each of
+    // the two roles allows
+    assert_eq!(world.calls(), 60 + 5 + 4);
     let picture = world.picture().await;
     assert_eq!((picture.agreements.len(), picture.additions.len()), (60, 60));
     // The server's own time, not the one that the pull was told.

@@ -316,7 +316,7 @@ async fn tasks(app: &App, checks: &mut Vec<Check>) -> Result<(), CliError> {
     let stuck = of("failed") + of("in_doubt") + of("needs_mapping") + of("blocked");
     if stuck == 0 {
         let all: u64 = counts.values().sum();
-        checks.push(Check::ok("tasks", format!("{all} tasks, none of which waits for a person")));
+        checks.push(Check::ok("tasks", format!("{all} tasks; none waits for a person")));
     } else {
         let message = format!("{stuck} tasks failed, are in doubt, are blocked or lack a mapping");
         checks.push(Check::warning("tasks", message, "Look at them with `trueup finding list`."));

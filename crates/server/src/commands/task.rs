@@ -49,7 +49,8 @@ pub enum TaskCommand {
 /// Flags of `task list`.
 #[derive(Args, Debug)]
 pub struct ListArgs {
-    /// In this state; may be repeated
+    /// In this state: new, needs_mapping, blocked, ready, planned, applying, in_doubt, done, failed or ignored; may be
+    /// repeated
     #[arg(long, value_name = "STATE")]
     state: Vec<String>,
     /// Of this customer

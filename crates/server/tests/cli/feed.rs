@@ -272,7 +272,6 @@ fn a_bill_that_comes_file_by_file_is_told() {
 #[rstest::rstest]
 #[case("null")]
 #[case("Service Unavailable")]
-#[case("\"\"")]
 #[case("true\n")]
 fn what_is_no_feed_is_not_taken_for_an_empty_one(#[case] text: &str) {
     let bench = Bench::new("2023-03-20");

@@ -1,6 +1,6 @@
 //! From the feed to ConnectWise and back: plan, apply, explain.
 
-use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use serde_json::Value;
 
 fn ready(lines: &str) -> Bench {
@@ -471,7 +471,7 @@ fn a_plan_tells_what_became_of_it() {
 fn a_price_to_look_at_is_told() {
     let mut bench = Bench::new("2023-03-20");
     bench.connect("2023-03-01");
-    let line = r#""charge":"recurring","quantity":"5","old_quantity":"5","new_quantity":"5""#;
+    let line = r#""charge":"recurring","quantity":"0","old_quantity":"5","new_quantity":"5""#;
     let change = |id: &str, day: &str, price: &str| {
         order(id, "change", day, line).replace("\"22.00\"", &format!("\"{price}\""))
     };
