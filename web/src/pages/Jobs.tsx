@@ -1,5 +1,5 @@
 // The jobs of an organization, and the way to a new one.
-import { Box, Button } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { IconFileUpload } from '@tabler/icons-react';
 import { keepPreviousData } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -8,7 +8,8 @@ import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { JobState, useWord } from '../ui/Badges';
-import { DataTable, Pager, type Column } from '../ui/DataTable';
+import type { Column } from '../ui/DataTable';
+import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
 import { JOBS, isRunning, type Job } from './jobs/data';
@@ -59,7 +60,6 @@ export default function JobsPage() {
     },
     { key: 'state', header: t('jobs.col.state'), cell: (job) => <JobState state={job.state} /> },
   ];
-  const next = list.data?.next_cursor;
   const begin = mayPlan && (
     <Button component={Link} to={`/o/${org}/jobs/new`}>
       {t('jobs.new')}
@@ -67,32 +67,20 @@ export default function JobsPage() {
   );
   return (
     <Page title={t('jobs.title')} lead={t('jobs.lead')} actions={begin}>
-      <Box className="panel">
-        <DataTable
-          label={t('jobs.title')}
-          columns={columns}
-          rows={list.data?.items}
-          id={(job) => job.job_id}
-          error={list.error}
-          retry={() => void list.refetch()}
-          busy={list.isPlaceholderData}
-          empty={
-            <Empty
-              icon={<IconFileUpload size={32} stroke={1.4} aria-hidden />}
-              title={t('jobs.none')}
-              detail={t('jobs.none.detail')}
-            />
-          }
-          footer={
-            <Pager
-              page={pages.page}
-              hasNext={next != null}
-              onPrevious={pages.previous}
-              onNext={() => next != null && pages.next(next)}
-            />
-          }
-        />
-      </Box>
+      <ListPanel
+        label={t('jobs.title')}
+        columns={columns}
+        list={list}
+        pages={pages}
+        id={(job) => job.job_id}
+        empty={
+          <Empty
+            icon={<IconFileUpload size={32} stroke={1.4} aria-hidden />}
+            title={t('jobs.none')}
+            detail={t('jobs.none.detail')}
+          />
+        }
+      />
     </Page>
   );
 }

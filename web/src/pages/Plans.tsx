@@ -1,4 +1,4 @@
-import { Box, Button, Group } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { IconClipboardList } from '@tabler/icons-react';
 import { keepPreviousData } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -7,7 +7,8 @@ import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { PlanState } from '../ui/Badges';
-import { DataTable, Pager, type Column } from '../ui/DataTable';
+import type { Column } from '../ui/DataTable';
+import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
 
@@ -46,42 +47,29 @@ export default function PlansPage() {
     amount('keep'),
     { key: 'state', header: t('plans.col.state'), cell: (row) => <PlanState state={row.state} /> },
   ];
-  const next = list.data?.next_cursor;
   return (
     <Page title={t('plans.title')} lead={t('plans.lead')}>
-      <Box className="panel">
-        <DataTable
-          label={t('plans.title')}
-          columns={columns}
-          rows={list.data?.items}
-          id={(row) => row.plan_id}
-          error={list.error}
-          retry={() => void list.refetch()}
-          busy={list.isPlaceholderData}
-          empty={
-            <Empty
-              icon={<IconClipboardList size={32} stroke={1.4} aria-hidden />}
-              title={t('plans.none')}
-              detail={t('plans.none.detail')}
-              action={
-                <Group justify="center">
-                  <Button component={Link} to={`/o/${org}/tasks`} variant="light" size="xs">
-                    {t('plans.none.do')}
-                  </Button>
-                </Group>
-              }
-            />
-          }
-          footer={
-            <Pager
-              page={pages.page}
-              hasNext={next != null}
-              onPrevious={pages.previous}
-              onNext={() => next != null && pages.next(next)}
-            />
-          }
-        />
-      </Box>
+      <ListPanel
+        label={t('plans.title')}
+        columns={columns}
+        list={list}
+        pages={pages}
+        id={(row) => row.plan_id}
+        empty={
+          <Empty
+            icon={<IconClipboardList size={32} stroke={1.4} aria-hidden />}
+            title={t('plans.none')}
+            detail={t('plans.none.detail')}
+            action={
+              <Group justify="center">
+                <Button component={Link} to={`/o/${org}/tasks`} variant="light" size="xs">
+                  {t('plans.none.do')}
+                </Button>
+              </Group>
+            }
+          />
+        }
+      />
     </Page>
   );
 }

@@ -1,5 +1,5 @@
 // What was done: every run, by people and by schedules.
-import { Box, Text } from '@mantine/core';
+import { Text } from '@mantine/core';
 import { IconHistory } from '@tabler/icons-react';
 import { keepPreviousData } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -9,7 +9,8 @@ import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { RunState, useWord } from '../ui/Badges';
-import { DataTable, Pager, type Column } from '../ui/DataTable';
+import type { Column } from '../ui/DataTable';
+import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
 
@@ -64,35 +65,22 @@ export default function RunsPage() {
     },
     { key: 'state', header: t('runs.col.state'), cell: (run) => <RunState state={run.state} /> },
   ];
-  const next = list.data?.next_cursor;
   return (
     <Page title={t('runs.title')} lead={t('runs.lead')}>
-      <Box className="panel">
-        <DataTable
-          label={t('runs.title')}
-          columns={columns}
-          rows={list.data?.items}
-          id={(run) => run.run_id}
-          error={list.error}
-          retry={() => void list.refetch()}
-          busy={list.isPlaceholderData}
-          empty={
-            <Empty
-              icon={<IconHistory size={32} stroke={1.4} aria-hidden />}
-              title={t('runs.none')}
-              detail={t('runs.none.detail')}
-            />
-          }
-          footer={
-            <Pager
-              page={pages.page}
-              hasNext={next != null}
-              onPrevious={pages.previous}
-              onNext={() => next != null && pages.next(next)}
-            />
-          }
-        />
-      </Box>
+      <ListPanel
+        label={t('runs.title')}
+        columns={columns}
+        list={list}
+        pages={pages}
+        id={(run) => run.run_id}
+        empty={
+          <Empty
+            icon={<IconHistory size={32} stroke={1.4} aria-hidden />}
+            title={t('runs.none')}
+            detail={t('runs.none.detail')}
+          />
+        }
+      />
     </Page>
   );
 }

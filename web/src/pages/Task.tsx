@@ -17,7 +17,7 @@ import { TakeBack } from '../ui/TakeBack';
 import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
 import { mappingFor } from './mapping/solve';
-import { IgnoreDialog, useDecide } from './Tasks';
+import { IgnoreDialog, useDecide } from './tasks/decide';
 
 const BASE = '/api/v1/organizations/{org}';
 
@@ -105,7 +105,9 @@ export default function TaskPage() {
     >
       {task.reason != null && (
         <Box className="panel" p="md">
-          <Text size="sm">{sentence(task.reason)}</Text>
+          <Text size="sm">
+            {/^TU\d{4}$/.test(task.reason) ? `${say('code', task.reason)} (${task.reason})` : sentence(task.reason)}
+          </Text>
         </Box>
       )}
       <Obstacles detail={detail} names={names} />

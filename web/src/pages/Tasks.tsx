@@ -1,10 +1,9 @@
 // The work list: filtered, sorted and cut by the server; what is selected is decided or planned together.
-import { Box, Button, Group, Modal, Select, Stack, Text, Textarea, TextInput } from '@mantine/core';
+import { Box, Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { notifications } from '@mantine/notifications';
 import { IconListCheck, IconRefresh, IconSearch } from '@tabler/icons-react';
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useState, type SubmitEvent } from 'react';
+import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
 import { Link, useNavigate, useSearchParams } from 'react-router';
 import { answer, api, type Schemas } from '../api/client';
 import { fetchNames, type Names } from '../api/names';
@@ -18,26 +17,15 @@ import { Empty, Page } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { usePages } from '../ui/usePages';
+import { Selected } from './tasks/decide';
+import { Filters, OPEN } from './tasks/Filters';
+import { Views } from './tasks/Views';
 
 type Task = Schemas['TaskDoc'];
-type Decision = 'ignore' | 'unignore' | 'retry';
+
+const CODE = /^TU\d{4}$/;
 
 const BASE = '/api/v1/organizations/{org}';
-const OPEN = 'new,needs_mapping,ready,planned,applying,failed,in_doubt,blocked';
-const STATES = [
-  'needs_mapping',
-  'ready',
-  'planned',
-  'applying',
-  'failed',
-  'in_doubt',
-  'blocked',
-  'new',
-  'ignored',
-  'done',
-];
-const KINDS = ['sales', 'change', 'billing', 'cancellation', 'renewal', 'transfer', 'reconciliation'];
-const SORTS = ['-completed', 'completed', '-moved', 'customer', 'state'] as const;
 
 async function load(org: string, query: Record<string, string | number>) {
   const page = await answer(api.GET(`${BASE}/tasks`, { params: { path: { org }, query } }));
@@ -54,17 +42,21 @@ export default function TasksPage() {
   const state = params.get('state') ?? 'open';
   const kind = params.get('kind') ?? '';
   const sort = params.get('sort') ?? '-completed';
-  const set = (name: string, value: string | null) =>
+  const customer = params.get('customer');
+  const source = params.get('source');
+  const set = (values: Record<string, string | null>) =>
     setParams(
       (now) => {
-        if (value === null || value === '') now.delete(name);
-        else now.set(name, value);
+        for (const [name, value] of Object.entries(values)) {
+          if (value === null || value === '') now.delete(name);
+          else now.set(name, value);
+        }
         return now;
       },
       { replace: true },
     );
   useEffect(() => {
-    if (wanted !== (params.get('search') ?? '')) set('search', wanted);
+    if (wanted !== (params.get('search') ?? '')) set({ search: wanted });
     // Only what was typed moves the address.
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [wanted]);
@@ -72,6 +64,8 @@ export default function TasksPage() {
   const filter: Record<string, string | number> = { limit: 50, sort };
   if (state !== 'all') filter['state'] = state === 'open' ? OPEN : state;
   if (kind !== '') filter['kind'] = kind;
+  if (customer !== null) filter['customer'] = customer;
+  if (source !== null) filter['source'] = source;
   if (wanted !== '') filter['search'] = wanted;
   const pages = usePages(JSON.stringify([org, filter]));
   if (pages.cursor !== undefined) filter['cursor'] = pages.cursor;
@@ -82,10 +76,10 @@ export default function TasksPage() {
     placeholderData: keepPreviousData,
   });
   const [chosen, setChosen] = useState<Set<string>>(new Set());
-  useEffect(() => setChosen(new Set()), [org, state, kind, wanted, pages.page]);
+  useEffect(() => setChosen(new Set()), [org, state, kind, customer, source, wanted, pages.page]);
   const rows = list.data?.page.items;
   const names = list.data?.names;
-  const isFiltered = state !== 'open' || kind !== '' || wanted !== '';
+  const isFiltered = state !== 'open' || kind !== '' || wanted !== '' || customer !== null || source !== null;
 
   return (
     <Page title={t('tasks.title')} lead={t('tasks.lead')} actions={<Actions chosen={chosen} />}>
@@ -99,7 +93,14 @@ export default function TasksPage() {
             value={search}
             onChange={(event) => setSearch(event.currentTarget.value)}
           />
-          <Filters state={state} kind={kind} sort={sort} set={set} />
+          <Filters
+            state={state}
+            kind={kind}
+            sort={sort}
+            customer={customer === null ? null : { id: customer, source: source ?? 'default' }}
+            set={set}
+          />
+          <Views chosen={setSearch} />
         </Group>
         <Selected chosen={chosen} rows={rows ?? []} done={() => setChosen(new Set())} />
         <DataTable
@@ -174,7 +175,7 @@ function useColumns(org: string, names: Names | undefined): Column<Task>[] {
           <Link to={`/o/${org}/tasks/${encodeURIComponent(task.task_id)}`}>{customerOf(names, task)}</Link>
           {task.reason != null && (
             <Text size="xs" c="dimmed" maw="28rem" component="span" display="block">
-              {sentence(task.reason)}
+              {CODE.test(task.reason) ? `${say('code', task.reason)} (${task.reason})` : sentence(task.reason)}
             </Text>
           )}
         </>
@@ -197,51 +198,6 @@ function useColumns(org: string, names: Names | undefined): Column<Task>[] {
     },
     { key: 'state', header: t('tasks.col.state'), cell: (task) => <TaskState state={task.state} /> },
   ];
-}
-
-function Filters(props: {
-  state: string;
-  kind: string;
-  sort: string;
-  set: (name: string, value: string | null) => void;
-}) {
-  const { t } = useWords();
-  const say = useWord();
-  return (
-    <>
-      <Select
-        label={t('tasks.filter.state')}
-        w={190}
-        allowDeselect={false}
-        value={props.state}
-        onChange={(value) => props.set('state', value === 'open' ? null : value)}
-        data={[
-          { value: 'open', label: t('tasks.filter.state.open') },
-          ...STATES.map((state) => ({ value: state, label: say('state', state) })),
-          { value: 'all', label: t('tasks.filter.state.all') },
-        ]}
-      />
-      <Select
-        label={t('tasks.filter.kind')}
-        w={170}
-        allowDeselect={false}
-        value={props.kind}
-        onChange={(value) => props.set('kind', value)}
-        data={[
-          { value: '', label: t('tasks.filter.kind.all') },
-          ...KINDS.map((kind) => ({ value: kind, label: say('kind', kind) })),
-        ]}
-      />
-      <Select
-        label={t('tasks.sort')}
-        w={170}
-        allowDeselect={false}
-        value={props.sort}
-        onChange={(value) => props.set('sort', value === '-completed' ? null : value)}
-        data={SORTS.map((sort) => ({ value: sort, label: t(`tasks.sort.${sort}`) }))}
-      />
-    </>
-  );
 }
 
 /** Check for changes with its progress, and a plan of what is open or selected. */
@@ -315,130 +271,3 @@ function Actions({ chosen }: { chosen: Set<string> }) {
     </Stack>
   );
 }
-
-function Selected({ chosen, rows, done }: { chosen: Set<string>; rows: Task[]; done: () => void }) {
-  const { t, tn } = useWords();
-  const mayDecide = useMay('tasks.write');
-  const [ignoring, setIgnoring] = useState(false);
-  const decide = useDecide();
-  if (chosen.size === 0 || !mayDecide) return null;
-  const tasks = rows.filter((task) => chosen.has(task.task_id));
-  const some = (...states: string[]) => tasks.some((task) => states.includes(task.state));
-  const act = (decision: Decision, reason?: string) =>
-    decide.mutate(
-      { ids: [...chosen], decision, reason },
-      {
-        onSuccess: () => {
-          setIgnoring(false);
-          done();
-        },
-      },
-    );
-  return (
-    <Stack gap="xs" px="md" py="sm" className="line">
-      <Group gap="sm" role="toolbar" aria-label={tn('tasks.selected', chosen.size)}>
-        <Text size="sm" fw={500} aria-live="polite">
-          {tn('tasks.selected', chosen.size)}
-        </Text>
-        <Button size="xs" variant="default" onClick={() => setIgnoring(true)}>
-          {t('tasks.ignore')}
-        </Button>
-        {some('ignored') && (
-          <Button size="xs" variant="default" loading={decide.isPending} onClick={() => act('unignore')}>
-            {t('tasks.unignore')}
-          </Button>
-        )}
-        {some('failed', 'in_doubt', 'blocked', 'needs_mapping') && (
-          <Button size="xs" variant="default" loading={decide.isPending} onClick={() => act('retry')}>
-            {t('tasks.retry')}
-          </Button>
-        )}
-      </Group>
-      {decide.error !== null && !ignoring && <ProblemNote error={decide.error} />}
-      <IgnoreDialog
-        count={chosen.size}
-        opened={ignoring}
-        close={() => setIgnoring(false)}
-        working={decide.isPending}
-        error={decide.error}
-        ignore={(reason) => act('ignore', reason)}
-      />
-    </Stack>
-  );
-}
-
-export function useDecide() {
-  const { t, tn } = useWords();
-  const org = useOrg();
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (wish: { ids: string[]; decision: Decision; reason?: string | undefined }) => {
-      const body = { ids: wish.ids, decision: wish.decision, reason: wish.reason ?? null };
-      return answer(api.POST(`${BASE}/tasks/decide`, { params: { path: { org } }, body }));
-    },
-    onSuccess: (done) => {
-      void client.invalidateQueries();
-      if (done.tasks.length > 0) {
-        notifications.show({ color: 'green', message: tn('tasks.decided', done.tasks.length) });
-      }
-      if (done.refused.length > 0) {
-        notifications.show({
-          color: 'yellow',
-          title: t('tasks.refused'),
-          message: [...new Set(done.refused.map((one) => sentence(one.detail)))].slice(0, 3).join(' '),
-          autoClose: 10_000,
-        });
-      }
-    },
-  });
-}
-
-export function IgnoreDialog(props: {
-  count: number;
-  opened: boolean;
-  close: () => void;
-  working: boolean;
-  error: unknown;
-  ignore: (reason: string) => void;
-}) {
-  const { t, tn } = useWords();
-  const [reason, setReason] = useState('');
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault();
-    props.ignore(reason);
-  };
-  return (
-    <Modal
-      opened={props.opened}
-      onClose={props.close}
-      title={tn('tasks.ignore.title', props.count)}
-      closeButtonProps={{ 'aria-label': t('action.close') }}
-    >
-      <form onSubmit={submit}>
-        <Stack>
-          <Text size="sm">{t('tasks.ignore.lead')}</Text>
-          <Textarea
-            label={t('tasks.reason')}
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-            autosize
-            minRows={2}
-            maxLength={500}
-            required
-            data-autofocus
-          />
-          {props.error != null && <ProblemNote error={props.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={props.close}>
-              {t('action.cancel')}
-            </Button>
-            <Button type="submit" loading={props.working} disabled={reason.trim() === ''}>
-              {t('tasks.ignore')}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
-  );
-}
-

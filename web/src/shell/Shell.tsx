@@ -175,16 +175,16 @@ function Account() {
       </Menu.Target>
       <Menu.Dropdown>
         <Box px="sm" py="xs">
-          <Text size="sm" fw={500}>
+          <Text size="sm" fw={500} component="div">
             {session.name ?? session.actor}
           </Text>
           {session.name !== session.actor && (
-            <Text size="xs" c="dimmed">
+            <Text size="xs" c="dimmed" component="div">
               {session.actor}
             </Text>
           )}
           {session.role != null && (
-            <Text size="xs" c="dimmed">
+            <Text size="xs" c="dimmed" component="div">
               {say('role', session.role)}
             </Text>
           )}

@@ -4,7 +4,8 @@ import { IconCheck, IconCopy, IconKey } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useWords } from '../i18n';
 
-async function copy(text: string): Promise<boolean> {
+/** Whether it is in the clipboard now. */
+export async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -36,7 +37,7 @@ export function CopyButton({ text, label, ...rest }: { text: string; label: stri
         variant="default"
         leftSection={state === 'done' ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
         {...rest}
-        onClick={() => void copy(text).then((done) => tell(done ? 'done' : 'failed'))}
+        onClick={() => void copyText(text).then((done) => tell(done ? 'done' : 'failed'))}
       >
         {label}
       </Button>
