@@ -6,8 +6,10 @@ use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ChangeId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Target};
+use crate::period::{BillingCycle, CycleUnit, days_between, next_day};
+use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Role, Target};
 use crate::planner::World;
+use crate::proration::DayCount;
 use crate::psa::{AdditionState, Agreement, Snapshot};
 use crate::settings::Settings;
 use jiff::civil::Date;
@@ -67,8 +69,11 @@ fn keys_are_unique(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding
     }
 }
 
-/// Company, currency, cycle and dates of every change fit its agreement, and nothing lands in an invoiced period.
+/// Company, currency, cycle and dates of every change fit its agreement, no part is more than its whole, and nothing lands
+/// in an invoiced period.
 fn changes_fit(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding>) {
+    // What is taken back was right when it was written: what the subscription or the agreement is now is no measure.
+    let is_new = draft.undoes.is_empty();
     for change in draft.changes.iter().filter(|c| c.writes()) {
         let Some(agreement) = world.snapshot.agreements.get(&change.agreement) else {
             let message =
@@ -87,7 +92,13 @@ fn changes_fit(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding>) {
             wrong.push(Finding::new(Code::Tu6001, subject(change), message));
         }
         match &change.action {
-            Action::Create { wanted } => created(change, agreement, world, wanted, wrong),
+            Action::Create { wanted } => {
+                created(change, agreement, world, wanted, wrong);
+                if is_new {
+                    lasts_as_its_agreement(change, agreement, world, wanted, wrong);
+                    part_is_no_more_than_its_whole(change, agreement, world, wanted, wrong);
+                }
+            }
             Action::Update { before, wanted, .. } => edited(change, agreement, world, before, wanted, wrong),
             Action::Cancel { before, wanted, .. } => ended(change, agreement, world, before, wanted, wrong),
             Action::Delete { .. } => deleted(change, agreement, world, wrong),
@@ -139,6 +150,81 @@ fn created(
         let message = format!("{} would start before go-live.", change.id);
         wrong.push(Finding::new(Code::Tu4003, subject(change), message));
     }
+}
+
+/// A line that goes on recurs as often as its agreement; one that is billed once ends no later than it.
+fn lasts_as_its_agreement(
+    change: &Change,
+    agreement: &Agreement,
+    world: &World<'_>,
+    wanted: &AdditionState,
+    wrong: &mut Vec<Finding>,
+) {
+    if change.role == Role::Recurring {
+        let key = (change.source.clone(), change.subscription.clone());
+        let sold = world.subscriptions.get(&key).map(|sold| sold.billing_cycle);
+        let (Some(sold), Some(billed)) = (sold, agreement.billing_cycle) else { return };
+        if !sold.same_length(billed) {
+            let message = format!(
+                "{} is sold {} and agreement {} is invoiced {}.",
+                change.id,
+                sold.describe(),
+                agreement.id,
+                billed.describe()
+            );
+            wrong.push(Finding::new(Code::Tu3004, subject(change), message));
+        }
+    } else if change.role != Role::Quantity
+        && let Some((end, last)) = agreement.end.zip(wanted.cancelled).filter(|(end, last)| last > end)
+    {
+        let message =
+            format!("{} would bill up to {last}; agreement {} ends on {end}.", change.id, agreement.id);
+        wrong.push(Finding::new(Code::Tu4003, subject(change), message));
+    }
+}
+
+/// The share that the formula of a part names is no more than the periods that its days may be.
+fn part_is_no_more_than_its_whole(
+    change: &Change,
+    agreement: &Agreement,
+    world: &World<'_>,
+    wanted: &AdditionState,
+    wrong: &mut Vec<Finding>,
+) {
+    let key = (change.source.clone(), change.subscription.clone());
+    let sold = world.subscriptions.get(&key).map(|sold| sold.billing_cycle);
+    let Some(cycle) = sold.or(agreement.billing_cycle) else { return };
+    let days = match (change.true_period, wanted.cancelled) {
+        (Some(own), _) => own.days(),
+        (None, Some(last)) => days_between(wanted.effective, next_day(last)),
+        (None, None) => return,
+    };
+    // Without proration a few days may be whole periods.
+    if change.role != Role::Prorate || world.settings.day_count == DayCount::None {
+        return;
+    }
+    let cycle = cycle.normalised();
+    let shortest = i64::from(cycle.every) * if cycle.unit == CycleUnit::Month { 28 } else { 1 };
+    let most = (days + shortest - 1).div_euclid(shortest.max(1)).max(1);
+    let too_much = change
+        .formula
+        .split_whitespace()
+        .filter_map(share_of)
+        .find(|(part, whole)| i128::from(*part) > i128::from(*whole) * i128::from(most));
+    if let Some((part, whole)) = too_much {
+        let message = format!(
+            "{} bills {part}/{whole} of a period for {days} days: a part is more than its whole.",
+            change.id
+        );
+        wrong.push(Finding::new(Code::Tu6006, subject(change), message).severity(Severity::Error));
+    }
+}
+
+/// `17/31`, as formulas name a share.
+fn share_of(word: &str) -> Option<(i64, i64)> {
+    let (part, whole) = word.trim_matches(|c: char| !c.is_ascii_digit()).split_once('/')?;
+    let share = (part.parse().ok()?, whole.parse().ok()?);
+    Some(share).filter(|(_, whole)| *whole > 0)
 }
 
 /// An edit in place may touch a billed line only where the next invoice is the first to bill the new state: everything
@@ -386,8 +472,13 @@ pub fn brakes(plan: &DraftPlan, snapshot: &Snapshot, settings: &Settings) -> Vec
 fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (Decimal, Decimal)> {
     let mut sums: BTreeMap<Currency, (Decimal, Decimal)> = BTreeMap::new();
     let months = |agreement: &Agreement| {
-        let every = agreement.billing_cycle.map_or(1, |c| c.normalised().every);
-        Decimal::from(every.max(1))
+        let Some(cycle) = agreement.billing_cycle.map(BillingCycle::normalised) else { return Decimal::ONE };
+        let every = Decimal::from(cycle.every.max(1));
+        match cycle.unit {
+            CycleUnit::Month | CycleUnit::Year => every,
+            // A year of 365 days and a quarter has twelve months.
+            CycleUnit::Day | CycleUnit::Week => every / Decimal::new(304_375, 4),
+        }
     };
     let value = |state: &AdditionState, included: Quantity, agreement: &Agreement| {
         let currency = agreement.currency?;

@@ -5,9 +5,11 @@ mod common;
 use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
+use trueup_domain::finding::Code;
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::planner::AdoptionAnswer;
 
 fn april() -> Period {
     period("2025-04-01", "2025-05-01")
@@ -242,4 +244,91 @@ fn a_transfer() {
     bills(&mut lab, &["50.00", "0"], &shown);
     let new: Vec<String> = (0..3).map(|_| lab.invoice(50)).collect();
     assert_eq!(new, ["0", "25.80", "160.00"], "{shown}");
+}
+
+/// What is left out with its amount: `days: amount`.
+fn left_out(draft: &trueup_domain::plan::DraftPlan) -> Vec<String> {
+    let of = draft.findings.iter().filter(|f| f.code == Code::Tu6005);
+    of.map(|f| {
+        let (amount, currency) = f.amount.unwrap();
+        format!("{}: {}", f.subject.detail.clone().unwrap(), amount.display(currency))
+    })
+    .collect()
+}
+
+/// February is invoiced, five seats were entered by hand in December, and trueup bills from March on.
+fn by_hand_before_go_live() -> Lab {
+    let mut lab = Lab::monthly("2024-12-01", "2025-03-01");
+    lab.today = day("2025-02-20");
+    lab.adoption = AdoptionAnswer::TakeSingle;
+    lab.product("x", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("fee", 8, ProductKind::OneTime, "10.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2024-12-01");
+    lab.set("go_live", "2025-03-01");
+    lab
+}
+
+#[test]
+fn a_sale_before_go_live_is_told_with_what_nobody_bills_of_it() {
+    let mut lab = by_hand_before_go_live();
+    let sale = order("SO", OrderKind::Sales, "2025-02-19", period("2025-02-01", "2025-03-01"))
+        .with(line("1", Charge::Recurring, "x", "5", "22.00", "17.60"))
+        .with(line("2", Charge::Setup, "fee", "1", "10.00", "0"));
+    let draft = lab.plan(&[&sale.0]);
+    let days = "2025-02-19 to 2025-02-28";
+    assert_eq!(left_out(&draft), [format!("{days}, once: 10.00"), format!("{days}: 39.29")]);
+    // Within its period the rest is billed.
+    lab.set("go_live", "2025-02-25");
+    lab.agreement_mut(40).next_invoice = Some(day("2025-02-01"));
+    let draft = lab.plan(&[&sale.0]);
+    assert_eq!(left_out(&draft), ["2025-02-19 to 2025-02-24: 23.57"]);
+    // What a person wrote for it bills it.
+    let mut there = by_hand_before_go_live();
+    there.by_hand(40, 300, 7, "5", "22.00", "2025-02-19");
+    assert_eq!(left_out(&there.plan(&[&sale.0])), ["2025-02-19 to 2025-02-28, once: 10.00"]);
+}
+
+#[rstest]
+#[case::up(8, "25.93")]
+#[case::down(3, "-17.29")]
+fn a_change_before_go_live_is_told_with_its_difference(#[case] new: i64, #[case] amount: &str) {
+    let mut lab = by_hand_before_go_live();
+    lab.by_hand(40, 300, 7, "5", "22.00", "2024-12-01");
+    let up = order("CH", OrderKind::Change, "2025-02-18", period("2025-02-01", "2025-03-01"));
+    let up = up.change("1", "x", 5, new, "22.00", "17.60");
+    let draft = lab.plan(&[&up.0]);
+    assert_eq!(left_out(&draft), [format!("2025-02-18 to 2025-02-28: {amount}")], "{}", show(&draft));
+    // A line that has the new quantity already bills it, whoever entered it.
+    let mut done = by_hand_before_go_live();
+    done.by_hand(40, 300, 7, &new.to_string(), "22.00", "2024-12-01");
+    assert_eq!(left_out(&done.plan(&[&up.0])), [""; 0]);
+}
+
+/// What the order names for the days before is told as it names it, and the months after it by the line.
+#[test]
+fn amounts_that_a_change_names_for_days_before_go_live_are_told() {
+    let mut lab = by_hand_before_go_live();
+    lab.by_hand(40, 300, 7, "5", "22.00", "2024-12-01");
+    let mut up = order("CH", OrderKind::Change, "2025-01-15", period("2025-01-01", "2025-02-01"))
+        .change("1", "x", 5, 8, "22.00", "17.60");
+    up.0.lines[0].amount = Some("36.00".parse().unwrap());
+    // 36.00 of January and 66.00 of February.
+    assert_eq!(left_out(&lab.plan(&[&up.0])), ["2025-01-15 to 2025-02-28: 102.00"]);
+    up.0.lines[0].amount = None;
+    let up =
+        up.with(amount("2", Charge::Prorate, "x", "96.00")).with(amount("3", Charge::Refund, "x", "60.00"));
+    let told = left_out(&lab.plan(&[&up.0]));
+    assert_eq!(told, ["2025-01-15 to 2025-01-31: 36.00", "2025-02-01 to 2025-02-28: 66.00"]);
+}
+
+/// Days that are not to be billed at all are no days that somebody has to bill by hand.
+#[test]
+fn days_that_are_not_to_be_billed_are_owed_by_nobody() {
+    let mut lab = by_hand_before_go_live();
+    let mapping = lab.mappings.iter_mut().find(|m| m.kind == MappingKind::Product && m.source_id == "x");
+    mapping.unwrap().options.insert("billed_from".into(), "2025-02-25".into());
+    let sale = order("SO", OrderKind::Sales, "2025-02-19", period("2025-02-01", "2025-03-01"));
+    let sale = sale.with(line("1", Charge::Recurring, "x", "5", "22.00", "17.60"));
+    // 25 to 28 February.
+    assert_eq!(left_out(&lab.plan(&[&sale.0])), ["2025-02-25 to 2025-02-28: 15.71"]);
 }

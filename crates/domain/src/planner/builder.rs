@@ -183,6 +183,18 @@ impl<'c, 'a> Builder<'c, 'a> {
         amount: Exact,
         why: &str,
     ) -> Result<(), MoneyError> {
+        self.left_out_as(product, days, &days.to_string(), amount, why)
+    }
+
+    /// The same, told apart by something else.
+    pub fn left_out_as(
+        &mut self,
+        product: &ProductId,
+        days: Period,
+        detail: &str,
+        amount: Exact,
+        why: &str,
+    ) -> Result<(), MoneyError> {
         if amount.is_zero() {
             return Ok(());
         }
@@ -191,10 +203,16 @@ impl<'c, 'a> Builder<'c, 'a> {
         let name = self.context.product_name(product);
         let message =
             format!("{} {currency} for {name}, {days}, is left out: {why}.", rounded.shown(currency));
-        let subject = Subject { detail: Some(days.to_string()), ..self.context.subject_of_product(product) };
+        let subject = Subject { detail: Some(detail.to_owned()), ..self.context.subject_of_product(product) };
         let finding = Finding::new(Code::Tu6005, subject, message).amount(rounded, currency);
         self.find(finding);
         Ok(())
+    }
+
+    /// What the task writes, as far as it is planned.
+    pub fn own_changes(&self) -> impl Iterator<Item = &Change> {
+        let task = &self.context.task.id;
+        self.draft.changes.iter().filter(move |change| change.task == *task && change.writes())
     }
 
     fn order_text(&self) -> &'a str {

@@ -216,7 +216,7 @@ fn folded<'o>(builder: &Builder<'_, '_>, order: &'o Order) -> Vec<Cow<'o, OrderL
 }
 
 /// The day on which the order takes effect.
-fn day_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
+pub fn day_of(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
     let said = match (order.kind, builder.context.world.settings.change_day) {
         // Marketplaces renew before the term ends: the renewal counts from the period it is for.
         (OrderKind::Renewal, _) => order.effective.max(order.period.start()),

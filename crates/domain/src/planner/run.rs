@@ -178,14 +178,15 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
         Demand::Order(order) => {
             names_something(builder, order)?;
             let judged = quantity::judged(builder, order);
-            let order = &*unbilled::cut(builder, judged)?;
+            let cut = &*unbilled::cut(builder, judged)?;
             match order.kind {
-                OrderKind::Sales => sales::plan(builder, order),
-                OrderKind::Change | OrderKind::Renewal => change::plan(builder, order),
-                OrderKind::Billing => usage::plan(builder, order),
-                OrderKind::Cancellation => cancellation::plan(builder, order),
-                OrderKind::Transfer => sales::plan_transfer(builder, order),
-            }
+                OrderKind::Sales => sales::plan(builder, cut),
+                OrderKind::Change | OrderKind::Renewal => change::plan(builder, cut),
+                OrderKind::Billing => usage::plan(builder, cut),
+                OrderKind::Cancellation => cancellation::plan(builder, cut),
+                OrderKind::Transfer => sales::plan_transfer(builder, cut),
+            }?;
+            unbilled::tell_before_go_live(builder, order)
         }
         Demand::Reconcile { period, confirm_invoiced, beside } => {
             reconcile::plan(builder, *period, *confirm_invoiced, beside)

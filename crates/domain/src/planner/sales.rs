@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 
 /// The first day of the subscription that is billed: named by the order, else the subscription's start, else the day
 /// provisioning was completed; after a trial.
-fn first_day(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
+pub fn first_day(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop> {
     let subscription = builder.context.subscription;
     let start = subscription.map(|s| s.start).filter(|day| order.period.contains(*day));
     let day = match (order.effective_given, start) {

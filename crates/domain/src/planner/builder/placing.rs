@@ -25,7 +25,13 @@ enum Place {
 
 impl<'a> Builder<'_, 'a> {
     /// Where a one-time line for `true_days` may be dated on `agreement`, not before the first billed day.
-    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role, first: Option<Date>) -> Place {
+    fn place_in_invoices(
+        &self,
+        agreement: &'a Agreement,
+        true_days: Period,
+        role: Role,
+        first: Option<Date>,
+    ) -> Place {
         let world = self.context.world;
         if first.is_some_and(|day| true_days.end() <= day) {
             return Place::Unbilled;
@@ -91,6 +97,17 @@ impl<'a> Builder<'_, 'a> {
         Place::On { effective: true_days.start(), last, moved: last != true_days.last_day() }
     }
 
+    /// Where a one-time line may be dated: no later than the agreement itself.
+    fn place(&self, agreement: &'a Agreement, true_days: Period, role: Role, first: Option<Date>) -> Place {
+        match self.place_in_invoices(agreement, true_days, role, first) {
+            Place::On { effective, last, moved } => {
+                let ends = agreement.end.map_or(last, |end| last.min(end.max(effective)));
+                Place::On { effective, last: ends, moved: moved || ends != last }
+            }
+            nowhere => nowhere,
+        }
+    }
+
     /// Writes a line for `true_days` once. Nothing is written when it is there already.
     pub fn one_time(
         &mut self,
@@ -106,7 +123,7 @@ impl<'a> Builder<'_, 'a> {
         let (effective, last, moved) = match self.place(agreement, true_days, line.role, first) {
             Place::On { effective, last, moved } => (effective, last, moved),
             Place::Unbilled => {
-                self.tell_unbilled(&line.product, true_days);
+                self.tell_unbilled(&line.product, true_days, Some(line.money.exact))?;
                 return Ok(());
             }
             Place::Illegal(finding) => {

@@ -1,0 +1,102 @@
+//! The checker on plans that were made wrong by hand, and the brakes on lines of other cycles.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use rust_decimal::Decimal;
+use trueup_domain::check::brakes;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::period::{BillingCycle, CycleUnit, Period};
+use trueup_domain::plan::DraftPlan;
+use trueup_domain::settings::Settings;
+use trueup_domain::task::Demand;
+
+fn lab() -> Lab {
+    let mut lab = Lab::monthly("2023-01-01", "2023-03-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("fee", 8, ProductKind::OneTime, "10.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+    lab
+}
+
+fn march() -> Period {
+    period("2023-03-01", "2023-04-01")
+}
+
+fn drafted(lab: &Lab, order: &OrderDraft) -> DraftPlan {
+    lab.drafted(&[(lab.task(&order.0), Demand::Order(Box::new(order.0.clone())))])
+}
+
+fn sale(on: &str) -> OrderDraft {
+    let mut sale = order("SO", OrderKind::Sales, on, march());
+    sale.0.effective_given = true;
+    sale.with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+}
+
+#[test]
+fn a_line_recurs_as_often_as_its_agreement() {
+    let mut lab = lab();
+    let draft = drafted(&lab, &sale("2023-03-01"));
+    assert_eq!(lab.refused(draft.clone()), []);
+    lab.agreement_mut(40).billing_cycle = Some(BillingCycle::YEARLY);
+    assert_eq!(lab.refused(draft.clone()), [Code::Tu3004]);
+    // The same length in other words.
+    lab.agreement_mut(40).billing_cycle = Some(BillingCycle { every: 12, unit: CycleUnit::Month });
+    lab.subscription("s-1", BillingCycle::YEARLY, BillingModel::Advance, "2023-03-01");
+    assert_eq!(lab.refused(draft), []);
+}
+
+#[test]
+fn what_is_billed_once_ends_with_its_agreement() {
+    let mut lab = lab();
+    let fee = order("BO", OrderKind::Billing, "2023-03-05", march());
+    let fee = fee.with(line("1", Charge::OneTime, "fee", "1", "10.00", "0"));
+    let draft = drafted(&lab, &fee);
+    lab.agreement_mut(40).end = Some(day("2023-03-20"));
+    assert_eq!(lab.refused(draft), [Code::Tu4003]);
+    let shown = lab.run(&fee.0);
+    assert!(shown.contains("..2023-03-20 1 x 10.00"), "{shown}");
+    assert_eq!([0; 2].map(|_| lab.invoice(40)), ["10.00", "0"]);
+}
+
+#[rstest]
+#[case::of_a_year("22.00 x 184/30 = 134.93 -> 134.93", true)]
+#[case::of_the_difference("5 x 22.00 x (32/31 - 1) = 3.55", true)]
+#[case::whole("22.00 x 31/31 = 22.00", false)]
+#[case::as_the_order_says("22.00 as the order says", false)]
+fn a_part_is_no_more_than_its_whole(#[case] formula: &str, #[case] refused: bool) {
+    let lab = lab();
+    let mut draft = drafted(&lab, &sale("2023-03-15"));
+    assert_eq!(lab.refused(draft.clone()), []);
+    let part = draft.changes.iter_mut().find(|c| c.formula.contains("17/31")).unwrap();
+    part.formula = formula.into();
+    let wanted: &[Code] = if refused { &[Code::Tu6006] } else { &[] };
+    assert_eq!(lab.refused(draft), wanted);
+}
+
+/// 100.00 a week are 434.82 a month, of 1,434.82 that are billed.
+#[test]
+fn the_brakes_weigh_a_week_as_a_week() {
+    let mut lab = lab();
+    lab.agreement(41, BillingCycle { every: 1, unit: CycleUnit::Week }, "USD", "2023-01-02", "2023-03-20");
+    lab.agreement(42, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
+    lab.by_hand(42, 302, 7, "1", "1000.00", "2023-01-01");
+    let weekly = BillingCycle { every: 1, unit: CycleUnit::Week };
+    lab.subscription("s-1", weekly, BillingModel::Advance, "2023-03-20");
+    let sold = period("2023-03-20", "2023-03-27");
+    let sale = order("SO", OrderKind::Sales, "2023-03-20", sold);
+    lab.run(&sale.with(line("1", Charge::Recurring, "seat", "1", "100.00", "17.60")).0);
+    lab.invoice(41);
+    let draft = lab.plan(&[&order("CA", OrderKind::Cancellation, "2023-03-26", sold).0]);
+    assert!(show(&draft).starts_with("cancel recurring 2023-03-20..2023-03-26"), "{}", show(&draft));
+    let mut settings = Settings::from_values(&lab.settings).unwrap();
+    settings.brakes.min_changes = Decimal::ZERO;
+    settings.brakes.percent = Decimal::ONE_HUNDRED;
+    for (percent, held) in [(31, 0), (30, 1)] {
+        settings.brakes.value_percent = Decimal::from(percent);
+        let told = brakes(&draft, &lab.snapshot, &settings);
+        assert_eq!(told.len(), held, "{told:#?}");
+    }
+}
