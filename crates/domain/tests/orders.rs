@@ -485,14 +485,15 @@ fn nothing_is_written_before_go_live() {
     lab.set("go_live", "2023-04-01");
     assert_eq!(
         lab.run(&seats("2023-03-01", "5").0),
-        "create recurring 2023-04-01..- 5 x 22.00 cost 17.60 = 110.00\n"
+        "create recurring 2023-04-01..- 5 x 22.00 cost 17.60 = 110.00\nTU6005 warning\n"
     );
     let mut mid = self::lab("2023-03-01");
     mid.set("go_live", "2023-03-15");
     assert_eq!(
         mid.run(&seats("2023-03-01", "5").0),
         "create recurring 2023-04-01..- 5 x 22.00 cost 17.60 = 110.00\n\
-         create prorate 2023-03-15..2023-03-31 5 x 12.06 cost 9.65 = 60.30\n"
+         create prorate 2023-03-15..2023-03-31 5 x 12.06 cost 9.65 = 60.30\n\
+         TU6005 warning\n"
     );
 }
 
