@@ -209,11 +209,8 @@ impl Agreement {
         let is_first = start.is_some_and(|start| period.contains(start));
         let next = self.next_invoice.filter(|next| !(is_first && start == Some(*next)));
         let cuts = [start.filter(|_| !self.prorates), next];
-        let cut = cuts.into_iter().flatten().filter(|cut| period.start() < *cut && *cut < period.end());
-        cut.fold(
-            Some(period),
-            |left, cut| if day < cut { left?.before_day(cut) } else { left?.from_day(cut) },
-        )
+        let mut cuts = cuts.into_iter().flatten().filter(|cut| period.start() < *cut && *cut < period.end());
+        cuts.try_fold(period, |left, cut| if day < cut { left.before_day(cut) } else { left.from_day(cut) })
     }
 }
 
