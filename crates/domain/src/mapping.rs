@@ -74,7 +74,7 @@ pub struct Mapping {
     /// Empty, a customer id, or `cycle:1-month`.
     pub scope: String,
     /// `key=value` pairs: `do_not_bill=reason` with `until=2026-06-30`, `billed_from=2026-07-01`, `proration=41`,
-    /// `auto_sync=off`.
+    /// `auto_sync=off`, `with=312 313`.
     pub options: BTreeMap<String, String>,
     /// Where it came from.
     pub origin: MappingOrigin,
@@ -94,6 +94,35 @@ impl Mapping {
     /// Whether it says "do not bill" and its last day is over.
     pub fn has_expired(&self, today: Date) -> bool {
         self.not_billed().is_some() && self.until().is_some_and(|last| last < today)
+    }
+
+    /// The additions that a mapping of an addition names beside its own, by the option `with=312 313`.
+    pub fn named_together(&self) -> impl Iterator<Item = AdditionId> {
+        let others = self.options.get("with").map_or("", String::as_str);
+        others.split([' ', ',', '+']).filter_map(|id| id.parse().ok()).map(AdditionId)
+    }
+
+    /// Several rows of one file that name additions of one line are one mapping: what they bill together is what is sold.
+    /// Takes in what another row names; `false` where that row is about something else.
+    pub fn join(&mut self, other: &Self) -> bool {
+        let same = self.kind == MappingKind::Addition
+            && other.kind == self.kind
+            && (&other.source, &other.source_id, &other.scope)
+                == (&self.source, &self.source_id, &self.scope);
+        if !same {
+            return false;
+        }
+        let mut with: Vec<AdditionId> = self.named_together().collect();
+        for id in other.psa_id.map(AdditionId).into_iter().chain(other.named_together()) {
+            if Some(id.0) != self.psa_id && !with.contains(&id) {
+                with.push(id);
+            }
+        }
+        if !with.is_empty() {
+            let with: Vec<String> = with.iter().map(ToString::to_string).collect();
+            self.options.insert("with".into(), with.join(" "));
+        }
+        true
     }
 
     /// The first day that is billed, where the days before it are not: the one that is named, or the day after the
@@ -301,18 +330,45 @@ impl Mappings {
         mapping.options.get("proration").and_then(|id| id.parse().ok()).map(AgreementId)
     }
 
-    /// The addition that someone said is a subscription's line for a product.
+    /// The addition that someone said is a subscription's line for a product; the first one, where several are together.
     pub fn adopted_addition(
         &self,
         source: &SourceId,
         subscription: &SubscriptionId,
         product: &ProductId,
     ) -> Option<AdditionId> {
+        self.adopted_mapping(source, subscription, product).and_then(|m| m.psa_id).map(AdditionId)
+    }
+
+    /// All additions that someone said are together a subscription's line for a product: the one that the mapping names,
+    /// and those of its option `with`.
+    pub fn adopted_additions(
+        &self,
+        source: &SourceId,
+        subscription: &SubscriptionId,
+        product: &ProductId,
+    ) -> Vec<AdditionId> {
+        let Some(mapping) = self.adopted_mapping(source, subscription, product) else { return Vec::new() };
+        let mut all: Vec<AdditionId> = mapping.psa_id.map(AdditionId).into_iter().collect();
+        for id in mapping.named_together() {
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        }
+        all
+    }
+
+    fn adopted_mapping(
+        &self,
+        source: &SourceId,
+        subscription: &SubscriptionId,
+        product: &ProductId,
+    ) -> Option<&Mapping> {
         if !self.by_key.has(MappingKind::Addition) {
             return None;
         }
         let id = format!("subscription:{subscription}/{product}");
-        self.find(MappingKind::Addition, source, &id, "").and_then(|m| m.psa_id).map(AdditionId)
+        self.find(MappingKind::Addition, source, &id, "")
     }
 }
 

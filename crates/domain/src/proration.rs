@@ -13,7 +13,7 @@ pub enum DayCount {
     /// Days charged over the days of the whole period.
     #[default]
     Actual,
-    /// Days charged over 30.
+    /// Days charged over 30 for each month of the period.
     #[serde(rename = "actual_30")]
     Actual30,
     /// Every month has 30 days; a last day of a month counts as the 30th; both ends counted.
@@ -105,8 +105,8 @@ pub fn share(day_count: DayCount, period: Period, charged: Period) -> Result<Sha
     }
     Ok(match day_count {
         DayCount::Actual => Share { charged: charged.days(), whole: period.days() },
-        DayCount::Actual30 => Share { charged: charged.days(), whole: 30 },
-        DayCount::Strict30360 => Share { charged: days_30_360(charged), whole: 30 },
+        DayCount::Actual30 => of_thirties(period, charged, charged.days()),
+        DayCount::Strict30360 => of_thirties(period, charged, days_30_360(charged)),
         DayCount::Seconds => Share { charged: charged.days() * 86_400, whole: period.days() * 86_400 },
         DayCount::None => Share::WHOLE,
         DayCount::CloudblueLiteral => literal(period, charged),
@@ -134,6 +134,27 @@ fn literal(period: Period, charged: Period) -> Share {
     }
     let ordinal = days_between(period.start(), charged.start()) + 1;
     Share { charged: whole - ordinal, whole }
+}
+
+/// So many of the 30 days of each month of the period, and never more than all of them. Periods of weeks or days have no
+/// months to count by: their days count.
+fn of_thirties(period: Period, charged: Period, days: i64) -> Share {
+    match months_of(period) {
+        Some(months) => Share { charged: days.min(30 * months), whole: 30 * months },
+        None => Share { charged: charged.days(), whole: period.days() },
+    }
+}
+
+/// How many months a period is. One that is laid from a day that a month lacks begins or ends with that month.
+fn months_of(period: Period) -> Option<i64> {
+    let (start, end) = (period.start(), period.end());
+    let months = (i64::from(end.year()) - i64::from(start.year())) * 12 + i64::from(end.month())
+        - i64::from(start.month());
+    let is_last = |day: Date| day == day.last_of_month();
+    let same_day = start.day() == end.day()
+        || is_last(end) && start.day() > end.day()
+        || is_last(start) && end.day() > start.day();
+    (months > 0 && same_day).then_some(months)
 }
 
 fn days_30_360(charged: Period) -> i64 {

@@ -5,6 +5,7 @@
 
 use jiff::Span;
 use jiff::civil::{Date, date};
+use rstest::rstest;
 use trueup_domain::money::Exact;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::proration::{DayCount, share};
@@ -84,4 +85,25 @@ fn anchors_keep_their_day_through_short_months() {
     let leap = date(2024, 2, 29);
     let years: Vec<_> = (0..5).map(|n| BillingCycle::YEARLY.boundary(leap, n).unwrap().to_string()).collect();
     assert_eq!(years, ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"]);
+}
+
+/// A month of 30 days is a month of the period: a part of a quarter or a year is never more than the whole.
+#[rstest]
+#[case::a_year(DayCount::Actual30, ("2023-01-01", "2024-01-01"), ("2023-07-01", "2024-01-01"), (184, 360))]
+#[case::a_year_by_months(DayCount::Strict30360, ("2023-01-01", "2024-01-01"), ("2023-07-01", "2024-01-01"), (180, 360))]
+#[case::a_quarter(DayCount::Actual30, ("2023-01-01", "2023-04-01"), ("2023-02-01", "2023-04-01"), (59, 90))]
+#[case::never_more(DayCount::Actual30, ("2023-07-01", "2023-10-01"), ("2023-07-02", "2023-10-01"), (90, 90))]
+#[case::a_month(DayCount::Actual30, ("2023-03-01", "2023-04-01"), ("2023-03-15", "2023-04-01"), (17, 30))]
+#[case::from_the_31st(DayCount::Actual30, ("2023-01-31", "2023-02-28"), ("2023-02-14", "2023-02-28"), (14, 30))]
+#[case::to_the_31st(DayCount::Strict30360, ("2023-02-28", "2023-03-31"), ("2023-03-16", "2023-03-31"), (15, 30))]
+#[case::a_week(DayCount::Actual30, ("2023-03-01", "2023-03-08"), ("2023-03-05", "2023-03-08"), (3, 7))]
+fn a_part_by_months_of_thirty_days(
+    #[case] count: DayCount,
+    #[case] whole: (&str, &str),
+    #[case] part: (&str, &str),
+    #[case] expected: (i64, i64),
+) {
+    let of = |(start, end): (&str, &str)| Period::new(start.parse().unwrap(), end.parse().unwrap()).unwrap();
+    let found = share(count, of(whole), of(part)).unwrap();
+    assert_eq!((found.charged, found.whole), expected);
 }

@@ -15,6 +15,7 @@ use trueup_domain::mapping::{MappingKind, Mappings};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::planner::{TaskInput, World, agreements_of_interest};
 use trueup_domain::psa::Snapshot;
+use trueup_domain::task::TaskKind;
 
 /// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their
 /// agreements, the additions of the agreements of interest alone, and the mapped catalog items.
@@ -59,10 +60,16 @@ pub async fn observe_for(
 }
 
 fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {
-    tasks
-        .iter()
-        .filter_map(|input| world.mappings.company_of(&input.task.source, &input.task.customer))
-        .collect()
+    let of_task =
+        tasks.iter().filter_map(|input| world.mappings.company_of(&input.task.source, &input.task.customer));
+    // A transfer ends what the former customer has, whom the subscription's record may name still.
+    let transfers = tasks.iter().filter(|input| input.task.kind == TaskKind::Transfer);
+    let former = transfers.filter_map(|input| {
+        let task = input.task;
+        let sold = world.subscriptions.get(&(task.source.clone(), task.subscription.clone()))?;
+        world.mappings.company_of(&task.source, &sold.customer)
+    });
+    of_task.chain(former).collect()
 }
 
 /// A subscription may still have lines on an agreement of another company, after its customer was mapped anew.

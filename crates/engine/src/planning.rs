@@ -140,9 +140,12 @@ async fn try_plan(
     }
     edits::attach(&mut chosen.tasks, &request.edits, request.actor, clock.now());
     let (demands, mut extra) = demands_of(store, request.org, &mut chosen).await?;
-    let feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
+    let mut feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
     let mappings = Mappings::on(store.list_mappings(request.org).await?, clock.today());
     let links = store.list_links(request.org).await?;
+    let takes_over = request.adoption == AdoptionAnswer::TakeSingle;
+    let of = (&chosen.tasks, links.as_slice());
+    gather::add_neighbours(store, request.org, of, takes_over, &mut feed.subscriptions).await?;
     let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
     let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();

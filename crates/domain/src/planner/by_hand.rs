@@ -9,15 +9,16 @@ use super::part;
 use super::picture::Line;
 use super::{AdoptionAnswer, TaskInput, World};
 use crate::billing;
-use crate::feed::OrderLine;
+use crate::feed::{BillingModel, OrderKind, OrderLine, Subscription};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ProductId};
+use crate::mapping::ProductTarget;
 use crate::money::{Money, Quantity};
 use crate::period::previous_day;
 use crate::plan::{Role, Target};
 use crate::psa::{AdditionState, BillFlag, CatalogItem};
 use crate::settings::{LineMode, PriceSource};
-use crate::task::Demand;
+use crate::task::{Demand, TaskKind};
 use jiff::civil::Date;
 
 /// The agreements of a customer's company on which a subscription may be billed by hand: those that would do, where
@@ -44,8 +45,16 @@ pub fn homes(
     let cycle = sold.map(|s| s.billing_cycle).or_else(|| cycle_of(order?.period));
     let currency = order.map(|o| o.currency).or(sold.map(|s| s.currency));
     let would_do = cycle.zip(currency);
-    index
-        .agreements_of(company)
+    // A transfer ends what the former customer has, whom the subscription's record may name still.
+    let former = sold.filter(|sold| {
+        order.is_some_and(|o| o.kind == OrderKind::Transfer) && sold.customer != task.customer
+    });
+    let former = former.and_then(|sold| world.mappings.company_of(&task.source, &sold.customer));
+    let others = former.filter(|former| named && *former != company);
+    others
+        .into_iter()
+        .chain([company])
+        .flat_map(|company| index.agreements_of(company))
         .filter(|a| named || would_do.is_some_and(|(cycle, currency)| could_bill(a, cycle, currency)))
         .map(|agreement| agreement.id)
         .collect()
@@ -70,11 +79,30 @@ pub fn named<'a>(
     from: Date,
     goes_on: bool,
 ) -> NamedLine<'a> {
+    let mut first = NamedLine::None;
+    for id in builder.named_additions(product) {
+        match named_one(builder, product, item, (id, from), goes_on) {
+            NamedLine::Unusable => return NamedLine::Unusable,
+            NamedLine::Line(line) => {
+                if matches!(first, NamedLine::None) {
+                    first = NamedLine::Line(line);
+                }
+            }
+            NamedLine::None => {}
+        }
+    }
+    first
+}
+
+fn named_one<'a>(
+    builder: &mut Builder<'_, 'a>,
+    product: &ProductId,
+    item: &CatalogItem,
+    (id, from): (AdditionId, Date),
+    goes_on: bool,
+) -> NamedLine<'a> {
     let context = builder.context;
     let task = context.task;
-    let Some(id) = context.world.mappings.adopted_addition(&task.source, &task.subscription, product) else {
-        return NamedLine::None;
-    };
     let of_company = |line: &Line| {
         let agreement = context.world.snapshot.agreements.get(&line.agreement);
         agreement.is_none_or(|agreement| agreement.company == context.company)
@@ -85,7 +113,9 @@ pub fn named<'a>(
     let Some(line) = found.filter(of_company) else {
         let read = &context.world.snapshot.additions;
         let all_read = context.index.agreements_of(context.company).all(|a| read.contains_key(&a.id));
-        if is_own || !all_read || builder.own_links().iter().any(|link| link.addition == id) {
+        // The former customer's, wherever it is.
+        let moves = task.kind == TaskKind::Transfer;
+        if is_own || moves || !all_read || builder.own_links().iter().any(|link| link.addition == id) {
             return NamedLine::None;
         }
         let message = format!(
@@ -163,6 +193,24 @@ pub fn tell_price(
     builder.find(finding);
 }
 
+/// Says that a change takes the place of a line by hand that bills another price: the order changes the quantity alone,
+/// so that the price changes with its line, and is not billed for days before.
+pub fn tell_new_price(builder: &mut Builder<'_, '_>, product: &ProductId, there: &Line, price: Money) {
+    let currency = builder.context.currency;
+    let message = format!(
+        "Addition {}, made by hand, bills {} at {}, the source says {}: the order changes the quantity alone, and the new \
+         line takes the source's price.",
+        id_of(there),
+        builder.context.product_name(product),
+        there.state.unit_price.shown(currency),
+        price.shown(currency)
+    );
+    let finding = builder
+        .about(Code::Tu6003, product, message)
+        .fix("Change the price of the new addition in ConnectWise where the one by hand was right.");
+    builder.find(finding);
+}
+
 /// Keeps a product back whose line by hand ends: taken over, it would bill nothing after that.
 pub fn tell_end(builder: &mut Builder<'_, '_>, product: &ProductId, line: &Line, last: Date) {
     let message = format!(
@@ -232,11 +280,11 @@ pub fn is_elsewhere(
 
 /// Lines with the item by hand beside a line that was taken over and that bills something else than the order starts
 /// from: together they may be what is sold, so the product waits. Whether that is so.
-pub fn is_one_of_several(
-    builder: &mut Builder<'_, '_>,
+pub fn is_one_of_several<'a>(
+    builder: &mut Builder<'_, 'a>,
     product: &ProductId,
     item: &CatalogItem,
-    line: &Line,
+    line: &Line<'a>,
     starts_from: Quantity,
     from: Date,
 ) -> bool {
@@ -251,6 +299,7 @@ pub fn is_one_of_several(
     if others.is_empty() {
         return false;
     }
+    builder.let_go(line);
     let others: Vec<String> = others.iter().map(|line| shown(builder, line)).collect();
     let message = format!(
         "The order changes {} from {}, and its line {} bills {}; beside it {}, not written by trueup. A line for the new \
@@ -262,8 +311,8 @@ pub fn is_one_of_several(
         others.join("; ")
     );
     let finding = builder.about(Code::Tu3007, product, message).severity(Severity::Error).fix(
-        "Put what belongs together into one addition in ConnectWise and end the others; `--no-adopt` goes on with the \
-         one line alone.",
+        "Name those that belong together in one file of mappings, a row of kind `addition` each; or put them into one \
+         addition in ConnectWise. `--no-adopt` goes on with the one line alone.",
     );
     builder.withhold(finding);
     true
@@ -272,10 +321,10 @@ pub fn is_one_of_several(
 /// Whether a change of a line by hand is settled without a write: because a person has carried it out already (it is
 /// taken over as it is), or because the line bills more than the order knows of, and ending it would take away what
 /// nobody spoke of (it waits for a person).
-pub fn is_settled(
-    builder: &mut Builder<'_, '_>,
+pub fn is_settled<'a>(
+    builder: &mut Builder<'_, 'a>,
     order_line: &OrderLine,
-    there: &Line,
+    there: &Line<'a>,
     (old, new): (Quantity, Quantity),
 ) -> bool {
     let product = &order_line.product;
@@ -311,14 +360,73 @@ pub fn is_settled(
     }
     let known = format!("the order changes from {} to {}", old.shown(), new.shown());
     bills_for_others(builder, product, there, old.max(new), &known)
+        || bills != old && is_anothers(builder, product, there, &known, Severity::Error)
+}
+
+/// Whether a line by hand that nobody named, and that bills something else than is known of the subscription, may be the
+/// line of another running subscription of the customer that nothing of ours bills: then it is kept back.
+pub fn is_anothers<'a>(
+    builder: &mut Builder<'_, 'a>,
+    product: &ProductId,
+    there: &Line<'a>,
+    known: &str,
+    severity: Severity,
+) -> bool {
+    let untouched = there.origin.as_ref().is_none_or(|o| o.order().is_none() && o.edits().is_empty());
+    if !untouched || builder.is_named_by_mapping(there, product) {
+        return false;
+    }
+    let context = builder.context;
+    let (world, task) = (context.world, context.task);
+    let same_item = |other: &ProductId, sold: &Subscription| {
+        let target =
+            world.mappings.product_target(&task.source, other, &sold.customer, Some(sold.billing_cycle));
+        target == Some(ProductTarget::Item(there.state.catalog_item))
+    };
+    let other = world.subscriptions.iter().find(|((source, id), sold)| {
+        *source == task.source
+            && *id != task.subscription
+            && sold.customer == task.customer
+            && sold.status.bills()
+            && sold.billing_model == BillingModel::Advance
+            && sold.items.iter().any(|item| {
+                !item.quantity.is_zero()
+                    && same_item(&item.product, sold)
+                    && !world.links.iter().any(|link| {
+                        !link.deleted
+                            && link.role == Role::Recurring
+                            && link.source == *source
+                            && link.subscription == *id
+                            && link.product == item.product
+                    })
+            })
+    });
+    let Some(((_, other), _)) = other else { return false };
+    let message = format!(
+        "Addition {}, made by hand, bills {} {}, and {known}: subscription {other} is sold the same and nothing of \
+         trueup's bills it. Whose line it is, is not known, and nothing of it is ended.",
+        id_of(there),
+        there.state.quantity.shown(),
+        context.product_name(product)
+    );
+    let fix = format!(
+        "Name it as the line of the one or the other: `addition,subscription:{}/{product},{1}` or \
+         `addition,subscription:{other}/{product},{1}`.",
+        task.subscription,
+        id_of(there)
+    );
+    let finding = builder.about(Code::Tu3007, product, message).severity(severity).fix(fix);
+    builder.withhold(finding);
+    builder.let_go(there);
+    true
 }
 
 /// Whether a line by hand that nobody named bills more than is known of the subscription: it may bill others as well, and
 /// is kept back.
-pub fn bills_for_others(
-    builder: &mut Builder<'_, '_>,
+pub fn bills_for_others<'a>(
+    builder: &mut Builder<'_, 'a>,
     product: &ProductId,
-    there: &Line,
+    there: &Line<'a>,
     most: Quantity,
     known: &str,
 ) -> bool {
@@ -341,6 +449,7 @@ pub fn bills_for_others(
     );
     let finding = builder.about(Code::Tu3007, product, message).severity(Severity::Error).fix(fix);
     builder.withhold(finding);
+    builder.let_go(there);
     true
 }
 

@@ -251,7 +251,10 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
                     let sold = sold_of(builder, &product).filter(|sold| taken_now && !sold.is_zero());
                     several |= sold.is_some_and(|sold| {
                         let known = format!("the subscription has {}", sold.shown());
+                        let bills = line.state.quantity;
                         by_hand::bills_for_others(builder, &product, &line, sold, &known)
+                            || bills != sold
+                                && by_hand::is_anothers(builder, &product, &line, &known, Severity::Error)
                     });
                 }
                 // Nothing of it is known: a line by hand on another agreement may be what is to end.

@@ -38,6 +38,8 @@ struct Item<'a, 'o> {
     line: &'o OrderLine,
     item: &'a CatalogItem,
     existing: Option<Line<'a>>,
+    /// Other lines that bill the old state: what several bill together, and what follows on the one of today.
+    also: Vec<Line<'a>>,
     old_quantity: Quantity,
     new_quantity: Quantity,
     delta: Quantity,
@@ -129,9 +131,20 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     }
     // Where ConnectWise bills the part from the dates, each line of a switch is dated by its day, and nothing is netted.
     let by_dates = matches!(lines::part_policy(builder), Ok(PartPolicy::Connectwise));
-    let switched = if by_dates { BTreeSet::new() } else { switch_of(&items) };
+    let switch = switch_of(&items);
+    // Where the new plan cannot begin, the old one goes on: what comes is looked at first.
+    let goes = |index: &usize| switch.contains(index) && items[*index].new_quantity.is_zero();
+    let mut order_of: Vec<usize> = (0..items.len()).collect();
+    order_of.sort_by_key(goes);
+    let switched = if by_dates { BTreeSet::new() } else { switch.clone() };
     let mut parts_of = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
+    let mut cannot_begin = false;
+    for index in order_of {
+        let item = &items[index];
+        if cannot_begin && goes(&index) {
+            settled.extend([item.line.product.clone()]);
+            continue;
+        }
         let is_told_apart = explicit.contains(&item.line.product);
         let by_dates = by_dates && is_dated_by_day(builder, item);
         let part_is_told = is_told_apart && !by_dates || switched.contains(&index);
@@ -144,9 +157,12 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         transition(builder, order, item, part_is_told, is_told_apart)?;
         if builder.kept_back() > kept_back {
             settled.extend([item.line.product.clone()]);
+            cannot_begin |= switch.contains(&index) && !goes(&index);
         }
     }
-    plan_switch(builder, order, &items, &switched, &explicit)?;
+    if !cannot_begin {
+        plan_switch(builder, order, &items, &switched, &explicit)?;
+    }
     for (line, day) in &further {
         ahead::replace(builder, order, line, *day)?;
     }

@@ -276,8 +276,8 @@ impl<'a> Index<'a> {
             sold.items.iter().map(|item| &item.product).chain(sold.plan.iter().map(|plan| &plan.product))
         });
         let ordered = order.into_iter().flat_map(|order| order.lines.iter().map(|line| &line.product));
-        let of = move |product| world.mappings.adopted_addition(&task.source, &task.subscription, product);
-        ordered.chain(held).filter_map(of)
+        let of = move |product| world.mappings.adopted_additions(&task.source, &task.subscription, product);
+        ordered.chain(held).flat_map(of)
     }
 
     /// The agreements of a company.

@@ -8,11 +8,11 @@ use super::picture::Line;
 use crate::feed::{Charge, OrderLine, ProductKind};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
-use crate::money::{Exact, Money, Quantity};
+use crate::money::{Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::period::Period;
 use crate::plan::{Role, Target};
 use crate::proration::Share;
-use crate::psa::{Agreement, BillFlag, CatalogItem};
+use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use crate::settings::{PriceSource, ProrationBy, RoundingPlace};
 use jiff::civil::Date;
 
@@ -274,6 +274,34 @@ pub fn line_of<'a>(
         [] | [_, _, ..] => existing_line(builder, &line.product, item, from),
     }
 }
+
+/// A line as if it billed what all of them bill on a day.
+pub fn together<'a>(one: &Line<'a>, also: &[Line<'a>], day: Date) -> Result<Line<'a>, MoneyError> {
+    let mut all = one.clone();
+    let with = also.iter().filter(|l| l.state.effective <= day || l.state.effective <= one.state.effective);
+    let with: Vec<&Line> = with.collect();
+    if with.is_empty() {
+        return Ok(all);
+    }
+    let mut quantity = one.state.quantity;
+    let mut price = one.state.unit_price.exact().times(quantity.exact())?;
+    let mut cost = one.state.unit_cost.exact().times(quantity.exact())?;
+    for other in with {
+        let count = other.state.quantity;
+        quantity = quantity.plus(count)?;
+        price = price.plus(other.state.unit_price.exact().times(count.exact())?)?;
+        cost = cost.plus(other.state.unit_cost.exact().times(count.exact())?)?;
+    }
+    let unit = |sum: Exact| -> Result<Money, MoneyError> {
+        Ok(Money::new(sum.over(quantity.exact())?.round(TOGETHER_PLACES, RoundingMode::HalfUp)?.normalize()))
+    };
+    let (unit_price, unit_cost) = (unit(price)?, unit(cost)?);
+    all.state = AdditionState { quantity, unit_price, unit_cost, ..(*one.state).clone() }.into();
+    Ok(all)
+}
+
+/// More places than any price has: what is left of the rounding is lost where the line is rounded.
+const TOGETHER_PLACES: u32 = 10;
 
 /// TU3007 for several open additions.
 pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Line]) -> Finding {

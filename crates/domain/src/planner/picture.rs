@@ -421,6 +421,11 @@ impl<'a> Picture<'a> {
         self.change(line, |line| line.origin = Some(origin));
     }
 
+    /// Takes back whose a line was said to be.
+    pub fn disclaim(&mut self, line: &Line<'_>) {
+        self.change(line, |line| line.origin = None);
+    }
+
     /// Removes a line.
     pub fn remove(&mut self, line: &Line<'_>) {
         let place = Place { agreement: line.agreement, target: line.target.clone() };

@@ -193,6 +193,9 @@ fn one<'a>(
     };
     let agreement = builder.context.agreement;
     let begin = builder.last_invoiced_day(agreement).map_or(start, |last| start.max(next_day(last)));
+    // What several lines bill together is the level that is judged.
+    let lines = named_together(builder, product, existing.as_ref(), begin);
+    let existing = existing.map(|one| lines::together(&one, &lines, begin)).transpose()?;
     // A line that begins after the period is not the line of it: it stays, and what is sold before it has its own.
     let later = existing.clone().filter(|l| l.state.is_open() && l.state.effective > begin.max(period.end()));
     let until = later.as_ref().map(|l| previous_day(l.state.effective));
@@ -286,12 +289,27 @@ fn one<'a>(
     };
     let until = until.into_iter().chain(ends).min();
     builder.recurring(agreement, line, begin, until, period)?;
-    if let Some(old) = &existing {
+    for old in
+        existing.iter().filter_map(|old| builder.picture.now(old).cloned()).chain(lines).collect::<Vec<_>>()
+    {
+        let old = &old;
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
         builder.end(old, last, reason)?;
     }
     Ok(())
+}
+
+/// The other lines that a person named as the product's line together with this one.
+fn named_together<'a>(
+    builder: &mut Builder<'_, 'a>,
+    product: &ProductId,
+    one: Option<&Line<'a>>,
+    begin: Date,
+) -> Vec<Line<'a>> {
+    let Some(one) = one.filter(|one| builder.is_named_by_mapping(one, product)) else { return Vec::new() };
+    let all = builder.mapped_lines(product).into_iter();
+    all.filter(|line| line.target != one.target && line.state.bills_on(begin)).collect()
 }
 
 /// The price that counts: the subscription's or the product's, else that of the line, else the catalog's. The line is

@@ -443,8 +443,8 @@ pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
             continue;
         }
-        let named =
-            builder.mapped_line(product).filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
+        let named = builder.mapped_lines(product).into_iter();
+        let named = named.filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
         let of_another = |line: &Line<'_>| {
             builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
         };

@@ -246,6 +246,13 @@ impl Lab {
         self.in_world(|world| plan(world, &inputs))
     }
 
+    /// The agreements that the plan of these tasks needs.
+    pub fn of_interest(&self, tasks: &[(Task, Demand)]) -> std::collections::BTreeSet<AgreementId> {
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        self.with_world(|world| trueup_domain::planner::agreements_of_interest(world, &inputs))
+    }
+
     /// A plan that is not checked yet.
     pub fn drafted(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
         let inputs: Vec<TaskInput<'_>> =

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
-use trueup_domain::task::{Beside, Demand, Task, TaskState};
+use trueup_domain::plan::AdditionLink;
+use trueup_domain::task::{Beside, Demand, Task, TaskKind, TaskState};
 
 /// From this many records on, a kind is read whole instead of one by one.
 const READ_WHOLE: usize = 64;
@@ -143,6 +144,43 @@ impl Feed {
         }
         Ok(Self { customers, products: found_products, subscriptions })
     }
+}
+
+/// Adds the other subscriptions of customers who are billed by hand as yet: whose line one by hand is can be told only
+/// where it is known who else is sold the same. Needed on the first day alone, so that all are read for it.
+pub(super) async fn add_neighbours(
+    store: &dyn Store,
+    org: &OrganizationId,
+    (tasks, links): (&BTreeMap<TaskId, Task>, &[AdditionLink]),
+    takes_over: bool,
+    subscriptions: &mut BTreeMap<(SourceId, SubscriptionId), Subscription>,
+) -> Result<(), Failure> {
+    let ends = |kind: TaskKind| match kind {
+        TaskKind::Change | TaskKind::Renewal | TaskKind::Cancellation => true,
+        TaskKind::Sales => takes_over,
+        TaskKind::Billing | TaskKind::Transfer | TaskKind::Reconciliation => false,
+    };
+    let mut open: BTreeMap<(&SourceId, &SubscriptionId), &CustomerId> = tasks
+        .values()
+        .filter(|task| ends(task.kind))
+        .map(|task| ((&task.source, &task.subscription), &task.customer))
+        .collect();
+    for link in links.iter().filter(|link| !link.deleted) {
+        open.remove(&(&link.source, &link.subscription));
+    }
+    if open.is_empty() {
+        return Ok(());
+    }
+    let customers: BTreeSet<(&SourceId, &CustomerId)> =
+        open.into_iter().map(|((source, _), customer)| (source, customer)).collect();
+    for row in store.list_records(org, None, RecordKind::Subscription).await? {
+        if let Record::Subscription(sold) = row.record
+            && customers.contains(&(&row.source, &sold.customer))
+        {
+            subscriptions.entry((row.source, sold.id.clone())).or_insert(sold);
+        }
+    }
+    Ok(())
 }
 
 async fn subscriptions_of(

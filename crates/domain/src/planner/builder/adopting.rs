@@ -125,16 +125,19 @@ impl<'a> Builder<'_, 'a> {
         self.picture.find(home, &Target::Existing(id)).cloned()
     }
 
-    /// The line that a mapping says is the subscription's line for the product; taken over when it is first used.
-    pub fn mapped_line(&mut self, product: &ProductId) -> Option<Line<'a>> {
-        let task = self.context.task;
-        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
-        let line = self.read_line(id)?;
-        if line.origin.is_none() {
-            self.adopt(&line, product);
-            return self.picture.now(&line).cloned();
+    /// The lines that a mapping says are the subscription's line for the product; taken over when they are first used.
+    pub fn mapped_lines(&mut self, product: &ProductId) -> Vec<Line<'a>> {
+        let mut lines = Vec::new();
+        for id in self.named_additions(product) {
+            let Some(line) = self.read_line(id) else { continue };
+            if line.origin.is_none() {
+                self.adopt(&line, product);
+                lines.extend(self.picture.now(&line).cloned());
+            } else if line.is_of(self.context.subscription_no, product, Role::Recurring) {
+                lines.push(line);
+            }
         }
-        line.is_of(self.context.subscription_no, product, Role::Recurring).then_some(line)
+        lines
     }
 
     /// Whether this very task takes the line over.
@@ -143,28 +146,44 @@ impl<'a> Builder<'_, 'a> {
         taken.iter().any(|adoption| line.target == Target::Existing(adoption.addition))
     }
 
+    /// Leaves a line that this very task took over to whom it belongs: what was seen of it is no answer.
+    pub fn let_go(&mut self, line: &Line<'a>) {
+        let first = self.before.adoptions;
+        let found = self.draft.adoptions[first..].iter();
+        let Some(at) = found.map(|a| Target::Existing(a.addition)).position(|target| target == line.target)
+        else {
+            return;
+        };
+        self.draft.adoptions.remove(first + at);
+        self.picture.disclaim(line);
+    }
+
+    /// The additions that a mapping names as the line of a product.
+    pub fn named_additions(&self, product: &ProductId) -> Vec<AdditionId> {
+        let task = self.context.task;
+        self.context.world.mappings.adopted_additions(&task.source, &task.subscription, product)
+    }
+
     /// The addition that a mapping names for the product, taken over with the values it has now: free, or of this very
     /// subscription and open, or the line `itself` that is in question.
     pub fn take_mapped(&mut self, product: &ProductId, itself: Option<&Target>) -> Option<Line<'a>> {
-        let task = self.context.task;
-        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product)?;
-        let line = self.read_line(id)?;
-        if Some(&line.target) != itself && !line.state.is_open() {
-            return None;
-        }
-        let free = line.origin.is_none();
-        if !free && !line.is_of(self.context.subscription_no, product, Role::Recurring) {
-            return None;
-        }
+        let named = self.named_additions(product);
+        let is_meant = |line: &Line| {
+            let of_it =
+                line.origin.is_none() || line.is_of(self.context.subscription_no, product, Role::Recurring);
+            of_it && (Some(&line.target) == itself || line.state.is_open())
+        };
+        let of_itself = itself.filter(|itself| named.iter().any(|id| **itself == Target::Existing(*id)));
+        let lines = named.iter().filter_map(|id| self.read_line(*id));
+        let line =
+            lines.filter(|line| of_itself.is_none_or(|target| line.target == *target)).find(is_meant)?;
         self.adopt(&line, product);
         self.picture.now(&line).cloned()
     }
 
     /// Whether a mapping names this very line for the product.
     pub fn is_named_by_mapping(&self, line: &Line, product: &ProductId) -> bool {
-        let task = self.context.task;
-        let id = self.context.world.mappings.adopted_addition(&task.source, &task.subscription, product);
-        id.is_some_and(|id| line.target == Target::Existing(id))
+        self.named_additions(product).iter().any(|id| line.target == Target::Existing(*id))
     }
 
     /// Bill and tax flag of the subscription's recurring line for a product; the usual ones where there is none.

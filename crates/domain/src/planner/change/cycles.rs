@@ -11,6 +11,7 @@ use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::lines::write_once;
 use crate::planner::part;
+use crate::planner::picture::Line;
 use crate::psa::{Agreement, BillFlag};
 use jiff::civil::Date;
 
@@ -30,6 +31,7 @@ pub(super) fn as_new<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
         line: item.line,
         item: item.item,
         existing: item.existing.clone(),
+        also: item.also.clone(),
         old_quantity: Quantity::ZERO,
         new_quantity: item.new_quantity,
         delta: item.new_quantity,
@@ -50,7 +52,20 @@ pub(super) fn end_old<'a>(
     (agreement, own): (&'a Agreement, Period),
     is_told: bool,
 ) -> Result<(), Stop> {
-    let Some(old) = item.existing.clone() else { return Ok(()) };
+    for (at, old) in item.existing.iter().chain(&item.also).enumerate() {
+        end_one(builder, order, item, (agreement, own), is_told, (at, old))?;
+    }
+    Ok(())
+}
+
+fn end_one<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    (agreement, own): (&'a Agreement, Period),
+    is_told: bool,
+    (at, old): (usize, &Line<'a>),
+) -> Result<(), Stop> {
     let effective = item.moment.effective;
     let boundary = if effective == own.start() { effective } else { own.end() };
     let paid = builder.last_invoiced_day(agreement).map_or(boundary, next_day);
@@ -63,12 +78,12 @@ pub(super) fn end_old<'a>(
          own period.",
         order.shown()
     );
-    if let Some(now) = builder.picture.now(&old).cloned() {
+    if let Some(now) = builder.picture.now(old).cloned() {
         builder.end_last(&now, last, reason);
     }
     match Period::new(effective.max(old.state.effective), end) {
         Ok(days) if !is_told && old.state.bill == BillFlag::Billable => {
-            give_back(builder, order, item, agreement, days)
+            give_back(builder, order, item, agreement, days, (at, old))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -81,8 +96,8 @@ fn give_back<'a>(
     item: &Item<'a, '_>,
     agreement: &'a Agreement,
     days: Period,
+    (at, old): (usize, &Line<'a>),
 ) -> Result<(), Stop> {
-    let Some(old) = &item.existing else { return Ok(()) };
     let units = periods_in(builder, agreement, days)?.times(old.state.quantity.exact())?;
     let price = old.state.unit_price.exact().times(units)?;
     let cost = old.state.unit_cost.exact().times(units)?;
@@ -107,8 +122,16 @@ fn give_back<'a>(
         order.shown(),
         context.product_name(product)
     );
-    let line = item.line.id.as_str();
-    write_once(builder, agreement, line, product, item.item, Role::Refund, money, None, reason, days)
+    let line = line_id(item, at, "");
+    write_once(builder, agreement, &line, product, item.item, Role::Refund, money, None, reason, days)
+}
+
+/// The id of what is given back of one of the old lines: the first one has that of the order's line.
+pub(super) fn line_id(item: &Item<'_, '_>, at: usize, what: &str) -> String {
+    match at {
+        0 => format!("{}{what}", item.line.id),
+        at => format!("{}{what}/{at}", item.line.id),
+    }
 }
 
 /// How many invoice periods of an agreement the days are: whole ones and shares.

@@ -63,7 +63,10 @@ pub(super) fn resolve<'a, 'o>(
     if !taken_now && late::was_ended(builder, order, line, existing.as_ref()) {
         return Ok(Asked::Nothing);
     }
-    if let (Some(there), Some(old)) = (&existing, line.old_quantity)
+    let Some(also) = also_billed(builder, line, existing.as_ref(), moment.effective) else {
+        return Ok(Asked::Nothing);
+    };
+    if let (Some(there), Some(old), true) = (&existing, line.old_quantity, also.is_empty())
         && by_hand::is_one_of_several(builder, &line.product, item, there, old, moment.effective)
     {
         return Ok(Asked::Nothing);
@@ -74,13 +77,18 @@ pub(super) fn resolve<'a, 'o>(
             |until| late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until)),
         );
     let until = until.into_iter().chain(ahead).min();
-    let existing =
-        if until.is_some() { late::billing_on(builder, &line.product, moment.effective) } else { existing };
+    let (existing, also) = match until {
+        Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
+        None => in_turn(builder, line, existing, also, moment.effective),
+    };
+    // What the lines of the old state bill together.
+    let sum = existing.as_ref().map(|one| lines::together(one, &also, moment.effective)).transpose()?;
     let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
     let replaced = replaced_before(builder, line, existing.as_ref());
     // A line that a later order edited in place shows what held only from that one on.
     let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
-    let there = held.as_ref().or(replaced.as_ref()).or(shown.map(|l| &*l.state)).cloned();
+    let shown = shown.and(sum.as_ref()).map(|sum| &*sum.state);
+    let there = held.as_ref().or(replaced.as_ref()).or(shown).cloned();
     let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
     let units = match &there {
         Some(state) => {
@@ -127,7 +135,7 @@ pub(super) fn resolve<'a, 'o>(
     if order.kind == OrderKind::Change
         && until.is_none()
         && units.is_none()
-        && let Some(hand) = existing.as_ref()
+        && let Some(hand) = sum.as_ref()
         && by_hand::is_settled(builder, line, hand, (old_quantity, new_quantity))
     {
         return Ok(Asked::ByHand);
@@ -139,7 +147,7 @@ pub(super) fn resolve<'a, 'o>(
         return Ok(Asked::Nothing);
     }
     if units.is_none() && replaced.is_none() && until.is_none() {
-        tell_mismatch(builder, line, existing.as_ref(), old_quantity);
+        tell_mismatch(builder, line, sum.as_ref(), old_quantity);
     }
     let (there, held_quantity) = (there_prices, there);
     let new = if new_quantity.is_zero() {
@@ -156,12 +164,24 @@ pub(super) fn resolve<'a, 'o>(
         }
         None => there,
     };
-    let old = Prices {
+    let mut old = Prices {
         price: line.old_unit_price.or(there.map(|p| p.price)).unwrap_or(new.price),
         cost: line.old_unit_cost.or(there.map(|p| p.cost)).unwrap_or(new.cost),
         cost_known: true,
     };
     let delta = new_quantity.minus(old_quantity)?;
+    let by_hand = |l: &&Line| l.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
+    if let Some(there) = sum.as_ref().filter(by_hand).filter(|l| until.is_none() && l.key().is_none()) {
+        let shows = part::shows(builder.context, &there.state, new.price);
+        let alone = line.old_unit_price.is_none() && line.unit_price.is_some() && !delta.is_zero();
+        if alone && units.is_none() && !new_quantity.is_zero() && !old_quantity.is_zero() && !shows {
+            old = Prices { cost_known: true, ..new };
+            by_hand::tell_new_price(builder, &line.product, there, new.price);
+        }
+        if !new_quantity.is_zero() {
+            by_hand::tell_if_not_billed(builder, &line.product, there, new_quantity);
+        }
+    }
     // A line that ends with its commitment does not go on by itself: its renewal begins another.
     let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
@@ -182,10 +202,78 @@ pub(super) fn resolve<'a, 'o>(
         return Ok(Asked::Nothing);
     }
     let ahead = ahead.is_some() && until == ahead;
-    let item =
-        Item { line, item, existing, old_quantity, new_quantity, delta, old, new, moment, until, ahead };
+    let item = Item {
+        line,
+        item,
+        existing,
+        also,
+        old_quantity,
+        new_quantity,
+        delta,
+        old,
+        new,
+        moment,
+        until,
+        ahead,
+    };
     Ok(Asked::For(Box::new(item)))
 }
+
+/// The other lines that a person named as the product's line together with this one, as far as they bill still; nothing
+/// where one of them cannot be told.
+fn also_billed<'a>(
+    builder: &mut Builder<'_, 'a>,
+    line: &OrderLine,
+    existing: Option<&Line<'a>>,
+    from: Date,
+) -> Option<Vec<Line<'a>>> {
+    let named = builder.named_additions(&line.product);
+    let is_named = |l: &Line| named.iter().any(|id| l.target == Target::Existing(*id));
+    let Some(one) = existing.filter(|one| named.len() > 1 && is_named(one)) else { return Some(Vec::new()) };
+    let mut also = Vec::new();
+    for other in builder.mapped_lines(&line.product) {
+        let bills = other.state.cancelled.is_none_or(|last| next_day(last) >= from);
+        if other.target == one.target || !bills {
+            continue;
+        }
+        match lines::judge(builder, &line.product, other) {
+            Existing::Line(other) => also.push(*other),
+            Existing::Nothing => {}
+            Existing::Undecided | Existing::Several => return None,
+        }
+    }
+    Some(also)
+}
+
+/// A line that begins later may go on from one that ends the day before it: then that one is what the order changes, and
+/// the other one ends with it.
+fn in_turn<'a>(
+    builder: &Builder<'_, 'a>,
+    line: &OrderLine,
+    existing: Option<Line<'a>>,
+    mut also: Vec<Line<'a>>,
+    from: Date,
+) -> (Option<Line<'a>>, Vec<Line<'a>>) {
+    let Some(later) = existing.as_ref().filter(|l| l.state.effective > from) else { return (existing, also) };
+    let order = builder.context.order_id();
+    let before = builder.own_lines().find(|l| {
+        l.is_for(&line.product, Role::Recurring)
+            && !l.is_made_by(order)
+            && l.origin.as_ref().is_some_and(|o| o.order().is_none())
+            && l.state.bills_on(from)
+            && l.state.cancelled.map(next_day) == Some(later.state.effective)
+    });
+    match before.cloned() {
+        Some(before) => {
+            also.extend(existing);
+            (Some(before), also)
+        }
+        None => (existing, also),
+    }
+}
+
+/// More places than any price has: what is left of the rounding is lost where the line is rounded.
+const PLACES: u32 = 10;
 
 /// Whether lines by hand on other agreements may bill what the order goes on from.
 fn is_billed_elsewhere(
@@ -260,8 +348,6 @@ fn all_in_one(
 
 /// Price and cost of one of the units that a line stands for.
 fn unit_prices(there: &AdditionState, units: Option<Quantity>) -> Result<Prices, Stop> {
-    /// More places than any price has: what is left of the rounding is lost where the line is rounded.
-    const PLACES: u32 = 10;
     let one_of = |all: Money| -> Result<Money, Stop> {
         let Some(units) = units else { return Ok(all) };
         let unit = all.exact().over(units.exact())?.round(PLACES, RoundingMode::HalfUp)?;

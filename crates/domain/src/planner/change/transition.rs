@@ -75,7 +75,12 @@ fn begin_new<'a>(
         return Ok(());
     }
     let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
-    if in_modes && ends_old && !invoiced && matches!(policy, Some(PartPolicy::Line(_))) {
+    if in_modes
+        && ends_old
+        && item.also.is_empty()
+        && !invoiced
+        && matches!(policy, Some(PartPolicy::Line(_)))
+    {
         let named = match item.line.amount {
             Some(amount) => {
                 let days = item.line.period.or(period.from_day(effective)).unwrap_or(period);
@@ -166,7 +171,9 @@ fn begin_new<'a>(
         return Ok(());
     }
     if let Some(days) = both {
-        give_back(builder, order, item, days, period)?;
+        for old in item.existing.iter().chain(&item.also).enumerate() {
+            give_back(builder, order, item, (days, period), old)?;
+        }
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
 }
@@ -189,10 +196,11 @@ fn give_back<'a>(
     builder: &mut Builder<'_, 'a>,
     order: &Order,
     item: &Item<'a, '_>,
-    days: Period,
-    anchor: Period,
+    (days, anchor): (Period, Period),
+    (at, old): (usize, &Line<'a>),
 ) -> Result<(), Stop> {
-    let Some(old) = &item.existing else { return Ok(()) };
+    let paid = Period::new(old.state.effective, old.state.cancelled.map_or(days.end(), next_day));
+    let Some(days) = paid.ok().and_then(|paid| paid.intersect(days)) else { return Ok(()) };
     let (num, den) = builder.units_in(days, anchor)?.parts();
     let overflow = crate::money::MoneyError::Overflow;
     let share = Share {
@@ -215,7 +223,7 @@ fn give_back<'a>(
     let reason =
         format!("Order {}: invoices billed the line that it replaces for {days} as well.", order.shown());
     let home = builder.context.agreement;
-    let line_id = format!("{}/old", item.line.id);
+    let line_id = cycles::line_id(item, at, "/old");
     write_once(
         builder,
         home,
@@ -331,7 +339,8 @@ pub(super) fn create_or_edit<'a>(
     let agreement: &'a Agreement = builder.context.agreement;
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&item.line.product);
-    if let Some(there) = item.existing.as_ref().filter(|l| l.state.is_open() && l.agreement == agreement.id) {
+    let alone = item.existing.as_ref().filter(|l| l.state.is_open() && item.also.is_empty());
+    if let Some(there) = alone.filter(|l| l.agreement == agreement.id) {
         let edits = settings.quantity_change == QuantityChange::EditInPlace;
         let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
         let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
@@ -414,13 +423,25 @@ pub fn new_line<'a>(
     })
 }
 
-pub(super) fn end_old(
-    builder: &mut Builder<'_, '_>,
+pub(super) fn end_old<'a>(
+    builder: &mut Builder<'_, 'a>,
     order: &Order,
-    item: &Item<'_, '_>,
+    item: &Item<'a, '_>,
     begin: Date,
 ) -> Result<(), Stop> {
-    let Some(old) = &item.existing else { return Ok(()) };
+    for old in item.existing.iter().chain(&item.also) {
+        end_one(builder, order, item, old, begin)?;
+    }
+    Ok(())
+}
+
+fn end_one<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    old: &Line<'a>,
+    begin: Date,
+) -> Result<(), Stop> {
     // Edited in place: it goes on.
     let Some(now) = builder.picture.now(old).cloned() else { return Ok(()) };
     if now.state != old.state {

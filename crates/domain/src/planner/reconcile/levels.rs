@@ -107,7 +107,7 @@ pub(super) fn before_what_changed_it(
         l.state.bills_on(start)
             || late::since(l) <= start && l.state.cancelled.is_none_or(|last| last >= start)
     });
-    if is_accounted_for || builder.mapped_line(product).is_some_and(|l| l.state.bills_on(start)) {
+    if is_accounted_for || builder.mapped_lines(product).iter().any(|l| l.state.bills_on(start)) {
         return Ok(());
     }
     let Some(item) = item_of(builder, product)? else { return Ok(()) };

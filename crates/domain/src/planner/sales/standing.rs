@@ -156,7 +156,10 @@ fn is_taken_over(
         return settled(builder, order, line, sold, &adopted);
     }
     match by_hand::named(builder, &line.product, item, from, true) {
-        NamedLine::Line(there) => return settled(builder, order, line, sold, &[*there]),
+        NamedLine::Line(_) => {
+            let there = builder.mapped_lines(&line.product);
+            return settled(builder, order, line, sold, &there);
+        }
         NamedLine::Unusable => return Ok(true),
         NamedLine::None => {}
     }
@@ -173,6 +176,12 @@ fn is_taken_over(
             let single = single.clone();
             if let Some(last) = by_hand::end_of(builder, &single) {
                 by_hand::tell_end(builder, &line.product, &single, last);
+                return Ok(true);
+            }
+            let known = format!("the order sells {}", sold.quantity.shown());
+            if single.state.quantity != sold.quantity
+                && by_hand::is_anothers(builder, &line.product, &single, &known, Severity::Warning)
+            {
                 return Ok(true);
             }
             builder.adopt(&single, &line.product);
