@@ -120,6 +120,56 @@ fn the_line_of_another_subscription_is_not_taken(
     );
 }
 
+// Several changes that a person carried out by hand before the first day.
+
+#[rstest]
+#[case::down_again(&[8, 10, 9], 9)]
+#[case::back_to_the_first(&[8, 10, 8], 8)]
+#[case::up_again(&[8, 5, 6], 6)]
+#[case::up_and_up(&[5, 6, 8], 8)]
+#[case::three(&[5, 6, 7, 8], 8)]
+fn changes_that_a_person_carried_out_are_not_billed_again(
+    #[case] levels: &[i64],
+    #[case] by_hand: i64,
+    #[values(false, true)] named: bool,
+    #[values("2028-03-01", "2028-04-01")] next: &str,
+) {
+    let mut lab = lab(next);
+    lab.by_hand(40, 311, 7, &by_hand.to_string(), "22.00", "2028-01-01");
+    if named {
+        lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
+    }
+    let steps = levels.windows(2).zip(["2028-03-03", "2028-03-05", "2028-03-09"]);
+    let orders: Vec<_> = steps
+        .map(|(step, on)| {
+            let change = order(&format!("CH-{on}"), OrderKind::Change, on, march());
+            change.change("1", "seat", step[0], step[1], "22.00", "17.60").0
+        })
+        .collect();
+    let draft = lab.plan(&orders.iter().collect::<Vec<_>>());
+    assert!(!writes(&draft) && !draft.findings.iter().any(|f| f.code == Code::Tu3007), "{}", show(&draft));
+}
+
+/// What nobody carried out is billed, up to where the line stands.
+#[test]
+fn changes_that_nobody_carried_out_are_billed() {
+    let mut lab = lab("2028-03-01");
+    lab.by_hand(40, 311, 7, "8", "22.00", "2028-01-01");
+    let first =
+        order("CH-1", OrderKind::Change, "2028-03-03", march()).change("1", "seat", 8, 10, "22.00", "17.60");
+    let second =
+        order("CH-2", OrderKind::Change, "2028-03-09", march()).change("1", "seat", 10, 9, "22.00", "17.60");
+    assert!(writes(&lab.plan(&[&first.0, &second.0])));
+    lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap()[0].state.quantity = 10.into();
+    let draft = lab.plan(&[&first.0, &second.0]);
+    assert!(show(&draft).contains("create recurring 2028-04-01..- 9 x 22.00"), "{}", show(&draft));
+    assert!(
+        !draft.changes.iter().any(|c| c.writes() && c.task.as_str().contains("CH-1")),
+        "{}",
+        show(&draft)
+    );
+}
+
 // A switch whose new plan cannot begin.
 
 #[rstest]

@@ -332,3 +332,41 @@ fn days_that_are_not_to_be_billed_are_owed_by_nobody() {
     // 25 to 28 February.
     assert_eq!(left_out(&lab.plan(&[&sale.0])), ["2025-02-25 to 2025-02-28: 15.71"]);
 }
+/// A reconciliation of the month in which a product begins to be billed bills the rest of it alone.
+#[rstest]
+#[case::open("2025-04-01", "72.00")]
+#[case::invoiced("2025-05-01", "182.00")]
+fn a_reconciliation(#[case] next: &str, #[case] first: &str) {
+    let mut lab = lab("2025-04-11");
+    lab.agreement_mut(40).next_invoice = Some(next.parse().unwrap());
+    let key = (trueup_domain::ids::SourceId::from(SOURCE), trueup_domain::ids::SubscriptionId::from("s-1"));
+    lab.subscriptions.get_mut(&key).unwrap().items = vec![trueup_domain::feed::SubscriptionItem {
+        id: "i1".into(),
+        product: "x".into(),
+        quantity: 5.into(),
+        included_quantity: None,
+        unit_price: Some("21.60".parse().unwrap()),
+        unit_cost: Some("0".parse().unwrap()),
+        overuse_price: None,
+        overuse_cost: None,
+    }];
+    let plan = |lab: &Lab| {
+        let mut task = lab.task(&order("R-1", OrderKind::Sales, "2025-04-11", april()).0);
+        task.kind = trueup_domain::task::TaskKind::Reconciliation;
+        task.order_id = None;
+        let period = Some(april());
+        let demand = trueup_domain::task::Demand::Reconcile {
+            period,
+            confirm_invoiced: true,
+            beside: Default::default(),
+        };
+        lab.plan_tasks(&[(task, demand)])
+    };
+    let draft = plan(&lab);
+    lab.apply(&draft);
+    assert!(!plan(&lab).changes.iter().any(|c| c.writes()), "{}", show(&plan(&lab)));
+    let second = "108.00";
+    let bills = [lab.invoice(40), lab.invoice(40)];
+    let first = if next == "2025-05-01" { "180.00" } else { first };
+    assert_eq!(bills, [first, second], "{}", show(&draft));
+}

@@ -5,11 +5,12 @@ use super::agreement::could_bill;
 use super::builder::Builder;
 use super::context::cycle_of;
 use super::index::{Index, SubscriptionNo};
+use super::lines;
 use super::part;
 use super::picture::Line;
 use super::{AdoptionAnswer, TaskInput, World};
 use crate::billing;
-use crate::feed::{BillingModel, OrderKind, OrderLine, Subscription};
+use crate::feed::{BillingModel, Charge, OrderKind, OrderLine, Subscription};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ProductId};
 use crate::mapping::ProductTarget;
@@ -346,6 +347,7 @@ pub fn is_settled<'a>(
         }
         false => bills == new && !new.is_zero(),
     };
+    let done = done || !bills.is_zero() && is_carried_out_later(builder, product, (old, new), bills);
     let name = builder.context.product_name(product);
     if done {
         let message = format!(
@@ -361,6 +363,31 @@ pub fn is_settled<'a>(
     let known = format!("the order changes from {} to {}", old.shown(), new.shown());
     bills_for_others(builder, product, there, old.max(new), &known)
         || bills != old && is_anothers(builder, product, there, &known, Severity::Error)
+}
+
+/// Whether the orders that follow on this one lead to what the line bills: then a person has carried them out up to
+/// there. A line that bills what the first of them starts from shows that only where the last of them comes back to it.
+fn is_carried_out_later(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    (old, new): (Quantity, Quantity),
+    bills: Quantity,
+) -> bool {
+    let mut level = new;
+    let mut reached = false;
+    for order in builder.context.later.iter().filter(|order| order.kind == OrderKind::Change) {
+        let lines = order.lines.iter().filter(|l| l.charge == Charge::Recurring && l.product == *product);
+        for line in lines {
+            let (Some(from), Some(to)) = (line.old_quantity, line.new_quantity) else { return false };
+            let [from, to] = [from, to].map(|quantity| lines::billed_quantity(builder, product, quantity));
+            if from != level {
+                return false;
+            }
+            level = to;
+            reached |= level == bills;
+        }
+    }
+    reached && (bills != old || level == bills)
 }
 
 /// Whether a line by hand that nobody named, and that bills something else than is known of the subscription, may be the

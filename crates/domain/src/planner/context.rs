@@ -118,6 +118,8 @@ pub struct Context<'a> {
     pub order_period: Option<Period>,
     /// The first day that anything is billed: go-live, or the end of a "do not bill" of the customer.
     pub billed_from: Option<Date>,
+    /// The orders of the subscription that are planned after this task, in their order.
+    pub later: Vec<&'a Order>,
     products: Vec<Known<'a>>,
     fee: Option<&'a CatalogItem>,
 }
@@ -256,6 +258,7 @@ impl<'a> Context<'a> {
                 .settings
                 .go_live
                 .max(world.mappings.customer_billed_from(&task.source, &task.customer)),
+            later: Vec::new(),
             products,
             fee,
         })

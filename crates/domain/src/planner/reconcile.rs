@@ -7,7 +7,7 @@ use super::builder::{Builder, NewLine};
 use super::by_hand::{self, NamedLine};
 use super::cancellation::usual_last_day;
 use super::context::Stop;
-use super::lines::{self, Existing, billed_quantity, item_of};
+use super::lines::{self, Existing, PartPolicy, billed_quantity, item_of, part_policy, write_once};
 use super::part::{self, Prices};
 use super::picture::Line;
 use crate::feed::{PlanFee, Subscription, SubscriptionItem};
@@ -288,6 +288,10 @@ fn one<'a>(
         },
     };
     let until = until.into_iter().chain(ends).min();
+    let begin = match &existing {
+        None => first_part(builder, &line, prices, (begin, until))?,
+        Some(_) => begin,
+    };
     builder.recurring(agreement, line, begin, until, period)?;
     for old in
         existing.iter().filter_map(|old| builder.picture.now(old).cloned()).chain(lines).collect::<Vec<_>>()
@@ -298,6 +302,42 @@ fn one<'a>(
         builder.end(old, last, reason)?;
     }
     Ok(())
+}
+
+/// What begins within a period of the subscription, after days that are not billed, is billed once for the rest of it: an
+/// open-ended line would bill all of it. Gives the day on which the open-ended line begins.
+fn first_part<'a>(
+    builder: &mut Builder<'_, 'a>,
+    line: &NewLine<'a>,
+    prices: Prices,
+    (begin, until): (Date, Option<Date>),
+) -> Result<Date, Stop> {
+    let context = builder.context;
+    let Some(sold) = context.subscription else { return Ok(begin) };
+    let anchor = sold.period.map_or(sold.start, Period::start);
+    let own = context.cycle.period_containing(anchor, begin)?;
+    let unbilled = context.billed_from(&line.product).is_some_and(|first| first == begin);
+    let open = !context.agreement.prorates && !builder.is_invoiced(context.agreement, begin);
+    let end = until.map_or(own.end(), |last| own.end().min(next_day(last)));
+    let Some(days) = Period::new(begin, end).ok().filter(|_| unbilled && open && begin > own.start()) else {
+        return Ok(begin);
+    };
+    let share = builder.share(own, days)?;
+    match part_policy(builder)? {
+        PartPolicy::Connectwise => return Ok(begin),
+        PartPolicy::LeftOut(why) => {
+            let exact = prices.price.exact().times(line.money.quantity.exact())?.times(share.exact()?)?;
+            builder.left_out(&line.product, days, exact, why)?;
+        }
+        PartPolicy::Line(home) => {
+            let settings = context.world.settings;
+            let money = part::prorated(settings, context.currency, prices, line.money.quantity, share)?;
+            let reason = format!("{} {days} is billed once.", line.reason);
+            let (id, item) = (line.line_id.as_str(), line.item);
+            write_once(builder, home, id, &line.product, item, Role::Prorate, money, None, reason, days)?;
+        }
+    }
+    Ok(own.end())
 }
 
 /// The other lines that a person named as the product's line together with this one.

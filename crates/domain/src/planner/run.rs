@@ -95,7 +95,7 @@ impl Part {
                     self.draft.findings.push(blocked(input.task, earlier));
                     TaskOutcome::Blocked
                 }
-                None => plan_task(world, index, input, *place, picture, &mut self.draft),
+                None => plan_task(world, index, tasks, *place, picture, &mut self.draft),
             };
             match outcome {
                 TaskOutcome::NeedsMapping | TaskOutcome::Waiting | TaskOutcome::Failed => {
@@ -133,19 +133,29 @@ fn blocked(task: &Task, earlier: &Task) -> Finding {
 fn plan_task<'a>(
     world: &'a World<'a>,
     index: &'a Index<'a>,
-    input: TaskInput<'a>,
+    tasks: &[TaskInput<'a>],
     place: usize,
     picture: &mut Picture<'a>,
     draft: &mut DraftPlan,
 ) -> TaskOutcome {
+    let input = tasks[place];
     picture.settle();
-    let context = match Context::resolve(world, index, &input, place) {
+    let mut context = match Context::resolve(world, index, &input, place) {
         Ok(context) => context,
         Err(stop) => {
             draft.findings.extend(stop.findings);
             return stop.outcome;
         }
     };
+    // Tasks of one subscription lie beside each other, in their order.
+    let of_it =
+        (place + 1..tasks.len()).take_while(|next| index.subscription_of(*next) == context.subscription_no);
+    context.later = of_it
+        .filter_map(|next| match tasks[next].demand {
+            Demand::Order(order) => Some(&**order),
+            Demand::Reconcile { .. } => None,
+        })
+        .collect();
     picture.open_subscription(context.subscription_no);
     picture.open(context.agreement.id);
     loop {
