@@ -134,22 +134,26 @@ fn each_type_of_request_is_known() {
 }
 
 #[test]
-fn approved_requests_are_completed_and_suspensions_are_not_synchronised() {
+fn approved_requests_are_completed_and_suspensions_say_what_they_are() {
     let text = std::fs::read_to_string(data("cloudblue-connect/ff_request.json")).unwrap();
     let mut source: serde_json::Value = serde_json::from_str(&text).unwrap();
     source["status"] = "approved".into();
     source["effective_date"] = "2020-12-01T00:00:00+00:00".into();
     let dir = tempfile::tempdir().unwrap();
-    for (kind, status, lines) in
-        [("purchase", "completed", 3), ("suspend", "suspended", 0), ("change", "completed", 3)]
-    {
+    for (kind, lines, pause) in [
+        ("purchase", 3, None),
+        ("suspend", 0, Some("\"begins\"")),
+        ("resume", 0, Some("\"ends\"")),
+        ("change", 3, None),
+    ] {
         source["type"] = kind.into();
         source["asset"]["items"][4]["old_quantity"] = "7".into();
         let file = dir.path().join("request.json");
         std::fs::write(&file, source.to_string()).unwrap();
         let (records, _) = read(&[file]);
         let order = of_kind!(records, Order)[0];
-        assert_eq!((order.status.as_str(), order.lines.len()), (status, lines), "{kind}");
+        assert_eq!((order.status.as_str(), order.lines.len()), ("completed", lines), "{kind}");
+        assert_eq!(order.ext.0.get("billing_pause").map(|raw| raw.get()), pause, "{kind}");
         assert_eq!(order.effective.to_string(), "2020-12-01");
         if kind == "change" {
             assert_eq!(order.lines[0].quantity.to_string(), "-2");

@@ -53,7 +53,7 @@ pub fn subject_of(task: &Task) -> Subject {
 /// Judges a task.
 pub fn assess(task: &Task, order: Option<&Order>, facts: Facts<'_>) -> Standing {
     if let Some(reason) = unsupported(facts.subscription, order) {
-        let message = format!("{reason}; trueup does not bill this, and the task is left out.");
+        let message = format!("{reason}; trueup does not do this, and the task is left out.");
         let finding = Finding::new(Code::Tu4004, subject_of(task), message);
         return Standing::Ignored(format!("TU4004: {reason}"), vec![finding]);
     }
@@ -89,6 +89,13 @@ fn unsupported_ext(ext: &Ext) -> Option<String> {
     ext.0.iter().find_map(|(key, value)| {
         let key = words(key);
         let text = words(value.get());
+        if key == "billing pause" {
+            return Some(match text.as_str() {
+                "ends" => "the subscription is resumed at the source: what is owed is settled by hand".to_owned(),
+                _ => "the subscription is suspended at the source, and its lines bill on: they are ended or kept by hand"
+                    .to_owned(),
+            });
+        }
         if matches!(text.as_str(), "false" | "null" | "off" | "no" | "none") {
             return None;
         }
@@ -408,4 +415,27 @@ pub fn without_customer(source: &SourceId, order: &Order) -> Finding {
     );
     Finding::new(Code::Tu8004, subject, message)
         .fix("Import the subscription, or name the customer in the order.")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use serde_json::value::RawValue;
+
+    /// Sources say it in a field of their own; what is not billed that way is left out with a word.
+    #[test]
+    fn a_pause_of_a_subscription_is_left_out_and_said() {
+        let ext = |key: &str, text: &str| {
+            let mut ext = Ext::default();
+            ext.0.insert(key.to_owned(), RawValue::from_string(text.to_owned()).unwrap());
+            unsupported_ext(&ext)
+        };
+        let begins = ext("billing_pause", "\"begins\"").unwrap();
+        assert!(begins.contains("suspended") && begins.contains("bill on"), "{begins}");
+        assert!(ext("billing_pause", "\"ends\"").unwrap().contains("resumed"));
+        assert_eq!(ext("billing_pause", "false"), None);
+        assert_eq!(ext("pause", "\"begins\""), None);
+    }
 }

@@ -6,7 +6,7 @@
 //! | product `PRD-…`, item | product (an item's id is its global id) |
 //! | subscription `AS-…` (also inside requests: the newest) | subscription |
 //! | fulfilment request `PR-…` | order: purchase = sales, change and adjustment = change, cancel = cancellation, renew = renewal, transfer = transfer; approved = completed |
-//! | suspend, resume | order without lines under the status `suspended` or `resumed`: kept, not synchronised |
+//! | suspend, resume | change without lines that says `billing_pause` (`begins`, `ends`): its task is ignored, and that is told |
 //! | billing request `BRP-…`, `BRV-…` | billing order; the vendor's own is kept under the status `vendor` |
 //! | usage record `UR-…` | usage |
 //! | helpdesk case `CA-…` | alert |

@@ -8,10 +8,14 @@ use crate::json::Value;
 use crate::redact::source_of;
 use crate::time::Instant;
 use jiff::civil::Date;
+use serde_json::value::to_raw_value;
 use std::collections::HashSet;
 use trueup_domain::feed::{Charge, Ext, Order, OrderKind, OrderLine, Record, Subscription};
 use trueup_domain::money::Quantity;
 use trueup_domain::period::Period;
+
+/// The field of an order that says so.
+const BILLING_PAUSE: &str = "billing_pause";
 
 /// What a fulfilment request does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,12 +51,12 @@ impl Deed {
         }
     }
 
-    /// The status of an approved request. A suspended subscription is billed on, so nothing is to be synchronised.
-    fn done(self) -> &'static str {
+    /// What becomes of billing that trueup does not carry out: a suspended subscription is billed on.
+    fn billing_pause(self) -> Option<&'static str> {
         match self {
-            Self::Suspend => "suspended",
-            Self::Resume => "resumed",
-            Self::Purchase | Self::Change | Self::Cancel | Self::Renew | Self::Transfer => "completed",
+            Self::Suspend => Some("begins"),
+            Self::Resume => Some("ends"),
+            Self::Purchase | Self::Change | Self::Cancel | Self::Renew | Self::Transfer => None,
         }
     }
 }
@@ -82,6 +86,9 @@ pub(super) fn fulfilment(value: Value<'_>, world: &mut World) -> Result<(), Faul
     if !lines.is_empty() {
         warn_of_price(&order_id, world);
     }
+    let mut ext = source_of(value);
+    let pause = deed.billing_pause().and_then(|word| to_raw_value(word).ok());
+    ext.0.extend(pause.map(|word| (BILLING_PAUSE.to_owned(), word)));
     let order = Order {
         id: order_id.into(),
         number: None,
@@ -95,10 +102,10 @@ pub(super) fn fulfilment(value: Value<'_>, world: &mut World) -> Result<(), Faul
         effective_given: given.is_some(),
         period: period(value, &subscription, effective)?,
         currency: subscription.currency,
-        status: if status == "approved" { deed.done().to_owned() } else { status },
+        status: if status == "approved" { "completed".to_owned() } else { status },
         po_number: None,
         lines,
-        ext: source_of(value),
+        ext,
     };
     remember(subscription, completed, world);
     world.emit(Record::Order(order));
