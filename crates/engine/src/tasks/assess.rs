@@ -89,15 +89,15 @@ fn unsupported_ext(ext: &Ext) -> Option<String> {
     ext.0.iter().find_map(|(key, value)| {
         let key = words(key);
         let text = words(value.get());
+        if matches!(text.as_str(), "false" | "null" | "off" | "no" | "none") {
+            return None;
+        }
         if key == "billing pause" {
             return Some(match text.as_str() {
                 "ends" => "the subscription is resumed at the source: what is owed is settled by hand".to_owned(),
                 _ => "the subscription is suspended at the source, and its lines bill on: they are ended or kept by hand"
                     .to_owned(),
             });
-        }
-        if matches!(text.as_str(), "false" | "null" | "off" | "no" | "none") {
-            return None;
         }
         let about_billing = ["billing", "charge", "align", "statement"].iter().any(|w| key.contains(w));
         if !about_billing {
