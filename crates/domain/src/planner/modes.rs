@@ -9,6 +9,7 @@ use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::commitment_last;
 use crate::feed::{Order, OrderLine};
+use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, previous_day};
 use crate::plan::Role;
@@ -39,6 +40,15 @@ pub struct Shift<'a, 'o> {
     pub effective: Date,
     /// The period.
     pub period: Period,
+    /// Where an earlier run began this and invoices were made since: the day up to which they have billed.
+    pub paid_to: Option<Date>,
+}
+
+impl Shift<'_, '_> {
+    /// The day on which the new state takes the old line's place; what is invoiced of that one stays.
+    fn replaces_from(&self, begin: Date) -> Date {
+        self.paid_to.map_or(begin, |paid| begin.max(paid))
+    }
 }
 
 /// Shows the change in the mode of the settings.
@@ -154,7 +164,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     }
     let Some(old) = &shift.existing else { return Ok(()) };
     let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
-    builder.end_last(old, last_before(builder, old, begin), reason);
+    builder.end_last(old, last_before(builder, old, shift.replaces_from(begin)), reason);
     Ok(())
 }
 
@@ -261,17 +271,8 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     if builder.written(shift.line.id.as_str(), Role::Recurring, shift.period.start()).is_some() {
         return Ok(false);
     }
-    let earlier: Vec<Line> = builder
-        .own_lines()
-        .filter(|l| {
-            l.is_for(&shift.line.product, Role::Prorate)
-                && !l.is_made_by(builder.context.order_id())
-                && l.state.cancelled == Some(shift.period.last_day())
-                && l.origin.as_ref().is_some_and(|o| o.true_period().is_none())
-                && !builder.is_billed(l)
-        })
-        .cloned()
-        .collect();
+    let mut earlier = earlier_parts(builder, &shift.line.product, shift.period);
+    earlier.retain(|line| !builder.is_billed(line));
     let days = shift.period.from_day(shift.effective).unwrap_or(shift.period);
     let share = builder.share(shift.period, days)?.exact()?;
     let (value, cost) = new_value(shift)?;
@@ -324,6 +325,20 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     Ok(true)
 }
 
+/// The lines that earlier orders wrote for the product up to the end of the period: an averaged line takes their place.
+pub fn earlier_parts<'a>(builder: &Builder<'_, 'a>, product: &ProductId, period: Period) -> Vec<Line<'a>> {
+    builder
+        .own_lines()
+        .filter(|l| {
+            l.is_for(product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && l.state.cancelled == Some(period.last_day())
+                && l.origin.as_ref().is_some_and(|o| o.true_period().is_none())
+        })
+        .cloned()
+        .collect()
+}
+
 /// Whether the line that this very order replaced is gone already: then one that an earlier order ended within the period
 /// is not the old one, and goes on to bill it.
 fn is_replaced(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
@@ -340,7 +355,7 @@ fn is_replaced(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
 
 fn end_old<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>) {
     let Some(old) = &shift.existing else { return };
-    let last = last_before(builder, old, shift.period.start());
+    let last = last_before(builder, old, shift.replaces_from(shift.period.start()));
     let reason = format!("Order {}: {} is billed by the new lines.", order.shown(), shift.period);
     builder.end_last(old, last, reason);
 }

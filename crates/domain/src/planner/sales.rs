@@ -201,7 +201,9 @@ fn recurring<'a>(
     };
     let settings = builder.context.world.settings;
     let share = builder.share(period, part)?;
-    let open = !builder.is_invoiced(agreement, begin);
+    // What an earlier run began with the full line is finished so, whatever was invoiced since.
+    let begun = builder.written(line.id.as_str(), Role::Recurring, begin).is_some();
+    let open = begun || !builder.is_invoiced(agreement, begin);
     if matches!(settings.line_mode, LineMode::Dual | LineMode::Commitment) && open {
         // The full line bills the whole period; the second line takes away the days before the start.
         let whole = prices.price.exact().times(quantity.exact())?;

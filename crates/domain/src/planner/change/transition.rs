@@ -5,14 +5,15 @@ use super::parts::{bill_gap, bill_part, credit_form};
 use super::{Item, Moment, named};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::Code;
-use crate::money::{Money, Quantity, RoundingMode};
+use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, day_text, next_day, previous_day};
-use crate::plan::Role;
+use crate::plan::{Role, Target};
 use crate::planner::builder::{Builder, NewLine};
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy, standing_text, write_once};
-use crate::planner::part::{self, Prices};
+use crate::planner::modes;
+use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
 use crate::planner::text::text;
@@ -75,12 +76,16 @@ fn begin_new<'a>(
         return Ok(());
     }
     let in_modes = matches!(settings.line_mode, LineMode::Single | LineMode::Dual | LineMode::Commitment);
+    let begun = if invoiced { begun_in_mode(builder, item) } else { None };
     if in_modes
         && ends_old
         && item.also.is_empty()
-        && !invoiced
+        && (!invoiced || begun.is_some())
         && matches!(policy, Some(PartPolicy::Line(_)))
     {
+        if let Some(begun) = begun {
+            give_back_beside(builder, order, item, begun)?;
+        }
         let named = match item.line.amount {
             Some(amount) => {
                 let days = item.line.period.or(period.from_day(effective)).unwrap_or(period);
@@ -89,10 +94,10 @@ fn begin_new<'a>(
             }
             None => None,
         };
-        return crate::planner::modes::transition(
+        return modes::transition(
             builder,
             order,
-            &crate::planner::modes::Shift {
+            &modes::Shift {
                 line: item.line,
                 item: item.item,
                 existing: item.existing.clone(),
@@ -106,6 +111,7 @@ fn begin_new<'a>(
                 since: item.moment.said,
                 effective,
                 period,
+                paid_to: begun.and_then(|_| builder.last_invoiced_day(agreement)).map(next_day),
             },
         );
     }
@@ -135,9 +141,13 @@ fn begin_new<'a>(
             None
         }
         // A line of an earlier change that begins with the next invoice stands for the invoiced days as well.
-        None => paid_to
-            .and_then(|paid| Period::new(begin, paid).ok())
-            .filter(|_| !item.new_quantity.is_zero() || item.existing.is_some()),
+        None if !item.new_quantity.is_zero() => paid_to.and_then(|paid| Period::new(begin, paid).ok()),
+        // What goes is given back as far as it bills.
+        None => {
+            let ends = |old: &Line<'_>| old.state.cancelled.map_or(Date::MAX, next_day);
+            let bills_to = item.existing.iter().chain(&item.also).map(ends).max();
+            paid_to.zip(bills_to).and_then(|(paid, end)| Period::new(begin, paid.min(end)).ok())
+        }
     };
     let mut gap = gap;
     if let Some(invoiced) = gap {
@@ -178,6 +188,57 @@ fn begin_new<'a>(
     end_old(builder, order, item, both.map_or(begin, Period::end))
 }
 
+/// The first day that is billed by what an earlier run of this order wrote in one of the modes, before the period was
+/// invoiced: what was begun so is finished so.
+fn begun_in_mode(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+    let Moment { effective, period, .. } = item.moment;
+    let written = |role, day| builder.written(item.line.id.as_str(), role, day);
+    if let Some(full) = written(Role::Recurring, period.start()) {
+        return Some(full.state.effective);
+    }
+    // A part that was caught up later is not dated in its period.
+    let of_period = written(Role::Prorate, period.start()).filter(|l| period.contains(l.state.effective));
+    let next = || written(Role::Recurring, effective).map(|l| l.state.effective);
+    of_period.map(|_| period.start()).or_else(next)
+}
+
+/// What invoices have billed, from `begun` on, of the lines that those of the modes take the place of.
+fn give_back_beside<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    begun: Date,
+) -> Result<(), Stop> {
+    let Some(paid) = builder.last_invoiced_day(builder.context.agreement).map(next_day) else {
+        return Ok(());
+    };
+    let Moment { period, .. } = item.moment;
+    if let (Some(old), Ok(days)) = (&item.existing, Period::new(begun, paid)) {
+        give_back(builder, order, item, (days, period), (0, old))?;
+    }
+    let full = builder.written(item.line.id.as_str(), Role::Recurring, period.start()).is_some();
+    if full || builder.context.world.settings.line_mode != LineMode::Single {
+        return Ok(());
+    }
+    for line in modes::earlier_parts(builder, &item.line.product, period) {
+        if !builder.is_billed(&line) {
+            continue;
+        }
+        let quantity = line.state.quantity.exact();
+        let (price, cost) =
+            (line.state.unit_price.exact().times(quantity)?, line.state.unit_cost.exact().times(quantity)?);
+        let (price, cost) = (Exact::ZERO.minus(price)?, Exact::ZERO.minus(cost)?);
+        let context = builder.context;
+        let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+        let key_line = match &line.target {
+            Target::Existing(id) => format!("{}/old/{id}", item.line.id),
+            Target::CreatedBy(_) => continue,
+        };
+        write_back(builder, order, item, &key_line, money, period)?;
+    }
+    Ok(())
+}
+
 /// What ConnectWise makes of the days by itself, against the amount that the source names.
 fn tell_named_by_dates(
     builder: &mut Builder<'_, '_>,
@@ -211,11 +272,23 @@ fn give_back<'a>(
     let prices = Prices { price: old.state.unit_price, cost: old.state.unit_cost, cost_known: true };
     let settings = builder.context.world.settings;
     let money = part::prorated(settings, builder.context.currency, prices, -billed, share)?;
+    write_back(builder, order, item, &cycles::line_id(item, at, "/old"), money, days)
+}
+
+/// What was billed twice, as a refund, or told where credits are off.
+fn write_back<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    line_id: &str,
+    money: Expressed,
+    days: Period,
+) -> Result<(), Stop> {
+    let product = &item.line.product;
     if money.exact.is_zero() {
         return Ok(());
     }
-    let product = &item.line.product;
-    if !settings.credits.is_on() {
+    if !builder.context.world.settings.credits.is_on() {
         let why = "invoices billed the old line beside the new one, and credits are off";
         builder.left_out(product, days, money.exact, why)?;
         return Ok(());
@@ -223,11 +296,10 @@ fn give_back<'a>(
     let reason =
         format!("Order {}: invoices billed the line that it replaces for {days} as well.", order.shown());
     let home = builder.context.agreement;
-    let line_id = cycles::line_id(item, at, "/old");
     write_once(
         builder,
         home,
-        &line_id,
+        line_id,
         product,
         item.item,
         Role::Refund,

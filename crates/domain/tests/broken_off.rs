@@ -1,0 +1,144 @@
+//! Runs that stop half way (killed, refused, no network) and meet an invoice before the next one: whatever was written by
+//! then, what is billed in the end, less what is told as left out, is what a whole run would have come to.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use rust_decimal::Decimal;
+use std::collections::BTreeSet;
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::DraftPlan;
+
+/// Months that each world is invoiced for.
+const MONTHS: usize = 6;
+
+fn february() -> Period {
+    period("2028-02-01", "2028-03-01")
+}
+
+/// Five seats since January, invoiced for it on the first of February.
+fn lab(mode: &str, credits: &str) -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.today = day("2028-02-21");
+    lab.set("line_mode", mode).set("credits", credits);
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("q", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    let sale = order("SO-1", OrderKind::Sales, "2028-01-01", period("2028-01-01", "2028-02-01")).with(sold);
+    lab.run(&sale.0);
+    lab.invoice(40);
+    lab
+}
+
+fn change(id: &str, on: &str) -> OrderDraft {
+    order(id, OrderKind::Change, on, february())
+}
+
+/// What the worlds differ in.
+fn orders(kind: &str) -> Vec<Order> {
+    let up = change("CH-1", "2028-02-12").change("1", "p", 5, 8, "22.00", "17.60").0;
+    match kind {
+        "up" => vec![up],
+        "down" => vec![change("CH-1", "2028-02-12").change("1", "p", 5, 3, "22.00", "17.60").0],
+        "price" => vec![change("CH-1", "2028-02-12").change("1", "p", 5, 5, "25.00", "20.00").0],
+        "gone" => vec![change("CH-1", "2028-02-12").change("1", "p", 5, 0, "22.00", "17.60").0],
+        "added" => vec![change("CH-1", "2028-02-12").change("1", "q", 0, 4, "30.00", "20.00").0],
+        "sold" => {
+            let sold = line("1", Charge::Recurring, "q", "4", "30.00", "20.00");
+            vec![order("SO-2", OrderKind::Sales, "2028-02-12", february()).with(sold).0]
+        }
+        "both" => vec![
+            change("CH-1", "2028-02-12")
+                .change("1", "p", 5, 8, "22.00", "17.60")
+                .change("2", "q", 0, 4, "30.00", "20.00")
+                .0,
+        ],
+        "twice" => vec![up, change("CH-2", "2028-02-20").change("1", "p", 8, 6, "22.00", "17.60").0],
+        other => panic!("{other}"),
+    }
+}
+
+/// What a plan says that it leaves out, each thing once.
+fn left_out(draft: &DraftPlan, said: &mut BTreeSet<String>) -> Decimal {
+    let mut sum = Decimal::ZERO;
+    for finding in draft.findings.iter().filter(|f| f.code == Code::Tu6005) {
+        if let Some((amount, _)) = finding.amount
+            && said.insert(finding.message.clone())
+        {
+            sum += amount.to_string().parse::<Decimal>().unwrap();
+        }
+    }
+    sum
+}
+
+/// What a world comes to: all invoices and what was left out; the last invoice.
+#[derive(Debug)]
+struct Outcome {
+    all: Decimal,
+    last: Decimal,
+}
+
+/// Carries out the orders; the last one stops after `stop` writes, and `between` invoices are made before it is planned
+/// again.
+fn outcome(mut lab: Lab, orders: &[Order], stop: Option<usize>, between: usize) -> Option<Outcome> {
+    let (last, before) = orders.split_last().unwrap();
+    let mut said = BTreeSet::new();
+    let mut all = Decimal::ZERO;
+    let mut invoiced = 0;
+    for order in before {
+        let draft = lab.plan(&[order]);
+        all += left_out(&draft, &mut said);
+        lab.apply(&draft);
+    }
+    if let Some(stop) = stop {
+        let mut half = lab.plan(&[last]);
+        half.changes.retain(|c| c.writes());
+        if half.changes.len() < stop {
+            return None;
+        }
+        half.changes.truncate(stop);
+        all += left_out(&half, &mut said);
+        lab.apply(&half);
+        for _ in 0..between {
+            all += lab.invoice(40).parse::<Decimal>().unwrap();
+            invoiced += 1;
+        }
+        lab.today = day(["2028-02-22", "2028-03-02", "2028-04-02"][between]);
+    }
+    let draft = lab.plan(&[last]);
+    all += left_out(&draft, &mut said);
+    lab.apply(&draft);
+    let again = lab.plan(&[last]);
+    assert!(!again.changes.iter().any(|c| c.writes()), "planning again changes something: {}", show(&again));
+    let mut last = Decimal::ZERO;
+    for _ in invoiced..MONTHS {
+        last = lab.invoice(40).parse::<Decimal>().unwrap();
+        all += last;
+    }
+    Some(Outcome { all, last })
+}
+
+#[rstest]
+fn a_run_that_broke_off_comes_to_what_a_whole_one_does(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("up", "down", "price", "gone", "added", "sold", "both", "twice")] kind: &str,
+    #[values("on", "off")] credits: &str,
+) {
+    let orders = orders(kind);
+    let whole = outcome(lab(mode, credits), &orders, None, 0).unwrap();
+    let mut wrong = Vec::new();
+    for stop in 1..9 {
+        for between in 0..3 {
+            let Some(broken) = outcome(lab(mode, credits), &orders, Some(stop), between) else { continue };
+            let apart = (broken.all - whole.all).abs();
+            if apart > "0.15".parse().unwrap() || broken.last != whole.last {
+                wrong.push(format!("after {stop} writes and {between} invoices: {broken:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "a whole run comes to {whole:?}\n{}", wrong.join("\n"));
+}
