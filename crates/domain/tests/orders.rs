@@ -706,10 +706,14 @@ fn what_costs_nothing_and_is_not_mapped_holds_nothing_up() {
     // Where it costs something it is missed.
     let paid = seats("2023-03-01", "5").with(line("2", Charge::Recurring, "incl", "10", "1.00", "0"));
     assert_eq!(show(&lab("2023-03-01").plan(&[&paid.0])), "TU2003 error\n");
-    // So it is where prices come from ConnectWise: the source's nothing says nothing of them.
+    // Where prices come from ConnectWise as well, unless the source names none: then its nothing says nothing.
     let mut lab = lab("2023-03-01");
     lab.set("price_source", "connectwise");
-    assert_eq!(show(&lab.plan(&[&free.0])), "TU2003 error\n");
+    assert_eq!(lab.plan(&[&free.0]).changes.len(), 1);
+    let no_prices = order("SO-1", OrderKind::Sales, "2023-03-01", march())
+        .with(line("1", Charge::Recurring, "seat", "5", "0", "0"))
+        .with(line("2", Charge::Recurring, "incl", "10", "0", "0"));
+    assert_eq!(show(&lab.plan(&[&no_prices.0])), "TU2003 error\n");
 }
 
 /// Two products on one item of one agreement would be taken for each other: the second waits, also where nothing of the

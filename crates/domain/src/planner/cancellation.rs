@@ -486,8 +486,8 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
         && !remains::stands_for_used_days(builder, line, period)
 }
 
-/// Whether the part of a sale billed the days up to the first one of its line: it stood for the line until then, so the
-/// line is as old as the part, and its days since were used.
+/// Whether the days up to the first one of a line were of its sale as well, billed by a part or left out: the line is as old
+/// as they are, and its days since were used.
 fn follows_a_part(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
     let begins = line.state.effective;
     let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|_| begins < day) else {
@@ -500,12 +500,16 @@ fn follows_a_part(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
     if replaces {
         return false;
     }
-    builder.own_lines().filter(|l| l.is_for(product, Role::Prorate)).any(|part| {
-        let said = part.origin.as_ref().and_then(|o| o.true_period());
-        let end = said.map(Period::end).or(part.state.cancelled.map(next_day));
-        let credit = part.state.quantity.is_negative() || part.state.unit_price.is_negative();
-        end == Some(begins) && !credit
-    })
+    // Since when the state holds is remembered where it is not the line's first day.
+    let left_out =
+        line.origin.as_ref().and_then(|o| o.true_period()).is_some_and(|held| held.start() < begins);
+    left_out
+        || builder.own_lines().filter(|l| l.is_for(product, Role::Prorate)).any(|part| {
+            let said = part.origin.as_ref().and_then(|o| o.true_period());
+            let end = said.map(Period::end).or(part.state.cancelled.map(next_day));
+            let credit = part.state.quantity.is_negative() || part.state.unit_price.is_negative();
+            end == Some(begins) && !credit
+        })
 }
 
 /// Whether a line is taken away instead of ended.

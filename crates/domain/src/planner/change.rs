@@ -25,7 +25,7 @@ use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::proration::Share;
 use crate::psa::CatalogItem;
-use crate::settings::ChangeDay;
+use crate::settings::{ChangeDay, PriceSource};
 use jiff::civil::Date;
 use parts::{explicit_parts, write_part};
 use resolve::resolve;
@@ -228,7 +228,18 @@ fn folded<'o>(builder: &Builder<'_, '_>, order: &'o Order) -> Vec<Cow<'o, OrderL
             None => lines.push(Cow::Borrowed(line)),
         }
     }
+    if builder.context.price_source == PriceSource::Connectwise {
+        for line in &mut lines {
+            *line = Cow::Owned(without_old_prices(line));
+        }
+    }
     lines
+}
+
+/// Where prices come from ConnectWise, the old state costs what its line shows: what the source says of it, and its own
+/// amounts, are in other prices.
+fn without_old_prices(line: &OrderLine) -> OrderLine {
+    OrderLine { old_unit_price: None, old_unit_cost: None, amount: None, cost_amount: None, ..line.clone() }
 }
 
 /// The day on which the order takes effect.

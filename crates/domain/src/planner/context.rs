@@ -121,6 +121,8 @@ pub struct Context<'a> {
     /// The orders of the subscription that are planned after this task, in their order.
     pub later: Vec<&'a Order>,
     products: Vec<Known<'a>>,
+    /// Whether the order's prices tell what is free.
+    tells_what_is_free: bool,
     fee: Option<&'a CatalogItem>,
 }
 
@@ -239,6 +241,7 @@ impl<'a> Context<'a> {
             .fee_item(&task.source, "cancellation")
             .and_then(|id| world.snapshot.catalog.get(&id))
             .filter(|item| !item.inactive && !item.bundle);
+        let price_source = task.price_source.unwrap_or(world.settings.price_source);
         Ok(Self {
             world,
             index,
@@ -252,7 +255,7 @@ impl<'a> Context<'a> {
             proration_agreement,
             cycle,
             currency,
-            price_source: task.price_source.unwrap_or(world.settings.price_source),
+            price_source,
             order_period: order.map(|o| o.period),
             billed_from: world
                 .settings
@@ -260,6 +263,7 @@ impl<'a> Context<'a> {
                 .max(world.mappings.customer_billed_from(&task.source, &task.customer)),
             later: Vec::new(),
             products,
+            tells_what_is_free: order.is_some_and(|order| tells_what_is_free(order, price_source)),
             fee,
         })
     }
@@ -296,6 +300,11 @@ impl<'a> Context<'a> {
     /// How a product is billed; every product that the task bills was resolved at the start.
     pub fn billing_of(&self, product: &ProductId) -> Option<Billing<'a>> {
         self.known(product).map(|known| known.billing)
+    }
+
+    /// Whether a line of the order costs nothing at the source: what is paid never waits for it.
+    pub fn is_free(&self, line: &OrderLine) -> bool {
+        self.tells_what_is_free && costs_nothing(line)
     }
 
     /// The item of the cancellation fee.
@@ -378,13 +387,18 @@ fn needs_item(order: &Order, line: &OrderLine, advance: bool) -> bool {
     !nothing || matches!(order.kind, OrderKind::Change | OrderKind::Renewal)
 }
 
-/// Whether a line bills nothing, whatever it is mapped to: it needs no item, and what is billed does not wait for one.
-pub fn is_free(line: &OrderLine, price_source: PriceSource) -> bool {
+/// Whether the source charges nothing for a line: it needs no item, and what is billed does not wait for one.
+fn costs_nothing(line: &OrderLine) -> bool {
     let zero = |money: Option<Money>| money.is_none_or(Money::is_zero);
-    price_source == PriceSource::Marketplace
-        && line.unit_price.is_some_and(Money::is_zero)
-        && zero(line.amount)
-        && zero(line.old_unit_price)
+    line.unit_price.is_some_and(Money::is_zero) && zero(line.amount) && zero(line.old_unit_price)
+}
+
+/// Whether an order tells by its prices what is free. Where prices come from ConnectWise, a source may know none of them,
+/// and name 0 everywhere.
+fn tells_what_is_free(order: &Order, price_source: PriceSource) -> bool {
+    let costs =
+        |line: &OrderLine| [line.unit_price, line.amount].into_iter().flatten().any(|money| !money.is_zero());
+    price_source == PriceSource::Marketplace || order.lines.iter().any(costs)
 }
 
 fn resolve_products<'a>(
@@ -405,7 +419,8 @@ fn resolve_products<'a>(
                 let links = index.links_of(subscription_no).iter();
                 links.filter(|link| !link.deleted).any(|link| link.product == *product)
             };
-            let must = |l: &OrderLine| !is_free(l, source) || is_billed(&l.product);
+            let told = tells_what_is_free(order, source);
+            let must = |l: &OrderLine| !(told && costs_nothing(l)) || is_billed(&l.product);
             needed.extend(lines.map(|l| (&l.product, must(l))));
             false
         }

@@ -2,7 +2,7 @@
 
 use super::builder::{Builder, NewLine};
 use super::by_hand::{self, NamedLine};
-use super::context::{Billing, Stop, is_free};
+use super::context::{Billing, Stop};
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, OrderLine, ProductKind};
@@ -89,7 +89,7 @@ pub fn item_of<'a>(builder: &Builder<'_, 'a>, product: &ProductId) -> Result<Opt
 /// The item of an order's line; `None` as well where it bills nothing and is mapped to nothing.
 pub fn item_for<'a>(builder: &Builder<'_, 'a>, line: &OrderLine) -> Result<Option<&'a CatalogItem>, Stop> {
     let unknown = builder.context.billing_of(&line.product).is_none();
-    if unknown && is_free(line, builder.context.price_source) {
+    if unknown && builder.context.is_free(line) {
         return Ok(None);
     }
     item_of(builder, &line.product)

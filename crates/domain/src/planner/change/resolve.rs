@@ -14,6 +14,7 @@ use crate::planner::lines::{self, Existing, billed_quantity, item_for};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::psa::{AdditionState, CatalogItem};
+use crate::settings::PriceSource;
 use jiff::civil::Date;
 
 /// Old and new state of one line, or nothing where it asks for nothing or is kept back. From the day `ahead` on an older
@@ -90,10 +91,13 @@ pub(super) fn resolve<'a, 'o>(
     let shown = shown.and(sum.as_ref()).map(|sum| &*sum.state);
     let there = held.as_ref().or(replaced.as_ref()).or(shown).cloned();
     let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
+    let unit = match builder.context.price_source {
+        PriceSource::Marketplace => line.unit_price.or(item.price),
+        // What the source asks for a unit says nothing of a line that ConnectWise prices.
+        PriceSource::Connectwise => item.price,
+    };
     let units = match &there {
-        Some(state) => {
-            all_in_one(state, starts_from.unwrap_or(line.quantity), line.unit_price.or(item.price))?
-        }
+        Some(state) => all_in_one(state, starts_from.unwrap_or(line.quantity), unit)?,
         None => None,
     };
     let there_prices = match &there {
@@ -166,7 +170,10 @@ pub(super) fn resolve<'a, 'o>(
     };
     let mut old = Prices {
         price: line.old_unit_price.or(there.map(|p| p.price)).unwrap_or(new.price),
-        cost: line.old_unit_cost.or(there.map(|p| p.cost)).unwrap_or(new.cost),
+        cost: match line.old_unit_cost {
+            Some(cost) => cost,
+            None => old_cost(line, there, new)?,
+        },
         cost_known: true,
     };
     let delta = new_quantity.minus(old_quantity)?;
@@ -344,6 +351,21 @@ fn all_in_one(
     let Some(unit) = unit.filter(|unit| !unit.is_zero()) else { return Ok(None) };
     let several = there.quantity == one && starts_from > one;
     Ok((several && part::is_all_in_one(there.unit_price, starts_from, unit)?).then_some(starts_from))
+}
+
+/// What a unit cost before: as the line shows, where the order starts from the price that it shows. From another price (an
+/// order came out of turn) it is the cost of that one where the order knows it, else in the ratio of the two prices.
+fn old_cost(line: &OrderLine, there: Option<Prices>, new: Prices) -> Result<Money, Stop> {
+    let Some(there) = there else { return Ok(new.cost) };
+    match line.old_unit_price {
+        Some(old) if old != there.price && old == new.price => Ok(new.cost),
+        Some(old) if old != there.price && !there.price.is_zero() => {
+            let ratio = old.exact().over(there.price.exact())?;
+            let cost = there.cost.exact().times(ratio)?.round(PLACES, RoundingMode::HalfUp)?;
+            Ok(Money::new(cost.normalize()))
+        }
+        Some(_) | None => Ok(there.cost),
+    }
 }
 
 /// Price and cost of one of the units that a line stands for.

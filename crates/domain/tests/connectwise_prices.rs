@@ -1,0 +1,146 @@
+//! Prices from ConnectWise: what the source asks for a unit, or says that it asked before, says nothing of a line that
+//! ConnectWise prices.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::period::{BillingCycle, Period};
+
+fn january() -> Period {
+    period("2028-01-01", "2028-02-01")
+}
+
+fn february() -> Period {
+    period("2028-02-01", "2028-03-01")
+}
+
+/// Seats at 22.00 and extras at 30.00 in the catalog; the marketplace asks other prices.
+fn lab() -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.today = day("2028-02-05");
+    lab.set("price_source", "connectwise");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    lab
+}
+
+fn sale(on: &str, quantity: &str) -> OrderDraft {
+    let sold = line("1", Charge::Recurring, "seat", quantity, "25.00", "20.00");
+    order("SO-1", OrderKind::Sales, on, january()).with(sold)
+}
+
+#[rstest]
+#[case::more(8, "242.00", "176.00")]
+#[case::fewer(3, "22.00", "66.00")]
+fn the_old_price_is_that_of_the_line(
+    #[case] new: i64,
+    #[case] february: &str,
+    #[case] march: &str,
+    #[values(None, Some("25.00"))] told: Option<&str>,
+) {
+    let mut lab = lab();
+    lab.set("credits", "on");
+    lab.run(&sale("2028-01-01", "5").0);
+    lab.invoice(40);
+    lab.invoice(40);
+    let mut change = order("CH-1", OrderKind::Change, "2028-01-15", january())
+        .change("1", "seat", 5, new, "25.00", "20.00");
+    change.0.lines[0].old_unit_price = told.map(|price| price.parse().unwrap());
+    lab.run(&change.0);
+    // The next invoice with what February lacks or has too much; the part of January is left out.
+    assert_eq!(lab.invoice(40), february);
+    assert_eq!(lab.invoice(40), march);
+}
+
+#[test]
+fn what_is_left_out_is_told_in_the_prices_of_the_line() {
+    let mut lab = lab();
+    lab.run(&sale("2028-01-01", "5").0);
+    let mut change =
+        order("CH-1", OrderKind::Change, "2028-01-17", january()).change("1", "seat", 5, 8, "25.00", "20.00");
+    change.0.lines[0].old_unit_price = Some("25.00".parse().unwrap());
+    change.0.lines[0].amount = Some("40.00".parse().unwrap());
+    let draft = lab.plan(&[&change.0]);
+    let left = draft.findings.iter().find(|f| f.code == Code::Tu6005).unwrap();
+    // 3 x 22.00 for 15 of 31 days.
+    assert_eq!(left.amount.unwrap().0.to_string(), "31.94", "{}", left.message);
+}
+
+#[test]
+fn another_price_at_the_marketplace_changes_nothing() {
+    let mut lab = lab();
+    lab.run(&sale("2028-01-01", "5").0);
+    let mut change =
+        order("CH-1", OrderKind::Change, "2028-01-15", january()).change("1", "seat", 5, 5, "28.00", "20.00");
+    change.0.lines[0].old_unit_price = Some("25.00".parse().unwrap());
+    assert_eq!(lab.run(&change.0), "");
+}
+
+/// A line of one unit is not all of the units of a renewal because the marketplace asks the same for those.
+#[test]
+fn one_unit_is_not_what_the_marketplace_asks_for_three() {
+    let mut lab = lab();
+    lab.run(
+        &order("SO-1", OrderKind::Sales, "2028-01-01", january())
+            .with(line("1", Charge::Recurring, "extra", "1", "10.00", "8.00"))
+            .0,
+    );
+    lab.invoice(40);
+    let renewed = line("1", Charge::Recurring, "extra", "3", "10.00", "8.00");
+    lab.run(&order("R-1", OrderKind::Renewal, "2028-02-01", february()).with(renewed).0);
+    assert_eq!(lab.invoice(40), "90.00");
+    lab.run(
+        &order("CH-1", OrderKind::Change, "2028-03-01", period("2028-03-01", "2028-04-01"))
+            .change("1", "extra", 3, 5, "10.00", "8.00")
+            .0,
+    );
+    assert_eq!(lab.invoice(40), "150.00");
+}
+
+/// A sale within a period whose part is left out is as old as its first day: cancelled in the next period, its line ends
+/// and bills the days that were used of it.
+#[rstest]
+#[case::by_connectwise("price_source", "connectwise")]
+#[case::not_at_all("proration_by", "none")]
+fn the_part_of_a_sale_that_is_left_out_is_older_than_its_line(
+    #[case] key: &str,
+    #[case] value: &str,
+    #[values(false, true)] added: bool,
+) {
+    let mut lab = lab();
+    lab.set("price_source", "marketplace").set(key, value);
+    let mut expected = vec!["0", "110.00", "0"];
+    if added {
+        lab.run(&sale("2028-01-01", "5").0);
+        let more = order("CH-1", OrderKind::Change, "2028-01-15", january());
+        lab.run(&more.change("1", "extra", 0, 3, "30.00", "20.00").0);
+        expected = vec![if value == "none" { "125.00" } else { "110.00" }; 1];
+        expected.push(if value == "none" { "215.00" } else { "200.00" });
+        expected.push("0");
+    } else {
+        lab.subscriptions.values_mut().next().unwrap().start = day("2028-01-05");
+        lab.run(&sale("2028-01-05", "5").0);
+        if value == "none" {
+            expected[1] = "125.00";
+        }
+    }
+    let mut months = vec![lab.invoice(40)];
+    lab.today = day("2028-02-28");
+    lab.run(&order("CL-1", OrderKind::Cancellation, "2028-02-28", february()).0);
+    months.extend([lab.invoice(40), lab.invoice(40)]);
+    assert_eq!(months, expected);
+}
+
+/// Cancelled before it began to be billed, it is still never billed.
+#[test]
+fn what_is_cancelled_before_its_line_begins_goes() {
+    let mut lab = lab();
+    lab.subscriptions.values_mut().next().unwrap().start = day("2028-01-05");
+    lab.run(&sale("2028-01-05", "5").0);
+    lab.run(&order("CL-1", OrderKind::Cancellation, "2028-01-20", january()).0);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["0", "0"]);
+}
