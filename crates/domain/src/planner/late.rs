@@ -74,12 +74,19 @@ fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
     compared(builder, order) == Some(Ordering::Less)
 }
 
+fn is_younger(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
+    compared(builder, order) == Some(Ordering::Greater)
+}
+
 /// Where an order that was completed later gave `line` a state after `day`: the day from which the first such state is
 /// billed. What an older order gave for days to come (a renewal ahead of its term, a transfer, a sale that begins
 /// later) is no later state: this order takes its place.
 pub fn later_state(builder: &Builder<'_, '_>, line: &Line, day: Date) -> Option<Date> {
     let own = line.is_made_by(builder.context.order_id());
-    let later = stages_of(line).filter(|stage| stage.since > day).filter_map(|stage| {
+    let is_after = |stage: &Stage<'_>| {
+        stage.since > day || stage.since == day && stage.order.is_some_and(|order| is_younger(builder, order))
+    };
+    let later = stages_of(line).filter(is_after).filter_map(|stage| {
         match compared(builder, stage.order?) {
             Some(Ordering::Less) => None,
             None => Some(stage.from).filter(|from| *from > day),
@@ -148,7 +155,11 @@ pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date)
 /// later order took it away.
 pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<AdditionState> {
     known_stages(builder, product)
-        .filter(|stage| stage.since <= day)
+        .filter(|stage| {
+            // Of one day, what a younger order gave is not what this one starts from.
+            stage.since < day
+                || stage.since == day && !stage.order.is_some_and(|order| is_younger(builder, order))
+        })
         .max_by_key(|stage| stage.since)
         .map(|stage| stage.state.clone())
 }

@@ -11,7 +11,7 @@ use super::{TaskInput, World, cancellation, change, fetch, quantity, reconcile, 
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
-use crate::plan::{DraftPlan, TaskOutcome};
+use crate::plan::{DraftPlan, Role, Target, TaskOutcome};
 use crate::task::{Demand, Task};
 use hashbrown::HashMap;
 use std::ops::Range;
@@ -184,6 +184,7 @@ fn plan_task<'a>(
 }
 
 fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
+    stays_with_its_customer(builder, demand)?;
     match demand {
         Demand::Order(order) => {
             names_something(builder, order)?;
@@ -202,6 +203,40 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             reconcile::plan(builder, *period, *confirm_invoiced, beside)
         }
     }
+}
+
+/// Stops what would bill a subscription to one customer while its lines go on at another: only a transfer moves it. What
+/// ends it ends the lines wherever they are.
+fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
+    if let Demand::Order(order) = demand
+        && matches!(order.kind, OrderKind::Transfer | OrderKind::Cancellation)
+    {
+        return Ok(());
+    }
+    let context = builder.context;
+    let elsewhere = builder.own_lines().filter(|line| line.agreement != context.agreement.id).find(|line| {
+        let origin = line.origin.as_ref().filter(|origin| origin.role() == Role::Recurring);
+        let other = builder.agreement_of(line).is_some_and(|a| a.company != context.company);
+        other
+            && line.state.is_open()
+            && origin.is_some_and(|origin| !builder.is_named_by_mapping(line, origin.product()))
+    });
+    let Some(line) = elsewhere else { return Ok(()) };
+    let which = match &line.target {
+        Target::Existing(id) => format!("addition {id}"),
+        Target::CreatedBy(_) => "a line of this plan".to_owned(),
+    };
+    let message = format!(
+        "Subscription {} is customer {}'s by its record, and {which} on agreement {}, of another company, bills it: no \
+         transfer has moved it.",
+        context.task.subscription, context.customer_id, line.agreement
+    );
+    let finding = Finding::new(Code::Tu3005, context.subject(), message).fix(
+        "Send the transfer where the subscription has moved, and the subscription's record anew where it has not (an \
+         older file may have been imported again). Where the customer is billed under another company now, end the \
+         lines there by hand.",
+    );
+    Err(Stop { findings: vec![finding], outcome: TaskOutcome::Failed })
 }
 
 /// Stops an order that names nothing to bill: it must not pass for one that was carried out.

@@ -1,0 +1,155 @@
+//! Orders of one day or one instant that come in two deliveries, the later one first; and what such orders cost.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{AgreementId, CompanyId, CustomerId, SourceId};
+use trueup_domain::mapping::MappingKind;
+use trueup_domain::period::{BillingCycle, Period};
+
+fn january() -> Period {
+    period("2028-01-01", "2028-02-01")
+}
+
+/// Five seats at 22.00 since January; credits are on.
+fn lab(mode: &str, quantity_change: &str) -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.today = day("2028-01-31");
+    lab.set("credits", "on").set("line_mode", mode).set("quantity_change", quantity_change);
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january()).with(sold).0);
+    lab
+}
+
+/// Both of the tenth, completed at one instant.
+fn changes() -> (Order, Order) {
+    let of = |id: &str, old: i64, new: i64| {
+        order(id, OrderKind::Change, "2028-01-10", january())
+            .change("1", "seat", old, new, "22.00", "17.60")
+            .0
+    };
+    (of("CH-9", 5, 8), of("CH-10", 8, 6))
+}
+
+/// The second of two orders of one instant, as the check tells them apart once both are known.
+fn is_second(lab: &Lab, order: &Order) {
+    let key = (SourceId::from(SOURCE), order.id.clone());
+    lab.completed.borrow_mut().insert(key, (order.completed_us, 1));
+}
+
+fn near(text: &str, exact: &str) {
+    let apart =
+        text.parse::<rust_decimal::Decimal>().unwrap() - exact.parse::<rust_decimal::Decimal>().unwrap();
+    assert!(apart.abs() <= "0.06".parse().unwrap(), "{text} is not {exact}");
+}
+
+/// 5 to 8 and 8 to 6 of one instant: 6 are billed, whichever came first, and January by what its days cost.
+#[rstest]
+fn of_two_changes_of_one_instant_the_later_one_stays(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+    #[values(false, true)] invoiced: bool,
+) {
+    let mut lab = lab(mode, quantity_change);
+    let (first, second) = changes();
+    lab.run(&second);
+    is_second(&lab, &second);
+    let mut billed = Vec::new();
+    if invoiced {
+        billed.push(lab.invoice(40));
+        lab.today = day("2028-02-02");
+    }
+    lab.run(&first);
+    while billed.len() < 4 {
+        billed.push(lab.invoice(40));
+    }
+    assert_eq!(billed[2..], ["132.00", "132.00"], "{billed:?}");
+    let both = billed[0].parse::<rust_decimal::Decimal>().unwrap()
+        + billed[1].parse::<rust_decimal::Decimal>().unwrap();
+    // 110.00 + 22.00 x 22/31, and a month of 6.
+    near(&both.to_string(), "257.61");
+}
+
+/// A price change and a change of quantity of one instant, the second one first: its state stays.
+#[test]
+fn a_price_change_of_the_same_instant_does_not_undo_the_quantity() {
+    let mut lab = lab("prorate_line", "end_and_create");
+    let mut price = order("CH-9", OrderKind::Change, "2028-01-10", january())
+        .change("1", "seat", 5, 5, "25.00", "20.00")
+        .0;
+    price.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    let more = order("CH-10", OrderKind::Change, "2028-01-10", january())
+        .change("1", "seat", 5, 8, "25.00", "20.00")
+        .0;
+    lab.run(&more);
+    is_second(&lab, &more);
+    lab.run(&price);
+    lab.invoice(40);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["200.00", "200.00"]);
+}
+
+/// The old price that an order tells is not that of the line: neither is the old cost.
+#[rstest]
+#[case::of_the_new_price("11.00", "3 x 5.32 cost 4.26")]
+#[case::in_the_ratio("12.00", "1 x 13.55 cost 10.84")]
+fn an_old_price_that_is_told_has_a_cost_of_its_own(#[case] told: &str, #[case] expected: &str) {
+    let mut lab = lab("prorate_line", "end_and_create");
+    let mut more = order("CH-2", OrderKind::Change, "2028-01-17", january())
+        .change("1", "seat", 5, 8, "11.00", "8.80")
+        .0;
+    more.lines[0].old_unit_price = Some(told.parse().unwrap());
+    // (8 x 11.00 - 5 x 12.00) x 15/31, and the same of 8.80 and 17.60 x 12/22.
+    let shown = lab.run(&more);
+    assert!(shown.contains(expected), "{shown}");
+}
+
+/// The record of the subscription names another customer than is billed, and no transfer says so: nothing is written on
+/// either, save that a cancellation ends what there is.
+#[rstest]
+#[case::more(5, 8, "seat")]
+#[case::added(0, 3, "extra")]
+fn what_another_customer_is_billed_for_waits_for_its_transfer(
+    #[case] old: i64,
+    #[case] new: i64,
+    #[case] product: &str,
+) {
+    let mut lab = lab("prorate_line", "end_and_create");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    let theirs = |mut order: Order| {
+        order.customer = Some(CustomerId::from("c-200"));
+        order
+    };
+    let change = order("CH-1", OrderKind::Change, "2028-01-10", january());
+    let change = theirs(change.change("1", product, old, new, "22.00", "17.60").0);
+    let draft = lab.plan(&[&change]);
+    assert!(draft.changes.is_empty(), "{}", show(&draft));
+    assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu3005]);
+
+    let mut cancelled = lab.clone();
+    let cancel = theirs(order("CL-1", OrderKind::Cancellation, "2028-01-10", january()).0);
+    assert!(cancelled.run(&cancel).contains("delete recurring"));
+
+    // With its transfer before it, it is carried out.
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let transfer = theirs(order("TR-1", OrderKind::Transfer, "2028-01-01", january()).with(sold).0);
+    let draft = lab.plan(&[&transfer, &change]);
+    assert!(!draft.findings.iter().any(|f| f.code == Code::Tu3005), "{}", show(&draft));
+    lab.apply(&draft);
+    lab.run(&change);
+    assert!(lab.snapshot.additions_of(AgreementId(40)).iter().all(|a| a.state.cancelled.is_some()));
+    // The older record once more: it is billed to the other one by now.
+    let back = order("CH-2", OrderKind::Change, "2028-01-20", january());
+    let draft = lab.plan(&[&back.change("1", "seat", 5, 6, "22.00", "17.60").0]);
+    assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu3005], "{}", show(&draft));
+}
