@@ -500,10 +500,16 @@ fn follows_a_part(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
     if replaces {
         return false;
     }
-    // Since when the state holds is remembered where it is not the line's first day.
-    let left_out =
-        line.origin.as_ref().and_then(|o| o.true_period()).is_some_and(|held| held.start() < begins);
-    left_out
+    // Since when the state holds is remembered where it is not the line's first day. A full line that a change put in the
+    // place of another one, from the same day on, is as old as that.
+    let held = line.origin.as_ref().and_then(|o| o.true_period());
+    let is_older = |held: Period| held.start() < begins;
+    let stands_for_older = || {
+        builder
+            .own_links_for(product, Role::Recurring)
+            .any(|l| l.deleted && l.written.effective == begins && l.true_period.is_some_and(is_older))
+    };
+    held.is_some_and(|held| is_older(held) || stands_for_older())
         || builder.own_lines().filter(|l| l.is_for(product, Role::Prorate)).any(|part| {
             let said = part.origin.as_ref().and_then(|o| o.true_period());
             let end = said.map(Period::end).or(part.state.cancelled.map(next_day));

@@ -1,0 +1,46 @@
+//! What a product is cancelled in the period after it came, before the invoice of that one: its days were used since, whether
+//! it came by a sale, a change or a switch, and whatever became of the part that it began with.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::period::BillingCycle;
+
+/// Five of p at 22.00 since January; on the fifteenth it is switched to four of q at 10.00, and January is invoiced.
+fn switched(mode: &str, credits: &str) -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("line_mode", mode).set("credits", credits);
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("q", 8, ProductKind::Seat, "10.00", "8.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let switch = order("CH-1", OrderKind::Change, "2028-01-15", january);
+    lab.run(&switch.change("1", "p", 5, 0, "22.00", "17.60").change("2", "q", 0, 4, "10.00", "8.00").0);
+    lab.invoice(40);
+    lab.today = day("2028-02-20");
+    lab
+}
+
+#[rstest]
+fn a_switch_to_what_costs_less_is_billed_until_it_is_cancelled(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(false, true)] changed: bool,
+) {
+    let mut lab = switched(mode, credits);
+    let february = period("2028-02-01", "2028-03-01");
+    if changed {
+        let more = order("CH-2", OrderKind::Change, "2028-02-10", february);
+        lab.run(&more.change("1", "q", 4, 7, "10.00", "8.00").0);
+    }
+    lab.run(&order("CL-1", OrderKind::Cancellation, "2028-02-20", february).0);
+    let billed = lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+    // 40.00, and 3 x 10.00 x 20/29 of the change.
+    let exact = if changed { "60.69" } else { "40.00" }.parse::<rust_decimal::Decimal>().unwrap();
+    assert!((billed - exact).abs() <= "0.02".parse().unwrap(), "{billed} is not {exact}");
+    assert_eq!(lab.invoice(40), "0");
+}
