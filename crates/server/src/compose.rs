@@ -38,7 +38,11 @@ pub async fn sql_store(options: &Options) -> Result<Arc<SqlStore>, CliError> {
             .fixed_by("Name a directory with --data-dir; it is made where it is not there yet."));
     }
     let config = StoreConfig { data_dir: options.data_dir.clone(), database_url: options.database.clone() };
-    Ok(Arc::new(SqlStore::open(config).await?))
+    let store = Arc::new(SqlStore::open(config).await?);
+    if options.database.is_some() {
+        options.limits.share(&store);
+    }
+    Ok(store)
 }
 
 /// The adapter of a connection.
@@ -67,6 +71,7 @@ pub fn client(connection: &Connection, options: &Options) -> Result<ConnectWiseC
     };
     let mut config = ClientConfig::new(connection.url.clone(), credentials);
     config.deadline = DEADLINE;
+    config.budget = Some(options.limits.budget(connection));
     config.allowed = AllowedHosts {
         hosts: options.allowed_hosts.clone(),
         private_hosts: options.allowed_private_hosts.clone(),

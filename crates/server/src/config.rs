@@ -4,6 +4,7 @@
 use crate::cli::Global;
 use crate::deployment::{self, MailOptions, OidcOptions, TraceOptions};
 use crate::failure::CliError;
+use crate::limits::Limits;
 use crate::output::Format;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// Where traces go.
     pub traces: Option<TraceOptions>,
+    /// How fast each ConnectWise may be called.
+    pub limits: Limits,
 }
 
 /// When the machine itself may be called.
@@ -151,6 +154,7 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         mail: deployment::mail(&plain)?,
         oidc: deployment::oidc(&plain)?,
         traces: deployment::traces(&plain)?,
+        limits: Limits::default(),
     })
 }
 

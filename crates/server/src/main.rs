@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod deployment;
 mod failure;
+mod limits;
 mod line_edits;
 mod mapping_csv;
 mod output;

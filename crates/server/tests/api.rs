@@ -6,10 +6,14 @@
 mod approvals;
 #[path = "api/bench.rs"]
 mod bench;
+#[path = "api/budget.rs"]
+mod budget;
 #[path = "api/callbacks.rs"]
 mod callbacks;
 #[path = "api/canary.rs"]
 mod canary;
+#[path = "api/connections.rs"]
+mod connections;
 #[path = "api/creating.rs"]
 mod creating;
 #[path = "api/figures.rs"]
@@ -20,6 +24,8 @@ mod hostile;
 mod http;
 #[path = "api/jobs.rs"]
 mod jobs;
+#[path = "api/lists.rs"]
+mod lists;
 #[path = "api/mapping.rs"]
 mod mapping;
 #[path = "api/oidc.rs"]

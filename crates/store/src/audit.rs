@@ -175,6 +175,17 @@ pub(crate) async fn list(
         .collect())
 }
 
+impl SqlStore {
+    /// The number and the hash of the last entry of an organization's audit; none where there is no entry.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn audit_head(&self, org: &OrganizationId) -> Result<Option<(i64, String)>, StoreError> {
+        let head = head::Entity::find_by_id(org.to_string()).one(&self.db).await.map_err(error::of_db)?;
+        Ok(head.map(|head| (head.number, head.hash)))
+    }
+}
+
 /// The first number whose entry is missing or does not fit the one before.
 pub(crate) async fn verify(store: &SqlStore, org: &OrganizationId) -> Result<Option<i64>, StoreError> {
     let head = head::Entity::find_by_id(org.to_string()).one(&store.db).await.map_err(error::of_db)?;

@@ -4,6 +4,7 @@
 use crate::db::{self, commit, write_tx};
 use crate::runs::{self, Run};
 use crate::{audit, error, store::SqlStore};
+use std::collections::BTreeMap;
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{Millis, NewAuditEntry};
@@ -67,6 +68,21 @@ impl SqlStore {
         }
         commit(tx).await?;
         Ok(there)
+    }
+
+    /// When the places for callbacks of an organization's connections were made, by the connection.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_callbacks(&self, org: &OrganizationId) -> Result<BTreeMap<String, Millis>, StoreError> {
+        let sql = "SELECT connection, created_at FROM callback WHERE org = $1";
+        let rows = db::query(&self.db, sql, [org.as_str().into()]).await?;
+        let of = error::of_db;
+        rows.iter()
+            .map(|row| {
+                Ok((row.try_get("", "connection").map_err(of)?, row.try_get("", "created_at").map_err(of)?))
+            })
+            .collect()
     }
 
     /// The place with this hash.

@@ -2,13 +2,13 @@
 
 use crate::db::{self, commit, write_tx};
 use crate::seal::{Place, SealKey};
-use crate::{error, organizations, store::SqlStore, webhooks};
+use crate::{audit, error, organizations, store::SqlStore, webhooks};
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, QueryOrder};
-use std::collections::BTreeSet;
+use sea_orm::{Condition, QueryOrder, QuerySelect};
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::StoreError;
-use trueup_engine::records::{Connection, SecretText};
+use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "connection")]
@@ -84,6 +84,60 @@ pub(crate) async fn remove(store: &SqlStore, org: &OrganizationId, name: &str) -
         Entity::delete_by_id((org.to_string(), name.to_owned())).exec(&*tx).await.map_err(error::of_db)?;
     commit(tx).await?;
     Ok(removed.rows_affected > 0)
+}
+
+impl SqlStore {
+    /// Whose each connection is that an organization sees, by name: its own, or the nearest level above that has one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn connection_owners(
+        &self,
+        org: &OrganizationId,
+    ) -> Result<BTreeMap<String, OrganizationId>, StoreError> {
+        let levels = organizations::levels(self, org).await?;
+        let rows: Vec<(String, String)> = Entity::find()
+            .select_only()
+            .columns([Column::Org, Column::Name])
+            .filter(Column::Org.is_in(levels.iter().map(String::as_str)))
+            .into_tuple()
+            .all(&self.db)
+            .await
+            .map_err(error::of_db)?;
+        let mut owners = BTreeMap::new();
+        for level in levels {
+            for (_, name) in rows.iter().filter(|(org, _)| *org == level) {
+                owners.entry(name.clone()).or_insert_with(|| OrganizationId::from(level.clone()));
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Takes an organization's own connection away, with the place where its callbacks arrive and the audit entry.
+    /// Returns whether there was one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_connection(
+        &self,
+        org: &OrganizationId,
+        name: &str,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let tx = write_tx(self).await?;
+        let removed = Entity::delete_by_id((org.to_string(), name.to_owned()))
+            .exec(&*tx)
+            .await
+            .map_err(error::of_db)?;
+        let there = removed.rows_affected > 0;
+        if there {
+            let sql = "DELETE FROM callback WHERE org = $1 AND connection = $2";
+            db::run(&*tx, sql, [org.as_str().into(), name.into()]).await?;
+            audit::append_in(&tx, org, vec![entry]).await?;
+        }
+        commit(tx).await?;
+        Ok(there)
+    }
 }
 
 /// The key to seal with. A new one is made only while it takes nothing away from rows that are sealed already; entering

@@ -10,6 +10,7 @@
 mod approvals;
 mod audit;
 pub mod backup;
+mod budgets;
 mod callbacks;
 mod connections;
 mod db;

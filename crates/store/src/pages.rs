@@ -56,6 +56,8 @@ pub struct TaskPage {
     pub search: Option<String>,
     /// Last moved since.
     pub saved_since: Option<Millis>,
+    /// Of orders completed at this instant or later, and before that one, in microseconds since 1970.
+    pub completed: (Option<i64>, Option<i64>),
     /// Sorted by.
     pub order: TaskOrder,
     /// The greatest first.
@@ -92,6 +94,12 @@ pub struct AuditPage {
     pub actor: Option<String>,
     /// With an action that begins so, such as `setting.`.
     pub action: Option<String>,
+    /// About what begins so, such as `mapping/`.
+    pub object: Option<String>,
+    /// At this instant or later, and before that one.
+    pub at: (Option<Millis>, Option<Millis>),
+    /// Text in object, actor or detail.
+    pub search: Option<String>,
     /// Before this number.
     pub before: Option<i64>,
     /// How many at most.
@@ -183,6 +191,12 @@ impl SqlStore {
             let at = wanted.bind(since);
             wanted.and(&format!("saved_at >= {at}"));
         }
+        for (instant, compared) in [(page.completed.0, ">="), (page.completed.1, "<")] {
+            if let Some(instant) = instant {
+                let at = wanted.bind(instant);
+                wanted.and(&format!("completed_us {compared} {at}"));
+            }
+        }
         let column = page.order.column();
         let (sign, way) = if page.descending { ("<", "DESC") } else { (">", "ASC") };
         if let Some((value, id)) = &page.after {
@@ -256,6 +270,30 @@ impl SqlStore {
             .collect()
     }
 
+    /// What came from each source: how many records of each kind, and when the last one came.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_sources(
+        &self,
+        org: &OrganizationId,
+    ) -> Result<Vec<(SourceId, String, u64, Millis)>, StoreError> {
+        let sql = "SELECT source, kind, COUNT(*) AS n, MAX(received_at) AS last FROM record WHERE org = $1 \
+                   GROUP BY source, kind ORDER BY source, kind";
+        let rows = db::query(&self.db, sql, [org.as_str().into()]).await?;
+        rows.iter()
+            .map(|row| {
+                let count: i64 = row.try_get("", "n").map_err(error::of_db)?;
+                Ok((
+                    SourceId::from(row.try_get::<String>("", "source").map_err(error::of_db)?),
+                    row.try_get("", "kind").map_err(error::of_db)?,
+                    u64::try_from(count).unwrap_or(0),
+                    row.try_get("", "last").map_err(error::of_db)?,
+                ))
+            })
+            .collect()
+    }
+
     /// A page of the audit, the newest entries first.
     ///
     /// # Errors
@@ -268,10 +306,19 @@ impl SqlStore {
         let mut wanted = Wanted::of(org);
         wanted.equal("addition", page.addition.map(|a| a.0));
         wanted.equal("actor", page.actor.as_deref());
-        if let Some(action) = &page.action {
-            let (from, to) = (wanted.bind(action.as_str()), wanted.bind(format!("{action}\u{10ffff}")));
-            wanted.and(&format!("action >= {from} AND action < {to}"));
+        for (column, begins) in [("action", &page.action), ("object", &page.object)] {
+            if let Some(begins) = begins {
+                let (from, to) = (wanted.bind(begins.as_str()), wanted.bind(format!("{begins}\u{10ffff}")));
+                wanted.and(&format!("{column} >= {from} AND {column} < {to}"));
+            }
         }
+        for (instant, compared) in [(page.at.0, ">="), (page.at.1, "<")] {
+            if let Some(instant) = instant {
+                let at = wanted.bind(instant);
+                wanted.and(&format!("at {compared} {at}"));
+            }
+        }
+        wanted.holds(&["object", "actor", "detail"], page.search.as_deref());
         if let Some(before) = page.before {
             let at = wanted.bind(before);
             wanted.and(&format!("number < {at}"));

@@ -293,7 +293,7 @@ impl SqlStore {
         rows.first().map(|row| row.try_get("", "now").map_err(error::of_db)).transpose()
     }
 
-    fn is_embedded(&self) -> bool {
+    pub(crate) fn is_embedded(&self) -> bool {
         self.db.get_database_backend() == sea_orm::DbBackend::Sqlite
     }
 

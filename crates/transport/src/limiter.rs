@@ -5,24 +5,36 @@
 //! limit is, the pace: calls are then spaced evenly just below it, so that the limit is not met again.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::retry::backoff;
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Fewer accepted calls than this say nothing about a limit.
-const MIN_EVIDENCE: usize = 10;
+use crate::learning::{Learnt, Log, MINUTE, Refused, Rules, Tick, micros};
+use crate::shared::{Ledger, RefusedAgo, Report};
 
 /// Calls in flight that a learnt pace keeps: enough for 1,000 a minute at 150 ms each.
 const PACED_LEAST: u32 = 3;
 
-/// The log of accepted calls never grows beyond this; no limit worth learning is higher.
-const MAX_LOG: usize = 50_000;
+/// Calls that were taken within this are kept as one number.
+const LOG_GRAIN: Duration = Duration::from_millis(100);
+
+/// How often a ledger is told and asked where nothing else makes it necessary.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// A place that was not used for so long after its time is lost, or for two calls' time where that is more: used late it
+/// would come on top of those of others.
+const PLACE_HOLDS: Duration = Duration::from_millis(50);
+
+/// How long a ledger may take to answer, and how long it is left alone where it did not.
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(2);
+const LEDGER_AWAY: Duration = Duration::from_secs(5);
+
+/// More refusals than this need not be told: they are of one event.
+const MOST_UNTOLD: usize = 32;
 
 /// The settings of a limiter.
 #[derive(Debug, Clone)]
@@ -58,7 +70,7 @@ impl Default for LimiterConfig {
 }
 
 /// So many calls in so much time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
     /// Calls.
     pub calls: u32,
@@ -73,26 +85,26 @@ impl Pace {
         self.per.checked_div(self.calls.max(1)).unwrap_or(self.per)
     }
 
-    fn slower(self, other: Pace) -> Pace {
+    pub(crate) fn slower(self, other: Pace) -> Pace {
         if self.interval() >= other.interval() { self } else { other }
     }
 
     /// A hundredth and one call less: evenly spaced calls arrive a little unevenly.
-    fn with_margin(self) -> Pace {
+    pub(crate) fn with_margin(self) -> Pace {
         let calls = self.calls.saturating_sub(1 + self.calls / 100).max(1);
         Pace { calls, per: self.per }
     }
 
-    fn tenth_slower(self) -> Pace {
+    pub(crate) fn tenth_slower(self) -> Pace {
         Pace { calls: self.calls.saturating_mul(9), per: self.per.saturating_mul(10) }.reduced()
     }
 
-    fn tenth_faster(self) -> Pace {
+    pub(crate) fn tenth_faster(self) -> Pace {
         Pace { calls: self.calls.saturating_mul(11), per: self.per.saturating_mul(10) }.reduced()
     }
 
     /// The same pace per minute, rounded down, so that the figures stay readable.
-    fn reduced(self) -> Pace {
+    pub(crate) fn reduced(self) -> Pace {
         let interval = self.interval().max(Duration::from_micros(1));
         let calls = u32::try_from(MINUTE.as_micros() / interval.as_micros().max(1)).unwrap_or(u32::MAX);
         // At least one call in ten seconds: slower than that is a pause, and pauses have their own rule.
@@ -118,27 +130,68 @@ struct State {
     window: u32,
     in_flight: u32,
     clean_since: Instant,
-    first_call: Option<Instant>,
-    epoch: Instant,
-    last_cut: Option<Instant>,
-    paused_until: Instant,
-    strikes: u32,
-    accepted: VecDeque<Instant>,
+    learnt: Learnt,
+    told: Told,
+}
+
+/// What was told to the ledger, and what it answered.
+#[derive(Debug, Default)]
+struct Told {
+    accepted: Log,
+    refused: Vec<Refused>,
+    /// The pace of all who share the limit.
     pace: Option<Pace>,
-    before_probe: Option<Pace>,
-    probe_after: Duration,
-    probed_at: Instant,
-    next_slot: Instant,
+    places: VecDeque<Instant>,
+    /// When it is asked again at the latest.
+    next: Option<Instant>,
+    /// It did not answer: until then this process goes by what it learns itself.
+    away_until: Option<Instant>,
+}
+
+impl Told {
+    fn is_away(&self, now: Instant) -> bool {
+        self.away_until.is_some_and(|until| now < until)
+    }
+}
+
+/// How fast one connection may be called: shared by everybody who calls by it, in this process and, where there is a
+/// [`Ledger`], in others. Clones are the same budget.
+#[derive(Debug, Clone)]
+pub struct Budget(pub(crate) Arc<Limiter>);
+
+impl Budget {
+    /// A budget; with a ledger it is shared with everybody who has that ledger.
+    #[must_use]
+    pub fn new(config: LimiterConfig, ledger: Option<Arc<dyn Ledger>>) -> Self {
+        Self(Arc::new(Limiter::new(config, ledger)))
+    }
+
+    /// Whether both are the same budget.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nobody else holds it and nothing was learnt that would be lost with it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let (_, pace) = self.0.view();
+        Arc::strong_count(&self.0) == 1 && pace.is_none() && self.0.pause_left().is_none()
+    }
 }
 
 /// Shared by all clones of a sender.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     config: LimiterConfig,
+    ledger: Option<Arc<dyn Ledger>>,
+    began: Instant,
     state: Mutex<State>,
     released: Notify,
     /// Callers wait here one behind the other, so that nobody starves.
     queue: tokio::sync::Mutex<()>,
+    /// How many wait there.
+    waiting: AtomicU32,
 }
 
 /// The right to have one call in flight; gives it back when dropped.
@@ -164,49 +217,79 @@ impl Permit {
     }
 }
 
+/// Counts one who waits, for as long as it does.
+struct Waiter<'a>(&'a AtomicU32);
+
+impl<'a> Waiter<'a> {
+    fn new(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Limiter {
-    pub(crate) fn new(config: LimiterConfig) -> Self {
+    pub(crate) fn new(config: LimiterConfig, ledger: Option<Arc<dyn Ledger>>) -> Self {
         let now = Instant::now();
         let max = config.max.max(1);
         let state = State {
             window: config.start.clamp(1, max),
             in_flight: 0,
             clean_since: now,
-            first_call: None,
-            epoch: now,
-            last_cut: None,
-            paused_until: now,
-            strikes: 0,
-            accepted: VecDeque::new(),
-            pace: config.pace,
-            before_probe: None,
-            probe_after: config.probe_after,
-            probed_at: now,
-            next_slot: now,
+            learnt: Learnt::new(0, config.pace, config.probe_after),
+            told: Told::default(),
         };
-        Self { config, state: Mutex::new(state), released: Notify::new(), queue: tokio::sync::Mutex::new(()) }
+        Self {
+            config,
+            ledger,
+            began: now,
+            state: Mutex::new(state),
+            released: Notify::new(),
+            queue: tokio::sync::Mutex::new(()),
+            waiting: AtomicU32::new(0),
+        }
+    }
+
+    fn tick(&self, at: Instant) -> Tick {
+        micros(at.saturating_duration_since(self.began))
+    }
+
+    fn instant(&self, tick: Tick) -> Instant {
+        self.began.checked_add(Duration::from_micros(tick)).unwrap_or(self.began)
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            backoff_base: self.config.backoff_base,
+            backoff_cap: self.config.backoff_cap,
+            grain: LOG_GRAIN,
+        }
     }
 
     /// Waits for the right to send one call; gives up at the deadline and then says how long the wait would have been.
     pub(crate) async fn acquire(self: &Arc<Self>, deadline: Instant) -> Result<Permit, Option<Duration>> {
+        let _waiter = Waiter::new(&self.waiting);
         let Ok(_turn) = tokio::time::timeout_at(deadline, self.queue.lock()).await else {
             return Err(self.pause_left());
         };
         loop {
+            self.ask_ledger().await;
             let wait_until = {
                 let now = Instant::now();
                 let mut state = self.lock();
                 if state.in_flight < state.window {
-                    let at = state.paused_until.max(if state.pace.is_some() { state.next_slot } else { now });
-                    if at <= now {
-                        state.in_flight += 1;
-                        state.first_call.get_or_insert(now);
-                        if let Some(pace) = state.pace {
-                            state.next_slot = now + pace.interval();
+                    match self.place(&mut state, now) {
+                        Ok(()) => {
+                            state.in_flight += 1;
+                            return Ok(Permit { limiter: Arc::clone(self), started: now });
                         }
-                        return Ok(Permit { limiter: Arc::clone(self), started: now });
+                        Err(at) => Some(at),
                     }
-                    Some(at)
                 } else {
                     None
                 }
@@ -223,14 +306,133 @@ impl Limiter {
         }
     }
 
+    /// Takes a place in time, or says when to look again.
+    fn place(&self, state: &mut State, now: Instant) -> Result<(), Instant> {
+        let tick = self.tick(now);
+        let shared = self.ledger.is_some() && !state.told.is_away(now);
+        if !shared {
+            let at = self.instant(state.learnt.next());
+            if at > now {
+                return Err(at);
+            }
+            state.learnt.take(tick, 1);
+            return Ok(());
+        }
+        let paused_until = self.instant(state.learnt.paused_until);
+        if paused_until > now {
+            return Err(paused_until);
+        }
+        if state.told.pace.is_some() {
+            match state.told.places.front() {
+                Some(at) if *at > now => return Err(*at),
+                Some(_) => drop(state.told.places.pop_front()),
+                // It is asked for one in the next round.
+                None => return Err(now),
+            }
+        }
+        state.learnt.began(tick);
+        Ok(())
+    }
+
+    /// Tells the ledger what was seen and asks for places, where that is due. One at a time: callers hold the queue.
+    async fn ask_ledger(&self) {
+        let Some(ledger) = &self.ledger else { return };
+        let asked = Instant::now();
+        let Some(report) = self.due_report(asked) else { return };
+        let answer = match tokio::time::timeout(LEDGER_TIMEOUT, ledger.exchange(&report)).await {
+            Ok(answer) => answer,
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        let now = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let told = &mut state.told;
+        match answer {
+            Ok(grant) => {
+                if told.away_until.take().is_some() {
+                    tracing::info!("the shared pace of a connection is known again");
+                }
+                // A slow ledger is asked less often, so that asking never takes more than a small part of the time.
+                told.next = Some(now + HEARTBEAT.max((now - asked).saturating_mul(20)));
+                told.pace = grant.pace;
+                if !grant.paused_for.is_zero() {
+                    told.places.clear();
+                    let until = self.tick(now).saturating_add(micros(grant.paused_for));
+                    state.learnt.paused_until = state.learnt.paused_until.max(until);
+                }
+                if let Some(pace) = grant.pace {
+                    let first = now + grant.first_in;
+                    let places = (0..grant.places).map(|n| first + pace.interval().saturating_mul(n));
+                    told.places.extend(places);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error, "the shared pace of a connection is not known: own learning holds");
+                told.away_until = Some(now + LEDGER_AWAY);
+                told.places.clear();
+                // What was known holds on, as long as own refusals do not say otherwise.
+                if let Some(pace) = told.pace {
+                    state.learnt.pace = Some(state.learnt.pace.map_or(pace, |own| own.slower(pace)));
+                }
+                for refused in report.refused {
+                    let at = |age: Duration| self.tick(asked).saturating_sub(micros(age));
+                    told.refused.push(Refused {
+                        started: at(refused.started),
+                        at: at(refused.answered),
+                        wait: refused.wait,
+                        of_limit: refused.of_limit,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What the ledger is to be told now; nothing where it need not be asked yet.
+    fn due_report(&self, now: Instant) -> Option<Report> {
+        let mut state = self.lock();
+        let may_send = state.in_flight < state.window;
+        let told = &mut state.told;
+        if told.is_away(now) {
+            return None;
+        }
+        let holds = told.pace.map_or(PLACE_HOLDS, |pace| PLACE_HOLDS.max(pace.interval().saturating_mul(2)));
+        while told.places.front().is_some_and(|at| *at + holds < now) {
+            told.places.pop_front();
+        }
+        let needs_place = may_send && told.pace.is_some() && told.places.is_empty();
+        let late = told.next.is_none_or(|next| now >= next);
+        if !(needs_place || late || !told.refused.is_empty()) {
+            return None;
+        }
+        let tick = self.tick(now);
+        let age = |at: Tick| Duration::from_micros(tick.saturating_sub(at));
+        let accepted = std::mem::take(&mut told.accepted);
+        let refused = std::mem::take(&mut told.refused);
+        Some(Report {
+            accepted: accepted.entries().iter().map(|(at, count)| (age(*at), *count)).collect(),
+            refused: refused
+                .into_iter()
+                .map(|refused| RefusedAgo {
+                    started: age(refused.started),
+                    answered: age(refused.at),
+                    wait: refused.wait,
+                    of_limit: refused.of_limit,
+                })
+                .collect(),
+            want: if needs_place { self.waiting.load(Ordering::Relaxed).max(1) } else { 0 },
+        })
+    }
+
     /// The calls in flight allowed now, and the pace learnt.
     pub(crate) fn view(&self) -> (u32, Option<Pace>) {
         let state = self.lock();
-        (state.window, state.pace)
+        let shared = self.ledger.is_some() && !state.told.is_away(Instant::now());
+        (state.window, if shared { state.told.pace } else { state.learnt.pace })
     }
 
     fn pause_left(&self) -> Option<Duration> {
-        let left = self.lock().paused_until.saturating_duration_since(Instant::now());
+        let paused_until = self.instant(self.lock().learnt.paused_until);
+        let left = paused_until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
@@ -240,31 +442,18 @@ impl Limiter {
         match feedback {
             Feedback::Silent => {}
             Feedback::Accepted => {
-                state.accepted.push_back(now);
-                if state.accepted.len() > MAX_LOG {
-                    state.accepted.pop_front();
+                let (started, at) = (self.tick(started), self.tick(now));
+                state.learnt.accepted(started, at, 1, self.rules());
+                if self.ledger.is_some() {
+                    state.told.accepted.add(at, 1, LOG_GRAIN);
                 }
-                if state.last_cut.is_none_or(|cut| started > cut) {
-                    state.strikes = 0;
+                if now.saturating_duration_since(state.clean_since) >= self.config.clean_step {
+                    state.window = (state.window + 1).min(self.config.max.max(1));
+                    state.clean_since = now;
                 }
-                self.grow(&mut state, now);
             }
             Feedback::Throttled(wait) => self.slow_down(&mut state, started, now, wait, true),
             Feedback::Overloaded(wait) => self.slow_down(&mut state, started, now, wait, false),
-        }
-    }
-
-    fn grow(&self, state: &mut State, now: Instant) {
-        if now.saturating_duration_since(state.clean_since) >= self.config.clean_step {
-            state.window = (state.window + 1).min(self.config.max.max(1));
-            state.clean_since = now;
-        }
-        if let Some(pace) = state.pace
-            && now.saturating_duration_since(state.probed_at) >= state.probe_after
-        {
-            state.before_probe = Some(pace);
-            state.pace = Some(pace.tenth_faster());
-            state.probed_at = now;
         }
     }
 
@@ -274,89 +463,27 @@ impl Limiter {
         started: Instant,
         now: Instant,
         wait: Option<Duration>,
-        learn: bool,
+        of_limit: bool,
     ) {
-        // Calls that were under way when the last refusal came are the same event, not another one.
-        let fresh = state.last_cut.is_none_or(|cut| started > cut);
+        let refused = Refused { started: self.tick(started), at: self.tick(now), wait, of_limit };
+        let shared = self.ledger.is_some() && !state.told.is_away(now);
+        // Where the limit is shared, this process sees a part of the calls: it would take its part for the whole.
+        let fresh = state.learnt.refused(refused, !shared, self.rules());
         if fresh {
-            state.strikes = state.strikes.saturating_add(1);
-            if learn {
-                self.learn(state, now, wait);
-            }
+            let paced = if shared { state.told.pace.is_some() } else { state.learnt.pace.is_some() };
             // Where a pace holds calls back already, too few in flight would only miss it.
-            let least = if learn && state.pace.is_some() { PACED_LEAST.min(state.window) } else { 1 };
+            let least = if of_limit && paced { PACED_LEAST.min(state.window) } else { 1 };
             state.window = (state.window / 2).max(least);
-            state.last_cut = Some(now);
         }
-        let pause = wait.unwrap_or_else(|| {
-            backoff(self.config.backoff_base, self.config.backoff_cap, state.strikes.saturating_sub(1))
-        });
-        if fresh || wait.is_some() {
-            state.paused_until = state.paused_until.max(now + pause);
+        state.clean_since = self.instant(state.learnt.paused_until);
+        if self.ledger.is_some() && state.told.refused.len() < MOST_UNTOLD {
+            state.told.refused.push(refused);
         }
-        state.epoch = state.paused_until;
-        state.clean_since = state.paused_until;
-        state.probed_at = state.paused_until;
-        state.next_slot = state.next_slot.max(state.paused_until);
-    }
-
-    fn learn(&self, state: &mut State, now: Instant, wait: Option<Duration>) {
-        if let Some(before) = state.before_probe.take() {
-            // The probe met the limit: what was known before is right, and is probed less often from now on.
-            state.pace = Some(before);
-            state.probe_after = state.probe_after.saturating_mul(2).min(Duration::from_secs(4 * 3_600));
-            return;
-        }
-        // Refused once more before any call was taken, and not told how long to wait: the same limit is still used up,
-        // which says nothing about a pace that was learnt from it.
-        if state.pace.is_some() && state.strikes >= 2 && wait.is_none() {
-            return;
-        }
-        while state.accepted.front().is_some_and(|at| now.saturating_duration_since(*at) > MINUTE) {
-            state.accepted.pop_front();
-        }
-        let Some(measured) = measure(state, now, wait) else {
-            if let Some(pace) = state.pace {
-                state.pace = Some(pace.tenth_slower());
-            }
-            return;
-        };
-        state.pace = Some(match state.pace {
-            // The pace was kept and still refused, so the limit is lower than measured before.
-            Some(pace) => measured.with_margin().slower(pace.tenth_slower()).reduced(),
-            None => measured.with_margin(),
-        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the accepted calls say about the limit, where they say anything.
-fn measure(state: &State, now: Instant, wait: Option<Duration>) -> Option<Pace> {
-    let last_minute = state.accepted.len();
-    let per_minute =
-        |n: usize| (n >= 1).then(|| Pace { calls: u32::try_from(n).unwrap_or(u32::MAX), per: MINUTE });
-    let life = state.first_call.map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
-    // Two refusals without an accepted call between them: the short view was too hopeful. What was accepted in less
-    // than a minute says nothing about a minute either, and the waits between the refusals hold the calls back anyway.
-    if state.strikes >= 2 {
-        return if life >= MINUTE && last_minute >= MIN_EVIDENCE { per_minute(last_minute) } else { None };
-    }
-    let Some(wait) = wait else {
-        return if life >= MINUTE && last_minute >= MIN_EVIDENCE { per_minute(last_minute) } else { None };
-    };
-    let since = state.epoch.max(state.first_call.unwrap_or(state.epoch));
-    let in_epoch = state.accepted.iter().filter(|at| **at >= since).count();
-    if in_epoch < MIN_EVIDENCE {
-        return None;
-    }
-    let span = now.saturating_duration_since(since).saturating_add(wait);
-    if span >= MINUTE {
-        return per_minute(last_minute);
-    }
-    Some(Pace { calls: u32::try_from(in_epoch).unwrap_or(u32::MAX), per: span })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::call::{Call, Safety};
 use crate::hosts::{CheckedResolver, HostRules};
-use crate::limiter::{Feedback, Limiter, LimiterConfig, Permit};
+use crate::limiter::{Budget, Feedback, Limiter, LimiterConfig, Permit};
 use crate::outcome::{Doubt, Outcome, Refusal, Reply};
 use crate::redact::{Redactor, shown_url};
 use crate::retry::{RetryBudget, backoff, retry_after};
@@ -22,6 +22,8 @@ pub struct SenderConfig {
     pub rules: HostRules,
     /// The limiter's settings.
     pub limiter: LimiterConfig,
+    /// A budget that others have as well; none for one of its own.
+    pub budget: Option<Budget>,
     /// The secrets to mask wherever they are echoed.
     pub redactor: Redactor,
     /// What the other side is told about who calls.
@@ -56,6 +58,7 @@ impl Default for SenderConfig {
         Self {
             rules: HostRules::none(),
             limiter: LimiterConfig::default(),
+            budget: None,
             redactor: Redactor::default(),
             user_agent: concat!("trueup/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
@@ -118,7 +121,8 @@ impl Sender {
             .dns_resolver(CheckedResolver { rules: Arc::new(config.rules.clone()) })
             .build()
             .map_err(|e| BuildError(chain(&e.without_url())))?;
-        let limiter = Arc::new(Limiter::new(config.limiter.clone()));
+        let budget = config.budget.clone().unwrap_or_else(|| Budget::new(config.limiter.clone(), None));
+        let limiter = budget.0;
         let counters = Counters::new(config.in_totals);
         let inner = Inner { client, config, limiter, budget: RetryBudget::new(), counters };
         Ok(Self { inner: Arc::new(inner) })

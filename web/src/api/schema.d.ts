@@ -241,6 +241,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/audit/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the audit is intact
+         * @description Every entry carries a hash over itself and the one before; all of them are computed anew.
+         *
+         *     Needs the right `audit.read`.
+         */
+        get: operations["audit_chain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/catalog": {
         parameters: {
             query?: never;
@@ -352,6 +374,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/connections/{connection}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a connection
+         * @description What was mapped and written stays. Where lines were written over it and no other connection leads to the same company,
+         *     they could not be read or changed any more: that has to be said with `even_so`.
+         *
+         *     Needs the right `connections.write`.
+         */
+        delete: operations["connections_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/connections/{connection}/callback": {
         parameters: {
             query?: never;
@@ -389,7 +434,7 @@ export interface paths {
         put?: never;
         /**
          * Replace the keys of a connection
-         * @description The old keys stay until the new ones have worked once.
+         * @description The old keys stay until the new ones have worked once. A connection of a level above is changed there.
          *
          *     Needs the right `connections.write`.
          */
@@ -1302,6 +1347,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The sources that records came from
+         * @description Needs the right `records.read`.
+         */
+        get: operations["records_sources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/tasks": {
         parameters: {
             query?: never;
@@ -1990,6 +2055,25 @@ export interface components {
             /** @description Whether an addition can be made of it: it is neither inactive nor a bundle. */
             usable: boolean;
         };
+        /** @description Whether the audit is what was written. */
+        ChainDoc: {
+            /** @description Whether every entry fits the one before it. */
+            ok: boolean;
+            /**
+             * Format: int64
+             * @description Entries.
+             */
+            entries: number;
+            /** @description The hash of the last one: written down elsewhere, it shows later that nothing before it was changed. */
+            last_hash?: string | null;
+            /**
+             * Format: int64
+             * @description The first entry that is missing or was changed.
+             */
+            broken_at?: number | null;
+            /** @description When this was looked at. */
+            checked_at: string;
+        };
         /** @description One change. */
         ChangeDoc: {
             change_id: string;
@@ -2105,6 +2189,13 @@ export interface components {
             client_id: string;
             /** @description When it was stored. */
             created_at: string;
+            /** @description Whether it is this organization's own; one of a level above is changed there. */
+            own?: boolean | null;
+            /** @description Whose it is: the organization's slug, or `above` where the caller may not know it. */
+            organization?: string | null;
+            tested?: components["schemas"]["LastTestDoc"] | null;
+            /** @description When the address for its callbacks was made, where there is one. */
+            callback_made_at?: string | null;
         };
         /** @description Connections. */
         ConnectionsDoc: {
@@ -2516,6 +2607,20 @@ export interface components {
             name: string;
             /** @description Whether it is in use. */
             usable: boolean;
+        };
+        /** @description What the last test of a connection said. */
+        LastTestDoc: {
+            /** @description When. */
+            at: string;
+            /** @description Whether it worked and nothing was missing. */
+            ok: boolean;
+            /**
+             * Format: int32
+             * @description How many rights were missing.
+             */
+            missing: number;
+            /** @description Why it failed, where it did. */
+            code?: string | null;
         };
         /** @description What is set of one line that a plan proposes; what is not named stays as it is proposed. */
         LineEditDoc: {
@@ -3810,6 +3915,33 @@ export interface components {
             email: string;
             /** @description Password, or the one-time password. */
             password: string;
+        };
+        /** @description A source with what came from it. */
+        SourceDoc: {
+            /** @description Its name. */
+            source: string;
+            /**
+             * Format: int64
+             * @description Customers.
+             */
+            customers: number;
+            /**
+             * Format: int64
+             * @description Orders.
+             */
+            orders: number;
+            /**
+             * Format: int64
+             * @description Records of all kinds.
+             */
+            records: number;
+            /** @description When the last one was taken in. */
+            last_record_at: string;
+        };
+        /** @description Sources. */
+        SourcesDoc: {
+            /** @description By name. */
+            items: components["schemas"]["SourceDoc"][];
         };
         /** @description A finding with its state. */
         StoredFindingDoc: components["schemas"]["FindingDoc"] & {
@@ -5337,6 +5469,20 @@ export interface operations {
                  * @example setting.
                  */
                 action?: string;
+                /**
+                 * @description About what begins so.
+                 * @example mapping/
+                 */
+                object?: string;
+                /**
+                 * @description At this instant or later.
+                 * @example 2026-04-01T00:00:00Z
+                 */
+                since?: string;
+                /** @description Before this instant. */
+                until?: string;
+                /** @description Text in what it is about, who did it, and the detail. */
+                search?: string;
                 /** @description Rows of a page. */
                 limit?: number;
                 /** @description Where the page begins. */
@@ -5358,6 +5504,92 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_EntryDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_chain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChainDoc"];
                 };
             };
             /** @description The request cannot be read */
@@ -5946,6 +6178,134 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["TestDoc"];
                 };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    connections_remove: {
+        parameters: {
+            query?: {
+                /** @description Also where lines were written over it and no other connection leads to the same company. */
+                even_so?: boolean;
+            };
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description Its name */
+                connection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone, with the address for its callbacks */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request cannot be read */
             400: {
@@ -11581,6 +11941,92 @@ export interface operations {
             };
         };
     };
+    records_sources: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourcesDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     tasks_list: {
         parameters: {
             query?: {
@@ -11600,6 +12046,13 @@ export interface operations {
                 subscription?: string;
                 /** @description Of this source. */
                 source?: string;
+                /**
+                 * @description Of orders completed on this day (UTC) or later.
+                 * @example 2026-04-01
+                 */
+                completed_after?: string;
+                /** @description Of orders completed before this day (UTC). */
+                completed_before?: string;
                 /** @description Text in the ids of task, order, customer or subscription. */
                 search?: string;
                 /**

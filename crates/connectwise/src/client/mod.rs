@@ -23,6 +23,6 @@ pub use page::Query;
 pub use patch::PatchOp;
 pub(crate) use rights::right_of;
 pub use session::{API_VERSION, ClientConfig, ConnectWiseClient, Credentials};
-pub use trueup_transport::{Exchange, LimiterConfig, Pace, Recorder, Stats};
+pub use trueup_transport::{Budget, Exchange, LimiterConfig, Pace, Recorder, Stats};
 pub use value::{Number, WireDate};
 pub use wire::NewAddition;

@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 use trueup_transport::{
-    Call, LimiterConfig, Method, Outcome, Recorder, Redactor, Reply, Safety, Sender, SenderConfig, Stats,
+    Budget, Call, LimiterConfig, Method, Outcome, Recorder, Redactor, Reply, Safety, Sender, SenderConfig,
+    Stats,
 };
 
 use super::address::{AllowedHosts, SiteAddress};
@@ -96,6 +97,8 @@ pub struct ClientConfig {
     pub api_version: String,
     /// The limiter's settings.
     pub limiter: LimiterConfig,
+    /// How fast it may call, shared with others; none for a budget of its own.
+    pub budget: Option<Budget>,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
     /// How long a call may take with all waiting and retries.
@@ -118,6 +121,7 @@ impl ClientConfig {
             allowed: AllowedHosts::default(),
             api_version: API_VERSION.to_owned(),
             limiter: LimiterConfig::default(),
+            budget: None,
             attempt_timeout: Duration::from_secs(60),
             deadline: Duration::from_secs(600),
             retry_base: Duration::from_millis(300),
@@ -177,6 +181,7 @@ impl ConnectWiseClient {
         let sender = Sender::new(SenderConfig {
             rules: config.allowed.rules(),
             limiter: config.limiter,
+            budget: config.budget,
             redactor,
             attempt_timeout: config.attempt_timeout,
             deadline: config.deadline,

@@ -7,6 +7,7 @@ mod m0004_schedules;
 mod m0005_approvals;
 mod m0006_outbox;
 mod m0007_quantity;
+mod m0008_call_budget;
 mod tables;
 
 use crate::error;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_approvals::Approvals),
             Box::new(m0006_outbox::Outbox),
             Box::new(m0007_quantity::Quantity),
+            Box::new(m0008_call_budget::CallBudget),
         ]
     }
 }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod budgets;
 mod feed;
 mod jobs;
 mod journal;

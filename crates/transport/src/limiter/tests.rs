@@ -42,7 +42,7 @@ async fn drive(limiter: &Arc<Limiter>, server: &mut FixedWindow, calls: u32) -> 
 
 #[tokio::test(start_paused = true)]
 async fn a_learnt_limit_is_not_met_again() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let mut server = FixedWindow::new(600);
     let learning = drive(&limiter, &mut server, 1_000).await;
     assert!((1..=2).contains(&learning), "{learning}");
@@ -54,7 +54,7 @@ async fn a_learnt_limit_is_not_met_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_drops_is_learnt_again() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let mut server = FixedWindow::new(600);
     drive(&limiter, &mut server, 1_500).await;
     server.limit = 120;
@@ -64,7 +64,7 @@ async fn a_limit_that_drops_is_learnt_again() {
 
 #[tokio::test(start_paused = true)]
 async fn in_flight_grows_a_clean_minute_and_halves_once_an_event() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let far = Instant::now() + Duration::from_secs(100_000);
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(61)).await;
@@ -84,7 +84,7 @@ async fn in_flight_grows_a_clean_minute_and_halves_once_an_event() {
 
 #[tokio::test(start_paused = true)]
 async fn never_more_in_flight_than_the_window() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig { start: 3, ..LimiterConfig::default() }));
+    let limiter = Arc::new(Limiter::new(LimiterConfig { start: 3, ..LimiterConfig::default() }, None));
     let soon = Instant::now() + Duration::from_secs(1);
     let held: Vec<_> = [
         limiter.acquire(soon).await.unwrap(),
@@ -99,7 +99,7 @@ async fn never_more_in_flight_than_the_window() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_longer_than_the_deadline_is_told() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     limiter
         .acquire(Instant::now() + MINUTE)
         .await
@@ -111,7 +111,7 @@ async fn a_pause_longer_than_the_deadline_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn random_refusals_without_a_wait_do_not_strangle_the_pace() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let far = Instant::now() + Duration::from_secs(100_000);
     for n in 0..30_u32 {
         let permit = limiter.acquire(far).await.unwrap();
@@ -123,7 +123,7 @@ async fn random_refusals_without_a_wait_do_not_strangle_the_pace() {
 
 #[tokio::test(start_paused = true)]
 async fn two_refusals_in_the_first_seconds_do_not_teach_a_minute() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let far = Instant::now() + Duration::from_secs(100_000);
     for n in 0..22 {
         let permit = limiter.acquire(far).await.unwrap();
@@ -142,7 +142,7 @@ async fn two_refusals_in_the_first_seconds_do_not_teach_a_minute() {
 /// A server that takes `limit` calls in a fixed minute and never says how long to wait.
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_never_explained_is_learnt() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let mut server = FixedWindow::new(600);
     let far = Instant::now() + Duration::from_secs(100_000);
     let mut refused = Vec::new();
@@ -189,7 +189,7 @@ impl Sliding {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_window_is_not_taken_for_a_minute() {
-    let limiter = Arc::new(Limiter::new(LimiterConfig::default()));
+    let limiter = Arc::new(Limiter::new(LimiterConfig::default(), None));
     let server = Sliding { limit: 30, window: Duration::from_secs(3), taken: VecDeque::new() };
     let server = Arc::new(Mutex::new(server));
     let began = Instant::now();
@@ -218,4 +218,185 @@ async fn a_short_window_is_not_taken_for_a_minute() {
     }
     assert!(began.elapsed() < Duration::from_secs(60), "{:?} {:?}", began.elapsed(), limiter.view());
     assert!(refused <= 8, "{refused}");
+}
+
+/// One place for several limiters, as a database is for several processes.
+#[derive(Debug)]
+struct Place {
+    began: Instant,
+    kept: Mutex<Option<String>>,
+    broken: std::sync::atomic::AtomicBool,
+    asked: AtomicU32,
+}
+
+impl Place {
+    fn new() -> Arc<Self> {
+        let began = Instant::now();
+        Arc::new(Self { began, kept: Mutex::new(None), broken: false.into(), asked: AtomicU32::new(0) })
+    }
+}
+
+impl Ledger for Place {
+    fn exchange<'a>(&'a self, report: &'a Report) -> crate::shared::Exchanging<'a> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if self.broken.load(Ordering::Relaxed) {
+                return Err("away".to_owned());
+            }
+            let mut kept = self.kept.lock().unwrap();
+            let now = micros(self.began.elapsed());
+            let (text, grant) = crate::shared::exchange(kept.as_deref(), now, report);
+            *kept = Some(text);
+            Ok(grant)
+        })
+    }
+}
+
+/// As many processes, each of which has `calls` calls to send, ten at once, and repeats those that are refused.
+async fn together(
+    limiters: &[Arc<Limiter>],
+    server: &Arc<Mutex<Sliding>>,
+    calls: u32,
+    takes: Duration,
+) -> (u32, Vec<Duration>) {
+    let far = Instant::now() + Duration::from_secs(100_000);
+    let began = Instant::now();
+    let processes: Vec<_> = limiters
+        .iter()
+        .map(|limiter| {
+            let left = Arc::new(AtomicU32::new(calls));
+            let callers: Vec<_> = (0..10)
+                .map(|_| {
+                    let (limiter, server, left) = (Arc::clone(limiter), Arc::clone(server), left.clone());
+                    tokio::spawn(async move {
+                        let mut refused = 0;
+                        while left
+                            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                            .is_ok()
+                        {
+                            loop {
+                                let permit = limiter.acquire(far).await.unwrap();
+                                tokio::time::sleep(takes).await;
+                                let feedback = server.lock().unwrap().call();
+                                permit.report(feedback);
+                                if feedback == Feedback::Accepted {
+                                    break;
+                                }
+                                refused += 1;
+                            }
+                        }
+                        refused
+                    })
+                })
+                .collect();
+            tokio::spawn(async move {
+                let mut refused = 0;
+                for caller in callers {
+                    refused += caller.await.unwrap();
+                }
+                (refused, began.elapsed())
+            })
+        })
+        .collect();
+    let (mut refused, mut took) = (0, Vec::new());
+    for process in processes {
+        let (more, time) = process.await.unwrap();
+        refused += more;
+        took.push(time);
+    }
+    (refused, took)
+}
+
+fn sharing(processes: usize, place: &Arc<Place>) -> Vec<Arc<Limiter>> {
+    let ledger: Arc<dyn Ledger> = place.clone();
+    (0..processes).map(|_| Arc::new(Limiter::new(LimiterConfig::default(), Some(ledger.clone())))).collect()
+}
+
+fn a_minute_of(limit: usize) -> Arc<Mutex<Sliding>> {
+    Arc::new(Mutex::new(Sliding { limit, window: MINUTE, taken: VecDeque::new() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_who_share_a_limit_learn_it_once_and_use_it_together() {
+    let place = Place::new();
+    let limiters = sharing(4, &place);
+    let server = a_minute_of(600);
+    let takes = Duration::from_millis(50);
+    let (learning, _) = together(&limiters, &server, 400, takes).await;
+    // What was in flight when the limit was met, and nothing after it.
+    assert!((1..=20).contains(&learning), "{learning}");
+    let (refused, took) = together(&limiters, &server, 1_500, takes).await;
+    assert_eq!(refused, 0, "{took:?}");
+    let pace = limiters[0].view().1.unwrap();
+    let per_minute = MINUTE.as_millis() / pace.interval().as_millis();
+    assert!((540..=600).contains(&per_minute), "{pace:?}");
+    // 6,000 calls at 600 a minute are ten minutes; nobody waits for the others' end.
+    let longest = *took.iter().max().unwrap();
+    assert!(longest < Duration::from_secs(11 * 60 + 20), "{took:?}");
+    assert!(*took.iter().min().unwrap() > longest.mul_f64(0.8), "somebody was kept waiting: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_comes_later_knows_the_limit() {
+    let place = Place::new();
+    let server = a_minute_of(120);
+    let takes = Duration::from_millis(50);
+    together(&sharing(2, &place), &server, 200, takes).await;
+    let (refused, _) = together(&sharing(1, &place), &server, 200, takes).await;
+    assert_eq!(refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_nobody_waits_and_the_place_is_asked_a_few_times_a_second() {
+    let place = Place::new();
+    let limiters = sharing(2, &place);
+    let server = a_minute_of(1_000_000);
+    let (_, took) = together(&limiters, &server, 4_000, Duration::from_millis(50)).await;
+    let seconds = took.iter().max().unwrap().as_secs();
+    let asked = place.asked.load(Ordering::Relaxed);
+    assert!(u64::from(asked) <= (seconds + 1) * 2 * 4, "{asked} in {seconds} s");
+    // Four in flight at the start: 80 a second each.
+    assert!(seconds <= 55, "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_away_leaves_everybody_what_was_known() {
+    let place = Place::new();
+    let limiters = sharing(1, &place);
+    let server = a_minute_of(600);
+    let takes = Duration::from_millis(50);
+    together(&limiters, &server, 1_300, takes).await;
+    place.broken.store(true, Ordering::Relaxed);
+    let (refused, _) = together(&limiters, &server, 1_300, takes).await;
+    assert_eq!(refused, 0);
+    // A limit that drops meanwhile is learnt by oneself.
+    server.lock().unwrap().limit = 120;
+    together(&limiters, &server, 500, takes).await;
+    assert_eq!(together(&limiters, &server, 300, takes).await.0, 0);
+    place.broken.store(false, Ordering::Relaxed);
+    // What was seen meanwhile is told.
+    together(&limiters, &server, 300, takes).await;
+    let (refused, _) = together(&sharing(1, &place), &server, 300, takes).await;
+    assert!(refused <= 10, "{refused}");
+}
+
+#[test]
+fn what_lies_ahead_of_a_clock_that_was_set_back_is_forgotten_but_the_pace() {
+    let day = 86_400_000_000;
+    let refused = RefusedAgo {
+        started: Duration::ZERO,
+        answered: Duration::ZERO,
+        wait: Some(Duration::from_secs(30)),
+        of_limit: true,
+    };
+    let accepted = vec![(Duration::from_secs(20), 300), (Duration::from_secs(10), 300)];
+    let report = Report { accepted, refused: vec![refused], want: 0 };
+    let (kept, grant) = crate::shared::exchange(None, 2 * day, &report);
+    assert_eq!(grant.paused_for, Duration::from_secs(30));
+    assert!(grant.pace.is_some());
+    let asking = Report { want: 1, ..Report::default() };
+    let (_, later) = crate::shared::exchange(Some(&kept), day, &asking);
+    assert_eq!((later.pace, later.paused_for, later.first_in), (grant.pace, Duration::ZERO, Duration::ZERO));
+    assert_eq!(crate::shared::exchange(Some("no document"), day, &asking).1.pace, None);
 }

@@ -95,12 +95,6 @@ pub struct CallbackDoc {
     address: String,
 }
 
-async fn connection_of(service: &Service, scope: &Scope) -> Result<Connection, Problem> {
-    let name = scope.part("connection");
-    let all = service.store.list_connections(&scope.org).await?;
-    all.into_iter().find(|c| c.name == name).ok_or_else(|| Problem::none("connection", name))
-}
-
 /// Make the address for callbacks of a connection
 ///
 /// An address that was made before ends. Enter it in ConnectWise as a callback of type `agreement`.
@@ -112,7 +106,9 @@ pub async fn make(
     State(service): State<Service>,
     scope: Scope,
 ) -> Result<(StatusCode, Json<CallbackDoc>), Problem> {
-    let connection = connection_of(&service, &scope).await?.name;
+    // Hints about another organization's agreements would come in here.
+    super::connections::own(&service, &scope).await?;
+    let connection = scope.part("connection").to_owned();
     let Some(base) = &service.public_url else {
         return Err(Problem::conflict(
             "the service does not know the address under which ConnectWise reaches it",

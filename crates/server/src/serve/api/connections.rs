@@ -2,7 +2,7 @@
 
 use crate::compose;
 use crate::output::documents::instant;
-use crate::serve::extract::Body;
+use crate::serve::extract::{Body, Find};
 use crate::serve::problem::Problem;
 use crate::serve::state::{Scope, Service, checked};
 use axum::Json;
@@ -11,9 +11,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trueup_engine::ports::{Clock, PsaReport, Right, Store};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::{Clock, PsaError, PsaReport, Right, Store};
 use trueup_engine::records::{Connection, SecretText};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A connection, without its private key.
 #[derive(Serialize, ToSchema)]
@@ -30,6 +32,68 @@ pub struct ConnectionDoc {
     client_id: String,
     /// When it was stored.
     created_at: String,
+    /// Whether it is this organization's own; one of a level above is changed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own: Option<bool>,
+    /// Whose it is: the organization's slug, or `above` where the caller may not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<String>,
+    /// What its last test from here said; none where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<LastTestDoc>,
+    /// When the address for its callbacks was made, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_made_at: Option<String>,
+}
+
+/// What the last test of a connection said.
+#[derive(Serialize, ToSchema)]
+pub struct LastTestDoc {
+    /// When.
+    at: String,
+    /// Whether it worked and nothing was missing.
+    ok: bool,
+    /// How many rights were missing.
+    missing: u32,
+    /// Why it failed, where it did.
+    code: Option<String>,
+}
+
+impl LastTestDoc {
+    /// From the words that a test leaves: `works`, `works, and lacks N rights (CODE)` or `failed (CODE)`, then the instant.
+    fn read(words: &str) -> Option<Self> {
+        let (words, at) = words.rsplit_once(", ")?;
+        let code = words.rsplit_once('(').and_then(|(_, code)| code.strip_suffix(')')).map(str::to_owned);
+        let lacks = words.strip_prefix("works, and lacks ").and_then(|rest| rest.split(' ').next());
+        Some(Self {
+            at: at.to_owned(),
+            ok: words == "works",
+            missing: lacks.and_then(|number| number.parse().ok()).unwrap_or(0),
+            code,
+        })
+    }
+}
+
+/// Keeps what a test of a stored connection said, for the command line as well.
+async fn remember(
+    service: &Service,
+    scope: &Scope,
+    name: &str,
+    tested: &Result<PsaReport, PsaError>,
+) -> Result<(), Problem> {
+    let words = match tested {
+        Ok(report) => match report.rights.iter().filter(|right| right.is_missing()).count() {
+            0 => "works".to_owned(),
+            missing => format!("works, and lacks {missing} rights ({})", Code::Tu1004),
+        },
+        Err(error) => format!("failed ({})", error.code),
+    };
+    let told = format!("{words}, {}", instant(service.clock.now()));
+    Ok(service.store.save_mark(&scope.org, &mark_of(name), &told).await?)
+}
+
+fn mark_of(name: &str) -> String {
+    format!("connection-test/{name}")
 }
 
 impl From<&Connection> for ConnectionDoc {
@@ -41,6 +105,10 @@ impl From<&Connection> for ConnectionDoc {
             public_key: connection.public_key.clone(),
             client_id: connection.client_id.clone(),
             created_at: instant(connection.created_at),
+            own: None,
+            organization: None,
+            tested: None,
+            callback_made_at: None,
         }
     }
 }
@@ -151,15 +219,106 @@ fn tested(connection: &Connection, report: &PsaReport) -> TestDoc {
     params(("org" = String, Path, description = "The organization")),
     responses((status = 200, description = "Without their private keys", body = ConnectionsDoc)))]
 pub async fn list(State(service): State<Service>, scope: Scope) -> Result<Json<ConnectionsDoc>, Problem> {
-    let all = service.store.list_connections(&scope.org).await?;
-    Ok(Json(ConnectionsDoc { items: all.iter().map(ConnectionDoc::from).collect() }))
+    let store = &service.store;
+    let owners = store.connection_owners(&scope.org).await?;
+    let callbacks = store.list_callbacks(&scope.org).await?;
+    let mut items = Vec::new();
+    for connection in store.list_connections(&scope.org).await? {
+        let owner = owners.get(&connection.name);
+        let organization = match owner {
+            Some(owner) if may_know(&service, &scope, owner).await? => owner.to_string(),
+            Some(_) | None => "above".to_owned(),
+        };
+        let words = store.load_mark(&scope.org, &mark_of(&connection.name)).await?;
+        items.push(ConnectionDoc {
+            own: Some(owner == Some(&scope.org)),
+            organization: Some(organization),
+            tested: words.as_deref().and_then(LastTestDoc::read),
+            callback_made_at: callbacks.get(&connection.name).map(|at| instant(*at)),
+            ..ConnectionDoc::from(&connection)
+        });
+    }
+    Ok(Json(ConnectionsDoc { items }))
 }
 
-async fn probe(service: &Service, scope: &Scope, connection: &Connection) -> Result<PsaReport, Problem> {
+/// Whether an organization, one of the scope's own or above, is within the caller's reach.
+async fn may_know(service: &Service, scope: &Scope, org: &OrganizationId) -> Result<bool, Problem> {
+    let lineage = service.store.find_lineage(org).await?.unwrap_or_default();
+    Ok(scope.caller.reaches(&lineage))
+}
+
+/// Refuses what would change a connection of a level above: stored here it would be a copy that hides it.
+///
+/// # Errors
+/// There is none by this name, or it is not this organization's own.
+pub async fn own(service: &Service, scope: &Scope) -> Result<(), Problem> {
+    let name = scope.part("connection");
+    match service.store.connection_owners(&scope.org).await?.get(name) {
+        Some(owner) if *owner == scope.org => Ok(()),
+        Some(_) => Err(Problem::conflict(
+            format!("connection `{name}` belongs to a level above this organization"),
+            "Change it there; a connection of this organization's own is added under another name, or under this one to \
+             take its place here.",
+        )),
+        None => Err(Problem::none("connection", name)),
+    }
+}
+
+/// How a connection is removed.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveQuery {
+    /// Also where lines were written over it and no other connection leads to the same company.
+    even_so: Option<bool>,
+}
+
+/// Remove a connection
+///
+/// What was mapped and written stays. Where lines were written over it and no other connection leads to the same company,
+/// they could not be read or changed any more: that has to be said with `even_so`.
+#[utoipa::path(delete, path = "/api/v1/organizations/{org}/connections/{connection}", tag = "connections",
+    params(("org" = String, Path, description = "The organization"),
+        ("connection" = String, Path, description = "Its name"), RemoveQuery),
+    responses((status = 204, description = "It is gone, with the address for its callbacks")))]
+pub async fn remove(
+    State(service): State<Service>,
+    scope: Scope,
+    Find(query): Find<RemoveQuery>,
+) -> Result<StatusCode, Problem> {
+    own(&service, &scope).await?;
+    let connection = find(&service, &scope).await?;
+    if !query.even_so.unwrap_or(false) {
+        let same = |other: &Connection| other.company.trim().eq_ignore_ascii_case(connection.company.trim());
+        let all = service.store.list_connections(&scope.org).await?;
+        let others = all.iter().any(|other| other.name != connection.name && same(other));
+        let lines = service.store.list_links(&scope.org).await?.iter().filter(|link| !link.deleted).count();
+        if lines > 0 && !others {
+            return Err(Problem::conflict(
+                format!(
+                    "{lines} lines were written in ConnectWise, and no other connection leads to that company"
+                ),
+                "Add another connection to the same company first, or remove it with `even_so=true`: the lines stay in \
+                 ConnectWise, and nobody looks after them until there is a connection again.",
+            ));
+        }
+    }
+    let object = format!("connection/{}", connection.name);
+    let detail = json!(ConnectionDoc::from(&connection));
+    let entry = service.entry(scope.app(&service).actor(), "connection.remove", object, &detail);
+    service.store.forget_connection(&scope.org, &connection.name, &entry).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn ask(
+    service: &Service,
+    scope: &Scope,
+    connection: &Connection,
+) -> Result<Result<PsaReport, PsaError>, Problem> {
     let app = scope.app(service);
     let settings = app.settings().await.map_err(crate::failure::CliError::problem)?;
     let psa = compose::psa(connection, &settings, &app.options).map_err(unusable)?;
-    Ok(psa.probe().await?)
+    Ok(psa.probe().await)
 }
 
 /// An address or keys that cannot be used: nothing was sent.
@@ -213,8 +372,10 @@ pub async fn add(
         client_id: checked("client_id", &body.client_id, 200)?,
         created_at: service.clock.now(),
     };
-    let report = probe(&service, &scope, &connection).await?;
+    let asked = ask(&service, &scope, &connection).await?;
+    let report = asked.clone()?;
     save(&service, &scope, &connection, "connection.add").await?;
+    remember(&service, &scope, &connection.name, &asked).await?;
     let location = format!("/api/v1/organizations/{}/connections/{}", scope.org, connection.name);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(tested(&connection, &report)))
         .into_response())
@@ -227,13 +388,14 @@ pub async fn add(
     responses((status = 200, description = "What the test found", body = TestDoc)))]
 pub async fn test(State(service): State<Service>, scope: Scope) -> Result<Json<TestDoc>, Problem> {
     let connection = find(&service, &scope).await?;
-    let report = probe(&service, &scope, &connection).await?;
-    Ok(Json(tested(&connection, &report)))
+    let asked = ask(&service, &scope, &connection).await?;
+    remember(&service, &scope, &connection.name, &asked).await?;
+    Ok(Json(tested(&connection, &asked?)))
 }
 
 /// Replace the keys of a connection
 ///
-/// The old keys stay until the new ones have worked once.
+/// The old keys stay until the new ones have worked once. A connection of a level above is changed there.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/connections/{connection}/rotate", tag = "connections",
     params(("org" = String, Path, description = "The organization"),
         ("connection" = String, Path, description = "Its name")),
@@ -243,6 +405,7 @@ pub async fn rotate(
     scope: Scope,
     Body(body): Body<NewKeys>,
 ) -> Result<Json<TestDoc>, Problem> {
+    own(&service, &scope).await?;
     let old = find(&service, &scope).await?;
     let text = |field: &str, value: Option<String>, old: &str| match value {
         Some(value) => checked(field, &value, 200),
@@ -254,7 +417,9 @@ pub async fn rotate(
         private_key: SecretText::new(checked("private_key", &body.private_key, 200)?),
         ..old
     };
-    let report = probe(&service, &scope, &connection).await?;
+    let asked = ask(&service, &scope, &connection).await?;
+    let report = asked.clone()?;
     save(&service, &scope, &connection, "connection.rotate").await?;
+    remember(&service, &scope, &connection.name, &asked).await?;
     Ok(Json(tested(&connection, &report)))
 }

@@ -123,3 +123,56 @@ async fn list(
         }
     })))
 }
+
+/// A source with what came from it.
+#[derive(Serialize, ToSchema)]
+pub struct SourceDoc {
+    /// Its name.
+    source: String,
+    /// Customers.
+    customers: u64,
+    /// Orders.
+    orders: u64,
+    /// Records of all kinds.
+    records: u64,
+    /// When the last one was taken in.
+    last_record_at: String,
+}
+
+/// Sources.
+#[derive(Serialize, ToSchema)]
+pub struct SourcesDoc {
+    /// By name.
+    items: Vec<SourceDoc>,
+}
+
+/// The sources that records came from
+#[utoipa::path(get, path = "/api/v1/organizations/{org}/sources", tag = "records",
+    params(("org" = String, Path, description = "The organization")),
+    responses((status = 200, description = "By name", body = SourcesDoc)))]
+pub async fn sources(State(service): State<Service>, scope: Scope) -> Result<Json<SourcesDoc>, Problem> {
+    let mut items: Vec<SourceDoc> = Vec::new();
+    let mut last = 0;
+    for (source, kind, count, at) in service.store.list_sources(&scope.org).await? {
+        if items.last().is_none_or(|item| item.source != source.as_str()) {
+            last = at;
+            items.push(SourceDoc {
+                source: source.to_string(),
+                customers: 0,
+                orders: 0,
+                records: 0,
+                last_record_at: String::new(),
+            });
+        }
+        let Some(item) = items.last_mut() else { continue };
+        last = last.max(at);
+        item.records = item.records.saturating_add(count);
+        if kind == RecordKind::Customer.name() {
+            item.customers = count;
+        } else if kind == RecordKind::Order.name() {
+            item.orders = count;
+        }
+        item.last_record_at = instant(last);
+    }
+    Ok(Json(SourcesDoc { items }))
+}

@@ -7,6 +7,8 @@ use crate::serve::problem::Problem;
 use crate::serve::state::{Scope, Service};
 use axum::Json;
 use axum::extract::State;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trueup_domain::feed::{Record, RecordKind};
@@ -38,6 +40,11 @@ pub struct TaskQuery {
     subscription: Option<String>,
     /// Of this source.
     source: Option<String>,
+    /// Of orders completed on this day (UTC) or later.
+    #[param(example = "2026-04-01")]
+    completed_after: Option<String>,
+    /// Of orders completed before this day (UTC).
+    completed_before: Option<String>,
     /// Text in the ids of task, order, customer or subscription.
     search: Option<String>,
     /// `completed`, `moved`, `customer`, `subscription` or `state`; with `-` before it the greatest first. Default:
@@ -123,6 +130,15 @@ fn order_of(sort: Option<&str>) -> Result<(TaskOrder, bool), Problem> {
     Ok((order, descending))
 }
 
+/// When a day begins, in microseconds since 1970.
+fn begin_of(field: &str, day: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(day) = day else { return Ok(None) };
+    let wrong = || Problem::field(field, format!("`{day}` is no date, such as 2026-04-01"));
+    let date: Date = day.parse().map_err(|_| wrong())?;
+    let begin = date.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
+    Ok(Some(begin.timestamp().as_microsecond()))
+}
+
 /// The tasks of an organization
 #[utoipa::path(get, path = "/api/v1/organizations/{org}/tasks", tag = "tasks",
     params(("org" = String, Path, description = "The organization"), TaskQuery),
@@ -146,6 +162,10 @@ pub async fn list(
         kinds: words("kind", query.kind.as_deref(), TaskKind::from_name)?,
         search: query.search,
         saved_since: None,
+        completed: (
+            begin_of("completed_after", query.completed_after.as_deref())?,
+            begin_of("completed_before", query.completed_before.as_deref())?,
+        ),
         order,
         descending,
         after: page::decode(query.cursor.as_deref())?,

@@ -1,0 +1,60 @@
+//! Lists, what they are filtered by, and the state of the audit's chain.
+
+use crate::bench::{Backend, Service};
+use crate::work::{FEED, ORG, run};
+use rstest::rstest;
+use serde_json::json;
+
+#[rstest]
+fn sources_tasks_by_age_and_the_audit(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[("TRUEUP_TODAY", "2023-03-20")]) else { return };
+    let person = service.operator();
+    assert_eq!(person.get(&format!("{ORG}/sources")).is(200).json(), json!({ "items": [] }));
+    for source in ["shop", "other"] {
+        let path = format!("/api/v1/feed?organization=default&source={source}");
+        person.request("POST", &path).body("application/x-ndjson", FEED).send(service.at).is(200);
+    }
+    let sources = person.get(&format!("{ORG}/sources")).is(200).json();
+    let names: Vec<&str> =
+        sources["items"].as_array().unwrap().iter().map(|s| s["source"].as_str().unwrap()).collect();
+    assert_eq!(names, ["other", "shop"]);
+    let shop = &sources["items"][1];
+    assert_eq!((&shop["customers"], &shop["orders"], &shop["records"]), (&json!(1), &json!(1), &json!(4)));
+    assert!(shop["last_record_at"].as_str().unwrap().ends_with('Z'), "{shop}");
+
+    run(&person, &json!({ "kind": "check" }));
+    let count = |query: &str| {
+        let found = person.get(&format!("{ORG}/tasks?{query}")).is(200).json();
+        found["items"].as_array().unwrap().len()
+    };
+    // Both orders were completed on 1 March at nine.
+    assert_eq!(count("completed_after=2023-03-01"), 2);
+    assert_eq!(count("completed_after=2023-03-02"), 0);
+    assert_eq!(count("completed_before=2023-03-01"), 0);
+    assert_eq!(count("completed_before=2023-03-02&source=shop"), 1);
+    for wrong in ["completed_after=March", "completed_before=2023-02-30"] {
+        assert_eq!(person.get(&format!("{ORG}/tasks?{wrong}")).problem(422), "invalid");
+    }
+
+    person.put(&format!("{ORG}/settings/credits"), &json!({ "value": "off" })).is(200);
+    person.put(&format!("{ORG}/settings/marker"), &json!({ "value": "none" })).is(200);
+    let entries = |query: &str| {
+        let found = person.get(&format!("{ORG}/audit?{query}")).is(200).json();
+        let objects = found["items"].as_array().unwrap().iter();
+        objects.map(|entry| entry["object"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(entries("object=setting/"), ["setting/marker", "setting/credits"]);
+    assert_eq!(entries("object=setting/&search=MARK"), ["setting/marker"]);
+    assert_eq!(entries("action=setting.&search=100%25"), Vec::<String>::new());
+    assert_eq!(entries("object=setting/&until=2000-01-01T00:00:00Z"), Vec::<String>::new());
+    assert_eq!(entries("object=setting/&since=2000-01-01T00:00:00Z").len(), 2);
+    assert_eq!(person.get(&format!("{ORG}/audit?since=yesterday")).problem(422), "invalid");
+
+    let chain = person.get(&format!("{ORG}/audit/chain")).is(200).json();
+    assert_eq!((&chain["ok"], &chain["broken_at"]), (&json!(true), &json!(null)), "{chain}");
+    let newest = person.get(&format!("{ORG}/audit?limit=1")).is(200).json();
+    assert_eq!(chain["entries"], newest["items"][0]["number"], "{newest}");
+    assert_eq!(chain["last_hash"].as_str().unwrap().len(), 64);
+    let nobody = person.colleague("default", "billing");
+    assert_eq!(nobody.get(&format!("{ORG}/sources")).status, 200);
+}
