@@ -26,6 +26,8 @@ mod http;
 mod jobs;
 #[path = "api/lists.rs"]
 mod lists;
+#[path = "api/many.rs"]
+mod many;
 #[path = "api/mapping.rs"]
 mod mapping;
 #[path = "api/oidc.rs"]

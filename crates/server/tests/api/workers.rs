@@ -281,7 +281,7 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
     println!("{before} of 60 runs of the large one began before the last of the small ones");
 }
 
-fn collect(value: &Value, found: &mut Vec<String>) {
+pub fn collect(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
             if let Some(serial) = object.get("serialNumber").and_then(Value::as_str)
