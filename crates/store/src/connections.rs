@@ -59,6 +59,8 @@ pub(crate) async fn save(
     connection: &Connection,
 ) -> Result<(), StoreError> {
     let tx = write_tx(store).await?;
+    // Whether the key may be made is a matter of everybody's secrets.
+    db::see_everybody(&tx).await?;
     db::guard(&tx, "", "seal key").await?;
     let key = sealing_key(store, &tx, org, &connection.name).await?;
     let row = Model {

@@ -74,6 +74,14 @@ pub(crate) async fn guard(tx: &DatabaseTransaction, org: &str, name: &str) -> Re
     Ok(())
 }
 
+/// Lets the rest of a transaction see all organizations: what it does is about more than one.
+pub(crate) async fn see_everybody(tx: &DatabaseTransaction) -> Result<(), StoreError> {
+    if tx.get_database_backend() == DbBackend::Sqlite {
+        return Ok(());
+    }
+    query(tx, "SELECT set_config('trueup.scope', '*', true)", []).await.map(drop)
+}
+
 /// Runs a statement written for both databases: `$1` is a numbered parameter on either.
 pub(crate) async fn run<C: ConnectionTrait>(
     db: &C,

@@ -2,7 +2,7 @@
 
 use crate::group::Waiting;
 use crate::seal::KeyFile;
-use crate::{backup, db, error, lock, migration};
+use crate::{backup, db, error, lock, migration, scope};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
 use sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use std::fs::File;
@@ -234,8 +234,12 @@ fn postgres_options(url: &str) -> Result<ConnectOptions, StoreError> {
     options
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_connect(|conn, _| {
-                Box::pin(async move { sqlx::query(NO_SLEEP).execute(conn).await.map(|_| ()) })
+                Box::pin(async move {
+                    sqlx::query(NO_SLEEP).execute(&mut *conn).await?;
+                    scope::tell(conn).await
+                })
             })
+            .before_acquire(|conn, _| Box::pin(async move { scope::tell(conn).await.map(|()| true) }))
         })
         .max_connections(16)
         .acquire_timeout(Duration::from_secs(10))

@@ -99,6 +99,7 @@ pub(crate) async fn reseal(
 
 /// The key to seal with. Where anything is sealed already, it is the one that opens that.
 async fn sealing_key(store: &SqlStore, tx: &DatabaseTransaction) -> Result<SealKey, StoreError> {
+    db::see_everybody(tx).await?;
     db::guard(tx, "", "seal key").await?;
     let sealed = all_sealed(tx).await?;
     if let Some(key) = store.keys.find()? {

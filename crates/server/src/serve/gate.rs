@@ -48,6 +48,10 @@ pub async fn gate(State(service): State<Service>, request: Request, next: Next) 
     }
 }
 
+/// The organization of a request and the levels above it.
+#[derive(Clone)]
+struct Lineage(Arc<[OrganizationId]>);
+
 fn no_rule(path: &str) -> Response {
     if !rules::knows_path(path) {
         // A route without a rule is a mistake of ours: it answers nobody.
@@ -70,11 +74,19 @@ fn no_rule(path: &str) -> Response {
 }
 
 async fn carry_out(service: Service, rule: &'static Rule, request: Request, next: Next) -> Response {
+    let lineage = request.extensions().get::<Lineage>().cloned();
     let work = async move {
         match kept::key_of(rule, request.headers()) {
             Ok(Some(key)) => kept::answer(&service, key, request, next).await,
             Ok(None) => next.run(request).await,
             Err(problem) => problem.into_response(),
+        }
+    };
+    // The database shows the request no rows of another organization, whatever a statement forgets.
+    let work = async move {
+        match lineage {
+            Some(Lineage(orgs)) => trueup_store::within(&orgs, work).await,
+            None => work.await,
         }
     };
     let Some(limit) = rule.time_limit() else { return work.await };
@@ -134,7 +146,8 @@ async fn admit(service: &Service, rule: &Rule, request: Request) -> Result<Reque
         Access::Scoped(right) => {
             let path = path_parts(&mut parts).await?;
             let org = wanted_organization(&caller, &path, &parts)?;
-            within_reach(service, &caller, &org).await?;
+            let lineage = lineage_within_reach(service, &caller, &org).await?;
+            parts.extensions.insert(Lineage(lineage.into()));
             needs(service, &caller, right, &org, &parts).await?;
             parts.extensions.insert(Scope { caller: caller.clone(), org, path: Arc::new(path) });
         }
@@ -172,8 +185,16 @@ fn wanted_organization(
 /// # Errors
 /// It is unknown or foreign.
 pub async fn within_reach(service: &Service, caller: &Caller, org: &OrganizationId) -> Result<(), Problem> {
+    lineage_within_reach(service, caller, org).await.map(drop)
+}
+
+async fn lineage_within_reach(
+    service: &Service,
+    caller: &Caller,
+    org: &OrganizationId,
+) -> Result<Vec<OrganizationId>, Problem> {
     match service.store.find_lineage(org).await? {
-        Some(lineage) if caller.reaches(&lineage) => Ok(()),
+        Some(lineage) if caller.reaches(&lineage) => Ok(lineage),
         Some(_) | None => Err(Problem::none("organization", org.as_str())),
     }
 }

@@ -106,6 +106,12 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     let store = compose::sql_store(&options).await?;
     let clock = SystemClock::new(options.today);
     store.ensure_organization(&options.org).await?;
+    if store.is_guarded().await? == Some(false) {
+        note(
+            "The database does not keep organizations apart by itself: its role is a superuser, or may pass row-level \
+             security. Sign in as a role of its own (docs/operations.md).",
+        );
+    }
     let first = first_administrator(&store, &clock).await?;
     let format_json = options.format == output::Format::Json;
     let service = Service::new(Inner {

@@ -55,6 +55,10 @@ pub async fn work(service: Service, mut stopping: watch::Receiver<bool>) {
 /// # Errors
 /// The store's.
 pub async fn refresh(service: &Service) -> Result<(), StoreError> {
+    trueup_store::everywhere(refresh_all(service)).await
+}
+
+async fn refresh_all(service: &Service) -> Result<(), StoreError> {
     let inputs = service.store.load_schedule_inputs().await?;
     let now = service.clock.now();
     for org in inputs.parents.keys() {

@@ -24,6 +24,8 @@ impl Server {
         }
         let script = "initdb=$1/initdb; postgres=$1/postgres; cd \"$2\" || exit 1\n\
             \"$initdb\" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1 || exit 1\n\
+            printf 'CREATE ROLE trueup LOGIN\\nALTER DATABASE postgres OWNER TO trueup\\n' \
+            | \"$postgres\" --single -D data postgres >role.log 2>&1 || exit 1\n\
             \"$postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
             -c full_page_writes=off >server.log 2>&1 &\n\
             server=$!; cat >/dev/null; kill -QUIT $server; wait $server";
@@ -55,7 +57,8 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://postgres@localhost/postgres?host={}", self.dir.path().display())
+        // No superuser, so that row-level security holds.
+        format!("postgres://trueup@localhost/postgres?host={}", self.dir.path().display())
     }
 }
 

@@ -8,6 +8,7 @@ mod m0005_approvals;
 mod m0006_outbox;
 mod m0007_quantity;
 mod m0008_call_budget;
+mod m0009_row_security;
 mod tables;
 
 use crate::error;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_outbox::Outbox),
             Box::new(m0007_quantity::Quantity),
             Box::new(m0008_call_budget::CallBudget),
+            Box::new(m0009_row_security::RowSecurity),
         ]
     }
 }

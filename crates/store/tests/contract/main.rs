@@ -11,6 +11,7 @@ mod journal;
 mod outbox;
 mod picture;
 mod schedules;
+mod scope;
 mod service;
 mod support;
 mod tenancy;

@@ -33,7 +33,7 @@ async fn a_server_that_goes_away_is_out_of_reach() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let url = server.new_database().await;
+    let (url, _) = server.new_database().await;
     let config = StoreConfig { data_dir: dir.path().to_owned(), database_url: Some(url) };
     let store = SqlStore::open(config).await.unwrap();
     store.save_mark(&"a".into(), "m", "1").await.unwrap();
@@ -48,7 +48,7 @@ async fn a_server_that_goes_away_is_out_of_reach() {
 async fn several_processes_may_bring_one_database_up_to_date() {
     let Some(fixture) = Fixture::new(Backend::Postgres).await else { return };
     fixture.raw("DROP SCHEMA public CASCADE").await.unwrap();
-    fixture.raw("CREATE SCHEMA public").await.unwrap();
+    fixture.raw("CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC").await.unwrap();
     let opened = futures::future::join_all((0..4).map(|_| SqlStore::open(fixture.config()))).await;
     for store in opened {
         store.unwrap().ping().await.unwrap();

@@ -19,6 +19,8 @@ pub struct Fixture {
     pub store: SqlStore,
     pub backend: Backend,
     url: Option<String>,
+    /// For a role that no policy holds back.
+    above: Option<String>,
     // The store's directory goes after the store, the server after everything.
     dir: TempDir,
     _server: Option<std::sync::Arc<postgres::Server>>,
@@ -28,19 +30,20 @@ impl Fixture {
     /// None (and a word about it) where there is no PostgreSQL.
     pub async fn new(backend: Backend) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let (url, server) = match backend {
-            Backend::Sqlite => (None, None),
+        let (url, above, server) = match backend {
+            Backend::Sqlite => (None, None, None),
             Backend::Postgres => {
                 let Some(server) = postgres::Server::shared().await else {
                     println!("skipped: no PostgreSQL");
                     return None;
                 };
-                (Some(server.new_database().await), Some(server))
+                let (url, above) = server.new_database().await;
+                (Some(url), Some(above), Some(server))
             }
         };
         let config = StoreConfig { data_dir: dir.path().to_owned(), database_url: url.clone() };
         let store = SqlStore::open(config).await.unwrap();
-        Some(Self { store, backend, url, dir, _server: server })
+        Some(Self { store, backend, url, above, dir, _server: server })
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -58,15 +61,28 @@ impl Fixture {
     /// Opens the same database anew.
     pub async fn reopened(self) -> Self {
         let config = self.config();
-        let Self { store, backend, url, dir, _server } = self;
+        let Self { store, backend, url, above, dir, _server } = self;
         store.close().await.unwrap();
-        Self { store: SqlStore::open(config).await.unwrap(), backend, url, dir, _server }
+        Self { store: SqlStore::open(config).await.unwrap(), backend, url, above, dir, _server }
+    }
+
+    /// The rows that a query gives to a session of trueup's own role that says it is about `scope`; one that says nothing
+    /// where there is none. PostgreSQL alone.
+    pub async fn rows_seen(&self, scope: Option<&str>, sql: &str) -> Result<usize, sqlx::Error> {
+        use sqlx::{AssertSqlSafe, Connection, Executor};
+        let mut db = sqlx::PgConnection::connect(self.url.as_deref().unwrap()).await?;
+        if let Some(scope) = scope {
+            sqlx::query("SELECT set_config('trueup.scope', $1, false)").bind(scope).execute(&mut db).await?;
+        }
+        let rows = db.fetch_all(AssertSqlSafe(sql.to_owned())).await?.len();
+        db.close().await?;
+        Ok(rows)
     }
 
     /// Runs SQL behind the store's back.
     pub async fn raw(&self, sql: &str) -> Result<(), sqlx::Error> {
         use sqlx::{AssertSqlSafe, Connection, Executor};
-        match &self.url {
+        match &self.above {
             Some(url) => {
                 let mut db = sqlx::PgConnection::connect(url).await?;
                 db.execute(AssertSqlSafe(sql.to_owned())).await?;

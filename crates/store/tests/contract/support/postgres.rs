@@ -87,12 +87,18 @@ impl Server {
         format!("postgres://postgres@localhost/{database}?host={}", self.dir.path().display())
     }
 
-    pub async fn new_database(&self) -> String {
+    /// A new database of a role that is no superuser, as it should be: its address for that role, and for one that is
+    /// above everything.
+    pub async fn new_database(&self) -> (String, String) {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut db = PgConnection::connect(&self.url("postgres")).await.unwrap();
-        db.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        // Each its own: two tests that make one role at once would be in each other's way.
+        for sql in [format!("CREATE ROLE {name} LOGIN"), format!("CREATE DATABASE {name} OWNER {name}")] {
+            db.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
         db.close().await.unwrap();
-        self.url(&name)
+        let above = self.url(&name);
+        (above.replace("//postgres@", &format!("//{name}@")), above)
     }
 }
 

@@ -1,0 +1,104 @@
+//! What the database itself keeps apart.
+
+use crate::support::rows::{connection, counter, entry, org, source, task};
+use crate::support::{Backend, Fixture};
+use trueup_domain::ids::OrganizationId;
+use trueup_domain::task::TaskState;
+use trueup_engine::ports::Store;
+use trueup_engine::records::{OrganizationRow, TaskFilter};
+use trueup_store::{SqlStore, within};
+
+async fn two() -> Option<Fixture> {
+    let fixture = Fixture::new(Backend::Postgres).await?;
+    let store = &fixture.store;
+    for (id, value) in [("a", "1"), ("b", "2")] {
+        let org = org(id);
+        store.ensure_organization(&org).await.unwrap();
+        store.save_records(&org, &source(), 1, &[counter("c-1", value)]).await.unwrap();
+        store.save_tasks(&org, 1, &[task("t1", id, 1, TaskState::New)]).await.unwrap();
+        store.save_setting(&org, "credits", Some("on")).await.unwrap();
+        store.save_connection(&org, &connection("own", id)).await.unwrap();
+        store.append_audit(&org, &[entry("x", None)]).await.unwrap();
+    }
+    Some(fixture)
+}
+
+/// The whole point: a statement that names the wrong organization, or none, in work that is about another.
+#[tokio::test]
+async fn work_about_one_organization_sees_and_changes_nothing_of_another() {
+    let Some(fixture) = two().await else { return };
+    let (store, a, b) = (&fixture.store, org("a"), org("b"));
+    assert_eq!(store.is_guarded().await, Ok(Some(true)));
+    let all = TaskFilter::default();
+    assert_eq!(store.list_tasks(&b, &all).await.unwrap().len(), 1, "work about nobody in particular");
+    within(std::slice::from_ref(&a), async {
+        assert_eq!(store.list_tasks(&a, &all).await.unwrap().len(), 1);
+        assert!(store.list_tasks(&b, &all).await.unwrap().is_empty());
+        assert!(store.load_settings(&b).await.unwrap().is_empty());
+        assert!(store.list_connections(&b).await.unwrap().is_empty());
+        assert!(store.list_audit(&b, None, 9).await.unwrap().is_empty());
+        assert_eq!(store.list_sources(&a).await.unwrap().len(), 1);
+        assert!(store.list_sources(&b).await.unwrap().is_empty());
+        // Nor can it be written to.
+        assert!(store.save_setting(&b, "marker", Some("none")).await.is_err());
+        assert!(store.append_audit(&b, &[entry("y", None)]).await.is_err());
+        assert_eq!(store.remove_connection(&b, "own").await, Ok(false));
+    })
+    .await;
+    // What is above holds in it, and its rows may be read.
+    within(&[b.clone(), a.clone()], async {
+        assert_eq!(store.load_settings(&a).await.unwrap().len(), 1);
+    })
+    .await;
+    assert_eq!(store.list_connections(&b).await.unwrap().len(), 1, "it is there as it was");
+    assert_eq!(store.load_settings(&b).await.unwrap().len(), 1);
+}
+
+/// Connections of the pool go from hand to hand: none keeps what the one before was about.
+#[tokio::test]
+async fn connections_that_go_from_hand_to_hand_are_told_anew() {
+    let Some(fixture) = two().await else { return };
+    let (store, all) = (&fixture.store, TaskFilter::default());
+    let one = async |id: &str, other: &str| {
+        let (id, other) = (org(id), org(other));
+        for _ in 0..40 {
+            within(std::slice::from_ref(&id), async {
+                assert_eq!(store.list_tasks(&id, &all).await.unwrap().len(), 1);
+                assert!(store.list_tasks(&other, &all).await.unwrap().is_empty());
+            })
+            .await;
+            assert_eq!(store.list_tasks(&other, &all).await.unwrap().len(), 1);
+        }
+    };
+    futures::join!(one("a", "b"), one("b", "a"), one("a", "b"), one("b", "a"));
+}
+
+#[tokio::test]
+async fn a_session_that_says_nothing_sees_nothing_and_every_table_of_an_organization_is_held() {
+    let Some(fixture) = two().await else { return };
+    assert_eq!(fixture.rows_seen(None, "SELECT id FROM task").await.unwrap(), 0);
+    assert_eq!(fixture.rows_seen(Some(""), "SELECT id FROM task").await.unwrap(), 0);
+    assert_eq!(fixture.rows_seen(Some("a"), "SELECT id FROM task").await.unwrap(), 1);
+    assert_eq!(fixture.rows_seen(Some("b,*"), "SELECT id FROM task").await.unwrap(), 1);
+    assert_eq!(fixture.rows_seen(Some("*"), "SELECT id FROM task").await.unwrap(), 2);
+    let open = "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+                WHERE c.relkind = 'r' AND a.attname = 'org' AND a.attnum = 1 AND c.relname <> 'guard' \
+                AND c.relnamespace = current_schema()::regnamespace AND NOT c.relforcerowsecurity";
+    assert_eq!(fixture.rows_seen(Some("*"), open).await.unwrap(), 0, "a table without a policy");
+    let held = "SELECT tablename FROM pg_policies WHERE policyname = 'trueup_scope'";
+    assert!(fixture.rows_seen(None, held).await.unwrap() >= 30);
+}
+
+/// Whether a new key may be made is a matter of everybody's secrets, also where the work is about one organization.
+#[tokio::test]
+async fn no_key_is_made_beside_secrets_that_the_work_does_not_see() {
+    let Some(fixture) = two().await else { return };
+    let row = OrganizationRow { id: org("c"), name: "C".into(), kind: "partner".into(), parent: None };
+    fixture.store.add_organization(&row).await.unwrap();
+    std::fs::remove_file(fixture.data_dir().join("trueup.key")).unwrap();
+    let store: &SqlStore = &fixture.store;
+    let c: OrganizationId = org("c");
+    let saved = within(std::slice::from_ref(&c), store.save_connection(&c, &connection("own", "c"))).await;
+    assert!(saved.is_err(), "the secrets of the others would be lost");
+    assert!(!fixture.data_dir().join("trueup.key").exists());
+}
