@@ -2537,6 +2537,13 @@ export interface components {
             /** @description The exact sums of the order lines. */
             totals: components["schemas"]["FeedTotalsDoc"];
         };
+        /** @description A value with where it comes from. */
+        InheritedDoc: {
+            /** @description The value. */
+            value: string;
+            /** @description As `from` of the setting. */
+            from: string;
+        };
         /** @description What would be written for one customer. */
         JobCustomerDoc: {
             source: string;
@@ -3898,6 +3905,14 @@ export interface components {
             allowed: string;
             /** @description What it does. */
             meaning: string;
+            /**
+             * @description What its values are: `choice`, `number`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
+             *     `marker`, `cadence`, `time_zone`, `freeze`, `daily` or `addresses`.
+             */
+            kind: string;
+            /** @description The values to choose from, of a `choice`. */
+            choices: string[];
+            inherited?: components["schemas"]["InheritedDoc"] | null;
         };
         /** @description A value. */
         SettingValueBody: {

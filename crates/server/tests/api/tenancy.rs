@@ -171,6 +171,20 @@ fn settings_show_their_level_and_are_audited() {
     assert_eq!(shown(&admin), ("on".into(), "organization:above".into()), "what stands above is not named");
     admin.put(&path("shop", "credits"), &json!({ "value": "off" })).is(200);
     assert_eq!(shown(&admin), ("off".into(), "organization:shop".into()));
+    let whole = |person: &Person<'_>, org: &str| {
+        let all = person.get(&format!("/api/v1/organizations/{org}/settings")).is(200).json();
+        all["items"].as_array().unwrap().iter().find(|s| s["key"] == "credits").unwrap().clone()
+    };
+    let credits = whole(&admin, "shop");
+    assert_eq!(
+        (&credits["kind"], &credits["choices"]),
+        (&json!("choice"), &json!(["off", "on"])),
+        "{credits}"
+    );
+    assert_eq!(credits["inherited"], json!({ "value": "on", "from": "organization:above" }));
+    assert_eq!(whole(&operator, "shop")["inherited"]["from"], "organization:north");
+    assert_eq!(whole(&operator, "north")["inherited"], json!({ "value": "off", "from": "default" }));
+    assert_eq!(whole(&operator, "default")["inherited"], json!(null), "it has no value of its own");
     assert_eq!(admin.put(&path("shop", "credits"), &json!({ "value": "maybe" })).problem(422), "invalid");
     assert_eq!(admin.put(&path("shop", "nothing"), &json!({ "value": "on" })).problem(404), "not-found");
     admin.delete(&path("shop", "credits")).is(200);

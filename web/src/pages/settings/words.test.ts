@@ -37,6 +37,8 @@ const setting = (allowed: string): Setting => ({
   own: false,
   default: '',
   allowed,
+  kind: 'choice',
+  choices: [],
   meaning: '',
 });
 

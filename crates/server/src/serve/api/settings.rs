@@ -7,8 +7,9 @@ use crate::serve::state::{Scope, Service};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use trueup_domain::ids::OrganizationId;
-use trueup_domain::settings::row_of;
+use trueup_domain::settings::{SETTINGS, SettingRow, ValueKind, row_of};
 use trueup_engine::settings::{self, EffectiveSetting, Level};
 use utoipa::ToSchema;
 
@@ -29,6 +30,42 @@ pub struct SettingDoc {
     allowed: String,
     /// What it does.
     meaning: &'static str,
+    /// What its values are: `choice`, `number`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
+    /// `marker`, `cadence`, `time_zone`, `freeze`, `daily` or `addresses`.
+    kind: &'static str,
+    /// The values to choose from, of a `choice`.
+    choices: &'static [&'static str],
+    /// What would hold if this organization's own value were taken away; none where it has no own value.
+    inherited: Option<InheritedDoc>,
+}
+
+/// A value with where it comes from.
+#[derive(Serialize, ToSchema)]
+pub struct InheritedDoc {
+    /// The value.
+    value: String,
+    /// As `from` of the setting.
+    from: String,
+}
+
+fn kind_of(kind: ValueKind) -> (&'static str, &'static [&'static str]) {
+    let word = match kind {
+        ValueKind::Choice(choices) => return ("choice", choices),
+        ValueKind::Number => "number",
+        ValueKind::OptionalNumber => "optional_number",
+        ValueKind::Seconds => "seconds",
+        ValueKind::Runs => "runs",
+        ValueKind::Days => "days",
+        ValueKind::Hours => "hours",
+        ValueKind::OptionalDate => "optional_date",
+        ValueKind::Marker => "marker",
+        ValueKind::Cadence => "cadence",
+        ValueKind::TimeZone => "time_zone",
+        ValueKind::Freeze => "freeze",
+        ValueKind::Daily => "daily",
+        ValueKind::Addresses => "addresses",
+    };
+    (word, &[])
 }
 
 /// All settings.
@@ -49,11 +86,8 @@ pub struct SettingValueBody {
 
 fn document(setting: EffectiveSetting, scope: &Scope, seen: &[OrganizationId]) -> SettingDoc {
     let own = setting.level == Level::Organization(scope.org.clone());
-    // What stands above the caller's own organization is told apart, not named.
-    let from = match &setting.level {
-        Level::Organization(org) if !seen.contains(org) => "organization:above".to_owned(),
-        level => level.describe(),
-    };
+    let from = told(&setting.level, seen);
+    let (kind, choices) = row_of(setting.key).map_or(("", [].as_slice()), |row| kind_of(row.kind));
     SettingDoc {
         key: setting.key,
         value: setting.value,
@@ -62,17 +96,58 @@ fn document(setting: EffectiveSetting, scope: &Scope, seen: &[OrganizationId]) -
         default: setting.default,
         allowed: setting.allowed,
         meaning: setting.meaning,
+        kind,
+        choices,
+        inherited: None,
     }
+}
+
+/// What stands above the caller's own organization is told apart, not named.
+fn told(level: &Level, seen: &[OrganizationId]) -> String {
+    match level {
+        Level::Organization(org) if !seen.contains(org) => "organization:above".to_owned(),
+        level => level.describe(),
+    }
+}
+
+/// What holds at the level above, or without any organization where there is none.
+async fn above(
+    service: &Service,
+    parent: Option<&OrganizationId>,
+    seen: &[OrganizationId],
+) -> Result<BTreeMap<&'static str, InheritedDoc>, Problem> {
+    let overlays = &service.options.overlays;
+    let Some(parent) = parent else {
+        let of = |row: &SettingRow| match overlays.file.get(row.key) {
+            Some(value) => InheritedDoc { value: value.clone(), from: Level::File.describe() },
+            None => InheritedDoc { value: row.default.to_owned(), from: Level::Default.describe() },
+        };
+        return Ok(SETTINGS.iter().map(|row| (row.key, of(row))).collect());
+    };
+    let found = settings::effective(service.store.as_ref(), parent, overlays).await?;
+    let of = |setting: EffectiveSetting| {
+        (setting.key, InheritedDoc { from: told(&setting.level, seen), value: setting.value })
+    };
+    Ok(found.into_iter().map(of).collect())
 }
 
 async fn all(service: &Service, scope: &Scope) -> Result<Vec<SettingDoc>, Problem> {
     let mut seen = service.store.find_lineage(&scope.org).await?.unwrap_or_default();
+    let parent = seen.get(1).cloned();
     if let Some(home) = &scope.caller.home {
         let levels = seen.iter().position(|level| level == home).map_or(0, |at| at + 1);
         seen.truncate(levels);
     }
     let found = settings::effective(service.store.as_ref(), &scope.org, &service.options.overlays).await?;
-    Ok(found.into_iter().map(|setting| document(setting, scope, &seen)).collect())
+    let mut items: Vec<SettingDoc> =
+        found.into_iter().map(|setting| document(setting, scope, &seen)).collect();
+    if items.iter().any(|item| item.own) {
+        let mut above = above(service, parent.as_ref(), &seen).await?;
+        for item in items.iter_mut().filter(|item| item.own) {
+            item.inherited = above.remove(item.key);
+        }
+    }
+    Ok(items)
 }
 
 async fn one(service: &Service, scope: &Scope, key: &str) -> Result<Json<SettingDoc>, Problem> {
