@@ -5,8 +5,8 @@ use crate::support::{Backend, Fixture};
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::task::TaskState;
 use trueup_engine::ports::Store;
-use trueup_engine::records::{OrganizationRow, TaskFilter};
-use trueup_store::{SqlStore, within};
+use trueup_engine::records::{OrganizationRow, SecretText, TaskFilter};
+use trueup_store::{SqlStore, Webhook, within};
 
 async fn two() -> Option<Fixture> {
     let fixture = Fixture::new(Backend::Postgres).await?;
@@ -87,6 +87,51 @@ async fn a_session_that_says_nothing_sees_nothing_and_every_table_of_an_organiza
     assert_eq!(fixture.rows_seen(Some("*"), open).await.unwrap(), 0, "a table without a policy");
     let held = "SELECT tablename FROM pg_policies WHERE policyname = 'trueup_scope'";
     assert!(fixture.rows_seen(None, held).await.unwrap() >= 30);
+}
+
+/// A webhook that takes what is below has deliveries of events that are not its organization's.
+#[tokio::test]
+async fn what_is_told_of_an_organization_below_is_seen_by_whoever_asked_for_it() {
+    let Some(fixture) = Fixture::new(Backend::Postgres).await else { return };
+    let (store, a) = (&fixture.store, org("a"));
+    store.ensure_organization(&a).await.unwrap();
+    let row =
+        OrganizationRow { id: org("b"), name: "B".into(), kind: "partner".into(), parent: Some(a.clone()) };
+    store.add_organization(&row).await.unwrap();
+    let webhook = Webhook {
+        org: a.clone(),
+        id: "w".to_owned(),
+        name: "w".to_owned(),
+        url: "https://example.com/".to_owned(),
+        events: vec!["task.created".to_owned()],
+        below: true,
+        created_by: "ann".to_owned(),
+        created_at: 1,
+        failing_since: None,
+        succeeded_at: None,
+        disabled_at: None,
+        disabled_why: None,
+    };
+    let secret = SecretText::new("secret".to_owned());
+    within(std::slice::from_ref(&a), async {
+        store.add_webhook(&webhook, &secret, &entry("webhook.add", None)).await.unwrap();
+    })
+    .await;
+    // A run below tells those above.
+    within(&[org("b"), a.clone()], async {
+        store.save_tasks(&org("b"), 1, &[task("t1", "s", 1, TaskState::New)]).await.unwrap();
+    })
+    .await;
+    within(std::slice::from_ref(&a), async {
+        let all = store.list_deliveries(&a, "w", None, None, 9).await.unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].event_org, org("b"));
+        let shown = store.find_delivery(&a, "w", &all[0].id).await.unwrap().unwrap();
+        assert!(shown.body.contains("task.created"), "{}", shown.body);
+        let taken = store.claim_this((&a, all[0].id.as_str()), "hand", i64::MAX / 2, i64::MAX).await.unwrap();
+        assert_eq!(taken.unwrap().body, shown.body);
+    })
+    .await;
 }
 
 /// Whether a new key may be made is a matter of everybody's secrets, also where the work is about one organization.
