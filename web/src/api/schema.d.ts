@@ -2456,7 +2456,10 @@ export interface components {
             severity: string;
             title: string;
             message: string;
+            /** @description The task; none where it holds several, or none. */
             task_id?: string | null;
+            /** @description The tasks that it holds. */
+            tasks: string[];
             fix: string;
             subject: Record<string, never>;
             amount?: components["schemas"]["MoneyDoc"] | null;
