@@ -4,6 +4,7 @@
 
 use jiff::civil::Date;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read;
 use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
@@ -45,7 +46,8 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
             return parsed;
         }
     };
-    let mut seen: BTreeMap<(MappingKind, String, String), (u64, Option<i64>)> = BTreeMap::new();
+    // The line of the first row about each record, and its place.
+    let mut seen: BTreeMap<(MappingKind, String, String), (u64, usize)> = BTreeMap::new();
     for row in reader.records() {
         match row {
             Ok(row) => {
@@ -53,9 +55,26 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
                 if row.iter().all(str::is_empty) {
                     continue;
                 }
-                match mapping_of(&row, &columns, source).and_then(|m| once(&mut seen, line, m)) {
-                    Ok(mapping) => parsed.mappings.push(mapping),
-                    Err(fault) => parsed.refused.push(refuse(line, fault)),
+                let mapping = match mapping_of(&row, &columns, source) {
+                    Ok(mapping) => mapping,
+                    Err(fault) => {
+                        parsed.refused.push(refuse(line, fault));
+                        continue;
+                    }
+                };
+                match seen.entry((mapping.kind, mapping.source_id.clone(), mapping.scope.clone())) {
+                    Entry::Vacant(free) => {
+                        free.insert((line, parsed.mappings.len()));
+                        parsed.mappings.push(mapping);
+                    }
+                    Entry::Occupied(taken) => {
+                        let (earlier, at) = *taken.get();
+                        if let Some(first) = parsed.mappings.get_mut(at)
+                            && let Err(fault) = twice(first, earlier, mapping)
+                        {
+                            parsed.refused.push(refuse(line, fault));
+                        }
+                    }
                 }
             }
             Err(error) => {
@@ -67,23 +86,20 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
     parsed
 }
 
-/// Two rows of one file that say different things about the same record contradict each other.
-fn once(
-    seen: &mut BTreeMap<(MappingKind, String, String), (u64, Option<i64>)>,
-    line: u64,
-    mapping: Mapping,
-) -> Result<Mapping, Fault> {
-    let key = (mapping.kind, mapping.source_id.clone(), mapping.scope.clone());
-    match seen.get(&key) {
-        Some((earlier, target)) if *target != mapping.psa_id => Err((
-            Some("source_id"),
-            format!("line {earlier} maps the same record to something else; keep one of the two"),
-        )),
-        Some(_) | None => {
-            seen.entry(key).or_insert((line, mapping.psa_id));
-            Ok(mapping)
-        }
+/// A second row about one record: several additions may bill one line together; everything else says the same again, with
+/// other options where it has them, or contradicts the first row.
+fn twice(first: &mut Mapping, line: u64, again: Mapping) -> Result<(), Fault> {
+    if first.join(&again) {
+        return Ok(());
     }
+    if first.psa_id != again.psa_id {
+        return Err((
+            Some("source_id"),
+            format!("line {line} maps the same record to something else; keep one of the two"),
+        ));
+    }
+    *first = again;
+    Ok(())
 }
 
 /// Where each column of the file stands.
@@ -212,6 +228,10 @@ fn options_of(kind: MappingKind, text: &str) -> Result<BTreeMap<String, String>,
                 return bad(format!("`{value}` is no agreement id; write proration=ID"));
             }
             ("proration", MappingKind::Agreement) => {}
+            ("with", MappingKind::Addition) if value.split(' ').any(|id| positive(id).is_none()) => {
+                return bad(format!("`{value}` are no additions; write with=312 313, or a row for each"));
+            }
+            ("with", MappingKind::Addition) => {}
             ("auto_sync", MappingKind::Customer) if matches!(value, "on" | "off") => {}
             ("auto_sync", MappingKind::Customer) => {
                 return bad(format!("`{value}` is neither on nor off; write auto_sync=on or auto_sync=off"));

@@ -44,8 +44,25 @@ fn a_header_without_a_needed_column_refuses_the_file() {
 #[test]
 fn rows_that_contradict_each_other_are_refused() {
     let parsed = read("kind,source_id,psa_id\ncustomer,c-1,1\ncustomer,c-1,2\ncustomer,c-1,1\n");
-    assert_eq!(parsed.mappings.len(), 2);
-    assert_eq!(parsed.refused.first().map(|r| r.line), Some(3));
+    assert_eq!(parsed.mappings.len(), 1);
+    assert_eq!(parsed.refused.iter().map(|r| r.line).collect::<Vec<_>>(), [3]);
+}
+
+/// What is billed by several additions together is named by a row for each, and written as one row that is read back.
+#[test]
+fn several_additions_of_one_line_are_one_mapping() {
+    let parsed = read(
+        "kind,source_id,psa_id,scope,options\n\
+         addition,subscription:s-1/p-1,311,,\n\
+         addition,subscription:s-2/p-1,320,,\n\
+         addition,subscription:s-1/p-1,312,,\n\
+         addition,subscription:s-1/p-1,313,,\n\
+         addition,subscription:s-3/p-1,330,,with=331 x\n",
+    );
+    assert_eq!(parsed.refused.iter().map(|r| r.line).collect::<Vec<_>>(), [6]);
+    let named: Vec<_> = parsed.mappings.iter().map(|m| (m.psa_id, m.named_together().count())).collect();
+    assert_eq!(named, [(Some(311), 2), (Some(320), 0)]);
+    assert_eq!(read(&write(&parsed.mappings).unwrap()).mappings, parsed.mappings);
 }
 
 #[test]
