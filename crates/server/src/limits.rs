@@ -5,13 +5,19 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use trueup_connectwise::client::{Budget, LimiterConfig};
+use std::time::Duration;
+use trueup_connectwise::client::address::is_of_cloud;
+use trueup_connectwise::client::{Budget, LimiterConfig, Pace};
 use trueup_engine::records::Connection;
 use trueup_store::SqlStore;
 use trueup_transport::{Exchanging, Ledger, Report, exchange};
 
 /// With more budgets than this those that nobody uses and that know nothing are forgotten.
 const MANY: usize = 256;
+
+/// How fast ConnectWise's cloud is called before anything is learnt: its guide for developers says that more than 1,000 calls
+/// a minute will likely be limited.
+const FIRST_PACE: Pace = Pace { calls: 950, per: Duration::from_secs(60) };
 
 /// The budgets of this process; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +49,8 @@ impl Limits {
             let ledger: Arc<dyn Ledger> = Arc::new(Shared { store: store.clone(), id: id.clone() });
             ledger
         });
-        let budget = Budget::new(LimiterConfig::default(), ledger);
+        let pace = is_of_cloud(&connection.url).then_some(FIRST_PACE);
+        let budget = Budget::new(LimiterConfig { pace, ..LimiterConfig::default() }, ledger);
         budgets.insert(id, budget.clone());
         budget
     }
@@ -87,8 +94,10 @@ impl Ledger for Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::Limits;
+    use super::{FIRST_PACE, Limits};
+    use std::time::Duration;
     use trueup_connectwise::client::Budget;
+    use trueup_connectwise::client::address::is_of_cloud;
     use trueup_engine::records::{Connection, SecretText};
 
     fn connection(url: &str, company: &str, public_key: &str) -> Connection {
@@ -114,6 +123,15 @@ mod tests {
         assert!(!same(&one, &of("https://na.example", "acme", "other")));
         assert!(!same(&one, &of("https://na.examplea", "cme", "k")));
         assert!(same(&one, &limits.clone().budget(&connection("https://na.example", "acme", "k"))));
+    }
+
+    #[test]
+    fn the_cloud_is_called_within_what_its_guide_allows() {
+        assert!(FIRST_PACE.interval() * 1_000 > Duration::from_secs(60));
+        assert!(is_of_cloud("https://api-na.myconnectwise.net"));
+        for other in ["http://127.0.0.1:8080", "https://psa.example", "https://xmyconnectwise.net"] {
+            assert!(!is_of_cloud(other), "{other}");
+        }
     }
 
     #[test]

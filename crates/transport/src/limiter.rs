@@ -176,7 +176,7 @@ impl Budget {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let (_, pace) = self.0.view();
-        Arc::strong_count(&self.0) == 1 && pace.is_none() && self.0.pause_left().is_none()
+        Arc::strong_count(&self.0) == 1 && pace == self.0.config.pace && self.0.pause_left().is_none()
     }
 }
 
@@ -420,6 +420,7 @@ impl Limiter {
                 })
                 .collect(),
             want: if needs_place { self.waiting.load(Ordering::Relaxed).max(1) } else { 0 },
+            first_pace: self.config.pace,
         })
     }
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub refused: Vec<RefusedAgo>,
     /// Calls that wait to be sent.
     pub want: u32,
+    /// The pace to begin with, where nothing was kept yet.
+    pub first_pace: Option<Pace>,
 }
 
 /// A refusal.
@@ -81,8 +83,8 @@ pub fn exchange(kept: Option<&str>, now: u64, report: &Report) -> (String, Grant
     let ago = |age: Duration| -> Tick { now.saturating_sub(micros(age)) };
     // What is known begins with the first call that is told of.
     let oldest = report.accepted.iter().map(|(age, _)| *age).max().unwrap_or_default();
-    let mut learnt =
-        kept.map_or_else(|| Learnt::new(ago(oldest), None, config.probe_after), |kept| kept.learnt);
+    let mut learnt = kept
+        .map_or_else(|| Learnt::new(ago(oldest), report.first_pace, config.probe_after), |kept| kept.learnt);
     learnt.mend(now);
     for (age, count) in &report.accepted {
         learnt.accepted(ago(*age), ago(*age), *count, rules);

@@ -60,6 +60,15 @@ impl AddressError {
 /// Hosts of ConnectWise's own cloud.
 const CLOUD_DOMAINS: [&str; 2] = ["myconnectwise.net", "connectwisedev.com"];
 
+/// Whether an address is one of ConnectWise's own cloud.
+#[must_use]
+pub fn is_of_cloud(address: &str) -> bool {
+    let Ok(url) = Url::parse(address) else { return false };
+    url.host_str().is_some_and(|host| {
+        CLOUD_DOMAINS.iter().any(|domain| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
+    })
+}
+
 /// The hosts a client may call: ConnectWise's cloud, and what the operator adds.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedHosts {

@@ -391,7 +391,7 @@ fn what_lies_ahead_of_a_clock_that_was_set_back_is_forgotten_but_the_pace() {
         of_limit: true,
     };
     let accepted = vec![(Duration::from_secs(20), 300), (Duration::from_secs(10), 300)];
-    let report = Report { accepted, refused: vec![refused], want: 0 };
+    let report = Report { accepted, refused: vec![refused], ..Report::default() };
     let (kept, grant) = crate::shared::exchange(None, 2 * day, &report);
     assert_eq!(grant.paused_for, Duration::from_secs(30));
     assert!(grant.pace.is_some());
@@ -399,4 +399,16 @@ fn what_lies_ahead_of_a_clock_that_was_set_back_is_forgotten_but_the_pace() {
     let (_, later) = crate::shared::exchange(Some(&kept), day, &asking);
     assert_eq!((later.pace, later.paused_for, later.first_in), (grant.pace, Duration::ZERO, Duration::ZERO));
     assert_eq!(crate::shared::exchange(Some("no document"), day, &asking).1.pace, None);
+}
+
+#[test]
+fn a_pace_that_is_known_beforehand_holds_for_all_until_something_is_learnt() {
+    let first_pace = Some(Pace { calls: 600, per: Duration::from_secs(60) });
+    let asking = Report { want: 3, first_pace, ..Report::default() };
+    let (kept, grant) = crate::shared::exchange(None, 1_000_000, &asking);
+    assert_eq!((grant.pace, grant.places, grant.first_in), (first_pace, 3, Duration::ZERO));
+    // The next places come after those; what is kept stands over what somebody begins with.
+    let other = Report { want: 1, ..Report::default() };
+    let (_, later) = crate::shared::exchange(Some(&kept), 1_000_000, &other);
+    assert_eq!((later.pace, later.first_in), (first_pace, Duration::from_millis(300)));
 }
