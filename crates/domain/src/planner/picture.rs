@@ -6,10 +6,11 @@ use super::origin::Origin;
 use super::register::Remembered;
 use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId};
 use crate::money::Quantity;
-use crate::period::Period;
+use crate::period::{Period, next_day};
 use crate::plan::{AdditionLink, Edit, OperationKey, Role, Target, looks_like_key};
 use crate::psa::{AdditionState, Agreement, ObservedAddition};
 use hashbrown::HashMap;
+use jiff::civil::Date;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -102,6 +103,21 @@ impl Line<'_> {
             Some(then) => agreement.next_invoice.is_some_and(|now| now > then && self.state.effective < now),
             None => agreement.invoiced_before(self.state.effective),
         }
+    }
+
+    /// Where an open-ended line begins later than what it bills holds: the day it was first dated by. The days before
+    /// were invoiced when it was written, or have a part of their own.
+    pub fn moved_to(&self) -> Option<Date> {
+        let origin = self.origin.as_ref()?;
+        // A line that a person dated otherwise names its own days.
+        let own_end = origin.written().cancelled.map(next_day);
+        origin.true_period().map(Period::end).filter(|to| Some(*to) != own_end)
+    }
+
+    /// What an order has edited of it, where no other edit came after.
+    pub fn last_edit_by(&self, order: &OrderId) -> Option<&Edit> {
+        let edits = self.origin.as_ref()?.edits();
+        edits.last().filter(|edit| edit.order.as_ref() == Some(order))
     }
 
     /// Whether it is the subscription's line for the product in this role.

@@ -8,6 +8,7 @@ use crate::period::{CycleUnit, Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::context::Stop;
 use crate::planner::part::{self, Prices};
+use crate::planner::picture::Line;
 use crate::planner::text::text;
 use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement};
@@ -174,6 +175,12 @@ impl<'a> Builder<'_, 'a> {
     ) -> Result<(), Stop> {
         let key = self.key(&line.line_id, line.role, line.key_day.unwrap_or(start));
         if self.is_there(&key, &line) {
+            // The days before it have a line of their own, which the run that wrote this one may not have come to.
+            let moved = self.picture.find_key(&key).and_then(Line::moved_to);
+            if let Some(next) = moved.filter(|next| line.key_day.is_none() && *next > start) {
+                let until = self.paid_for(agreement, last.map_or(next, |last| next.min(next_day(last))));
+                self.catch_up(agreement, &line, start, until, anchor)?;
+            }
             return Ok(());
         }
         if last.is_some_and(|last| last < start) {
@@ -246,6 +253,13 @@ impl<'a> Builder<'_, 'a> {
         next: Date,
         anchor: Period,
     ) -> Result<(), Stop> {
+        let key = self.key(&line.line_id, Role::Prorate, start);
+        let before = self.picture.find_key(&key).and_then(|there| there.origin.as_ref()?.true_period());
+        if let Some(end) = before.map(Period::end).filter(|end| *end < next) {
+            // An earlier run came this far: what was invoiced since then follows on it.
+            self.is_there(&key, &NewLine { role: Role::Prorate, ..line.clone() });
+            return self.catch_up(agreement, line, end, next, anchor);
+        }
         let days = Period::new(start, next)?;
         let units = self.units_in(days, anchor)?;
         let settings = self.context.world.settings;

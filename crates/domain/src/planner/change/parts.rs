@@ -171,6 +171,9 @@ pub(super) fn bill_gap<'a>(
     };
     let credits = builder.context.world.settings.credits.is_on();
     let money = if money.exact.is_negative() && !credits {
+        if finish_taking_back(builder, order, item, gap)? {
+            return Ok(());
+        }
         take_back_unbilled(builder, order, item, money, gap)?
     } else {
         money
@@ -206,18 +209,8 @@ pub(super) fn take_back_unbilled(
     money: Expressed,
     gap: Period,
 ) -> Result<Expressed, Stop> {
-    let unbilled: Vec<Line> = builder
-        .own_lines()
-        .filter(|l| {
-            let starts = l.origin.as_ref().and_then(|o| o.true_period()).map(Period::start);
-            l.is_for(&item.line.product, Role::Prorate)
-                && !l.is_made_by(builder.context.order_id())
-                && starts.is_some_and(|day| gap.contains(day))
-                && l.origin.as_ref().is_some_and(|o| *o.written() == *l.state)
-                && !builder.is_billed(l)
-        })
-        .cloned()
-        .collect();
+    let mut unbilled = earlier_parts_of(builder, item, gap);
+    unbilled.retain(|line| !builder.is_billed(line));
     if unbilled.is_empty() {
         return Ok(money);
     }
@@ -226,11 +219,53 @@ pub(super) fn take_back_unbilled(
         let quantity = line.state.quantity.exact();
         price = price.plus(line.state.unit_price.exact().times(quantity)?)?;
         cost = cost.plus(line.state.unit_cost.exact().times(quantity)?)?;
-        let reason =
-            format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown());
-        builder.delete_last(line, reason);
+        builder.delete_last(line, taken_back(order, gap));
     }
     Ok(part::one_unit(builder.context.world.settings, builder.context.currency, price, cost)?)
+}
+
+/// What earlier changes wrote of the same days, as it was written.
+fn earlier_parts_of<'a>(builder: &Builder<'_, 'a>, item: &Item<'_, '_>, gap: Period) -> Vec<Line<'a>> {
+    builder
+        .own_lines()
+        .filter(|l| {
+            let starts = l.origin.as_ref().and_then(|o| o.true_period()).map(Period::start);
+            l.is_for(&item.line.product, Role::Prorate)
+                && !l.is_made_by(builder.context.order_id())
+                && starts.is_some_and(|day| gap.contains(day))
+                && l.origin.as_ref().is_some_and(|o| *o.written() == *l.state)
+        })
+        .cloned()
+        .collect()
+}
+
+fn taken_back(order: &Order, gap: Period) -> String {
+    format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown())
+}
+
+/// Whether an earlier run of this order wrote what is left of both: then the lines that it stands for go, and what
+/// invoices have billed of them since is told.
+fn finish_taking_back(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    gap: Period,
+) -> Result<bool, Stop> {
+    let rest = builder.written(item.line.id.as_str(), Role::Prorate, gap.start());
+    let is_charge = |l: &&Line<'_>| !l.state.quantity.is_negative() && !l.state.unit_price.is_negative();
+    let Some(rest) = rest.filter(is_charge) else { return Ok(false) };
+    let open_then = rest.origin.as_ref().and_then(|o| o.next_invoice_at_write());
+    let mut billed = Exact::ZERO;
+    for line in earlier_parts_of(builder, item, gap) {
+        if !builder.is_billed(&line) {
+            builder.delete_last(&line, taken_back(order, gap));
+        } else if open_then.is_some_and(|then| line.state.effective >= then) {
+            billed = billed.minus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
+        }
+    }
+    let why = "invoices billed it beside what takes its place, and credits are off";
+    builder.left_out(&item.line.product, gap, billed, why)?;
+    Ok(true)
 }
 
 /// Parts that the source computed itself (`prorate` and `refund` lines), netted per product.

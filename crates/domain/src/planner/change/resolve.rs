@@ -298,7 +298,7 @@ fn is_billed_elsewhere(
     !from_nothing && by_hand::is_elsewhere(builder, &line.product, item, moment.effective, Severity::Error)
 }
 
-/// The state of the line that an earlier run of this very order took away or ended, where what is there does not show
+/// The state of the line that an earlier run of this very order edited, took away or ended, where what is there does not show
 /// it: it is younger than whatever else other orders wrote. An order that leaves nothing has no line of its own to tell
 /// an earlier run by.
 fn replaced_before(
@@ -312,6 +312,9 @@ fn replaced_before(
         None => None,
     };
     let order = builder.context.order_id()?;
+    if let Some(edit) = existing.and_then(|line| line.last_edit_by(order)) {
+        return Some(edit.before.clone());
+    }
     let of_product = || builder.own_lines_for(&line.product, Role::Recurring);
     let own = of_product().find(|l| l.is_made_by(Some(order)));
     if own.is_none() && line.new_quantity.is_none_or(|new| !new.is_zero()) {

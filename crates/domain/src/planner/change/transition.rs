@@ -127,10 +127,12 @@ fn begin_new<'a>(
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
     let true_begin = begin;
     let there = builder.written(item.line.id.as_str(), Role::Recurring, true_begin);
-    let written = there.is_some();
+    let edited = edited_from(builder, item);
+    let written = there.is_some() || edited.is_some();
     let mut both = None;
     let gap = match there {
-        // Written by an earlier run: what was invoiced since then is billed by it.
+        // Written by an earlier run: what was invoiced since then is billed by it, and what was before has a line of its
+        // own, which that run may not have come to.
         Some(there) => {
             begin = there.state.effective;
             // That run broke off before it ended the old line: since then invoices have billed both.
@@ -138,22 +140,34 @@ fn begin_new<'a>(
                 old.target != there.target && old.state.cancelled.is_none_or(|last| last >= begin)
             });
             both = paid_to.filter(|_| goes_on).and_then(|paid| Period::new(begin, paid).ok());
-            None
+            there.moved_to().and_then(|to| Period::new(true_begin, to).ok())
         }
-        // A line of an earlier change that begins with the next invoice stands for the invoiced days as well.
-        None if !item.new_quantity.is_zero() => paid_to.and_then(|paid| Period::new(begin, paid).ok()),
-        // What goes is given back as far as it bills.
+        // A line of an earlier change that begins with the next invoice stands for the invoiced days as well. One that an
+        // earlier run edited bills what was invoiced since then.
+        None if !item.new_quantity.is_zero() => {
+            let to = edited.map(|from| from.max(true_begin)).or(paid_to);
+            begin = to.unwrap_or(begin).max(begin);
+            to.and_then(|to| Period::new(true_begin, to).ok())
+        }
+        // What goes is given back as far as it bills; what an earlier run gave back of it ends where that run did.
         None => {
             let ends = |old: &Line<'_>| old.state.cancelled.map_or(Date::MAX, next_day);
             let bills_to = item.existing.iter().chain(&item.also).map(ends).max();
-            paid_to.zip(bills_to).and_then(|(paid, end)| Period::new(begin, paid.min(end)).ok())
+            let gap = paid_to.zip(bills_to).and_then(|(paid, end)| Period::new(begin, paid.min(end)).ok());
+            let before = builder.written(item.line.id.as_str(), Role::Prorate, true_begin);
+            let before = before.and_then(|line| line.origin.as_ref()?.true_period()).map(Period::end);
+            both = gap.zip(before).and_then(|(gap, before)| Period::new(before, gap.end()).ok());
+            begin = gap.map_or(begin, Period::end);
+            match both {
+                Some(since) => gap.and_then(|gap| gap.before_day(since.start())),
+                None => gap,
+            }
         }
     };
     let mut gap = gap;
     if let Some(invoiced) = gap {
-        begin = invoiced.end();
         builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
-        gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, begin))?);
+        gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, invoiced.end()))?);
     }
     let kept_back = builder.kept_back();
     create_or_edit(builder, order, item, (true_begin, begin), period)?;
@@ -186,6 +200,13 @@ fn begin_new<'a>(
         }
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// The day from which this very order has its line edited in place, by an earlier run.
+fn edited_from(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+    let edit = item.existing.as_ref()?.last_edit_by(builder.context.order_id()?)?;
+    // What is edited on its first day bills the new state from then on.
+    Some(if edit.held.days() == 1 { edit.held.start() } else { edit.held.end() })
 }
 
 /// The first day that is billed by what an earlier run of this order wrote in one of the modes, before the period was
@@ -412,7 +433,9 @@ pub(super) fn create_or_edit<'a>(
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&item.line.product);
     let alone = item.existing.as_ref().filter(|l| l.state.is_open() && item.also.is_empty());
-    if let Some(there) = alone.filter(|l| l.agreement == agreement.id) {
+    // What an earlier run of this order began with a line of its own is finished so.
+    let begun = builder.written(item.line.id.as_str(), Role::Recurring, true_begin).is_some();
+    if let Some(there) = alone.filter(|l| l.agreement == agreement.id && !begun) {
         let edits = settings.quantity_change == QuantityChange::EditInPlace;
         let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
         let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
