@@ -87,13 +87,16 @@ fn thin(change: &Change, after: &AdditionState, settings: &Settings) -> Option<F
     if margin.saturating_mul(Decimal::ONE_HUNDRED) >= floor.saturating_mul(price.decimal()) {
         return None;
     }
-    let message = format!(
-        "Product {} is billed at {} and costs {}: the margin is under {} percent.",
-        change.product,
-        shown(price, change.currency),
-        shown(cost, change.currency),
-        floor.normalize()
-    );
+    let (billed, paid) = (shown(price, change.currency), shown(cost, change.currency));
+    let message = if price < cost {
+        format!("Product {} is billed at {billed}, below its cost of {paid}.", change.product)
+    } else {
+        let floor = floor.normalize();
+        format!(
+            "Product {} is billed at {billed} and costs {paid}: less than {floor} percent is left.",
+            change.product
+        )
+    };
     Some(Finding::new(Code::Tu6004, subject(change), message))
 }
 

@@ -25,7 +25,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{BillingModel, Order, OrderKind, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
-use trueup_domain::ids::{CatalogItemId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::ids::{
+    CatalogItemId, CustomerId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId,
+};
 use trueup_domain::mapping::{Mappings, ProductTarget};
 use trueup_domain::mapping_rules::{Broken, MappingRules, Use, needs_uses};
 use trueup_domain::plan::AdditionLink;
@@ -464,7 +466,8 @@ impl Run<'_> {
             });
             return true;
         }
-        let Some(customer) = customer_of(order, subscription) else {
+        let before = self.customer_before_transfer(&key, order);
+        let Some(customer) = before.or_else(|| customer_of(order, subscription).cloned()) else {
             let finding = without_customer(source, order);
             self.all_findings.push(finding.clone());
             self.report.findings.push(finding);
@@ -474,7 +477,7 @@ impl Run<'_> {
             id: id.clone(),
             source: source.clone(),
             kind: TaskKind::from(order.kind),
-            customer: customer.clone(),
+            customer,
             subscription: order.subscription.clone(),
             order_id: Some(order.id.clone()),
             completed_us: order.completed_us,
@@ -489,6 +492,22 @@ impl Run<'_> {
         self.fresh.insert(id.clone());
         self.tasks.insert(id, task);
         true
+    }
+
+    /// Whose an order was that names nobody and came before a transfer: the record of its subscription names the new
+    /// customer already, and the task before it the former one.
+    fn customer_before_transfer(&self, key: &Key, order: &Order) -> Option<CustomerId> {
+        let comes_later =
+            |other: &&Order| other.kind == OrderKind::Transfer && other.completed_us > order.completed_us;
+        if order.customer.is_some() || !self.completed_orders_of(key).iter().any(comes_later) {
+            return None;
+        }
+        let earlier = self.tasks.values().filter(|task| {
+            (&task.source, &task.subscription) == (&key.0, &key.1)
+                && task.order_id.is_some()
+                && task.completed_us <= order.completed_us
+        });
+        earlier.max_by_key(|task| (task.completed_us, task.turn)).map(|task| task.customer.clone())
     }
 
     fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {

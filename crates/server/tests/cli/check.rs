@@ -386,6 +386,28 @@ fn what_is_put_aside_makes_no_run_fail() {
     bench.json(&["plan", "--all"]).exits(0);
 }
 
+/// An order that comes late, after its subscription went to another customer: the record names the new one already, and
+/// the order is the former one's.
+#[test]
+fn an_order_before_a_transfer_is_the_former_customers() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.json(&["check"]);
+    let line = r#""charge":"recurring","quantity":"8""#;
+    let moved = BASE.replace("c-100", "c-200").replace("Green Lane LLC", "Blue Lane LLC");
+    bench.feed(&format!("{moved}{}{}", upgrade(), order("TR-1", "transfer", "2023-03-18", line))).exits(0);
+    bench.json(&["check"]);
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    let of = |order: &str| {
+        let all = tasks["tasks"].as_array().unwrap().iter();
+        all.clone()
+            .find(|t| t["order_id"] == order)
+            .map(|t| t["customer_id"].clone())
+            .unwrap_or_else(|| panic!("{tasks}"))
+    };
+    assert_eq!([of("SO-1"), of("CH-1"), of("TR-1")], ["c-100", "c-100", "c-200"]);
+}
+
 /// A customer that nobody mapped is one thing to do, however many orders wait for it: one finding, which holds them all,
 /// and which a person decides about once.
 #[test]
