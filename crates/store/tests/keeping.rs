@@ -62,7 +62,7 @@ const BACK: &str = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token;
     DROP TABLE kept_answer; DROP TABLE schedule; DROP TABLE run_turn; DROP TABLE callback; DROP TABLE picture_hint; \
     DROP TABLE approval; DROP TABLE approval_word; DROP INDEX lease_of; DROP TABLE webhook; DROP TABLE event; \
     DROP TABLE delivery; DROP TABLE delivery_attempt; \
-    DROP TABLE quantity_entry; DROP TABLE quantity_line; \
+    DROP TABLE quantity_entry; DROP TABLE quantity_line; DROP TABLE call_budget; \
     ALTER TABLE picture DROP COLUMN shared_at; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
 
 #[tokio::test]
