@@ -108,3 +108,36 @@ fn a_month_that_was_invoiced_ahead_is_told_as_well() {
     assert_eq!(left.amount.unwrap().0.to_string(), "-166.77", "{}", show(&draft));
     assert!(show(&draft).contains("cancel recurring 2028-01-01..2028-02-29"), "{}", show(&draft));
 }
+
+/// What goes back of the old line is written and its end is not: the months that are invoiced until the next run are given
+/// back as well.
+#[rstest]
+fn a_switch_that_broke_off_gives_back_what_was_invoiced_since(
+    #[values("2028-01-01", "2028-02-01", "2028-03-01")] next: &str,
+    #[values(1, 2)] stop: usize,
+    #[values(0, 1, 2)] between: usize,
+) {
+    let sum = |stop: Option<usize>| {
+        let mut lab = monthly(next);
+        lab.set("credits", "on");
+        let order = switch("2028-01-16", "2029-01-16");
+        let mut all = rust_decimal::Decimal::ZERO;
+        let mut invoices = 0;
+        if let Some(stop) = stop {
+            let mut half = lab.plan(&[&order]);
+            half.changes.retain(|c| c.writes());
+            half.changes.truncate(stop);
+            lab.apply(&half);
+            for _ in 0..between {
+                all += lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+                invoices += 1;
+            }
+        }
+        lab.run(&order);
+        for _ in invoices..4 {
+            all += lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+        }
+        all + lab.invoice(41).parse::<rust_decimal::Decimal>().unwrap()
+    };
+    assert_eq!(sum(Some(stop)), sum(None));
+}

@@ -81,12 +81,25 @@ fn end_one<'a>(
     if let Some(now) = builder.picture.now(old).cloned() {
         builder.end_last(&now, last, reason);
     }
-    match Period::new(effective.max(old.state.effective), end) {
+    // What an earlier run gave back ends where that run did: what was invoiced since then follows on it.
+    let mut from = effective.max(old.state.effective);
+    while let Some(given) = given_back_from(builder, &line_id(item, at, ""), from).filter(|to| *to < end) {
+        from = given;
+    }
+    match Period::new(from, end) {
         Ok(days) if !is_told && old.state.bill == BillFlag::Billable => {
             give_back(builder, order, item, agreement, days, (at, old))
         }
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Where the days end that an earlier run of this order gave back from a day on.
+fn given_back_from(builder: &Builder<'_, '_>, line_id: &str, from: Date) -> Option<Date> {
+    let there = builder.written(line_id, Role::Refund, from)?;
+    let dated = there.state.cancelled.map(next_day);
+    let to = there.origin.as_ref().and_then(|o| o.true_period()).map(Period::end).or(dated)?;
+    (to > from).then_some(to)
 }
 
 /// What the old line bills of days that are the new state's.
