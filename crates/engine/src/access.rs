@@ -64,7 +64,8 @@ impl Account<'_> {
         if lacking.is_empty() {
             return Ok(());
         }
-        let message = format!("{}; nothing was concluded and nothing written", words(&lacking));
+        let message =
+            format!("the API member lacks {}; nothing was concluded and nothing written", lacking.join("; "));
         Err(PsaError { code: Code::Tu1004, message, their_words: None }.into())
     }
 
@@ -80,11 +81,26 @@ impl Account<'_> {
         let found = if lacking.is_empty() {
             Vec::new()
         } else {
-            let mut message = words(lacking);
-            message.replace_range(..1, "T");
-            vec![self.finding(Code::Tu1004, format!("{message}; nothing was written."))]
+            let message = format!("The API member lacks {}; nothing was written.", lacking.join("; "));
+            vec![self.finding(Code::Tu1004, message)]
         };
         self.keep(general, &found).await
+    }
+
+    /// Hands on what came of asking ConnectWise, and keeps why it did not answer, or that it did. That something went wrong
+    /// weighs more than that it could not be kept.
+    ///
+    /// # Errors
+    /// Those of what was done, else the store's.
+    pub(crate) async fn told<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let refused = match &done {
+            Err(Failure::Psa(error)) => Some(error),
+            Ok(_) | Err(Failure::Store(_) | Failure::Setting(_) | Failure::Wrong { .. }) => None,
+        };
+        let kept = self.answered(refused).await;
+        let done = done?;
+        kept?;
+        Ok(done)
     }
 
     /// Keeps why ConnectWise did not answer, or that it did.
@@ -120,8 +136,4 @@ impl Account<'_> {
         let (now, today) = (self.clock.now(), self.clock.today());
         Ok(self.store.record_findings(self.org, general, now, today, found).await?)
     }
-}
-
-fn words(lacking: &[String]) -> String {
-    format!("the API member lacks {}", lacking.join("; "))
 }

@@ -41,11 +41,3 @@ impl Failure {
         }
     }
 }
-
-/// Why ConnectWise refused or did not answer, where that is why it failed.
-pub(crate) fn refused<T>(done: &Result<T, Failure>) -> Option<&PsaError> {
-    match done {
-        Err(Failure::Psa(error)) => Some(error),
-        Ok(_) | Err(Failure::Store(_) | Failure::Setting(_) | Failure::Wrong { .. }) => None,
-    }
-}

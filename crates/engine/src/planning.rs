@@ -5,7 +5,7 @@ mod gather;
 
 use crate::access::Account;
 use crate::apply::FreshReads;
-use crate::failure::{Failure, refused};
+use crate::failure::Failure;
 use crate::findings;
 use crate::observe::observe_for;
 use crate::ports::{Clock, Lease, Psa, Store};
@@ -94,9 +94,7 @@ pub async fn make_plan(
 ) -> Result<Planned, Failure> {
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
-    let made = make_seen(store, psa, clock, request, account).await;
-    account.answered(refused(&made)).await?;
-    made
+    account.told(make_seen(store, psa, clock, request, account).await).await
 }
 
 async fn make_seen(

@@ -1,7 +1,7 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
 use crate::access::Account;
-use crate::failure::{Failure, refused};
+use crate::failure::Failure;
 use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
@@ -60,9 +60,7 @@ pub async fn plan_undo(
     request: &UndoRequest<'_>,
 ) -> Result<StoredPlan, Failure> {
     let account = Account { store, clock, org: request.org, connection: request.connection };
-    let made = plan_seen(store, psa, clock, request, account).await;
-    account.answered(refused(&made)).await?;
-    made
+    account.told(plan_seen(store, psa, clock, request, account).await).await
 }
 
 async fn plan_seen(

@@ -12,8 +12,7 @@ const MOST: usize = 20;
 
 /// The words sources use for an order that has not come to its end, or came to none. Any other word may be a slip of the
 /// pen in `completed`, and the order is then sold and never billed.
-const UNFINISHED: [&str; 26] = [
-    "approved",
+const UNFINISHED: [&str; 25] = [
     "aborted",
     "cancelled",
     "canceled",

@@ -5,7 +5,7 @@
 //! ConnectWise says about it.
 
 use crate::access::Account;
-use crate::failure::{Failure, refused};
+use crate::failure::Failure;
 use crate::ports::{Clock, Psa, PsaError, Store};
 use crate::records::{Millis, PictureState, PulledEnd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,9 +92,7 @@ pub async fn pull_telling(
 ) -> Result<Pulled, Failure> {
     store.ensure_organization(org).await?;
     let account = Account { store, clock, org, connection };
-    let pulled = pull_seen(psa, account, reach, tell).await;
-    account.answered(refused(&pulled)).await?;
-    pulled
+    account.told(pull_seen(psa, account, reach, tell).await).await
 }
 
 async fn pull_seen(

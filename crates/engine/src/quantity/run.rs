@@ -7,7 +7,7 @@ use crate::access::Account;
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
 use crate::applying::{self, Approval, Resumed, RunError};
 use crate::approvals;
-use crate::failure::{Failure, refused};
+use crate::failure::Failure;
 use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
@@ -92,9 +92,7 @@ pub async fn preview(
 ) -> Result<Preview, Failure> {
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
-    let previewed = preview_seen(store, psa, clock, request, account).await;
-    account.answered(refused(&previewed)).await?;
-    previewed
+    account.told(preview_seen(store, psa, clock, request, account).await).await
 }
 
 async fn preview_seen(
@@ -134,9 +132,7 @@ pub async fn run(
 ) -> Result<RunReport, RunError> {
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
-    let seen = account.sees_all(psa).await;
-    account.answered(refused(&seen)).await?;
-    seen?;
+    account.told(account.sees_all(psa).await).await?;
     let resumed = applying::resume(store, psa, clock, request.org, options).await?;
     let mut report = RunReport { resumed, ..RunReport::default() };
     for round in 1.. {
