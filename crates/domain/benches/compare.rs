@@ -116,6 +116,7 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
                 key: None,
                 true_period: None,
                 edits: Vec::new(),
+                ends: Vec::new(),
                 written: written(number),
                 next_invoice_at_write: None,
                 deleted: false,

@@ -247,6 +247,7 @@ impl Scene {
             key: None,
             true_period: None,
             edits: Vec::new(),
+            ends: Vec::new(),
             written: written(number),
             next_invoice_at_write: Some(START),
             deleted: false,

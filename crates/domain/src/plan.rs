@@ -637,6 +637,15 @@ pub struct Edit {
     pub before: AdditionState,
 }
 
+/// An order that gave a line its end, or took it away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The order.
+    pub order: Option<OrderId>,
+    /// The last billed day; none where the line was taken away.
+    pub last: Option<Date>,
+}
+
 impl AdditionLink {
     /// The link after an edit was carried out. One that an order asked for is remembered; one that takes it back names
     /// order and days of the first one that it takes back, and is forgotten with it.
@@ -653,7 +662,36 @@ impl AdditionLink {
                 (None, None) => {}
             }
         }
+        let ended = matches!(change.action, Action::Cancel { .. });
+        self.ends = End::after(self.ends, change.order.as_ref().filter(|_| ended), written.cancelled);
         Self { written, ..self }
+    }
+
+    /// The link after the line was taken away.
+    pub fn removed(mut self, change: &Change) -> Self {
+        self.ends.push(End { order: change.order.clone(), last: None });
+        Self { deleted: true, ..self }
+    }
+
+    /// The order that took the line away, where that is remembered.
+    pub fn removed_by(&self) -> Option<&OrderId> {
+        self.ends.last().filter(|end| end.last.is_none())?.order.as_ref()
+    }
+}
+
+impl End {
+    /// The ends of a line once it is dated to end on `last`, by an order or otherwise. What it had before that day was set
+    /// is forgotten where the day comes back: it is taken back then.
+    pub fn after(mut ends: Vec<Self>, order: Option<&OrderId>, last: Option<Date>) -> Vec<Self> {
+        match (last, order) {
+            (None, _) => ends.clear(),
+            (Some(_), Some(order)) => ends.push(Self { order: Some(order.clone()), last }),
+            (Some(_), None) => match ends.iter().rposition(|end| end.last == last) {
+                Some(at) => ends.truncate(at + 1),
+                None => ends.push(Self { order: None, last }),
+            },
+        }
+        ends
     }
 }
 
@@ -682,6 +720,9 @@ pub struct AdditionLink {
     /// States that orders gave the line in place, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
+    /// Who ended the line, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<End>,
     /// What trueup last wrote, or saw when it took over.
     pub written: AdditionState,
     /// The agreement's next invoice date at the first write.

@@ -287,6 +287,7 @@ impl Case {
             key: None,
             true_period: None,
             edits: Vec::new(),
+            ends: Vec::new(),
             written: state.clone(),
             next_invoice_at_write: None,
             deleted: false,

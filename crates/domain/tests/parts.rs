@@ -110,6 +110,7 @@ fn lab_of(odd: &Odd) -> Lab {
                 key: None,
                 true_period: None,
                 edits: Vec::new(),
+                ends: Vec::new(),
                 written: written.state.clone(),
                 next_invoice_at_write: Some(day("2023-01-01")),
                 deleted: false,

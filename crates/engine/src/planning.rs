@@ -259,7 +259,7 @@ async fn stored_tasks(
     Ok(store.list_tasks(org, &filter).await?)
 }
 
-/// When the orders were completed that are planned, and those that wrote lines of the same subscriptions.
+/// When the orders were completed that are planned, and those that wrote or ended lines of the same subscriptions.
 async fn completions(
     store: &dyn Store,
     org: &OrganizationId,
@@ -273,7 +273,8 @@ async fn completions(
         .filter(|link| looked_at.contains(&(&link.source, &link.subscription)))
         .flat_map(|link| {
             let edits = link.edits.iter().filter_map(|edit| edit.order.as_ref());
-            link.order.iter().chain(edits).map(|order| task_id_of_order(&link.source, order))
+            let ends = link.ends.iter().filter_map(|end| end.order.as_ref());
+            link.order.iter().chain(edits).chain(ends).map(|order| task_id_of_order(&link.source, order))
         })
         .filter(|id| !tasks.contains_key(id))
         .collect();

@@ -308,6 +308,7 @@ fn a_read_that_another_worker_overtook_is_made_again() {
         key: Some(change.key.clone()),
         true_period: None,
         edits: Vec::new(),
+        ends: Vec::new(),
         written: sim::plans::state(change.catalog_item.0, 5),
         next_invoice_at_write: None,
         deleted: false,

@@ -5,6 +5,7 @@ mod remains;
 use super::builder::Builder;
 use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
+use super::late;
 use super::lines::{self, Existing, bill_once, write_once};
 use super::part;
 use super::picture::Line;
@@ -210,7 +211,7 @@ fn deleted_before(builder: &Builder<'_, '_>) -> Vec<ProductId> {
     builder
         .own_links()
         .iter()
-        .filter(|l| l.role == Role::Recurring && l.deleted && l.written.is_open())
+        .filter(|l| l.role == Role::Recurring && l.written.is_open() && late::is_removed_by_this(builder, l))
         .map(|l| l.product.clone())
         .collect()
 }

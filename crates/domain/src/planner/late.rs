@@ -10,7 +10,7 @@ use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{OrderId, ProductId};
 use crate::period::{Period, previous_day};
-use crate::plan::{Edit, Role};
+use crate::plan::{AdditionLink, Edit, Role};
 use crate::psa::AdditionState;
 use crate::settings::LineMode;
 use jiff::civil::Date;
@@ -68,6 +68,17 @@ fn compared(builder: &Builder<'_, '_>, order: &OrderId) -> Option<Ordering> {
     task.order_id.as_ref()?;
     let known = builder.context.world.completed.get(&(task.source.clone(), order.clone()))?;
     Some(known.cmp(&(task.completed_us, task.turn)))
+}
+
+/// Whether an earlier run of this very order may have taken a line away: it did, or nobody remembers who.
+pub fn is_removed_by_this(builder: &Builder<'_, '_>, link: &AdditionLink) -> bool {
+    link.deleted && link.removed_by().is_none_or(|by| Some(by) == builder.context.order_id())
+}
+
+/// The line of the product that an earlier run of this very order has ended.
+pub fn ended_by_this<'s, 'a>(builder: &'s Builder<'_, 'a>, product: &ProductId) -> Option<&'s Line<'a>> {
+    let order = builder.context.order_id()?;
+    builder.own_lines().find(|l| l.is_for(product, Role::Recurring) && l.ended_by() == Some(order))
 }
 
 fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {

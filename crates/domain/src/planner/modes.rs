@@ -4,6 +4,7 @@
 use super::builder::{Builder, NewLine};
 use super::change::new_line;
 use super::context::Stop;
+use super::late;
 use super::lines::{double_proration, write_once};
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
@@ -83,7 +84,7 @@ pub fn transition<'a>(
             wrote
                 && builder.own_links().iter().any(|l| {
                     let of_it = l.role == Role::Recurring && l.product == shift.line.product;
-                    of_it && l.deleted && l.written.effective >= next
+                    of_it && l.deleted && l.written.effective >= next && late::is_removed_by_this(builder, l)
                 })
         }
     };
@@ -94,11 +95,17 @@ pub fn transition<'a>(
     }
 }
 
-/// Whether an earlier run of this task has written a line for the period as a whole.
+/// Whether an earlier run of this task has written a line for the period as a whole. Where an order leaves nothing, and the
+/// days from it on are all of the period by the count of days, the end of the old line is the only trace of it.
 fn is_begun(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
     let written = |role, day| builder.written(shift.line.id.as_str(), role, day).is_some();
     let (start, end) = (shift.period.start(), shift.period.end());
-    written(Role::Recurring, start) || written(Role::Recurring, end) || written(Role::Prorate, start)
+    written(Role::Recurring, start)
+        || written(Role::Recurring, end)
+        || written(Role::Prorate, start)
+        || shift.existing.is_none()
+            && shift.new_quantity.is_zero()
+            && late::ended_by_this(builder, &shift.line.product).is_some()
 }
 
 /// Whether what is there bills what the order starts from. Where it does not (an order between is not here yet), only
@@ -112,6 +119,7 @@ fn bills_old_state(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> Result<b
                 && l.role == Role::Recurring
                 && l.product == shift.line.product
                 && l.order.as_ref() != order
+                && late::is_removed_by_this(builder, l)
         });
         return Ok(gone || shift.old_value.0.is_zero());
     };
@@ -350,6 +358,7 @@ fn is_replaced(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>) -> bool {
                 && l.product == shift.line.product
                 && l.written.is_open()
                 && l.written.effective >= shift.period.end()
+                && late::is_removed_by_this(builder, l)
         })
 }
 

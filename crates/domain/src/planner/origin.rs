@@ -6,7 +6,7 @@ use super::picture::State;
 use super::register::Remembered;
 use crate::ids::{OrderId, ProductId, SourceId};
 use crate::period::Period;
-use crate::plan::{AdditionLink, Edit, Role};
+use crate::plan::{AdditionLink, Edit, End, Role};
 use crate::psa::AdditionState;
 use jiff::civil::Date;
 use std::rc::Rc;
@@ -55,6 +55,8 @@ pub struct Made<'a> {
     pub true_period: Option<Period>,
     /// States that orders gave it in place, oldest first.
     pub edits: Vec<Edit>,
+    /// Who ended it, oldest first.
+    pub ends: Vec<End>,
     /// What was last written.
     pub written: State<'a>,
     /// The agreement's next invoice date at the first write.
@@ -132,6 +134,14 @@ impl<'a> Origin<'a> {
         }
     }
 
+    /// Who ended it, oldest first.
+    pub fn ends(&self) -> &[End] {
+        match &self.record {
+            Record::Link(link) => &link.ends,
+            Record::Made(made) => &made.ends,
+        }
+    }
+
     /// What was last written.
     pub fn written(&self) -> &AdditionState {
         match &self.record {
@@ -158,6 +168,11 @@ impl<'a> Origin<'a> {
         self.change(|made| made.edits.push(edit));
     }
 
+    /// Remembers who dated it to end.
+    pub fn note_end(&mut self, order: Option<&OrderId>, last: Option<Date>) {
+        self.change(|made| made.ends = End::after(std::mem::take(&mut made.ends), order, last));
+    }
+
     fn change(&mut self, edit: impl FnOnce(&mut Made<'a>)) {
         match &mut self.record {
             Record::Made(made) => edit(Rc::make_mut(made)),
@@ -169,6 +184,7 @@ impl<'a> Origin<'a> {
                     order: link.order.as_ref(),
                     true_period: link.true_period,
                     edits: link.edits.clone(),
+                    ends: link.ends.clone(),
                     written: State::Read(&link.written),
                     next_invoice_at_write: link.next_invoice_at_write,
                 };

@@ -120,6 +120,12 @@ impl Line<'_> {
         edits.last().filter(|edit| edit.order.as_ref() == Some(order))
     }
 
+    /// The order that gave it the end that it has; none where it goes on, where nobody knows, and where a person dated it.
+    pub fn ended_by(&self) -> Option<&OrderId> {
+        let end = self.origin.as_ref()?.ends().last()?;
+        end.order.as_ref().filter(|_| end.last.is_some() && end.last == self.state.cancelled)
+    }
+
     /// Whether it is the subscription's line for the product in this role.
     pub fn is_of(&self, subscription: SubscriptionNo, product: &ProductId, role: Role) -> bool {
         self.is_whose(subscription) && self.is_for(product, role)
@@ -418,6 +424,16 @@ impl<'a> Picture<'a> {
             line.state = state.into();
             if let Some(origin) = &mut line.origin {
                 origin.set_written(line.state.clone());
+            }
+        });
+    }
+
+    /// Remembers which order dated a line to end.
+    pub fn note_end(&mut self, line: &Line<'_>, order: Option<&OrderId>) {
+        self.change(line, |line| {
+            let last = line.state.cancelled;
+            if let Some(origin) = &mut line.origin {
+                origin.note_end(order, last);
             }
         });
     }

@@ -311,6 +311,7 @@ impl Lab {
                 key: None,
                 true_period: adoption.dated(),
                 edits: Vec::new(),
+                ends: Vec::new(),
                 written: adoption.state.clone(),
                 next_invoice_at_write: None,
                 deleted: false,
@@ -347,6 +348,7 @@ impl Lab {
                         key: Some(change.key.clone()),
                         true_period: change.true_period,
                         edits: Vec::new(),
+                        ends: Vec::new(),
                         written: wanted.clone(),
                         next_invoice_at_write: self.snapshot.agreements[&change.agreement].next_invoice,
                         deleted: false,
@@ -363,7 +365,7 @@ impl Lab {
                     let id = target.unwrap();
                     lines.retain(|a| a.id != id);
                     for link in self.links.iter_mut().filter(|l| l.addition == id) {
-                        link.deleted = true;
+                        *link = link.clone().removed(change);
                     }
                 }
                 Action::Keep { .. } => {}

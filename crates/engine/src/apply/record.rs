@@ -80,6 +80,7 @@ impl Recorder<'_> {
             key,
             true_period: of.true_period,
             edits: Vec::new(),
+            ends: Vec::new(),
             written: written.clone(),
             next_invoice_at_write: next_invoice,
             deleted: false,
@@ -109,7 +110,7 @@ impl Recorder<'_> {
             }
             Action::Delete { before, .. } => {
                 let link = known().unwrap_or_else(|| fresh(change, before, None));
-                Some(AdditionLink { deleted: true, ..link })
+                Some(link.removed(change))
             }
             Action::Keep { .. } => None,
         }
@@ -221,6 +222,7 @@ impl Recorder<'_> {
             key: None,
             true_period: adoption.dated(),
             edits: Vec::new(),
+            ends: Vec::new(),
             written: adoption.state.clone(),
             next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),
             deleted: false,

@@ -41,6 +41,7 @@ impl<'a> Builder<'_, 'a> {
                     order: None,
                     true_period: dated,
                     edits: Vec::new(),
+                    ends: Vec::new(),
                     written: line.state.clone(),
                     next_invoice_at_write: None,
                 },

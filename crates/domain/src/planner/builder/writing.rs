@@ -132,6 +132,7 @@ impl<'a> Builder<'_, 'a> {
             order: task.order_id.as_ref(),
             true_period: true_days,
             edits: Vec::new(),
+            ends: Vec::new(),
             written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
@@ -269,6 +270,11 @@ impl<'a> Builder<'_, 'a> {
         let formula = self.formula_of(&wanted, kind);
         self.push_edit(kind.action(line, wanted.clone()), key, line, reason, formula, effect);
         self.picture.set_state(line, wanted);
+        let by = match kind {
+            EditKind::Cancel => self.context.order_id(),
+            EditKind::Update => None,
+        };
+        self.picture.note_end(line, by);
         Ok(true)
     }
 

@@ -298,9 +298,8 @@ fn is_billed_elsewhere(
     !from_nothing && by_hand::is_elsewhere(builder, &line.product, item, moment.effective, Severity::Error)
 }
 
-/// The state of the line that an earlier run of this very order edited, took away or ended, where what is there does not show
-/// it: it is younger than whatever else other orders wrote. An order that leaves nothing has no line of its own to tell
-/// an earlier run by.
+/// The state of the line that an earlier run of this very order edited, took away or ended, where what is there does not
+/// show it. An order that leaves nothing has no line of its own to tell an earlier run by.
 fn replaced_before(
     builder: &Builder<'_, '_>,
     line: &OrderLine,
@@ -325,23 +324,24 @@ fn replaced_before(
         Target::CreatedBy(_) => None,
     });
     let youngest = others.max_by_key(|(id, _)| *id);
-    let gone = builder
-        .own_links()
-        .iter()
-        .filter(|l| {
-            l.deleted
-                && l.role == Role::Recurring
-                && l.product == line.product
-                && l.order.as_ref() != Some(order)
-        })
-        .max_by_key(|l| l.addition);
+    // What is there since was made after it: where an undo brought it back, that line is the one to be replaced.
     let floor = youngest.as_ref().map(|(id, _)| *id).max(there);
+    let gone = builder
+        .own_links_for(&line.product, Role::Recurring)
+        .filter(|l| l.order.as_ref() != Some(order) && late::is_removed_by_this(builder, l))
+        .max_by_key(|l| l.addition);
     if let Some(gone) = gone.filter(|gone| floor.is_none_or(|floor| gone.addition > floor)) {
         return Some(gone.written.clone());
     }
-    let ended = youngest.filter(|_| existing.is_none()).map(|(_, l)| l)?;
-    let begins = own.map(|own| own.state.effective)?;
-    (ended.state.cancelled.map(next_day) == Some(begins)).then(|| (*ended.state).clone())
+    let (_, ended) = youngest.filter(|_| existing.is_none())?;
+    match ended.ended_by() {
+        Some(by) => (by == order).then(|| (*ended.state).clone()),
+        // From before that was remembered.
+        None => {
+            let begins = own.map(|own| own.state.effective)?;
+            (ended.state.cancelled.map(next_day) == Some(begins)).then(|| (*ended.state).clone())
+        }
+    }
 }
 
 /// How many units a line of one stands for, where it shows what those that the order starts from cost together.

@@ -220,7 +220,13 @@ fn begun_in_mode(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date>
     // A part that was caught up later is not dated in its period.
     let of_period = written(Role::Prorate, period.start()).filter(|l| period.contains(l.state.effective));
     let next = || written(Role::Recurring, effective).map(|l| l.state.effective);
-    of_period.map(|_| period.start()).or_else(next)
+    // What leaves nothing may have the end of the old line as its only trace.
+    let ended = || {
+        let leaves_nothing = item.existing.is_none() && item.new_quantity.is_zero();
+        let old = late::ended_by_this(builder, &item.line.product).filter(|_| leaves_nothing);
+        old.and_then(|old| old.state.cancelled.map(next_day))
+    };
+    of_period.map(|_| period.start()).or_else(next).or_else(ended)
 }
 
 /// What invoices have billed, from `begun` on, of the lines that those of the modes take the place of.
