@@ -7,6 +7,7 @@ use rstest::rstest;
 use rust_decimal::Decimal;
 use support::{PRIVATE, ROOT, client, codebase, config, credentials, json, server};
 use trueup_connectwise::client::address::{AddressError, AllowedHosts, SiteAddress};
+use trueup_connectwise::client::rights::Part;
 use trueup_connectwise::client::rights::RightState;
 use trueup_connectwise::client::wire::{BillCustomer, ById};
 use trueup_connectwise::client::{
@@ -347,7 +348,7 @@ async fn rights_are_named_and_nothing_is_written() {
         .respond_with(ResponseTemplate::new(200).set_body_string("[]"))
         .mount(&server)
         .await;
-    let checks = client(&server).check_rights().await.unwrap();
+    let checks = client(&server).check_rights(Part::Billing).await.unwrap();
     let shown: Vec<String> = checks
         .iter()
         .map(|c| format!("{} > {} > {}: {:?}", c.module, c.function, c.level, c.state))
@@ -368,7 +369,7 @@ async fn rights_are_named_and_nothing_is_written() {
     let asked = server.received_requests().await.unwrap();
     assert!(asked.iter().all(|r| r.method.as_str() == "GET"));
     // The role alone tells the same as far as it goes, for two calls.
-    let by_role = client(&server).check_role().await.unwrap();
+    let by_role = client(&server).check_role(Part::Billing).await.unwrap();
     let missing: Vec<String> = by_role
         .iter()
         .filter(|c| c.state == RightState::Missing)

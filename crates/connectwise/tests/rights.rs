@@ -6,6 +6,7 @@ mod support;
 use jiff::civil::date;
 use support::{client, json as answer, server};
 use trueup_connectwise::adapter::PsaAdapter;
+use trueup_connectwise::client::rights::Part;
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{Field, FieldChange, OperationKey};
@@ -87,7 +88,7 @@ async fn the_check_of_rights_gives_up_with_the_first_that_gets_no_answer() {
         Mock::given(any()).respond_with(answer(503, "{}")).mount(&server).await;
         let client = client(&server);
         let error = match rights {
-            true => client.check_rights().await.unwrap_err(),
+            true => client.check_rights(Part::Billing).await.unwrap_err(),
             false => client.get_system_info().await.unwrap_err(),
         };
         assert_eq!(error.code(), "TU1001", "{error}");

@@ -58,6 +58,8 @@ macro_rules! number_id {
     };
 }
 
+pub(crate) use number_id;
+
 text_id!(
     /// An organization of trueup's own tree, by its slug.
     OrganizationId

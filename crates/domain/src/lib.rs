@@ -27,6 +27,7 @@ pub mod quantity;
 pub mod schedule;
 pub mod settings;
 pub mod task;
+pub mod ticket;
 pub mod turns;
 
 pub use rust_decimal::Decimal;

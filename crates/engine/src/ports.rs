@@ -25,6 +25,9 @@ use trueup_domain::quantity::config::EntryKey;
 use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::settings::{CancelledDate, MarkerPlace};
 use trueup_domain::task::Task;
+use trueup_domain::ticket::{
+    Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
+};
 
 /// A failure of the PSA, already classed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,8 +129,10 @@ pub struct PsaReport {
     pub version: Option<String>,
     /// Whether it is ConnectWise's cloud.
     pub cloud: Option<bool>,
-    /// Every right the job needs.
+    /// Every right that billing needs.
     pub rights: Vec<Right>,
+    /// Every right that tickets need; billing works without them, and they without those of billing.
+    pub ticket_rights: Vec<Right>,
     /// Where keys will be written, in words (`custom field trueup key`, `serial number`).
     pub marker: String,
 }
@@ -137,9 +142,13 @@ pub struct PsaReport {
 pub trait Psa: Send + Sync {
     /// Tests address, keys and rights without changing anything.
     async fn probe(&self) -> Result<PsaReport, PsaError>;
-    /// The rights that the job needs, as far as a few calls can tell: the rest is unknown, and so is every one where
+    /// The rights that billing needs, as far as a few calls can tell: the rest is unknown, and so is every one where
     /// nothing tells.
     async fn list_rights(&self) -> Result<Vec<Right>, PsaError> {
+        Ok(Vec::new())
+    }
+    /// The rights that tickets need, told in the same way.
+    async fn list_ticket_rights(&self) -> Result<Vec<Right>, PsaError> {
         Ok(Vec::new())
     }
     /// Companies by id; `None` reads all that are not deleted. Ids that do not exist are simply absent.
@@ -208,6 +217,36 @@ pub trait Psa: Send + Sync {
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError>;
     /// Creates a catalog item.
     async fn create_catalog_item(&self, item: &NewItem) -> Result<CatalogItem, WriteError>;
+    /// What a rule can name beside a board's own tables.
+    async fn load_desk(&self) -> Result<Desk, PsaError>;
+    /// One board with its statuses, types, subtypes and items; none where it is gone.
+    async fn find_board(&self, id: BoardId) -> Result<Option<Board>, PsaError>;
+    /// The tickets that carry one of these keys, open and closed, by id: where an answer to [`Psa::create_ticket`] was
+    /// lost, this tells what became of it. A deleted ticket is absent.
+    async fn find_tickets(&self, keys: &[TicketKey]) -> Result<Vec<ObservedTicket>, PsaError>;
+    /// Tickets by id, in the order of their ids. A deleted ticket is absent.
+    async fn list_tickets(&self, ids: &[TicketId]) -> Result<Vec<ObservedTicket>, PsaError>;
+    /// One ticket, fresh; none where it was deleted. Where the answer to [`Psa::set_ticket_status`] was lost, this tells
+    /// what became of it.
+    async fn find_ticket(&self, id: TicketId) -> Result<Option<ObservedTicket>, PsaError>;
+    /// Creates a ticket that carries its key. Sent once; never retried where it may have been executed. What the draft
+    /// names and ConnectWise does not have is refused with TU9501, a missing right with TU9502. The new ticket may lack its
+    /// parent where only that failed.
+    async fn create_ticket(&self, draft: &TicketDraft) -> Result<ObservedTicket, WriteError>;
+    /// Puts a ticket under another. Repeating it changes nothing more, and [`Psa::find_ticket`] tells what became of it.
+    async fn attach_ticket(&self, ticket: TicketId, parent: TicketId) -> Result<(), WriteError>;
+    /// Moves a ticket to a status of the board that it is on. A status that closes needs a right of its own, which
+    /// TU9502 names.
+    async fn set_ticket_status(
+        &self,
+        ticket: TicketId,
+        status: StatusId,
+    ) -> Result<ObservedTicket, WriteError>;
+    /// Adds a note that carries its marker. Sent once; never retried where it may have been executed.
+    async fn add_ticket_note(&self, ticket: TicketId, note: &NoteDraft) -> Result<TicketNote, WriteError>;
+    /// The notes of a ticket, oldest first; none where the ticket was deleted. Where the answer to
+    /// [`Psa::add_ticket_note`] was lost, the marker tells what became of it.
+    async fn list_ticket_notes(&self, ticket: TicketId) -> Result<Option<Vec<TicketNote>>, PsaError>;
     /// Calls sent so far, retries included.
     fn calls(&self) -> u64;
     /// The other side's own time at its latest answer; none where no answer told it yet.

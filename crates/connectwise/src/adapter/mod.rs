@@ -1,6 +1,7 @@
 //! The Psa port, spoken to ConnectWise.
 
 mod convert;
+mod desk;
 mod failure;
 mod lookups;
 mod making;
@@ -13,18 +14,23 @@ use async_trait::async_trait;
 use futures::stream::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
+use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_domain::ticket::{
+    Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
+};
 use trueup_engine::ports::{
     NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle,
 };
 use trueup_engine::records::Millis;
 
-use crate::client::rights::{RightCheck, RightState};
+use crate::client::rights::{self, Part, RightCheck, RightState};
 use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
 use crate::client::{ClientError, Cond, ConnectWiseClient, NewAddition, Number, Query};
 use convert::{Faulty, Reading};
+use desk::Act;
 use failure::{not_understood, psa_error, write_error};
 use lookups::Lookups;
 use marker::Marker;
@@ -42,7 +48,7 @@ pub struct PsaAdapter {
     style: WriteStyle,
     lookups: Lookups,
     marker: Marker,
-    role: Mutex<Option<(Instant, Vec<Right>)>>,
+    role: Mutex<BTreeMap<Part, (Instant, Vec<Right>)>>,
 }
 
 impl PsaAdapter {
@@ -106,6 +112,28 @@ impl PsaAdapter {
             .map_err(|why| WriteError::Refused(not_understood(why)))
     }
 
+    /// What the role alone tells of the rights of a part.
+    async fn rights_of(&self, part: Part) -> Result<Vec<Right>, ClientError> {
+        let mut role = self.role.lock().await;
+        if let Some((asked, known)) = role.get(&part)
+            && asked.elapsed() < ROLE_HOLDS
+        {
+            return Ok(known.clone());
+        }
+        let rights: Vec<Right> = self.client.check_role(part).await?.into_iter().map(right).collect();
+        role.insert(part, (Instant::now(), rights.clone()));
+        Ok(rights)
+    }
+
+    /// A write of the service desk that failed, in the words of the exception that it is.
+    async fn ticket_refused(&self, error: ClientError, act: Act) -> WriteError {
+        let denied = Code::from_name(error.code()) == Some(Code::Tu1004);
+        // ConnectWise never says which right is missing; the role may.
+        let rights =
+            if denied { self.rights_of(Part::Tickets).await.unwrap_or_default() } else { Vec::new() };
+        desk::write_error(error, act, &rights)
+    }
+
     /// The record after a write. It was written, so what cannot be read leaves the write in doubt.
     fn written(
         &self,
@@ -143,7 +171,10 @@ fn numbers<T: Copy>(ids: &[T], number: impl Fn(T) -> i64) -> Vec<i64> {
 #[async_trait]
 impl Psa for PsaAdapter {
     async fn probe(&self) -> Result<PsaReport, PsaError> {
-        let rights = self.client.check_rights().await.map_err(psa_error)?;
+        let rights = self.client.check_rights(Part::Billing).await.map_err(psa_error)?;
+        // Billing does not fail for what only tickets need.
+        let tickets = self.client.check_rights(Part::Tickets).await;
+        let ticket_rights = tickets.unwrap_or_else(|_| rights::needed(Part::Tickets).collect());
         // Some sites give these facts to nobody; that is no fault of the connection.
         let info = self.client.get_system_info().await.ok();
         let marker = self.marker.describe(&self.client).await.map_err(psa_error)?;
@@ -151,21 +182,17 @@ impl Psa for PsaAdapter {
             version: info.as_ref().and_then(|i| i.version.clone()),
             cloud: info.as_ref().and_then(|i| i.is_cloud),
             rights: rights.into_iter().map(right).collect(),
+            ticket_rights: ticket_rights.into_iter().map(right).collect(),
             marker,
         })
     }
 
     async fn list_rights(&self) -> Result<Vec<Right>, PsaError> {
-        let mut role = self.role.lock().await;
-        if let Some((asked, known)) = role.as_ref()
-            && asked.elapsed() < ROLE_HOLDS
-        {
-            return Ok(known.clone());
-        }
-        let rights = self.client.check_role().await.map_err(psa_error)?;
-        let rights: Vec<Right> = rights.into_iter().map(right).collect();
-        *role = Some((Instant::now(), rights.clone()));
-        Ok(rights)
+        self.rights_of(Part::Billing).await.map_err(psa_error)
+    }
+
+    async fn list_ticket_rights(&self) -> Result<Vec<Right>, PsaError> {
+        self.rights_of(Part::Tickets).await.map_err(psa_error)
     }
 
     async fn list_companies(&self, ids: Option<&[CompanyId]>) -> Result<Vec<Company>, PsaError> {
@@ -320,6 +347,84 @@ impl Psa for PsaAdapter {
 
     async fn delete_addition(&self, agreement: AgreementId, addition: AdditionId) -> Result<(), WriteError> {
         self.client.delete_addition(agreement.0, addition.0).await.map_err(write_error)
+    }
+
+    async fn load_desk(&self) -> Result<Desk, PsaError> {
+        desk::load(&self.client).await
+    }
+
+    async fn find_board(&self, id: BoardId) -> Result<Option<Board>, PsaError> {
+        desk::board(&self.client, id).await
+    }
+
+    async fn find_tickets(&self, keys: &[TicketKey]) -> Result<Vec<ObservedTicket>, PsaError> {
+        let texts: Vec<&str> = keys.iter().map(TicketKey::as_str).collect();
+        let records = self.client.list_tickets_by_xref(&texts).await.map_err(psa_error)?;
+        let tickets = records.iter().map(desk::ticket);
+        // ConnectWise compares texts without regard to case, and another system's key may differ by nothing else.
+        Ok(tickets.filter(|ticket| keys.iter().any(|key| ticket.has_key(key))).collect())
+    }
+
+    async fn list_tickets(&self, ids: &[TicketId]) -> Result<Vec<ObservedTicket>, PsaError> {
+        let records = self.client.list_tickets_by_id(&numbers(ids, |id| id.0)).await.map_err(psa_error)?;
+        Ok(records.iter().map(desk::ticket).collect())
+    }
+
+    async fn find_ticket(&self, id: TicketId) -> Result<Option<ObservedTicket>, PsaError> {
+        match self.client.get_ticket(id.0).await {
+            Ok(record) => Ok(Some(desk::ticket(&record))),
+            Err(ClientError::Refused(api)) if api.is_record_missing() => Ok(None),
+            Err(error) => Err(psa_error(error)),
+        }
+    }
+
+    async fn create_ticket(&self, draft: &TicketDraft) -> Result<ObservedTicket, WriteError> {
+        let made = self.client.create_ticket(&desk::new_ticket(draft)).await;
+        let record = match made {
+            Ok(record) => record,
+            Err(error) => return Err(self.ticket_refused(error, Act::Make).await),
+        };
+        let mut ticket = desk::ticket(&record);
+        if let Some(parent) = draft.parent.filter(|parent| ticket.parent != Some(*parent)) {
+            // The ticket is there whatever becomes of this; the caller sees by the parent whether it worked.
+            if self.client.bundle_tickets(parent.0, &[record.id]).await.is_ok() {
+                ticket.parent = Some(parent);
+            }
+        }
+        Ok(ticket)
+    }
+
+    async fn attach_ticket(&self, ticket: TicketId, parent: TicketId) -> Result<(), WriteError> {
+        match self.client.bundle_tickets(parent.0, &[ticket.0]).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.ticket_refused(error, Act::Change).await),
+        }
+    }
+
+    async fn set_ticket_status(
+        &self,
+        ticket: TicketId,
+        status: StatusId,
+    ) -> Result<ObservedTicket, WriteError> {
+        match self.client.set_ticket_status(ticket.0, status.0).await {
+            Ok(record) => Ok(desk::ticket(&record)),
+            Err(error) => Err(self.ticket_refused(error, Act::Close).await),
+        }
+    }
+
+    async fn add_ticket_note(&self, ticket: TicketId, note: &NoteDraft) -> Result<TicketNote, WriteError> {
+        match self.client.create_ticket_note(ticket.0, &desk::new_note(note)).await {
+            Ok(record) => Ok(desk::note(&record)),
+            Err(error) => Err(self.ticket_refused(error, Act::Note).await),
+        }
+    }
+
+    async fn list_ticket_notes(&self, ticket: TicketId) -> Result<Option<Vec<TicketNote>>, PsaError> {
+        match self.client.list_ticket_notes(ticket.0).await {
+            Ok(records) => Ok(Some(records.iter().map(desk::note).collect())),
+            Err(ClientError::Refused(api)) if api.is_record_missing() => Ok(None),
+            Err(error) => Err(psa_error(error)),
+        }
     }
 
     async fn create_catalog_item(&self, wanted: &NewItem) -> Result<CatalogItem, WriteError> {

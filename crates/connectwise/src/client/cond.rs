@@ -144,6 +144,16 @@ impl Cond {
         Self { text: format!("{field} in ({})", list.join(",")), loose: false }
     }
 
+    /// `field in ("a","b")`. An empty list is a condition that nothing meets.
+    #[must_use]
+    pub fn in_texts(field: &'static str, texts: &[&str]) -> Self {
+        if texts.is_empty() {
+            return Self::eq(names::ID, -1);
+        }
+        let list: Vec<String> = texts.iter().map(|text| Literal::from(*text).to_string()).collect();
+        Self { text: format!("{field} in ({})", list.join(",")), loose: false }
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Cond) -> Self {
@@ -200,6 +210,8 @@ mod tests {
             "company/id = 19 and (status/name = \"New\" or dateCancelled = null) and startDate >= [2026-01-31T00:00:00Z]"
         );
         assert_eq!(Cond::in_ids("id", &[3, 1]).to_string(), "id in (3,1)");
+        assert_eq!(Cond::in_texts("externalXRef", &["a", "b"]).to_string(), "externalXRef in (\"a\",\"b\")");
+        assert_eq!(Cond::in_texts("externalXRef", &[]).to_string(), "id = -1");
         assert_eq!(Cond::like("summary", "a[b]").to_string(), "summary like \"*a[[]b]*\"");
         let at: Timestamp = "2016-08-20T18:04:26.75Z".parse().unwrap();
         assert_eq!(Cond::gt("lastUpdated", at).to_string(), "lastUpdated > [2016-08-20T18:04:26Z]");

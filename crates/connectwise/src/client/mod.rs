@@ -8,6 +8,7 @@ pub mod address;
 pub mod callback;
 mod codebase;
 pub mod cond;
+mod desk;
 mod endpoints;
 mod error;
 mod page;

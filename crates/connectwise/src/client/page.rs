@@ -181,6 +181,32 @@ impl ConnectWiseClient {
         Ok(all)
     }
 
+    /// Reads the records whose `field` is one of many texts, in as few calls as the length of a URL allows.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`].
+    pub async fn list_in_texts<T: Record + DeserializeOwned>(
+        &self,
+        path: &str,
+        field: &'static str,
+        texts: &[&str],
+        query: &Query,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut texts = texts.to_vec();
+        texts.sort_unstable();
+        texts.dedup();
+        let room = MAX_URL.saturating_sub(URL_RESERVE + path.len() + query.text().len() + field.len() + 64);
+        let cost = |text: &&str| encode(&format!("\"{text}\",")).len();
+        let chunks: Vec<Query> = chunk(&texts, room, cost)
+            .into_iter()
+            .map(|chunk| query.clone().and(Cond::in_texts(field, chunk)))
+            .collect();
+        let lists = futures::future::try_join_all(chunks.iter().map(|q| self.list::<T>(path, q))).await?;
+        let mut all: Vec<T> = lists.into_iter().flatten().collect();
+        all.sort_by_key(Record::id);
+        Ok(all)
+    }
+
     async fn page_forward(&self, path: &str, fixed: &str, last: Option<i64>) -> Result<Reply, ClientError> {
         let page_id = last.map(|id| format!("&pageId={id}")).unwrap_or_default();
         let join = if fixed.is_empty() { "" } else { "&" };
@@ -209,10 +235,15 @@ impl ConnectWiseClient {
 
 /// Splits ids so that each part, percent-encoded with its commas, stays within `room` characters.
 fn chunk_ids(ids: &[i64], room: usize) -> Vec<&[i64]> {
+    chunk(ids, room, |id| id.to_string().len() + "%2C".len())
+}
+
+/// Splits values so that the costs of each part stay within `room`.
+fn chunk<T>(ids: &[T], room: usize, cost: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut chunks = Vec::new();
     let (mut start, mut used) = (0, 0);
     for (at, id) in ids.iter().enumerate() {
-        let cost = id.to_string().len() + "%2C".len();
+        let cost = cost(id);
         if used + cost > room && at > start {
             chunks.push(ids.get(start..at).unwrap_or_default());
             (start, used) = (at, 0);

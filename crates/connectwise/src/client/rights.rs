@@ -1,4 +1,4 @@
-//! The rights check: one harmless read for each right that the job needs.
+//! The rights check: one harmless read for each right that a part of the work needs.
 //!
 //! A 403 never says which right is missing, so each probe stands for one row of the security role. What only a write
 //! would show is read from the role's settings where the member may see them, and is called unknown where not.
@@ -39,6 +39,37 @@ pub struct RightCheck {
     /// Whether it is there.
     pub state: RightState,
 }
+
+/// Which part of the work rights are needed for. Each works without those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Agreements.
+    Billing,
+    /// Tickets.
+    Tickets,
+}
+
+impl Part {
+    fn probes(self) -> &'static [Probe] {
+        match self {
+            Self::Billing => &PROBES,
+            Self::Tickets => &TICKET_PROBES,
+        }
+    }
+
+    fn writes(self) -> &'static [WriteRight] {
+        match self {
+            Self::Billing => &WRITES,
+            Self::Tickets => &TICKET_WRITES,
+        }
+    }
+}
+
+/// The function of a role that guards tickets.
+pub(crate) const SERVICE_TICKETS: &str = "Service Tickets";
+
+/// The function of a role that guards the closing of tickets.
+pub(crate) const CLOSE_TICKETS: &str = "Close Service Tickets";
 
 struct Probe {
     module: &'static str,
@@ -89,6 +120,39 @@ const PROBES: [Probe; 7] = [
         function: "Table Setup: Custom Fields",
         purpose: "find the custom field for keys",
         path: "/system/userDefinedFields",
+    },
+];
+
+const TICKET_PROBES: [Probe; 5] = [
+    Probe {
+        module: "Companies",
+        function: "Company Maintenance",
+        purpose: "find the customers",
+        path: "/company/companies",
+    },
+    Probe {
+        module: "Service Desk",
+        function: SERVICE_TICKETS,
+        purpose: "find tickets and see what people did with them",
+        path: "/service/tickets",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Service / Service Board",
+        purpose: "know boards, statuses, types and items",
+        path: "/service/boards",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Service / Priority",
+        purpose: "know the priorities",
+        path: "/service/priorities",
+    },
+    Probe {
+        module: "System",
+        function: "Table Setup: Service / Source",
+        purpose: "know the sources of tickets",
+        path: "/service/sources",
     },
 ];
 
@@ -150,16 +214,40 @@ const WRITES: [WriteRight; 4] = [
     },
 ];
 
-/// Every right that the job needs, of which nothing is known yet.
-pub fn needed() -> impl Iterator<Item = RightCheck> {
-    let reads = PROBES.iter().map(|p| RightCheck {
+const TICKET_WRITES: [WriteRight; 3] = [
+    WriteRight {
+        module: "Service Desk",
+        function: SERVICE_TICKETS,
+        level: "Add All",
+        purpose: "make tickets and notes",
+        act: Act::Add,
+    },
+    WriteRight {
+        module: "Service Desk",
+        function: SERVICE_TICKETS,
+        level: "Edit All",
+        purpose: "change the status of tickets",
+        act: Act::Edit,
+    },
+    WriteRight {
+        module: "Service Desk",
+        function: CLOSE_TICKETS,
+        level: "Edit All",
+        purpose: "close tickets",
+        act: Act::Edit,
+    },
+];
+
+/// Every right that a part needs, of which nothing is known yet.
+pub fn needed(part: Part) -> impl Iterator<Item = RightCheck> {
+    let reads = part.probes().iter().map(|p| RightCheck {
         module: p.module,
         function: p.function,
         level: "Inquire All",
         purpose: p.purpose,
         state: RightState::Unknown,
     });
-    reads.chain(WRITES.iter().map(|w| RightCheck {
+    reads.chain(part.writes().iter().map(|w| RightCheck {
         module: w.module,
         function: w.function,
         level: w.level,
@@ -168,10 +256,10 @@ pub fn needed() -> impl Iterator<Item = RightCheck> {
     }))
 }
 
-/// The rights as a table of the documents.
+/// The rights of a part as a table of the documents.
 #[must_use]
-pub fn as_markdown() -> String {
-    needed().fold(
+pub fn as_markdown(part: Part) -> String {
+    needed(part).fold(
         "| module | function | level | needed to |\n|---|---|---|---|\n".to_owned(),
         |text, right| {
             let RightCheck { module, function, level, purpose, .. } = right;
@@ -187,13 +275,13 @@ pub(crate) fn right_of(call: &str) -> Option<String> {
     let inside = |root: &str| {
         path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
     };
-    let probe = PROBES.iter().find(|probe| inside(probe.path))?;
+    let probe = PROBES.iter().chain(&TICKET_PROBES).find(|probe| inside(probe.path))?;
     let level = if method == "GET" {
         "Inquire All"
     } else {
         let act = Act::of(method)?;
         let same = |w: &&WriteRight| (w.module, w.function, w.act) == (probe.module, probe.function, act);
-        WRITES.iter().find(same)?.level
+        WRITES.iter().chain(&TICKET_WRITES).find(same)?.level
     };
     Some(format!("{} > {} > {level}", probe.module, probe.function))
 }
@@ -210,15 +298,16 @@ impl Act {
 }
 
 impl ConnectWiseClient {
-    /// Checks address, keys and rights without changing anything.
+    /// Checks address, keys and the rights of a part without changing anything.
     ///
     /// # Errors
     /// Where the site is out of reach or does not accept the keys or the client id.
-    pub async fn check_rights(&self) -> Result<Vec<RightCheck>, ClientError> {
+    pub async fn check_rights(&self, part: Part) -> Result<Vec<RightCheck>, ClientError> {
+        let probes = part.probes();
         // The first that gets no answer ends the check: each of the others would ask again and again for minutes.
-        let states = try_join_all(PROBES.iter().map(|p| self.probe(p.path))).await?;
+        let states = try_join_all(probes.iter().map(|p| self.probe(p.path))).await?;
         let mut checks = Vec::new();
-        for (probe, state) in PROBES.iter().zip(states) {
+        for (probe, state) in probes.iter().zip(states) {
             checks.push(RightCheck {
                 module: probe.module,
                 function: probe.function,
@@ -237,8 +326,8 @@ impl ConnectWiseClient {
                 check.state = RightState::Missing;
             }
         }
-        checks.extend(WRITES.iter().map(|w| w.judged(&roles)));
-        checks.extend(narrowed(&roles));
+        checks.extend(part.writes().iter().map(|w| w.judged(&roles)));
+        checks.extend(narrowed(part, &roles));
         Ok(checks)
     }
 
@@ -247,16 +336,17 @@ impl ConnectWiseClient {
     ///
     /// # Errors
     /// Where the site is out of reach or does not accept the keys or the client id.
-    pub async fn check_role(&self) -> Result<Vec<RightCheck>, ClientError> {
+    pub async fn check_role(&self, part: Part) -> Result<Vec<RightCheck>, ClientError> {
         let roles = self.own_role_settings().await?;
-        let reads = PROBES.iter().map(|p| RightCheck {
+        let reads = part.probes().iter().map(|p| RightCheck {
             module: p.module,
             function: p.function,
             level: "Inquire All",
             purpose: p.purpose,
             state: judge(&roles, p.module, p.function, |s| s.inquire_level.as_ref()),
         });
-        Ok(reads.chain(WRITES.iter().map(|w| w.judged(&roles))).chain(narrowed(&roles)).collect())
+        let writes = part.writes().iter().map(|w| w.judged(&roles));
+        Ok(reads.chain(writes).chain(narrowed(part, &roles)).collect())
     }
 
     async fn probe(&self, path: &str) -> Result<RightState, ClientError> {
@@ -311,8 +401,8 @@ impl ConnectWiseClient {
 
 /// Functions that a list of the role ("Customize") narrows. What it hides is missing from every answer as if it were not
 /// there, and the API does not tell what that is.
-fn narrowed(roles: &[Vec<SecurityRoleSetting>]) -> impl Iterator<Item = RightCheck> {
-    PROBES.iter().filter(|probe| is_narrowed(roles, probe)).map(|probe| RightCheck {
+fn narrowed(part: Part, roles: &[Vec<SecurityRoleSetting>]) -> impl Iterator<Item = RightCheck> {
+    part.probes().iter().filter(|probe| is_narrowed(roles, probe)).map(|probe| RightCheck {
         module: probe.module,
         function: probe.function,
         level: "Customize: allow every entry",
@@ -360,14 +450,19 @@ fn is_named(wanted: &str, names: [&Option<String>; 2]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::as_markdown;
+    use super::{Part, as_markdown};
 
     #[test]
     fn the_guide_shows_what_is_checked() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
         let guide = std::fs::read_to_string(path).unwrap();
-        let table = as_markdown();
-        assert_eq!(table.lines().count(), 13);
-        assert!(guide.contains(&format!("\n\n{table}\n")), "docs/operations.md lacks this table:\n{table}");
+        for (part, rows) in [(Part::Billing, 11), (Part::Tickets, 8)] {
+            let table = as_markdown(part);
+            assert_eq!(table.lines().count(), rows + 2);
+            assert!(
+                guide.contains(&format!("\n\n{table}\n")),
+                "docs/operations.md lacks this table:\n{table}"
+            );
+        }
     }
 }

@@ -298,6 +298,14 @@ impl ConnectWiseClient {
         decode(&reply, &format!("POST {path}"), Kind::Write)
     }
 
+    /// Sends a creation whose answer says nothing that is used. Never repeated where the outcome is unknown.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::post`].
+    pub async fn post_plain(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send(Request::write(Method::POST, path, Some(to_json(body)?))).await.map(|_| ())
+    }
+
     /// Sets fields of a record to absolute values and gives the record as ConnectWise then holds it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod finance;
 mod procurement;
+mod service;
 mod system;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::client::value::WireDate;
 
 pub use finance::*;
 pub use procurement::*;
+pub use service::*;
 pub use system::*;
 
 /// Names of fields in conditions and projections.
@@ -69,7 +71,15 @@ record!(
     SecurityRoleSetting,
     ApiMember,
     Named,
-    CallbackEntry
+    CallbackEntry,
+    ServiceBoard,
+    BoardStatus,
+    BoardSubtype,
+    TypeAssociation,
+    Priority,
+    Member,
+    Ticket,
+    ServiceNote
 );
 
 /// A reference to another record. Which of its keys are there depends on the kind of record.

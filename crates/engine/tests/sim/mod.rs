@@ -1,6 +1,7 @@
 //! A simulated ConnectWise, simulated plans and a seeded random number generator, for the torture tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod desk;
 pub mod judge;
 pub mod plans;
 pub mod ports;

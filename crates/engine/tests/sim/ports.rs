@@ -1,5 +1,6 @@
 //! The simulated world behind the ports Psa and Clock: every call can be cut off before and after it takes effect.
 
+use super::desk::{TicketAnswer, TicketWrite};
 use super::remote::{Remote, Write};
 use async_trait::async_trait;
 use jiff::civil::{Date, date};
@@ -11,6 +12,9 @@ use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_domain::ticket::{
+    Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
+};
 use trueup_engine::ports::{Clock, NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
@@ -59,6 +63,25 @@ impl SimPsa {
             }
         }
         let answer = self.remote.lock().unwrap().send(write);
+        turn().await;
+        answer
+    }
+}
+
+impl SimPsa {
+    async fn read<T>(&self, look: impl FnOnce(&Remote) -> T + Send) -> Result<T, PsaError> {
+        turn().await;
+        let answer = {
+            let mut remote = self.remote.lock().unwrap();
+            remote.reads_ticket().then(|| look(&remote))
+        };
+        turn().await;
+        answer.ok_or_else(out_of_reach)
+    }
+
+    async fn send_ticket(&self, write: TicketWrite) -> Result<TicketAnswer, WriteError> {
+        turn().await;
+        let answer = self.remote.lock().unwrap().send_ticket(&write);
         turn().await;
         answer
     }
@@ -147,6 +170,57 @@ impl Psa for SimPsa {
     }
     async fn create_catalog_item(&self, _item: &NewItem) -> Result<CatalogItem, WriteError> {
         Err(WriteError::Refused(out_of_reach()))
+    }
+    async fn load_desk(&self) -> Result<Desk, PsaError> {
+        self.read(|remote| remote.tickets.desk.clone()).await
+    }
+    async fn find_board(&self, id: BoardId) -> Result<Option<Board>, PsaError> {
+        self.read(|remote| remote.tickets.boards.get(&id).cloned()).await
+    }
+    async fn find_tickets(&self, keys: &[TicketKey]) -> Result<Vec<ObservedTicket>, PsaError> {
+        self.read(|remote| {
+            let own = |ticket: &&ObservedTicket| keys.iter().any(|key| ticket.has_key(key));
+            remote.tickets.tickets.values().filter(own).cloned().collect()
+        })
+        .await
+    }
+    async fn list_tickets(&self, ids: &[TicketId]) -> Result<Vec<ObservedTicket>, PsaError> {
+        self.read(|remote| {
+            let named = |ticket: &&ObservedTicket| ids.contains(&ticket.id);
+            remote.tickets.tickets.values().filter(named).cloned().collect()
+        })
+        .await
+    }
+    async fn find_ticket(&self, id: TicketId) -> Result<Option<ObservedTicket>, PsaError> {
+        self.read(|remote| remote.tickets.tickets.get(&id).cloned()).await
+    }
+    async fn create_ticket(&self, draft: &TicketDraft) -> Result<ObservedTicket, WriteError> {
+        match self.send_ticket(TicketWrite::Create(draft.clone())).await? {
+            TicketAnswer::Ticket(ticket) => Ok(ticket),
+            TicketAnswer::Note(_) => Err(WriteError::InDoubt(out_of_reach())),
+        }
+    }
+    async fn attach_ticket(&self, ticket: TicketId, parent: TicketId) -> Result<(), WriteError> {
+        self.send_ticket(TicketWrite::Attach { ticket, parent }).await.map(|_| ())
+    }
+    async fn set_ticket_status(
+        &self,
+        ticket: TicketId,
+        status: StatusId,
+    ) -> Result<ObservedTicket, WriteError> {
+        match self.send_ticket(TicketWrite::Status { ticket, status }).await? {
+            TicketAnswer::Ticket(ticket) => Ok(ticket),
+            TicketAnswer::Note(_) => Err(WriteError::InDoubt(out_of_reach())),
+        }
+    }
+    async fn add_ticket_note(&self, ticket: TicketId, note: &NoteDraft) -> Result<TicketNote, WriteError> {
+        match self.send_ticket(TicketWrite::Note { ticket, note: note.clone() }).await? {
+            TicketAnswer::Note(note) => Ok(note),
+            TicketAnswer::Ticket(_) => Err(WriteError::InDoubt(out_of_reach())),
+        }
+    }
+    async fn list_ticket_notes(&self, ticket: TicketId) -> Result<Option<Vec<TicketNote>>, PsaError> {
+        self.read(|remote| remote.tickets.notes_of(ticket)).await
     }
     fn calls(&self) -> u64 {
         self.remote.lock().unwrap().calls

@@ -1,6 +1,7 @@
 //! A ConnectWise that loses replies, finishes late, throttles, lies, and is edited by people.
 
 use super::Rng;
+use super::desk::{TicketAnswer, TicketWrite, Tickets};
 use super::plans::{Scenario, state};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::Code;
@@ -64,11 +65,13 @@ pub struct Remote {
     /// Additions that the plan saw and does not remove: only where one of them is, an empty list is a lie that can be
     /// noticed.
     pub anchors: BTreeSet<AdditionId>,
+    /// The service desk.
+    pub tickets: Tickets,
     late: Vec<(Millis, Write)>,
     next_id: i64,
 }
 
-fn refused(code: Code, message: &str) -> WriteError {
+pub fn refused(code: Code, message: &str) -> WriteError {
     WriteError::Refused(problem(code, message))
 }
 
@@ -92,6 +95,7 @@ impl Remote {
             keyed: true,
             lies: false,
             anchors: scenario.anchors(),
+            tickets: Tickets::default(),
             late: Vec::new(),
             next_id: 1000,
         }
@@ -105,6 +109,7 @@ impl Remote {
             let (_, write) = self.late.swap_remove(index);
             let _ = self.carry_out(&write);
         }
+        self.tickets.advance(to);
         self.now = to;
     }
 
@@ -146,6 +151,39 @@ impl Remote {
             5 => Err(refused(Code::Tu1006, "too many requests")),
             _ => unclear("503"), // open set: the last of the seven
         }
+    }
+
+    /// Sends a call of the service desk, which goes wrong in the same ways.
+    pub fn send_ticket(&mut self, write: &TicketWrite) -> Result<TicketAnswer, WriteError> {
+        self.calls += 1;
+        let latency = 100 + self.rng.millis(100);
+        self.advance(self.now + latency);
+        if !self.rng.chance(self.faults) {
+            return self.tickets.carry_out(self.now, write);
+        }
+        let lost = match self.rng.below(4) {
+            0 => "timed out",
+            1 => {
+                let _ = self.tickets.carry_out(self.now, write);
+                "the connection broke"
+            }
+            2 => {
+                let at = self.now + CLIENT_TIMEOUT + self.rng.millis(SERVER_LIMIT);
+                self.tickets.put_off(at, write.clone());
+                "timed out"
+            }
+            _ => return Err(refused(Code::Tu1006, "too many requests")), // open set: the last of the four
+        };
+        self.advance(self.now + CLIENT_TIMEOUT);
+        Err(WriteError::InDoubt(problem(Code::Tu7003, lost)))
+    }
+
+    /// Whether a read of the service desk gets an answer.
+    pub fn reads_ticket(&mut self) -> bool {
+        self.calls += 1;
+        let latency = 100 + self.rng.millis(100);
+        self.advance(self.now + latency);
+        !self.rng.chance(self.faults / 8)
     }
 
     /// Serves a list; `None` when the call fails.

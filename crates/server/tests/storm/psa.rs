@@ -11,6 +11,9 @@ use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::plan::{FieldChange, OperationKey};
 use trueup_domain::psa::{AdditionState, Agreement, CatalogItem, Company, ObservedAddition};
+use trueup_domain::ticket::{
+    Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
+};
 use trueup_engine::ports::{NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, WriteError};
 use trueup_engine::records::Millis;
 
@@ -178,6 +181,50 @@ impl Psa for StormPsa {
     async fn create_catalog_item(&self, item: &NewItem) -> Result<CatalogItem, WriteError> {
         let _under = self.under_way();
         self.judged(self.inner.create_catalog_item(item).await)
+    }
+    async fn load_desk(&self) -> Result<Desk, PsaError> {
+        let _under = self.under_way();
+        self.inner.load_desk().await
+    }
+    async fn find_board(&self, id: BoardId) -> Result<Option<Board>, PsaError> {
+        let _under = self.under_way();
+        self.inner.find_board(id).await
+    }
+    async fn find_tickets(&self, keys: &[TicketKey]) -> Result<Vec<ObservedTicket>, PsaError> {
+        let _under = self.under_way();
+        self.inner.find_tickets(keys).await
+    }
+    async fn list_tickets(&self, ids: &[TicketId]) -> Result<Vec<ObservedTicket>, PsaError> {
+        let _under = self.under_way();
+        self.inner.list_tickets(ids).await
+    }
+    async fn find_ticket(&self, id: TicketId) -> Result<Option<ObservedTicket>, PsaError> {
+        let _under = self.under_way();
+        self.inner.find_ticket(id).await
+    }
+    async fn create_ticket(&self, draft: &TicketDraft) -> Result<ObservedTicket, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.create_ticket(draft).await)
+    }
+    async fn attach_ticket(&self, ticket: TicketId, parent: TicketId) -> Result<(), WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.attach_ticket(ticket, parent).await)
+    }
+    async fn set_ticket_status(
+        &self,
+        ticket: TicketId,
+        status: StatusId,
+    ) -> Result<ObservedTicket, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.set_ticket_status(ticket, status).await)
+    }
+    async fn add_ticket_note(&self, ticket: TicketId, note: &NoteDraft) -> Result<TicketNote, WriteError> {
+        let _under = self.under_way();
+        self.judged(self.inner.add_ticket_note(ticket, note).await)
+    }
+    async fn list_ticket_notes(&self, ticket: TicketId) -> Result<Option<Vec<TicketNote>>, PsaError> {
+        let _under = self.under_way();
+        self.inner.list_ticket_notes(ticket).await
     }
     fn server_time(&self) -> Option<Millis> {
         self.inner.server_time()
