@@ -1,7 +1,7 @@
 //! Which writes raise which callbacks, and what a callback says.
 //!
-//! Every write through the API is the API member's own, so an entry with `isSelfSuppressedFlag` hears of none of them.
-//! Seeds are no writes and raise nothing.
+//! A write through the API is the API member's own unless the call names a person, so an entry with
+//! `isSelfSuppressedFlag` hears of people alone. Seeds are no writes and raise nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::json::{Json, object};
 use crate::schema::{self, ResourceId, paths};
 use crate::store::{Row, World};
-use crate::view::{MEMBER, render_all};
+use crate::view::render_all;
 
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub(crate) fn raise(world: &mut World, resource: ResourceId, id: i64, action: Ac
         let word = |name: &str| record.text(name).unwrap_or_default().to_lowercase();
         let level = word("level");
         let object = record.get("objectId").and_then(Json::as_int);
-        let off = record.flag("inactiveFlag") || record.flag("isSelfSuppressedFlag");
+        let own = world.person.is_none();
+        let off = record.flag("inactiveFlag") || own && record.flag("isSelfSuppressedFlag");
         !off && word("type") == kind
             && watched.iter().any(|(known, id)| *known == level && Some(*id) == object)
     };
@@ -135,7 +136,7 @@ fn body(world: &World, entry: i64, kind: &str, id: i64, action: Action, entity: 
         ("MessageId", Json::Str(format!("00000000-0000-4000-9000-{:012x}", world.messages))),
         ("FromUrl", host.into()),
         ("CompanyId", world.company.as_str().into()),
-        ("MemberId", MEMBER.into()),
+        ("MemberId", world.actor().into()),
         ("Action", action.word().into()),
         ("Type", kind.into()),
         ("ID", Json::Int(id)),

@@ -6,6 +6,9 @@
 //! (`POST /sandbox/rules`). Faults can be made on purpose: connections that close before or after a call is carried
 //! out, answers that break off, short pages, HTML from a proxy.
 //!
+//! Tickets follow the tables of their board. A call with the header `x-sandbox-person: NAME` counts as made by that person
+//! and not by the API member: who closed a ticket is then that person.
+//!
 //! It is the other side of the client and shares no type with it, so that a wrong belief about the API cannot be
 //! true on both sides.
 //!
@@ -56,6 +59,7 @@ mod server;
 mod state;
 mod store;
 mod tax;
+mod ticket;
 mod tls;
 mod view;
 

@@ -34,6 +34,13 @@ pub(crate) fn normalize(
     details: &mut Vec<Detail>,
 ) -> Result<Record, ApiError> {
     let definition = schema::get(resource);
+    let resolved;
+    let body = if definition.path == schema::paths::TICKETS {
+        resolved = crate::ticket::resolved(world, body, old);
+        &resolved
+    } else {
+        body
+    };
     let Json::Obj(members) = body else {
         return Err(ApiError::converting(body, &type_name(definition), ""));
     };

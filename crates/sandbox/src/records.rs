@@ -7,7 +7,7 @@ use crate::normalize::{Mode, normalize};
 use crate::schema::{self, ResourceId, paths};
 use crate::store::{Record, World};
 use crate::view::render_all;
-use crate::{addition, agreement, callback, invoice};
+use crate::{addition, agreement, callback, invoice, ticket};
 
 /// Where a write goes.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,9 @@ pub(crate) fn create(world: &mut World, target: Target, body: &Json, mode: Mode)
         return Err(ApiError::invalid(definition.name, details));
     }
     let given = if mode == Mode::Seed { body.get("id").and_then(Json::as_int) } else { None };
+    if definition.path == paths::TICKETS && mode != Mode::Seed {
+        ticket::may_close(world, None, None, &draft)?;
+    }
     let id = world.insert(draft, target.parent, given, mode != Mode::Seed);
     after_create(world, definition.path, id, body, mode)?;
     if mode != Mode::Seed {
@@ -68,7 +71,13 @@ pub(crate) fn update(
     if !details.is_empty() {
         return Err(ApiError::invalid(definition.name, details));
     }
+    if definition.path == paths::TICKETS {
+        ticket::may_close(world, Some(id), Some(&old), &draft)?;
+    }
     world.replace(id, draft);
+    if definition.path == paths::BOARD_SUBTYPES {
+        ticket::associate(world, id);
+    }
     if definition.path == paths::CONTACTS && mode == Mode::Patch {
         write_communications(world, id, body, true)?;
     }
@@ -78,8 +87,14 @@ pub(crate) fn update(
 
 /// What follows from a write through the API: callbacks, and invoices of late additions.
 fn changed(world: &mut World, target: Target, id: i64, action: Action) {
-    if schema::get(target.resource).path != paths::ADDITIONS {
-        return raise(world, target.resource, id, action);
+    match schema::get(target.resource).path {
+        paths::ADDITIONS => {}
+        paths::TICKET_NOTES => {
+            let tickets = schema::find(paths::TICKETS).unwrap_or_default();
+            world.touch(tickets, target.parent);
+            return raise(world, tickets, target.parent, Action::Updated);
+        }
+        _ => return raise(world, target.resource, id, action),
     }
     if let Some(made) = invoice::bill_late_additions(world, target.parent) {
         raise(world, schema::find(paths::INVOICES).unwrap_or_default(), made, Action::Added);
@@ -102,7 +117,7 @@ pub(crate) fn delete(world: &mut World, target: Target, id: i64) -> Result<(), A
             let mut record = row.record.clone();
             record.set("deletedFlag", Json::Bool(true));
             record.set("dateDeleted", Json::Str(world.clock.now_text()));
-            record.set("deletedBy", crate::view::MEMBER.into());
+            record.set("deletedBy", world.actor().into());
             raise(world, target.resource, id, Action::Deleted);
             world.replace(id, record);
             return Ok(());
@@ -134,6 +149,9 @@ pub(crate) fn delete(world: &mut World, target: Target, id: i64) -> Result<(), A
     }
     // Before it goes: who listens follows from what the record refers to.
     changed(world, target, id, Action::Deleted);
+    if definition.path == paths::TICKETS {
+        ticket::forget(world, id);
+    }
     world.remove(target.resource, id);
     Ok(())
 }
@@ -182,6 +200,13 @@ fn prepare(
             addition::check(world, target.parent, draft, old, mode, details);
         }
         paths::CALLBACKS => callback::check(world, id, draft, details),
+        paths::TICKETS => {
+            if filling {
+                ticket::fill(world, draft);
+            }
+            ticket::check(world, draft, old, mode, details);
+        }
+        paths::TICKET_NOTES => ticket::check_note(world, draft, old, mode, details),
         _ if filling => fill(world, path, draft),
         _ => {}
     }
@@ -239,10 +264,10 @@ fn fill(world: &World, path: &str, draft: &mut Record) {
             draft.default("dateCreated", Json::Str(world.clock.now_text()));
             off = &["requiredFlag", "readOnlyFlag", "listViewFlag"];
         }
-        paths::TICKETS => {
-            draft.default("recordType", "ServiceTicket".into());
-            draft.default("board", first(paths::BOARDS));
-            draft.default("priority", first(paths::PRIORITIES));
+        paths::BOARD_STATUSES => {
+            off = &["inactive", "closedStatus", "timeEntryNotAllowed", "defaultFlag"];
+            draft.default("displayOnBoard", Json::Bool(true));
+            draft.default("escalationStatus", "NoEscalation".into());
         }
         paths::CURRENCIES => draft.default("numberOfDecimals", Json::Int(2)),
         paths::CONTACTS => {
@@ -288,6 +313,8 @@ fn after_create(world: &mut World, path: &str, id: i64, body: &Json, mode: Mode)
             }
             write_communications(world, id, body, false)?;
         }
+        paths::BOARD_SUBTYPES => ticket::associate(world, id),
+        paths::TICKETS if mode != Mode::Seed => ticket::first_notes(world, id, body),
         _ => {}
     }
     Ok(())

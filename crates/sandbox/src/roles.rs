@@ -64,6 +64,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "Finance/Agreement Invoicing",
     "Finance/Invoicing",
     "Procurement/Product Catalog",
+    "Service Desk/Close Service Tickets",
     "Service Desk/Service Tickets",
     "System/API Reports",
     "System/Member Maintenance",

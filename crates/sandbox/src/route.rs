@@ -18,6 +18,8 @@ pub(crate) enum Route {
     RoleSettings(i64, Option<i64>, bool),
     /// `service/tickets/search`
     TicketSearch,
+    /// `service/tickets/{id}/attachChildren` or `merge`
+    TicketJoin(i64, bool),
     /// A list.
     List(Scope, Twin),
     /// The number of records in a list.
@@ -46,6 +48,10 @@ pub(crate) fn route(segments: &[&str]) -> Option<Route> {
         ["finance", "agreementrecap"] => return Some(Route::Recap(None)),
         ["finance", "agreementrecap", one] => return id(one).map(|id| Route::Recap(Some(id))),
         ["finance", "agreements", one, "invoice"] => return id(one).map(Route::MakeInvoice),
+        ["service", "tickets", one, "attachchildren"] => {
+            return id(one).map(|id| Route::TicketJoin(id, false));
+        }
+        ["service", "tickets", one, "merge"] => return id(one).map(|id| Route::TicketJoin(id, true)),
         ["service", "tickets", "search"] => return Some(Route::TicketSearch),
         ["system", "securityroles", one, "settings", rest @ ..] => {
             let role = id(one)?;
@@ -58,7 +64,20 @@ pub(crate) fn route(segments: &[&str]) -> Option<Route> {
         }
         _ => {}
     }
-    let mut rest = words.as_slice();
+    // The readable copy of the boards has its own place: `service/info/boards`, with or without an id.
+    let turned;
+    let mut rest = match words.as_slice() {
+        ["service", "info", "boards", below @ ..] => {
+            let mut to = vec!["service", "boards"];
+            let (id, word): (Vec<&str>, Vec<&str>) = below.iter().partition(|part| **part != "count");
+            to.extend(id);
+            to.push("info");
+            to.extend(word);
+            turned = to;
+            turned.as_slice()
+        }
+        words => words,
+    };
     let mut count = false;
     let mut twin = Twin::Full;
     if let [before @ .., "count"] = rest {

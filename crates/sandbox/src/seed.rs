@@ -31,7 +31,13 @@ const ORDER: &[&str] = &[
     paths::AGREEMENT_TYPES,
     paths::CUSTOM_FIELDS,
     paths::BOARDS,
+    paths::BOARD_STATUSES,
+    paths::BOARD_TYPES,
+    paths::BOARD_SUBTYPES,
+    paths::BOARD_ITEMS,
+    paths::ASSOCIATIONS,
     paths::PRIORITIES,
+    paths::SOURCES,
     paths::COMPANIES,
     paths::SITES,
     paths::CONTACTS,
@@ -42,6 +48,7 @@ const ORDER: &[&str] = &[
     paths::INVOICES,
     paths::PAYMENTS,
     paths::TICKETS,
+    paths::TICKET_NOTES,
     paths::CALLBACKS,
 ];
 
@@ -86,6 +93,12 @@ fn load_resource(world: &mut World, path: &str, records: &Json) -> Result<(), St
                     paths::ADDITIONS | paths::ADJUSTMENTS => item.get("agreementId"),
                     paths::SITES => item.get("company").and_then(|company| company.get("id")),
                     paths::COMMUNICATIONS => item.get("contactId"),
+                    paths::BOARD_STATUSES
+                    | paths::BOARD_TYPES
+                    | paths::BOARD_SUBTYPES
+                    | paths::BOARD_ITEMS
+                    | paths::ASSOCIATIONS => item.get("board").and_then(|board| board.get("id")),
+                    paths::TICKET_NOTES => item.get("ticketId"),
                     paths::PAYMENTS => item.get("invoice").and_then(|invoice| invoice.get("id")),
                     _ => None,
                 };

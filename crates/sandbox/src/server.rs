@@ -63,6 +63,7 @@ pub(crate) async fn handle(
         accept: header("accept").unwrap_or_default(),
         content_type: header(CONTENT_TYPE.as_str()),
         forward_only: header("pagination-type").is_some_and(|kind| kind.eq_ignore_ascii_case("forward-only")),
+        person: header("x-sandbox-person").filter(|name| !name.is_empty()),
         path,
         body,
     };

@@ -4,6 +4,7 @@
 //! it is shown, and references are held as ids, so a renamed company shows its new name everywhere at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -15,6 +16,7 @@ use crate::ledger::BilledInvoice;
 use crate::roles::Roles;
 use crate::rules::Rules;
 use crate::schema::{self, Resource, ResourceId};
+use crate::view::MEMBER;
 
 /// The values of a record, by position in the definition table.
 #[derive(Clone, Debug)]
@@ -112,6 +114,20 @@ pub(crate) struct Row {
     pub updated_at: i64,
     /// Made through the API, so owned by the API member for the level "My".
     pub own: bool,
+    /// Who made it and who wrote it last, where that was a person.
+    people: (Option<Arc<str>>, Option<Arc<str>>),
+}
+
+impl Row {
+    /// Who made it.
+    pub(crate) fn entered_by(&self) -> &str {
+        self.people.0.as_deref().unwrap_or(MEMBER)
+    }
+
+    /// Who wrote it last.
+    pub(crate) fn updated_by(&self) -> &str {
+        self.people.1.as_deref().unwrap_or(MEMBER)
+    }
 }
 
 /// The records of one resource.
@@ -185,6 +201,8 @@ pub(crate) struct World {
     pub outbox: Vec<Message>,
     /// How many callbacks were raised.
     pub messages: u64,
+    /// The person that the call under way is made by; none for the API member.
+    pub person: Option<Arc<str>>,
 }
 
 impl World {
@@ -200,7 +218,13 @@ impl World {
             company: String::new(),
             outbox: Vec::new(),
             messages: 0,
+            person: None,
         }
+    }
+
+    /// Who makes the call under way.
+    pub(crate) fn actor(&self) -> &str {
+        self.person.as_deref().unwrap_or(MEMBER)
     }
 
     /// `http` or `https`.
@@ -252,7 +276,10 @@ impl World {
         let now = self.clock.now().as_second();
         let resource = record.resource;
         let id = id.unwrap_or(self.tables[resource].last_id + 1);
-        self.tables[resource].insert(Row { id, parent, record, entered_at: now, updated_at: now, own });
+        let own = own && self.person.is_none();
+        let people = (self.person.clone(), self.person.clone());
+        let row = Row { id, parent, record, entered_at: now, updated_at: now, own, people };
+        self.tables[resource].insert(row);
         id
     }
 
@@ -263,7 +290,17 @@ impl World {
         if let Some(mut row) = table.remove(id) {
             row.record = record;
             row.updated_at = now;
+            row.people.1.clone_from(&self.person);
             table.insert(row);
+        }
+    }
+
+    /// Moves the `lastUpdated` of a record whose values stay.
+    pub(crate) fn touch(&mut self, resource: ResourceId, id: i64) {
+        let now = self.clock.now().as_second();
+        if let Some(row) = self.tables[resource].rows.get_mut(&id) {
+            row.updated_at = now;
+            row.people.1.clone_from(&self.person);
         }
     }
 

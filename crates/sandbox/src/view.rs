@@ -7,9 +7,9 @@ use crate::custom;
 use crate::json::{Json, object};
 use crate::schema::{self, Kind, Resource, ResourceId, paths};
 use crate::store::{Record, Row, World};
-use crate::{addition, agreement, invoice};
+use crate::{addition, agreement, invoice, ticket};
 
-/// The API member every write is made by.
+/// The API member that writes are made by, save those of the sandbox's people.
 pub(crate) const MEMBER: &str = "trueupapi";
 
 /// The value of a field, computed where the server computes it; references are ids.
@@ -44,7 +44,16 @@ fn computed(world: &World, row: &Row, name: &str) -> Option<Json> {
             Some(record.and_then(|sub| sub.link("category")).map_or(Json::Null, Json::Int))
         }
         (paths::CONTACTS, "communicationItems") => Some(communication_items(world, row.id)),
-        (paths::TICKETS, "closedFlag") => Some(Json::Bool(false)),
+        (paths::TICKETS, _) => ticket::computed(world, row, name),
+        (paths::TICKET_NOTES, "ticketId") => parent(),
+        (
+            paths::BOARD_STATUSES
+            | paths::BOARD_TYPES
+            | paths::BOARD_SUBTYPES
+            | paths::BOARD_ITEMS
+            | paths::ASSOCIATIONS,
+            "board",
+        ) => parent(),
         _ => None,
     }
 }
@@ -95,9 +104,9 @@ pub(crate) fn render_all(world: &World, row: &Row) -> Json {
 fn info(world: &World, definition: &Resource, row: &Row) -> Json {
     let mut info = object([
         ("lastUpdated", Json::Str(instant_text(row.updated_at))),
-        ("updatedBy", MEMBER.into()),
+        ("updatedBy", row.updated_by().into()),
         ("dateEntered", Json::Str(instant_text(row.entered_at))),
-        ("enteredBy", MEMBER.into()),
+        ("enteredBy", row.entered_by().into()),
     ]);
     if definition.path == paths::AGREEMENTS {
         info.set("additions_href", href(world, &format!("{}/{}/additions", definition.path, row.id)));
@@ -152,8 +161,10 @@ pub(crate) enum Access {
     LastUpdated,
     /// When the record was made.
     DateEntered,
-    /// Who wrote it.
-    Member,
+    /// Who wrote it last.
+    UpdatedBy,
+    /// Who made it.
+    EnteredBy,
     /// A field.
     Field(usize),
     /// A made-up member of a reference, such as a contact's full name.
@@ -176,7 +187,8 @@ pub(crate) fn resolve(resource: ResourceId, path: &str) -> Option<Access> {
         ("_info", Some(rest)) => return resolve(resource, rest),
         ("lastupdated", None) => return Some(Access::LastUpdated),
         ("dateentered", None) => return Some(Access::DateEntered),
-        ("updatedby" | "enteredby", None) => return Some(Access::Member),
+        ("updatedby", None) => return Some(Access::UpdatedBy),
+        ("enteredby", None) => return Some(Access::EnteredBy),
         _ => {}
     }
     let definition = schema::get(resource);
@@ -211,7 +223,8 @@ pub(crate) fn read(world: &World, row: &Row, access: &Access) -> Json {
         Access::Id => Json::Int(row.id),
         Access::LastUpdated => Json::Str(instant_text(row.updated_at)),
         Access::DateEntered => Json::Str(instant_text(row.entered_at)),
-        Access::Member => MEMBER.into(),
+        Access::UpdatedBy => row.updated_by().into(),
+        Access::EnteredBy => row.entered_by().into(),
         Access::Field(index) => value(world, row, *index).map_or(Json::Null, Cow::into_owned),
         Access::Source(source) => source_value(world, &row.record, source).unwrap_or(Json::Null),
         Access::Inside(index, names) => {

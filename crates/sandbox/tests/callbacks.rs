@@ -283,3 +283,30 @@ fn a_switch_disables_an_entry_after_so_many_failures() {
     world.control.reset();
     assert_eq!(world.control.callbacks(), json!([]));
 }
+
+#[test]
+fn a_ticket_calls_back_for_its_board_its_status_and_its_notes() {
+    let world = World::new("2026-03-10");
+    let board = listen(&world, "http://example.com/board?id=", "ticket", "board", 2);
+    let closed = listen(&world, "http://example.com/closed?id=", "ticket", "status", 25);
+    let people = json!({"url": "http://example.com/people?id=", "objectId": 1, "type": "ticket", "level": "owner", "isSelfSuppressedFlag": true});
+    let people = expect(&world.post("system/callbacks", &people), 201)["id"].as_i64().unwrap();
+    let heard = || {
+        let callbacks = world.control.callbacks().as_array().unwrap().clone();
+        callbacks.iter().map(|callback| callback["entry_id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let body = json!({"summary": "Backup failed", "company": {"id": 1}, "board": {"id": 2}});
+    let id = expect(&world.post("service/tickets", &body), 201)["id"].clone();
+    expect(&world.post("service/tickets", &json!({"summary": "Help", "company": {"id": 1}})), 201);
+    assert_eq!(heard(), [board], "the other board is not listened to");
+    let note = json!({"text": "again", "internalAnalysisFlag": true});
+    expect(&world.post(&format!("service/tickets/{id}/notes"), &note), 201);
+    assert_eq!(heard(), [board, board]);
+    let status = json!([{"op": "replace", "path": "status", "value": {"id": 25}}]);
+    let path = format!("service/tickets/{id}");
+    let by_ann = world.try_call("PATCH", &path, Some(&status), &[("x-sandbox-person", "ann")]).unwrap();
+    expect(&by_ann, 200);
+    let mut last = heard()[2..].to_vec();
+    last.sort_unstable();
+    assert_eq!(last, [board, closed, people], "what people do is no write of one's own");
+}

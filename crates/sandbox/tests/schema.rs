@@ -78,7 +78,7 @@ fn filled() -> World {
     expect(&world.post("company/contacts/1/communications", &item), 201);
     let hook = json!({"url": "https://example.com/hook?recordId=", "objectId": 1, "type": "agreement", "level": "owner"});
     expect(&world.post("system/callbacks", &hook), 201);
-    expect(&world.post("service/tickets", &json!({"summary": "Help", "company": {"id": 2}})), 201);
+    expect(&world.post("service/tickets", &json!({"summary": "Help", "company": {"id": 2}, "initialDescription": "My screen is black", "type": {"id": 1}, "subType": {"id": 1}, "item": {"id": 2}})), 201);
     world
 }
 
@@ -123,6 +123,15 @@ fn records_validate_and_use_only_the_vendors_names() {
         ("system/securityRoles/1/settings", "SecurityRoleSetting"),
         ("system/callbacks", "CallbackEntry"),
         ("service/boards", "Board"),
+        ("service/info/boards", "BoardInfo"),
+        ("service/boards/2/statuses", "BoardStatus"),
+        ("service/boards/2/types", "BoardType"),
+        ("service/boards/2/subtypes", "BoardSubType"),
+        ("service/boards/2/subtypes/info", "BoardSubTypeInfo"),
+        ("service/boards/2/items", "BoardItem"),
+        ("service/sources", "Source"),
+        ("service/sources/info", "SourceInfo"),
+        ("service/tickets/1/notes", "ServiceNote"),
         ("service/priorities", "Priority"),
         ("service/tickets", "Ticket"),
     ] {

@@ -237,8 +237,15 @@ pub(crate) mod paths {
     pub(crate) const SECURITY_ROLES: &str = "system/securityroles";
     pub(crate) const CALLBACKS: &str = "system/callbacks";
     pub(crate) const BOARDS: &str = "service/boards";
+    pub(crate) const BOARD_STATUSES: &str = "service/boards/{id}/statuses";
+    pub(crate) const BOARD_TYPES: &str = "service/boards/{id}/types";
+    pub(crate) const BOARD_SUBTYPES: &str = "service/boards/{id}/subtypes";
+    pub(crate) const BOARD_ITEMS: &str = "service/boards/{id}/items";
+    pub(crate) const ASSOCIATIONS: &str = "service/boards/{id}/typeSubTypeItemAssociations";
+    pub(crate) const SOURCES: &str = "service/sources";
     pub(crate) const PRIORITIES: &str = "service/priorities";
     pub(crate) const TICKETS: &str = "service/tickets";
+    pub(crate) const TICKET_NOTES: &str = "service/tickets/{id}/notes";
 }
 
 /// A resource by its place in the table.
