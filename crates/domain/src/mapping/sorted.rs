@@ -13,7 +13,8 @@ pub(super) struct Sorted {
     all: Vec<Mapping>,
     /// The few sources, so that a mapping's own is compared by its number.
     sources: Vec<SourceId>,
-    abouts: HashTable<About>,
+    /// One table a kind: there are many customers and few products, and those few stay near.
+    abouts: [HashTable<About>; MappingKind::ALL.len()],
     of_kind: [usize; MappingKind::ALL.len()],
     hasher: DefaultHashBuilder,
 }
@@ -47,8 +48,12 @@ impl Sorted {
                 sorted.sources.push(one.source.clone());
                 sorted.sources.len() - 1
             });
-            let hash = sorted.hasher.hash_one((one.kind, source, one.source_id.as_str()));
-            sorted.abouts.insert_unique(hash, About { hash, source, first, end }, |about| about.hash);
+            let hash = sorted.hasher.hash_one((source, one.source_id.as_str()));
+            sorted.abouts[one.kind as usize].insert_unique(
+                hash,
+                About { hash, source, first, end },
+                |about| about.hash,
+            );
             first = end;
         }
         sorted
@@ -68,10 +73,10 @@ impl Sorted {
     pub(super) fn about(&self, kind: MappingKind, source: &SourceId, source_id: &str) -> &[Mapping] {
         let number = self.sources.iter().position(|known| known == source);
         let Some(source) = number.filter(|_| self.has(kind)) else { return &[] };
-        let hash = self.hasher.hash_one((kind, source, source_id));
-        let about = self.abouts.find(hash, |about| {
+        let hash = self.hasher.hash_one((source, source_id));
+        let about = self.abouts[kind as usize].find(hash, |about| {
             let one = &self.all[about.first];
-            about.hash == hash && about.source == source && one.kind == kind && one.source_id == source_id
+            about.hash == hash && about.source == source && one.source_id == source_id
         });
         about.map_or(&[], |about| &self.all[about.first..about.end])
     }

@@ -41,7 +41,8 @@ pub fn put_together(
 }
 
 /// The changes of all parts, in the order of the tasks.
-fn all_changes(parts: Vec<Vec<Change>>, steps: &[Step], tasks: usize) -> Vec<Change> {
+#[expect(clippy::vec_box, reason = "as they lie in a plan")]
+fn all_changes(parts: Vec<Vec<Box<Change>>>, steps: &[Step], tasks: usize) -> Vec<Box<Change>> {
     let mut changes = Vec::new();
     let mut firsts = Vec::with_capacity(parts.len());
     for part in parts {
@@ -96,7 +97,7 @@ fn arrange<T>(things: &mut [T], mut at: Vec<usize>) {
 }
 
 /// Gives each change the id of its place, and what it names of the changes before it theirs. Each part counted its own.
-fn renumber(changes: &mut [Change], firsts: &[usize], at: &[usize]) {
+fn renumber(changes: &mut [Box<Change>], firsts: &[usize], at: &[usize]) {
     for (number, first) in firsts.iter().enumerate() {
         let end = firsts.get(number + 1).copied().unwrap_or(changes.len());
         let own = &at[*first..end];

@@ -110,7 +110,7 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// Tells what became of the task.
     pub fn finish(self) -> TaskOutcome {
-        let writes = self.draft.changes[self.before.changes..].iter().any(Change::writes);
+        let writes = self.draft.changes[self.before.changes..].iter().any(|change| change.writes());
         let adopts = self.draft.adoptions.len() > self.before.adoptions;
         if self.context.choice == super::agreement::Choice::Only && (writes || adopts) {
             let task = self.context.task;
@@ -211,8 +211,9 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// What the task writes, as far as it is planned.
     pub fn own_changes(&self) -> impl Iterator<Item = &Change> {
-        let task = &self.context.task.id;
-        self.draft.changes.iter().filter(move |change| change.task == *task && change.writes())
+        // What was there before it began is of other tasks.
+        let own = self.draft.changes.get(self.before.changes..).unwrap_or_default();
+        own.iter().map(AsRef::as_ref).filter(|change: &&Change| change.writes())
     }
 
     fn order_text(&self) -> &'a str {

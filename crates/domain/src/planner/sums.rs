@@ -23,11 +23,11 @@ pub struct Written {
 /// leave them, each with what is included in it.
 pub fn of<'p>(
     world: &World<'_>,
-    changes: &[Change],
+    changes: &[Box<Change>],
     after: impl Fn(AgreementId) -> Vec<(&'p AdditionState, Quantity)>,
 ) -> Vec<Written> {
     let mut written = Vec::new();
-    let mut changed: Vec<&Change> = changes.iter().collect();
+    let mut changed: Vec<&Change> = changes.iter().map(AsRef::as_ref).collect();
     changed.sort_by_key(|change| change.agreement);
     for of_one in changed.chunk_by(|a, b| a.agreement == b.agreement) {
         let changes = || of_one.iter().copied();

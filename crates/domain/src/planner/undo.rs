@@ -191,7 +191,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
             edit_key(world.organization, &order, action.op(), &line, "")
         }
     };
-    draft.changes.push(Change {
+    draft.changes.push(Box::new(Change {
         id: change_id(draft.changes.len()),
         company: world.snapshot.agreements.get(&effect.agreement).map_or(change.company, |a| a.company),
         action,
@@ -206,7 +206,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         depends_on: Vec::new(),
         amended: None,
         ..change.clone()
-    });
+    }));
 }
 
 /// What came first goes last: where a change needed another one, taking that other one back needs the first one gone.

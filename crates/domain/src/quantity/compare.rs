@@ -139,7 +139,7 @@ impl QuantityPlan {
         for planned in self.lines.iter().filter(|planned| of(planned)) {
             if let Some(change) = &planned.change {
                 let id = change_id(draft.changes.len());
-                draft.changes.push(Change { id, ..change.clone() });
+                draft.changes.push(Box::new(Change { id, ..change.clone() }));
             }
             draft.adoptions.extend(planned.adoption.clone());
         }

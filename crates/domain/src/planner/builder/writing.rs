@@ -93,22 +93,13 @@ impl<'a> Builder<'_, 'a> {
             Word::LeftOut(by) => {
                 let amounts = billed_once(&wanted, currency)?;
                 let formula = line.money.formula;
-                let change = Change {
-                    amount: amounts.price,
-                    cost: amounts.cost,
-                    true_period,
-                    ..self.change(
-                        Action::Create { wanted },
-                        key,
-                        line.role,
-                        &line.product,
-                        agreement.id,
-                        line.line_id,
-                        reason,
-                        formula,
-                    )
-                };
-                self.leave_out(change, amounts, &by)?;
+                let action = Action::Create { wanted };
+                let (role, of) = (line.role, line.line_id);
+                let mut change =
+                    self.change(action, key, role, &line.product, agreement.id, of, reason, formula);
+                (change.amount, change.cost) = (amounts.price, amounts.cost);
+                change.true_period = true_period;
+                self.leave_out(*change, amounts, &by)?;
                 return Ok(());
             }
             Word::Set(said) => Some(said),
@@ -237,7 +228,7 @@ impl<'a> Builder<'_, 'a> {
                 let formula = self.formula_of(&proposed, kind);
                 let action = kind.action(line, proposed);
                 let change = self.change_of(action, proposal, line, reason, formula, effect);
-                self.leave_out(change, effect, &by)?;
+                self.leave_out(*change, effect, &by)?;
                 Ok(false)
             }
             Word::Set(said) => self.push_said(line, &said, reason),
@@ -313,7 +304,7 @@ impl<'a> Builder<'_, 'a> {
             Word::AsProposed => {}
             Word::LeftOut(by) => {
                 let change = self.change_of(action, key, line, reason, "never billed".into(), effect);
-                self.leave_out(change, effect, &by)?;
+                self.leave_out(*change, effect, &by)?;
                 return Ok(());
             }
             Word::Set(said) => {
@@ -362,7 +353,7 @@ impl<'a> Builder<'_, 'a> {
         reason: String,
         formula: String,
         effect: PriceAndCost,
-    ) -> Change {
+    ) -> Box<Change> {
         let role = line.origin.as_ref().map_or(Role::Recurring, Origin::role);
         let product = Self::product_of(line);
         let mut change =
@@ -431,14 +422,14 @@ impl<'a> Builder<'_, 'a> {
         line_id: String,
         reason: String,
         formula: String,
-    ) -> Change {
+    ) -> Box<Change> {
         let task = self.context.task;
         let catalog_item = action
             .after()
             .or(action.before())
             .map_or(crate::ids::CatalogItemId(0), |state| state.catalog_item);
         let (company, customer) = self.billed_on(agreement);
-        Change {
+        Box::new(Change {
             id: self.next_id(),
             action,
             key,
@@ -461,7 +452,7 @@ impl<'a> Builder<'_, 'a> {
             formula,
             depends_on: Vec::new(),
             amended: None,
-        }
+        })
     }
 
     /// The company of an agreement, and who is billed there: a transfer ends lines of another customer.
