@@ -164,7 +164,7 @@ async fn steps_of(
             let change = plan.body.plan().changes.iter().find(|c| c.id == operation.change);
             if let Some(change) = change {
                 let line = line_behind(store, org, change).await?;
-                steps.push(Step { change: change.clone(), operation, line });
+                steps.push(Step { change: (**change).clone(), operation, line });
             }
         }
     }

@@ -597,7 +597,7 @@ fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
 fn why_nothing(task: &Task, draft: &DraftPlan) -> String {
     let of_task = |change: &&Change| change.task == task.id;
     let is_kept = |change: &Change| matches!(change.action, Action::Keep { .. });
-    let is_there = draft.changes.iter().filter(of_task).any(is_kept)
+    let is_there = draft.changes.iter().map(AsRef::as_ref).filter(of_task).any(is_kept)
         || draft.adoptions.iter().any(|adoption| adoption.task == task.id);
     let said: BTreeSet<Code> = draft
         .findings

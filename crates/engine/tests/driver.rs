@@ -98,7 +98,7 @@ impl World {
         let links = self.store.links.lock().unwrap();
         let audit = self.store.audit.lock().unwrap();
         let steps = &self.prepared.layout.steps;
-        let changes = steps.iter().map(|step| &self.prepared.scenario.plan.changes[step.change]);
+        let changes = steps.iter().map(|step| &*self.prepared.scenario.plan.changes[step.change]);
         let made: BTreeMap<AdditionId, &Change> = changes
             .zip(self.entries())
             .filter(|(change, _)| matches!(change.action, Action::Create { .. }))

@@ -31,7 +31,7 @@ fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
         marker: Some(create.key.0.clone()),
         last_updated: None,
     };
-    let plan = DraftPlan { changes: vec![create, edit], ..DraftPlan::default() };
+    let plan = DraftPlan { changes: vec![Box::new(create), Box::new(edit)], ..DraftPlan::default() };
     let (layout, written) = (Layout::of(&plan), BTreeMap::new());
     let mut core = Core::new(&plan, &layout, Rules::default(), Vec::new(), &written);
     let mut out = Vec::new();
@@ -64,7 +64,7 @@ fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
 #[test]
 fn an_empty_list_is_not_believed_where_another_plan_has_a_line() {
     let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5) });
-    let plan = DraftPlan { changes: vec![create], ..DraftPlan::default() };
+    let plan = DraftPlan { changes: vec![Box::new(create)], ..DraftPlan::default() };
     let (layout, written) = (Layout::of(&plan), BTreeMap::new());
     let sent = |known: BTreeMap<AgreementId, BTreeSet<AdditionId>>| {
         let entry = Entry {

@@ -45,7 +45,7 @@ fn plan() -> DraftPlan {
         additions: [(AdditionId(300), state(7, 5)), (AdditionId(301), state(7, 1))].into_iter().collect(),
     };
     DraftPlan {
-        changes: vec![change(0, AGREEMENT, "s1", end), create],
+        changes: vec![Box::new(change(0, AGREEMENT, "s1", end)), Box::new(create)],
         sights: BTreeMap::from([(AGREEMENT, sight)]),
         today: Some(date(2026, 3, 5)),
         ..DraftPlan::default()

@@ -173,7 +173,7 @@ impl<'p> Core<'p> {
     }
 
     pub(super) fn change(&self, number: usize) -> Option<&'p Change> {
-        self.plan.changes.get(self.layout.steps.get(number)?.change)
+        self.plan.changes.get(self.layout.steps.get(number)?.change).map(AsRef::as_ref)
     }
 
     pub(super) fn start(&mut self, out: &mut Vec<Effect>) {

@@ -122,7 +122,7 @@ impl Recorder<'_> {
             Action::Update { target: Target::CreatedBy(id), .. }
             | Action::Cancel { target: Target::CreatedBy(id), .. }
             | Action::Delete { target: Target::CreatedBy(id), .. } => {
-                self.plan.changes.iter().find(|c| &c.id == id)
+                self.plan.changes.iter().find(|c| &c.id == id).map(AsRef::as_ref)
             }
             Action::Create { .. }
             | Action::Update { .. }

@@ -46,7 +46,7 @@ pub(super) fn settle(
         return Ok(());
     }
     let mut proposed: BTreeSet<(&TaskId, &OperationKey)> = BTreeSet::new();
-    for change in draft.changes.iter().chain(&draft.left_out) {
+    for change in draft.changes.iter().map(AsRef::as_ref).chain(&draft.left_out) {
         let proposal = change.amended.as_ref().map_or(&change.key, |amended| &amended.proposal);
         proposed.insert((&change.task, proposal));
     }

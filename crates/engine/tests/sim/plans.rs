@@ -169,30 +169,30 @@ fn add_block(
         (0, Some(a)) => {
             let wanted = AdditionState { quantity: Quantity::from(quantity), ..a.state.clone() };
             let action = Action::Update { target: Target::Existing(a.id), before: a.state.clone(), wanted };
-            plan.changes.push(change(first, agreement, &subscription, action));
+            plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
         }
         (1 | 2, Some(a)) => {
             // The old line ends, the new one begins: the shape of most changes.
             let wanted = AdditionState { cancelled: Some(date(2026, 3, 16)), ..a.state.clone() };
             let action = Action::Cancel { target: Target::Existing(a.id), before: a.state.clone(), wanted };
-            plan.changes.push(change(first, agreement, &subscription, action));
+            plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
             let mut second = create(first + 1, a.state.catalog_item.0);
             second.depends_on = vec![format!("c{first}").into()];
-            plan.changes.push(second);
+            plan.changes.push(Box::new(second));
         }
         (3, Some(a)) => {
             let action = Action::Delete { target: Target::Existing(a.id), before: a.state.clone() };
-            plan.changes.push(change(first, agreement, &subscription, action));
+            plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
         }
         (4, _) => {
             // A line that is created and changed in the same plan.
-            plan.changes.push(create(first, 8));
+            plan.changes.push(Box::new(create(first, 8)));
             let before = plan.changes[first].action.after().unwrap().clone();
             let wanted = AdditionState { quantity: Quantity::from(quantity + 500), ..before.clone() };
             let target = Target::CreatedBy(format!("c{first}").into());
             let action = Action::Update { target, before, wanted };
-            plan.changes.push(change(first + 1, agreement, &subscription, action));
+            plan.changes.push(Box::new(change(first + 1, agreement, &subscription, action)));
         }
-        _ => plan.changes.push(create(first, 9)), // open set: all that is left is a plain create
+        _ => plan.changes.push(Box::new(create(first, 9))), // open set: all that is left is a plain create
     }
 }
