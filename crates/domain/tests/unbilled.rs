@@ -321,6 +321,41 @@ fn amounts_that_a_change_names_for_days_before_go_live_are_told() {
     assert_eq!(told, ["2025-01-15 to 2025-01-31: 36.00", "2025-02-01 to 2025-02-28: 66.00"]);
 }
 
+/// The agreement is made for go-live, or for the first day after a trial: what bills nothing before it fits.
+#[rstest]
+#[case::go_live(|lab: &mut Lab| drop(lab.set("go_live", "2025-03-01")))]
+#[case::of_the_customer(|lab: &mut Lab| option_of(lab, MappingKind::Customer))]
+#[case::of_the_product(|lab: &mut Lab| option_of(lab, MappingKind::Product))]
+#[case::trial(|lab: &mut Lab| {
+    lab.subscriptions.values_mut().for_each(|s| s.trial_until = Some(day("2025-02-28")));
+})]
+fn an_agreement_that_begins_with_the_first_billed_day_fits(#[case] cut_off: fn(&mut Lab)) {
+    let mut lab = Lab::monthly("2025-03-01", "2025-03-01");
+    lab.agreement_mut(40).start = Some(day("2025-03-01"));
+    lab.today = day("2025-03-20");
+    lab.product("x", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-02-20");
+    let sale = order("SO", OrderKind::Sales, "2025-02-20", period("2025-02-01", "2025-03-01")).with(line(
+        "1",
+        Charge::Recurring,
+        "x",
+        "5",
+        "22.00",
+        "17.60",
+    ));
+    let refused = lab.plan(&[&sale.0]);
+    assert!(refused.findings.iter().any(|f| f.code == Code::Tu4003), "{}", show(&refused));
+    cut_off(&mut lab);
+    let shown = lab.run(&sale.0);
+    let bills: Vec<String> = (0..2).map(|_| lab.invoice(40)).collect();
+    assert_eq!(bills, ["110.00", "110.00"], "{shown}");
+}
+
+fn option_of(lab: &mut Lab, kind: MappingKind) {
+    let mapping = lab.mappings.iter_mut().find(|mapping| mapping.kind == kind).unwrap();
+    mapping.options.insert("billed_from".into(), "2025-03-01".into());
+}
+
 /// Days that are not to be billed at all are no days that somebody has to bill by hand.
 #[test]
 fn days_that_are_not_to_be_billed_are_owed_by_nobody() {

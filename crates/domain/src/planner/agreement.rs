@@ -228,7 +228,9 @@ fn misfits(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
 fn misfits_of_dates(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
     let mut found = Vec::new();
     let days: Period = wanted.days;
-    if let Some(start) = agreement.start.filter(|s| *s > days.last_day()) {
+    // What begins later begins on an agreement that begins no later.
+    let last = wanted.billed_from.map_or(days.last_day(), |first| days.last_day().max(first));
+    if let Some(start) = agreement.start.filter(|start| *start > last) {
         found.push(Misfit::standing(Code::Tu4003, format!("starts on {start}, after the days to be billed")));
     }
     if let Some(end) = agreement.end.filter(|e| *e < days.start()) {

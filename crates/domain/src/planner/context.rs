@@ -51,6 +51,9 @@ pub struct Wanted<'a> {
     pub currency: Currency,
     /// The days to be billed.
     pub days: Period,
+    /// The first of them that anything is billed for, where those before are cut off: go-live, the end of a trial or of a
+    /// "do not bill".
+    pub billed_from: Option<Date>,
     /// The order, where the task is about one.
     pub order: Option<&'a Order>,
 }
@@ -208,6 +211,8 @@ impl<'a> Context<'a> {
             }
             (Err(stop), Ok(_)) => return Err(stop),
         };
+        let billed_from =
+            world.settings.go_live.max(world.mappings.customer_billed_from(&task.source, &task.customer));
         let wanted = Wanted {
             world,
             index,
@@ -220,6 +225,9 @@ impl<'a> Context<'a> {
             cycle,
             currency,
             days,
+            billed_from: billed_from
+                .max(first_of_all(products.as_deref().unwrap_or_default()))
+                .max(order.and_then(|order| after_trial(order, subscription))),
             order,
         };
         let chosen = agreement::choose(&wanted);
@@ -257,10 +265,7 @@ impl<'a> Context<'a> {
             currency,
             price_source,
             order_period: order.map(|o| o.period),
-            billed_from: world
-                .settings
-                .go_live
-                .max(world.mappings.customer_billed_from(&task.source, &task.customer)),
+            billed_from,
             later: Vec::new(),
             products,
             tells_what_is_free: order.is_some_and(|order| tells_what_is_free(order, price_source)),
@@ -337,6 +342,20 @@ impl<'a> Context<'a> {
 /// The first day of a product that is billed, where its mapping names one.
 fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, product: &ProductId) -> Option<Date> {
     world.mappings.product_billed_from(&task.source, product, &task.customer, Some(cycle))
+}
+
+/// The first day on which any product is billed, where each has one.
+fn first_of_all(products: &[Known<'_>]) -> Option<Date> {
+    let billed = || products.iter().filter(|known| matches!(known.billing, Billing::As(_)));
+    billed()
+        .all(|known| known.billed_from.is_some())
+        .then(|| billed().filter_map(|known| known.billed_from).min())?
+}
+
+/// The first day after a trial, of what begins a subscription.
+fn after_trial(order: &Order, subscription: Option<&Subscription>) -> Option<Date> {
+    let until = subscription.filter(|_| order.kind == OrderKind::Sales)?.trial_until?;
+    Some(next_day(until))
 }
 
 fn resolve_company(world: &World<'_>, task: &Task, mapping: Option<&Mapping>) -> Result<CompanyId, Stop> {
