@@ -339,12 +339,19 @@ impl<'c, 'a> Builder<'c, 'a> {
         }
     }
 
-    /// The billing period that an order's period is, or is the rest of: a short first period is a part of the one that
-    /// ends with it.
+    /// The billing period that an order's period is, or is a part of: of the one that the source says is current, or of
+    /// those before and after it; else a short first period is a part of the one that ends with it.
     fn whole_period(&self, order_period: Period) -> Result<Period, PeriodError> {
         let cycle = self.context.cycle;
         if cycle.boundary(order_period.start(), 1)? <= order_period.end() {
             return Ok(order_period);
+        }
+        let current = self.context.subscription.and_then(|subscription| subscription.period);
+        if let Some(current) = current.filter(|now| cycle.boundary(now.start(), 1) == Ok(now.end())) {
+            let whole = cycle.period_containing(current.start(), order_period.start())?;
+            if whole.contains(order_period.last_day()) {
+                return Ok(whole);
+            }
         }
         let start = cycle.boundary(order_period.end(), -1)?;
         if start < order_period.start() { Period::new(start, order_period.end()) } else { Ok(order_period) }

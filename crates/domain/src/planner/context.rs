@@ -4,6 +4,7 @@
 use super::agreement::{self, Choice};
 use super::feed;
 use super::index::{Index, SubscriptionNo};
+use super::term::{self, NoPeriod};
 use super::{TaskInput, World};
 use crate::feed::{Charge, Order, OrderKind, OrderLine, Product, Subscription};
 use crate::finding::{Code, Finding, Subject};
@@ -194,8 +195,9 @@ impl<'a> Context<'a> {
                 return Err(fail(Code::Tu6001, "No currency is known.".into(), TaskOutcome::Failed));
             }
         };
-        let days = match (order, input.demand) {
-            (Some(order), _) => order.period,
+        let period = order.map(|order| period_of(world, task, order, cycle, subscription)).transpose()?;
+        let days = match (period, input.demand) {
+            (Some(period), _) => period,
             (None, Demand::Reconcile { period: Some(period), .. }) => *period,
             (None, _) => Period::new(world.today, next_day(world.today))
                 .map_err(|e| fail(Code::Tu4006, e.to_string(), TaskOutcome::Failed))?,
@@ -264,7 +266,7 @@ impl<'a> Context<'a> {
             cycle,
             currency,
             price_source,
-            order_period: order.map(|o| o.period),
+            order_period: period,
             billed_from,
             later: Vec::new(),
             products,
@@ -342,6 +344,40 @@ impl<'a> Context<'a> {
 /// The first day of a product that is billed, where its mapping names one.
 fn billed_from(world: &World<'_>, task: &Task, cycle: BillingCycle, product: &ProductId) -> Option<Date> {
     world.mappings.product_billed_from(&task.source, product, &task.customer, Some(cycle))
+}
+
+/// The billing period that an order is about.
+fn period_of(
+    world: &World<'_>,
+    task: &Task,
+    order: &Order,
+    cycle: BillingCycle,
+    subscription: Option<&Subscription>,
+) -> Result<Period, Stop> {
+    let billed = cycle.describe();
+    let why = match term::billing_period(order, cycle, subscription, world.settings.change_day) {
+        Ok(period) => return Ok(period),
+        Err(NoPeriod::Calendar(error)) => error.to_string(),
+        Err(NoPeriod::NoWholeNumber) => {
+            format!(
+                "which is longer than a billing period (it is billed {billed}) and no whole number of them"
+            )
+        }
+        Err(NoPeriod::AmountOf(line)) => format!(
+            "which holds several billing periods (it is billed {billed}), and nothing says of how many the amount of line {} is",
+            order.lines.get(line).map_or("", |line| line.id.as_str())
+        ),
+    };
+    let message = format!(
+        "Order {} names the period {}, {why}: its part cannot be reckoned.",
+        order.shown(),
+        order.period
+    );
+    let finding = Finding::new(Code::Tu4006, subject_of(task), message).fix(
+        "Send the order with the billing period in which it takes effect (and the amounts of that one), or correct the \
+         billing cycle of the subscription.",
+    );
+    Err(Stop { findings: vec![finding], outcome: TaskOutcome::Failed })
 }
 
 /// The first day on which any product is billed, where each has one.

@@ -30,6 +30,7 @@ mod register;
 mod run;
 mod sales;
 mod sums;
+mod term;
 mod text;
 mod unbilled;
 mod undo;

@@ -7,7 +7,9 @@ use super::index::{Index, SubscriptionNo};
 use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
-use super::{TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, unbilled, usage};
+use super::{
+    TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, term, unbilled, usage,
+};
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
@@ -187,6 +189,7 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
     stays_with_its_customer(builder, demand)?;
     match demand {
         Demand::Order(order) => {
+            let order = &*term::within(order, builder.context.order_period);
             names_something(builder, order)?;
             let judged = quantity::judged(builder, order);
             let cut = &*unbilled::cut(builder, judged)?;
