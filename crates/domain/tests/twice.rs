@@ -6,9 +6,11 @@ mod common;
 use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::{Code, Severity};
 use trueup_domain::ids::AgreementId;
 use trueup_domain::period::{BillingCycle, Period};
-use trueup_domain::planner::Extent;
+use trueup_domain::plan::TaskOutcome;
+use trueup_domain::planner::{AdoptionAnswer, Extent};
 use trueup_domain::task::Demand;
 
 fn january() -> Period {
@@ -94,4 +96,190 @@ fn what_is_made_again_after_an_undo_costs_what_it_did(
         let again = lab.plan_tasks(&tasks[tasks.len() - 1..]);
         assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
     }
+}
+
+/// That an order waits whole, with the error that says why, and goes on where a person says that it is meant.
+fn waits(lab: &Lab, order: &Order) {
+    let draft = lab.plan(&[order]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    assert_eq!(draft.outcomes.values().collect::<Vec<_>>(), [&TaskOutcome::Waiting], "{}", show(&draft));
+    let said: Vec<_> = draft.findings.iter().map(|f| (f.code, f.severity)).collect();
+    assert_eq!(said, [(Code::Tu5001, Severity::Error)], "{}", show(&draft));
+    let mut meant = lab.clone();
+    meant.adoption = AdoptionAnswer::CreateBeside;
+    let draft = meant.plan(&[order]);
+    assert!(!draft.outcomes.values().any(|o| *o == TaskOutcome::Waiting), "{}", show(&draft));
+}
+
+fn carry_out(lab: &mut Lab, order: &Order) {
+    let draft = lab.plan(&[order]);
+    lab.apply(&draft);
+    assert!(draft.outcomes.values().all(|o| *o == TaskOutcome::Planned), "{}", show(&draft));
+    let again = lab.plan(&[order]);
+    assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+}
+
+/// The change under another id, completed later.
+fn once_more(order: &Order) -> Order {
+    Order { id: "CH-99".into(), completed_us: order.completed_us + 1, ..order.clone() }
+}
+
+fn repriced() -> Order {
+    let mut order = change("CH-1", "2028-01-11", january(), 5, 5);
+    order.lines[0].unit_price = Some("25.00".parse().unwrap());
+    order.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    order
+}
+
+/// The same change under two ids bills its part once: the second one waits, before an invoice and after it.
+#[rstest]
+fn a_change_that_is_sent_twice_waits(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("up", "down", "price", "gone", "added", "switch")] kind: &str,
+    #[values(0, 1)] before: usize,
+    #[values(0, 1)] between: usize,
+    #[values("on", "off")] credits: &str,
+) {
+    let mut lab = lab(mode, january());
+    lab.set("quantity_change", form).set("credits", credits);
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    for _ in 0..before {
+        lab.invoice(40);
+    }
+    let extra = |order: &mut Order, id: &str| {
+        let added = change("", "2028-01-11", january(), 0, 4).lines.remove(0);
+        let price = |text: &str| Some(text.parse().unwrap());
+        let product = "extra".into();
+        order.lines.push(trueup_domain::feed::OrderLine {
+            id: id.into(),
+            product,
+            unit_price: price("30.00"),
+            unit_cost: price("20.00"),
+            ..added
+        });
+    };
+    let first = match kind {
+        "up" => change("CH-1", "2028-01-11", january(), 5, 8),
+        "down" => change("CH-1", "2028-01-11", january(), 5, 3),
+        "price" => repriced(),
+        "gone" => change("CH-1", "2028-01-11", january(), 5, 0),
+        "added" => {
+            let mut order = change("CH-1", "2028-01-11", january(), 5, 5);
+            order.lines.clear();
+            extra(&mut order, "1");
+            order
+        }
+        _ => {
+            let mut order = change("CH-1", "2028-01-11", january(), 5, 0);
+            extra(&mut order, "2");
+            order
+        }
+    };
+    carry_out(&mut lab, &first);
+    for _ in 0..between {
+        lab.invoice(40);
+    }
+    waits(&lab, &once_more(&first));
+    // Whoever completed it first: of two that say the same, one counts.
+    if kind != "gone" && kind != "switch" {
+        waits(&lab, &Order { completed_us: first.completed_us, ..once_more(&first) });
+    }
+}
+
+/// Both in one plan: the first one is written, and the second one waits.
+#[test]
+fn of_two_that_say_the_same_in_one_plan_one_is_written() {
+    let mut lab = lab("prorate_line", january());
+    let first = change("CH-1", "2028-01-11", january(), 5, 8);
+    let draft = lab.plan(&[&first, &once_more(&first)]);
+    let outcomes: Vec<_> = draft.outcomes.values().collect();
+    assert!(
+        outcomes.contains(&&TaskOutcome::Planned) && outcomes.contains(&&TaskOutcome::Waiting),
+        "{outcomes:?}"
+    );
+    lab.apply(&draft);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["154.70", "176.00"]);
+}
+
+/// Of another day it is one of several that go back and forth, of which one is not here yet: it is billed as it says.
+#[test]
+fn a_change_to_the_same_level_of_another_day_is_none_that_is_sent_twice() {
+    let mut lab = lab("prorate_line", january());
+    carry_out(&mut lab, &change("CH-1", "2028-01-11", january(), 5, 8));
+    let third = Order { completed_us: 1_000_000, ..change("CH-3", "2028-01-21", january(), 5, 8) };
+    carry_out(&mut lab, &third);
+}
+
+/// A second change to a level that the first one of the same day brought, from the level before that one: two are meant.
+#[test]
+fn changes_that_follow_on_each_other_on_one_day_are_carried_out() {
+    let mut lab = lab("prorate_line", january());
+    for (id, old, new) in
+        [("CH-1", 5, 8), ("CH-2", 8, 5), ("CH-3", 5, 8), ("CH-4", 8, 0), ("CH-5", 0, 4), ("CH-6", 4, 0)]
+    {
+        carry_out(&mut lab, &change(id, "2028-01-11", january(), old, new));
+    }
+}
+
+fn cancellation(id: &str, on: &str, charges: &[Charge]) -> Order {
+    let draft = charges.iter().enumerate().fold(
+        order(id, OrderKind::Cancellation, on, period("2028-02-01", "2028-03-01")),
+        |draft, (nth, charge)| {
+            let (product, quantity) = if *charge == Charge::Refund { ("seat", "-5") } else { ("fee", "1") };
+            draft.with(line(&nth.to_string(), *charge, product, quantity, "22.00", "5.00"))
+        },
+    );
+    draft.0
+}
+
+/// A second cancellation of what is cancelled bills its fee once more, or gives the same money back: it waits.
+#[rstest]
+fn a_second_cancellation_of_what_is_cancelled_waits(
+    #[values(0, 1, 2)] invoices: usize,
+    #[values("2028-02-11", "2028-02-12")] on: &str,
+    #[values("fee", "refund", "both")] kind: &str,
+) {
+    let mut lab = lab("prorate_line", january());
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    for _ in 0..invoices {
+        lab.invoice(40);
+    }
+    let charges: &[Charge] = match kind {
+        "fee" => &[Charge::Cancellation],
+        "refund" => &[Charge::Refund],
+        _ => &[Charge::Refund, Charge::Cancellation],
+    };
+    carry_out(&mut lab, &cancellation("CL-1", "2028-02-11", charges));
+    let second = cancellation("CL-2", on, charges);
+    let second = Order { completed_us: second.completed_us + 10, ..second };
+    if kind == "refund" && invoices < 2 {
+        // Nothing of February was invoiced: nothing went back, and nothing does.
+        let draft = lab.plan(&[&second]);
+        assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+        return;
+    }
+    waits(&lab, &second);
+}
+
+/// What was ended by a change, or sold again, is cancelled like anything else.
+#[rstest]
+fn a_cancellation_after_a_change_to_nothing_bills_its_fee(#[values(false, true)] sold_again: bool) {
+    let mut lab = lab("prorate_line", january());
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    let february = period("2028-02-01", "2028-03-01");
+    lab.invoice(40);
+    if sold_again {
+        carry_out(&mut lab, &cancellation("CL-0", "2028-02-11", &[Charge::Cancellation]));
+        let sold = line("1", Charge::Recurring, "seat", "4", "22.00", "17.60");
+        let sale = order("SO-2", OrderKind::Sales, "2028-02-20", february).with(sold).0;
+        carry_out(&mut lab, &Order { completed_us: 900_000, ..sale });
+    }
+    let old = if sold_again { 4 } else { 5 };
+    let gone = change("CH-1", "2028-02-21", february, old, 0);
+    carry_out(&mut lab, &Order { completed_us: 900_001, ..gone });
+    let end = cancellation("CL-1", "2028-02-22", &[Charge::Cancellation]);
+    carry_out(&mut lab, &Order { completed_us: 900_002, ..end });
 }

@@ -10,6 +10,7 @@ use super::lines::{self, Existing, bill_once, write_once};
 use super::part;
 use super::picture::Line;
 use super::sales::once_item;
+use super::twice;
 use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
@@ -43,6 +44,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     if adopt_what_is_there(builder, order, day) {
         // It is not known which lines end: fee and refund wait with them.
         return Ok(());
+    }
+    if twice::is_cancelled_already(builder, order) {
+        return Err(builder.keep_all_back());
     }
     tell_if_nothing_ends(builder, order);
     let period = period_of(builder, order, day)?;

@@ -61,6 +61,11 @@ pub fn since(line: &Line) -> Date {
     stages_of(line).last().map_or(line.state.effective, |stage| stage.since)
 }
 
+/// The order that gave a line the state that it bills.
+pub fn given_by<'s>(line: &'s Line<'_>) -> Option<&'s OrderId> {
+    stages_of(line).last()?.order
+}
+
 /// How an order stands to the one that is planned, by when they were completed. Of one that nobody knows any more, and of
 /// a task without an order, nothing can be told.
 fn compared(builder: &Builder<'_, '_>, order: &OrderId) -> Option<Ordering> {
@@ -85,7 +90,8 @@ fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
     compared(builder, order) == Some(Ordering::Less)
 }
 
-fn is_younger(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
+/// Whether an order was completed after the one that is planned, as far as that is known.
+pub fn is_younger(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
     compared(builder, order) == Some(Ordering::Greater)
 }
 

@@ -13,6 +13,7 @@ use crate::planner::late;
 use crate::planner::lines::{self, Existing, billed_quantity, item_for};
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
+use crate::planner::twice;
 use crate::psa::{AdditionState, CatalogItem};
 use crate::settings::PriceSource;
 use jiff::civil::Date;
@@ -143,6 +144,24 @@ pub(super) fn resolve<'a, 'o>(
         && by_hand::is_settled(builder, line, hand, (old_quantity, new_quantity))
     {
         return Ok(Asked::ByHand);
+    }
+    // A change of the whole period that no invoice has billed yet brings what is there already.
+    let bills_days = moment.effective != moment.period.start()
+        || builder.is_invoiced(builder.context.agreement, moment.effective);
+    if order.kind == OrderKind::Change && until.is_none() && units.is_none() && bills_days {
+        let said_again = match &existing {
+            _ if new_quantity.is_zero() && !old_quantity.is_zero() => {
+                twice::is_gone_already(builder, order, &line.product)
+            }
+            Some(there) if !new_quantity.is_zero() && also.is_empty() => {
+                let levels = (old_quantity, new_quantity);
+                twice::is_changed_already(builder, order, line, there, levels, moment.said)
+            }
+            Some(_) | None => false,
+        };
+        if said_again {
+            return Err(builder.keep_all_back());
+        }
     }
     let never_billed = existing.is_none() && replaced.is_none() && builder.own_links().is_empty();
     if new_quantity.is_zero() && never_billed && until.is_none() {

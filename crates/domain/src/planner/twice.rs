@@ -1,0 +1,155 @@
+//! Orders that say once more what another one has done: a marketplace sent them twice under two ids, or an order between
+//! is not here yet. A second change or cancellation would bill its parts and fees again, so it waits for a person.
+
+use super::AdoptionAnswer;
+use super::builder::Builder;
+use super::late;
+use super::part;
+use super::picture::Line;
+use crate::feed::{Charge, Order, OrderLine};
+use crate::finding::{Code, Finding, Severity};
+use crate::ids::{OrderId, ProductId};
+use crate::money::Quantity;
+use crate::plan::Role;
+use crate::settings::PriceSource;
+use jiff::civil::Date;
+use std::collections::BTreeSet;
+
+const FIX: &str = "Ignore the task with a reason where the order was sent twice; where an order between the two is still to \
+                   come, import it; `--no-adopt` carries the order out as it stands.";
+
+/// Whether an earlier run of this very order did anything: then it is finished, and no question any more.
+fn is_begun(builder: &Builder<'_, '_>) -> bool {
+    let Some(order) = builder.context.order_id() else { return true };
+    let by_this = |line: &Line| {
+        let edits = line.origin.as_ref().map(|o| o.edits()).unwrap_or_default();
+        line.is_made_by(Some(order))
+            || line.ended_by() == Some(order)
+            || edits.iter().any(|edit| edit.order.as_ref() == Some(order))
+    };
+    builder.own_lines().any(by_this)
+        || builder.own_links().iter().any(|l| l.deleted && l.removed_by() == Some(order))
+}
+
+fn may_ask(builder: &Builder<'_, '_>) -> bool {
+    builder.adoption() != AdoptionAnswer::CreateBeside && !is_begun(builder)
+}
+
+/// Keeps a change back that another order of the same day has made already: its new state is there, and its old one is
+/// not. Of another day it may be one of several that go back and forth, and is billed. Whether it is kept back.
+pub fn is_changed_already(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    there: &Line<'_>,
+    (old, new): (Quantity, Quantity),
+    said: Date,
+) -> bool {
+    let this = builder.context.order_id();
+    let by = late::given_by(there).filter(|by| Some(*by) != this).cloned();
+    let Some(by) = by.filter(|_| there.state.quantity == new && late::since(there) == said) else {
+        return false;
+    };
+    let context = builder.context;
+    let by_source = context.price_source == PriceSource::Marketplace;
+    let shows = |price| part::shows(context, &there.state, price);
+    let at_new = line.unit_price.filter(|_| by_source).is_none_or(shows);
+    let at_old = line.old_unit_price.filter(|_| by_source).is_none_or(shows);
+    let moves = if old == new { !at_old } else { true };
+    if !at_new || !moves || !may_ask(builder) {
+        return false;
+    }
+    let state = match old == new {
+        true => format!("{} at {}", new.shown(), there.state.unit_price.shown(builder.context.currency)),
+        false => new.shown().to_string(),
+    };
+    let message = format!(
+        "Order {} changes {} to {state} on {said}, and order {by} did so on the same day: its part would be billed twice, \
+         so nothing is written for it.",
+        order.shown(),
+        builder.context.product_name(&line.product),
+    );
+    withhold(builder, &line.product, message);
+    true
+}
+
+/// The same for an order that leaves nothing of what another one has ended already.
+pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId) -> bool {
+    let this = builder.context.order_id();
+    let lines = || builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
+    if lines().any(|l| l.state.is_open()) || !may_ask(builder) {
+        return false;
+    }
+    let removed = builder.own_links_for(product, Role::Recurring).filter(|l| l.deleted);
+    let removed = removed.filter_map(|l| l.removed_by().filter(|by| l.order.as_ref() != Some(*by)));
+    let by = lines().filter_map(Line::ended_by).chain(removed).find(|by| Some(*by) != this);
+    let Some(by) = by.filter(|by| !late::is_younger(builder, by)).cloned() else { return false };
+    let message = format!(
+        "Order {} ends {}, and order {by} ended it before: what it gives back would go back twice, so nothing is written \
+         for it.",
+        order.shown(),
+        builder.context.product_name(product),
+    );
+    withhold(builder, product, message);
+    true
+}
+
+fn withhold(builder: &mut Builder<'_, '_>, product: &ProductId, message: String) {
+    let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Error).fix(FIX);
+    builder.withhold(finding);
+}
+
+/// Keeps a cancellation back of what another one has ended and charged for: no line goes on, and a fee was billed or money
+/// given back for it. Whether it is kept back.
+pub fn is_cancelled_already(builder: &mut Builder<'_, '_>, order: &Order) -> bool {
+    let recurring =
+        || builder.own_lines().filter(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
+    let charges = order.lines.iter().any(|l| matches!(l.charge, Charge::Cancellation | Charge::Refund));
+    if !charges || recurring().any(|l| l.state.is_open()) || !may_ask(builder) {
+        return false;
+    }
+    let context = builder.context;
+    let this = context.order_id();
+    let removed = builder.own_links().iter().filter(|l| l.deleted && l.role == Role::Recurring);
+    let enders: BTreeSet<&OrderId> = recurring()
+        .filter_map(Line::ended_by)
+        .chain(removed.filter_map(|l| l.removed_by()))
+        .filter(|by| Some(*by) != this && !late::is_younger(builder, by))
+        .collect();
+    let repeats = |line: &&Line<'_>| {
+        let Some(origin) = &line.origin else { return false };
+        let asked = |charge: Charge| {
+            order
+                .lines
+                .iter()
+                .any(|l| l.charge == charge && (l.charge != Charge::Refund || l.product == *origin.product()))
+        };
+        match origin.role() {
+            Role::Cancellation => asked(Charge::Cancellation),
+            Role::Refund => asked(Charge::Refund),
+            Role::Recurring
+            | Role::Setup
+            | Role::Overuse
+            | Role::Prorate
+            | Role::OneTime
+            | Role::Quantity => false,
+        }
+    };
+    // What was sold again and ended otherwise since is another matter.
+    let completed = |of: &OrderId| context.world.completed.get(&(context.task.source.clone(), of.clone()));
+    let last = enders.iter().filter_map(|by| completed(by)).max();
+    let by = builder.own_lines().filter(repeats).filter_map(|l| l.origin.as_ref()?.order());
+    let Some(by) = by.filter(|by| enders.contains(by) && completed(by) >= last).last().cloned() else {
+        return false;
+    };
+    let message = format!(
+        "Order {} cancels subscription {}, and order {by} cancelled it before: its fee and what it gives back would be \
+         written twice, so nothing is written for it.",
+        order.shown(),
+        builder.context.task.subscription,
+    );
+    let finding =
+        Finding::new(Code::Tu5001, builder.context.subject(), message).severity(Severity::Error).fix(FIX);
+    builder.withhold(finding);
+    true
+}
