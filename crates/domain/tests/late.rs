@@ -373,6 +373,45 @@ fn where_connectwise_prorates_a_line_that_replaced_a_billed_one_keeps_its_used_d
     assert_eq!(total(&mut lab, 1), dec("35.35") + dec("23.58"));
 }
 
+/// A change of the quantity that names the new price and no old one is reckoned from the price that its line shows. The
+/// price change that it came before bills its days up to it alone, or what both say of the rest would be billed twice.
+#[rstest]
+fn a_price_change_after_a_change_that_told_no_old_price_bills_the_days_up_to_it(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("2025-01-10", "2025-01-15")] on: &str,
+    #[values(0, 1, 2)] before: usize,
+    #[values(0, 1)] between: usize,
+    #[values(None, Some("22.00"), Some("25.00"))] told: Option<&str>,
+    #[values((8, "25.00"), (3, "25.00"), (8, "19.00"))] to: (i64, &str),
+) {
+    let mut lab = lab("2025-01-01");
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    let priced = |id: &str, on: &str, old: i64, new: i64| {
+        order(id, OrderKind::Change, on, january()).change("1", "seat", old, new, to.1, "17.60").0
+    };
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    let mut billed = total(&mut lab, before);
+    let mut more = priced("CH-2", "2025-01-15", 5, to.0);
+    more.completed_us += 1;
+    // An old price that is the one of the price change: then the two follow on each other.
+    let told = told.map(|told| if told == "25.00" { to.1 } else { told });
+    more.lines[0].old_unit_price = told.map(|told| told.parse().unwrap());
+    let mut shown = lab.run(&more);
+    billed += total(&mut lab, between);
+    let mut price = priced("CH-1", on, 5, 5);
+    price.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    shown += &lab.run(&price);
+    billed += total(&mut lab, 4 - before - between);
+    let unit = dec(to.1);
+    let level = unit * dec(&to.0.to_string());
+    let days = |value: rust_decimal::Decimal, count: i64| value * dec(&count.to_string()) / dec("31");
+    let first = if on == "2025-01-10" { 9 } else { 14 };
+    let january = days(dec("110"), first) + days(unit * dec("5"), 14 - first) + days(level, 17);
+    let wanted = january + level * dec("3");
+    assert!((billed - wanted).abs() < dec("0.20"), "{billed} instead of {wanted}\n{shown}");
+}
+
 // --- Renewals --------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -7,7 +7,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Severity};
-use trueup_domain::ids::AgreementId;
+use trueup_domain::ids::{AgreementId, CompanyId};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::TaskOutcome;
 use trueup_domain::planner::{AdoptionAnswer, Extent};
@@ -282,4 +282,52 @@ fn a_cancellation_after_a_change_to_nothing_bills_its_fee(#[values(false, true)]
     carry_out(&mut lab, &Order { completed_us: 900_001, ..gone });
     let end = cancellation("CL-1", "2028-02-22", &[Charge::Cancellation]);
     carry_out(&mut lab, &Order { completed_us: 900_002, ..end });
+}
+
+/// A transfer that names fewer than are billed, or not all products: what becomes of the rest is not known, so it waits.
+#[rstest]
+#[case::fewer("3", true)]
+#[case::all("5", false)]
+#[case::more("8", false)]
+fn a_transfer_that_names_fewer_than_are_billed_waits(
+    #[case] named: &str,
+    #[case] held: bool,
+    #[values(0, 1, 2)] invoices: usize,
+    #[values(false, true)] with_extra: bool,
+    #[values("2028-01-11", "2028-02-01")] on: &str,
+) {
+    let mut lab = lab("prorate_line", january());
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    if with_extra {
+        let sold = line("1", Charge::Recurring, "extra", "4", "30.00", "20.00");
+        carry_out(&mut lab, &order("SO-2", OrderKind::Sales, "2028-01-01", january()).with(sold).0);
+    }
+    for _ in 0..invoices {
+        lab.invoice(40);
+        lab.invoice(50);
+    }
+    let of = if on == "2028-01-11" { january() } else { period("2028-02-01", "2028-03-01") };
+    let moved = line("1", Charge::Recurring, "seat", named, "22.00", "17.60");
+    let mut transfer = order("TR-1", OrderKind::Transfer, on, of).with(moved).0;
+    transfer.customer = Some("c-200".into());
+    if held || with_extra {
+        let draft = lab.plan(&[&transfer]);
+        assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+        let errors =
+            draft.findings.iter().filter(|f| f.code == Code::Tu5001 && f.severity == Severity::Error);
+        assert_eq!(errors.count(), usize::from(held) + usize::from(with_extra), "{}", show(&draft));
+        lab.adoption = AdoptionAnswer::CreateBeside;
+    }
+    carry_out(&mut lab, &transfer);
+    lab.adoption = AdoptionAnswer::Propose;
+    let again = lab.plan(&[&transfer]);
+    assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+    assert!(!again.outcomes.values().any(|o| *o == TaskOutcome::Waiting), "{}", show(&again));
+    assert!(lab.snapshot.additions_of(AgreementId(40)).iter().all(|a| a.state.cancelled.is_some()));
 }

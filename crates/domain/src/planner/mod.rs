@@ -32,6 +32,7 @@ mod sales;
 mod sums;
 mod term;
 mod text;
+mod transfer;
 mod twice;
 mod unbilled;
 mod undo;

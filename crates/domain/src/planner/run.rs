@@ -8,7 +8,7 @@ use super::mark::{Mark, Step};
 use super::picture::Picture;
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, term, unbilled, usage,
+    TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, term, transfer, unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
@@ -198,7 +198,7 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
                 OrderKind::Change | OrderKind::Renewal => change::plan(builder, cut),
                 OrderKind::Billing => usage::plan(builder, cut),
                 OrderKind::Cancellation => cancellation::plan(builder, cut),
-                OrderKind::Transfer => sales::plan_transfer(builder, cut),
+                OrderKind::Transfer => transfer::plan(builder, cut),
             }?;
             unbilled::tell_before_go_live(builder, order)
         }

@@ -1,17 +1,14 @@
-//! Sales orders: setup once, plan and resources open-ended, a short first period as a line of its own. And transfers,
-//! which end the lines of one customer and sell to another.
+//! Sales orders: setup once, plan and resources open-ended, a short first period as a line of its own.
 
 mod standing;
 
 use super::builder::{Builder, NewLine};
-use super::cancellation;
 use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
 use super::part::{self, Named, Prices};
-use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::Code;
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
@@ -19,7 +16,6 @@ use crate::proration::Share;
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::{LineMode, PriceSource};
 use jiff::civil::Date;
-use std::collections::BTreeSet;
 
 /// The first day of the subscription that is billed: named by the order, else the subscription's start, else the day
 /// provisioning was completed; after a trial.
@@ -56,7 +52,12 @@ pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
 
 /// Recurring lines from `start` on, what is billed once for the days from `once_from` on. What waits for somebody's answer
 /// about lines that are there keeps all of the order back.
-fn plan_from(builder: &mut Builder<'_, '_>, order: &Order, start: Date, once_from: Date) -> Result<(), Stop> {
+pub fn plan_from(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    start: Date,
+    once_from: Date,
+) -> Result<(), Stop> {
     let sold = standing::settle(builder, order, start)?;
     for (line, to_write) in order.lines.iter().zip(&sold) {
         match line.charge {
@@ -417,84 +418,4 @@ fn other_amount(
         money.formula = format!("{} x {}", quantity.shown(), full.prices.price.shown(currency));
     }
     Ok(Some(money.cost_named_if(line.cost_amount.is_some())))
-}
-
-/// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new
-/// one start there; parts and refunds only where the order names them.
-pub fn plan_transfer(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
-    let context = builder.context;
-    // The new customer may be billed later: the former one pays no longer for that.
-    let effective = context.world.settings.go_live.map_or(order.effective, |day| order.effective.max(day));
-    let period = builder.period_of(order.period, effective)?;
-    let mut boundary = if effective == period.start() { period.start() } else { period.end() };
-    // A line that an order ended later than that bills days of the other customer as well.
-    let mut old: Vec<_> = builder
-        .own_lines()
-        .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| {
-                let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
-                let by_order = o.written().cancelled == l.state.cancelled;
-                o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
-            }) && !l.is_made_by(context.order_id())
-        })
-        .cloned()
-        .collect();
-    // What a person named as a line of the subscription is the former customer's where it lies on another company.
-    let sold = order.lines.iter().filter(|l| l.charge == Charge::Recurring);
-    for product in sold.map(|l| &l.product).collect::<BTreeSet<_>>() {
-        if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
-            continue;
-        }
-        let named = builder.mapped_lines(product).into_iter();
-        let named = named.filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
-        let of_another = |line: &Line<'_>| {
-            builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
-        };
-        old.extend(named.filter(of_another));
-    }
-    tell_nothing_ends(builder, order, old.is_empty());
-    for line in &old {
-        if let Some(invoiced) = builder.agreement_of(line).and_then(|a| builder.last_invoiced_day(a)) {
-            boundary = boundary.max(next_day(invoiced));
-        }
-    }
-    let kept_back = builder.kept_back();
-    plan_from(builder, order, boundary, effective)?;
-    if builder.kept_back() > kept_back {
-        // Where the one customer cannot begin, the other goes on, or nobody would be billed.
-        return Err(builder.keep_all_back());
-    }
-    let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
-    for line in &old {
-        let last =
-            builder.agreement_of(line).map_or(previous_day(boundary), |a| builder.last_before(a, boundary));
-        builder.end(line, last, reason())?;
-    }
-    // What was billed or given back once of days that the other customer pays goes with the lines.
-    let products = old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
-    for line in cancellation::pieces_from(builder, &products, boundary) {
-        builder.delete(&line, reason())?;
-    }
-    Ok(())
-}
-
-/// Says that a transfer ends nothing: whoever paid before pays on, unless somebody ends it.
-fn tell_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order, nothing: bool) {
-    // An earlier run of this very order ended what there was.
-    let ended = builder.own_links().iter().any(|l| l.role == Role::Recurring)
-        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
-    if !nothing || ended {
-        return;
-    }
-    let message = format!(
-        "Order {} moves subscription {} to another customer, and trueup bills nothing of it to the former one: nothing \
-         ends there.",
-        order.shown(),
-        builder.context.task.subscription
-    );
-    let finding = Finding::new(Code::Tu8006, builder.context.subject(), message).severity(Severity::Error).fix(
-        "End the former customer's additions in ConnectWise, or map them (kind addition) before the transfer is carried \
-         out.",
-    );
-    builder.find(finding);
 }
