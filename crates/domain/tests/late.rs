@@ -296,10 +296,11 @@ fn a_line_that_is_edited_in_place_takes_late_orders_like_any_other(
     #[values([4, 8, 10], [8, 10, 8], [8, 5, 8], [2, 9, 4])] levels: [i64; 3],
     #[values(0, 1, 2)] invoices: usize,
     #[values(true, false)] between: bool,
+    #[values("prorate_line", "single", "dual")] mode: &str,
 ) {
     let bills = |form: &str| {
         let mut lab = lab("2025-01-01");
-        lab.set("quantity_change", form).set("credits", "on");
+        lab.set("quantity_change", form).set("credits", "on").set("line_mode", mode);
         lab.run(&sale("2025-01-01", "2025-02-01").0);
         let mut billed = total(&mut lab, if between { 0 } else { invoices });
         let mut shown = String::new();
@@ -334,9 +335,10 @@ fn late_orders_of_several_months_are_billed_up_to_the_next_state(
     #[values([4, 8, 10], [8, 5, 8])] levels: [i64; 3],
     #[values(0, 2, 4)] invoices: usize,
     #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("prorate_line", "single", "dual")] mode: &str,
 ) {
     let mut lab = lab("2025-01-01");
-    lab.set("quantity_change", form).set("credits", "on");
+    lab.set("quantity_change", form).set("credits", "on").set("line_mode", mode);
     lab.run(&sale("2025-01-01", "2025-02-01").0);
     let mut billed = total(&mut lab, invoices);
     let mut shown = String::new();
@@ -380,35 +382,47 @@ fn a_price_change_after_a_change_that_told_no_old_price_bills_the_days_up_to_it(
     #[values("prorate_line", "single", "dual")] mode: &str,
     #[values("end_and_create", "edit_in_place")] form: &str,
     #[values("2025-01-10", "2025-01-15")] on: &str,
-    #[values(0, 1, 2)] before: usize,
-    #[values(0, 1)] between: usize,
+    #[values((0, 0), (0, 1), (1, 0), (1, 1), (2, 0))] (before, between): (usize, usize),
     #[values(None, Some("22.00"), Some("25.00"))] told: Option<&str>,
     #[values((8, "25.00"), (3, "25.00"), (8, "19.00"))] to: (i64, &str),
+    #[values("2025-01-15", "2025-02-15")] changed: &str,
 ) {
     let mut lab = lab("2025-01-01");
     lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
-    let priced = |id: &str, on: &str, old: i64, new: i64| {
-        order(id, OrderKind::Change, on, january()).change("1", "seat", old, new, to.1, "17.60").0
+    let same_month = changed == "2025-01-15";
+    let of = if same_month { january() } else { period("2025-02-01", "2025-03-01") };
+    let priced = |id: &str, on: &str, of: Period, old: i64, new: i64| {
+        order(id, OrderKind::Change, on, of).change("1", "seat", old, new, to.1, "17.60").0
     };
     lab.run(&sale("2025-01-01", "2025-02-01").0);
     let mut billed = total(&mut lab, before);
-    let mut more = priced("CH-2", "2025-01-15", 5, to.0);
+    let mut more = priced("CH-2", changed, of, 5, to.0);
     more.completed_us += 1;
     // An old price that is the one of the price change: then the two follow on each other.
     let told = told.map(|told| if told == "25.00" { to.1 } else { told });
     more.lines[0].old_unit_price = told.map(|told| told.parse().unwrap());
     let mut shown = lab.run(&more);
     billed += total(&mut lab, between);
-    let mut price = priced("CH-1", on, 5, 5);
+    let mut price = priced("CH-1", on, january(), 5, 5);
     price.lines[0].old_unit_price = Some("22.00".parse().unwrap());
     shown += &lab.run(&price);
     billed += total(&mut lab, 4 - before - between);
     let unit = dec(to.1);
     let level = unit * dec(&to.0.to_string());
-    let days = |value: rust_decimal::Decimal, count: i64| value * dec(&count.to_string()) / dec("31");
+    let share = |value: rust_decimal::Decimal, days: i64, of: &str| value * dec(&days.to_string()) / dec(of);
+    let (before, between) = (dec("110"), unit * dec("5"));
     let first = if on == "2025-01-10" { 9 } else { 14 };
-    let january = days(dec("110"), first) + days(unit * dec("5"), 14 - first) + days(level, 17);
-    let wanted = january + level * dec("3");
+    let wanted = if same_month {
+        share(before, first, "31")
+            + share(between, 14 - first, "31")
+            + share(level, 17, "31")
+            + level * dec("3")
+    } else {
+        share(before, first, "31")
+            + share(between, 31 - first, "31")
+            + (between + level) / dec("2")
+            + level * dec("2")
+    };
     assert!((billed - wanted).abs() < dec("0.20"), "{billed} instead of {wanted}\n{shown}");
 }
 

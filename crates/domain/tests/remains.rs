@@ -190,14 +190,14 @@ fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] 
         "1",
         Charge::Recurring,
         "seat",
-        "3",
+        &old.to_string(),
         "22.00",
         "17.60",
     ));
     transfer.0.customer = Some(CustomerId::from("c-200"));
     let shown = lab.run(&transfer.0);
     assert_eq!(lab.invoice(40), "0", "{shown}");
-    assert_eq!(lab.invoice(50), "66.00", "{shown}");
+    assert_eq!(lab.invoice(50), "110.00", "{shown}");
 }
 
 /// In the modes that write a full line with a correction beside it the two are one statement: what was sold within the

@@ -9,6 +9,7 @@ use super::picture::Line;
 use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{OrderId, ProductId};
+use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, previous_day};
 use crate::plan::{AdditionLink, Edit, Role};
 use crate::psa::AdditionState;
@@ -99,20 +100,47 @@ pub fn is_younger(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
 /// billed. What an older order gave for days to come (a renewal ahead of its term, a transfer, a sale that begins
 /// later) is no later state: this order takes its place.
 pub fn later_state(builder: &Builder<'_, '_>, line: &Line, day: Date) -> Option<Date> {
-    let own = line.is_made_by(builder.context.order_id());
+    if line.is_made_by(builder.context.order_id()) {
+        return None;
+    }
+    first_after(builder, stages_of(line), day)
+}
+
+fn first_after<'s>(
+    builder: &Builder<'_, '_>,
+    stages: impl Iterator<Item = Stage<'s>>,
+    day: Date,
+) -> Option<Date> {
     let is_after = |stage: &Stage<'_>| {
         stage.since > day || stage.since == day && stage.order.is_some_and(|order| is_younger(builder, order))
     };
-    let later = stages_of(line).filter(is_after).filter_map(|stage| {
-        match compared(builder, stage.order?) {
-            Some(Ordering::Less) => None,
-            None => Some(stage.from).filter(|from| *from > day),
-            // A full line with a correction bills from before the day on which its order took effect.
-            Some(Ordering::Equal | Ordering::Greater) if stage.from <= day => Some(stage.since),
-            Some(Ordering::Equal | Ordering::Greater) => Some(stage.from),
-        }
+    let later = stages.filter(is_after).filter_map(|stage| match compared(builder, stage.order?) {
+        Some(Ordering::Less) => None,
+        None => Some(stage.from).filter(|from| *from > day),
+        // A full line with a correction begins before the day on which its order took effect: the days between cost what
+        // they did before it.
+        Some(Ordering::Equal | Ordering::Greater) => Some(stage.from.max(stage.since)),
     });
-    later.min().filter(|_| !own)
+    later.min()
+}
+
+/// The lines of the product that a later order took away when it put its own in their place: what they bill up to there
+/// stands. What an undo took away is as if it had never been.
+fn replaced_lines<'a>(
+    builder: &Builder<'_, 'a>,
+    product: &ProductId,
+) -> impl Iterator<Item = &'a AdditionLink> {
+    let this = builder.context.order_id();
+    let goes_on = |order: &OrderId| builder.own_lines().any(|l| l.is_made_by(Some(order)));
+    let replaced = |link: &&AdditionLink| {
+        let (Some(by), Some(order)) = (link.removed_by(), link.order.as_ref()) else { return false };
+        link.deleted
+            && by != order
+            && this != Some(by)
+            && this != Some(order)
+            && (goes_on(by) || goes_on(order))
+    };
+    builder.own_links_for(product, Role::Recurring).filter(replaced).collect::<Vec<_>>().into_iter()
 }
 
 /// What older orders gave a product for days after an order takes effect.
@@ -140,9 +168,12 @@ pub fn ahead(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Optio
 fn known_stages<'s>(builder: &'s Builder<'_, '_>, product: &'s ProductId) -> impl Iterator<Item = Stage<'s>> {
     let order = builder.context.order_id();
     let others = move |of: Option<&OrderId>| order.is_none() || of != order;
+    // What an undo took away is as if it had never been.
+    let undone =
+        |l: &AdditionLink| l.deleted && l.removed_by().is_some() && l.removed_by() == l.order.as_ref();
     let told = builder
         .own_links_for(product, Role::Recurring)
-        .filter(move |l| others(l.order.as_ref()))
+        .filter(move |l| others(l.order.as_ref()) && !undone(l))
         .flat_map(|l| stages(l.true_period, l.order.as_ref(), &l.edits, &l.written));
     let there = builder.own_lines_for(product, Role::Recurring).filter(move |l| !l.is_made_by(order));
     told.chain(there.flat_map(stages_of))
@@ -150,7 +181,12 @@ fn known_stages<'s>(builder: &'s Builder<'_, '_>, product: &'s ProductId) -> imp
 
 /// The first recurring line of the product that another order wrote for a state after `day`.
 pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
-    builder.own_lines_for(product, Role::Recurring).filter_map(|l| later_state(builder, l, day)).min()
+    let lines = builder.own_lines_for(product, Role::Recurring).filter_map(|l| later_state(builder, l, day));
+    let replaced = replaced_lines(builder, product).filter_map(|link| {
+        let stages = stages(link.true_period, link.order.as_ref(), &link.edits, &link.written);
+        first_after(builder, stages, day)
+    });
+    lines.chain(replaced).min()
 }
 
 /// The same where the product has one line at a time: then those that were replaced count as well.
@@ -181,14 +217,60 @@ pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Op
         .map(|stage| stage.state.clone())
 }
 
+/// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
+/// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
+/// was reckoned from is seen in the amount of the part.
+pub fn reckoned_without(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    product: &ProductId,
+    said: Date,
+) -> Result<Option<Date>, Stop> {
+    let Some(before) = state_on(builder, product, said) else { return Ok(None) };
+    let younger = |stage: &Stage<'_>| {
+        stage.since >= said && stage.order.is_some_and(|order| is_younger(builder, order))
+    };
+    let next = known_stages(builder, product).filter(younger).min_by_key(|stage| stage.since);
+    let Some((next, by)) = next.as_ref().and_then(|next| Some((next, next.order?))) else { return Ok(None) };
+    let (now, since) = (next.state, next.since);
+    if now.unit_price == before.unit_price || now.quantity == before.quantity {
+        return Ok(None);
+    }
+    let period = builder.period_of(order.period, since)?;
+    let rest = period.from_day(since).unwrap_or(period);
+    let share = builder.share(period, rest)?.exact()?;
+    let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
+    let value = worth(before.unit_price, before.quantity)?;
+    let all = worth(now.unit_price, now.quantity)?.minus(value)?.times(share)?;
+    let of_quantity = worth(now.unit_price, now.quantity.minus(before.quantity)?)?.times(share)?;
+    let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
+    for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
+        let true_days = part.origin.as_ref().and_then(|o| o.true_period());
+        let starts = true_days.map_or(part.state.effective, Period::start);
+        let mut amount = worth(part.state.unit_price, part.state.quantity)?;
+        if starts != since {
+            // One averaged line bills what there was as well.
+            if starts != period.start() || part.state.cancelled != Some(period.last_day()) {
+                continue;
+            }
+            amount = amount.minus(value)?;
+        }
+        let apart = size(amount.minus(all)?)?.minus(size(amount.minus(of_quantity)?)?)?;
+        return Ok(apart.is_negative().then_some(since));
+    }
+    Ok(None)
+}
+
 /// Says that the order is late and what it still bills.
 pub fn tell(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, from: Date, until: Date) {
+    let billed = match from < until {
+        true => format!("it is billed from {from} to {}", previous_day(until)),
+        false => "that one bills all of its days".to_owned(),
+    };
     let message = format!(
-        "Order {} came after a later order of {} was carried out: it is billed from {from} to {}, and the later state \
-         stays.",
+        "Order {} came after a later order of {} was carried out: {billed}, and the later state stays.",
         order.shown(),
         builder.context.product_name(product),
-        previous_day(until)
     );
     let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Warning);
     builder.find(finding);

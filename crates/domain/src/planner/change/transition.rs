@@ -406,6 +406,12 @@ pub(super) fn late_transition<'a>(
     if !late::part_is_possible(builder, order, product, why)? {
         return Ok(());
     }
+    let reprices = item.old.price != item.new.price;
+    let until = match reprices && !item.ahead {
+        true => late::reckoned_without(builder, order, product, item.moment.said)?
+            .map_or(until, |day| day.min(until)),
+        false => until,
+    };
     if !item.ahead {
         late::tell(builder, order, product, item.moment.said, until);
     }

@@ -255,7 +255,10 @@ fn restore<'a>(
     let first = effect.changes.iter().map(|(_, change)| *change).find(|change| is_edit(change));
     let first = first.filter(|_| matches!(action, Action::Update { .. }));
     let true_period = first.and_then(|edit| edit.true_period);
-    let (role, order) = (change.role, first.unwrap_or(change).order.clone());
+    // A line that goes is known as undone by the name of the order that made it.
+    let made = effect.changes.first().map(|(_, change)| *change);
+    let made = made.filter(|_| matches!(action, Action::Delete { .. }));
+    let (role, order) = (change.role, first.or(made).unwrap_or(change).order.clone());
     Ok(Some(Step { change, plan, action, role, true_period, amounts, reason, order }))
 }
 

@@ -1,0 +1,167 @@
+//! Transfers: the lines of one customer end where the period they paid for ends, and those of another begin there.
+
+use super::AdoptionAnswer;
+use super::builder::Builder;
+use super::cancellation;
+use super::context::Stop;
+use super::late;
+use super::lines::billed_quantity;
+use super::picture::Line;
+use super::sales::plan_from;
+use crate::feed::{Charge, Order, OrderLine};
+use crate::finding::{Code, Finding, Severity};
+use crate::ids::ProductId;
+use crate::money::{MoneyError, Quantity};
+use crate::period::{next_day, previous_day};
+use crate::plan::Role;
+use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new
+/// one start there; parts and refunds only where the order names them.
+pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
+    let context = builder.context;
+    // The new customer may be billed later: the former one pays no longer for that.
+    let effective = context.world.settings.go_live.map_or(order.effective, |day| order.effective.max(day));
+    let period = builder.period_of(order.period, effective)?;
+    let mut boundary = if effective == period.start() { period.start() } else { period.end() };
+    // A line that an order ended later than that bills days of the other customer as well.
+    let mut old: Vec<_> = builder
+        .own_lines()
+        .filter(|l| {
+            l.origin.as_ref().is_some_and(|o| {
+                let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
+                let by_order = o.written().cancelled == l.state.cancelled;
+                o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
+            }) && !l.is_made_by(context.order_id())
+        })
+        .cloned()
+        .collect();
+    // What a person named as a line of the subscription is the former customer's where it lies on another company.
+    let sold = order.lines.iter().filter(|l| l.charge == Charge::Recurring);
+    for product in sold.map(|l| &l.product).collect::<BTreeSet<_>>() {
+        if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
+            continue;
+        }
+        let named = builder.mapped_lines(product).into_iter();
+        let named = named.filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
+        let of_another = |line: &Line<'_>| {
+            builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
+        };
+        old.extend(named.filter(of_another));
+    }
+    tell_nothing_ends(builder, order, old.is_empty());
+    if !names_what_is_billed(builder, order, &old)? {
+        return Err(builder.keep_all_back());
+    }
+    for line in &old {
+        if let Some(invoiced) = builder.agreement_of(line).and_then(|a| builder.last_invoiced_day(a)) {
+            boundary = boundary.max(next_day(invoiced));
+        }
+    }
+    let kept_back = builder.kept_back();
+    plan_from(builder, order, boundary, effective)?;
+    if builder.kept_back() > kept_back {
+        // Where the one customer cannot begin, the other goes on, or nobody would be billed.
+        return Err(builder.keep_all_back());
+    }
+    let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
+    for line in &old {
+        let last =
+            builder.agreement_of(line).map_or(previous_day(boundary), |a| builder.last_before(a, boundary));
+        builder.end(line, last, reason())?;
+    }
+    // What was billed or given back once of days that the other customer pays goes with the lines.
+    let products = old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
+    for line in cancellation::pieces_from(builder, &products, boundary) {
+        builder.delete(&line, reason())?;
+    }
+    Ok(())
+}
+
+/// Whether a transfer names all that the former customer is billed. What it does not name would end there and begin
+/// nowhere, and where it goes nobody has said.
+fn names_what_is_billed(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    old: &[Line<'_>],
+) -> Result<bool, MoneyError> {
+    let this = builder.context.order_id();
+    let begun = builder.own_lines().any(|l| l.is_made_by(this) || l.ended_by() == this);
+    if begun || builder.adoption() == AdoptionAnswer::CreateBeside {
+        return Ok(true);
+    }
+    let mut products: BTreeMap<ProductId, Vec<&Line<'_>>> = BTreeMap::new();
+    for line in old {
+        if let Some(origin) = &line.origin {
+            products.entry(origin.product().clone()).or_default().push(line);
+        }
+    }
+    let mut all = true;
+    for (product, lines) in products {
+        let billed = billed_last(&lines)?;
+        let of_it = |l: &&OrderLine| l.charge == Charge::Recurring && l.product == product;
+        let named = order.lines.iter().filter(of_it).map(|l| billed_quantity(builder, &product, l.quantity));
+        let named = named.collect::<Vec<_>>().into_iter().try_fold(Quantity::ZERO, Quantity::plus)?;
+        let free = lines.iter().all(|l| l.state.unit_price.is_zero());
+        // A line of one unit may stand for all of them.
+        if named == billed || free || named > billed && billed == Quantity::from(1) {
+            continue;
+        }
+        // One that comes late may name what there was on its day, before orders that were carried out since.
+        let one = lines.iter().filter(|l| l.state.is_open()).count() <= 1;
+        let then = late::state_on(builder, &product, order.effective).filter(|_| one);
+        let least = then.map_or(billed, |then| then.quantity.min(billed));
+        let message = format!(
+            "Order {} moves {} {} to another customer, and the former one is billed {}",
+            order.shown(),
+            named.shown(),
+            builder.context.product_name(&product),
+            billed.shown(),
+        );
+        let finding = |text: &str| builder.about(Code::Tu5001, &product, format!("{message}{text}"));
+        if named >= least {
+            let finding = finding(".").severity(Severity::Warning);
+            builder.find(finding);
+            continue;
+        }
+        let finding = finding(": what becomes of the rest is said by no order, so nothing of it is written.");
+        let finding = finding.severity(Severity::Error).fix(
+            "Where fewer are sold from then on, have the source send the change before the transfer. Where the rest stays \
+             with the former customer, it needs a subscription of its own: sell it there, and reduce this one first. \
+             `--no-adopt` moves what is named, and ends the rest.",
+        );
+        builder.withhold(finding);
+        all = false;
+    }
+    Ok(all)
+}
+
+/// What lines of one product bill together in the end: the open ones, else those that end last.
+fn billed_last(lines: &[&Line<'_>]) -> Result<Quantity, MoneyError> {
+    let until = |l: &Line<'_>| l.state.cancelled.unwrap_or(Date::MAX);
+    let last = lines.iter().map(|l| until(l)).max();
+    let lines = lines.iter().filter(|l| Some(until(l)) == last);
+    lines.map(|l| l.state.quantity).try_fold(Quantity::ZERO, Quantity::plus)
+}
+
+/// Says that a transfer ends nothing: whoever paid before pays on, unless somebody ends it.
+fn tell_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order, nothing: bool) {
+    // An earlier run of this very order ended what there was.
+    let ended = builder.own_links().iter().any(|l| l.role == Role::Recurring)
+        || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
+    if !nothing || ended {
+        return;
+    }
+    let message = format!(
+        "Order {} moves subscription {} to another customer, and trueup bills nothing of it to the former one: nothing \
+         ends there.",
+        order.shown(),
+        builder.context.task.subscription
+    );
+    let finding = Finding::new(Code::Tu8006, builder.context.subject(), message).severity(Severity::Error).fix(
+        "End the former customer's additions in ConnectWise, or map them (kind addition) before the transfer is carried \
+         out.",
+    );
+    builder.find(finding);
+}
