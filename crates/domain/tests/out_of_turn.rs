@@ -153,3 +153,64 @@ fn what_another_customer_is_billed_for_waits_for_its_transfer(
     let draft = lab.plan(&[&back.change("1", "seat", 5, 6, "22.00", "17.60").0]);
     assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu3005], "{}", show(&draft));
 }
+
+/// What is of the former customer's days comes after the transfer was carried out: it bills them, on that customer's
+/// agreement, and nothing at the other one.
+#[rstest]
+fn what_is_of_the_days_before_a_transfer_is_the_former_customers(
+    #[values(0, 1, 2)] invoices: usize,
+    #[values(false, true)] changed_since: bool,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+) {
+    let mut lab = lab(mode, "end_and_create");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    let mut billed = rust_decimal::Decimal::ZERO;
+    let mut theirs = rust_decimal::Decimal::ZERO;
+    let mut invoice = |lab: &mut Lab| {
+        billed += lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+        theirs += lab.invoice(50).parse::<rust_decimal::Decimal>().unwrap();
+        (billed, theirs)
+    };
+    for _ in 0..invoices {
+        invoice(&mut lab);
+    }
+    let march = period("2028-03-01", "2028-04-01");
+    let of = |mut order: Order, customer: &str, at: i64| {
+        order.customer = Some(CustomerId::from(customer));
+        order.completed_us = at;
+        order
+    };
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let transfer = order("TR-1", OrderKind::Transfer, "2028-03-01", march).with(sold);
+    lab.run(&of(transfer.0, "c-200", 2_000_000));
+    if changed_since {
+        let more = order("CH-2", OrderKind::Change, "2028-03-01", march);
+        lab.run(&of(more.change("1", "seat", 5, 6, "22.00", "17.60").0, "c-200", 3_000_000));
+    }
+    // Completed before it and taken in after it; and the use of February, which comes at its end.
+    let late = order("CH-1", OrderKind::Change, "2028-01-17", january());
+    let shown = lab.run(&of(late.change("1", "seat", 5, 8, "22.00", "17.60").0, "c-100", 1_000_000));
+    assert!(!shown.contains("error"), "{shown}");
+    let used = line("1", Charge::Overuse, "extra", "10", "0.50", "0.10");
+    let february = period("2028-02-01", "2028-03-01");
+    let used = order("BO-1", OrderKind::Billing, "2028-03-02", february).with(used);
+    let shown = lab.run(&of(used.0, "c-100", 4_000_000));
+    assert!(!shown.contains("error"), "{shown}");
+    let mut all = Default::default();
+    for _ in invoices..5 {
+        all = invoice(&mut lab);
+    }
+    // Two months of five, 3 x 22.00 x 15/31 of January and all of February, and 5.00 of use.
+    near(&all.0.to_string(), "322.94");
+    near(&all.1.to_string(), if changed_since { "396.00" } else { "330.00" });
+    // Completed after the transfer, it is nobody's but the one's who is billed by now.
+    let after = order("CH-3", OrderKind::Change, "2028-01-20", january());
+    let after = of(after.change("1", "seat", 8, 9, "22.00", "17.60").0, "c-100", 5_000_000);
+    let draft = lab.plan(&[&after]);
+    assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu3005], "{}", show(&draft));
+}

@@ -5,10 +5,10 @@ use super::context::{Context, Stop};
 use super::groups::{Division, Groups};
 use super::index::{Index, SubscriptionNo};
 use super::mark::{Mark, Step};
-use super::picture::Picture;
+use super::picture::{Line, Picture};
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, quantity, reconcile, sales, term, transfer, unbilled, usage,
+    TaskInput, World, cancellation, change, fetch, late, quantity, reconcile, sales, term, transfer, unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
@@ -209,11 +209,14 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
 }
 
 /// Stops what would bill a subscription to one customer while its lines go on at another: only a transfer moves it. What
-/// ends it ends the lines wherever they are.
+/// ends it ends the lines wherever they are, and what is of the days before a transfer that was carried out since is the
+/// former customer's.
 fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> {
-    if let Demand::Order(order) = demand
-        && matches!(order.kind, OrderKind::Transfer | OrderKind::Cancellation)
-    {
+    let order = match demand {
+        Demand::Order(order) => Some(&**order),
+        Demand::Reconcile { .. } => None,
+    };
+    if order.is_some_and(|order| matches!(order.kind, OrderKind::Transfer | OrderKind::Cancellation)) {
         return Ok(());
     }
     let context = builder.context;
@@ -222,6 +225,7 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
         let other = builder.agreement_of(line).is_some_and(|a| a.company != context.company);
         other
             && line.state.is_open()
+            && !order.is_some_and(|order| is_of_the_days_before(builder, order, line))
             && origin.is_some_and(|origin| !builder.is_named_by_mapping(line, origin.product()))
     });
     let Some(line) = elsewhere else { return Ok(()) };
@@ -230,8 +234,8 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
         Target::CreatedBy(_) => "a line of this plan".to_owned(),
     };
     let message = format!(
-        "Subscription {} is customer {}'s by its record, and {which} on agreement {}, of another company, bills it: no \
-         transfer has moved it.",
+        "This would bill subscription {} to customer {}, and {which} on agreement {}, of another company, bills it: no \
+         transfer is known that moved it since.",
         context.task.subscription, context.customer_id, line.agreement
     );
     let finding = Finding::new(Code::Tu3005, context.subject(), message).fix(
@@ -240,6 +244,29 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
          lines there by hand.",
     );
     Err(Stop { findings: vec![finding], outcome: TaskOutcome::Failed })
+}
+
+/// Whether an order is of the days before all that another customer is billed: it was completed before the orders that
+/// began that, or it bills use of days before it.
+fn is_of_the_days_before(builder: &Builder<'_, '_>, order: &Order, there: &Line<'_>) -> bool {
+    let Some(company) = builder.agreement_of(there).map(|a| a.company) else { return false };
+    let agreements = &builder.context.world.snapshot.agreements;
+    let is_theirs = |id: &AgreementId| agreements.get(id).is_some_and(|a| a.company == company);
+    let lines = builder.own_lines().filter(|l| is_theirs(&l.agreement));
+    let lines = lines.filter_map(|l| l.origin.as_ref().map(|o| (o.role(), o.order(), l.state.effective)));
+    let links = builder.own_links().iter().filter(|l| is_theirs(&l.agreement));
+    let links = links.map(|l| (l.role, l.order.as_ref(), l.written.effective));
+    lines.chain(links).filter(|(role, _, _)| *role == Role::Recurring).all(|(_, by, begins)| {
+        let younger = by.is_some_and(|by| late::is_younger(builder, by));
+        match order.kind {
+            OrderKind::Billing => by.is_some() && order.period.end() <= begins,
+            OrderKind::Sales
+            | OrderKind::Change
+            | OrderKind::Renewal
+            | OrderKind::Cancellation
+            | OrderKind::Transfer => younger && order.effective < begins,
+        }
+    })
 }
 
 /// Stops an order that names nothing to bill: it must not pass for one that was carried out.
