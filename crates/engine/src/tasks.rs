@@ -495,17 +495,31 @@ impl Run<'_> {
     }
 
     /// Whose an order was that names nobody and came before a transfer: the record of its subscription names the new
-    /// customer already, and the task before it the former one.
+    /// customer already, and the task before it the former one. Use is billed once its period is over, so that its
+    /// period says whose it was.
     fn customer_before_transfer(&self, key: &Key, order: &Order) -> Option<CustomerId> {
-        let comes_later =
-            |other: &&Order| other.kind == OrderKind::Transfer && other.completed_us > order.completed_us;
-        if order.customer.is_some() || !self.completed_orders_of(key).iter().any(comes_later) {
+        if order.customer.is_some() {
             return None;
         }
+        let comes_later = |other: &&Order| {
+            let begins =
+                if other.effective == other.period.start() { other.effective } else { other.period.end() };
+            let later = match order.kind {
+                OrderKind::Billing => order.period.end() <= begins,
+                OrderKind::Sales
+                | OrderKind::Change
+                | OrderKind::Renewal
+                | OrderKind::Cancellation
+                | OrderKind::Transfer => other.completed_us > order.completed_us,
+            };
+            other.kind == OrderKind::Transfer && later
+        };
+        let orders = self.completed_orders_of(key);
+        let moved = orders.into_iter().filter(comes_later).map(|other| other.completed_us).min()?;
         let earlier = self.tasks.values().filter(|task| {
             (&task.source, &task.subscription) == (&key.0, &key.1)
                 && task.order_id.is_some()
-                && task.completed_us <= order.completed_us
+                && task.completed_us < moved
         });
         earlier.max_by_key(|task| (task.completed_us, task.turn)).map(|task| task.customer.clone())
     }

@@ -395,7 +395,12 @@ fn an_order_before_a_transfer_is_the_former_customers() {
     bench.json(&["check"]);
     let line = r#""charge":"recurring","quantity":"8""#;
     let moved = BASE.replace("c-100", "c-200").replace("Green Lane LLC", "Blue Lane LLC");
-    bench.feed(&format!("{moved}{}{}", upgrade(), order("TR-1", "transfer", "2023-03-18", line))).exits(0);
+    // Use of March, told when the month is nearly over; and that of April. The new customer begins in April.
+    let used = order("BO-1", "billing", "2023-03-19", r#""charge":"overuse","quantity":"10""#);
+    let april =
+        used.replace("2023-04-01", "2023-05-01").replace("2023-03-01", "2023-04-01").replace("BO-1", "BO-2");
+    let transfer = order("TR-1", "transfer", "2023-03-18", line);
+    bench.feed(&format!("{moved}{}{transfer}{used}{april}", upgrade())).exits(0);
     bench.json(&["check"]);
     let tasks = bench.json(&["task", "list"]).exits(0).json();
     let of = |order: &str| {
@@ -406,6 +411,7 @@ fn an_order_before_a_transfer_is_the_former_customers() {
             .unwrap_or_else(|| panic!("{tasks}"))
     };
     assert_eq!([of("SO-1"), of("CH-1"), of("TR-1")], ["c-100", "c-100", "c-200"]);
+    assert_eq!([of("BO-1"), of("BO-2")], ["c-100", "c-200"]);
 }
 
 /// A customer that nobody mapped is one thing to do, however many orders wait for it: one finding, which holds them all,
