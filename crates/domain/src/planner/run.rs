@@ -8,7 +8,8 @@ use super::mark::{Mark, Step};
 use super::picture::{Line, Picture};
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, late, quantity, reconcile, sales, term, transfer, unbilled, usage,
+    TaskInput, World, cancellation, change, fetch, late, quantity, reconcile, sales, term, transfer,
+    unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
