@@ -214,3 +214,88 @@ fn what_is_of_the_days_before_a_transfer_is_the_former_customers(
     let draft = lab.plan(&[&after]);
     assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu3005], "{}", show(&draft));
 }
+
+/// Customers c-100, c-200 and c-300 with an agreement each: 40, 50 and 60.
+fn three_customers(mode: &str) -> Lab {
+    let mut lab = lab(mode, "end_and_create");
+    for (company, customer, agreement) in [(13, "c-200", 50), (14, "c-300", 60)] {
+        let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+        other.id = CompanyId(company);
+        lab.snapshot.companies.insert(other.id, other);
+        lab.agreement(agreement, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
+        lab.agreement_mut(agreement).company = CompanyId(company);
+        lab.map(MappingKind::Customer, customer, company);
+    }
+    lab
+}
+
+fn transfer(id: &str, to: &str, on: &str, of: Period) -> Order {
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let mut order = order(id, OrderKind::Transfer, on, of).with(sold).0;
+    order.customer = Some(CustomerId::from(to));
+    order
+}
+
+fn invoice_all(lab: &mut Lab) -> [String; 3] {
+    [40, 50, 60].map(|agreement| lab.invoice(agreement))
+}
+
+/// Two transfers that come in the other order: the first one is billed up to where the second one begins.
+#[rstest]
+fn two_transfers_that_come_in_the_other_order_bill_each_customer_its_own(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(0, 1)] invoices: usize,
+    #[values("2028-02-01", "2028-01-20")] first_on: &str,
+) {
+    let mut lab = three_customers(mode);
+    for _ in 0..invoices {
+        invoice_all(&mut lab);
+    }
+    let (february, march) = (period("2028-02-01", "2028-03-01"), period("2028-03-01", "2028-04-01"));
+    let of = if first_on == "2028-02-01" { february } else { january() };
+    let first = transfer("TR-1", "c-200", first_on, of);
+    let mut second = transfer("TR-2", "c-300", "2028-03-01", march);
+    second.completed_us = first.completed_us + 100;
+    lab.run(&second);
+    let shown = lab.run(&first);
+    assert!(shown.contains("TU5001 warning") && !shown.contains("error"), "{shown}");
+    lab.run(&second);
+    let months: Vec<_> = (invoices..4).map(|_| invoice_all(&mut lab)).collect();
+    let at = |customer: usize| months.iter().map(|m| m[customer].as_str()).collect::<Vec<_>>();
+    assert_eq!(at(0)[usize::from(invoices == 0)..], vec!["0"; 3][..], "{months:?}\n{shown}");
+    assert_eq!(at(1)[1 - invoices..], ["110.00", "0", "0"], "{months:?}\n{shown}");
+    assert_eq!(at(2)[1 - invoices..], ["0", "110.00", "110.00"], "{months:?}\n{shown}");
+}
+
+/// A transfer that comes after the cancellation that follows it begins nothing that goes on.
+#[rstest]
+fn a_transfer_after_the_cancellation_that_follows_it_ends_with_that(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(0, 1, 2)] invoices: usize,
+    #[values("2028-02-10", "2028-02-01", "2028-03-01")] ended: &str,
+) {
+    let mut lab = three_customers(mode);
+    for _ in 0..invoices {
+        invoice_all(&mut lab);
+    }
+    let february = period("2028-02-01", "2028-03-01");
+    let moved = transfer("TR-1", "c-200", "2028-02-01", february);
+    let mut gone = order("CL-1", OrderKind::Cancellation, ended, february).0;
+    gone.customer = Some(CustomerId::from("c-200"));
+    gone.completed_us = moved.completed_us + 100;
+    let mut other_way = lab.clone();
+    lab.run(&gone);
+    let shown = lab.run(&moved);
+    assert!(!shown.contains("error"), "{shown}");
+    let draft = other_way.plan(&[&moved, &gone]);
+    other_way.apply(&draft);
+    let months: Vec<_> =
+        (invoices..5).map(|_| (invoice_all(&mut lab), invoice_all(&mut other_way))).collect();
+    assert!(months[3 - invoices..].iter().all(|(m, _)| m == &["0", "0", "0"]), "{months:?}\n{shown}");
+    // What it comes to is what it comes to in their order, whoever was invoiced before they came.
+    let sum = |months: &[[String; 3]]| -> rust_decimal::Decimal {
+        months.iter().flatten().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum()
+    };
+    let (own, wanted): (Vec<_>, Vec<_>) = months.into_iter().unzip();
+    assert_eq!(sum(&own), sum(&wanted), "{own:?} {wanted:?}\n{shown}\n{}", show(&draft));
+}

@@ -8,7 +8,7 @@ use super::origin::Origin;
 use super::picture::Line;
 use crate::feed::{Order, OrderLine};
 use crate::finding::{Code, Severity};
-use crate::ids::{OrderId, ProductId};
+use crate::ids::{AgreementId, CompanyId, OrderId, ProductId};
 use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, previous_day};
 use crate::plan::{AdditionLink, Edit, Role};
@@ -16,6 +16,7 @@ use crate::psa::AdditionState;
 use crate::settings::LineMode;
 use jiff::civil::Date;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// A state of a line: since when it holds, from when the line bills it, and which order gave it.
 struct Stage<'s> {
@@ -259,6 +260,59 @@ pub fn reckoned_without(
         return Ok(apart.is_negative().then_some(since));
     }
     Ok(None)
+}
+
+/// What began to be billed of the subscription at a company, as far as it is remembered: which order began it, and the day.
+pub fn billed_at<'s>(
+    builder: &'s Builder<'_, '_>,
+    company: CompanyId,
+) -> impl Iterator<Item = (Option<&'s OrderId>, Date)> {
+    let agreements = &builder.context.world.snapshot.agreements;
+    let is_theirs = move |id: &AgreementId| agreements.get(id).is_some_and(|a| a.company == company);
+    let links =
+        builder.own_links().iter().filter(move |l| l.role == Role::Recurring && is_theirs(&l.agreement));
+    let lines = builder.own_lines().filter(move |l| is_theirs(&l.agreement));
+    let lines = lines.filter_map(|l| l.origin.as_ref().map(|o| (o, l.state.effective)));
+    lines
+        .filter(|(origin, _)| origin.role() == Role::Recurring)
+        .map(|(origin, begins)| (origin.order(), begins))
+        .chain(links.map(|l| (l.order.as_ref(), l.written.effective)))
+}
+
+/// Another company where all that is billed of the subscription was begun by later orders: a transfer that was carried out
+/// before this order moved it there. With the day on which it begins.
+pub fn moved_on(builder: &Builder<'_, '_>) -> Option<(CompanyId, Date)> {
+    let context = builder.context;
+    let companies = builder.own_lines().filter_map(|l| builder.agreement_of(l)).map(|a| a.company);
+    let others: BTreeSet<CompanyId> = companies.filter(|company| *company != context.company).collect();
+    let began = |company: &CompanyId| {
+        let mut first: Option<Date> = None;
+        for (by, begins) in billed_at(builder, *company) {
+            by.filter(|by| is_younger(builder, by))?;
+            first = Some(first.map_or(begins, |first| first.min(begins)));
+        }
+        first.map(|first| (*company, first))
+    };
+    others.iter().filter_map(began).min_by_key(|(_, first)| *first)
+}
+
+/// The last day on which later orders left a product billed, where they ended it for good: nothing of it goes on. Where they
+/// took its line away, no day is.
+pub fn ended_later(builder: &Builder<'_, '_>, product: &ProductId) -> Option<Date> {
+    let this = builder.context.order_id();
+    let mut last = None;
+    for line in builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(this)) {
+        if line.state.is_open() {
+            return None;
+        }
+        if line.ended_by().is_some_and(|by| is_younger(builder, by)) {
+            last = last.max(line.state.cancelled);
+        }
+    }
+    let removed =
+        builder.own_links_for(product, Role::Recurring).filter(|l| l.deleted && l.order.as_ref() != this);
+    let mut removed = removed.filter_map(|l| l.removed_by().filter(|by| l.order.as_ref() != Some(*by)));
+    last.or_else(|| removed.any(|by| is_younger(builder, by)).then_some(Date::MIN))
 }
 
 /// Says that the order is late and what it still bills.

@@ -251,21 +251,14 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
 /// began that, or it bills use of days before it.
 fn is_of_the_days_before(builder: &Builder<'_, '_>, order: &Order, there: &Line<'_>) -> bool {
     let Some(company) = builder.agreement_of(there).map(|a| a.company) else { return false };
-    let agreements = &builder.context.world.snapshot.agreements;
-    let is_theirs = |id: &AgreementId| agreements.get(id).is_some_and(|a| a.company == company);
-    let lines = builder.own_lines().filter(|l| is_theirs(&l.agreement));
-    let lines = lines.filter_map(|l| l.origin.as_ref().map(|o| (o.role(), o.order(), l.state.effective)));
-    let links = builder.own_links().iter().filter(|l| is_theirs(&l.agreement));
-    let links = links.map(|l| (l.role, l.order.as_ref(), l.written.effective));
-    lines.chain(links).filter(|(role, _, _)| *role == Role::Recurring).all(|(_, by, begins)| {
-        let younger = by.is_some_and(|by| late::is_younger(builder, by));
-        match order.kind {
-            OrderKind::Billing => by.is_some() && order.period.end() <= begins,
-            OrderKind::Sales
-            | OrderKind::Change
-            | OrderKind::Renewal
-            | OrderKind::Cancellation
-            | OrderKind::Transfer => younger && order.effective < begins,
+    late::billed_at(builder, company).all(|(by, begins)| match order.kind {
+        OrderKind::Billing => by.is_some() && order.period.end() <= begins,
+        OrderKind::Sales
+        | OrderKind::Change
+        | OrderKind::Renewal
+        | OrderKind::Cancellation
+        | OrderKind::Transfer => {
+            order.effective < begins && by.is_some_and(|by| late::is_younger(builder, by))
         }
     })
 }

@@ -141,11 +141,18 @@ fn recurring<'a>(
     let agreement = builder.context.agreement;
     let last = commitment_last(builder, begin);
     // A later order that was carried out first keeps its state: this line bills the days up to it.
-    let later = late::first_later(builder, &line.product, start).filter(|_| order.kind == OrderKind::Sales);
-    let last = match later {
-        Some(until) => {
+    let later = match order.kind {
+        OrderKind::Transfer => late::moved_on(builder).map(|(_, first)| first),
+        OrderKind::Sales => late::first_later(builder, &line.product, start),
+        OrderKind::Change | OrderKind::Renewal | OrderKind::Billing | OrderKind::Cancellation => None,
+    };
+    let ended = late::ended_later(builder, &line.product).filter(|_| order.kind == OrderKind::Transfer);
+    let until = later.map(|until| (until, builder.last_before(agreement, until)));
+    let until =
+        until.into_iter().chain(ended.map(|last| (next_day(last), last))).min_by_key(|(_, last)| *last);
+    let last = match until {
+        Some((until, ends)) => {
             late::tell(builder, order, &line.product, begin, until);
-            let ends = builder.last_before(agreement, until);
             Some(last.map_or(ends, |last| last.min(ends)))
         }
         None => last,

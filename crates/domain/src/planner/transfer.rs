@@ -25,6 +25,11 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let effective = context.world.settings.go_live.map_or(order.effective, |day| order.effective.max(day));
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
+    // What a later transfer, carried out before this one, has begun at somebody else's stays.
+    let moved_on = late::moved_on(builder).map(|(company, _)| company);
+    let is_moved_on = |l: &&Line<'_>| {
+        moved_on.is_some() && builder.agreement_of(l).map(|agreement| agreement.company) == moved_on
+    };
     // A line that an order ended later than that bills days of the other customer as well.
     let mut old: Vec<_> = builder
         .own_lines()
@@ -35,6 +40,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                 o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
             }) && !l.is_made_by(context.order_id())
         })
+        .filter(|l| !is_moved_on(l))
         .cloned()
         .collect();
     // What a person named as a line of the subscription is the former customer's where it lies on another company.
