@@ -530,7 +530,6 @@ pub enum TaskOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DraftPlan {
     /// Changes, in the order in which they are carried out.
-    #[expect(clippy::vec_box, reason = "large, and put in order as one: what moves are their places")]
     pub changes: Vec<Box<Change>>,
     /// What the tasks propose and a person left out: it is shown and never carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
