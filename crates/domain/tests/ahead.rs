@@ -340,3 +340,82 @@ fn a_run_that_broke_off_between_two_lines_is_put_right_after_invoices(
     assert_eq!(next, level + part.parse::<rust_decimal::Decimal>().unwrap() - back, "{}", show(&draft));
     assert_eq!(lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap(), level);
 }
+
+/// Cancelled in January for the end of March.
+fn cancelled_ahead() -> OrderDraft {
+    let mut end = order("X-1", OrderKind::Cancellation, "2028-01-20", period("2028-03-01", "2028-04-01"));
+    end.0.effective = day("2028-03-31");
+    end.0.effective_given = true;
+    end
+}
+
+/// What is ordered between a cancellation and the day for which it was ordered counts up to that day, in every mode.
+#[rstest]
+fn a_change_before_the_end_that_was_ordered_ends_with_it(
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    let (sale, end) = (sale(), cancelled_ahead());
+    let up = change("CH-1", "2028-02-11", february(), 5, 8);
+    run(&mut lab, &[&sale.0, &end.0]);
+    let mut months = invoices(&mut lab, invoiced);
+    lab.today = day("2028-02-11");
+    match at_once {
+        true => run_at_once(&mut lab, &[&up.0]),
+        false => run(&mut lab, &[&up.0]),
+    }
+    months.extend(invoices(&mut lab, 5 - invoiced));
+    let sum: rust_decimal::Decimal = months.iter().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum();
+    // 19 of 29 days of February for three more: 3 x 14.41; then 8 x 22.00 in March, and nothing after it.
+    let due: rust_decimal::Decimal = "439.23".parse().unwrap();
+    assert!((sum - due).abs() <= "0.05".parse().unwrap(), "{sum}: {months:?}");
+    assert_eq!(months[3..], ["0", "0"], "{months:?}");
+}
+
+/// In the last month there is nothing to begin any more: the part alone.
+#[test]
+fn a_change_in_the_last_month_is_a_part() {
+    let mut lab = lab();
+    let march = period("2028-03-01", "2028-04-01");
+    let up = change("CH-1", "2028-03-12", march, 5, 8);
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, 2);
+    lab.today = day("2028-03-12");
+    run(&mut lab, &[&up.0]);
+    months.extend(invoices(&mut lab, 2));
+    // 20 of 31 days: 3 x 14.19.
+    assert_eq!(months[2..], ["152.57", "0"], "{months:?}");
+}
+
+/// A renewal after it says that the cancellation was withdrawn; a person sees that.
+#[test]
+fn a_renewal_after_a_cancellation_begins_again() {
+    let mut lab = lab();
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, 2);
+    lab.today = day("2028-03-20");
+    let renewed = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let renewal =
+        order("R-9", OrderKind::Renewal, "2028-03-20", period("2028-04-01", "2028-05-01")).with(renewed);
+    let draft = lab.plan(&[&renewal.0]);
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu5001), "{}", show(&draft));
+    run(&mut lab, &[&renewal.0]);
+    months.extend(invoices(&mut lab, 3));
+    assert_eq!(months, ["110.00", "110.00", "110.00", "110.00", "110.00"]);
+}
+
+/// What comes after the day for which everything was ended waits for a person, as before.
+#[test]
+fn a_change_after_the_end_waits() {
+    let mut lab = lab();
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    lab.today = day("2028-04-12");
+    let up = change("CH-1", "2028-04-12", period("2028-04-01", "2028-05-01"), 5, 8);
+    let draft = lab.plan(&[&up.0]);
+    assert!(draft.changes.is_empty(), "{}", show(&draft));
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu3008), "{}", show(&draft));
+}

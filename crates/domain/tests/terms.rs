@@ -129,3 +129,26 @@ fn a_month_of_a_year_is_a_part_of_the_year_that_the_record_names() {
     assert_eq!(of_month, show(&lab.plan(&[&up(year).0])));
     assert!(of_month.contains("2026-01-01"), "{of_month}");
 }
+
+/// A cancellation may name the rest of its period alone: what it gives back is that share of the whole one.
+#[rstest]
+#[case::whole("2025-03-01")]
+#[case::rest("2025-03-12")]
+fn what_a_cancellation_gives_back_is_a_share_of_the_billing_period(
+    #[case] from: &str,
+    #[values(false, true)] named: bool,
+) {
+    let (mut lab, _) = sold(period("2025-01-01", "2025-02-01"));
+    let mut end = order("CL", OrderKind::Cancellation, "2025-03-12", period(from, "2025-04-01")).with(line(
+        "1",
+        Charge::Refund,
+        "x",
+        "-5",
+        "22.00",
+        "17.60",
+    ));
+    end.0.lines[0].period = named.then(|| period("2025-03-12", "2025-04-01"));
+    let shown = lab.run(&end.0);
+    // 20 of 31 days of 22.00, five times.
+    assert_eq!(lab.invoice(40), "-70.95", "{shown}");
+}

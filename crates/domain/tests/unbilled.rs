@@ -323,7 +323,9 @@ fn amounts_that_a_change_names_for_days_before_go_live_are_told() {
 
 /// The agreement is made for go-live, or for the first day after a trial: what bills nothing before it fits.
 #[rstest]
-#[case::go_live(|lab: &mut Lab| { lab.set("go_live", "2025-03-01"); })]
+#[case::go_live(|lab: &mut Lab| {
+    lab.set("go_live", "2025-03-01");
+})]
 #[case::of_the_customer(|lab: &mut Lab| option_of(lab, MappingKind::Customer))]
 #[case::of_the_product(|lab: &mut Lab| option_of(lab, MappingKind::Product))]
 #[case::trial(|lab: &mut Lab| {

@@ -89,7 +89,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                     builder.find(finding);
                     continue;
                 }
-                bill_once(builder, line, item, order.period, days)?;
+                bill_once(builder, line, item, billed_as, days)?;
             }
         }
     }

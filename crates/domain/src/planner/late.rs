@@ -6,7 +6,7 @@ use super::context::Stop;
 use super::lines;
 use super::origin::Origin;
 use super::picture::Line;
-use crate::feed::{Order, OrderLine};
+use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{AgreementId, CompanyId, OrderId, ProductId};
 use crate::money::{Exact, Money, Quantity};
@@ -330,6 +330,20 @@ pub fn tell(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, f
     builder.find(finding);
 }
 
+/// The last day of a line that an order completed before this one has ended on a later day than this one takes effect: a
+/// cancellation for the end of a term. What takes the line's place ends with it.
+pub fn ends_ahead(builder: &Builder<'_, '_>, line: Option<&Line>, day: Date) -> Option<Date> {
+    let line = line?;
+    let last = line.state.cancelled.filter(|last| *last >= day)?;
+    line.ended_by().is_some_and(|order| is_older(builder, order)).then_some(last)
+}
+
+/// Whether an order completed before this one has ended the line before this one takes effect.
+fn has_ended(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
+    line.state.cancelled.is_some_and(|last| last < day)
+        && line.ended_by().is_some_and(|order| is_older(builder, order))
+}
+
 /// Whether a later order ended what this line would go on with: its line was ended or removed by trueup, nothing took
 /// its place, and the order speaks of a quantity that is there. Then the line is kept back.
 pub fn was_ended(
@@ -337,6 +351,7 @@ pub fn was_ended(
     order: &Order,
     line: &OrderLine,
     existing: Option<&Line>,
+    day: Date,
 ) -> bool {
     let from_nothing = line.old_quantity.is_some_and(|old| old.is_zero());
     let to_nothing = line.new_quantity.is_some_and(|new| new.is_zero());
@@ -346,6 +361,15 @@ pub fn was_ended(
         .any(|l| l.is_made_by(builder.context.order_id()));
     if from_nothing || to_nothing || written {
         return false;
+    }
+    if let Some(there) = existing {
+        if ends_with_a_period(builder, order, there, day) {
+            return false;
+        }
+        if order.kind == OrderKind::Renewal && has_ended(builder, there, day) {
+            tell_begins_again(builder, order, &line.product, there);
+            return false;
+        }
     }
     let ended = match existing {
         Some(there) if there.state.is_open() => None,
@@ -375,6 +399,26 @@ pub fn was_ended(
     );
     builder.withhold(finding);
     true
+}
+
+/// Whether the line ends ahead with one of the subscription's periods, so that all of it up to then counts as usual.
+fn ends_with_a_period(builder: &Builder<'_, '_>, order: &Order, line: &Line, day: Date) -> bool {
+    ends_ahead(builder, Some(line), day).is_some_and(|last| {
+        builder.period_of(order.period, last).is_ok_and(|period| period.last_day() == last)
+    })
+}
+
+/// A renewal after a cancellation says that it was withdrawn.
+fn tell_begins_again(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, ended: &Line) {
+    let message = format!(
+        "Order {} renews {}, which {} ended{}: a line begins again.",
+        order.shown(),
+        builder.context.product_name(product),
+        ended.ended_by().map_or_else(|| "an order".to_owned(), |by| format!("order {by}")),
+        ended.state.cancelled.map_or_else(String::new, |last| format!(" on {last}")),
+    );
+    let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Warning);
+    builder.find(finding);
 }
 
 /// Lines dated by their commitment are ended from the start.

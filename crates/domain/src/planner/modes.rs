@@ -35,6 +35,8 @@ pub struct Shift<'a, 'o> {
     pub new: Prices,
     /// What the source itself says that the days from the change on cost more, price and cost.
     pub named: Option<(Exact, Exact)>,
+    /// The last day of the line whose place it takes, where an order has ended that ahead.
+    pub ends: Option<Date>,
     /// The day since which the new state holds.
     pub since: Date,
     /// First day of it that is billed.
@@ -136,7 +138,7 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     if !shift.new_quantity.is_zero() {
         let mut line = new_state(builder, order, shift, begin)?;
         line.key_day = Some(shift.effective);
-        let last = commitment_last(builder, begin);
+        let last = last_of(builder, shift, begin);
         let kept_back = builder.kept_back();
         builder.recurring(agreement, line, begin, last, shift.period)?;
         if builder.kept_back() > kept_back {
@@ -174,6 +176,11 @@ fn part_line<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a,
     let reason = format!("Order {}: the new line begins on {begin}.", order.shown());
     builder.end_last(old, last_before(builder, old, shift.replaces_from(begin)), reason);
     Ok(())
+}
+
+/// The last day of the new state's line: that of the commitment, or of the line whose place it takes.
+fn last_of(builder: &Builder<'_, '_>, shift: &Shift<'_, '_>, begin: Date) -> Option<Date> {
+    commitment_last(builder, begin).into_iter().chain(shift.ends).min()
 }
 
 /// The new state as a line that begins on `begin`, with the flags of the line it replaces.
@@ -230,7 +237,7 @@ fn dual<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_>)
     if !shift.new_quantity.is_zero() {
         let mut line = new_state(builder, order, shift, start)?;
         line.key_day = Some(shift.period.start());
-        let last = commitment_last(builder, start);
+        let last = last_of(builder, shift, start);
         let kept_back = builder.kept_back();
         builder.recurring(agreement, line, start, last, shift.period)?;
         if builder.kept_back() > kept_back {
@@ -316,7 +323,7 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         }
         let line = new_state(builder, order, shift, shift.period.end())?;
         let kept_back = builder.kept_back();
-        builder.recurring(agreement, line, shift.period.end(), None, shift.period)?;
+        builder.recurring(agreement, line, shift.period.end(), shift.ends, shift.period)?;
         if builder.kept_back() > kept_back {
             return Ok(true);
         }

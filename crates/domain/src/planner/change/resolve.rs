@@ -62,7 +62,7 @@ pub(super) fn resolve<'a, 'o>(
     };
     // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
-    if !taken_now && late::was_ended(builder, order, line, existing.as_ref()) {
+    if !taken_now && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
         return Ok(Asked::Nothing);
     }
     let Some(also) = also_billed(builder, line, existing.as_ref(), moment.effective) else {

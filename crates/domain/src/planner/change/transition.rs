@@ -108,6 +108,7 @@ fn begin_new<'a>(
                 new_quantity: item.new_quantity,
                 new: item.new,
                 named,
+                ends: ends_ahead(builder, item),
                 since: item.moment.said,
                 effective,
                 period,
@@ -164,7 +165,8 @@ fn begin_new<'a>(
             }
         }
     };
-    let mut gap = gap;
+    let ends = ends_ahead(builder, item).map(next_day);
+    let mut gap = gap.and_then(|gap| ends.map_or(Some(gap), |end| gap.before_day(end)));
     if let Some(invoiced) = gap {
         builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
         gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, invoiced.end()))?);
@@ -200,6 +202,13 @@ fn begin_new<'a>(
         }
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from
+/// nothing has no end of before.
+fn ends_ahead(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+    let old = item.existing.as_ref().filter(|_| !item.old_quantity.is_zero());
+    late::ends_ahead(builder, old, item.moment.effective)
 }
 
 /// The day from which this very order has its line edited in place, by an earlier run.
@@ -444,7 +453,9 @@ pub(super) fn create_or_edit<'a>(
     let agreement: &'a Agreement = builder.context.agreement;
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&item.line.product);
-    let alone = item.existing.as_ref().filter(|l| l.state.is_open() && item.also.is_empty());
+    let ends = ends_ahead(builder, item);
+    let goes_on = |l: &&Line| l.state.is_open() || ends.is_some_and(|last| last >= begin);
+    let alone = item.existing.as_ref().filter(|l| goes_on(l) && item.also.is_empty());
     // What an earlier run of this order began with a line of its own is finished so.
     let begun = builder.written(item.line.id.as_str(), Role::Recurring, true_begin).is_some();
     if let Some(there) = alone.filter(|l| l.agreement == agreement.id && !begun) {
@@ -485,7 +496,7 @@ pub(super) fn create_or_edit<'a>(
     )?;
     line.key_day = Some(true_begin);
     line.since = Some(item.moment.said);
-    let last = commitment_last(builder, begin);
+    let last = commitment_last(builder, begin).into_iter().chain(ends).min();
     builder.recurring(agreement, line, begin, last, anchor)
 }
 
