@@ -22,7 +22,7 @@ use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::{AdditionLink, DraftPlan, Role};
-use trueup_domain::planner::{AdoptionAnswer, TaskInput, World, plan};
+use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, plan};
 use trueup_domain::psa::{
     AdditionState, Agreement, AgreementStatus, BillFlag, CatalogItem, Company, CompanyState,
     ObservedAddition, Snapshot,
@@ -264,7 +264,7 @@ impl Scene {
 
     fn plan(&self) -> DraftPlan {
         let customers = BTreeMap::new();
-        let completed = BTreeMap::new();
+        let completed = Completions::new();
         let world = World {
             organization: &self.organization,
             today: TODAY,

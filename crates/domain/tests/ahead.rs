@@ -407,15 +407,3 @@ fn a_renewal_after_a_cancellation_begins_again() {
     months.extend(invoices(&mut lab, 3));
     assert_eq!(months, ["110.00", "110.00", "110.00", "110.00", "110.00"]);
 }
-
-/// What comes after the day for which everything was ended waits for a person, as before.
-#[test]
-fn a_change_after_the_end_waits() {
-    let mut lab = lab();
-    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
-    lab.today = day("2028-04-12");
-    let up = change("CH-1", "2028-04-12", period("2028-04-01", "2028-05-01"), 5, 8);
-    let draft = lab.plan(&[&up.0]);
-    assert!(draft.changes.is_empty(), "{}", show(&draft));
-    assert!(draft.findings.iter().any(|f| f.code == Code::Tu3008), "{}", show(&draft));
-}

@@ -315,7 +315,12 @@ async fn grid(
     Ok(rows)
 }
 
-fn sums(chosen: &BTreeSet<Whom>, open: &[Task], changes: &[Box<Change>], rows: &[GridRow]) -> Vec<CustomerSum> {
+fn sums(
+    chosen: &BTreeSet<Whom>,
+    open: &[Task],
+    changes: &[Box<Change>],
+    rows: &[GridRow],
+) -> Vec<CustomerSum> {
     let with_tasks = open.iter().map(|task| (task.source.clone(), task.customer.clone()));
     let all: BTreeSet<Whom> = with_tasks.chain(chosen.iter().cloned()).collect();
     let mut sums: BTreeMap<Whom, CustomerSum> = all

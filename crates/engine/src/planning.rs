@@ -279,11 +279,17 @@ async fn completions(
         .filter(|id| !tasks.contains_key(id))
         .collect();
     let stored = stored_tasks(store, org, earlier.iter()).await?;
-    let told = |task: &Task| {
-        let order = task.order_id.clone()?;
-        Some(((task.source.clone(), order), (task.completed_us, task.turn)))
-    };
-    Ok(tasks.values().chain(&stored).filter_map(told).collect())
+    let over = gather::carried_out(store, org, tasks).await?;
+    let mut known = Completions::new();
+    for task in tasks.values().chain(&stored).chain(over.iter().map(|(task, _)| task)) {
+        if let Some(order) = &task.order_id {
+            known.insert((task.source.clone(), order.clone()), (task.completed_us, task.turn));
+        }
+    }
+    for (task, order) in over {
+        known.carry_out(task.source, order);
+    }
+    Ok(known)
 }
 
 fn states<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> BTreeMap<TaskId, TaskState> {

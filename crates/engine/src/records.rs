@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use trueup_domain::approval::{Reason, Word};
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Finding, Severity};
-use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, SourceId, TaskId};
+use trueup_domain::ids::{
+    AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId,
+};
 use trueup_domain::plan::{CheckedPlan, DraftPlan};
 
 /// Milliseconds since 1970 in UTC.
@@ -85,6 +87,8 @@ pub struct TaskFilter {
     pub customer: Option<String>,
     /// Of this subscription.
     pub subscription: Option<String>,
+    /// Of one of these subscriptions, of whichever source.
+    pub subscriptions: Vec<SubscriptionId>,
     /// Of this source.
     pub source: Option<SourceId>,
 }

@@ -15,6 +15,15 @@ use trueup_engine::ports::Refusal;
 /// The columns, in the order in which they are written.
 pub const HEADER: [&str; 5] = ["kind", "source_id", "psa_id", "scope", "options"];
 
+/// More than a million mappings need. What is longer is no such file, or has a quote that is never closed.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The longest row: ids, scope and options are short.
+const MAX_ROW_BYTES: usize = 64 * 1024;
+
+/// What is told of a broken row.
+const MAX_REASON: usize = 400;
+
 /// Mappings read from a file, and the rows that were refused.
 #[derive(Debug, Default)]
 pub struct Parsed {
@@ -29,13 +38,17 @@ type Fault = (Option<&'static str>, String);
 
 /// Reads a file. Every bad row is refused with line, field and reason; the others are taken.
 pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(input);
+    let limited = input.take(MAX_FILE_BYTES);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(limited);
     let mut parsed = Parsed::default();
     let refuse = |line: u64, (field, reason): Fault| Refusal {
         file: file.to_owned(),
         line,
         field: field.map(str::to_owned),
-        reason,
+        reason: match reason.char_indices().nth(MAX_REASON) {
+            Some((end, _)) => format!("{} ...", &reason[..end]),
+            None => reason,
+        },
         code: Code::Tu8004.to_string(),
         warning: false,
     };
@@ -53,6 +66,11 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
             Ok(row) => {
                 let line = row.position().map_or(0, csv::Position::line);
                 if row.iter().all(str::is_empty) {
+                    continue;
+                }
+                if row.as_slice().len() > MAX_ROW_BYTES {
+                    let reason = "the row is longer than 64 KiB: a quote may never be closed".to_owned();
+                    parsed.refused.push(refuse(line, (None, reason)));
                     continue;
                 }
                 let mapping = match mapping_of(&row, &columns, source) {
@@ -82,6 +100,11 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
                 parsed.refused.push(refuse(line, (None, format!("the row cannot be read: {error}"))));
             }
         }
+    }
+    let line = reader.position().line();
+    if reader.into_inner().limit() == 0 {
+        let reason = "the file is longer than 64 MiB, and what follows is not read; split it".to_owned();
+        parsed.refused.push(refuse(line, (None, reason)));
     }
     parsed
 }

@@ -167,8 +167,12 @@ pub(crate) async fn list(
         query = query.filter(Column::Source.eq(source.as_str()));
     }
     let mut rows = Vec::new();
-    if filter.ids.is_empty() {
+    if filter.ids.is_empty() && filter.subscriptions.is_empty() {
         rows = query.clone().all(&store.db).await.map_err(error::of_db)?;
+    }
+    for part in filter.subscriptions.chunks(db::MAX_VALUES / 2) {
+        let part = query.clone().filter(Column::Subscription.is_in(part.iter().map(|id| id.as_str())));
+        rows.extend(part.all(&store.db).await.map_err(error::of_db)?);
     }
     for part in filter.ids.chunks(db::MAX_VALUES / 2) {
         let part = query.clone().filter(Column::Id.is_in(part.iter().map(|id| id.as_str())));

@@ -122,6 +122,8 @@ pub struct Context<'a> {
     pub order_period: Option<Period>,
     /// The first day that anything is billed: go-live, or the end of a "do not bill" of the customer.
     pub billed_from: Option<Date>,
+    /// The orders of the subscription that are planned before this task, the last one first, without those that change it.
+    pub earlier: Vec<&'a Order>,
     /// The orders of the subscription that are planned after this task, in their order.
     pub later: Vec<&'a Order>,
     products: Vec<Known<'a>>,
@@ -268,6 +270,7 @@ impl<'a> Context<'a> {
             price_source,
             order_period: period,
             billed_from,
+            earlier: Vec::new(),
             later: Vec::new(),
             products,
             tells_what_is_free: order.is_some_and(|order| tells_what_is_free(order, price_source)),

@@ -21,6 +21,7 @@ mod mark;
 mod modes;
 mod order;
 mod origin;
+mod over;
 mod part;
 mod parts;
 mod picture;
@@ -38,7 +39,7 @@ mod unbilled;
 mod undo;
 mod usage;
 
-use crate::feed::{Customer, Product, Subscription};
+use crate::feed::{Customer, Order, Product, Subscription};
 use crate::ids::{AgreementId, CustomerId, OrderId, OrganizationId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::Mappings;
 use crate::plan::{AdditionLink, DraftPlan};
@@ -88,15 +89,52 @@ pub struct World<'a> {
     pub products: &'a BTreeMap<(SourceId, ProductId), Product>,
     /// Subscriptions of the feed, newest version.
     pub subscriptions: &'a BTreeMap<(SourceId, SubscriptionId), Subscription>,
-    /// When the orders were completed that are planned or that wrote lines: instant in UTC microseconds, and which one it
-    /// is of that instant. It tells which of two orders is the later one.
+    /// When the orders were completed that are planned or that wrote lines, which tells which of two is the later one; and
+    /// what those say that were carried out already.
     pub completed: &'a Completions,
     /// The answer about adoption.
     pub adoption: AdoptionAnswer,
 }
 
-/// When orders were completed.
-pub type Completions = BTreeMap<(SourceId, OrderId), (i64, u32)>;
+/// What is known of orders beside those that are planned: when they were completed, and what those were that were carried
+/// out and may have ended something.
+#[derive(Clone, Debug, Default)]
+pub struct Completions {
+    at: BTreeMap<(SourceId, OrderId), (i64, u32)>,
+    carried_out: BTreeMap<(SourceId, SubscriptionId), Vec<Order>>,
+}
+
+impl Completions {
+    /// Nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When an order was completed: instant in UTC microseconds, and which one it is of that instant.
+    pub fn insert(&mut self, order: (SourceId, OrderId), at: (i64, u32)) {
+        self.at.insert(order, at);
+    }
+
+    /// An order that was carried out.
+    pub fn carry_out(&mut self, source: SourceId, order: Order) {
+        let of_it = self.carried_out.entry((source, order.subscription.clone())).or_default();
+        of_it.retain(|known| known.id != order.id);
+        of_it.push(order);
+    }
+
+    /// When an order was completed, where it is known.
+    pub fn get(&self, order: &(SourceId, OrderId)) -> Option<&(i64, u32)> {
+        self.at.get(order)
+    }
+
+    /// The orders of a subscription that were carried out, as far as they may have ended something.
+    pub fn of(&self, source: &SourceId, subscription: &SubscriptionId) -> &[Order] {
+        if self.carried_out.is_empty() {
+            return &[];
+        }
+        self.carried_out.get(&(source.clone(), subscription.clone())).map_or(&[], Vec::as_slice)
+    }
+}
 
 /// One task with what it asks for.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use super::builder::{Builder, NewLine};
 use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
+use super::over;
 use super::part::{self, Named, Prices};
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::Code;
@@ -146,6 +147,7 @@ fn recurring<'a>(
         OrderKind::Sales => late::first_later(builder, &line.product, start),
         OrderKind::Change | OrderKind::Renewal | OrderKind::Billing | OrderKind::Cancellation => None,
     };
+    let later = later.into_iter().chain(over::since(builder, &line.product)?).min();
     let ended = late::ended_later(builder, &line.product).filter(|_| order.kind == OrderKind::Transfer);
     let until = later.map(|until| (until, builder.last_before(agreement, until)));
     let until =

@@ -36,6 +36,8 @@ pub struct Lab {
     pub adoption: AdoptionAnswer,
     /// When the orders that were planned so far were completed.
     pub completed: RefCell<Completions>,
+    /// The orders that were planned so far.
+    pub orders: RefCell<BTreeMap<TaskId, Order>>,
     pub next_id: i64,
     pub org: OrganizationId,
 }
@@ -55,6 +57,7 @@ impl Lab {
             subscriptions: BTreeMap::new(),
             adoption: AdoptionAnswer::Propose,
             completed: RefCell::default(),
+            orders: RefCell::default(),
             next_id: 1000,
             org: OrganizationId::from("default"),
         };
@@ -216,6 +219,8 @@ impl Lab {
     pub fn task(&self, order: &Order) -> Task {
         let key = (SourceId::from(SOURCE), order.id.clone());
         self.completed.borrow_mut().insert(key, (order.completed_us, 0));
+        let id = task_id_of_order(&SourceId::from(SOURCE), &order.id);
+        self.orders.borrow_mut().insert(id, order.clone());
         Task {
             id: task_id_of_order(&SourceId::from(SOURCE), &order.id),
             source: SourceId::from(SOURCE),
@@ -299,6 +304,12 @@ impl Lab {
     /// Does to the picture what ConnectWise would do; gives the addition that each change worked on.
     pub fn apply(&mut self, draft: &DraftPlan) -> BTreeMap<ChangeId, AdditionId> {
         let mut made: BTreeMap<ChangeId, AdditionId> = BTreeMap::new();
+        for (task, outcome) in &draft.outcomes {
+            let done = matches!(outcome, TaskOutcome::Planned | TaskOutcome::NothingToDo);
+            if let Some(order) = self.orders.borrow().get(task).filter(|_| done) {
+                self.completed.borrow_mut().carry_out(SourceId::from(SOURCE), order.clone());
+            }
+        }
         for adoption in &draft.adoptions {
             self.links.push(AdditionLink {
                 addition: adoption.addition,

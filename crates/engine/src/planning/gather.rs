@@ -4,6 +4,7 @@ use super::{Chosen, waits_for};
 use crate::failure::Failure;
 use crate::ports::Store;
 use crate::reconcile;
+use crate::records::TaskFilter;
 use crate::tasks::assess::subject_of;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscription};
@@ -38,6 +39,53 @@ async fn records(
         }
     }
     Ok(found)
+}
+
+/// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
+/// cancellations, and of the orders that were completed after one of these tasks what changes or moves.
+pub(super) async fn carried_out(
+    store: &dyn Store,
+    org: &OrganizationId,
+    tasks: &BTreeMap<TaskId, Task>,
+) -> Result<Vec<(Task, Order)>, Failure> {
+    let mut first: BTreeMap<(&SourceId, &SubscriptionId), i64> = BTreeMap::new();
+    for task in tasks.values() {
+        let first = first.entry((&task.source, &task.subscription)).or_insert(task.completed_us);
+        *first = (*first).min(task.completed_us);
+    }
+    let subscriptions: BTreeSet<&SubscriptionId> =
+        first.keys().map(|(_, subscription)| *subscription).collect();
+    if subscriptions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = TaskFilter {
+        states: vec![TaskState::Done],
+        subscriptions: subscriptions.into_iter().cloned().collect(),
+        ..TaskFilter::default()
+    };
+    let mut done = store.list_tasks(org, &filter).await?;
+    done.retain(|task| {
+        let planned = first.get(&(&task.source, &task.subscription));
+        let after = planned.is_some_and(|first| task.completed_us >= *first);
+        match task.kind {
+            TaskKind::Cancellation => planned.is_some(),
+            TaskKind::Sales | TaskKind::Renewal | TaskKind::Change | TaskKind::Transfer => after,
+            TaskKind::Billing | TaskKind::Reconciliation => false,
+        }
+    });
+    let wanted = done
+        .iter()
+        .filter_map(|task| task.order_id.as_ref().map(|order| (task.source.clone(), order.to_string())))
+        .collect();
+    let mut orders = records(store, org, RecordKind::Order, &wanted).await?;
+    let with_order = |task: Task| {
+        let key = (task.source.clone(), task.order_id.as_ref()?.to_string());
+        match orders.remove(&key)? {
+            Record::Order(order) => Some((task, order)),
+            _ => None, // open set: kept as an order, and none
+        }
+    };
+    Ok(done.into_iter().filter_map(with_order).collect())
 }
 
 /// What each task asks for. A task whose order is gone, not completed any more, or waiting for an operation gets no

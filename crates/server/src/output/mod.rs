@@ -7,6 +7,7 @@ pub mod documents;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +62,21 @@ pub fn lost() -> Option<&'static str> {
 
 /// Prints a remark on standard error.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text));
+}
+
+/// Text as a terminal may show it. Names come from whoever signs up at a marketplace: what would move the cursor, hide
+/// lines or turn the direction of writing is spelled out (`\u{1b}`). Line ends stay.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let spelled = |c: char| if is_harmful(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(spelled).collect())
 }
 
 impl Output {
@@ -83,7 +98,7 @@ impl Output {
     /// A line for people; nothing where JSON is asked for.
     pub fn line(self, text: &str) {
         if !self.is_json() {
-            print(text);
+            print(&harmless(text));
         }
     }
 
@@ -109,8 +124,9 @@ impl Output {
         for row in rows {
             table.add_row(row.into_iter().map(|text| self.cell(text)));
         }
-        for line in table.to_string().lines() {
-            self.line(line.trim_end());
+        if !self.is_json() {
+            // The table's own colours stay: its cells are harmless.
+            table.to_string().lines().for_each(|line| print(line.trim_end()));
         }
     }
 
@@ -121,7 +137,7 @@ impl Output {
             "ok" | "applied" | "done" | "granted" => Some(Color::Green),
             _ => None, // open set: any text of a cell
         };
-        let cell = Cell::new(text);
+        let cell = Cell::new(harmless(&text));
         match colour.filter(|_| self.terminal) {
             Some(colour) => cell.fg(colour),
             None => cell,

@@ -296,3 +296,18 @@ fn a_rule_maps_what_agrees_one_to_one_and_never_what_a_person_released() {
     bench.json(&["check"]);
     assert_eq!(state(&bench), "needs_mapping", "a release is a person's word");
 }
+
+/// A quote that is never closed takes in the rest of the file: it is told in a line, and nothing is read without a limit.
+#[test]
+fn a_row_without_an_end_is_refused_in_a_line() {
+    let bench = Bench::new("2023-03-20");
+    let open = format!("customer,c-100,12,,\ncustomer,\"{}", "x,\n".repeat(1_000_000));
+    let refused = bench.map(&open).exits(1).json();
+    assert_eq!(refused["saved"], 1);
+    let reason = refused["refused"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("64 KiB"), "{reason}");
+    let long = format!("customer,c-100,{},,\n", "7".repeat(5_000));
+    let refused = bench.map(&long).exits(1).json();
+    let reason = refused["refused"][0]["reason"].as_str().unwrap();
+    assert!(reason.len() < 500, "{reason}");
+}

@@ -66,3 +66,36 @@ fn a_terminal_without_a_size_shows_tables_that_can_be_read() {
     assert!(shown.contains("price_source"), "{shown}");
     assert!(shown.contains("marketplace"), "{shown}");
 }
+
+/// Who signs up at a marketplace chooses its names: none of them moves the cursor, or hides a line, of who reads a plan.
+#[test]
+fn names_cannot_write_on_the_terminal() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let evil = r"\u001b]0;owned\u0007\u001b[2J\u009b31m\u202e";
+    let base = BASE.replacen("\"name\":\"", &format!("\"name\":\"{evil}"), 3);
+    assert_ne!(base, BASE);
+    let order = sale().replacen("\"SO-1\"", &format!("\"SO-1{evil}\""), 1);
+    bench.feed(&format!("{base}{order}"));
+    let evil_mapping = "customer,c\u{1b}[2J,abc,,\n";
+    let mut shown = bench.run(&[
+        "mapping",
+        "import",
+        &bench.file("evil.csv", &format!("kind,source_id,psa_id,scope,options\n{evil_mapping}")),
+    ]);
+    for args in [
+        &["check"][..],
+        &["task", "list"],
+        &["finding", "list"],
+        &["plan", "--all"],
+        &["apply", "--all"],
+        &["mapping", "list"],
+    ] {
+        for text in [&shown.out, &shown.err] {
+            let harmful = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+            assert!(!text.contains(harmful), "{args:?}: {text:?}");
+        }
+        shown = bench.run(args);
+    }
+    assert!(bench.run(&["task", "list"]).out.contains(r"\u{1b}"), "it is spelled out");
+}

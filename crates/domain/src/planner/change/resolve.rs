@@ -11,6 +11,7 @@ use crate::planner::by_hand;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{self, Existing, billed_quantity, item_for};
+use crate::planner::over;
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::twice;
@@ -78,7 +79,7 @@ pub(super) fn resolve<'a, 'o>(
         existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said)).map(
             |until| late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until)),
         );
-    let until = until.into_iter().chain(ahead).min();
+    let until = until.into_iter().chain(ahead).chain(over::since(builder, &line.product)?).min();
     let (existing, also) = match until {
         Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
         None => in_turn(builder, line, existing, also, moment.effective),

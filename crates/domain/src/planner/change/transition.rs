@@ -13,6 +13,7 @@ use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy, standing_text, write_once};
 use crate::planner::modes;
+use crate::planner::over;
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::commitment_last;
@@ -207,8 +208,10 @@ fn begin_new<'a>(
 /// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from
 /// nothing has no end of before.
 fn ends_ahead(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
-    let old = item.existing.as_ref().filter(|_| !item.old_quantity.is_zero());
-    late::ends_ahead(builder, old, item.moment.effective)
+    if item.old_quantity.is_zero() {
+        return over::last_day(builder, item.moment.effective);
+    }
+    late::ends_ahead(builder, item.existing.as_ref(), item.moment.effective)
 }
 
 /// The day from which this very order has its line edited in place, by an earlier run.

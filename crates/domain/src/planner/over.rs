@@ -1,0 +1,66 @@
+//! What orders that were carried out say is over. Lines tell what they bill and what ended them; what an order ended of
+//! which it found no line is told by the order alone: a cancellation ends the whole subscription, a change to nothing its
+//! product. What comes after it and was ordered before bills the days up to it, and nothing goes on.
+
+use super::builder::Builder;
+use super::cancellation;
+use crate::feed::{Charge, Order, OrderKind};
+use crate::ids::ProductId;
+use crate::period::PeriodError;
+use jiff::civil::Date;
+
+/// The first day from which nothing of a product is billed, by an order that was completed later than the one that is
+/// planned and carried out before it.
+pub fn since(builder: &Builder<'_, '_>, product: &ProductId) -> Result<Option<Date>, PeriodError> {
+    let mut first: Option<Date> = None;
+    for order in younger(builder).filter(|order| ends(order, product)) {
+        let period = builder.period_of(order.period, order.effective)?;
+        // A period that was begun is billed; what is not owed of it is given back by the order that ended it.
+        let day = if period.start() == order.effective { order.effective } else { period.end() };
+        first = Some(first.map_or(day, |first| first.min(day)));
+    }
+    Ok(first)
+}
+
+/// The last day of the subscription, where a cancellation that was ordered before has ended it for a later day: what is
+/// added until then ends with it.
+pub fn last_day(builder: &Builder<'_, '_>, day: Date) -> Option<Date> {
+    let context = builder.context;
+    let task = context.task;
+    let known = context.world.completed.of(&task.source, &task.subscription);
+    let carried_out = known.iter().filter(|order| compared(builder, order).is_some_and(|than| than.is_lt()));
+    let before: Vec<&Order> = carried_out.chain(context.earlier.iter().copied()).collect();
+    let end = before.iter().filter(|order| order.kind == OrderKind::Cancellation && order.effective > day);
+    let end = end.max_by_key(|order| order.completed_us)?;
+    let goes_on = before.iter().any(|order| {
+        matches!(order.kind, OrderKind::Sales | OrderKind::Renewal) && order.completed_us > end.completed_us
+    });
+    (!goes_on).then(|| cancellation::usual_last_day(builder, context.agreement, end.effective))
+}
+
+/// Orders of the subscription that were completed after the one that is planned, and carried out before it.
+fn younger<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b Order> {
+    let task = builder.context.task;
+    let known = builder.context.world.completed.of(&task.source, &task.subscription);
+    known.iter().filter(|order| compared(builder, order).is_some_and(|than| than.is_gt()))
+}
+
+fn compared(builder: &Builder<'_, '_>, order: &Order) -> Option<std::cmp::Ordering> {
+    let task = builder.context.task;
+    let own = task.order_id.as_ref().filter(|own| **own != order.id)?;
+    let known = builder.context.world.completed.get(&(task.source.clone(), order.id.clone()))?;
+    Some(known.cmp(&(task.completed_us, task.turn))).filter(|_| *own != order.id)
+}
+
+/// Whether an order leaves nothing of a product.
+fn ends(order: &Order, product: &ProductId) -> bool {
+    match order.kind {
+        OrderKind::Cancellation => true,
+        OrderKind::Change => order.lines.iter().any(|line| {
+            line.charge == Charge::Recurring
+                && line.product == *product
+                && line.new_quantity.is_some_and(|new| new.is_zero())
+        }),
+        OrderKind::Sales | OrderKind::Billing | OrderKind::Renewal | OrderKind::Transfer => false,
+    }
+}

@@ -1,0 +1,171 @@
+//! Orders that come after one that ended what they bring: a cancellation ends the subscription, a change to nothing its
+//! product, also where they found no line of it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
+use trueup_domain::ids::{CompanyId, CustomerId};
+use trueup_domain::mapping::MappingKind;
+use trueup_domain::period::{BillingCycle, Period};
+
+fn january() -> Period {
+    period("2025-01-01", "2025-02-01")
+}
+
+fn february() -> Period {
+    period("2025-02-01", "2025-03-01")
+}
+
+/// `x` at 22.00, `y` at 30.00 and `z` at 40.00; two customers with an agreement each.
+fn lab() -> Lab {
+    let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+    lab.set("credits", "on");
+    lab.product("x", 7, ProductKind::Seat, "22.00", "0");
+    lab.product("y", 8, ProductKind::Seat, "30.00", "0");
+    lab.product("z", 9, ProductKind::Seat, "40.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    for (company, agreement, customer) in [(13, 50, "c-200"), (14, 60, "c-300")] {
+        let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+        other.id = CompanyId(company);
+        lab.snapshot.companies.insert(other.id, other);
+        lab.agreement(agreement, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+        lab.agreement_mut(agreement).company = CompanyId(company);
+        lab.map(MappingKind::Customer, customer, company);
+    }
+    lab.today = day("2025-01-02");
+    let sale = order("SO", OrderKind::Sales, "2025-01-01", january()).with(line(
+        "1",
+        Charge::Recurring,
+        "x",
+        "5",
+        "22.00",
+        "0",
+    ));
+    lab.run(&sale.0);
+    lab
+}
+
+fn invoices(lab: &mut Lab, agreement: i64, count: usize) -> Vec<String> {
+    (0..count).map(|_| lab.invoice(agreement)).collect()
+}
+
+fn cancelled(on: &str, of: Period) -> OrderDraft {
+    order("X", OrderKind::Cancellation, on, of)
+}
+
+fn transfer(id: &str, on: &str, of: Period, to: &str) -> OrderDraft {
+    let mut moved =
+        order(id, OrderKind::Transfer, on, of).with(line("1", Charge::Recurring, "x", "5", "22.00", "0"));
+    moved.0.customer = Some(CustomerId::from(to));
+    moved
+}
+
+fn codes(lab: &Lab, order: &OrderDraft) -> Vec<Code> {
+    lab.plan(&[&order.0]).findings.iter().map(|f| f.code).collect()
+}
+
+/// It was removed in the middle of January, so that nothing of it is billed from February on.
+#[rstest]
+#[case::removed(None, ["195.16", "110.00", "110.00"])]
+#[case::switched(Some("z"), ["259.68", "270.00", "270.00"])]
+fn what_a_change_removed_is_not_added_by_an_older_one(
+    #[case] to: Option<&str>,
+    #[case] billed: [&str; 3],
+    #[values("prorate_line", "dual", "single")] mode: &str,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode);
+    lab.today = day("2025-01-21");
+    let mut second =
+        order("C2", OrderKind::Change, "2025-01-20", january()).change("1", "y", 4, 0, "30.00", "0");
+    if let Some(product) = to {
+        second = second.change("2", product, 0, 4, "40.00", "0");
+    }
+    lab.run(&second.0);
+    lab.today = day("2025-01-25");
+    let first = order("C1", OrderKind::Change, "2025-01-10", january()).change("1", "y", 0, 4, "30.00", "0");
+    assert!(codes(&lab, &first).contains(&Code::Tu5001));
+    let shown = lab.run(&first.0);
+    let bills = invoices(&mut lab, 40, 3);
+    assert_eq!(bills[1..], billed[1..], "{shown}");
+}
+
+/// What is ordered before a cancellation and comes after it was carried out bills up to it.
+#[rstest]
+#[case::change(OrderKind::Change)]
+#[case::sale(OrderKind::Sales)]
+fn what_is_added_before_a_cancellation_ends_with_it(#[case] kind: OrderKind) {
+    let mut lab = lab();
+    let mut bills = invoices(&mut lab, 40, 1);
+    lab.today = day("2025-02-20");
+    lab.run(&cancelled("2025-02-10", february()).0);
+    let mut late = order("C", kind, "2025-02-05", february());
+    late = match kind {
+        OrderKind::Sales => late.with(line("1", Charge::Recurring, "y", "2", "30.00", "0")),
+        _ => late.change("1", "y", 0, 2, "30.00", "0"),
+    };
+    late.0.effective_given = true;
+    let shown = lab.run(&late.0);
+    bills.extend(invoices(&mut lab, 40, 3));
+    // 24 of 28 days of February: 2 x 25.71.
+    assert_eq!(bills, ["110.00", "161.42", "0", "0"], "{shown}");
+}
+
+/// A cancellation for the end of a later month ends what is added meanwhile; a renewal after it takes it back.
+#[rstest]
+#[case::added(false, ["110.00", "110.00", "152.58", "170.00", "0"])]
+#[case::renewed(true, ["110.00", "110.00", "152.58", "170.00", "170.00"])]
+fn what_is_added_after_a_cancellation_ahead_ends_with_it(
+    #[case] renewed: bool,
+    #[case] billed: [&str; 5],
+    #[values(false, true)] at_once: bool,
+) {
+    let mut lab = lab();
+    let mut bills = invoices(&mut lab, 40, 2);
+    lab.today = day("2025-03-10");
+    let mut end = cancelled("2025-03-01", period("2025-04-01", "2025-05-01"));
+    end.0.effective = day("2025-04-30");
+    end.0.effective_given = true;
+    let again = order("R", OrderKind::Renewal, "2025-03-05", period("2025-05-01", "2025-06-01")).with(line(
+        "1",
+        Charge::Recurring,
+        "x",
+        "5",
+        "22.00",
+        "0",
+    ));
+    let march = period("2025-03-01", "2025-04-01");
+    let added = order("C", OrderKind::Change, "2025-03-10", march).change("1", "y", 0, 2, "30.00", "0");
+    let mut orders = vec![&end.0];
+    orders.extend(renewed.then_some(&again.0));
+    orders.push(&added.0);
+    if at_once {
+        let draft = lab.plan(&orders);
+        lab.apply(&draft);
+    } else {
+        orders.into_iter().for_each(|order| drop(lab.run(order)));
+    }
+    bills.extend(invoices(&mut lab, 40, 3));
+    // 22 of 31 days: 2 x 21.29.
+    assert_eq!(bills, billed);
+}
+
+/// The customer that it was moved to pays up to the cancellation.
+#[test]
+fn a_transfer_that_comes_after_the_cancellation_ends_with_it() {
+    let mut lab = lab();
+    let mut former = invoices(&mut lab, 40, 1);
+    invoices(&mut lab, 50, 1);
+    lab.today = day("2025-02-12");
+    let mut end = cancelled("2025-02-10", february());
+    end.0.customer = Some(CustomerId::from("c-200"));
+    lab.run(&end.0);
+    lab.today = day("2025-02-20");
+    let shown = lab.run(&transfer("T", "2025-02-01", february(), "c-200").0);
+    former.extend(invoices(&mut lab, 40, 3));
+    assert_eq!(former, ["110.00", "0", "0", "0"], "{shown}");
+    assert_eq!(invoices(&mut lab, 50, 3), ["110.00", "0", "0"], "{shown}");
+}
