@@ -38,6 +38,8 @@ pub struct Lab {
     pub completed: RefCell<Completions>,
     /// The orders that were planned so far.
     pub orders: RefCell<BTreeMap<TaskId, Order>>,
+    /// Those of them that were carried out.
+    pub carried_out: std::collections::BTreeSet<TaskId>,
     pub next_id: i64,
     pub org: OrganizationId,
 }
@@ -58,6 +60,7 @@ impl Lab {
             adoption: AdoptionAnswer::Propose,
             completed: RefCell::default(),
             orders: RefCell::default(),
+            carried_out: std::collections::BTreeSet::new(),
             next_id: 1000,
             org: OrganizationId::from("default"),
         };
@@ -270,6 +273,10 @@ impl Lab {
         let settings = Settings::from_values(&self.settings).unwrap();
         let mappings = Mappings::new(self.mappings.clone());
         let customers = BTreeMap::new();
+        let mut completed = self.completed.borrow().clone();
+        for (_, order) in self.orders.borrow().iter().filter(|(task, _)| self.carried_out.contains(task)) {
+            completed.carry_out(SourceId::from(SOURCE), order.clone());
+        }
         make(&World {
             organization: &self.org,
             today: self.today,
@@ -280,7 +287,7 @@ impl Lab {
             customers: &customers,
             products: &self.products,
             subscriptions: &self.subscriptions,
-            completed: &self.completed.borrow(),
+            completed: &completed,
             adoption: self.adoption,
         })
     }
@@ -305,9 +312,10 @@ impl Lab {
     pub fn apply(&mut self, draft: &DraftPlan) -> BTreeMap<ChangeId, AdditionId> {
         let mut made: BTreeMap<ChangeId, AdditionId> = BTreeMap::new();
         for (task, outcome) in &draft.outcomes {
-            let done = matches!(outcome, TaskOutcome::Planned | TaskOutcome::NothingToDo);
-            if let Some(order) = self.orders.borrow().get(task).filter(|_| done) {
-                self.completed.borrow_mut().carry_out(SourceId::from(SOURCE), order.clone());
+            if matches!(outcome, TaskOutcome::Planned | TaskOutcome::NothingToDo) {
+                self.carried_out.insert(task.clone());
+            } else {
+                self.carried_out.remove(task);
             }
         }
         for adoption in &draft.adoptions {

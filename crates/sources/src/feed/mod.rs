@@ -257,7 +257,12 @@ impl Records {
     }
 
     fn too_long(&mut self, line: u64) -> Refusal {
-        self.refuse(line, REFUSED, "the record is longer than 8 MiB (or has more than 4,096 columns) and is passed over; split it".to_owned())
+        self.refuse(
+            line,
+            REFUSED,
+            "the record is longer than 8 MiB (or has more than 4,096 columns) and is passed over; split it"
+                .to_owned(),
+        )
     }
 
     /// The record in these bytes; nothing for a blank line.

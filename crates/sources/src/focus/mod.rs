@@ -92,8 +92,7 @@ impl FocusReader {
             Next::Record(line) => self.row(&mut current, line),
             Next::TooLong(line) => {
                 self.groups.hold_all();
-                let reason =
-                    "the row is longer than 8 MiB (or has more than 4,096 columns) and is passed over; no order of this bill is complete";
+                let reason = "the row is longer than 8 MiB (or has more than 4,096 columns) and is passed over; no order of this bill is complete";
                 Some(refusal(&current.name, line, REFUSED, reason.to_owned()))
             }
             Next::Cut(line) | Next::Stray(line) => {
