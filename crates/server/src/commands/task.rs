@@ -90,6 +90,7 @@ async fn list(app: &App, args: ListArgs) -> Result<Exit, CliError> {
         subscription: args.subscription,
         source: args.source.map(SourceId::from),
         ids: Vec::new(),
+        subscriptions: Vec::new(),
     };
     let found = app.store().list_tasks(app.org(), &filter).await?;
     print_tasks(app, &found);

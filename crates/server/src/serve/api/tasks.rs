@@ -156,6 +156,7 @@ pub async fn list(
         customer: query.customer,
         subscription: query.subscription,
         source: query.source.map(SourceId::from),
+        subscriptions: Vec::new(),
     };
     let wanted = TaskPage {
         filter,
