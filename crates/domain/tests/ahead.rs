@@ -156,6 +156,20 @@ fn a_transfer_that_ends_nothing_says_so() {
     assert!(said.message.contains("nothing ends there"), "{}", said.message);
 }
 
+/// What is charged after its period has no line that could end.
+#[rstest]
+#[case(BillingModel::Arrears)]
+#[case(BillingModel::ExternalRating)]
+fn a_transfer_of_what_is_charged_afterwards_ends_nothing(#[case] model: BillingModel) {
+    let mut lab = lab();
+    lab.subscription("s-1", BillingCycle::MONTHLY, model, "2028-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let transfer = order("TR-1", OrderKind::Transfer, "2028-01-12", january()).with(sold);
+    let draft = lab.plan(&[&transfer.0]);
+    let codes: Vec<_> = draft.findings.iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::Tu4004], "{}", show(&draft));
+}
+
 /// A line of an order that came in too early: what there is does not bill what it starts from. However the parts are
 /// shown, the month comes to what its days cost once the order between is here.
 #[rstest]

@@ -123,7 +123,7 @@ fn billed(mut lab: Lab, story: &[(usize, Order)], products: &[&str], months: i64
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Orders of two products bill what the orders of each alone bill, on every invoice.
     #[test]

@@ -484,11 +484,15 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     let by_connectwise =
         || prorates && lines_to_end(builder).iter().filter(of_it).any(|l| builder.is_billed(l));
     let used_days = begins < day && (replaced() || by_connectwise());
+    // The first invoice that holds it may stand for a period that is not owed any more.
+    let owed = builder.agreement_of(line).and_then(|agreement| builder.last_owed(agreement, day));
+    let owes_nothing = begins < day && owed.is_some_and(|owed| owed < begins);
     !builder.is_billed(line)
-        && line.state.effective >= period.start()
-        && !used_days
-        && !follows_a_part(builder, line, day)
-        && !remains::stands_for_used_days(builder, line, period)
+        && (owes_nothing
+            || line.state.effective >= period.start()
+                && !used_days
+                && !follows_a_part(builder, line, day)
+                && !remains::stands_for_used_days(builder, line, period))
 }
 
 /// Whether the days up to the first one of a line were of its sale as well, billed by a part or left out: the line is as old

@@ -8,7 +8,7 @@ use super::late;
 use super::lines::billed_quantity;
 use super::picture::Line;
 use super::sales::plan_from;
-use crate::feed::{Charge, Order, OrderLine};
+use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{MoneyError, Quantity};
@@ -156,7 +156,9 @@ fn tell_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order, nothing: bool
     // An earlier run of this very order ended what there was.
     let ended = builder.own_links().iter().any(|l| l.role == Role::Recurring)
         || builder.own_lines().any(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
-    if !nothing || ended {
+    // What is charged after its period is billed by its billing orders: nothing goes on at the former customer.
+    let afterwards = builder.context.subscription.is_some_and(|s| s.billing_model != BillingModel::Advance);
+    if !nothing || ended || afterwards {
         return;
     }
     let message = format!(

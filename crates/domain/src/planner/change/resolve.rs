@@ -29,85 +29,182 @@ pub(super) fn resolve<'a, 'o>(
     ahead: Option<Date>,
 ) -> Result<Asked<'a, 'o>, Stop> {
     let Some(item) = item_for(builder, line)? else { return Ok(Asked::Nothing) };
-    if lines::is_billed_afterwards(builder, line) {
+    if lines::is_billed_afterwards(builder, line) || contradicts_itself(builder, order, line)? {
         return Ok(Asked::Nothing);
     }
-    if let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity)
-        && order.kind == OrderKind::Change
-        && new.minus(old)? != line.quantity
-    {
-        let message = format!(
-            "Line {} changes by {}, but from {} to {} is another difference.",
-            line.id,
-            line.quantity.shown(),
-            old.shown(),
-            new.shown()
-        );
-        let finding = builder.about(Code::Tu5004, &line.product, message);
-        builder.withhold(finding);
+    let Some(found) = old_lines(builder, order, line, item, moment)? else { return Ok(Asked::Nothing) };
+    let there = Old::of(builder, order, line, item, moment, found, ahead)?;
+    let Some(levels) = levels(builder, order, line, there.quantity())? else { return Ok(Asked::Nothing) };
+    if let Some(settled) = settled(builder, order, line, moment, &there, levels)? {
+        return Ok(settled);
+    }
+    let Some((old, new)) = prices(builder, line, item, &there, levels)? else { return Ok(Asked::Nothing) };
+    let (old_quantity, new_quantity) = levels;
+    let delta = new_quantity.minus(old_quantity)?;
+    // A line that ends with its commitment does not go on by itself: its renewal begins another.
+    let bills_on = |l: &Line<'_>| l.state.is_open() || l.state.bills_on(moment.effective);
+    let goes_on = there.existing.as_ref().is_some_and(bills_on);
+    if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
         return Ok(Asked::Nothing);
     }
+    if includes_some(builder, line, there.existing.as_ref()) {
+        return Ok(Asked::Nothing);
+    }
+    let Old { existing, also, until, .. } = there;
+    let ahead = ahead.is_some() && until == ahead;
+    let item = Item {
+        line,
+        item,
+        existing,
+        also,
+        old_quantity,
+        new_quantity,
+        delta,
+        old,
+        new,
+        moment,
+        until,
+        ahead,
+    };
+    Ok(Asked::For(Box::new(item)))
+}
+
+/// Keeps a line back whose quantities are not the change that it names.
+fn contradicts_itself(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine) -> Result<bool, Stop> {
+    let (Some(old), Some(new)) = (line.old_quantity, line.new_quantity) else { return Ok(false) };
+    if order.kind != OrderKind::Change || new.minus(old)? == line.quantity {
+        return Ok(false);
+    }
+    let message = format!(
+        "Line {} changes by {}, but from {} to {} is another difference.",
+        line.id,
+        line.quantity.shown(),
+        old.shown(),
+        new.shown()
+    );
+    let finding = builder.about(Code::Tu5004, &line.product, message);
+    builder.withhold(finding);
+    Ok(true)
+}
+
+/// The line that bills the old state, with others that do so together with it.
+type Found<'a> = (Option<Line<'a>>, Vec<Line<'a>>);
+
+/// What bills the old state; nothing where that cannot be told and the product is kept back.
+fn old_lines<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    line: &OrderLine,
+    item: &CatalogItem,
+    moment: Moment,
+) -> Result<Option<Found<'a>>, Stop> {
     let existing = match lines::line_of(builder, line, item, moment.effective) {
         Existing::Line(line) => Some(*line),
-        Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => {
-            return Ok(Asked::Nothing);
-        }
+        Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => return Ok(None),
         Existing::Nothing => None,
         Existing::Undecided | Existing::Several => {
             let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
             if fewer || line.quantity.is_negative() {
                 builder.waits_for_less(&line.product);
             }
-            return Ok(Asked::Nothing);
+            return Ok(None);
         }
     };
     // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
     if !taken_now && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
-        return Ok(Asked::Nothing);
+        return Ok(None);
     }
-    let Some(also) = also_billed(builder, line, existing.as_ref(), moment.effective) else {
-        return Ok(Asked::Nothing);
-    };
+    let Some(also) = also_billed(builder, line, existing.as_ref(), moment.effective) else { return Ok(None) };
     if let (Some(there), Some(old), true) = (&existing, line.old_quantity, also.is_empty())
         && by_hand::is_one_of_several(builder, &line.product, item, there, old, moment.effective)
     {
-        return Ok(Asked::Nothing);
+        return Ok(None);
     }
-    let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
-    let until =
-        existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said)).map(
-            |until| late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until)),
-        );
-    let until = until.into_iter().chain(ahead).chain(over::since(builder, &line.product)?).min();
-    let (existing, also) = match until {
-        Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
-        None => in_turn(builder, line, existing, also, moment.effective),
-    };
-    // What the lines of the old state bill together.
-    let sum = existing.as_ref().map(|one| lines::together(one, &also, moment.effective)).transpose()?;
-    let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
-    let replaced = replaced_before(builder, line, existing.as_ref());
-    // A line that a later order edited in place shows what held only from that one on.
-    let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
-    let shown = shown.and(sum.as_ref()).map(|sum| &*sum.state);
-    let there = held.as_ref().or(replaced.as_ref()).or(shown).cloned();
-    let starts_from = line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
-    let unit = match builder.context.price_source {
-        PriceSource::Marketplace => line.unit_price.or(item.price),
-        // What the source asks for a unit says nothing of a line that ConnectWise prices.
-        PriceSource::Connectwise => item.price,
-    };
-    let units = match &there {
-        Some(state) => all_in_one(state, starts_from.unwrap_or(line.quantity), unit)?,
-        None => None,
-    };
-    let there_prices = match &there {
-        Some(state) => Some(unit_prices(state, units)?),
-        None => None,
-    };
-    let there = there.map(|s| units.unwrap_or(s.quantity));
-    let (old_quantity, new_quantity) = match order.kind {
+    Ok(Some((existing, also)))
+}
+
+/// What is known of the old state.
+struct Old<'a> {
+    /// The line that bills it.
+    existing: Option<Line<'a>>,
+    /// Others that do so together with it.
+    also: Vec<Line<'a>>,
+    /// What all of them bill.
+    sum: Option<Line<'a>>,
+    /// Where a later order was carried out: the day from which its state is billed.
+    until: Option<Date>,
+    /// Whether an earlier run of this very order took its line away.
+    is_replaced: bool,
+    /// The state that the order starts from.
+    state: Option<AdditionState>,
+    /// How many units a line of one stands for.
+    units: Option<Quantity>,
+}
+
+impl<'a> Old<'a> {
+    fn of(
+        builder: &Builder<'_, 'a>,
+        order: &Order,
+        line: &OrderLine,
+        item: &CatalogItem,
+        moment: Moment,
+        (existing, also): Found<'a>,
+        ahead: Option<Date>,
+    ) -> Result<Self, Stop> {
+        let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
+        let later =
+            existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said));
+        let of_one = |until: Date| {
+            late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until))
+        };
+        let until = later.map(of_one).into_iter().chain(ahead);
+        let until = until.chain(over::since(builder, &line.product)?).min();
+        let (existing, also) = match until {
+            Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
+            None => in_turn(builder, line, existing, also, moment.effective),
+        };
+        let sum = existing.as_ref().map(|one| lines::together(one, &also, moment.effective)).transpose()?;
+        let held = until.and_then(|_| late::state_on(builder, &line.product, moment.said));
+        let replaced = replaced_before(builder, line, existing.as_ref());
+        let is_replaced = replaced.is_some();
+        // A line that a later order edited in place shows what held only from that one on.
+        let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
+        let shown = shown.and(sum.as_ref()).map(|sum| (*sum.state).clone());
+        let state = held.or(replaced).or(shown);
+        let starts_from =
+            line.old_quantity.or(line.new_quantity.and_then(|new| new.minus(line.quantity).ok()));
+        let unit = match builder.context.price_source {
+            PriceSource::Marketplace => line.unit_price.or(item.price),
+            // What the source asks for a unit says nothing of a line that ConnectWise prices.
+            PriceSource::Connectwise => item.price,
+        };
+        let units = match &state {
+            Some(state) => all_in_one(state, starts_from.unwrap_or(line.quantity), unit)?,
+            None => None,
+        };
+        Ok(Self { existing, also, sum, until, is_replaced, state, units })
+    }
+
+    /// How many units are billed.
+    fn quantity(&self) -> Option<Quantity> {
+        self.state.as_ref().map(|state| self.units.unwrap_or(state.quantity))
+    }
+
+    /// What one of them costs.
+    fn prices(&self) -> Result<Option<Prices>, Stop> {
+        self.state.as_ref().map(|state| unit_prices(state, self.units)).transpose()
+    }
+}
+
+/// The quantities that the line goes from and to, as they are billed; nothing where one of them is below zero.
+fn levels(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    there: Option<Quantity>,
+) -> Result<Option<(Quantity, Quantity)>, Stop> {
+    let (old, new) = match order.kind {
         OrderKind::Renewal => {
             let old = line.old_quantity.or(there).unwrap_or_default();
             (old, line.new_quantity.unwrap_or(line.quantity))
@@ -125,70 +222,96 @@ pub(super) fn resolve<'a, 'o>(
             (old, line.new_quantity.map_or_else(|| old.plus(line.quantity), Ok)?)
         }
     };
-    if new_quantity.is_negative() || old_quantity.is_negative() {
-        let message = format!(
-            "Line {} would change the quantity from {} to {}.",
-            line.id,
-            old_quantity.shown(),
-            new_quantity.shown()
-        );
+    if new.is_negative() || old.is_negative() {
+        let message =
+            format!("Line {} would change the quantity from {} to {}.", line.id, old.shown(), new.shown());
         let finding = builder.about(Code::Tu5004, &line.product, message);
         builder.withhold(finding);
-        return Ok(Asked::Nothing);
+        return Ok(None);
     }
-    let old_quantity = billed_quantity(builder, &line.product, old_quantity);
-    let new_quantity = billed_quantity(builder, &line.product, new_quantity);
-    if order.kind == OrderKind::Change
-        && until.is_none()
-        && units.is_none()
-        && let Some(hand) = sum.as_ref()
-        && by_hand::is_settled(builder, line, hand, (old_quantity, new_quantity))
-    {
-        return Ok(Asked::ByHand);
-    }
-    // A change of the whole period that no invoice has billed yet brings what is there already.
-    let bills_days = moment.effective != moment.period.start()
-        || builder.is_invoiced(builder.context.agreement, moment.effective);
-    if order.kind == OrderKind::Change && until.is_none() && units.is_none() && bills_days {
-        let said_again = match &existing {
-            _ if new_quantity.is_zero() && !old_quantity.is_zero() => {
-                twice::is_gone_already(builder, order, &line.product)
-            }
-            Some(there) if !new_quantity.is_zero() && also.is_empty() => {
-                let levels = (old_quantity, new_quantity);
-                twice::is_changed_already(builder, order, line, there, levels, moment.said)
-            }
-            Some(_) | None => false,
-        };
-        if said_again {
+    let billed = |quantity| billed_quantity(builder, &line.product, quantity);
+    Ok(Some((billed(old), billed(new))))
+}
+
+/// What becomes of a line that is settled by what is there: carried out by hand, sent before, or never billed. What the
+/// order starts from and the line does not bill is said.
+fn settled<'a, 'o>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    line: &OrderLine,
+    moment: Moment,
+    there: &Old<'a>,
+    (old, new): (Quantity, Quantity),
+) -> Result<Option<Asked<'a, 'o>>, Stop> {
+    let in_turn = there.until.is_none();
+    if order.kind == OrderKind::Change && in_turn && there.units.is_none() {
+        if let Some(hand) = there.sum.as_ref()
+            && by_hand::is_settled(builder, line, hand, (old, new))
+        {
+            return Ok(Some(Asked::ByHand));
+        }
+        if is_said_again(builder, order, line, moment, there, (old, new)) {
             return Err(builder.keep_all_back());
         }
     }
-    let never_billed = existing.is_none() && replaced.is_none() && builder.own_links().is_empty();
-    if new_quantity.is_zero() && never_billed && until.is_none() {
+    let never_billed = there.existing.is_none() && !there.is_replaced && builder.own_links().is_empty();
+    if new.is_zero() && never_billed && in_turn {
         // Nothing of it is billed by trueup: there is nothing to end, and nothing to give back.
-        tell_mismatch(builder, line, None, old_quantity);
-        return Ok(Asked::Nothing);
+        tell_mismatch(builder, line, None, old);
+        return Ok(Some(Asked::Nothing));
     }
-    if units.is_none() && replaced.is_none() && until.is_none() {
-        tell_mismatch(builder, line, sum.as_ref(), old_quantity);
+    if there.units.is_none() && !there.is_replaced && in_turn {
+        tell_mismatch(builder, line, there.sum.as_ref(), old);
     }
-    let (there, held_quantity) = (there_prices, there);
+    Ok(None)
+}
+
+/// Whether another order did already what this one asks for. A change of the whole period that no invoice has billed yet
+/// brings what is there, and bills nothing twice.
+fn is_said_again(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    moment: Moment,
+    there: &Old<'_>,
+    (old, new): (Quantity, Quantity),
+) -> bool {
+    let bills_days = moment.effective != moment.period.start()
+        || builder.is_invoiced(builder.context.agreement, moment.effective);
+    match &there.existing {
+        _ if !bills_days => false,
+        _ if new.is_zero() => !old.is_zero() && twice::is_gone_already(builder, order, &line.product),
+        Some(existing) if there.also.is_empty() => {
+            twice::is_changed_already(builder, order, line, existing, (old, new), moment.said)
+        }
+        Some(_) | None => false,
+    }
+}
+
+/// Prices and costs of a unit before the change and after it; nothing where the new ones are not known.
+fn prices(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    old: &Old<'_>,
+    (old_quantity, new_quantity): (Quantity, Quantity),
+) -> Result<Option<(Prices, Prices)>, Stop> {
+    let there = old.prices()?;
     let new = if new_quantity.is_zero() {
         // What goes needs no price of its own: the one it had counts.
         part::prices_of(builder.context, line, item, there).or(there)
     } else {
         lines::prices(builder, line, item, there)
     };
-    let Some(new) = new else { return Ok(Asked::Nothing) };
-    let there = match there.zip(held_quantity.filter(|_| units.is_none())) {
+    let Some(new) = new else { return Ok(None) };
+    let there = match there.zip(old.quantity().filter(|_| old.units.is_none())) {
         Some((there, quantity)) => {
             let context = builder.context;
             Some(part::unrounded(context.world.settings, context.currency, there, quantity, new)?)
         }
         None => there,
     };
-    let mut old = Prices {
+    let mut before = Prices {
         price: line.old_unit_price.or(there.map(|p| p.price)).unwrap_or(new.price),
         cost: match line.old_unit_cost {
             Some(cost) => cost,
@@ -196,54 +319,38 @@ pub(super) fn resolve<'a, 'o>(
         },
         cost_known: true,
     };
-    let delta = new_quantity.minus(old_quantity)?;
     let by_hand = |l: &&Line| l.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
-    if let Some(there) = sum.as_ref().filter(by_hand).filter(|l| until.is_none() && l.key().is_none()) {
-        let shows = part::shows(builder.context, &there.state, new.price);
-        let alone = line.old_unit_price.is_none() && line.unit_price.is_some() && !delta.is_zero();
-        if alone && units.is_none() && !new_quantity.is_zero() && !old_quantity.is_zero() && !shows {
-            old = Prices { cost_known: true, ..new };
-            by_hand::tell_new_price(builder, &line.product, there, new.price);
+    let hand = old.sum.as_ref().filter(by_hand).filter(|l| old.until.is_none() && l.key().is_none());
+    if let Some(hand) = hand.filter(|_| !new_quantity.is_zero()) {
+        let shows = part::shows(builder.context, &hand.state, new.price);
+        let alone =
+            line.old_unit_price.is_none() && line.unit_price.is_some() && old_quantity != new_quantity;
+        if alone && old.units.is_none() && !old_quantity.is_zero() && !shows {
+            before = Prices { cost_known: true, ..new };
+            by_hand::tell_new_price(builder, &line.product, hand, new.price);
         }
-        if !new_quantity.is_zero() {
-            by_hand::tell_if_not_billed(builder, &line.product, there, new_quantity);
-        }
+        by_hand::tell_if_not_billed(builder, &line.product, hand, new_quantity);
     }
-    // A line that ends with its commitment does not go on by itself: its renewal begins another.
-    let goes_on = existing.as_ref().is_some_and(|l| l.state.is_open() || l.state.bills_on(moment.effective));
-    if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
-        return Ok(Asked::Nothing);
-    }
-    let included = existing.as_ref().filter(|l| !l.less_included.is_zero());
-    if let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) {
-        let message = format!(
-            "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
-            there.less_included.shown(),
-            there.state.quantity.shown(),
-            builder.context.product_name(&line.product)
-        );
-        let finding = builder
-            .about(Code::Tu7002, &line.product, message)
-            .fix("Map the addition (kind addition) to let the new line bill all of them, or end it and begin another by hand.");
-        builder.withhold(finding);
-        return Ok(Asked::Nothing);
-    }
-    let ahead = ahead.is_some() && until == ahead;
-    let item = Item {
-        line,
-        item,
-        existing,
-        also,
-        old_quantity,
-        new_quantity,
-        delta,
-        old,
-        new,
-        moment,
-        until,
-        ahead,
+    Ok(Some((before, new)))
+}
+
+/// Keeps a product back of whose line a part is included, and not billed: a line that replaces it would bill all.
+fn includes_some(builder: &mut Builder<'_, '_>, line: &OrderLine, existing: Option<&Line<'_>>) -> bool {
+    let included = existing.filter(|l| !l.less_included.is_zero());
+    let Some(there) = included.filter(|l| !builder.is_named_by_mapping(l, &line.product)) else {
+        return false;
     };
-    Ok(Asked::For(Box::new(item)))
+    let message = format!(
+        "{} of {} {} are included and not billed on its addition: a line that replaces it would bill them.",
+        there.less_included.shown(),
+        there.state.quantity.shown(),
+        builder.context.product_name(&line.product)
+    );
+    let finding = builder
+        .about(Code::Tu7002, &line.product, message)
+        .fix("Map the addition (kind addition) to let the new line bill all of them, or end it and begin another by hand.");
+    builder.withhold(finding);
+    true
 }
 
 /// The other lines that a person named as the product's line together with this one, as far as they bill still; nothing
