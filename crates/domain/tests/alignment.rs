@@ -181,9 +181,13 @@ fn a_switch_of_the_cycle_warns_of_no_second_billing() {
 #[rstest]
 #[case("2025-03-12", ["0", "0"])]
 #[case("2025-03-20", ["22.00", "0"])]
-fn a_line_whose_first_invoice_stands_for_a_cancelled_period_goes(#[case] on: &str, #[case] billed: [&str; 2]) {
+fn a_line_whose_first_invoice_stands_for_a_cancelled_period_goes(
+    #[case] on: &str,
+    #[case] billed: [&str; 2],
+) {
     let mut lab = lab();
-    (lab.invoice(40), lab.invoice(40));
+    lab.invoice(40);
+    lab.invoice(40);
     lab.run(&change("2025-01-12", period("2025-01-12", "2025-02-12"), 1).0);
     let gone = order("CL-1", OrderKind::Cancellation, on, period("2025-03-12", "2025-04-12"));
     let shown = lab.run(&gone.0);

@@ -211,14 +211,23 @@ fn a_change_to_the_same_level_of_another_day_is_none_that_is_sent_twice() {
     carry_out(&mut lab, &third);
 }
 
-/// A second change to a level that the first one of the same day brought, from the level before that one: two are meant.
-#[test]
-fn changes_that_follow_on_each_other_on_one_day_are_carried_out() {
-    let mut lab = lab("prorate_line", january());
-    for (id, old, new) in
-        [("CH-1", 5, 8), ("CH-2", 8, 5), ("CH-3", 5, 8), ("CH-4", 8, 0), ("CH-5", 0, 4), ("CH-6", 4, 0)]
-    {
-        carry_out(&mut lab, &change(id, "2028-01-11", january(), old, new));
+/// Changes of one day that follow on each other come to the same level more than once: all of them are meant.
+#[rstest]
+fn changes_that_follow_on_each_other_on_one_day_are_carried_out(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(0, 1, 2)] invoices: usize,
+) {
+    let mut lab = lab(mode, january());
+    lab.set("quantity_change", form).set("credits", credits);
+    for _ in 0..invoices {
+        lab.invoice(40);
+    }
+    let levels = [5, 8, 5, 8, 0, 8, 0, 4, 0, 1];
+    for (nth, pair) in levels.windows(2).enumerate() {
+        let order = change(&format!("CH-{nth}"), "2028-01-11", january(), pair[0], pair[1]);
+        carry_out(&mut lab, &Order { completed_us: 1_000_000 + i64::try_from(nth).unwrap(), ..order });
     }
 }
 

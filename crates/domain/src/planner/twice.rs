@@ -46,7 +46,8 @@ pub fn is_changed_already(
     said: Date,
 ) -> bool {
     let this = builder.context.order_id();
-    let by = late::given_by(there).filter(|by| Some(*by) != this).cloned();
+    // What an order has ended since is not there any more.
+    let by = late::given_by(there).filter(|by| Some(*by) != this && there.ended_by().is_none()).cloned();
     let Some(by) = by.filter(|_| there.state.quantity == new && late::since(there) == said) else {
         return false;
     };
