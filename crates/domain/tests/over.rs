@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Severity};
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
@@ -168,4 +168,24 @@ fn a_transfer_that_comes_after_the_cancellation_ends_with_it() {
     former.extend(invoices(&mut lab, 40, 3));
     assert_eq!(former, ["110.00", "0", "0", "0"], "{shown}");
     assert_eq!(invoices(&mut lab, 50, 3), ["110.00", "0", "0"], "{shown}");
+}
+
+/// Nothing ends what begins after the end: it is told.
+#[rstest]
+#[case::at_once(true)]
+#[case::later(false)]
+fn a_change_after_the_cancellation_is_told(#[case] at_once: bool) {
+    let mut lab = lab();
+    invoices(&mut lab, 40, 1);
+    lab.today = day("2025-02-20");
+    let end = cancelled("2025-02-10", february());
+    let added = order("C", OrderKind::Change, "2025-02-20", february()).change("1", "y", 0, 2, "30.00", "0");
+    let draft = if at_once {
+        lab.plan(&[&end.0, &added.0])
+    } else {
+        lab.run(&end.0);
+        lab.plan(&[&added.0])
+    };
+    let told = draft.findings.iter().find(|f| f.message.contains("has cancelled it for 2025-02-10")).unwrap();
+    assert_eq!((told.code, told.severity), (Code::Tu5001, Severity::Warning));
 }

@@ -5,7 +5,9 @@
 use super::builder::Builder;
 use super::cancellation;
 use crate::feed::{Charge, Order, OrderKind};
+use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
+use crate::money::Quantity;
 use crate::period::PeriodError;
 use jiff::civil::Date;
 
@@ -25,17 +27,46 @@ pub fn since(builder: &Builder<'_, '_>, product: &ProductId) -> Result<Option<Da
 /// The last day of the subscription, where a cancellation that was ordered before has ended it for a later day: what is
 /// added until then ends with it.
 pub fn last_day(builder: &Builder<'_, '_>, day: Date) -> Option<Date> {
+    let end = cancelled_before(builder)?;
+    let last = || cancellation::usual_last_day(builder, builder.context.agreement, end.effective);
+    (end.effective > day).then(last)
+}
+
+/// Says that an order brings something to a subscription that another one has cancelled for a day before it.
+pub fn tell_after_the_end(builder: &mut Builder<'_, '_>, order: &Order) {
+    let brings = order.lines.iter().any(|line| {
+        line.charge == Charge::Recurring && line.new_quantity.unwrap_or(line.quantity) > Quantity::ZERO
+    });
+    let end = cancelled_before(builder).filter(|end| brings && end.effective <= order.effective);
+    let Some(end) = end else { return };
+    let message = format!(
+        "Order {} changes subscription {} on {}, and order {} has cancelled it for {}: what begins has no end.",
+        order.shown(),
+        builder.context.task.subscription,
+        order.effective,
+        end.shown(),
+        end.effective
+    );
+    let finding =
+        Finding::new(Code::Tu5001, builder.context.subject(), message).severity(Severity::Warning).fix(
+            "Where the subscription is over, end what was begun in ConnectWise; else there is nothing to do.",
+        );
+    builder.find(finding);
+}
+
+/// The last cancellation that was completed before the order that is planned, where nothing took it back since.
+fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
     let context = builder.context;
     let task = context.task;
     let known = context.world.completed.of(&task.source, &task.subscription);
     let carried_out = known.iter().filter(|order| compared(builder, order).is_some_and(|than| than.is_lt()));
     let before: Vec<&Order> = carried_out.chain(context.earlier.iter().copied()).collect();
-    let end = before.iter().filter(|order| order.kind == OrderKind::Cancellation && order.effective > day);
-    let end = end.max_by_key(|order| order.completed_us)?;
+    let ends = before.iter().filter(|order| order.kind == OrderKind::Cancellation);
+    let end = *ends.max_by_key(|order| order.completed_us)?;
     let goes_on = before.iter().any(|order| {
-        matches!(order.kind, OrderKind::Sales | OrderKind::Renewal) && order.completed_us > end.completed_us
+        matches!(order.kind, OrderKind::Sales | OrderKind::Renewal) && order.completed_us >= end.completed_us
     });
-    (!goes_on).then(|| cancellation::usual_last_day(builder, context.agreement, end.effective))
+    (!goes_on).then_some(end)
 }
 
 /// Orders of the subscription that were completed after the one that is planned, and carried out before it.

@@ -8,7 +8,7 @@ use super::mark::{Mark, Step};
 use super::picture::{Line, Picture};
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, late, quantity, reconcile, sales, term, transfer,
+    TaskInput, World, cancellation, change, fetch, late, over, quantity, reconcile, sales, term, transfer,
     unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
@@ -203,7 +203,11 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             let cut = &*unbilled::cut(builder, judged)?;
             match order.kind {
                 OrderKind::Sales => sales::plan(builder, cut),
-                OrderKind::Change | OrderKind::Renewal => change::plan(builder, cut),
+                OrderKind::Change => {
+                    over::tell_after_the_end(builder, cut);
+                    change::plan(builder, cut)
+                }
+                OrderKind::Renewal => change::plan(builder, cut),
                 OrderKind::Billing => usage::plan(builder, cut),
                 OrderKind::Cancellation => cancellation::plan(builder, cut),
                 OrderKind::Transfer => transfer::plan(builder, cut),
