@@ -4,6 +4,7 @@
 //! mappings, settings, the planner and the checker. Nothing in this crate reads a clock, a file, a socket or a random
 //! number, and nothing is asynchronous: the same input gives the same plan, to the byte.
 
+pub mod alert;
 pub mod amendment;
 pub mod approval;
 pub mod billing;

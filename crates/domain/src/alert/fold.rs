@@ -1,0 +1,178 @@
+//! What is told of an alert, and what it makes of its state.
+
+use super::{Alert, AlertId, AlertSeverity, MOST_OPENINGS, Millis, Origin, Voice, key_of};
+use crate::ids::{CustomerId, SourceId};
+use serde::{Deserialize, Serialize};
+
+/// What a telling says of the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToldState {
+    /// It is there.
+    Open,
+    /// It is gone.
+    Closed,
+}
+
+impl ToldState {
+    /// From the word of a feed: whatever is not closed lasts.
+    pub fn from_word(word: &str) -> Self {
+        if word == "closed" { Self::Closed } else { Self::Open }
+    }
+}
+
+/// Something that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// From where it comes.
+    pub origin: Origin,
+    /// The source; empty where trueup itself tells.
+    pub source: SourceId,
+    /// Whose it is there; empty where it is nobody's.
+    pub customer: CustomerId,
+    /// Its kind.
+    pub kind: String,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// The source's own key.
+    pub key: Option<String>,
+    /// How grave it is.
+    pub severity: AlertSeverity,
+    /// Whether the cause is there.
+    pub state: ToldState,
+    /// When.
+    pub at: Millis,
+    /// One sentence.
+    pub summary: String,
+    /// More text.
+    pub detail: Option<String>,
+}
+
+/// What a telling changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// It is new.
+    Opened,
+    /// It was told again.
+    Repeated,
+    /// Another one tells the same.
+    Joined,
+    /// Its cause is gone.
+    Cleared,
+    /// It came back.
+    Returned,
+    /// Nothing: it is older than what is known, or says nothing new.
+    Nothing,
+}
+
+impl Happening {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Repeated => "repeated",
+            Self::Joined => "joined",
+            Self::Cleared => "cleared",
+            Self::Returned => "returned",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl Alert {
+    /// The alert that a first telling makes; none where it says that nothing is wrong.
+    pub fn first(id: AlertId, told: &Told) -> Option<Self> {
+        if told.state == ToldState::Closed {
+            return None;
+        }
+        Some(Self {
+            id,
+            origin: told.origin.clone(),
+            kind: told.kind.clone(),
+            subject: told.subject.clone(),
+            key: told.key.clone().unwrap_or_else(|| key_of(&told.kind, told.subject.as_deref())),
+            shared: told.key.is_some(),
+            severity: told.severity,
+            summary: told.summary.clone(),
+            detail: told.detail.clone(),
+            voices: vec![Voice {
+                source: told.source.clone(),
+                customer: told.customer.clone(),
+                open: true,
+                at: told.at,
+            }],
+            opened_at: told.at,
+            cleared_at: None,
+            cleared_before: None,
+            last_at: told.at,
+            cycle: 1,
+            repeats: 0,
+            openings: vec![told.at],
+            acknowledged: None,
+            thread: None,
+            pending: None,
+            hold: None,
+            settled: false,
+        })
+    }
+
+    /// Takes a further telling in.
+    pub fn take(&mut self, told: &Told) -> Happening {
+        let known = self
+            .voices
+            .iter_mut()
+            .find(|voice| voice.source == told.source && voice.customer == told.customer);
+        let open = told.state == ToldState::Open;
+        let joins = match known {
+            // What happened before the newest that this voice told says nothing of now.
+            Some(voice) if told.at < voice.at => return Happening::Nothing,
+            Some(voice) => {
+                let joins = open && !voice.open;
+                voice.at = told.at;
+                voice.open = open;
+                joins
+            }
+            None if !open => return Happening::Nothing,
+            None => {
+                self.voices.push(Voice {
+                    source: told.source.clone(),
+                    customer: told.customer.clone(),
+                    open,
+                    at: told.at,
+                });
+                true
+            }
+        };
+        self.last_at = self.last_at.max(told.at);
+        if !open {
+            if self.voices.iter().any(|voice| voice.open) || !self.is_open() {
+                return Happening::Nothing;
+            }
+            self.cleared_at = Some(told.at.max(self.opened_at));
+            self.settled = false;
+            return Happening::Cleared;
+        }
+        self.severity = told.severity;
+        self.summary.clone_from(&told.summary);
+        self.detail.clone_from(&told.detail);
+        self.settled = false;
+        if self.is_open() {
+            if joins {
+                return Happening::Joined;
+            }
+            self.repeats = self.repeats.saturating_add(1);
+            return Happening::Repeated;
+        }
+        self.cleared_before = self.cleared_at.take();
+        self.opened_at = told.at.max(self.cleared_before.unwrap_or(told.at));
+        self.cycle = self.cycle.saturating_add(1);
+        self.repeats = self.repeats.saturating_add(1);
+        self.openings.push(self.opened_at);
+        if self.openings.len() > MOST_OPENINGS {
+            self.openings.remove(0);
+        }
+        self.acknowledged = None;
+        Happening::Returned
+    }
+}
