@@ -4,6 +4,7 @@
 //! sources, the store and the clock.
 
 mod access;
+pub mod alerts;
 pub mod apply;
 pub mod applying;
 pub mod approvals;

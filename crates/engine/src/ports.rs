@@ -706,6 +706,9 @@ pub trait Store: Send + Sync {
         task: &TaskId,
     ) -> Result<Option<PlanId>, StoreError>;
 
+    /// What it keeps of alerts.
+    fn alerts(&self) -> &dyn crate::alerts::AlertBook;
+
     /// Ends the work with the store: everything is in its one place afterwards, and nothing more may be asked of it.
     async fn close(&self) -> Result<(), StoreError>;
 }

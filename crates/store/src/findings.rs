@@ -1,7 +1,7 @@
 //! Findings: the same code and subject is the same row, and its state follows what is seen and what people decide.
 
 use crate::db::{self, commit, write_tx};
-use crate::{error, outbox, store::SqlStore};
+use crate::{activity, error, outbox, store::SqlStore};
 use jiff::civil::Date;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
@@ -147,21 +147,26 @@ pub(crate) async fn record(
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "findings").await?;
     let mut rows = Vec::new();
-    let (mut opened, mut closed) = (Vec::new(), Vec::new());
+    let (mut opened, mut closed, mut log) = (Vec::new(), Vec::new(), Vec::new());
+    let mut note = |row: &Model, action: &str| -> Result<serde_json::Value, StoreError> {
+        let finding: Finding = db::from_doc(&format!("the finding {}", row.id), &row.doc)?;
+        log.push(activity::of_finding(&finding, action, at));
+        Ok(told(row, &finding))
+    };
     for mut row in touched(&tx, org, scope, &seen).await? {
         match seen.remove(&row.id) {
             Some(again) => {
                 let before = state_of(&row)?;
                 let row = row.seen_again(again, today)?;
                 if before != FindingState::Recurred && state_of(&row)? == FindingState::Recurred {
-                    opened.push(told(&row)?);
+                    opened.push(note(&row, "opened")?);
                 }
                 rows.push(row);
             }
             None => match state_of(&row)? {
                 FindingState::Open | FindingState::Recurred | FindingState::Muted => {
                     row.state = db::word(&FindingState::Resolved)?;
-                    closed.push(told(&row)?);
+                    closed.push(note(&row, "closed")?);
                     rows.push(row);
                 }
                 // What a person put aside stays aside, also when it comes back.
@@ -170,26 +175,26 @@ pub(crate) async fn record(
         }
     }
     for row in seen.values() {
-        opened.push(told(row)?);
+        opened.push(note(row, "opened")?);
     }
     rows.extend(seen.into_values());
     db::upsert::<Entity>(&tx, rows, &[Column::Org, Column::Id], &UPDATE).await?;
+    activity::append_in(&tx, org, &log).await?;
     outbox::tell(&tx, org, "finding.opened", "findings", opened).await?;
     outbox::tell(&tx, org, "finding.closed", "findings", closed).await?;
     commit(tx).await
 }
 
 /// What others are told of a finding.
-fn told(row: &Model) -> Result<serde_json::Value, StoreError> {
-    let finding: Finding = db::from_doc(&format!("the finding {}", row.id), &row.doc)?;
-    Ok(serde_json::json!({
+fn told(row: &Model, finding: &Finding) -> serde_json::Value {
+    serde_json::json!({
         "id": row.id,
         "code": finding.code.row().name,
         "severity": finding.severity.name(),
         "subject": finding.subject,
         "message": finding.message,
         "fix": finding.fix,
-    }))
+    })
 }
 
 /// The stored findings that are seen again, and those that the scope would resolve.

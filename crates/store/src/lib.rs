@@ -7,6 +7,8 @@
 //! amount of money has a column of its own: a decimal column of SQLite is a float, so amounts stay decimal text
 //! inside their documents and are summed in Rust, never in SQL.
 
+mod activity;
+mod alerts;
 mod approvals;
 mod audit;
 pub mod backup;

@@ -436,4 +436,7 @@ impl Store for SqlStore {
     ) -> Result<Option<PlanId>, StoreError> {
         plans::find_of_task(self, org, task).await
     }
+    fn alerts(&self) -> &dyn trueup_engine::alerts::AlertBook {
+        self
+    }
 }

@@ -176,3 +176,61 @@ impl Alert {
         Happening::Returned
     }
 }
+
+impl Alert {
+    /// Something that is watched for silence, and lives.
+    pub fn watched(id: AlertId, alive: &Told) -> Self {
+        let voice = Voice {
+            source: alive.source.clone(),
+            customer: alive.customer.clone(),
+            open: false,
+            at: alive.at,
+        };
+        Self {
+            id,
+            origin: alive.origin.clone(),
+            kind: alive.kind.clone(),
+            subject: alive.subject.clone(),
+            key: key_of(&alive.kind, alive.subject.as_deref()),
+            shared: false,
+            severity: alive.severity,
+            summary: alive.summary.clone(),
+            detail: alive.detail.clone(),
+            voices: vec![voice],
+            opened_at: alive.at,
+            cleared_at: Some(alive.at),
+            cleared_before: None,
+            last_at: alive.at,
+            cycle: 0,
+            repeats: 0,
+            openings: Vec::new(),
+            acknowledged: None,
+            thread: None,
+            pending: None,
+            hold: None,
+            settled: true,
+        }
+    }
+
+    /// Takes what was told under another name: both turned out to be the same alert.
+    pub fn join(&mut self, other: &Self) {
+        for voice in &other.voices {
+            match self.voices.iter_mut().find(|v| v.source == voice.source && v.customer == voice.customer) {
+                Some(known) if known.at >= voice.at => {}
+                Some(known) => known.clone_from(voice),
+                None => self.voices.push(voice.clone()),
+            }
+        }
+        self.last_at = self.last_at.max(other.last_at);
+        self.settled = false;
+        if other.is_open() && !self.is_open() {
+            self.cleared_before = self.cleared_at.take();
+            self.opened_at = self.opened_at.max(other.opened_at);
+            self.cycle = self.cycle.saturating_add(1);
+            self.openings.push(self.opened_at);
+            self.acknowledged = None;
+        } else if other.is_open() {
+            self.opened_at = self.opened_at.min(other.opened_at);
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod m0006_outbox;
 mod m0007_quantity;
 mod m0008_call_budget;
 mod m0009_row_security;
+mod m0010_alerts;
 mod tables;
 
 use crate::error;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_quantity::Quantity),
             Box::new(m0008_call_budget::CallBudget),
             Box::new(m0009_row_security::RowSecurity),
+            Box::new(m0010_alerts::Alerts),
         ]
     }
 }
