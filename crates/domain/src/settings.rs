@@ -279,6 +279,20 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Cadence,
         "when the service writes the quantities of what is only counted: nightly, or on a push day",
     ),
+    choice("billing", &["on", "off"], "whether anything is billed: off makes tickets of alerts alone"),
+    choice("alerts", &["on", "off"], "whether tickets are made at all; alerts are kept in any case"),
+    row(
+        "schedule.alerts",
+        "off",
+        ValueKind::Cadence,
+        "how often the service brings tickets to where their alerts are; each feed with alerts starts a run as well",
+    ),
+    row(
+        "retention.activity_days",
+        "365",
+        ValueKind::Days,
+        "how long an entry of the log of what went on is kept",
+    ),
     choice(
         "quantity.customers",
         &["all", "ticked"],
@@ -643,6 +657,10 @@ pub struct Settings {
     pub mapping: MappingRules,
     /// What is mapped by itself.
     pub mapping_by: ByRule,
+    /// Whether anything is billed.
+    pub billing: bool,
+    /// Whether tickets are made of alerts.
+    pub alerts: bool,
     /// How quantities of what is only counted are kept right.
     pub quantity: quantity::Policy,
 }
@@ -738,6 +756,8 @@ impl Settings {
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",
             source_keeps_days: text("source.keeps_days").parse().unwrap_or(0),
+            billing: text("billing") == "on",
+            alerts: text("alerts") == "on",
             quantity: quantity::Policy {
                 ticked_only: text("quantity.customers") == "ticked",
                 takes_over: text("quantity.adopt") == "take",

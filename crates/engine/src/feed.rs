@@ -152,6 +152,8 @@ where
         report.count(save(to, &former.records).await?);
     }
     if let Some(store) = to.store {
+        // Also where nothing was new: the source was heard of.
+        store.save_mark(to.org, &crate::alerts::fed_mark(to.source), &to.at.to_string()).await?;
         let refused = report.refused.len() as u64 + report.refused_more;
         for note in seen.conclude(store, to, refused).await? {
             report.note(note);

@@ -26,11 +26,13 @@ pub enum ScheduleKind {
     Pull,
     /// Writes the quantities of what is only counted.
     Quantity,
+    /// Brings tickets to where their alerts are.
+    Alerts,
 }
 
 impl ScheduleKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Check, Self::Sync, Self::Pull, Self::Quantity];
+    pub const ALL: [Self; 5] = [Self::Check, Self::Sync, Self::Pull, Self::Quantity, Self::Alerts];
 
     /// The word.
     pub fn name(self) -> &'static str {
@@ -39,6 +41,7 @@ impl ScheduleKind {
             Self::Sync => "sync",
             Self::Pull => "pull",
             Self::Quantity => "quantity",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -54,6 +57,7 @@ impl ScheduleKind {
             Self::Sync => "schedule.sync",
             Self::Pull => "schedule.pull",
             Self::Quantity => "schedule.quantity",
+            Self::Alerts => "schedule.alerts",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The command line: every command, flag and environment variable.
 
 use crate::commands::{
-    apply, approval, audit, check, connection, feed, finding, mapping, org, plan, quantity, sandbox, setting,
-    task, undo, webhook,
+    alert, apply, approval, audit, check, connection, feed, finding, mapping, org, plan, quantity, sandbox,
+    setting, task, undo, webhook,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -147,6 +147,9 @@ pub enum Command {
     /// Quantities of what is only counted: assignments, rules, and the runs that keep agreements right
     #[command(subcommand)]
     Quantity(Box<quantity::QuantityCommand>),
+    /// Alerts with their tickets: rules, runs, and the log of what went on
+    #[command(subcommand)]
+    Alert(Box<alert::AlertCommand>),
     /// The settings that decide what is written
     #[command(subcommand)]
     Setting(setting::SettingCommand),

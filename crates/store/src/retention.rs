@@ -16,6 +16,8 @@ pub struct Keep {
     pub runs_before: Option<Millis>,
     /// Resolved findings that were last seen before this instant.
     pub findings_before: Option<Millis>,
+    /// Entries of the log of what went on that are older than this instant.
+    pub activity_before: Option<Millis>,
     /// Questions to people that were closed before this instant; what people said is in the audit as well.
     pub approvals_before: Option<Millis>,
 }
@@ -31,6 +33,8 @@ pub struct Gone {
     pub findings: u64,
     /// Questions to people.
     pub approvals: u64,
+    /// Entries of the log of what went on.
+    pub activity: u64,
 }
 
 const VERSIONS: &str = "DELETE FROM record_history WHERE org = $1 AND COALESCE(\
@@ -46,6 +50,8 @@ const FINDINGS: &str = "DELETE FROM finding WHERE org = $1 AND state = 'resolved
 const WORDS: &str = "DELETE FROM approval_word WHERE org = $1 AND approval IN (\
     SELECT id FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2)";
 const APPROVALS: &str = "DELETE FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2";
+
+const ACTIVITY: &str = "DELETE FROM activity WHERE org = $1 AND at < $2";
 
 impl SqlStore {
     /// Takes away what need not be kept any longer, and says so in the audit; with `dry_run` only says how much it would be.
@@ -69,6 +75,7 @@ impl SqlStore {
             // Before the questions, by which they are found; only those count.
             (keep.approvals_before, WORDS, &mut words),
             (keep.approvals_before, APPROVALS, &mut gone.approvals),
+            (keep.activity_before, ACTIVITY, &mut gone.activity),
         ] {
             if let Some(before) = before {
                 *count = db::run(&*tx, sql, [org.as_str().into(), before.into()]).await?;
@@ -84,8 +91,8 @@ impl SqlStore {
             object: "retention".to_owned(),
             addition: None,
             detail: format!(
-                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{},\"approvals\":{}}}",
-                gone.feed_versions, gone.runs, gone.findings, gone.approvals
+                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{},\"approvals\":{},\"activity\":{}}}",
+                gone.feed_versions, gone.runs, gone.findings, gone.approvals, gone.activity
             ),
         };
         audit::append_in(&tx, org, vec![&entry]).await?;

@@ -250,7 +250,7 @@ async fn what_was_replaced_long_ago_goes_and_the_newest_stays() {
         raw(dir.path(), &rows.concat()).await;
     }
     let keep = keep_before(25);
-    let one = Gone { feed_versions: 1, runs: 1, findings: 1, approvals: 1 };
+    let one = Gone { feed_versions: 1, runs: 1, findings: 1, approvals: 1, activity: 0 };
     let forget = |keep: Keep, dry: bool| {
         let store = &store;
         async move { store.forget_old(&org(), keep, 100, "ann", dry).await.unwrap() }
@@ -273,5 +273,6 @@ fn keep_before(at: i64) -> Keep {
         runs_before: Some(at),
         findings_before: Some(at),
         approvals_before: Some(at),
+        activity_before: Some(at),
     }
 }

@@ -583,6 +583,9 @@ impl Store for SimStore {
     ) -> Result<Option<PlanId>, StoreError> {
         Ok(None)
     }
+    fn alerts(&self) -> &dyn trueup_engine::alerts::AlertBook {
+        unreachable!("applying a plan asks nothing of alerts")
+    }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -142,6 +142,20 @@ pub struct Applied {
 /// The holder of leases on the command line.
 const OWNER: &str = "cli";
 
+/// Refuses to bill where billing is switched off.
+///
+/// # Errors
+/// It is.
+pub fn billing_is_on(settings: &Settings) -> Result<(), CliError> {
+    if settings.billing {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "billing is switched off for this organization (`billing`)",
+        "`trueup setting set billing on` switches it on.",
+    ))
+}
+
 /// Carries a stored plan out.
 ///
 /// # Errors
@@ -153,6 +167,7 @@ pub async fn apply_one(
     owner: &str,
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Applied, CliError> {
+    billing_is_on(settings)?;
     let stored = find(app, id).await?;
     let (connection, psa) = app.psa(Some(&stored.connection)).await?;
     let options = options(app, settings, &connection, owner, tell);
@@ -278,6 +293,7 @@ pub async fn apply_every(
     owner: &str,
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Applied, CliError> {
+    billing_is_on(settings)?;
     let (connection, psa) = app.psa_to_write(wanted.connection).await?;
     let request = PlanRequest {
         org: app.org(),

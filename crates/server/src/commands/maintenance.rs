@@ -24,6 +24,7 @@ pub struct GoneDoc {
     runs: u64,
     findings: u64,
     approvals: u64,
+    activity: u64,
 }
 
 /// Runs the command.
@@ -41,10 +42,11 @@ pub async fn run(options: Options, dry_run: bool) -> Result<Exit, CliError> {
                     g.runs.to_string(),
                     g.findings.to_string(),
                     g.approvals.to_string(),
+                    g.activity.to_string(),
                 ]
             })
             .collect();
-        out.table(&["organization", "feed versions", "runs", "findings", "approvals"], rows);
+        out.table(&["organization", "feed versions", "runs", "findings", "approvals", "activity"], rows);
         if dry_run {
             out.line("Nothing was taken away: this is what would be.");
         }
@@ -78,6 +80,7 @@ pub async fn tidy(
                 runs: gone.runs,
                 findings: gone.findings,
                 approvals: gone.approvals,
+                activity: gone.activity,
             });
         }
     }
@@ -103,5 +106,6 @@ async fn keep(
         runs_before: before("retention.runs_days"),
         findings_before: before("retention.findings_days"),
         approvals_before: before("retention.approvals_days"),
+        activity_before: before("retention.activity_days"),
     })
 }

@@ -1,5 +1,6 @@
 //! The commands: each reads its flags, calls one use case, and prints what it says.
 
+pub mod alert;
 pub mod apply;
 pub mod approval;
 pub mod audit;
@@ -83,6 +84,7 @@ async fn on_installation(app: &App, command: Command) -> Result<Exit, CliError> 
         Command::Approval(command) => approval::run(app, command).await,
         Command::Undo(args) => undo::run(app, args).await,
         Command::Quantity(command) => quantity::run(app, *command).await,
+        Command::Alert(command) => alert::run(app, *command).await,
         Command::Setting(command) => setting::run(app, command).await,
         Command::Audit(command) => audit::run(app, command).await,
         Command::Demo(_)

@@ -877,6 +877,7 @@ pub async fn run_of(
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<(QuantityRunDoc, bool), CliError> {
     let settings = app.settings().await?;
+    apply::billing_is_on(&settings)?;
     let connection = app.connection(wanted.connection.as_deref()).await?;
     let (_, psa) = app.psa(Some(&connection.name)).await?;
     let tenant = tenant_of(&connection);

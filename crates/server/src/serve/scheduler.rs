@@ -224,6 +224,7 @@ fn run_of(org: &OrganizationId, kind: ScheduleKind, fire: Millis, now: Millis) -
         ScheduleKind::Sync => RunKind::Sync,
         ScheduleKind::Pull => RunKind::Pull,
         ScheduleKind::Quantity => RunKind::Quantity,
+        ScheduleKind::Alerts => RunKind::Alerts,
     };
     let wish = RunWish { changed: true, scheduled: true, ..RunWish::default() };
     Run {

@@ -7,6 +7,7 @@ use super::jobs;
 use super::scheduler;
 use super::state::Service;
 use crate::app::App;
+use crate::commands::alert;
 use crate::commands::apply::{self, Applied, RunOver};
 use crate::commands::check;
 use crate::commands::quantity;
@@ -70,6 +71,8 @@ pub enum RunKind {
     Upload,
     /// Compares quantities of what is only counted, and writes what may be written.
     Quantity,
+    /// Takes alerts in, and brings their tickets to where they are.
+    Alerts,
 }
 
 impl RunKind {
@@ -83,14 +86,24 @@ impl RunKind {
             Self::Validate => "validate",
             Self::Upload => "upload",
             Self::Quantity => "quantity",
+            Self::Alerts => "alerts",
         }
     }
 
     /// The kind that a word means.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Check, Self::Pull, Self::Apply, Self::Sync, Self::Validate, Self::Upload, Self::Quantity]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::Check,
+            Self::Pull,
+            Self::Apply,
+            Self::Sync,
+            Self::Validate,
+            Self::Upload,
+            Self::Quantity,
+            Self::Alerts,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 
@@ -345,6 +358,11 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
         }
         RunKind::Sync => sync(claim, app, &wish, steps).await,
         RunKind::Quantity => quantities(claim, app, &wish, steps).await,
+        RunKind::Alerts => {
+            let connection = wish.connection.as_deref();
+            let (document, needs_person) = alert::run_of(app, connection, None, &claim.lanes()).await?;
+            Ok(ended(needs_person, json!(document)))
+        }
         RunKind::Validate => {
             let (needs_person, result) = jobs::validate(app, &wish).await?;
             Ok(ended(needs_person, result))
@@ -374,6 +392,9 @@ async fn check(app: &App, wish: &RunWish) -> Result<Ended, CliError> {
 /// Checks and reads first where that is wished for, then plans and applies what may be applied by itself. On a day of
 /// the freeze it writes only what somebody approved.
 async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+    if let Some(off) = switched_off(app, wish).await? {
+        return Ok(off);
+    }
     let mut before = serde_json::Map::new();
     let mut needs_person = false;
     if wish.changed {
@@ -409,6 +430,9 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
 
 /// Writes the quantities of what is only counted. On a day of the freeze it writes only what somebody approved.
 async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+    if let Some(off) = switched_off(app, wish).await? {
+        return Ok(off);
+    }
     let frozen = scheduler::timetable(&claim.service, app.org()).await?.is_frozen(app.clock.now());
     if frozen && !wish.approve {
         let detail = "nothing is written today (schedule.freeze) that nobody approved; the next run goes on";
@@ -426,6 +450,19 @@ async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>
     let tell = move |progress| steps.tell(progress);
     let (document, needs_person) = quantity::run_of(app, &wanted, &claim.lanes(), &tell).await?;
     Ok(ended(needs_person, json!(document)))
+}
+
+/// A schedule bills nothing where billing is switched off, and that is no fault; who asks for it is told so.
+async fn switched_off(app: &App, wish: &RunWish) -> Result<Option<Ended>, CliError> {
+    let settings = app.settings().await?;
+    if settings.billing {
+        return Ok(None);
+    }
+    if wish.scheduled {
+        return Ok(Some(ended(false, json!({ "off": true, "detail": "billing is switched off (billing)" }))));
+    }
+    apply::billing_is_on(&settings)?;
+    Ok(None)
 }
 
 fn ended(needs_person: bool, result: Value) -> Ended {

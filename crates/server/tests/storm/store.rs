@@ -216,6 +216,9 @@ impl Store for StormStore {
     ) -> Result<Vec<StoredRecord>, StoreError> {
         self.inner.list_records_after(org, source, kind, after, limit).await
     }
+    fn alerts(&self) -> &dyn trueup_engine::alerts::AlertBook {
+        self.inner.alerts()
+    }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await
     }

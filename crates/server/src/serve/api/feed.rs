@@ -249,6 +249,9 @@ pub async fn push(
     let app = scope.app(&service);
     let entry = service.entry(app.actor(), "feed.import", format!("source/{source}"), &detail);
     service.store.append_audit(&scope.org, &[entry]).await?;
+    if report.records.get(&RecordKind::Alert).is_some_and(|counts| counts.new + counts.changed > 0) {
+        super::alerts::follow_feed(&service, &scope).await?;
+    }
     Ok(Json(document))
 }
 

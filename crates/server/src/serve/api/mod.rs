@@ -1,5 +1,6 @@
 //! The routes: thin handlers over the use cases of the engine.
 
+mod alerts;
 mod approvals;
 mod audit;
 mod callbacks;
@@ -110,6 +111,13 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(quantity::lines))
         .routes(routes!(quantity::preview))
         .routes(routes!(quantity::run))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::rules, alerts::set_rule, alerts::unset_rule))
+        .routes(routes!(alerts::places))
+        .routes(routes!(alerts::test))
+        .routes(routes!(alerts::run))
+        .routes(routes!(alerts::show))
+        .routes(routes!(alerts::activity))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change))
         .routes(routes!(users::reset))

@@ -145,7 +145,10 @@ pub async fn start(
     Body(body): Body<NewRun>,
 ) -> Result<Response, Problem> {
     let kind = RunKind::from_name(&body.kind).ok_or_else(|| {
-        Problem::field("kind", format!("`{}` is none of check, pull, apply, sync, quantity", body.kind))
+        Problem::field(
+            "kind",
+            format!("`{}` is none of check, pull, apply, sync, quantity, alerts", body.kind),
+        )
     })?;
     adoption(body.adopt.as_deref())?;
     if let Some(since) = &body.since {
@@ -160,10 +163,10 @@ pub async fn start(
         (RunKind::Validate | RunKind::Upload, _) => {
             return Err(Problem::field("kind", "jobs are started under /jobs"));
         }
-        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity, Some(_)) => {
+        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity | RunKind::Alerts, Some(_)) => {
             return Err(Problem::field("plan_id", "only `apply` carries a plan out"));
         }
-        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity, None) => {}
+        (RunKind::Check | RunKind::Pull | RunKind::Sync | RunKind::Quantity | RunKind::Alerts, None) => {}
     }
     let wish = RunWish {
         plan_id: body.plan_id,
