@@ -315,7 +315,8 @@ impl Work<'_> {
         alert.hold = if given_up { None } else { Some(Hold::InDoubt) };
     }
 
-    async fn keep(&self, alert: &Alert, activity: Vec<super::Activity>) -> Result<(), Failure> {
+    async fn keep(&mut self, alert: &Alert, activity: Vec<super::Activity>) -> Result<(), Failure> {
+        self.kept = true;
         let change = AlertChange { save: vec![alert.clone()], activity, ..AlertChange::default() };
         Ok(self.store.alerts().save_alerts(self.request.org, &self.lease, &change).await?)
     }

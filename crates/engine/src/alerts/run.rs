@@ -124,6 +124,8 @@ pub(super) struct Work<'a> {
     /// Tickets that were made lately, by company.
     pub made: BTreeMap<CompanyId, Vec<Millis>>,
     pub renewed_at: Millis,
+    /// Whether something was kept of the alert at hand since it was read.
+    pub kept: bool,
     pub report: RunReport,
 }
 
@@ -185,6 +187,7 @@ async fn held(
         tickets: BTreeMap::new(),
         made: BTreeMap::new(),
         renewed_at: clock.now(),
+        kept: false,
         report,
     };
     for alert in lately.iter().filter(|alert| !matches!(alert.origin, Origin::Storm { .. })) {
@@ -352,8 +355,10 @@ impl Work<'_> {
     /// Brings the ticket of one alert to where the alert is.
     async fn one(&mut self, alert: &mut Alert) -> Result<Carried, Failure> {
         let before = alert.clone();
+        self.kept = false;
         let carried = self.followed(alert).await?;
-        if *alert != before {
+        // An intent that came to nothing must not stay.
+        if self.kept || *alert != before {
             let change = AlertChange { save: vec![alert.clone()], ..AlertChange::default() };
             self.store.alerts().save_alerts(self.request.org, &self.lease, &change).await?;
         }

@@ -4,6 +4,7 @@
 use super::gather::{Compared, Gathered};
 use super::is_plan_of_quantities;
 use crate::access::Account;
+use crate::alerts::{Activity, ActivityKind};
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
 use crate::applying::{self, Approval, Resumed, RunError};
 use crate::approvals;
@@ -147,7 +148,35 @@ pub async fn run(
             break;
         }
     }
+    store
+        .alerts()
+        .log(request.org, &[went_on(clock.now(), request, &report)])
+        .await
+        .map_err(Failure::from)?;
     Ok(report)
+}
+
+/// What the log says of a run.
+fn went_on(at: crate::records::Millis, request: &Request<'_>, report: &RunReport) -> Activity {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in &report.lines {
+        *counts.entry(line.verdict.name()).or_default() += 1;
+    }
+    let counted: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    let lines = if counted.is_empty() { "no line".to_owned() } else { counted.join(", ") };
+    Activity {
+        at,
+        kind: ActivityKind::Quantity,
+        action: "run".to_owned(),
+        alert: None,
+        rule_kind: None,
+        severity: None,
+        source: None,
+        customer: None,
+        ticket: None,
+        text: format!("Quantities were compared: {lines}; {} plans wait for people.", report.waiting.len()),
+        why: Some(format!("{} asked for it", request.actor)),
+    }
 }
 
 /// A line on an agreement with an operation whose outcome is not known waits for it: nothing is built on a guess.
