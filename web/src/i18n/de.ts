@@ -1,3 +1,4 @@
+import { alerts } from './de/alerts';
 import { approvals } from './de/approvals';
 import { audit } from './de/audit';
 import { base } from './de/base';
@@ -13,6 +14,7 @@ import { webhooks } from './de/webhooks';
 import type { Catalogue } from './en';
 
 export const de: Catalogue = {
+  ...alerts,
   ...approvals,
   ...audit,
   ...base,

@@ -1,4 +1,5 @@
 // Every text of the console, a file an area. What is counted has two keys: `..._one` and `..._other`.
+import { alerts } from './en/alerts';
 import { approvals } from './en/approvals';
 import { audit } from './en/audit';
 import { base } from './en/base';
@@ -13,6 +14,7 @@ import { settings } from './en/settings';
 import { webhooks } from './en/webhooks';
 
 export const en = {
+  ...alerts,
   ...approvals,
   ...audit,
   ...base,

@@ -3,6 +3,7 @@ import type { Icon } from '@tabler/icons-react';
 import {
   IconAlertTriangle,
   IconArrowsLeftRight,
+  IconBell,
   IconChecks,
   IconClipboardList,
   IconFileInvoice,
@@ -50,6 +51,8 @@ const Agreement = lazy(() => import('../pages/Agreement'));
 const Addition = lazy(() => import('../pages/Addition'));
 const Mapping = lazy(() => import('../pages/Mapping'));
 const Quantities = lazy(() => import('../pages/Quantities'));
+const Alerts = lazy(() => import('../pages/Alerts'));
+const Alert = lazy(() => import('../pages/Alert'));
 const Exceptions = lazy(() => import('../pages/Exceptions'));
 const Audit = lazy(() => import('../pages/Audit'));
 const Connections = lazy(() => import('../pages/Connections'));
@@ -90,6 +93,13 @@ export const PLACES: Place[] = [
     right: 'findings.read',
     page: Exceptions,
   },
+  {
+    path: 'alerts',
+    nav: { label: 'nav.alerts', icon: IconBell, group: 'work' },
+    right: 'findings.read',
+    page: Alerts,
+  },
+  { path: 'alerts/:alert', right: 'findings.read', page: Alert },
   {
     path: 'mapping',
     nav: { label: 'nav.mapping', icon: IconArrowsLeftRight, group: 'work' },

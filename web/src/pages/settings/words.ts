@@ -34,6 +34,7 @@ export const GROUPS = [
   { id: 'approval', begins: ['approval.'] },
   { id: 'schedule', begins: ['schedule.'] },
   { id: 'quantity', begins: ['quantity.'] },
+  { id: 'alerts', begins: ['billing', 'alerts'] },
   { id: 'mapping', begins: ['mapping.'] },
   { id: 'notify', begins: ['notify.'] },
   { id: 'keeping', begins: ['observe.', 'source.', 'validation.', 'apply.', 'retention.'] },
