@@ -8,6 +8,8 @@
 
 #[path = "browser/admin.rs"]
 mod admin;
+#[path = "browser/alerts.rs"]
+mod alerts;
 #[path = "api/bench.rs"]
 mod bench;
 #[path = "browser/demo.rs"]

@@ -98,6 +98,26 @@ export interface paths {
         patch: operations["organizations_rename"];
         trace?: never;
     };
+    "/api/v1/organizations/{org}/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What went on, the newest first: alerts, tickets, runs of quantities, findings
+         * @description Needs the right `findings.read`.
+         */
+        get: operations["alerts_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/additions/{addition}/explanation": {
         parameters: {
             query?: never;
@@ -150,6 +170,138 @@ export interface paths {
          * @description Needs the right `mappings.read`.
          */
         get: operations["picture_agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alerts, those told last first
+         * @description Needs the right `findings.read`.
+         */
+        get: operations["alerts_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts/places": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a rule can name in ConnectWise, read now
+         * @description Needs the right `settings.read`.
+         */
+        get: operations["alerts_places"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rules, and every value that holds for a kind with the level that it comes from
+         * @description Needs the right `settings.read`.
+         */
+        get: operations["alerts_rules"];
+        /**
+         * Set values of a rule
+         * @description What names a place of ConnectWise is checked against the board that holds then: what does not fit is refused.
+         *
+         *     Needs the right `settings.write`.
+         */
+        put: operations["alerts_set_rule"];
+        post?: never;
+        /**
+         * Remove what this organization set about a kind, so that the level above counts again
+         * @description Needs the right `settings.write`.
+         */
+        delete: operations["alerts_unset_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take in what was told, and bring every ticket to where its alert is
+         * @description Needs the right `runs.write`.
+         */
+        post: operations["alerts_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a test ticket by a rule, note on it and close it
+         * @description What is missing is named step by step.
+         *
+         *     Needs the right `runs.write`.
+         */
+        post: operations["alerts_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organizations/{org}/alerts/{alert}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One alert with its ticket and what went on about it
+         * @description Needs the right `findings.read`.
+         */
+        get: operations["alerts_show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1873,6 +2025,29 @@ export interface components {
             /** @description For a product: a customer's id, or `cycle:1-year`. */
             scope?: string | null;
         };
+        /** @description An entry of the log. */
+        ActivityDoc: {
+            /**
+             * Format: int64
+             * @description Its number: later ones are greater.
+             */
+            entry: number;
+            at: string;
+            /** @description `alert`, `ticket`, `quantity` or `finding`. */
+            about: string;
+            /** @description What happened, in one word. */
+            action: string;
+            alert_id?: string | null;
+            /** @description The kind under which a rule can be made for the like of it. */
+            rule_kind?: string | null;
+            severity?: string | null;
+            source?: string | null;
+            customer_id?: string | null;
+            /** Format: int64 */
+            ticket_id?: number | null;
+            text: string;
+            why?: string | null;
+        };
         /** @description A line on an agreement, as it was read. */
         AdditionDoc: {
             /**
@@ -1948,6 +2123,94 @@ export interface components {
             end?: string | null;
             /** @description Whether ConnectWise prorates its additions by itself. */
             prorates: boolean;
+        };
+        /** @description An alert. */
+        AlertDoc: {
+            alert_id: string;
+            /** @description `open`, `acknowledged` or `cleared`. */
+            state: string;
+            kind: string;
+            subject?: string | null;
+            /** @description `critical`, `error`, `warning` or `info`. */
+            severity: string;
+            source: string;
+            customer_id: string;
+            summary: string;
+            detail?: string | null;
+            /** @description What makes two tellings the same alert. */
+            key: string;
+            /** @description Since when it is open, or was last. */
+            opened_at: string;
+            /** @description Since when it is over. */
+            cleared_at?: string | null;
+            /** @description When something was told last. */
+            last_at: string;
+            /**
+             * Format: int32
+             * @description How often it was told again.
+             */
+            repeats: number;
+            /**
+             * Format: int32
+             * @description How often it was opened.
+             */
+            cycle: number;
+            /** @description Who took it as known, by closing its ticket. */
+            acknowledged_by?: string | null;
+            acknowledged_at?: string | null;
+            told_by: components["schemas"]["AlertVoiceDoc"][];
+            ticket?: components["schemas"]["TicketDoc"] | null;
+            hold?: components["schemas"]["AlertHoldDoc"] | null;
+        };
+        /** @description Why something waits that is to be written. */
+        AlertHoldDoc: {
+            /** @description `no_rule`, `no_company`, `no_board`, `quiet`, `flapping`, `storm`, `refused` or `in_doubt`. */
+            why: string;
+            /** @description The reason, in words. */
+            words: string;
+        };
+        /** @description The rules. */
+        AlertRulesDoc: {
+            /** @description What this organization and those above it set, the nearest first. */
+            rules: components["schemas"]["RuleEntryDoc"][];
+            /** @description For the kind that was asked for, else for every kind: each value that holds, with the level that it comes from. */
+            values: components["schemas"]["RuleValueDoc"][];
+            /** @description The kinds that are known; a source may tell any other. */
+            kinds: Record<string, never>[];
+        };
+        /** @description One alert with what went on about it. */
+        AlertShownDoc: {
+            alert: components["schemas"]["AlertDoc"];
+            /** @description The newest first. */
+            history: components["schemas"]["ActivityDoc"][];
+        };
+        /** @description What a test ticket showed. */
+        AlertTestDoc: {
+            /** @description Whether everything went well. */
+            ok: boolean;
+            /** Format: int64 */
+            ticket_id?: number | null;
+            /** @description The one line of the ticket. */
+            summary: string;
+            steps: components["schemas"]["AlertTestStepDoc"][];
+        };
+        /** @description One step of a test. */
+        AlertTestStepDoc: {
+            /** @description `made`, `noted` or `closed`. */
+            step: string;
+            ok: boolean;
+            code?: string | null;
+            /** @description What happened; a missing right is named. */
+            message: string;
+        };
+        /** @description One that tells of an alert. */
+        AlertVoiceDoc: {
+            source: string;
+            customer_id: string;
+            /** @description Whether it says that the cause lasts. */
+            open: boolean;
+            /** @description When it said so last. */
+            at: string;
         };
         /** @description What somebody said. */
         AnswerDoc: {
@@ -2118,6 +2381,15 @@ export interface components {
             id: string;
             /** @description The source; `default` where it is missing. */
             source?: string | null;
+        };
+        /** @description What may stand together on a board. */
+        CombinationDoc: {
+            /** Format: int64 */
+            type: number;
+            /** Format: int64 */
+            subtype?: number | null;
+            /** Format: int64 */
+            item?: number | null;
         };
         /** @description Companies of ConnectWise. */
         CompaniesDoc: {
@@ -2799,6 +3071,46 @@ export interface components {
              */
             catalog_items: number[];
         };
+        /** @description What a rule is to say. */
+        NewAlertRule: {
+            /** @description The kind; `*` for every kind. It may be missing where an entry of the log is named. */
+            kind?: string | null;
+            /** @description `critical`, `error`, `warning` or `info`; every one where it is missing. */
+            severity?: string | null;
+            /**
+             * Format: int64
+             * @description Takes the kind from this entry of the log.
+             */
+            from_entry?: number | null;
+            /**
+             * @description Values by key. What names a place of ConnectWise may be its id or its exact name; null removes what this
+             *     organization set, so that the level above counts again.
+             */
+            values: {
+                [key: string]: string | null;
+            };
+            /** @description The connection to check against; the nearest where it is missing. */
+            connection?: string | null;
+        };
+        /** @description Through which connection. */
+        NewAlertRun: {
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
+        };
+        /** @description For what a test ticket is made. */
+        NewAlertTest: {
+            /** @description The kind by whose rule it is made; `*` where it is missing. */
+            kind?: string | null;
+            /** @description `critical`, `error`, `warning` or `info`. */
+            severity?: string | null;
+            /**
+             * Format: int64
+             * @description For this company; that of the rule where it is missing.
+             */
+            company_id?: number | null;
+            /** @description The connection; the nearest where it is missing. */
+            connection?: string | null;
+        };
         /** @description A new connection. */
         NewConnection: {
             /** @description Name; `connectwise` where it is missing. */
@@ -3082,6 +3394,34 @@ export interface components {
             customers: number;
         };
         /** @description One page of a list. */
+        Page_ActivityDoc: {
+            /** @description The rows. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Its number: later ones are greater.
+                 */
+                entry: number;
+                at: string;
+                /** @description `alert`, `ticket`, `quantity` or `finding`. */
+                about: string;
+                /** @description What happened, in one word. */
+                action: string;
+                alert_id?: string | null;
+                /** @description The kind under which a rule can be made for the like of it. */
+                rule_kind?: string | null;
+                severity?: string | null;
+                source?: string | null;
+                customer_id?: string | null;
+                /** Format: int64 */
+                ticket_id?: number | null;
+                text: string;
+                why?: string | null;
+            }[];
+            /** @description Where the next page begins; none on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_AgreementDoc: {
             /** @description The rows. */
             items: {
@@ -3116,6 +3456,49 @@ export interface components {
                 end?: string | null;
                 /** @description Whether ConnectWise prorates its additions by itself. */
                 prorates: boolean;
+            }[];
+            /** @description Where the next page begins; none on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_AlertDoc: {
+            /** @description The rows. */
+            items: {
+                alert_id: string;
+                /** @description `open`, `acknowledged` or `cleared`. */
+                state: string;
+                kind: string;
+                subject?: string | null;
+                /** @description `critical`, `error`, `warning` or `info`. */
+                severity: string;
+                source: string;
+                customer_id: string;
+                summary: string;
+                detail?: string | null;
+                /** @description What makes two tellings the same alert. */
+                key: string;
+                /** @description Since when it is open, or was last. */
+                opened_at: string;
+                /** @description Since when it is over. */
+                cleared_at?: string | null;
+                /** @description When something was told last. */
+                last_at: string;
+                /**
+                 * Format: int32
+                 * @description How often it was told again.
+                 */
+                repeats: number;
+                /**
+                 * Format: int32
+                 * @description How often it was opened.
+                 */
+                cycle: number;
+                /** @description Who took it as known, by closing its ticket. */
+                acknowledged_by?: string | null;
+                acknowledged_at?: string | null;
+                told_by: components["schemas"]["AlertVoiceDoc"][];
+                ticket?: components["schemas"]["TicketDoc"] | null;
+                hold?: components["schemas"]["AlertHoldDoc"] | null;
             }[];
             /** @description Where the next page begins; none on the last one. */
             next_cursor?: string | null;
@@ -3493,6 +3876,31 @@ export interface components {
             /** @description When ConnectWise was last read; none where it never was. */
             read_at?: string | null;
         };
+        /** @description Something that a rule can name. */
+        PlaceDoc: {
+            /** Format: int64 */
+            id: number;
+            name: string;
+            /** @description Whether a ticket in this status is closed; of statuses alone. */
+            closed?: boolean | null;
+            /** @description Whether it can be chosen no longer. */
+            inactive: boolean;
+        };
+        /** @description What a rule can name in ConnectWise, as it is now. */
+        PlacesDoc: {
+            boards: components["schemas"]["PlaceDoc"][];
+            priorities: components["schemas"]["PlaceDoc"][];
+            sources: components["schemas"]["PlaceDoc"][];
+            /** @description Nothing where the API member may not see them. */
+            members?: components["schemas"]["PlaceDoc"][] | null;
+            /** @description Of the board that was asked for. */
+            statuses: components["schemas"]["PlaceDoc"][];
+            types: components["schemas"]["PlaceDoc"][];
+            subtypes: components["schemas"]["PlaceDoc"][];
+            items: components["schemas"]["PlaceDoc"][];
+            /** @description Which types, subtypes and items may stand together; nothing where only ConnectWise can tell. */
+            combinations?: components["schemas"]["CombinationDoc"][] | null;
+        };
         /** @description A plan, and after apply what became of it. */
         PlanDoc: {
             /** @description The plan. */
@@ -3802,6 +4210,53 @@ export interface components {
             /** @description The exception code that speaks of it, where there is one. */
             code?: string | null;
         };
+        /** @description What one level says of a kind. */
+        RuleEntryDoc: {
+            /** @description The kind; `*` for every kind. */
+            kind: string;
+            /** @description The severity; nothing for every one. */
+            severity?: string | null;
+            /** @description The organization that set it. */
+            from: string;
+            /** @description What is set, by key. */
+            values: {
+                [key: string]: string;
+            };
+            /** @description The names of what ids stood for when they were set, by key. */
+            labels: {
+                [key: string]: string;
+            };
+        };
+        /** @description A value that a rule can say, as a form shows it. */
+        RuleFieldDoc: {
+            /** @description The key. */
+            key: string;
+            /** @description `switch`, `choice`, `number`, `pick`, `line`, `text`, `hours`, `zone` or `addresses`. */
+            form: string;
+            /** @description What may be chosen. */
+            choices: string[];
+            /** @description What is accepted, in words. */
+            allowed: string;
+            /** @description One sentence. */
+            meaning: string;
+            /** @description The value where no level sets one. */
+            default: string;
+            /** @description Whether it holds for the organizations below. */
+            inherited: boolean;
+        };
+        /** @description A value that holds for a kind. */
+        RuleValueDoc: components["schemas"]["RuleFieldDoc"] & {
+            /** @description The value that holds. */
+            value: string;
+            /** @description The name of what an id stood for when it was set. */
+            label?: string | null;
+            /** @description The organization that set it; nothing where it is the default. */
+            from?: string | null;
+            /** @description The kind for which it was set. */
+            set_for?: string | null;
+            /** @description Whether this organization set it for just this kind and severity. */
+            own: boolean;
+        };
         /** @description A run. */
         RunDoc: {
             /** @description Id. */
@@ -4047,6 +4502,37 @@ export interface components {
             marker: string;
             /** @description Every right the job needs. */
             rights: components["schemas"]["RightDoc"][];
+        };
+        /** @description The ticket of an alert. */
+        TicketDoc: {
+            /** Format: int64 */
+            ticket_id: number;
+            /** @description Our key, which the ticket carries as its external reference. */
+            key: string;
+            /** Format: int64 */
+            company_id: number;
+            /**
+             * Format: int64
+             * @description The board on which it was made.
+             */
+            board_id: number;
+            made_at: string;
+            /** @description Whether it is closed. */
+            closed: boolean;
+            /** @description Who closed it: `trueup`, or a person; nothing while it is open. */
+            closed_by?: string | null;
+            /** @description Whether somebody deleted it. */
+            deleted: boolean;
+            /**
+             * Format: int64
+             * @description The ticket that it lies under.
+             */
+            parent?: number | null;
+            /**
+             * Format: int64
+             * @description The ticket that the alert had before.
+             */
+            former?: number | null;
         };
         /** @description A token, without its value. */
         TokenDoc: {
@@ -4899,6 +5385,103 @@ export interface operations {
             };
         };
     };
+    alerts_activity: {
+        parameters: {
+            query?: {
+                /** @description `alert`, `ticket`, `quantity` or `finding`. */
+                about?: string;
+                /** @description About this alert alone. */
+                alert?: string;
+                /** @description About this customer alone. */
+                customer?: string;
+                /** @description How many, 100 where it is missing. */
+                limit?: number;
+                /** @description Where the page before ended. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ActivityDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     audit_explanation: {
         parameters: {
             query?: never;
@@ -5103,6 +5686,856 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AgreementDetailDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_list: {
+        parameters: {
+            query?: {
+                /** @description `open`, `acknowledged`, `cleared` or `all`; those that are not over where it is missing. */
+                state?: string;
+                /** @description Of this kind alone. */
+                kind?: string;
+                /** @description Of this customer alone. */
+                customer?: string;
+                /** @description How many, 100 where it is missing. */
+                limit?: number;
+                /** @description Where the page before ended. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AlertDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_places: {
+        parameters: {
+            query?: {
+                /** @description The board whose statuses, types, subtypes and items are wanted. */
+                board?: number;
+                /** @description The connection; the nearest where it is missing. */
+                connection?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lists */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacesDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_rules: {
+        parameters: {
+            query?: {
+                /** @description The kind; `*` for every kind. */
+                kind?: string;
+                /** @description `critical`, `error`, `warning` or `info`; every one where it is missing. */
+                severity?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertRulesDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_set_rule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertRule"];
+            };
+        };
+        responses: {
+            /** @description What this organization says now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleEntryDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_unset_rule: {
+        parameters: {
+            query?: {
+                /** @description The kind; `*` for every kind. */
+                kind?: string;
+                /** @description `critical`, `error`, `warning` or `info`; every one where it is missing. */
+                severity?: string;
+            };
+            header?: {
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertRun"];
+            };
+        };
+        responses: {
+            /** @description It waits for a worker */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertTest"];
+            };
+        };
+        responses: {
+            /** @description What became of each step */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertTestDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The alert */
+                alert: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The alert */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertShownDoc"];
                 };
             };
             /** @description The request cannot be read */

@@ -297,6 +297,8 @@ pub fn missing(report: &PsaReport) -> Vec<&Right> {
 
 fn show(out: Output, connection: &Connection, report: &PsaReport) -> Exit {
     let missing = missing(report);
+    let missing_for_tickets: Vec<&Right> =
+        report.ticket_rights.iter().filter(|right| right.is_missing()).collect();
     let document = json!({
         "connection": ConnectionDoc::from(connection),
         "ok": missing.is_empty(),
@@ -305,6 +307,8 @@ fn show(out: Output, connection: &Connection, report: &PsaReport) -> Exit {
         "marker": report.marker,
         "rights": report.rights,
         "missing": missing,
+        "ticket_rights": report.ticket_rights,
+        "missing_for_tickets": missing_for_tickets,
     });
     out.show(&document, |out| {
         let version = report.version.as_deref().unwrap_or("unknown version");
@@ -313,6 +317,12 @@ fn show(out: Output, connection: &Connection, report: &PsaReport) -> Exit {
         rights_table(out, &report.rights);
         if !missing.is_empty() {
             out.line(&format!("TU1004: {}", Code::Tu1004.row().fix));
+        }
+        // Tickets are another part of the work: billing is as good without their rights.
+        if !missing_for_tickets.is_empty() {
+            out.line("For tickets these rights are missing; billing does without them.");
+            let rights: Vec<Right> = missing_for_tickets.iter().map(|right| (*right).clone()).collect();
+            rights_table(out, &rights);
         }
     });
     Exit::needs_person_if(!missing.is_empty())

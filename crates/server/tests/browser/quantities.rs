@@ -7,7 +7,7 @@ use crate::driver::Browser;
 use serde_json::{Value, json};
 
 /// Asks the API as whoever is signed in in the browser.
-fn ask(browser: &Browser, method: &str, path: &str, body: &Value) {
+pub fn ask(browser: &Browser, method: &str, path: &str, body: &Value) {
     let script = "
         const asked = (method, path, token, body) => {
             const request = new XMLHttpRequest();
@@ -25,7 +25,7 @@ fn ask(browser: &Browser, method: &str, path: &str, body: &Value) {
 }
 
 /// Chooses from a list that opens at its field.
-fn pick(browser: &Browser, label: &str, option: &str) {
+pub fn pick(browser: &Browser, label: &str, option: &str) {
     let script = "
         const found = [...document.querySelectorAll('label')].find((l) => l.innerText.trim() === arguments[0]);
         const field = found && document.getElementById(found.htmlFor);

@@ -61,6 +61,39 @@ fn a_run_that_lacks_a_right_fails_its_tasks_with_the_list_and_sends_nothing() {
 }
 
 #[test]
+fn ax_02_each_part_names_the_rights_that_it_lacks_and_does_without_those_of_the_other() {
+    let bench = ready();
+    let none = json!({"add": "None", "edit": "None", "delete": "None", "inquire": "None"});
+    let missing = |tested: &Value, part: &str| -> Vec<String> {
+        let rights = tested[part].as_array().unwrap().iter();
+        rights
+            .map(|right| {
+                format!("{} > {}", right["function"].as_str().unwrap(), right["level"].as_str().unwrap())
+            })
+            .collect()
+    };
+    role(&bench, &json!({"Service Desk/Service Tickets": none, "Service Desk/Close Service Tickets": none}));
+    let tested = bench.json(&["connection", "test"]).exits(0).json();
+    assert_eq!((&tested["ok"], &tested["missing"]), (&json!(true), &json!([])));
+    assert_eq!(
+        missing(&tested, "missing_for_tickets"),
+        [
+            "Service Tickets > Inquire All",
+            "Service Tickets > Add All",
+            "Service Tickets > Edit All",
+            "Close Service Tickets > Edit All",
+        ]
+    );
+    let shown = bench.run(&["connection", "test"]).exits(0).out;
+    assert!(shown.contains("For tickets these rights are missing"), "{shown}");
+    bench.json(&["apply", "--all"]).exits(0);
+    role(&bench, &json!({"Finance/Agreements": none}));
+    let tested = bench.json(&["connection", "test"]).exits(1).json();
+    assert_eq!(tested["missing_for_tickets"], json!([]));
+    assert!(missing(&tested, "missing").contains(&"Agreements > Add All".to_owned()));
+}
+
+#[test]
 fn the_right_to_create_items_is_needed_where_items_are_created() {
     let bench = ready();
     role(&bench, &json!({"Procurement/Product Catalog": {"add": "None"}}));

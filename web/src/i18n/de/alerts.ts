@@ -242,6 +242,18 @@ export const alerts: Record<keyof typeof en, string> = {
   'alerts.log.finding.opened': 'Feststellung geöffnet',
   'alerts.log.finding.resolved': 'Feststellung gelöst',
 
+  'rights.tickets.missing_one': 'Ein Recht für Tickets fehlt',
+  'rights.tickets.missing_other': '{n} Rechte für Tickets fehlen',
+  'rights.tickets.lead': 'Die Abrechnung geht ohne sie. Nötig sind sie, wo Alarme zu Tickets werden sollen.',
+  'rights.tickets.table': 'Rechte für Tickets',
+  'rights.for.find tickets and see what people did with them': 'Tickets finden und sehen, was mit ihnen geschah',
+  'rights.for.know boards, statuses, types and items': 'Boards, Status, Typen und Elemente kennen',
+  'rights.for.know the priorities': 'die Prioritäten kennen',
+  'rights.for.know the sources of tickets': 'die Quellen von Tickets kennen',
+  'rights.for.make tickets and notes': 'Tickets und Notizen anlegen',
+  'rights.for.change the status of tickets': 'den Status von Tickets ändern',
+  'rights.for.close tickets': 'Tickets schließen',
+
   'run.alerts': 'Tickets nachführen',
   'setting.group.alerts': 'Alarme und Tickets',
   'setting.billing': 'Abrechnung',

@@ -241,6 +241,18 @@ export const alerts = {
   'alerts.log.finding.opened': 'Finding opened',
   'alerts.log.finding.resolved': 'Finding solved',
 
+  'rights.tickets.missing_one': 'One right for tickets is missing',
+  'rights.tickets.missing_other': '{n} rights for tickets are missing',
+  'rights.tickets.lead': 'Billing works without them. Give them where alerts are to become tickets.',
+  'rights.tickets.table': 'Rights for tickets',
+  'rights.for.find tickets and see what people did with them': 'find tickets and see what people did with them',
+  'rights.for.know boards, statuses, types and items': 'know boards, statuses, types and items',
+  'rights.for.know the priorities': 'know the priorities',
+  'rights.for.know the sources of tickets': 'know the sources of tickets',
+  'rights.for.make tickets and notes': 'make tickets and notes',
+  'rights.for.change the status of tickets': 'change the status of tickets',
+  'rights.for.close tickets': 'close tickets',
+
   'run.alerts': 'Bring tickets up to date',
   'setting.group.alerts': 'Alerts and tickets',
   'setting.billing': 'Billing',

@@ -47,7 +47,7 @@ function Form({ kind, close }: { kind: string; close: () => void }) {
           choose={setCompany}
         />
         {test.error !== null && <ProblemNote error={test.error} />}
-        {test.data !== undefined && !test.isPending && <Outcome test={test.data} />}
+        {test.data !== undefined && <Outcome test={test.data} />}
         <Group justify="flex-end">
           <Button variant="default" onClick={close}>
             {t('action.close')}

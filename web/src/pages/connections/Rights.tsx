@@ -77,7 +77,38 @@ export function RightsReport({ tested, again, working }: { tested: Tested; again
           <RightsTable rights={shown} />
         </Box>
       )}
+      <ForTickets tested={tested} all={all} />
     </Stack>
+  );
+}
+
+/** Tickets are another part of the work: billing is as good without their rights. */
+function ForTickets({ tested, all }: { tested: Tested; all: boolean }) {
+  const { t, tn } = useWords();
+  const missing = tested.ticket_rights.filter((right) => right.state === 'missing');
+  const text = useTicket(tested, missing);
+  const shown = all ? [...tested.ticket_rights].sort(byState) : missing;
+  if (shown.length === 0) return null;
+  return (
+    <>
+      {missing.length > 0 && (
+        <Alert
+          color="yellow"
+          variant="light"
+          icon={<IconHelpCircle aria-hidden />}
+          title={tn('rights.tickets.missing', missing.length)}
+          styles={{ title: { color: 'var(--mantine-color-text)' } }}
+        >
+          <Stack gap="xs" align="flex-start">
+            <Text size="sm">{t('rights.tickets.lead')}</Text>
+            <CopyButton text={text} label={t('rights.copy')} />
+          </Stack>
+        </Alert>
+      )}
+      <Box className="panel">
+        <RightsTable rights={shown} label={t('rights.tickets.table')} />
+      </Box>
+    </>
   );
 }
 
@@ -85,7 +116,7 @@ function byState(a: Right, b: Right): number {
   return (ORDER[a.state] ?? 3) - (ORDER[b.state] ?? 3);
 }
 
-export function RightsTable({ rights }: { rights: Right[] }) {
+export function RightsTable({ rights, label }: { rights: Right[]; label?: string }) {
   const { t } = useWords();
   const say = useWord();
   const columns: Column<Right>[] = [
@@ -105,7 +136,7 @@ export function RightsTable({ rights }: { rights: Right[] }) {
   ];
   return (
     <DataTable
-      label={t('rights.table')}
+      label={label ?? t('rights.table')}
       columns={columns}
       rows={rights}
       id={(row) => `${row.module}/${row.function}/${row.level}`}

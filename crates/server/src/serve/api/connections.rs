@@ -199,8 +199,10 @@ pub struct TestDoc {
     cloud: Option<bool>,
     /// Where keys of additions are written.
     marker: String,
-    /// Every right the job needs.
+    /// Every right that billing needs.
     rights: Vec<RightDoc>,
+    /// Every right that tickets need; `ok` says nothing of them.
+    ticket_rights: Vec<RightDoc>,
 }
 
 fn tested(connection: &Connection, report: &PsaReport) -> TestDoc {
@@ -211,6 +213,7 @@ fn tested(connection: &Connection, report: &PsaReport) -> TestDoc {
         cloud: report.cloud,
         marker: report.marker.clone(),
         rights: report.rights.iter().map(RightDoc::from).collect(),
+        ticket_rights: report.ticket_rights.iter().map(RightDoc::from).collect(),
     }
 }
 
