@@ -99,6 +99,7 @@ fn an_alert_becomes_a_ticket_by_a_rule_made_of_the_log_and_ends_with_it() {
     browser.click("Send a test ticket");
     browser.sees("Everything worked");
     assert_eq!(browser.barriers(), Vec::<String>::new());
+    browser.click("Close");
 
     // Over: the ticket closes with it.
     ask(&browser, "POST", "/api/v1/feed?organization=default", &told("closed", "2026-04-02T03:00:00Z"));
