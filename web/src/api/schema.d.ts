@@ -4500,8 +4500,10 @@ export interface components {
             cloud?: boolean | null;
             /** @description Where keys of additions are written. */
             marker: string;
-            /** @description Every right the job needs. */
+            /** @description Every right that billing needs. */
             rights: components["schemas"]["RightDoc"][];
+            /** @description Every right that tickets need; `ok` says nothing of them. */
+            ticket_rights: components["schemas"]["RightDoc"][];
         };
         /** @description The ticket of an alert. */
         TicketDoc: {
