@@ -69,6 +69,7 @@ fn an_alert_becomes_a_ticket_by_a_rule_made_of_the_log_and_ends_with_it() {
     pick(&browser, "Status that closes it", "Closed - Cleared");
     assert_eq!(browser.barriers(), Vec::<String>::new());
     browser.click("Save");
+    browser.sees_no_more("Where tickets go: Failed backup");
     browser.sees("Closed - Cleared");
     assert_eq!(browser.barriers(), Vec::<String>::new());
 
