@@ -286,9 +286,9 @@ async fn undone(
         report.changes.iter().filter(|c| c.state == ChangeState::Applied).map(|c| &c.change_id).collect();
     let mut tasks = store.list_tasks(org, &TaskFilter { ids, ..TaskFilter::default() }).await?;
     tasks.retain(|task| {
-        let of_it = |c: &&Box<Change>| c.source == task.source && c.subscription == task.subscription;
+        let of_it = |c: &&Change| c.source == task.source && c.subscription == task.subscription;
         // One that was put aside is settled: a run that goes on after a crash counts nothing twice.
-        task.state != TaskState::Ignored && draft.changes.iter().filter(of_it).all(|c| done.contains(&c.id))
+        task.state != TaskState::Ignored && draft.changes.iter().map(AsRef::as_ref).filter(of_it).all(|c| done.contains(&c.id))
     });
     for task in &mut tasks {
         task.state = TaskState::Ignored;
