@@ -307,11 +307,13 @@ const TOGETHER_PLACES: u32 = 10;
 pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Line]) -> Finding {
     let shown: Vec<String> = lines.iter().map(|line| by_hand::shown(builder, line)).collect();
     let name = builder.context.product_name(product);
-    let message = format!(
-        "{} open additions are {name} on the agreement, and which is the line is not known: {}.",
-        lines.len(),
-        shown.join("; ")
-    );
+    let shown = shown.join("; ");
+    let message = match lines.len() {
+        1 => format!("An open addition is {name} on the agreement, and whether it is the line is not known: {shown}."),
+        count => format!(
+            "{count} open additions are {name} on the agreement, and which is the line is not known: {shown}."
+        ),
+    };
     builder.about(Code::Tu3007, product, message)
 }
 

@@ -151,8 +151,28 @@ fn check_address(address: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// What no connection is without, and what would break the line or the address that shows its name.
+fn check_given(args: &AddArgs) -> Result<(), CliError> {
+    let breaks = |c: char| c.is_control() || c == '/';
+    if args.name.trim().is_empty() || args.name.contains(breaks) {
+        return Err(CliError::usage(
+            "the name of a connection cannot be used: it is empty, or holds a slash or a control character",
+            "Give another `--name`.",
+        ));
+    }
+    if args.client_id.trim().is_empty() {
+        return Err(CliError::coded(
+            Exit::Usage,
+            Code::Tu1003,
+            "the client id is empty; register one at the ConnectWise developer site and pass it with `--client-id`",
+        ));
+    }
+    Ok(())
+}
+
 async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
     check_address(&args.url)?;
+    check_given(&args)?;
     let connection = Connection {
         name: args.name,
         url: args.url.trim().to_owned(),

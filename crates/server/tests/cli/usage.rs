@@ -83,6 +83,21 @@ fn a_connection_that_nobody_answers_exits_with_3() {
     assert!(!list.out.contains("secret-of-the-test"));
 }
 
+/// Names stand in tables and addresses, and a client id that is missing is not a wrong key.
+#[test]
+fn a_connection_is_given_a_name_and_a_client_id() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.env("TRUEUP_CONNECTWISE_PRIVATE_KEY", "secret-of-the-test");
+    let base = ["connection", "add", "--url", "http://127.0.0.1:1", "--company", "c", "--public-key", "k"];
+    let ran = bench.json(&[&base[..], &["--client-id", " "]].concat()).exits(2);
+    assert_eq!(ran.json()["error"]["code"], "TU1003");
+    for name in ["", " ", "a/b", "a\nb"] {
+        bench.json(&[&base[..], &["--client-id", "i", "--name", name]].concat()).exits(2);
+    }
+    let list = bench.json(&["connection", "list"]).exits(0);
+    assert_eq!(list.json()["connections"].as_array().map(Vec::len), Some(0));
+}
+
 #[test]
 fn a_database_that_is_none_of_ours_is_wrong_usage() {
     let bench = Bench::new("2023-03-20");
