@@ -642,3 +642,47 @@ fn what_is_charged_afterwards_is_not_reconciled() {
     lab.subscriptions.get_mut(&key).unwrap().billing_model = BillingModel::Arrears;
     assert_eq!(once_more(&mut lab, beside(january(), &[], &[], None)), "TU4004 info\n");
 }
+
+/// The same where the late order changes the quantity as well: the later one started from its quantity in the old price,
+/// so that what the late one adds in quantity is owed for all days up to the later line, in the old price where that one
+/// has reckoned the new one already.
+#[rstest]
+fn a_change_of_both_after_a_change_that_told_no_old_price(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values((0, 0), (0, 1), (1, 0), (1, 1), (2, 0))] (before, between): (usize, usize),
+    #[values("2025-01-15", "2025-02-15")] changed: &str,
+    #[values((7, 8), (7, 3), (3, 9))] (first, second): (i64, i64),
+) {
+    let mut lab = lab("2025-01-01");
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    let same_month = changed == "2025-01-15";
+    let of = if same_month { january() } else { period("2025-02-01", "2025-03-01") };
+    lab.run(&sale("2025-01-01", "2025-02-01").0);
+    let mut billed = total(&mut lab, before);
+    let mut later =
+        order("CH-2", OrderKind::Change, changed, of).change("1", "seat", first, second, "25.00", "17.60").0;
+    later.completed_us += 1;
+    let mut shown = lab.run(&later);
+    billed += total(&mut lab, between);
+    let mut both = order("CH-1", OrderKind::Change, "2025-01-10", january())
+        .change("1", "seat", 5, first, "25.00", "17.60")
+        .0;
+    both.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    shown += &lab.run(&both);
+    billed += total(&mut lab, 4 - before - between);
+    let level = |quantity: i64| dec("25") * dec(&quantity.to_string());
+    let share = |value: rust_decimal::Decimal, days: i64, of: &str| value * dec(&days.to_string()) / dec(of);
+    let wanted = if same_month {
+        share(dec("110"), 9, "31")
+            + share(level(first), 5, "31")
+            + share(level(second), 17, "31")
+            + level(second) * dec("3")
+    } else {
+        share(dec("110"), 9, "31")
+            + share(level(first), 22, "31")
+            + (level(first) + level(second)) / dec("2")
+            + level(second) * dec("2")
+    };
+    assert!((billed - wanted).abs() < dec("0.40"), "{billed} instead of {wanted}\n{shown}");
+}

@@ -220,12 +220,12 @@ pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Op
 
 /// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
 /// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
-/// was reckoned from is seen in the amount of the part.
+/// was reckoned from is seen in the amount of the part. `started` is the quantity that it starts from, this order's new one.
 pub fn reckoned_without(
     builder: &Builder<'_, '_>,
     order: &Order,
     product: &ProductId,
-    said: Date,
+    (said, started): (Date, Quantity),
 ) -> Result<Option<Date>, Stop> {
     let Some(before) = state_on(builder, product, said) else { return Ok(None) };
     let younger = |stage: &Stage<'_>| {
@@ -234,7 +234,7 @@ pub fn reckoned_without(
     let next = known_stages(builder, product).filter(younger).min_by_key(|stage| stage.since);
     let Some((next, by)) = next.as_ref().and_then(|next| Some((next, next.order?))) else { return Ok(None) };
     let (now, since) = (next.state, next.since);
-    if now.unit_price == before.unit_price || now.quantity == before.quantity {
+    if now.unit_price == before.unit_price || now.quantity == started {
         return Ok(None);
     }
     let period = builder.period_of(order.period, since)?;
@@ -242,8 +242,9 @@ pub fn reckoned_without(
     let share = builder.share(period, rest)?.exact()?;
     let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
     let value = worth(before.unit_price, before.quantity)?;
-    let all = worth(now.unit_price, now.quantity)?.minus(value)?.times(share)?;
-    let of_quantity = worth(now.unit_price, now.quantity.minus(before.quantity)?)?.times(share)?;
+    let old = worth(before.unit_price, started)?;
+    let all = worth(now.unit_price, now.quantity)?.minus(old)?.times(share)?;
+    let of_quantity = worth(now.unit_price, now.quantity.minus(started)?)?.times(share)?;
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
     for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
         let true_days = part.origin.as_ref().and_then(|o| o.true_period());

@@ -309,7 +309,9 @@ pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Lin
     let name = builder.context.product_name(product);
     let shown = shown.join("; ");
     let message = match lines.len() {
-        1 => format!("An open addition is {name} on the agreement, and whether it is the line is not known: {shown}."),
+        1 => format!(
+            "An open addition is {name} on the agreement, and whether it is the line is not known: {shown}."
+        ),
         count => format!(
             "{count} open additions are {name} on the agreement, and which is the line is not known: {shown}."
         ),

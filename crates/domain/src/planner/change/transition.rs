@@ -408,7 +408,7 @@ pub(super) fn late_transition<'a>(
     part_is_told: bool,
     until: Date,
 ) -> Result<(), Stop> {
-    let Moment { effective, period, .. } = item.moment;
+    let Moment { effective, .. } = item.moment;
     let product = &item.line.product;
     let why = if item.ahead {
         "changes what an earlier order changes again from a later day on"
@@ -419,17 +419,65 @@ pub(super) fn late_transition<'a>(
         return Ok(());
     }
     let reprices = item.old.price != item.new.price;
-    let until = match reprices && !item.ahead {
-        true => late::reckoned_without(builder, order, product, item.moment.said)?
-            .map_or(until, |day| day.min(until)),
-        false => until,
+    let reckoned = match reprices && !item.ahead {
+        true => late::reckoned_without(builder, order, product, (item.moment.said, item.new_quantity))?,
+        false => None,
+    };
+    // From there on the new price is billed, and of this order what it changes in quantity is left.
+    let apart =
+        reckoned.filter(|day| *day < until).map(|day| (at_old_price(item), day.max(effective), until));
+    let quantity_is_left = !item.delta.is_zero();
+    let (until, last) = match reckoned.filter(|day| *day < until) {
+        Some(day) if quantity_is_left => (day, until),
+        Some(day) => (day, day),
+        None => (until, until),
     };
     if !item.ahead {
-        late::tell(builder, order, product, item.moment.said, until);
+        late::tell(builder, order, product, item.moment.said, last);
     }
+    bill_late(builder, order, item, part_is_told, (effective, until))?;
+    match apart.filter(|_| quantity_is_left) {
+        Some((rest, from, to)) => bill_late(builder, order, &rest, part_is_told, (from, to)),
+        None => Ok(()),
+    }
+}
+
+/// The same change of the quantity, without the change of the price.
+fn at_old_price<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
+    Item {
+        line: item.line,
+        item: item.item,
+        existing: item.existing.clone(),
+        also: item.also.clone(),
+        old_quantity: item.old_quantity,
+        new_quantity: item.new_quantity,
+        delta: item.delta,
+        old: item.old,
+        new: item.old,
+        moment: item.moment,
+        until: item.until,
+        ahead: item.ahead,
+    }
+}
+
+/// What a change that came late costs from a day up to another one.
+fn bill_late<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    item: &Item<'a, '_>,
+    part_is_told: bool,
+    (effective, until): (Date, Date),
+) -> Result<(), Stop> {
     if effective >= until {
         // None of the days that it would bill is billed.
         return Ok(());
+    }
+    let period = item.moment.period;
+    if effective >= period.end() {
+        return match Period::new(effective, builder.paid_for(builder.context.agreement, until)) {
+            Ok(gap) => bill_gap(builder, order, item, gap, period, false),
+            Err(_) => Ok(()),
+        };
     }
     let whole = effective == period.start();
     let begin = if whole { effective } else { period.end() };
