@@ -288,7 +288,8 @@ async fn undone(
     tasks.retain(|task| {
         let of_it = |c: &&Change| c.source == task.source && c.subscription == task.subscription;
         // One that was put aside is settled: a run that goes on after a crash counts nothing twice.
-        task.state != TaskState::Ignored && draft.changes.iter().map(AsRef::as_ref).filter(of_it).all(|c| done.contains(&c.id))
+        task.state != TaskState::Ignored
+            && draft.changes.iter().map(AsRef::as_ref).filter(of_it).all(|c| done.contains(&c.id))
     });
     for task in &mut tasks {
         task.state = TaskState::Ignored;
