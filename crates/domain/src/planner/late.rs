@@ -88,7 +88,7 @@ pub fn ended_by_this<'s, 'a>(builder: &'s Builder<'_, 'a>, product: &ProductId) 
     builder.own_lines().find(|l| l.is_for(product, Role::Recurring) && l.ended_by() == Some(order))
 }
 
-fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
+pub fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
     compared(builder, order) == Some(Ordering::Less)
 }
 

@@ -4,6 +4,7 @@
 
 use super::builder::Builder;
 use super::cancellation;
+use super::late;
 use crate::feed::{Charge, Order, OrderKind};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
@@ -59,7 +60,7 @@ fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
     let context = builder.context;
     let task = context.task;
     let known = context.world.completed.of(&task.source, &task.subscription);
-    let carried_out = known.iter().filter(|order| compared(builder, order).is_some_and(|than| than.is_lt()));
+    let carried_out = known.iter().filter(|order| late::is_older(builder, &order.id));
     let before: Vec<&Order> = carried_out.chain(context.earlier.iter().copied()).collect();
     let ends = before.iter().filter(|order| order.kind == OrderKind::Cancellation);
     let end = *ends.max_by_key(|order| order.completed_us)?;
@@ -73,14 +74,7 @@ fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
 fn younger<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b Order> {
     let task = builder.context.task;
     let known = builder.context.world.completed.of(&task.source, &task.subscription);
-    known.iter().filter(|order| compared(builder, order).is_some_and(|than| than.is_gt()))
-}
-
-fn compared(builder: &Builder<'_, '_>, order: &Order) -> Option<std::cmp::Ordering> {
-    let task = builder.context.task;
-    let own = task.order_id.as_ref().filter(|own| **own != order.id)?;
-    let known = builder.context.world.completed.get(&(task.source.clone(), order.id.clone()))?;
-    Some(known.cmp(&(task.completed_us, task.turn))).filter(|_| *own != order.id)
+    known.iter().filter(|order| late::is_younger(builder, &order.id))
 }
 
 /// Whether an order leaves nothing of a product.

@@ -42,19 +42,20 @@ async fn records(
 }
 
 /// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
-/// cancellations, and of the orders that were completed after one of these tasks what changes or moves.
+/// cancellations, and of the orders that were completed after one of them or of these tasks what sells, changes or moves.
 pub(super) async fn carried_out(
     store: &dyn Store,
     org: &OrganizationId,
     tasks: &BTreeMap<TaskId, Task>,
 ) -> Result<Vec<(Task, Order)>, Failure> {
-    let mut first: BTreeMap<(&SourceId, &SubscriptionId), i64> = BTreeMap::new();
+    let key = |task: &Task| (task.source.clone(), task.subscription.clone());
+    let mut first: BTreeMap<(SourceId, SubscriptionId), i64> = BTreeMap::new();
     for task in tasks.values() {
-        let first = first.entry((&task.source, &task.subscription)).or_insert(task.completed_us);
+        let first = first.entry(key(task)).or_insert(task.completed_us);
         *first = (*first).min(task.completed_us);
     }
     let subscriptions: BTreeSet<&SubscriptionId> =
-        first.keys().map(|(_, subscription)| *subscription).collect();
+        first.keys().map(|(_, subscription)| subscription).collect();
     if subscriptions.is_empty() {
         return Ok(Vec::new());
     }
@@ -64,8 +65,14 @@ pub(super) async fn carried_out(
         ..TaskFilter::default()
     };
     let mut done = store.list_tasks(org, &filter).await?;
+    // What came after a cancellation may have taken it back.
+    for end in done.iter().filter(|task| task.kind == TaskKind::Cancellation) {
+        if let Some(first) = first.get_mut(&key(end)) {
+            *first = (*first).min(end.completed_us);
+        }
+    }
     done.retain(|task| {
-        let planned = first.get(&(&task.source, &task.subscription));
+        let planned = first.get(&key(task));
         let after = planned.is_some_and(|first| task.completed_us >= *first);
         match task.kind {
             TaskKind::Cancellation => planned.is_some(),

@@ -204,3 +204,39 @@ fn what_costs_nothing_needs_no_mapping() {
     bench.json(&["apply", "--all"]).exits(0);
     assert_eq!(json!(open(&bench)), json!([5.0]));
 }
+
+/// A renewal that was carried out since has taken the cancellation back: what is added then has no end.
+#[test]
+fn what_is_added_after_a_renewal_does_not_end_with_the_cancellation_before_it() {
+    for renewed in [false, true] {
+        let mut bench = bench("2023-03-01");
+        bench.json(&["setting", "set", "mapping.product_item", "many"]).exits(0);
+        bench.map(&format!("{MAPPINGS}product,more,7,,\n")).exits(0);
+        let of =
+            |period: &str, text: String| text.replace(r#""start":"2023-03-01","end":"2023-04-01""#, period);
+        let end = without_lines("CA-1", "cancellation", "2023-03-02")
+            .replace(r#""completed_at""#, r#""effective":"2023-04-30","completed_at""#);
+        let end = of(r#""start":"2023-04-01","end":"2023-05-01""#, end);
+        let again = order("RE-1", "renewal", "2023-03-03", FIVE);
+        let again = of(r#""start":"2023-05-01","end":"2023-06-01""#, again);
+        let more = r#""charge":"recurring","quantity":"2","old_quantity":"0","new_quantity":"2""#;
+        let added = order("CH-1", "change", "2023-03-04", more).replace("exo-p1", "more");
+        let orders = [
+            Some(order("SO-1", "sales", "2023-03-01", FIVE)),
+            Some(end),
+            renewed.then_some(again),
+            Some(added),
+        ];
+        let mut last = Value::Null;
+        for (day, text) in orders.into_iter().enumerate() {
+            let Some(text) = text else { continue };
+            bench.on(&format!("2023-03-0{}", day + 1));
+            bench.feed(&text).exits(0);
+            bench.json(&["check"]);
+            last = bench.json(&["apply", "--all", "--approve"]).json();
+        }
+        assert!(last["summary"]["applied"].as_u64() > Some(0), "{last}");
+        let lines = open(&bench);
+        assert_eq!(lines.contains(&json!(2.0)), renewed, "{lines:?} {last}");
+    }
+}
