@@ -58,14 +58,45 @@ pub async fn tasks_for(
         }
     }
     if tasks.is_empty() {
-        return Err(Failure::wrong(
-            format!("customer {} has no subscription that ran in {}", wanted.customer, wanted.period),
-            "Look at the customer's id and the period; `trueup feed import` takes in what is missing.",
-        ));
+        return Err(nothing_ran(store, org, wanted).await?);
     }
     keep_choices(store, org, &mut tasks).await?;
     store.save_tasks(org, clock.now(), &tasks).await?;
     Ok(tasks.into_iter().zip(demands).collect())
+}
+
+/// Why there is nothing to reconcile: a subscription that moved to another customer is reconciled for that one alone,
+/// since its record no longer says what the former one had.
+async fn nothing_ran(
+    store: &dyn Store,
+    org: &OrganizationId,
+    wanted: &Reconciliation<'_>,
+) -> Result<Failure, Failure> {
+    let filter = TaskFilter {
+        customer: Some(wanted.customer.to_string()),
+        source: wanted.source.cloned(),
+        ..TaskFilter::default()
+    };
+    for task in store.list_tasks(org, &filter).await? {
+        let row = store
+            .find_record(org, &task.source, RecordKind::Subscription, task.subscription.as_str())
+            .await?;
+        let Some(Record::Subscription(subscription)) = row.map(|row| row.record) else { continue };
+        if &subscription.customer != wanted.customer {
+            return Ok(Failure::wrong(
+                format!(
+                    "subscription {} of customer {} moved to customer {}",
+                    subscription.id, wanted.customer, subscription.customer
+                ),
+                "What it had before is told by its orders: `trueup task list --customer ID` names them, and \
+                 `trueup audit explain` the additions that were written for them.",
+            ));
+        }
+    }
+    Ok(Failure::wrong(
+        format!("customer {} has no subscription that ran in {}", wanted.customer, wanted.period),
+        "Look at the customer's id and the period; `trueup feed import` takes in what is missing.",
+    ))
 }
 
 /// What trueup carries out of a subscription by its orders, and the day on which it ended.

@@ -5,7 +5,7 @@ use crate::failure::{CliError, Exit};
 use crate::line_edits::LineEditDoc;
 use crate::output::contract::{CHANGE_HEADER, Lines, Outcome, Outcomes, PlanDoc, plan_state};
 use crate::output::documents::{FINDING_HEADER, finding_rows, instant};
-use crate::output::{Output, note};
+use crate::output::{Output, follow, note};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde_json::json;
@@ -146,10 +146,9 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
         }),
         edits: args.edits.as_deref().map(edits_in).transpose()?.unwrap_or_default(),
     };
-    let spinner = app.out.progress("Planning");
-    let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await;
-    spinner.finish_and_clear();
-    let planned = planned?;
+    let spinner = app.out.progress("Planning, calls to ConnectWise:");
+    let planning = make_plan(app.store(), psa.as_ref(), &app.clock, &request);
+    let planned = follow(&spinner, || psa.calls(), planning).await?;
     for (task, reason) in &planned.skipped {
         note(&format!("task {task} is left out: {reason}"));
     }

@@ -188,6 +188,21 @@ pub fn count(bar: &ProgressBar, done: u64, of: u64) {
     bar.set_position(done);
 }
 
+/// Waits for work, and shows meanwhile how far it is; the bar is gone when the work is done.
+pub async fn follow<T>(bar: &ProgressBar, done: impl Fn() -> u64, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut tick = tokio::time::interval(Duration::from_millis(120));
+    loop {
+        tokio::select! {
+            result = &mut work => {
+                bar.finish_and_clear();
+                return result;
+            }
+            _ = tick.tick() => bar.set_position(done()),
+        }
+    }
+}
+
 /// Whether a finding of severity error is among them.
 pub fn any_error<'a>(severities: impl IntoIterator<Item = &'a Severity>) -> bool {
     severities.into_iter().any(|s| *s == Severity::Error)

@@ -412,6 +412,10 @@ fn an_order_before_a_transfer_is_the_former_customers() {
     };
     assert_eq!([of("SO-1"), of("CH-1"), of("TR-1")], ["c-100", "c-100", "c-200"]);
     assert_eq!([of("BO-1"), of("BO-2")], ["c-100", "c-200"]);
+    // Its record is the new customer's: who asks for the former one is told where it went.
+    let february = ["plan", "--reconcile", "2023-02-01..2023-03-01", "--customer", "c-100"];
+    let refused = bench.json(&february).exits(2).err;
+    assert!(refused.contains("subscription s-1 of customer c-100 moved to customer c-200"), "{refused}");
 }
 
 /// A customer that nobody mapped is one thing to do, however many orders wait for it: one finding, which holds them all,
