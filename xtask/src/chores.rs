@@ -8,6 +8,14 @@ use anyhow::{Context, Result};
 use crate::run::{cargo, output, root, run, succeeds};
 use crate::{console, setup};
 
+/// What every other chore fetches or installs, so that they need no network afterwards.
+pub fn set_up() -> Result<()> {
+    run(cargo().args(["fetch", "--locked"]))?;
+    setup::for_tests()?;
+    console::fetch()?;
+    setup::cargo_deny().map(drop)
+}
+
 /// The whole suite. Plain `cargo test`, since it is on every machine that has Rust.
 pub fn test(arguments: &[OsString]) -> Result<()> {
     let tools = setup::for_tests()?;

@@ -46,6 +46,11 @@ pub fn build_or_tell() -> Result<()> {
     }
 }
 
+/// Node and the packages that the build needs, without a build.
+pub fn fetch() -> Result<()> {
+    packages(&node()?)
+}
+
 /// Types that fit the API's document, style, types and the tests of the console alone.
 pub fn check() -> Result<()> {
     let node = node()?;
@@ -90,7 +95,7 @@ fn web() -> PathBuf {
     root().join("web")
 }
 
-/// The machine's own, then one of a Python package in `.tools/`, then Debian's.
+/// The machine's own, then one of a Python package in `.tools/`, then Debian's, which is new enough from Debian 13 on.
 fn node() -> Result<Node> {
     let own = Node { folder: None };
     if own.is_good() {
@@ -101,20 +106,9 @@ fn node() -> Result<Node> {
     if kept.is_good() {
         return Ok(kept);
     }
-    if succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-        let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-        run(Command::new(python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            WHEEL,
-        ]))?;
-        if kept.is_good() {
-            return Ok(kept);
-        }
+    let fetched = fetch_node(&venv);
+    if fetched.is_ok() && kept.is_good() {
+        return Ok(kept);
     }
     if setup::debian_root() {
         setup::apt_install(&["nodejs", "npm"])?;
@@ -122,11 +116,18 @@ fn node() -> Result<Node> {
             return Ok(own);
         }
     }
-    bail!(
-        "it needs Node {}.{} or newer with npm: install it, or python3-venv, which can fetch one",
-        OLDEST.0,
-        OLDEST.1
-    )
+    fetched.with_context(|| {
+        format!("it needs Node {}.{} or newer with npm, or a Python to fetch one", OLDEST.0, OLDEST.1)
+    })?;
+    bail!("{WHEEL} is no Node {}.{} or newer with npm on this machine: install one", OLDEST.0, OLDEST.1)
+}
+
+/// Node from its Python package, into a virtual environment.
+fn fetch_node(venv: &Path) -> Result<()> {
+    setup::python_venv()?;
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
+    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", WHEEL]))
 }
 
 /// `npm ci`, unless what is installed is what the lock file says.

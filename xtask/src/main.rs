@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Some("demo") => chores::demo(&rest),
         Some("torture") => chores::torture(&rest),
         Some("bench") => chores::bench(&rest),
-        Some("setup") => setup::for_tests().and_then(|_| setup::cargo_deny().map(drop)),
+        Some("setup") => chores::set_up(),
         Some("" | "help" | "-h" | "--help") => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

@@ -128,18 +128,24 @@ fn python() -> Result<Option<PathBuf>> {
     if current && succeeds(Command::new(&python).arg("--version")) {
         return Ok(Some(python));
     }
-    if !succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
-        if !debian_root() {
-            bail!("install it with: sudo apt-get install -y python3-venv");
-        }
-        apt_install(&["python3-venv"])?;
-    }
+    python_venv()?;
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
         .arg(&requirements))?;
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
     Ok(Some(python))
+}
+
+/// A Python that can make virtual environments.
+pub fn python_venv() -> Result<()> {
+    if succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
+        return Ok(());
+    }
+    if !debian_root() {
+        bail!("install it with: sudo apt-get install -y python3-venv");
+    }
+    apt_install(&["python3-venv"])
 }
 
 /// The pinned cargo-deny, built once into `.tools/` (three minutes on two cores) unless it is installed.
