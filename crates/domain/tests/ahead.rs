@@ -421,3 +421,117 @@ fn a_renewal_after_a_cancellation_begins_again() {
     months.extend(invoices(&mut lab, 3));
     assert_eq!(months, ["110.00", "110.00", "110.00", "110.00", "110.00"]);
 }
+
+fn march() -> Period {
+    period("2028-03-01", "2028-04-01")
+}
+
+/// Changes as they are told: the day, then the products with their old and new quantity.
+fn changes(told: &str) -> Vec<OrderDraft> {
+    let of = |on: &str| [january(), february(), march()].into_iter().find(|p| p.contains(day(on))).unwrap();
+    let made = told.split("; ").enumerate().map(|(nth, told)| {
+        let (on, lines) = told.split_once(": ").unwrap();
+        let on = format!("2028-{on}");
+        lines.split(", ").fold(order(&format!("CH-{nth}"), OrderKind::Change, &on, of(&on)), |draft, line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let price = if words[0] == "big" { "104.40" } else { "22.00" };
+            draft.change(
+                words[0],
+                words[0],
+                words[1].parse().unwrap(),
+                words[2].parse().unwrap(),
+                price,
+                "17.60",
+            )
+        })
+    });
+    made.collect()
+}
+
+/// What ends, or is changed once more, between a cancellation and the day for which it was ordered.
+#[rstest]
+// 5 x 22.00 less 19 of 29 days of it.
+#[case::gone("02-11: seat 5 0", "147.93")]
+// 98.80 more for 19 of 29 days, and 2 x 104.40 for March.
+#[case::switched("02-11: seat 5 0, big 0 2", "493.53")]
+#[case::switched_and_changed("02-11: seat 5 0, big 0 2; 03-11: big 2 3", "564.25")]
+#[case::switched_back("02-11: seat 5 0, big 0 2; 03-11: big 2 0, seat 0 5", "426.60")]
+#[case::twice_in_a_month("02-11: seat 5 8; 02-21: seat 8 4", "323.93")]
+#[case::in_the_next_month("02-11: seat 5 8; 03-11: seat 8 4", "379.63")]
+#[case::up_twice("02-11: seat 5 8; 03-01: seat 8 9", "461.24")]
+#[case::added_and_changed("02-11: big 0 2; 03-11: big 2 4", "817.05")]
+#[case::changed_and_gone("02-11: seat 5 8; 03-11: seat 8 0", "320.01")]
+#[case::added_and_gone("02-11: big 0 2; 02-21: big 2 0", "402.00")]
+#[case::three_times("01-25: seat 5 7; 02-11: seat 7 8; 03-11: seat 8 5", "419.64")]
+fn what_changes_before_the_end_that_was_ordered_ends_with_it(
+    #[case] meanwhile: &str,
+    #[case] due: &str,
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    lab.product("big", 8, ProductKind::Seat, "104.40", "90.00");
+    let (sale, end) = (sale(), cancelled_ahead());
+    run(&mut lab, &[&sale.0, &end.0]);
+    let mut months = invoices(&mut lab, invoiced);
+    let changes = changes(meanwhile);
+    lab.today = day("2028-03-12");
+    let orders: Vec<&Order> = changes.iter().map(|c| &c.0).collect();
+    match at_once {
+        true => run_at_once(&mut lab, &orders),
+        false => run(&mut lab, &orders),
+    }
+    months.extend(invoices(&mut lab, 5 - invoiced));
+    let sum: rust_decimal::Decimal = months.iter().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum();
+    let due: rust_decimal::Decimal = due.parse().unwrap();
+    assert!((sum - due).abs() <= "0.12".parse().unwrap(), "{sum}, not {due}: {months:?}");
+    assert_eq!(months[4], "0", "{months:?}");
+}
+
+/// What ends before the end that was ordered and is sent twice waits the second time.
+#[rstest]
+fn what_ends_before_the_end_that_was_ordered_goes_once(
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("credits", credits);
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    invoices(&mut lab, invoiced);
+    lab.today = day("2028-02-11");
+    let gone = change("CH-1", "2028-02-11", february(), 5, 0);
+    run(&mut lab, &[&gone.0]);
+    let again = Order { id: "CH-9".into(), completed_us: gone.0.completed_us + 1, ..gone.0.clone() };
+    let draft = lab.plan(&[&again]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    assert!(draft.findings.iter().any(|f| f.message.contains("CH-1 ended it before")), "{}", show(&draft));
+}
+
+/// The renewal begins what was changed meanwhile again, as the line of before.
+#[rstest]
+fn a_renewal_begins_what_was_changed_meanwhile_again(
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values(1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode);
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, invoiced);
+    lab.today = day("2028-03-20");
+    let up = change("CH-1", "2028-02-11", february(), 5, 8);
+    let renewed = line("1", Charge::Recurring, "seat", "8", "22.00", "17.60");
+    let renewal =
+        order("R-9", OrderKind::Renewal, "2028-03-20", period("2028-04-01", "2028-05-01")).with(renewed);
+    run(&mut lab, &[&up.0, &renewal.0]);
+    months.extend(invoices(&mut lab, 5 - invoiced));
+    let sum: rust_decimal::Decimal = months.iter().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum();
+    assert!(
+        (sum - "791.24".parse::<rust_decimal::Decimal>().unwrap()).abs() <= "0.05".parse().unwrap(),
+        "{months:?}"
+    );
+    assert_eq!(months[3..], ["176.00", "176.00"], "{months:?}");
+}

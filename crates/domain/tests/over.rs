@@ -189,3 +189,79 @@ fn a_change_after_the_cancellation_is_told(#[case] at_once: bool) {
     let told = draft.findings.iter().find(|f| f.message.contains("has cancelled it for 2025-02-10")).unwrap();
     assert_eq!((told.code, told.severity), (Code::Tu5001, Severity::Warning));
 }
+
+/// Cancelled for the end of April, moved to another customer meanwhile: that one pays up to the end of April.
+#[rstest]
+fn a_transfer_before_the_end_that_was_ordered_ends_with_it(
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("2025-03-01", "2025-03-12")] on: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(1, 2, 3)] invoiced: usize,
+    #[values("none", "before", "after", "gone")] changed: &str,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode);
+    let mut former = invoices(&mut lab, 40, invoiced);
+    let mut new = invoices(&mut lab, 50, invoiced);
+    lab.today = day("2025-04-12");
+    let mut end = cancelled("2025-02-05", period("2025-04-01", "2025-05-01"));
+    end.0.effective = day("2025-04-30");
+    end.0.effective_given = true;
+    let march = period("2025-03-01", "2025-04-01");
+    let mut moved = transfer("T", on, march, "c-200");
+    let mut orders = vec![end];
+    if changed == "before" {
+        moved.0.lines[0].quantity = "8".parse().unwrap();
+        orders.push(
+            order("C", OrderKind::Change, "2025-02-15", february()).change("1", "x", 5, 8, "22.00", "0"),
+        );
+    }
+    orders.push(moved);
+    let april = period("2025-04-01", "2025-05-01");
+    let to = match changed {
+        "after" => 8,
+        "gone" => 0,
+        _ => 5,
+    };
+    if to != 5 {
+        let mut change =
+            order("C", OrderKind::Change, "2025-04-10", april).change("1", "x", 5, to, "22.00", "0");
+        change.0.customer = Some(CustomerId::from("c-200"));
+        orders.push(change);
+    }
+    if at_once {
+        let orders: Vec<_> = orders.iter().map(|o| &o.0).collect();
+        let draft = lab.plan(&orders);
+        lab.apply(&draft);
+    } else {
+        orders.iter().for_each(|order| drop(lab.run(&order.0)));
+    }
+    former.extend(invoices(&mut lab, 40, 7 - invoiced));
+    new.extend(invoices(&mut lab, 50, 7 - invoiced));
+    let sum = |months: &[String]| -> rust_decimal::Decimal {
+        months.iter().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum()
+    };
+    let near = |months: &[String], due: &str| {
+        let apart = sum(months) - due.parse::<rust_decimal::Decimal>().unwrap();
+        assert!(apart.abs() <= "0.12".parse().unwrap(), "{due}: {former:?} {new:?}");
+    };
+    // The former customer pays the periods that were invoiced, and all of one that had begun.
+    let months = if invoiced == 3 || on == "2025-03-12" { 3 } else { 2 };
+    // 14 of 28 days of February for three more, and all of March where the former customer pays it.
+    let part = if changed == "before" { 33 + if months == 3 { 66 } else { 0 } } else { 0 };
+    near(&former, &format!("{}.00", 110 * months + part));
+    // 21 of 30 days of April.
+    let level = if changed == "before" { 176 } else { 110 };
+    let part = match changed {
+        "after" => "46.20",
+        "gone" => "-77.00",
+        _ => "0.00",
+    };
+    let rest: rust_decimal::Decimal = part.parse().unwrap();
+    near(&new, &(rust_decimal::Decimal::from(level * (4 - months)) + rest).to_string());
+    assert_eq!(
+        (former[5..].to_vec(), new[5..].to_vec()),
+        (vec!["0".to_owned(); 2], vec!["0".to_owned(); 2]),
+        "{former:?} {new:?}"
+    );
+}

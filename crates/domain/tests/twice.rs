@@ -131,6 +131,50 @@ fn repriced() -> Order {
     order
 }
 
+/// A line of a commitment is dated from the start: what was changed once is there until an order ends it.
+#[rstest]
+fn what_is_committed_ends_after_a_change(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] term: bool,
+    #[values(false, true)] switched: bool,
+    #[values(0, 1, 2)] invoices: usize,
+) {
+    let mut lab = lab(mode, january());
+    lab.set("quantity_change", form);
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    if term {
+        let term = trueup_domain::feed::Term {
+            start: day("2028-01-01"),
+            end: Some(day("2029-01-01")),
+            auto_renew: None,
+        };
+        lab.subscriptions.values_mut().for_each(|s| s.term = Some(term));
+    }
+    carry_out(&mut lab, &change("CH-1", "2028-01-11", january(), 5, 8));
+    let mut billed: Vec<String> = (0..invoices).map(|_| lab.invoice(40)).collect();
+    let mut gone = change("CH-2", "2028-02-10", period("2028-02-01", "2028-03-01"), 8, 0);
+    if switched {
+        let price = |text: &str| Some(text.parse().unwrap());
+        gone.lines.push(trueup_domain::feed::OrderLine {
+            product: "extra".into(),
+            unit_price: price("30.00"),
+            unit_cost: price("20.00"),
+            ..change("", "2028-02-10", january(), 0, 4).lines.remove(0)
+        });
+        gone.lines[1].id = "2".into();
+    }
+    carry_out(&mut lab, &gone);
+    waits(&lab, &Order { completed_us: gone.completed_us + 1, id: "CH-9".into(), ..gone.clone() });
+    billed.extend((invoices..4).map(|_| lab.invoice(40)));
+    let sum: rust_decimal::Decimal = billed.iter().map(|b| b.parse::<rust_decimal::Decimal>().unwrap()).sum();
+    // 110.00 and 3 x 22.00 for 21 of 31 days; 176.00 less 20 of 29 days of it, or of 56.00.
+    let due = if switched { "532.08" } else { "209.33" };
+    let due: rust_decimal::Decimal = due.parse().unwrap();
+    assert!((sum - due).abs() <= "0.12".parse().unwrap(), "{sum}, not {due}: {billed:?}");
+    assert_eq!(billed[3], if switched { "120.00" } else { "0" }, "{billed:?}");
+}
+
 /// The same change under two ids bills its part once: the second one waits, before an invoice and after it.
 #[rstest]
 fn a_change_that_is_sent_twice_waits(

@@ -5,6 +5,7 @@ use super::builder::Builder;
 use super::context::Stop;
 use super::lines;
 use super::origin::Origin;
+use super::over;
 use super::picture::Line;
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
@@ -306,7 +307,7 @@ pub fn ended_later(builder: &Builder<'_, '_>, product: &ProductId) -> Option<Dat
         if line.state.is_open() {
             return None;
         }
-        if line.ended_by().is_some_and(|by| is_younger(builder, by)) {
+        if over::ender(builder, line).is_some_and(|by| is_younger(builder, by)) {
             last = last.max(line.state.cancelled);
         }
     }
@@ -336,13 +337,13 @@ pub fn tell(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, f
 pub fn ends_ahead(builder: &Builder<'_, '_>, line: Option<&Line>, day: Date) -> Option<Date> {
     let line = line?;
     let last = line.state.cancelled.filter(|last| *last >= day)?;
-    line.ended_by().is_some_and(|order| is_older(builder, order)).then_some(last)
+    over::ender(builder, line).is_some_and(|order| is_older(builder, order)).then_some(last)
 }
 
 /// Whether an order completed before this one has ended the line before this one takes effect.
 fn has_ended(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
     line.state.cancelled.is_some_and(|last| last < day)
-        && line.ended_by().is_some_and(|order| is_older(builder, order))
+        && over::ender(builder, line).is_some_and(|order| is_older(builder, order))
 }
 
 /// Whether a later order ended what this line would go on with: its line was ended or removed by trueup, nothing took
@@ -415,7 +416,7 @@ fn tell_begins_again(builder: &mut Builder<'_, '_>, order: &Order, product: &Pro
         "Order {} renews {}, which {} ended{}: a line begins again.",
         order.shown(),
         builder.context.product_name(product),
-        ended.ended_by().map_or_else(|| "an order".to_owned(), |by| format!("order {by}")),
+        over::ender(builder, ended).map_or_else(|| "an order".to_owned(), |by| format!("order {by}")),
         ended.state.cancelled.map_or_else(String::new, |last| format!(" on {last}")),
     );
     let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Warning);

@@ -5,9 +5,10 @@
 use super::builder::Builder;
 use super::cancellation;
 use super::late;
+use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::ProductId;
+use crate::ids::{OrderId, ProductId};
 use crate::money::Quantity;
 use crate::period::PeriodError;
 use jiff::civil::Date;
@@ -31,6 +32,29 @@ pub fn last_day(builder: &Builder<'_, '_>, day: Date) -> Option<Date> {
     let end = cancelled_before(builder)?;
     let last = || cancellation::usual_last_day(builder, builder.context.agreement, end.effective);
     (end.effective > day).then(last)
+}
+
+/// The order that gave a line the end that it has: the one that dated it, or the cancellation for a later day that came
+/// before what wrote it.
+pub fn ender<'s>(builder: &'s Builder<'_, '_>, line: &'s Line<'_>) -> Option<&'s OrderId> {
+    line.ended_by().or_else(|| dated_from_the_start(builder, line))
+}
+
+/// The cancellation that a line was dated by when it was written.
+fn dated_from_the_start<'s>(builder: &'s Builder<'_, '_>, line: &Line<'_>) -> Option<&'s OrderId> {
+    let context = builder.context;
+    let origin = line.origin.as_ref().filter(|o| o.ends().is_empty())?;
+    let last = line.state.cancelled.filter(|last| origin.written().cancelled == Some(*last))?;
+    let completed =
+        |order: &OrderId| context.world.completed.get(&(context.task.source.clone(), order.clone()));
+    let written = completed(origin.order()?)?;
+    let agreement = builder.agreement_of(line)?;
+    let dated = |order: &&Order| {
+        order.kind == OrderKind::Cancellation
+            && completed(&order.id).is_some_and(|at| at < written)
+            && cancellation::usual_last_day(builder, agreement, order.effective) == last
+    };
+    carried_out(builder).filter(dated).max_by_key(|order| completed(&order.id)).map(|order| &order.id)
 }
 
 /// Says that an order brings something to a subscription that another one has cancelled for a day before it.
@@ -57,17 +81,24 @@ pub fn tell_after_the_end(builder: &mut Builder<'_, '_>, order: &Order) {
 
 /// The last cancellation that was completed before the order that is planned, where nothing took it back since.
 fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
-    let context = builder.context;
-    let task = context.task;
-    let known = context.world.completed.of(&task.source, &task.subscription);
-    let carried_out = known.iter().filter(|order| late::is_older(builder, &order.id));
-    let before: Vec<&Order> = carried_out.chain(context.earlier.iter().copied()).collect();
+    let earlier = &builder.context.earlier;
+    let is_before = |order: &&Order| {
+        late::is_older(builder, &order.id) || earlier.iter().any(|earlier| earlier.id == order.id)
+    };
+    let before: Vec<&Order> = carried_out(builder).filter(is_before).collect();
     let ends = before.iter().filter(|order| order.kind == OrderKind::Cancellation);
     let end = *ends.max_by_key(|order| order.completed_us)?;
     let goes_on = before.iter().any(|order| {
         matches!(order.kind, OrderKind::Sales | OrderKind::Renewal) && order.completed_us >= end.completed_us
     });
     (!goes_on).then_some(end)
+}
+
+/// Orders of the subscription that were carried out, with those that come before in this plan.
+pub fn carried_out<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b Order> {
+    let context = builder.context;
+    let known = context.world.completed.of(&context.task.source, &context.task.subscription);
+    known.iter().chain(context.earlier.iter().copied())
 }
 
 /// Orders of the subscription that were completed after the one that is planned, and carried out before it.

@@ -140,7 +140,10 @@ fn recurring<'a>(
         reason: format!("Order {} sells {} {name} from {begin} on.", order.shown(), quantity.shown()),
     };
     let agreement = builder.context.agreement;
-    let last = commitment_last(builder, begin);
+    let committed = commitment_last(builder, begin);
+    // What a cancellation has ended for a later day ends so wherever it is moved to.
+    let cancelled = over::last_day(builder, begin).filter(|_| order.kind == OrderKind::Transfer);
+    let last = committed.into_iter().chain(cancelled).min();
     // A later order that was carried out first keeps its state: this line bills the days up to it.
     let later = match order.kind {
         OrderKind::Transfer => late::moved_on(builder).map(|(_, first)| first),

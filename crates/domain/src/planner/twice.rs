@@ -4,6 +4,7 @@
 use super::AdoptionAnswer;
 use super::builder::Builder;
 use super::late;
+use super::over;
 use super::part;
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderLine};
@@ -74,16 +75,32 @@ pub fn is_changed_already(
     true
 }
 
-/// The same for an order that leaves nothing of what another one has ended already.
-pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId) -> bool {
+/// The same for an order that leaves nothing of what another one has ended already. What bills the day of this order, or a
+/// day after it, is there, whether it is dated to end or not; save where an order of an earlier day, or of the same one,
+/// ended it with the period that was paid.
+pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, day: Date) -> bool {
     let this = builder.context.order_id();
     let lines = || builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
-    if lines().any(|l| l.state.is_open()) || !may_ask(builder) {
+    let ends_later = |by: &OrderId| {
+        let known = over::carried_out(builder).find(|known| known.id == *by);
+        known.is_some_and(|known| known.effective > order.effective)
+    };
+    let is_there = |line: &Line<'_>| {
+        line.state.cancelled.is_none_or(|last| last >= day)
+            && over::ender(builder, line).is_none_or(ends_later)
+    };
+    if lines().any(is_there) || !may_ask(builder) {
         return false;
     }
+    // An order that put another line in the place of one has ended nothing.
+    let began = |by: &&OrderId| {
+        lines().any(|l| l.is_made_by(Some(by)))
+            || builder.own_links_for(product, Role::Recurring).any(|l| l.order.as_ref() == Some(*by))
+    };
     let removed = builder.own_links_for(product, Role::Recurring).filter(|l| l.deleted);
     let removed = removed.filter_map(|l| l.removed_by().filter(|by| l.order.as_ref() != Some(*by)));
-    let by = lines().filter_map(Line::ended_by).chain(removed).find(|by| Some(*by) != this);
+    let enders = lines().filter_map(Line::ended_by).chain(removed);
+    let by = enders.filter(|by| !began(by)).find(|by| Some(*by) != this);
     let Some(by) = by.filter(|by| !late::is_younger(builder, by)).cloned() else { return false };
     let message = format!(
         "Order {} ends {}, and order {by} ended it before: what it gives back would go back twice, so nothing is written \

@@ -280,7 +280,9 @@ fn is_said_again(
         || builder.is_invoiced(builder.context.agreement, moment.effective);
     match &there.existing {
         _ if !bills_days => false,
-        _ if new.is_zero() => !old.is_zero() && twice::is_gone_already(builder, order, &line.product),
+        _ if new.is_zero() => {
+            !old.is_zero() && twice::is_gone_already(builder, order, &line.product, moment.effective)
+        }
         Some(existing) if there.also.is_empty() => {
             twice::is_changed_already(builder, order, line, existing, (old, new), moment.said)
         }

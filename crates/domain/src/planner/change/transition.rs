@@ -206,9 +206,9 @@ fn begin_new<'a>(
 }
 
 /// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from
-/// nothing has no end of before.
+/// nothing, or from a line that an earlier run of this order took away, has no end of before.
 fn ends_ahead(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
-    if item.old_quantity.is_zero() {
+    if item.old_quantity.is_zero() || item.existing.is_none() {
         return over::last_day(builder, item.moment.effective);
     }
     late::ends_ahead(builder, item.existing.as_ref(), item.moment.effective)
