@@ -535,3 +535,202 @@ fn a_renewal_begins_what_was_changed_meanwhile_again(
     );
     assert_eq!(months[3..], ["176.00", "176.00"], "{months:?}");
 }
+
+/// A cancellation of February for another day than that of January.
+fn cancelled_anew(on: &str) -> OrderDraft {
+    let of = day(on).first_of_month();
+    let of = Period::new(of, of.last_of_month().tomorrow().unwrap()).unwrap();
+    let mut end = order("X-2", OrderKind::Cancellation, "2028-02-05", of);
+    end.0.effective = day(on);
+    end.0.effective_given = true;
+    end
+}
+
+fn with_fee(order: OrderDraft) -> OrderDraft {
+    order.with(line("f", Charge::Cancellation, "fee", "1", "50.00", "0"))
+}
+
+fn sum(months: &[String]) -> rust_decimal::Decimal {
+    months.iter().map(|m| m.parse::<rust_decimal::Decimal>().unwrap()).sum()
+}
+
+/// An end that is put off, or brought forward, is the one of the last cancellation, whatever is ordered between the two or
+/// after them.
+#[rstest]
+#[case::put_off("2028-05-31", "", "550.00")]
+#[case::put_off_by_the_first_day_after_it("2028-06-01", "", "550.00")]
+#[case::brought_forward("2028-02-29", "", "220.00")]
+#[case::put_off_and_changed("2028-05-31", "02-11: seat 5 8", "791.24")]
+#[case::changed_and_put_off("2028-05-31", "02-01: seat 5 8", "814.00")]
+#[case::changed_twice("2028-05-31", "02-01: seat 5 8; 03-11: seat 8 4", "578.39")]
+#[case::added_and_put_off("2028-05-31", "02-01: big 0 2", "1385.20")]
+#[case::switched_and_put_off("2028-05-31", "02-01: seat 5 0, big 0 2", "945.20")]
+#[case::gone("2028-05-31", "02-11: seat 5 0", "147.93")]
+#[case::gone_before("2028-05-31", "02-01: seat 5 0", "110.00")]
+fn an_end_that_moves_is_that_of_the_last_cancellation(
+    #[case] on: &str,
+    #[case] changed: &str,
+    #[case] due: &str,
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    lab.product("big", 8, ProductKind::Seat, "104.40", "90.00");
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, invoiced);
+    lab.today = day("2028-03-12");
+    let mut orders = vec![cancelled_anew(on)];
+    orders.extend(if changed.is_empty() { Vec::new() } else { changes(changed) });
+    orders.sort_by_key(|o| o.0.completed_us);
+    let orders: Vec<&Order> = orders.iter().map(|o| &o.0).collect();
+    match at_once {
+        true => run_at_once(&mut lab, &orders),
+        false => run(&mut lab, &orders),
+    }
+    months.extend(invoices(&mut lab, 7 - invoiced));
+    let due: rust_decimal::Decimal = due.parse().unwrap();
+    assert!((sum(&months) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {months:?}", sum(&months));
+    assert_eq!(months[5..], ["0", "0"], "{months:?}");
+}
+
+/// Invoices that were made since the end that was put off left out what goes on: it is billed once.
+#[rstest]
+fn what_invoices_left_out_since_the_end_that_was_put_off_is_billed(
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(3, 4, 5, 6, 7)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("credits", credits);
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, invoiced);
+    lab.today = day("2028-08-12");
+    run(&mut lab, &[&cancelled_anew("2028-05-31").0]);
+    months.extend(invoices(&mut lab, 9 - invoiced));
+    assert_eq!(sum(&months).to_string(), "550.00", "{months:?}");
+    assert_eq!(months[8], "0", "{months:?}");
+}
+
+/// One fee is charged: that of the last cancellation that charges one. Once the first is invoiced, a person decides.
+#[rstest]
+#[case::of_none(false, false, 0)]
+#[case::of_the_first(true, false, 1)]
+#[case::of_the_second(false, true, 1)]
+#[case::of_both(true, true, 1)]
+fn an_end_that_moves_is_charged_once(
+    #[case] first: bool,
+    #[case] second: bool,
+    #[case] fees: i64,
+    #[values("2028-05-31", "2028-02-29")] on: &str,
+    #[values("in_turn", "at_once", "late")] turn: &str,
+) {
+    let mut lab = lab();
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    run(&mut lab, &[&sale().0]);
+    let mut months = invoices(&mut lab, 1);
+    lab.today = day("2028-02-06");
+    let before = if first { with_fee(cancelled_ahead()) } else { cancelled_ahead() };
+    let after = if second { with_fee(cancelled_anew(on)) } else { cancelled_anew(on) };
+    match turn {
+        "in_turn" => run(&mut lab, &[&before.0, &after.0]),
+        "at_once" => run_at_once(&mut lab, &[&before.0, &after.0]),
+        _ => run(&mut lab, &[&after.0, &before.0]),
+    }
+    months.extend(invoices(&mut lab, 7));
+    let level = if on == "2028-05-31" { 550 } else { 220 };
+    assert_eq!(sum(&months), rust_decimal::Decimal::from(level + 50 * fees), "{months:?}");
+}
+
+#[test]
+fn a_fee_that_is_invoiced_is_not_charged_again() {
+    let mut lab = lab();
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    run(&mut lab, &[&sale().0, &with_fee(cancelled_ahead()).0]);
+    invoices(&mut lab, 3);
+    let draft = lab.plan(&[&with_fee(cancelled_anew("2028-05-31")).0]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    assert!(draft.findings.iter().any(|f| f.message.contains("X-1 cancelled it before")), "{}", show(&draft));
+}
+
+/// Where it cannot be told what goes on, nothing is written, and it is said.
+#[rstest]
+#[case::over_by_then("2028-04-12", "", "it was over when")]
+#[case::a_part_of_the_last_month("2028-03-25", "03-12: seat 5 8", "changed SEAT for its last days alone")]
+fn an_end_that_moves_to_what_is_not_known_waits(
+    #[case] ordered: &str,
+    #[case] changed: &str,
+    #[case] said: &str,
+) {
+    let mut lab = lab();
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    invoices(&mut lab, 2);
+    lab.today = day("2028-04-12");
+    if !changed.is_empty() {
+        run(&mut lab, &[&changes(changed)[0].0]);
+    }
+    let mut anew = cancelled_anew("2028-05-31");
+    let completed = order("X-2", OrderKind::Cancellation, ordered, march()).0;
+    (anew.0.completed_at, anew.0.completed_us) = (completed.completed_at, completed.completed_us);
+    let draft = lab.plan(&[&anew.0]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    let waits = |f: &trueup_domain::finding::Finding| {
+        f.code == Code::Tu5001
+            && f.severity == trueup_domain::finding::Severity::Error
+            && f.message.contains(said)
+    };
+    assert!(draft.findings.iter().any(waits), "{:#?}", draft.findings);
+    lab.adoption = trueup_domain::planner::AdoptionAnswer::CreateBeside;
+    run(&mut lab, &[&anew.0]);
+    let months = invoices(&mut lab, 5);
+    assert_eq!(months[2..], ["110.00", "0", "0"], "{months:?}");
+}
+
+/// Renewed every month up to the end: that withdraws nothing.
+#[rstest]
+fn what_is_renewed_up_to_the_end_is_put_off(#[values(false, true)] at_once: bool) {
+    let mut lab = lab();
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    let mut months = invoices(&mut lab, 1);
+    lab.today = day("2028-02-06");
+    let renewed = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let renewal = order("R-9", OrderKind::Renewal, "2028-02-01", february()).with(renewed);
+    let anew = cancelled_anew("2028-05-31");
+    match at_once {
+        true => run_at_once(&mut lab, &[&renewal.0, &anew.0]),
+        false => run(&mut lab, &[&renewal.0, &anew.0]),
+    }
+    months.extend(invoices(&mut lab, 6));
+    assert_eq!(sum(&months).to_string(), "550.00", "{months:?}");
+}
+
+/// What is put off and taken back ends as it did before, also what was written meanwhile and dated from the start.
+#[rstest]
+fn an_end_that_was_put_off_is_taken_back(#[values(false, true)] changed: bool) {
+    let mut lab = lab();
+    lab.set("credits", "on");
+    run(&mut lab, &[&sale().0, &cancelled_ahead().0]);
+    lab.today = day("2028-02-06");
+    let mut billed = invoices(&mut lab, 1);
+    let levels =
+        if changed { "02-01: seat 5 8; 02-11: seat 8 4" } else { "02-01: seat 5 5; 02-11: seat 5 4" };
+    let told = changes(levels);
+    if changed {
+        run(&mut lab, &[&told[0].0]);
+    }
+    let draft = lab.plan(&[&cancelled_anew("2028-05-31").0]);
+    let done = lab.apply(&draft);
+    let undo = lab.undo(&[(&draft, &done)], &trueup_domain::planner::Extent::Everything);
+    lab.apply(&undo);
+    lab.carried_out.retain(|task| !undo.outcomes.contains_key(task) && !draft.outcomes.contains_key(task));
+    run(&mut lab, &[&told[1].0]);
+    billed.extend(invoices(&mut lab, 5));
+    // 19 of 29 days of February at 4, and March.
+    let due: rust_decimal::Decimal = if changed { "316.34" } else { "293.59" }.parse().unwrap();
+    assert!((sum(&billed) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {billed:?}", sum(&billed));
+    assert_eq!(billed[3..], ["0", "0", "0"], "{billed:?}");
+}

@@ -265,3 +265,39 @@ fn a_transfer_before_the_end_that_was_ordered_ends_with_it(
         "{former:?} {new:?}"
     );
 }
+
+/// Put off once it is another customer's: that one pays up to the new end.
+#[rstest]
+fn an_end_that_is_put_off_after_a_transfer_is_the_new_customers(
+    #[values(false, true)] at_once: bool,
+    #[values("2025-03-01", "2025-03-12")] on: &str,
+    #[values(1, 2, 3)] invoiced: usize,
+) {
+    let mut lab = lab();
+    let mut former = invoices(&mut lab, 40, invoiced);
+    let mut new = invoices(&mut lab, 50, invoiced);
+    lab.today = day("2025-04-12");
+    let ends = |id: &str, ordered: &str, month: Period, last: &str| {
+        let mut end = order(id, OrderKind::Cancellation, ordered, month);
+        end.0.effective = day(last);
+        end.0.effective_given = true;
+        end
+    };
+    let first = ends("X", "2025-02-05", period("2025-04-01", "2025-05-01"), "2025-04-30");
+    let moved = transfer("T", on, period("2025-03-01", "2025-04-01"), "c-200");
+    let mut second = ends("X2", "2025-04-10", period("2025-06-01", "2025-07-01"), "2025-06-30");
+    second.0.customer = Some(CustomerId::from("c-200"));
+    let orders = [&first.0, &moved.0, &second.0];
+    if at_once {
+        let draft = lab.plan(&orders);
+        lab.apply(&draft);
+    } else {
+        orders.into_iter().for_each(|order| drop(lab.run(order)));
+    }
+    former.extend(invoices(&mut lab, 40, 8 - invoiced));
+    new.extend(invoices(&mut lab, 50, 8 - invoiced));
+    let paid = if invoiced == 3 || on == "2025-03-12" { 3 } else { 2 };
+    let level = |months: &[String]| months.iter().filter(|m| *m != "0").count();
+    assert_eq!((level(&former), level(&new)), (paid, 6 - paid), "{former:?} {new:?}");
+    assert_eq!(new[6..], ["0", "0"], "{new:?}");
+}

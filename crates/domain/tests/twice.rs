@@ -131,6 +131,16 @@ fn repriced() -> Order {
     order
 }
 
+/// The subscription is committed for the year.
+fn commit(lab: &mut Lab) {
+    let term = trueup_domain::feed::Term {
+        start: day("2028-01-01"),
+        end: Some(day("2029-01-01")),
+        auto_renew: None,
+    };
+    lab.subscriptions.values_mut().for_each(|s| s.term = Some(term));
+}
+
 /// A line of a commitment is dated from the start: what was changed once is there until an order ends it.
 #[rstest]
 fn what_is_committed_ends_after_a_change(
@@ -144,12 +154,7 @@ fn what_is_committed_ends_after_a_change(
     lab.set("quantity_change", form);
     lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
     if term {
-        let term = trueup_domain::feed::Term {
-            start: day("2028-01-01"),
-            end: Some(day("2029-01-01")),
-            auto_renew: None,
-        };
-        lab.subscriptions.values_mut().for_each(|s| s.term = Some(term));
+        commit(&mut lab);
     }
     carry_out(&mut lab, &change("CH-1", "2028-01-11", january(), 5, 8));
     let mut billed: Vec<String> = (0..invoices).map(|_| lab.invoice(40)).collect();
@@ -314,6 +319,30 @@ fn a_second_cancellation_of_what_is_cancelled_waits(
         return;
     }
     waits(&lab, &second);
+}
+
+/// What its commitment has dated is cancelled once, whatever changed it and what that charged.
+#[rstest]
+fn what_is_committed_is_cancelled_once(
+    #[values(false, true)] term: bool,
+    #[values(0, 1, 2)] invoices: usize,
+) {
+    let mut lab = lab("commitment", january());
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    if term {
+        commit(&mut lab);
+    }
+    let fee = line("f", Charge::Cancellation, "fee", "1", "10.00", "0");
+    let mut changed = change("CH-1", "2028-01-11", january(), 5, 3);
+    changed.lines.push(fee);
+    carry_out(&mut lab, &changed);
+    for _ in 0..invoices {
+        lab.invoice(40);
+    }
+    let end = cancellation("CL-1", "2028-02-11", &[Charge::Cancellation]);
+    carry_out(&mut lab, &end);
+    waits(&lab, &Order { id: "CL-2".into(), completed_us: end.completed_us + 1, ..end.clone() });
 }
 
 /// What was ended by a change, or sold again, is cancelled like anything else.

@@ -1,5 +1,6 @@
 //! Cancellation orders: lines that were billed end, lines that never were go, fee and last overuse are billed once.
 
+mod moved;
 mod remains;
 
 use super::builder::Builder;
@@ -21,6 +22,7 @@ use crate::plan::{Role, Target};
 use crate::psa::Agreement;
 use crate::settings::QuantityChange;
 use jiff::civil::Date;
+use moved::Moved;
 use remains::Remains;
 use std::collections::BTreeSet;
 
@@ -45,14 +47,22 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         // It is not known which lines end: fee and refund wait with them.
         return Ok(());
     }
-    if twice::is_cancelled_already(builder, order) {
+    let moved = Moved::of(builder, order)?;
+    let is_charged = moved.as_ref().is_none_or(|moved| moved.is_charged(builder, order));
+    if is_charged && twice::is_cancelled_already(builder, order) {
         return Err(builder.keep_all_back());
+    }
+    if moved::stands_later(builder, order, day)? {
+        return Ok(());
     }
     tell_if_nothing_ends(builder, order);
     let period = period_of(builder, order, day)?;
     let removed = lines_that_go(builder, period, day);
     let used_alone = used_alone(builder, order, day, period, &removed);
     let ending = Ending { day, period, removed, used_alone };
+    if let Some(moved) = moved {
+        moved.carry_out(builder, order, &ending)?;
+    }
     let remains = Remains::of(builder, &ending);
     for line in &order.lines {
         match line.charge {

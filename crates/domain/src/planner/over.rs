@@ -5,6 +5,7 @@
 use super::builder::Builder;
 use super::cancellation;
 use super::late;
+use super::origin::Origin;
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind};
 use crate::finding::{Code, Finding, Severity};
@@ -40,10 +41,22 @@ pub fn ender<'s>(builder: &'s Builder<'_, '_>, line: &'s Line<'_>) -> Option<&'s
     line.ended_by().or_else(|| dated_from_the_start(builder, line))
 }
 
+/// Whether a line bills a day and goes on from there: for good, or up to the day that its commitment or a cancellation has
+/// set.
+pub fn goes_on(builder: &Builder<'_, '_>, line: &Line<'_>, day: Date) -> bool {
+    let Some(last) = line.state.cancelled else { return true };
+    let as_written = line.origin.as_ref().is_some_and(|o| o.written().cancelled == Some(last));
+    let by_cancellation =
+        |by: &OrderId| carried_out(builder).any(|o| o.id == *by && o.kind == OrderKind::Cancellation);
+    last >= day && as_written && ender(builder, line).is_none_or(by_cancellation)
+}
+
 /// The cancellation that a line was dated by when it was written.
 fn dated_from_the_start<'s>(builder: &'s Builder<'_, '_>, line: &Line<'_>) -> Option<&'s OrderId> {
     let context = builder.context;
-    let origin = line.origin.as_ref().filter(|o| o.ends().is_empty())?;
+    // An undo puts the day back that it had.
+    let by_none = |o: &&Origin<'_>| o.ends().last().is_none_or(|end| end.order.is_none());
+    let origin = line.origin.as_ref().filter(by_none)?;
     let last = line.state.cancelled.filter(|last| origin.written().cancelled == Some(*last))?;
     let completed =
         |order: &OrderId| context.world.completed.get(&(context.task.source.clone(), order.clone()));
@@ -80,7 +93,7 @@ pub fn tell_after_the_end(builder: &mut Builder<'_, '_>, order: &Order) {
 }
 
 /// The last cancellation that was completed before the order that is planned, where nothing took it back since.
-fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
+pub fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
     let earlier = &builder.context.earlier;
     let is_before = |order: &&Order| {
         late::is_older(builder, &order.id) || earlier.iter().any(|earlier| earlier.id == order.id)
@@ -88,8 +101,10 @@ fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
     let before: Vec<&Order> = carried_out(builder).filter(is_before).collect();
     let ends = before.iter().filter(|order| order.kind == OrderKind::Cancellation);
     let end = *ends.max_by_key(|order| order.completed_us)?;
-    let goes_on = before.iter().any(|order| {
-        matches!(order.kind, OrderKind::Sales | OrderKind::Renewal) && order.completed_us >= end.completed_us
+    // What is renewed up to the end does not go on after it.
+    let last = cancellation::usual_last_day(builder, builder.context.agreement, end.effective);
+    let goes_on = before.iter().filter(|order| order.completed_us >= end.completed_us).any(|order| {
+        order.kind == OrderKind::Sales || order.kind == OrderKind::Renewal && order.period.last_day() > last
     });
     (!goes_on).then_some(end)
 }
@@ -102,14 +117,14 @@ pub fn carried_out<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b
 }
 
 /// Orders of the subscription that were completed after the one that is planned, and carried out before it.
-fn younger<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b Order> {
+pub fn younger<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b Order> {
     let task = builder.context.task;
     let known = builder.context.world.completed.of(&task.source, &task.subscription);
     known.iter().filter(|order| late::is_younger(builder, &order.id))
 }
 
 /// Whether an order leaves nothing of a product.
-fn ends(order: &Order, product: &ProductId) -> bool {
+pub fn ends(order: &Order, product: &ProductId) -> bool {
     match order.kind {
         OrderKind::Cancellation => true,
         OrderKind::Change => order.lines.iter().any(|line| {

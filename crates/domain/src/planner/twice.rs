@@ -123,7 +123,10 @@ pub fn is_cancelled_already(builder: &mut Builder<'_, '_>, order: &Order) -> boo
     let recurring =
         || builder.own_lines().filter(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
     let charges = order.lines.iter().any(|l| matches!(l.charge, Charge::Cancellation | Charge::Refund));
-    if !charges || recurring().any(|l| l.state.is_open()) || !may_ask(builder) {
+    // What its commitment alone has dated goes on; what a cancellation has dated is cancelled.
+    let goes_on =
+        |l: &Line<'_>| over::goes_on(builder, l, order.effective) && over::ender(builder, l).is_none();
+    if !charges || recurring().any(goes_on) || !may_ask(builder) {
         return false;
     }
     let context = builder.context;

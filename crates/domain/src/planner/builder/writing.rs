@@ -11,6 +11,7 @@ use crate::period::{Period, day_text, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
 use crate::planner::origin::{Made, Origin};
+use crate::planner::part::{self, Prices};
 use crate::planner::picture::{Key, Line, State};
 use crate::planner::text::text;
 use crate::psa::{AdditionState, Agreement, BillFlag};
@@ -164,6 +165,71 @@ impl<'a> Builder<'_, 'a> {
             AdditionState { cancelled: Some(last.max(line.state.effective)), ..(*line.state).clone() };
         self.tell_billed_again(line, last)?;
         self.edit(line, wanted, reason, EditKind::Cancel).map(|_| ())
+    }
+
+    /// Lets a line that was to end go on up to `last`. What invoices have left out of it since is billed once, by shares of
+    /// the periods that are laid from `anchor`.
+    pub fn put_off(
+        &mut self,
+        line: &Line<'a>,
+        last: Date,
+        anchor: Period,
+        reason: String,
+    ) -> Result<(), Stop> {
+        let Some(agreement) = self.agreement_of(line) else { return Ok(()) };
+        let Some(ended) = line.state.cancelled.filter(|ended| *ended < last) else { return Ok(()) };
+        let snapshot = self.context.world.snapshot;
+        let own_invoice = billing::invoice_period(snapshot, agreement, ended).filter(|_| !agreement.prorates);
+        let unbilled = own_invoice.map_or(next_day(ended), Period::end);
+        let paid = self.last_invoiced_day(agreement).map(next_day);
+        let until = paid.map(|paid| self.paid_for(agreement, paid.min(next_day(last))));
+        if let Some(days) = until.and_then(|until| Period::new(unbilled, until).ok()) {
+            self.bill_left_out(agreement, line, days, anchor)?;
+        }
+        if paid.is_some_and(|paid| last < paid) {
+            return Ok(());
+        }
+        self.tell_billed_again(line, last)?;
+        let wanted = AdditionState { cancelled: Some(last), ..(*line.state).clone() };
+        self.edit(line, wanted, reason, EditKind::Cancel).map(|_| ())
+    }
+
+    /// Bills days of a line once that invoices have left out.
+    fn bill_left_out(
+        &mut self,
+        agreement: &'a Agreement,
+        line: &Line<'a>,
+        days: Period,
+        anchor: Period,
+    ) -> Result<(), Stop> {
+        let product = Self::product_of(line);
+        let units = self.units_in(days, anchor)?;
+        let item = self.context.world.snapshot.catalog.get(&line.state.catalog_item);
+        let (Some(item), false) = (item, agreement.prorates) else {
+            let value = line.state.unit_price.exact().times(line.state.quantity.exact())?.times(units)?;
+            let why = "it was invoiced without the line";
+            return Ok(self.left_out(&product, days, value, why)?);
+        };
+        let (settings, currency) = (self.context.world.settings, self.context.currency);
+        let prices = Prices { price: line.state.unit_price, cost: line.state.unit_cost, cost_known: true };
+        let target = match &line.target {
+            Target::Existing(id) => id.to_string(),
+            Target::CreatedBy(_) => String::new(),
+        };
+        let left_out = NewLine {
+            line_id: format!("goes-on:{product}/{target}"),
+            product: product.clone(),
+            item,
+            role: Role::Recurring,
+            money: part::open_ended(settings, currency, prices, line.state.quantity)?,
+            description: self.description(&product, None),
+            bill: line.state.bill,
+            taxable: line.state.taxable,
+            key_day: None,
+            since: None,
+            reason: String::new(),
+        };
+        self.catch_up(agreement, &left_out, days.start(), days.end(), anchor)
     }
 
     /// Ends a line after everything new of this task: whatever stops a run half way leaves too much, never too little.
