@@ -2,7 +2,8 @@
 //! threads there are shows in nothing but the time.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// No more threads than this: what is left to gain is less than what the memory can bring.
 const MOST: usize = 8;
@@ -44,6 +45,56 @@ pub(crate) fn on_each<T: Send>(ranges: &[Range<usize>], work: impl Fn(Range<usiz
             Err(range) => work(range.clone()),
         }));
         results
+    })
+}
+
+/// What the work gives for each of many ranges, which so many threads take one after the other: one that is held up by
+/// something else on the machine takes fewer.
+pub(crate) fn in_turn<T: Send>(
+    threads: usize,
+    of_all: &[Range<usize>],
+    work: impl Fn(Range<usize>) -> T + Sync,
+) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let takers = threads.min(of_all.len());
+    let taken = on_each(&ranges(takers, takers), |_| {
+        let mut results = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(range) = of_all.get(place) else { return results };
+            results.push((place, work(range.clone())));
+        }
+    });
+    let mut results: Vec<(usize, T)> = taken.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Things that threads take one after the other, each once.
+pub(crate) struct Shared<I>(Mutex<I>);
+
+impl<I: Iterator> Shared<I> {
+    /// All of these.
+    pub(crate) fn new(things: I) -> Self {
+        Self(Mutex::new(things))
+    }
+
+    /// Takes what is left, one after the other.
+    pub(crate) fn take(&self) -> impl Iterator<Item = I::Item> {
+        std::iter::from_fn(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).next())
+    }
+}
+
+/// What the work gives, while what is not needed any more is put away on a thread of its own.
+pub(crate) fn putting_away<T>(threads: usize, waste: impl Send, work: impl FnOnce() -> T) -> T {
+    if threads < 2 {
+        drop(waste);
+        return work();
+    }
+    std::thread::scope(|scope| {
+        // Where the system has no thread left it is put away with the work that was to do so.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(waste));
+        work()
     })
 }
 

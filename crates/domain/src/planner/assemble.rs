@@ -5,11 +5,14 @@ use super::picture::{change_id, place_of};
 use super::run::Part;
 use super::{TaskInput, World, order, sums};
 use crate::ids::{ChangeId, TaskId};
-use crate::parallel::both;
-use crate::plan::{Action, Change, DraftPlan, Target, TaskOutcome};
+use crate::parallel::{Shared, both};
+use crate::plan::{Action, Change, DraftPlan, Target, TaskOutcome, Totals};
 use std::collections::BTreeMap;
 
-/// The plan that the parts give, with the changes put together on one thread and the rest on another.
+/// Changes, as they lie in a plan.
+type Changes = Vec<Box<Change>>;
+
+/// The plan that the parts give.
 pub fn put_together(
     world: &World<'_>,
     tasks: &[TaskInput<'_>],
@@ -18,7 +21,7 @@ pub fn put_together(
 ) -> DraftPlan {
     let mut draft = DraftPlan { today: Some(world.today), ..DraftPlan::default() };
     let mut steps = Vec::with_capacity(tasks.len());
-    let mut written = Vec::new();
+    let mut written = Vec::with_capacity(parts.iter().map(|part| part.written.len()).sum());
     let mut changes = Vec::with_capacity(parts.len());
     for mut part in parts {
         changes.push(part.draft.changes);
@@ -26,32 +29,66 @@ pub fn put_together(
         append(&mut draft.adoptions, part.draft.adoptions);
         append(&mut draft.remembered, part.draft.remembered);
         append(&mut draft.left_out, part.draft.left_out);
-        append(&mut written, part.written);
+        written.append(&mut part.written);
+        add_counts(&mut draft.totals, &part.draft.totals);
         steps.append(&mut part.steps);
     }
-    (draft.changes, draft.outcomes) =
-        both(threads, || all_changes(changes, &steps, tasks.len()), || outcomes_of(&steps, tasks));
+    let at = places(&steps, tasks.len(), |step| step.changes);
+    draft.outcomes = renumber_all(threads, &mut changes, &at, || outcomes_of(&steps, tasks));
+    draft.changes = all_of(changes);
+    arrange(&mut draft.changes, at);
     arrange(&mut draft.findings, places(&steps, tasks.len(), |step| step.findings));
     arrange(&mut draft.adoptions, places(&steps, tasks.len(), |step| step.adoptions));
     arrange(&mut draft.remembered, places(&steps, tasks.len(), |step| step.remembered));
     draft.left_out.sort_by(|a, b| (&a.task, &a.key).cmp(&(&b.task, &b.key)));
     written.sort_by_key(|one| one.agreement);
-    sums::add_up(&mut draft, written);
+    sums::add_invoices(&mut draft, written);
     draft
 }
 
-/// The changes of all parts, in the order of the tasks.
-#[expect(clippy::vec_box, reason = "as they lie in a plan")]
-fn all_changes(parts: Vec<Vec<Box<Change>>>, steps: &[Step], tasks: usize) -> Vec<Box<Change>> {
-    let mut changes = Vec::new();
-    let mut firsts = Vec::with_capacity(parts.len());
-    for part in parts {
-        firsts.push(changes.len());
-        append(&mut changes, part);
+fn add_counts(all: &mut Totals, part: &Totals) {
+    all.create += part.create;
+    all.update += part.update;
+    all.cancel += part.cancel;
+    all.delete += part.delete;
+    all.keep += part.keep;
+}
+
+/// Renumbers the changes of all parts, one thread from the start and another once it has done what else there is to do.
+fn renumber_all<T: Send>(
+    threads: usize,
+    changes: &mut [Changes],
+    at: &[usize],
+    beside: impl Fn() -> T + Sync,
+) -> T {
+    let parts = Shared::new(with_places(changes, at));
+    let renumber_rest = || parts.take().for_each(|(part, own)| renumber(part, own));
+    let ((), result) = both(threads, renumber_rest, || {
+        let result = beside();
+        renumber_rest();
+        result
+    });
+    result
+}
+
+/// The changes of each part, with where in the plan each of them belongs.
+fn with_places<'c>(
+    parts: &'c mut [Changes],
+    mut at: &'c [usize],
+) -> impl Iterator<Item = (&'c mut [Box<Change>], &'c [usize])> {
+    parts.iter_mut().map(move |part| {
+        let (own, others) = at.split_at(part.len());
+        at = others;
+        (part.as_mut_slice(), own)
+    })
+}
+
+/// The changes of all parts.
+fn all_of(parts: Vec<Changes>) -> Changes {
+    let mut changes = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for mut part in parts {
+        changes.append(&mut part);
     }
-    let at = places(steps, tasks, |step| step.changes);
-    renumber(&mut changes, &firsts, &at);
-    arrange(&mut changes, at);
     changes
 }
 
@@ -96,27 +133,27 @@ fn arrange<T>(things: &mut [T], mut at: Vec<usize>) {
     }
 }
 
-/// Gives each change the id of its place, and what it names of the changes before it theirs. Each part counted its own.
-fn renumber(changes: &mut [Box<Change>], firsts: &[usize], at: &[usize]) {
-    for (number, first) in firsts.iter().enumerate() {
-        let end = firsts.get(number + 1).copied().unwrap_or(changes.len());
-        let own = &at[*first..end];
-        for (change, (local, place)) in changes[*first..end].iter_mut().zip(own.iter().enumerate()) {
-            // Where a part's changes lie as it counted them, their numbers are right already.
-            if local != *place {
-                change.id = change_id(*place);
-            }
-            change.depends_on.iter_mut().for_each(|id| anew(id, own));
-            match &mut change.action {
-                Action::Create { .. } => {}
-                Action::Update { target, .. }
-                | Action::Cancel { target, .. }
-                | Action::Delete { target, .. }
-                | Action::Keep { target, .. } => match target {
-                    Target::CreatedBy(id) => anew(id, own),
-                    Target::Existing(_) => {}
-                },
-            }
+/// Gives each change of a part the id of its place, and what it names of the changes before it theirs. The part counted its
+/// own.
+fn renumber(changes: &mut [Box<Change>], own: &[usize]) {
+    // Where they lie as it counted them, their numbers are right already, and none of them needs a look.
+    if own.iter().enumerate().all(|(local, place)| local == *place) {
+        return;
+    }
+    for (change, (local, place)) in changes.iter_mut().zip(own.iter().enumerate()) {
+        if local != *place {
+            change.id = change_id(*place);
+        }
+        change.depends_on.iter_mut().for_each(|id| anew(id, own));
+        match &mut change.action {
+            Action::Create { .. } => {}
+            Action::Update { target, .. }
+            | Action::Cancel { target, .. }
+            | Action::Delete { target, .. }
+            | Action::Keep { target, .. } => match target {
+                Target::CreatedBy(id) => anew(id, own),
+                Target::Existing(_) => {}
+            },
         }
     }
 }

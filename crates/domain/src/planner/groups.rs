@@ -1,10 +1,11 @@
 //! Which tasks have something in common. Tasks of one company go together, and companies whose agreements hold lines of
 //! one subscription; what belongs together is planned on one picture, and nothing else is on it.
 
-use super::index::Index;
+use super::index::{Index, SubscriptionNo};
 use super::{TaskInput, World};
 use crate::ids::{AgreementId, CompanyId};
 use crate::mapping::Mappings;
+use crate::parallel::{on_each, ranges};
 use hashbrown::HashMap;
 use std::ops::Range;
 
@@ -30,6 +31,25 @@ pub struct Groups {
     above: Vec<usize>,
 }
 
+/// What the subscriptions of the tasks at some places are tied to.
+fn ties(world: &World<'_>, index: &Index<'_>, places: Range<usize>) -> Vec<(SubscriptionNo, Tie)> {
+    let mut ties = Vec::with_capacity(places.len());
+    let mut before = None;
+    for place in places {
+        let subscription = index.subscription_of(place);
+        let of_customer = index.customer_of(place).and_then(Mappings::company_in).map(Tie::Company);
+        let first = before.replace(subscription) != Some(subscription);
+        let homes = first.then(|| index.homes_of(subscription).map(|home| Tie::of(world, home)));
+        for tie in of_customer.into_iter().chain(homes.into_iter().flatten()) {
+            // Nearly all lines of a subscription are with the company of its customer.
+            if ties.last() != Some(&(subscription, tie)) {
+                ties.push((subscription, tie));
+            }
+        }
+    }
+    ties
+}
+
 /// The tasks of each group beside each other, in their order; the groups in the order of their first tasks.
 #[derive(Debug)]
 pub struct Division {
@@ -42,22 +62,13 @@ pub struct Division {
 
 impl Groups {
     /// What the subscriptions' lines and the mappings of the customers bring together.
-    pub fn new(world: &World<'_>, index: &Index<'_>, tasks: &[TaskInput<'_>]) -> Self {
+    pub fn new(world: &World<'_>, index: &Index<'_>, tasks: &[TaskInput<'_>], threads: usize) -> Self {
         let above = (0..index.numbers()).collect();
         let mut groups = Self { of_tie: HashMap::with_capacity(index.numbers()), above };
-        let mut before = None;
-        let mut tied = None;
-        for place in 0..tasks.len() {
-            let subscription = index.subscription_of(place);
-            let of_customer = index.customer_of(place).and_then(Mappings::company_in).map(Tie::Company);
-            let first = before.replace(subscription) != Some(subscription);
-            let homes = first.then(|| index.homes_of(subscription).map(|home| Tie::of(world, home)));
-            for tie in of_customer.into_iter().chain(homes.into_iter().flatten()) {
-                // Nearly all lines of a subscription are with the company of its customer.
-                if tied.replace((subscription, tie)) != Some((subscription, tie)) {
-                    groups.tie(subscription.place(), tie);
-                }
-            }
+        // The agreements that are looked up for it lie anywhere in memory: the threads read them side by side.
+        let found = on_each(&ranges(tasks.len(), threads), |places| ties(world, index, places));
+        for (subscription, tie) in found.into_iter().flatten() {
+            groups.tie(subscription.place(), tie);
         }
         groups
     }

@@ -150,8 +150,9 @@ pub struct TaskInput<'a> {
 /// may bill it by hand: then others of the company that would do as well, and all of them where a mapping names an
 /// addition. Needs companies and agreements, no additions.
 pub fn agreements_of_interest(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<AgreementId> {
-    let tasks = order::of_subscriptions(tasks);
-    let index = Index::new(world, &tasks, parts::threads_for(tasks.len()));
+    let threads = parts::threads_for(tasks.len());
+    let tasks = order::of_subscriptions(tasks, threads);
+    let index = Index::new(world, &tasks, threads);
     let mut wanted = BTreeSet::new();
     for (place, input) in tasks.iter().enumerate() {
         let subscription = index.subscription_of(place);

@@ -158,19 +158,17 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Says what was written.
-    pub fn set_written(&mut self, written: State<'a>) {
-        self.change(|made| made.written = written);
+    /// Says what was written, and who dated it to end.
+    pub fn set_written(&mut self, written: State<'a>, ended_by: Option<&OrderId>, last: Option<Date>) {
+        self.change(|made| {
+            made.written = written;
+            made.ends = End::after(std::mem::take(&mut made.ends), ended_by, last);
+        });
     }
 
     /// Remembers a state that an order gave it in place.
     pub fn note(&mut self, edit: Edit) {
         self.change(|made| made.edits.push(edit));
-    }
-
-    /// Remembers who dated it to end.
-    pub fn note_end(&mut self, order: Option<&OrderId>, last: Option<Date>) {
-        self.change(|made| made.ends = End::after(std::mem::take(&mut made.ends), order, last));
     }
 
     fn change(&mut self, edit: impl FnOnce(&mut Made<'a>)) {

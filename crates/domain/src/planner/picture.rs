@@ -418,22 +418,13 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Changes a line.
-    pub fn set_state(&mut self, line: &Line<'_>, state: AdditionState) {
+    /// Changes a line, and remembers which order dated it to end, where one did.
+    pub fn set_state(&mut self, line: &Line<'_>, state: AdditionState, ended_by: Option<&OrderId>) {
         self.change(line, |line| {
+            let last = state.cancelled;
             line.state = state.into();
             if let Some(origin) = &mut line.origin {
-                origin.set_written(line.state.clone());
-            }
-        });
-    }
-
-    /// Remembers which order dated a line to end.
-    pub fn note_end(&mut self, line: &Line<'_>, order: Option<&OrderId>) {
-        self.change(line, |line| {
-            let last = line.state.cancelled;
-            if let Some(origin) = &mut line.origin {
-                origin.note_end(order, last);
+                origin.set_written(line.state.clone(), ended_by, last);
             }
         });
     }

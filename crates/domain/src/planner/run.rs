@@ -112,6 +112,8 @@ impl Part {
             }
             self.steps.push(before.step_to(&self.draft, *place, outcome));
         }
+        // While they are still near.
+        sums::count(&mut self.draft.totals, &self.draft.changes[first..]);
         self.written.extend(sums::of(world, &self.draft.changes[first..], |agreement| {
             picture.lines_of(agreement).iter().map(|line| (&*line.state, line.less_included)).collect()
         }));

@@ -27,6 +27,7 @@ pub fn of<'p>(
     after: impl Fn(AgreementId) -> Vec<(&'p AdditionState, Quantity)>,
 ) -> Vec<Written> {
     let mut written = Vec::new();
+    let mut seen: Vec<&ObservedAddition> = Vec::new();
     let mut changed: Vec<&Change> = changes.iter().map(AsRef::as_ref).collect();
     changed.sort_by_key(|change| change.agreement);
     for of_one in changed.chunk_by(|a, b| a.agreement == b.agreement) {
@@ -42,7 +43,10 @@ pub fn of<'p>(
                 || targets.binary_search(&&Target::Existing(addition.id)).is_ok()
         };
         let read = world.snapshot.additions_of(agreement.id);
-        let additions = read.iter().filter(|a| is_seen(a)).map(|a| (a.id, a.state.clone())).collect();
+        // Found first and copied then, into exactly as much room as they need.
+        seen.clear();
+        seen.extend(read.iter().filter(|a| is_seen(a)));
+        let additions = seen.iter().map(|a| (a.id, a.state.clone())).collect();
         written.push(Written {
             agreement: agreement.id,
             sight: AgreementSight {
@@ -95,15 +99,25 @@ fn invoice_of(
 
 /// Counts the changes and adds the invoices up.
 pub fn add_up(draft: &mut DraftPlan, written: Vec<Written>) {
-    for change in &draft.changes {
+    count(&mut draft.totals, &draft.changes);
+    add_invoices(draft, written);
+}
+
+/// Counts changes.
+pub fn count(totals: &mut Totals, changes: &[Box<Change>]) {
+    for change in changes {
         match change.action {
-            Action::Create { .. } => draft.totals.create += 1,
-            Action::Update { .. } => draft.totals.update += 1,
-            Action::Cancel { .. } => draft.totals.cancel += 1,
-            Action::Delete { .. } => draft.totals.delete += 1,
-            Action::Keep { .. } => draft.totals.keep += 1,
+            Action::Create { .. } => totals.create += 1,
+            Action::Update { .. } => totals.update += 1,
+            Action::Cancel { .. } => totals.cancel += 1,
+            Action::Delete { .. } => totals.delete += 1,
+            Action::Keep { .. } => totals.keep += 1,
         }
     }
+}
+
+/// Adds the invoices up.
+pub fn add_invoices(draft: &mut DraftPlan, written: Vec<Written>) {
     let mut sights = Vec::with_capacity(written.len());
     for Written { agreement, sight, invoice } in written {
         sights.push((agreement, sight));

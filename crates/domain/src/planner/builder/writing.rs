@@ -326,12 +326,11 @@ impl<'a> Builder<'_, 'a> {
         let effect = self.effect(line, Some(&wanted))?;
         let formula = self.formula_of(&wanted, kind);
         self.push_edit(kind.action(line, wanted.clone()), key, line, reason, formula, effect);
-        self.picture.set_state(line, wanted);
-        let by = match kind {
+        let ended_by = match kind {
             EditKind::Cancel => self.context.order_id(),
             EditKind::Update => None,
         };
-        self.picture.note_end(line, by);
+        self.picture.set_state(line, wanted, ended_by);
         Ok(true)
     }
 
