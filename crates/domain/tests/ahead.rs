@@ -734,3 +734,46 @@ fn an_end_that_was_put_off_is_taken_back(#[values(false, true)] changed: bool) {
     assert!((sum(&billed) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {billed:?}", sum(&billed));
     assert_eq!(billed[3..], ["0", "0", "0"], "{billed:?}");
 }
+
+/// Two lines of a product that are dated to end are told apart as open ones are.
+#[rstest]
+#[case::the_one(("5", 5, 8, "22.00"), "619.24")]
+#[case::the_other(("3", 3, 6, "20.00"), "609.31")]
+#[case::goes(("3", 3, 0, "20.00"), "410.69")]
+fn lines_of_one_product_that_end_ahead_are_told_apart(
+    #[case] (id, old, new, price): (&str, i64, i64, &str),
+    #[case] due: &str,
+    #[values("prorate_line", "dual", "single", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("open", "cancelled", "committed")] end: &str,
+    #[values(false, true)] turned: bool,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    if end == "committed" {
+        let (start, end) = (day("2028-01-01"), Some(day("2029-01-01")));
+        let term = trueup_domain::feed::Term { start, end, auto_renew: None };
+        lab.subscriptions.values_mut().for_each(|s| s.term = Some(term));
+    }
+    let mut sold = order("SO-1", OrderKind::Sales, "2028-01-01", january())
+        .with(line("5", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .with(line("3", Charge::Recurring, "seat", "3", "20.00", "17.60"));
+    if turned {
+        sold.0.lines.reverse();
+    }
+    run(&mut lab, &[&sold.0]);
+    if end == "cancelled" {
+        run(&mut lab, &[&cancelled_ahead().0]);
+    }
+    let mut months = invoices(&mut lab, invoiced);
+    lab.today = day("2028-02-11");
+    let changed = order("CH-1", OrderKind::Change, "2028-02-11", february())
+        .change(id, "seat", old, new, price, "17.60");
+    run(&mut lab, &[&changed.0]);
+    months.extend(invoices(&mut lab, 3 - invoiced));
+    let due: rust_decimal::Decimal = due.parse().unwrap();
+    assert!((sum(&months) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {months:?}", sum(&months));
+    let after = lab.invoice(40);
+    assert_eq!(after == "0", end == "cancelled", "{after}");
+}

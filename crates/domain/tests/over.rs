@@ -5,7 +5,7 @@
 mod common;
 use common::*;
 use rstest::rstest;
-use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Severity};
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
@@ -300,4 +300,46 @@ fn an_end_that_is_put_off_after_a_transfer_is_the_new_customers(
     let level = |months: &[String]| months.iter().filter(|m| *m != "0").count();
     assert_eq!((level(&former), level(&new)), (paid, 6 - paid), "{former:?} {new:?}");
     assert_eq!(new[6..], ["0", "0"], "{new:?}");
+}
+
+/// What is cancelled for a later day, or committed, goes on at its customer's: only a transfer moves it.
+#[rstest]
+fn what_goes_on_up_to_its_end_is_not_billed_to_another_customer(
+    #[values("cancelled", "committed", "open")] end: &str,
+    #[values(0, 1, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    if end == "committed" {
+        lab.links.clear();
+        lab.snapshot.additions.values_mut().for_each(Vec::clear);
+        let term = trueup_domain::feed::Term {
+            start: day("2025-01-01"),
+            end: Some(day("2026-01-01")),
+            auto_renew: None,
+        };
+        lab.subscriptions.values_mut().for_each(|s| s.term = Some(term));
+        lab.set("line_mode", "commitment");
+        let sold = line("1", Charge::Recurring, "x", "5", "22.00", "0");
+        lab.run(&order("SO-2", OrderKind::Sales, "2025-01-01", january()).with(sold).0);
+    }
+    for agreement in [40, 50] {
+        invoices(&mut lab, agreement, invoiced);
+    }
+    if end == "cancelled" {
+        let mut ahead = cancelled("2025-02-05", period("2025-04-01", "2025-05-01"));
+        ahead.0.effective = day("2025-04-30");
+        ahead.0.effective_given = true;
+        lab.run(&ahead.0);
+    }
+    lab.today = day("2025-03-10");
+    let march = period("2025-03-01", "2025-04-01");
+    let mut change = order("C", OrderKind::Change, "2025-03-10", march).change("1", "x", 5, 8, "22.00", "0");
+    change.0.customer = Some(CustomerId::from("c-200"));
+    assert_eq!(codes(&lab, &change), [Code::Tu3005]);
+    // Of the days up to its transfer it is the former customer's, and nobody is in the way of the new one.
+    let moved = transfer("T", "2025-03-12", march, "c-200");
+    let after = Order { id: "C2".into(), completed_us: moved.0.completed_us + 9, ..change.0.clone() };
+    lab.run(&moved.0);
+    let after = OrderDraft(Order { effective: day("2025-03-20"), ..after });
+    assert!(!codes(&lab, &after).contains(&Code::Tu3005));
 }

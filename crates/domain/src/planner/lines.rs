@@ -3,6 +3,7 @@
 use super::builder::{Builder, NewLine};
 use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
+use super::over;
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, OrderLine, ProductKind};
@@ -245,34 +246,69 @@ pub fn line_of<'a>(
     let of_product = || builder.own_lines_for(&line.product, Role::Recurring);
     let written = of_product().any(|l| l.is_made_by(order));
     let others = || of_product().filter(|l| !l.is_made_by(order));
-    let open = others().filter(|l| l.state.is_open()).count();
+    // What is dated to end ahead goes on until then, unless another line follows on it.
+    let goes_on = |l: &Line<'a>| {
+        let follows = |last: Date| of_product().any(|other| other.state.effective > last);
+        over::goes_on(builder, l, from) && !l.state.cancelled.is_some_and(follows)
+    };
+    let open = others().filter(|l| goes_on(l)).count();
     // Once this order has written its own line, the one it replaced has ended already.
-    let still = |l: &Line| {
-        l.state.is_open()
-            || written && l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
+    let still = |l: &Line<'a>| {
+        goes_on(l) || written && l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
     };
     let several = open > 1 || (written && open == 1 && others().filter(|l| still(l)).count() > 1);
+    let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
+    let context = builder.context;
+    let is_old = |state: &AdditionState| {
+        old_quantity.is_some_and(|old| state.quantity == old)
+            && line.old_unit_price.is_none_or(|old| part::shows(context, state, old))
+    };
+    let begun = if open > 0 { begun_before(builder, line, is_old, goes_on) } else { None };
+    if let Some(begun) = begun {
+        let bills = |l: &Line| l.state.cancelled.is_none_or(|last| crate::period::next_day(last) >= from);
+        return match begun.filter(bills) {
+            Some(begun) => judge(builder, &line.product, begun),
+            None => Existing::Nothing,
+        };
+    }
     if !several {
         return existing_line(builder, &line.product, item, from);
     }
-    let others: Vec<Line> = others().cloned().collect();
-    let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
-    let context = builder.context;
-    let fits = |l: &&Line| {
-        old_quantity.is_some_and(|old| l.state.quantity == old)
-            && line.old_unit_price.is_none_or(|old| part::shows(context, &l.state, old))
-    };
-    let named: Vec<&Line> = others.iter().filter(|l| still(l)).filter(fits).collect();
+    let still_there: Vec<Line> = others().filter(|l| still(l)).cloned().collect();
+    let go_on: Vec<Line> = others().filter(|l| goes_on(l)).cloned().collect();
+    let named: Vec<&Line> = still_there.iter().filter(|l| is_old(&l.state)).collect();
     match named.as_slice() {
         [one] => judge(builder, &line.product, (*one).clone()),
         [] | [_, _, ..] if open > 1 => {
-            let open: Vec<Line> = others.into_iter().filter(|l| l.state.is_open()).collect();
-            let finding = several_open(builder, &line.product, &open);
+            let finding = several_open(builder, &line.product, &go_on);
             builder.withhold(finding);
             Existing::Several
         }
         [] | [_, _, ..] => existing_line(builder, &line.product, item, from),
     }
+}
+
+/// What an earlier run of this order has edited, ended or taken away is what the order speaks of, whatever bills the product
+/// beside it: the line, where it is there still.
+fn begun_before<'a>(
+    builder: &Builder<'_, 'a>,
+    line: &OrderLine,
+    is_old: impl Fn(&AdditionState) -> bool,
+    goes_on: impl Fn(&Line<'a>) -> bool,
+) -> Option<Option<Line<'a>>> {
+    let order = builder.context.order_id()?;
+    let others =
+        || builder.own_lines_for(&line.product, Role::Recurring).filter(|l| !l.is_made_by(Some(order)));
+    let edited = |l: &&Line| l.last_edit_by(order).is_some_and(|edit| is_old(&edit.before));
+    let ended = |l: &&Line| l.ended_by() == Some(order) && is_old(&l.state);
+    if let Some(begun) = others().find(edited).or(others().find(ended)) {
+        return Some(Some(begun.clone()));
+    }
+    let mut links = builder.own_links_for(&line.product, Role::Recurring);
+    let taken = links.any(|l| {
+        l.deleted && l.removed_by() == Some(order) && l.order.as_ref() != Some(order) && is_old(&l.written)
+    });
+    (taken && !others().any(|l| goes_on(l) && is_old(&l.state))).then_some(None)
 }
 
 /// A line as if it billed what all of them bill on a day.

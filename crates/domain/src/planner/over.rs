@@ -45,10 +45,15 @@ pub fn ender<'s>(builder: &'s Builder<'_, '_>, line: &'s Line<'_>) -> Option<&'s
 /// set.
 pub fn goes_on(builder: &Builder<'_, '_>, line: &Line<'_>, day: Date) -> bool {
     let Some(last) = line.state.cancelled else { return true };
-    let as_written = line.origin.as_ref().is_some_and(|o| o.written().cancelled == Some(last));
-    let by_cancellation =
-        |by: &OrderId| carried_out(builder).any(|o| o.id == *by && o.kind == OrderKind::Cancellation);
-    last >= day && as_written && ender(builder, line).is_none_or(by_cancellation)
+    let Some(origin) = line.origin.as_ref().filter(|o| o.written().cancelled == Some(last)) else {
+        return false;
+    };
+    last >= day
+        && match ender(builder, line) {
+            Some(by) => carried_out(builder).any(|o| o.id == *by && o.kind == OrderKind::Cancellation),
+            // A line that a person had dated so ends as they said.
+            None => origin.order().is_some(),
+        }
 }
 
 /// The cancellation that a line was dated by when it was written.

@@ -238,7 +238,7 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
         let origin = line.origin.as_ref().filter(|origin| origin.role() == Role::Recurring);
         let other = builder.agreement_of(line).is_some_and(|a| a.company != context.company);
         other
-            && line.state.is_open()
+            && order.map_or(line.state.is_open(), |order| over::goes_on(builder, line, order.effective))
             && !order.is_some_and(|order| is_of_the_days_before(builder, order, line))
             && origin.is_some_and(|origin| !builder.is_named_by_mapping(line, origin.product()))
     });
