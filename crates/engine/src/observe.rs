@@ -3,6 +3,7 @@
 mod drifting;
 mod pulling;
 mod reversals;
+mod silent;
 
 pub use drifting::{Told, tell_drift};
 pub use pulling::{OVERLAP_MS, Pulled, Reach, pull, pull_telling};

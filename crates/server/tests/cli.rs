@@ -11,6 +11,7 @@ mod cli {
     mod feed;
     mod flow;
     mod mapping;
+    mod moves;
     mod place;
     mod postgres;
     mod presence;

@@ -168,7 +168,7 @@ pub(super) fn agreement(record: &wire::Agreement, tables: &Tables) -> Result<Agr
         billing_cycle: cycle.and_then(|id| tables.cycles.get(&id).copied().flatten()),
         currency: own_currency.or_else(company_currency).or(tables.only_currency),
         start: day(record.start_date),
-        end: day(record.end_date).filter(|_| record.no_ending_date_flag != Some(true)),
+        end: last_day(record),
         bill_start: day(record.bill_start_date),
         next_invoice: day(record.next_invoice_date),
         prorates: record.prorate_flag == Some(true),
@@ -176,6 +176,13 @@ pub(super) fn agreement(record: &wire::Agreement, tables: &Tables) -> Result<Agr
         parent: record.parent_agreement.as_ref().and_then(|p| p.id).map(AgreementId),
         last_updated: record.info.last_updated.clone(),
     })
+}
+
+/// The last day of an agreement: its end date, or the day on which it is cancelled, whichever comes first.
+fn last_day(record: &wire::Agreement) -> Option<Date> {
+    let ends = day(record.end_date).filter(|_| record.no_ending_date_flag != Some(true));
+    let cancelled = day(record.date_cancelled).filter(|_| record.cancelled_flag == Some(true));
+    ends.into_iter().chain(cancelled).min()
 }
 
 pub(super) fn addition(

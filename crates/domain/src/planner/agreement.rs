@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 /// How the agreement was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// A mapping names it.
-    Mapped,
-    /// The subscription's lines are on it.
+    /// A person chose it: lines that are elsewhere are brought to it.
+    Chosen,
+    /// The subscription's lines are on it, or trueup chose it before.
     Remembered,
     /// Nothing else fits.
     Only,
@@ -45,7 +45,7 @@ impl Misfit {
 pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
     let world = wanted.world;
     let linked = linked_agreement(wanted);
-    let named = if linked.is_none() { named_agreement(wanted) } else { None };
+    let named = named_agreement(wanted);
     let held = linked.or(named.map(|(agreement, _)| agreement));
     let mapping = world.mappings.agreement_mapping(wanted.source, wanted.subscription_id, wanted.customer_id);
     if let Some(id) = mapping.and_then(Mappings::agreement_of) {
@@ -59,13 +59,16 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
         };
         let misfits = misfits(wanted, agreement);
         if misfits.is_empty() {
-            if let Some(other) = held.filter(|other| other.id != id && other.company == agreement.company) {
-                let same_cycle = other.billing_cycle.is_some_and(|c| c.same_length(wanted.cycle));
-                if same_cycle && misfits_of_dates(wanted, other).is_empty() {
-                    return Err(spans_two(wanted, id, other, named.map(|(_, addition)| addition)));
-                }
+            // Lines of ours on another agreement are brought to the one that a person chose (D124).
+            let linked = linked.filter(|_| automatic).map(|other| (other, None));
+            let named = named.map(|(other, addition)| (other, Some(addition)));
+            let elsewhere = named.into_iter().chain(linked).find(|(other, _)| {
+                other.id != id && other.company == agreement.company && bills_beside(wanted, other)
+            });
+            if let Some((other, addition)) = elsewhere {
+                return Err(spans_two(wanted, id, other, addition));
             }
-            return Ok((agreement, Choice::Mapped));
+            return Ok((agreement, if automatic { Choice::Remembered } else { Choice::Chosen }));
         }
         // A person's choice never gives way.
         if !(automatic && misfits.iter().all(|m| m.outgrown)) {
@@ -92,9 +95,20 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
         }
     }
     if let Some(agreement) = held.filter(|a| misfits(wanted, a).is_empty()) {
+        let other = named.filter(|(other, _)| other.id != agreement.id && bills_beside(wanted, other));
+        if let Some((other, addition)) = other {
+            return Err(spans_two(wanted, agreement.id, other, Some(addition)));
+        }
         return Ok((agreement, Choice::Remembered));
     }
     only_fit(wanted)
+}
+
+/// Whether lines on an agreement bill the subscription as lines on the chosen one would.
+fn bills_beside(wanted: &Wanted<'_>, other: &Agreement) -> bool {
+    let same_cycle = other.billing_cycle.is_some_and(|cycle| cycle.same_length(wanted.cycle));
+    let over = matches!(other.status, AgreementStatus::Cancelled | AgreementStatus::Expired);
+    same_cycle && !over && misfits_of_dates(wanted, other).is_empty()
 }
 
 /// The agreement that holds open lines of the subscription, the newest line first.
@@ -127,13 +141,20 @@ fn spans_two(wanted: &Wanted<'_>, chosen: AgreementId, other: &Agreement, named:
     let message =
         format!("Agreement {chosen} is chosen, but {what}: one subscription is billed on one agreement.");
     let mut stop = wanted.stop(Code::Tu3005, message, TaskOutcome::Failed);
-    if named.is_some() {
-        let fix = format!(
-            "Choose agreement {} for the subscription (`agreement,{},{}`), or name an addition on agreement {chosen}.",
-            other.id, wanted.subscription_id, other.id
-        );
-        stop.findings = stop.findings.into_iter().map(|finding| finding.fix(&fix)).collect();
-    }
+    let subscription = wanted.subscription_id;
+    let fix = match named {
+        Some(_) => format!(
+            "Choose agreement {} for the subscription (`agreement,{subscription},{}`), or name an addition on agreement \
+             {chosen}.",
+            other.id, other.id
+        ),
+        None => format!(
+            "Import a mapping that names the one to bill on: with `agreement,{subscription},{chosen}` the next order (or \
+             `trueup plan --reconcile`) brings the lines there, with `agreement,{subscription},{}` they stay.",
+            other.id
+        ),
+    };
+    stop.findings = stop.findings.into_iter().map(|finding| finding.fix(&fix)).collect();
     stop
 }
 
@@ -233,7 +254,9 @@ fn misfits_of_dates(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
     if let Some(start) = agreement.start.filter(|start| *start > last) {
         found.push(Misfit::standing(Code::Tu4003, format!("starts on {start}, after the days to be billed")));
     }
-    if let Some(end) = agreement.end.filter(|e| *e < days.start()) {
+    // One that is cancelled says so.
+    let is_cancelled = agreement.status == AgreementStatus::Cancelled;
+    if let Some(end) = agreement.end.filter(|e| *e < days.start() && !is_cancelled) {
         found.push(Misfit::standing(Code::Tu4003, format!("ends on {end}, before the days to be billed")));
     }
     found

@@ -3,6 +3,7 @@
 mod adopting;
 mod amending;
 mod drift;
+mod moving;
 mod placing;
 mod writing;
 
@@ -12,7 +13,7 @@ use super::origin::Glance;
 use super::part::Expressed;
 use super::picture::{Line, Picture, change_id};
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{ChangeId, LineId, ProductId};
+use crate::ids::{ChangeId, LineId, OrderId, ProductId};
 use crate::money::{Exact, Money, MoneyError};
 use crate::period::{Period, PeriodError, previous_day};
 use crate::plan::{AdditionLink, Change, DraftPlan, KeyParts, OperationKey, Role, TaskOutcome};
@@ -62,6 +63,8 @@ pub struct Builder<'c, 'a> {
     last: Vec<LastStep<'a>>,
     /// The key that was made last: whether a line is there is asked more than once before it is written.
     last_key: RefCell<Option<(LineKey, OperationKey)>>,
+    /// Whose state a line shows that is brought to another agreement: no order of the task gave it.
+    moves: Option<Option<&'a OrderId>>,
 }
 
 /// What tells the lines of one task apart.
@@ -105,7 +108,7 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
         let before = Mark::of(draft);
         let (last, last_key) = (Vec::new(), RefCell::default());
-        Self { context, picture, draft, before, withheld: Vec::new(), last, last_key }
+        Self { context, picture, draft, before, withheld: Vec::new(), last, last_key, moves: None }
     }
 
     /// Tells what became of the task.

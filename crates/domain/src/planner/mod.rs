@@ -19,6 +19,7 @@ mod late;
 mod lines;
 mod mark;
 mod modes;
+mod moving;
 mod order;
 mod origin;
 mod over;

@@ -8,8 +8,8 @@ use super::mark::{Mark, Step};
 use super::picture::{Line, Picture};
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, late, over, quantity, reconcile, sales, term, transfer,
-    unbilled, usage,
+    TaskInput, World, cancellation, change, fetch, late, moving, over, quantity, reconcile, sales, term,
+    transfer, unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
@@ -203,6 +203,7 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             names_something(builder, order)?;
             let judged = quantity::judged(builder, order);
             let cut = &*unbilled::cut(builder, judged)?;
+            moving::plan(builder, Some(order), None)?;
             match order.kind {
                 OrderKind::Sales => sales::plan(builder, cut),
                 OrderKind::Change => {
@@ -217,6 +218,7 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             unbilled::tell_before_go_live(builder, order)
         }
         Demand::Reconcile { period, confirm_invoiced, beside } => {
+            moving::plan(builder, None, *period)?;
             reconcile::plan(builder, *period, *confirm_invoiced, beside)
         }
     }

@@ -250,7 +250,7 @@ fn vanished(mapping: &Mapping, picture: &Snapshot) -> Option<Finding> {
                 ..Subject::default()
             };
             let message = format!(
-                "Agreement {agreement}, chosen for {}, {why}; the tasks it was chosen for wait.",
+                "Agreement {agreement}, chosen for {}, {why}: what is ordered waits until another one is chosen.",
                 mapping.source_id
             );
             Some(Finding::new(Code::Tu3003, subject, message))

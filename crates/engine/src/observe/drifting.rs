@@ -1,6 +1,7 @@
 //! What people changed, ended or removed since trueup wrote it, over the whole local picture.
 
 use super::reversals::Reversals;
+use super::silent::Silent;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use trueup_domain::desired::{Drift, drift};
@@ -21,7 +22,8 @@ pub struct Told {
     pub drift: Drift,
 }
 
-/// Compares what trueup last wrote with the local picture, and records what people changed, ended or removed since.
+/// Compares what trueup last wrote with the local picture, and records what people changed, ended or removed since, and
+/// what bills nothing any more because its agreement is over.
 ///
 /// # Errors
 /// The store's.
@@ -35,6 +37,7 @@ pub async fn tell_drift(
     links.sort_by_key(|link| (link.agreement, link.addition));
     let mut told = Told::default();
     let mut reversals = Reversals::load(store, org, connection).await?;
+    let mut silent = Silent::default();
     let mut rest: &[AdditionLink] = &links;
     let mut after: Option<AgreementId> = None;
     loop {
@@ -46,6 +49,7 @@ pub async fn tell_drift(
         rest = behind;
         let found = drift(ours, &part);
         reversals.note(ours, &part);
+        silent.note(ours, &part, clock.today());
         told.agreements += part.agreements.len();
         told.additions += part.additions.values().map(Vec::len).sum::<usize>();
         told.drift.findings.extend(found.findings);
@@ -59,6 +63,7 @@ pub async fn tell_drift(
     }
     let mut findings = told.drift.findings.clone();
     findings.extend(reversals.conclude(clock.today()));
+    findings.extend(silent.told(store, org, &links).await?);
     reversals.save(store).await?;
     let scope = format!("drift/{connection}");
     store.record_findings(org, &scope, clock.now(), clock.today(), &findings).await?;

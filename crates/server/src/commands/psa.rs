@@ -5,7 +5,10 @@ use crate::cli::PsaCommand;
 use crate::failure::{CliError, Exit};
 use crate::output::count;
 use serde_json::json;
+use trueup_domain::finding::{Code, Severity};
 use trueup_engine::observe::{self, Reach};
+use trueup_engine::ports::{Clock, Store};
+use trueup_engine::records::{FindingFilter, FindingState, Millis};
 use trueup_engine::tasks;
 
 /// Runs one of the commands.
@@ -14,6 +17,7 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
     let (name, psa) = app.psa(connection.as_deref()).await?;
     let reach =
         if changed { Reach::Changed { rotation: app.settings().await?.rotation } } else { Reach::Whole };
+    let began = app.clock.now();
     let bar = app.out.progress("Reading ConnectWise");
     let tell = |done: usize, of: usize| count(&bar, done as u64, of as u64);
     let psa = psa.as_ref();
@@ -58,5 +62,20 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
             ));
         }
     });
-    Ok(Exit::Done)
+    Ok(Exit::needs_person_if(is_wrong(app, began).await?))
+}
+
+/// What a pull looks at itself. What open tasks wait for is said by `check`.
+const OF_PULLS: [Code; 7] =
+    [Code::Tu2002, Code::Tu2004, Code::Tu3003, Code::Tu3008, Code::Tu7002, Code::Tu7008, Code::Tu8006];
+
+/// Whether the pull that began then found what needs a person.
+async fn is_wrong(app: &App, began: Millis) -> Result<bool, CliError> {
+    let filter = FindingFilter {
+        states: vec![FindingState::Open, FindingState::Recurred],
+        severity: Some(Severity::Error),
+        ..FindingFilter::default()
+    };
+    let found = app.store().list_findings(app.org(), &filter).await?;
+    Ok(found.iter().any(|found| found.last_seen_at >= began && OF_PULLS.contains(&found.finding.code)))
 }

@@ -121,7 +121,7 @@ impl<'a> Builder<'_, 'a> {
             source: &task.source,
             product: line.product.clone(),
             role: line.role,
-            order: task.order_id.as_ref(),
+            order: self.given_by(),
             true_period: true_days,
             edits: Vec::new(),
             ends: Vec::new(),
@@ -327,7 +327,7 @@ impl<'a> Builder<'_, 'a> {
         let formula = self.formula_of(&wanted, kind);
         self.push_edit(kind.action(line, wanted.clone()), key, line, reason, formula, effect);
         let ended_by = match kind {
-            EditKind::Cancel => self.context.order_id(),
+            EditKind::Cancel => self.given_by(),
             EditKind::Update => None,
         };
         self.picture.set_state(line, wanted, ended_by);
@@ -500,7 +500,7 @@ impl<'a> Builder<'_, 'a> {
             key,
             role,
             task: task.id.clone(),
-            order: task.order_id.clone(),
+            order: self.given_by().cloned(),
             line: (!line_id.is_empty()).then_some(line_id),
             source: task.source.clone(),
             subscription: task.subscription.clone(),

@@ -1,0 +1,117 @@
+//! A subscription that a person brings to another agreement, because its own was cancelled.
+
+use super::bench::{BASE, Bench, MAPPINGS, order, sale};
+use serde_json::{Value, json};
+
+/// Quantity, first and last day of the additions of an agreement.
+fn lines(bench: &Bench, agreement: &str) -> Vec<String> {
+    let state = bench.ask("state");
+    let rows = state["resources"]["finance/agreements/{id}/additions"][agreement].as_array().cloned();
+    let day =
+        |row: &Value, name: &str| row[name].as_str().map_or("-".to_owned(), |text| text[..10].to_owned());
+    let shown = |a: &Value| {
+        format!(
+            "{} x {} {}..{}",
+            a["quantity"],
+            a["unitPrice"],
+            day(a, "effectiveDate"),
+            day(a, "cancelledDate")
+        )
+    };
+    let mut all: Vec<String> = rows.unwrap_or_default().iter().map(shown).collect();
+    all.sort();
+    all
+}
+
+fn open(bench: &Bench, code: &str) -> Vec<Value> {
+    let found = bench.json(&["finding", "list"]).json()["findings"].as_array().cloned().unwrap_or_default();
+    let holds = |f: &Value| f["code"] == code && (f["state"] == "open" || f["state"] == "recurred");
+    found.into_iter().filter(holds).collect()
+}
+
+/// Five seats sold on 1 March, whose agreement is cancelled on 31 March; another one begins on 1 April.
+fn cancelled() -> Bench {
+    let mut bench = Bench::new("2023-04-12");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(lines(&bench, "40"), ["5 x 22.0 2023-03-01..-"]);
+    let state = bench.ask("state");
+    let old = state["resources"]["finance/agreements"].as_array().unwrap()[0].clone();
+    let with = |changes: &[(&str, Value)]| {
+        let mut row = old.clone();
+        for (name, value) in changes {
+            row[*name] = value.clone();
+        }
+        row
+    };
+    let first = json!("2023-04-01T00:00:00Z");
+    let ended = with(&[
+        ("cancelledFlag", json!(true)),
+        ("dateCancelled", json!("2023-03-31T00:00:00Z")),
+        ("nextInvoiceDate", first.clone()),
+    ]);
+    let next = with(&[
+        ("id", json!(41)),
+        ("name", json!("Cloud 2")),
+        ("startDate", first.clone()),
+        ("billStartDate", first.clone()),
+        ("nextInvoiceDate", first),
+    ]);
+    bench.control("seed", &json!({ "resources": { "finance/agreements": [ended, next] } }));
+    bench
+}
+
+#[test]
+fn a_pull_says_what_a_cancelled_agreement_bills_no_more_and_exits_with_1() {
+    let bench = cancelled();
+    bench.json(&["psa", "pull"]).exits(1);
+    let told = open(&bench, "TU8006");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["amount"]["amount"], "110.00", "{told:?}");
+    let message = told[0]["message"].as_str().unwrap();
+    assert!(message.contains("cancelled on 2023-03-31") && message.contains("110.00 USD"), "{message}");
+    assert!(told[0]["fix"].as_str().unwrap().contains("agreement,s-1,ID"), "{told:?}");
+    assert_eq!(open(&bench, "TU3003").len(), 1);
+}
+
+#[test]
+fn a_row_brings_a_subscription_to_the_agreement_that_follows() {
+    let bench = cancelled();
+    let change = r#""charge":"recurring","quantity":"3","old_quantity":"5","new_quantity":"8""#;
+    let order = order("CH-1", "change", "2023-04-12", change);
+    let april = order
+        .replace("2023-04-01\"},", "2023-05-01\"},")
+        .replace("\"start\":\"2023-03-01", "\"start\":\"2023-04-01");
+    bench.feed(&april).exits(0);
+    bench.json(&["check"]);
+    bench.json(&["apply", "--all"]).exits(1);
+    bench.map("agreement,s-1,41,,\n").exits(0);
+    bench.json(&["check"]).exits(0);
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(ran["summary"]["failed"], 0, "{ran}");
+    assert_eq!(
+        lines(&bench, "41"),
+        ["3 x 13.93 2023-04-12..2023-04-30", "5 x 22.0 2023-04-01..2023-04-30", "8 x 22.0 2023-05-01..-"]
+    );
+    // Nothing was written to the agreement that is cancelled, and nothing more is to be said of it.
+    assert_eq!(lines(&bench, "40"), ["5 x 22.0 2023-03-01..-"]);
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(open(&bench, "TU8006"), Vec::<Value>::new());
+    assert_eq!(bench.json(&["apply", "--all"]).exits(0).json()["changes"], json!([]));
+}
+
+#[test]
+fn a_reconciliation_brings_a_subscription_there_without_an_order() {
+    let bench = cancelled();
+    bench.map("agreement,s-1,41,,\n").exits(0);
+    let plan =
+        bench.json(&["plan", "--reconcile", "2023-04-01..2023-05-01", "--customer", "c-100"]).exits(0).json();
+    bench.json(&["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
+    assert_eq!(lines(&bench, "41"), ["5 x 22.0 2023-04-01..-"]);
+    let again =
+        bench.json(&["plan", "--reconcile", "2023-04-01..2023-05-01", "--customer", "c-100"]).exits(0).json();
+    assert_eq!(again["totals"]["create"], 0, "{again}");
+}
