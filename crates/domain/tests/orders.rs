@@ -316,8 +316,15 @@ fn a_subscription_is_billed_on_one_agreement_at_a_time() {
     lab.map(MappingKind::Agreement, "s-1", 40);
     lab.run(&seats("2023-03-01", "5").0);
     lab.mappings.last_mut().unwrap().psa_id = Some(41);
-    let shown = lab.run(&change("CH-1", "2023-03-15", 5, 8).0);
+    let change = change("CH-1", "2023-03-15", 5, 8).0;
+    let mut other = lab.clone();
+    other.mappings.last_mut().unwrap().origin = MappingOrigin::Automatic;
+    let shown = other.run(&change);
     assert!(shown.contains("TU3005 error") && !shown.contains("create"), "{shown}");
+    // What a person chose is where all of it is billed.
+    lab.run(&change);
+    assert!(lab.snapshot.additions[&AgreementId(40)].is_empty());
+    assert_eq!([lab.invoice(41), lab.invoice(41)], ["146.18", "176.00"]);
 }
 
 #[test]
