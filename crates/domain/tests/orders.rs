@@ -6,7 +6,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind, Term};
 use trueup_domain::ids::{AdditionId, AgreementId, CustomerId, SourceId, SubscriptionId};
-use trueup_domain::mapping::MappingKind;
+use trueup_domain::mapping::{MappingKind, MappingOrigin};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::TaskOutcome;
 use trueup_domain::planner::AdoptionAnswer;
