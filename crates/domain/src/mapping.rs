@@ -358,6 +358,11 @@ impl Mappings {
         all
     }
 
+    /// Whether any mapping names an addition.
+    pub fn names_additions(&self) -> bool {
+        self.by_key.has(MappingKind::Addition)
+    }
+
     fn adopted_mapping(
         &self,
         source: &SourceId,

@@ -24,6 +24,7 @@ pub use line::{Line, LineKey, Verdict, quantity_subscription, quantity_task};
 pub use reading::{Origin, Reading, ReadingKey, Readings, UsageSum};
 pub use wants::chosen_agreement;
 
+use crate::schedule::MonthDay;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -64,4 +65,7 @@ pub struct Policy {
     pub before_invoice_days: Option<u32>,
     /// Whether use is summed over the running month; else over the month before.
     pub usage_of_this_month: bool,
+    /// The day of the month on which quantities are pushed, where they are once a month (`schedule.quantity`).
+    #[serde(skip)]
+    pub push_day: Option<MonthDay>,
 }

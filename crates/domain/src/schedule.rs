@@ -45,6 +45,14 @@ impl MonthDay {
             Self::Day(_) | Self::Last => last,
         }
     }
+
+    /// The day that is taken in the month that holds `date` because it has no day of this number.
+    pub fn adapted_in_month_of(self, date: Date) -> Option<Date> {
+        match self {
+            Self::Day(day) if day > date.last_of_month().day() => Some(self.in_month_of(date)),
+            Self::Day(_) | Self::Last => None,
+        }
+    }
 }
 
 impl std::fmt::Display for MonthDay {

@@ -773,6 +773,10 @@ impl Settings {
                 with_children: text("quantity.children") == "without_company",
                 before_invoice_days: text("quantity.before_invoice_days").parse().ok(),
                 usage_of_this_month: text("quantity.usage_month") == "current",
+                push_day: match Cadence::parse(text("schedule.quantity")) {
+                    Some(Cadence::Monthly(day, _)) => Some(day),
+                    Some(Cadence::Off | Cadence::Minutes(_) | Cadence::Daily(_)) | None => None,
+                },
             },
             mapping_by: ByRule {
                 customers: Sign::from_name(text("mapping.customers_by")),

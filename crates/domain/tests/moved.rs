@@ -336,3 +336,107 @@ fn a_subscription_can_be_brought_back() {
     assert_eq!(bills(&mut lab, 41, 2), ["0.00", "0.00"]);
     assert_eq!(bills(&mut lab, 40, 3), ["0.00", "206.80", "220.00"]);
 }
+
+/// Whenever a subscription is brought to another agreement, what both bill together is what the one would have billed.
+#[rstest]
+fn what_is_moved_costs_what_it_did(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] edit: &str,
+    #[values(false, true)] in_advance: bool,
+    #[values("2025-01-01", "2025-01-12")] start: &str,
+) {
+    let first = day(start);
+    let at = |months: i64| BillingCycle::MONTHLY.boundary(first, months).unwrap();
+    let own = |months: i64| Period::new(at(months), at(months + 1)).unwrap();
+    let on = |months: i64| at(months).checked_add(jiff::ToSpan::days(9)).unwrap().to_string();
+    let orders = [
+        (
+            0,
+            order("SO-1", OrderKind::Sales, start, own(0))
+                .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+                .0,
+        ),
+        (1, change("CH-1", &on(1), own(1), 5, 8)),
+        (2, change("CH-2", &on(2), own(2), 8, 4)),
+        (3, order("CH-3", OrderKind::Change, &on(3), own(3)).change("1", "disk", 0, 2, "10.00", "8.00").0),
+        (5, order("CA-1", OrderKind::Cancellation, &at(5).to_string(), own(5)).0),
+    ];
+    let mut costs = Vec::new();
+    for moved_before in [usize::MAX, 1, 2, 3] {
+        let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+        lab.set("line_mode", mode)
+            .set("quantity_change", edit)
+            .set("credits", "on")
+            .set("rounding_place", "line");
+        lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+        lab.product("disk", 8, ProductKind::Seat, "10.00", "8.00");
+        lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, start);
+        lab.agreement(41, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+        choose(&mut lab, 40);
+        let mut sum = rust_decimal::Decimal::ZERO;
+        let mut invoice = |lab: &mut Lab, until: jiff::civil::Date| {
+            for agreement in [40, 41] {
+                while lab.agreement_mut(agreement).next_invoice.unwrap() < until {
+                    sum += lab.invoice(agreement).parse::<rust_decimal::Decimal>().unwrap();
+                }
+            }
+        };
+        for (place, (months, order)) in orders.iter().enumerate() {
+            lab.today = order.effective;
+            if place == moved_before {
+                choose(&mut lab, 41);
+            }
+            if in_advance || *months > 0 {
+                invoice(&mut lab, if in_advance { order.effective } else { at(*months) });
+            }
+            let draft = lab.plan(&[order]);
+            assert!(errors(&draft).is_empty(), "{moved_before} {}", show(&draft));
+            lab.run(order);
+        }
+        invoice(&mut lab, at(9));
+        costs.push(sum);
+    }
+    let close = |cost: &rust_decimal::Decimal| (*cost - costs[0]).abs() < "0.10".parse().unwrap();
+    assert!(costs.iter().all(close), "{costs:?}: {mode} {edit} {in_advance} {start}");
+}
+
+/// Several orders of one plan, the first of which brings the subscription over.
+#[rstest]
+#[case(Old::Live)]
+#[case(Old::Ended)]
+#[case(Old::Cancelled)]
+fn orders_of_one_plan_find_the_lines_where_they_went(#[case] old: Old) {
+    let mut lab = sold("2025-03-01");
+    end(&mut lab, old);
+    choose(&mut lab, 41);
+    let orders = [
+        change("CH-1", "2025-03-12", month(3), 5, 8),
+        change("CH-2", "2025-03-22", month(3), 8, 9),
+        order("CA-1", OrderKind::Cancellation, "2025-05-01", month(5)).0,
+    ];
+    let draft = lab.plan(&orders.iter().collect::<Vec<_>>());
+    lab.apply(&draft);
+    // 3 x 22.00 x 20/31 and 22.00 x 10/31.
+    assert_eq!(bills(&mut lab, 41, 3), ["159.67", "198.00", "0.00"], "{old:?} {}", show(&draft));
+}
+
+/// What was brought over and taken back goes on where it was, and can be brought over anew.
+#[rstest]
+#[case(Old::Live)]
+#[case(Old::Ended)]
+#[case(Old::Cancelled)]
+fn a_move_that_was_taken_back_can_be_made_again(#[case] old: Old) {
+    let mut lab = sold("2025-03-01");
+    end(&mut lab, old);
+    choose(&mut lab, 41);
+    let order = change("CH-1", "2025-03-12", month(3), 5, 8);
+    let draft = lab.plan(&[&order]);
+    let done = lab.apply(&draft);
+    let back = lab.undo(&[(&draft, &done)], &trueup_domain::planner::Extent::Everything);
+    lab.apply(&back);
+    let of_old = lab.snapshot.additions[&AgreementId(40)].iter().filter(|line| line.state.is_open());
+    assert_eq!(of_old.count(), 1, "{}", show(&back));
+    assert!(lab.snapshot.additions[&AgreementId(41)].is_empty(), "{}", show(&back));
+    lab.run(&change("CH-2", "2025-03-12", month(3), 5, 8));
+    assert_eq!(bills(&mut lab, 41, 2), ["152.57", "176.00"], "{old:?}");
+}

@@ -88,6 +88,13 @@ fn open_lines<'a>(builder: &Builder<'_, 'a>) -> Vec<(ProductId, AdditionId, Line
 /// after the own one was.
 fn replace_by_named(builder: &mut Builder<'_, '_>) -> Result<(), Stop> {
     let order = builder.context.order_id();
+    // Few subscriptions have lines that a mapping names.
+    let is_named = |line: &Line<'_>| {
+        line.origin.as_ref().is_some_and(|origin| !builder.named_additions(origin.product()).is_empty())
+    };
+    if !builder.context.world.mappings.names_additions() || !builder.own_lines().any(is_named) {
+        return Ok(());
+    }
     let mut open: BTreeMap<ProductId, Vec<(AdditionId, Line<'_>)>> = BTreeMap::new();
     for (product, id, line) in open_lines(builder) {
         if line.state.is_open() && !line.is_made_by(order) && !builder.named_additions(&product).is_empty() {
@@ -99,9 +106,6 @@ fn replace_by_named(builder: &mut Builder<'_, '_>) -> Result<(), Stop> {
             lines.into_iter().partition(|(_, line)| builder.is_named_by_mapping(line, &product));
         // Of several nobody has said which one the other stands for.
         let [(id, own)] = own.as_slice() else { continue };
-        if builder.is_named_by_mapping(own, &product) {
-            continue;
-        }
         let entered_later = |line: &Line<'_>, named: AdditionId| match &line.origin {
             None => true,
             Some(origin) => {
@@ -205,6 +209,9 @@ fn boundary_from(builder: &Builder<'_, '_>, day: Date, asked: Asked<'_>) -> Resu
 /// Brings what other agreements of the company bill to the one that a person chose.
 fn take_over(builder: &mut Builder<'_, '_>, asked: Asked<'_>) -> Result<(), Stop> {
     let context = builder.context;
+    if builder.own_lines().all(|line| line.agreement == context.agreement.id) {
+        return Ok(());
+    }
     let mut gone_on: BTreeMap<(ProductId, Option<OrderId>), usize> = BTreeMap::new();
     let all = open_lines(builder);
     let lines = all.into_iter().filter(|(_, _, line)| line.agreement != context.agreement.id);

@@ -7,12 +7,13 @@ use super::left::{hold_a_mass_drop, left_over};
 use super::line::{Line, LineKey, Verdict};
 use super::reading::Readings;
 use super::wants::{self, Wants};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding, Subject};
 use crate::ids::{AdditionId, AgreementId, CompanyId, CustomerId, ProductId, SourceId};
 use crate::money::Quantity;
 use crate::plan::{AdditionLink, Adoption, Change, DraftPlan, Role, Target};
 use crate::planner::{World, add_up, change_id, sights_of};
 use crate::psa::{AdditionState, Agreement};
+use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that the comparison may look at.
@@ -219,7 +220,51 @@ pub fn plan(scene: &Scene<'_>) -> QuantityPlan {
     let wanted: BTreeSet<LineKey> = lines.keys().copied().collect();
     left_over(scene, &wanted, &unclear, &mut plan);
     hold_a_mass_drop(scene, &mut plan);
+    plan.findings.extend(adapted(scene.policy, scene.world.today));
     plan
+}
+
+/// Says which day is the push day of a month that does not have the one that is set.
+fn adapted(policy: &Policy, today: Date) -> Option<Finding> {
+    let day = policy.push_day?;
+    let used = day.adapted_in_month_of(today)?;
+    let message = format!(
+        "Quantities are pushed on day {day} of a month (schedule.quantity), which {:04}-{:02} does not have: they are \
+         pushed on {used}.",
+        used.year(),
+        used.month()
+    );
+    let subject = Subject { detail: Some("schedule.quantity".into()), ..Subject::default() };
+    Some(Finding::new(Code::Tu9002, subject, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Severity;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_push_day_that_a_month_does_not_have_is_told_with_the_day_that_is_used() {
+        for (schedule, today, used) in [
+            ("monthly 31 02:00", "2025-04-03", Some("2025-04-30")),
+            ("monthly 31 02:00", "2025-05-31", None),
+            ("monthly 29 02:00", "2025-02-28", Some("2025-02-28")),
+            ("monthly 29 02:00", "2028-02-28", None),
+            ("monthly last 02:00", "2025-02-28", None),
+            ("daily 02:00", "2025-02-28", None),
+            ("off", "2025-02-28", None),
+        ] {
+            let values = BTreeMap::from([("schedule.quantity".to_owned(), schedule.to_owned())]);
+            let settings = Settings::from_values(&values).unwrap_or_default();
+            let told = adapted(&settings.quantity, today.parse().unwrap_or_default());
+            assert_eq!(told.is_some(), used.is_some(), "{schedule} {today}: {told:?}");
+            if let (Some(told), Some(used)) = (told, used) {
+                assert!(told.message.ends_with(&format!("pushed on {used}.")), "{told:?}");
+                assert_eq!((told.code, told.severity), (Code::Tu9002, Severity::Info));
+            }
+        }
+    }
 }
 
 fn is_due(scene: &Scene<'_>, agreement: AgreementId) -> bool {
