@@ -218,7 +218,10 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
             unbilled::tell_before_go_live(builder, order)
         }
         Demand::Reconcile { period, confirm_invoiced, beside } => {
-            moving::plan(builder, None, *period)?;
+            // What is over ends where it is.
+            if beside.ended.is_none() {
+                moving::plan(builder, None, *period)?;
+            }
             reconcile::plan(builder, *period, *confirm_invoiced, beside)
         }
     }
