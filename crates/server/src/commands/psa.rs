@@ -7,7 +7,7 @@ use crate::output::count;
 use serde_json::json;
 use trueup_domain::finding::{Code, Severity};
 use trueup_engine::observe::{self, Reach};
-use trueup_engine::ports::{Clock, Store};
+use trueup_engine::ports::Clock;
 use trueup_engine::records::{FindingFilter, FindingState, Millis};
 use trueup_engine::tasks;
 
