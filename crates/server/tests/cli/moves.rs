@@ -37,7 +37,7 @@ fn cancelled() -> Bench {
     bench.map(MAPPINGS).exits(0);
     bench.json(&["check", "--since", "2023-03-01"]).exits(0);
     bench.json(&["apply", "--all"]).exits(0);
-    assert_eq!(lines(&bench, "40"), ["5 x 22.0 2023-03-01..-"]);
+    assert_eq!(lines(&bench, "40"), ["5.0 x 22.0 2023-03-01..-"]);
     let state = bench.ask("state");
     let old = state["resources"]["finance/agreements"].as_array().unwrap()[0].clone();
     let with = |changes: &[(&str, Value)]| {
@@ -94,10 +94,10 @@ fn a_row_brings_a_subscription_to_the_agreement_that_follows() {
     assert_eq!(ran["summary"]["failed"], 0, "{ran}");
     assert_eq!(
         lines(&bench, "41"),
-        ["3 x 13.93 2023-04-12..2023-04-30", "5 x 22.0 2023-04-01..2023-04-30", "8 x 22.0 2023-05-01..-"]
+        ["3.0 x 13.93 2023-04-12..2023-04-30", "5.0 x 22.0 2023-04-01..2023-04-30", "8.0 x 22.0 2023-05-01..-"]
     );
     // Nothing was written to the agreement that is cancelled, and nothing more is to be said of it.
-    assert_eq!(lines(&bench, "40"), ["5 x 22.0 2023-03-01..-"]);
+    assert_eq!(lines(&bench, "40"), ["5.0 x 22.0 2023-03-01..-"]);
     bench.json(&["psa", "pull"]).exits(0);
     assert_eq!(open(&bench, "TU8006"), Vec::<Value>::new());
     assert_eq!(bench.json(&["apply", "--all"]).exits(0).json()["changes"], json!([]));
@@ -110,7 +110,7 @@ fn a_reconciliation_brings_a_subscription_there_without_an_order() {
     let plan =
         bench.json(&["plan", "--reconcile", "2023-04-01..2023-05-01", "--customer", "c-100"]).exits(0).json();
     bench.json(&["apply", plan["plan_id"].as_str().unwrap()]).exits(0);
-    assert_eq!(lines(&bench, "41"), ["5 x 22.0 2023-04-01..-"]);
+    assert_eq!(lines(&bench, "41"), ["5.0 x 22.0 2023-04-01..-"]);
     let again =
         bench.json(&["plan", "--reconcile", "2023-04-01..2023-05-01", "--customer", "c-100"]).exits(0).json();
     assert_eq!(again["totals"]["create"], 0, "{again}");
