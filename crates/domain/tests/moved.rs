@@ -250,8 +250,14 @@ fn a_cancellation_bills_the_days_after_the_old_agreement(#[case] old: Old) {
 fn a_named_line_takes_the_place_of_the_own_one(
     #[values(Old::Live, Old::Ended, Old::Cancelled)] old: Old,
     #[values(false, true)] apart: bool,
+    #[values(false, true)] ended_by_hand: bool,
 ) {
     let mut lab = sold("2025-03-01");
+    if ended_by_hand {
+        let id = own_line(&lab);
+        let lines = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
+        lines.iter_mut().find(|l| l.id == id).unwrap().state.cancelled = Some(day("2025-02-28"));
+    }
     end(&mut lab, old);
     choose(&mut lab, 41);
     lab.by_hand(41, 2000, 7, "5", "22.00", "2025-03-01");

@@ -244,11 +244,28 @@ fn gone_on_from<'s, 'a>(
     let is_undone = |link: &AdditionLink| {
         link.deleted && link.removed_by().is_some() && link.removed_by() == link.order.as_ref()
     };
-    let silent = over(builder, home).is_some_and(|over| !over.writable);
+    let silent = over(builder, home).is_some_and(|over| !over.writable) || is_ended_by_hand(line);
     builder.own_links_for(product, Role::Recurring).filter(move |link| {
         let brought = link.agreement != line.agreement && link.order.as_ref() == late::given_by(line);
         let named = silent && link.order.is_none() && link.key.is_none();
         link.addition > id && (brought || named) && !is_undone(link)
+    })
+}
+
+/// Whether a person dated the line to end.
+fn is_ended_by_hand(line: &Line<'_>) -> bool {
+    let written = line.origin.as_ref().map(|origin| origin.written().cancelled);
+    line.state.cancelled.is_some() && written.is_some_and(|written| written != line.state.cancelled)
+}
+
+/// Whether a person named another line of the company that bills the product: that one goes on, and nothing beside it.
+fn is_another_named(builder: &Builder<'_, '_>, product: &ProductId, line: &Line<'_>) -> bool {
+    if builder.is_named_by_mapping(line, product) {
+        return false;
+    }
+    builder.named_additions(product).into_iter().filter_map(|id| builder.read_line(id)).any(|named| {
+        let here = builder.agreement_of(&named).is_some_and(|a| a.company == builder.context.company);
+        here && named.state.is_open()
     })
 }
 
@@ -281,8 +298,7 @@ fn one<'a>(
     let agreement = context.agreement;
     let over = over(builder, home);
     let cancels = asked.order.is_some_and(|order| order.kind == OrderKind::Cancellation);
-    let by_person = line.state.cancelled.is_some()
-        && line.origin.as_ref().is_some_and(|origin| origin.written().cancelled != line.state.cancelled);
+    let by_person = is_ended_by_hand(line);
     let paid = builder.open_from(home);
     let billed_to = over.map(|over| over.last.map(next_day).or(paid).unwrap_or(line.state.effective));
     let ended = line.state.cancelled.map(next_day);
@@ -301,6 +317,9 @@ fn one<'a>(
                 end_old(builder, line, (&there, begin), reason)?;
             }
         }
+        return Ok(());
+    }
+    if is_another_named(builder, product, line) {
         return Ok(());
     }
     if ended_by_hand.is_some() && !is_sold(builder, asked, product) {
