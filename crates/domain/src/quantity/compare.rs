@@ -238,6 +238,13 @@ fn adapted(policy: &Policy, today: Date) -> Option<Finding> {
     Some(Finding::new(Code::Tu9002, subject, message))
 }
 
+fn is_due(scene: &Scene<'_>, agreement: AgreementId) -> bool {
+    let Some(days) = scene.policy.before_invoice_days.filter(|_| scene.due_only) else { return true };
+    let Some(agreement) = scene.world.snapshot.agreements.get(&agreement) else { return true };
+    let next = scene.world.snapshot.invoicing_agreement(agreement).next_invoice;
+    next.is_none_or(|next| crate::period::days_between(scene.world.today, next) <= i64::from(days))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,11 +272,4 @@ mod tests {
             }
         }
     }
-}
-
-fn is_due(scene: &Scene<'_>, agreement: AgreementId) -> bool {
-    let Some(days) = scene.policy.before_invoice_days.filter(|_| scene.due_only) else { return true };
-    let Some(agreement) = scene.world.snapshot.agreements.get(&agreement) else { return true };
-    let next = scene.world.snapshot.invoicing_agreement(agreement).next_invoice;
-    next.is_none_or(|next| crate::period::days_between(scene.world.today, next) <= i64::from(days))
 }

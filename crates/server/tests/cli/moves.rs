@@ -94,7 +94,11 @@ fn a_row_brings_a_subscription_to_the_agreement_that_follows() {
     assert_eq!(ran["summary"]["failed"], 0, "{ran}");
     assert_eq!(
         lines(&bench, "41"),
-        ["3.0 x 13.93 2023-04-12..2023-04-30", "5.0 x 22.0 2023-04-01..2023-04-30", "8.0 x 22.0 2023-05-01..-"]
+        [
+            "3.0 x 13.93 2023-04-12..2023-04-30",
+            "5.0 x 22.0 2023-04-01..2023-04-30",
+            "8.0 x 22.0 2023-05-01..-"
+        ]
     );
     // Nothing was written to the agreement that is cancelled, and nothing more is to be said of it.
     assert_eq!(lines(&bench, "40"), ["5.0 x 22.0 2023-03-01..-"]);
