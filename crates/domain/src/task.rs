@@ -1,7 +1,7 @@
 //! Tasks: one order (or level change) to bring into ConnectWise, and the states it passes through.
 
 use crate::amendment::Amendment;
-use crate::feed::{Order, OrderKind};
+use crate::feed::{Order, OrderKind, OrderLine};
 use crate::ids::{CustomerId, OrderId, SourceId, SubscriptionId, TaskId};
 use crate::period::Period;
 use crate::settings::PriceSource;
@@ -217,6 +217,16 @@ impl Demand {
             Self::Reconcile { beside, .. } => (None, Some(beside.carried.iter().chain(&beside.open))),
         };
         own.into_iter().chain(beside.into_iter().flatten())
+    }
+
+    /// Whether it changes a product by a difference alone, so that the orders before it tell from how many.
+    pub fn tells_a_difference(&self) -> bool {
+        match self {
+            Self::Order(order) => {
+                order.kind == OrderKind::Change && order.lines.iter().any(OrderLine::is_difference)
+            }
+            Self::Reconcile { .. } => false,
+        }
     }
 }
 

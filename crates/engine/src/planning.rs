@@ -147,7 +147,7 @@ async fn try_plan(
     let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
     let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-    let completed = completions(store, request.org, &chosen.tasks, &links).await?;
+    let completed = completions(store, request.org, (&chosen.tasks, &demands), &links).await?;
     let nothing = Snapshot::default();
     let world = World {
         organization: request.org,
@@ -263,7 +263,7 @@ async fn stored_tasks(
 async fn completions(
     store: &dyn Store,
     org: &OrganizationId,
-    tasks: &BTreeMap<TaskId, Task>,
+    (tasks, demands): (&BTreeMap<TaskId, Task>, &BTreeMap<TaskId, Demand>),
     links: &[AdditionLink],
 ) -> Result<Completions, Failure> {
     let looked_at: BTreeSet<(&SourceId, &SubscriptionId)> =
@@ -279,7 +279,7 @@ async fn completions(
         .filter(|id| !tasks.contains_key(id))
         .collect();
     let stored = stored_tasks(store, org, earlier.iter()).await?;
-    let over = gather::carried_out(store, org, tasks).await?;
+    let over = gather::carried_out(store, org, tasks, demands).await?;
     let mut known = Completions::new();
     for task in tasks.values().chain(&stored).chain(over.iter().map(|(task, _)| task)) {
         if let Some(order) = &task.order_id {

@@ -115,6 +115,13 @@ pub struct OrderLine {
     pub description: Option<String>,
 }
 
+impl OrderLine {
+    /// Whether it says by how many a product changes, and neither from how many nor to how many.
+    pub fn is_difference(&self) -> bool {
+        self.charge == Charge::Recurring && self.old_quantity.is_none() && self.new_quantity.is_none()
+    }
+}
+
 /// An order of the source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {

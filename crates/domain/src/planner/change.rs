@@ -5,6 +5,7 @@ mod ahead;
 mod cycles;
 mod parts;
 mod resolve;
+pub mod signed;
 mod transition;
 
 pub use parts::fell_back;
@@ -108,9 +109,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .filter(|l| matches!(l.charge, Charge::Prorate | Charge::Refund))
         .map(|l| &l.product)
         .collect();
-    let lines = folded(builder, order);
+    let mut lines = folded(builder, order);
+    let mut settled: BTreeSet<ProductId> = signed::fill(builder, order, &mut lines, said)?;
     let mut items = Vec::with_capacity(lines.len());
-    let mut settled: BTreeSet<ProductId> = BTreeSet::new();
     let mut further = Vec::new();
     for line in &lines {
         let (said, goes) = match late::ahead(builder, &line.product, said) {

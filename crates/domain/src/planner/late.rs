@@ -2,12 +2,13 @@
 //! late bills the days up to it and nothing from then on. Where the later order ended everything, a person decides.
 
 use super::builder::Builder;
+use super::change::signed;
 use super::context::Stop;
 use super::lines;
 use super::origin::Origin;
 use super::over;
 use super::picture::Line;
-use crate::feed::{Order, OrderKind, OrderLine};
+use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{AgreementId, CompanyId, OrderId, ProductId};
 use crate::money::{Exact, Money, Quantity};
@@ -204,6 +205,20 @@ pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date)
         .filter(|l| !l.is_made_by(builder.context.order_id()))
         .find(|l| l.is_for(product, Role::Recurring) && l.state.bills_on(day))
         .cloned()
+}
+
+/// Whether all that later orders said of a product after `day` are differences: they are not the state that stays, since
+/// this order moves what they started from.
+pub fn differences_follow(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> bool {
+    let context = builder.context;
+    let carried_out = context.world.completed.of(&context.task.source, &context.task.subscription);
+    let tells = |order: &&Order| {
+        order.kind == OrderKind::Cancellation
+            || order.lines.iter().any(|l| l.charge == Charge::Recurring && l.product == *product)
+    };
+    let after = carried_out.iter().filter(|o| o.effective >= day && is_younger(builder, &o.id));
+    let mut after = after.filter(tells).peekable();
+    after.peek().is_some() && after.all(|o| signed::tells_differences(o, product))
 }
 
 /// The state of the product that held on `day`: what the newest order before it wrote, whether it is still there or a

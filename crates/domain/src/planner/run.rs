@@ -164,8 +164,8 @@ fn plan_task<'a>(
     let before = (0..place).rev().take_while(|at| index.subscription_of(*at) == context.subscription_no);
     context.earlier = before
         .filter_map(|at| match tasks[at].demand {
-            Demand::Order(order) if order.kind != OrderKind::Change => Some(&**order),
-            Demand::Order(_) | Demand::Reconcile { .. } => None,
+            Demand::Order(order) => Some(&**order),
+            Demand::Reconcile { .. } => None,
         })
         .collect();
     picture.open_subscription(context.subscription_no);

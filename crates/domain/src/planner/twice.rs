@@ -32,7 +32,8 @@ fn is_begun(builder: &Builder<'_, '_>) -> bool {
         || builder.own_links().iter().any(|l| l.deleted && l.removed_by() == Some(order))
 }
 
-fn may_ask(builder: &Builder<'_, '_>) -> bool {
+/// Whether a person may still be asked: nobody has said yet that the order is meant, and nothing of it was written.
+pub fn may_ask(builder: &Builder<'_, '_>) -> bool {
     builder.adoption() != AdoptionAnswer::CreateBeside && !is_begun(builder)
 }
 
@@ -112,7 +113,8 @@ pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &P
     true
 }
 
-fn withhold(builder: &mut Builder<'_, '_>, product: &ProductId, message: String) {
+/// Keeps a product back of an order that may have been sent twice.
+pub fn withhold(builder: &mut Builder<'_, '_>, product: &ProductId, message: String) {
     let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Error).fix(FIX);
     builder.withhold(finding);
 }

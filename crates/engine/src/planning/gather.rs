@@ -43,16 +43,21 @@ async fn records(
 
 /// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
 /// cancellations, and of the orders that were completed after one of them or of these tasks what sells, changes or moves.
+/// Where one of these tasks tells a difference alone, all of them.
 pub(super) async fn carried_out(
     store: &dyn Store,
     org: &OrganizationId,
     tasks: &BTreeMap<TaskId, Task>,
+    demands: &BTreeMap<TaskId, Demand>,
 ) -> Result<Vec<(Task, Order)>, Failure> {
     let key = |task: &Task| (task.source.clone(), task.subscription.clone());
     let mut first: BTreeMap<(SourceId, SubscriptionId), i64> = BTreeMap::new();
     for task in tasks.values() {
-        let first = first.entry(key(task)).or_insert(task.completed_us);
-        *first = (*first).min(task.completed_us);
+        // From how many a difference goes is told by all orders before it.
+        let by_difference = demands.get(&task.id).is_some_and(Demand::tells_a_difference);
+        let from = if by_difference { i64::MIN } else { task.completed_us };
+        let first = first.entry(key(task)).or_insert(from);
+        *first = (*first).min(from);
     }
     let subscriptions: BTreeSet<&SubscriptionId> =
         first.keys().map(|(_, subscription)| subscription).collect();

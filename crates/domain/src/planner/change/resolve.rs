@@ -1,6 +1,6 @@
 //! What a change order asks for, product by product: the old line, the old and the new level and price.
 
-use super::{Asked, Item, Moment};
+use super::{Asked, Item, Moment, signed};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity, RoundingMode};
@@ -34,6 +34,9 @@ pub(super) fn resolve<'a, 'o>(
     }
     let Some(found) = old_lines(builder, order, line, item, moment)? else { return Ok(Asked::Nothing) };
     let there = Old::of(builder, order, line, item, moment, found, ahead)?;
+    if signed::starts_from_nowhere(builder, order, line, there.quantity()) {
+        return Ok(Asked::Nothing);
+    }
     let Some(levels) = levels(builder, order, line, there.quantity())? else { return Ok(Asked::Nothing) };
     if let Some(settled) = settled(builder, order, line, moment, &there, levels)? {
         return Ok(settled);
@@ -153,8 +156,10 @@ impl<'a> Old<'a> {
         ahead: Option<Date>,
     ) -> Result<Self, Stop> {
         let absolute = line.new_quantity.is_some() || order.kind == OrderKind::Renewal;
-        let later =
-            existing.as_ref().filter(|_| absolute).and_then(|l| late::later_state(builder, l, moment.said));
+        let state_after = |l: &Line<'_>| late::later_state(builder, l, moment.said);
+        // Differences that follow move with this one: they are no state that stays.
+        let followed = late::differences_follow(builder, &line.product, moment.said);
+        let later = existing.as_ref().filter(|_| absolute && !followed).and_then(state_after);
         let of_one = |until: Date| {
             late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until))
         };
@@ -169,7 +174,7 @@ impl<'a> Old<'a> {
         let replaced = replaced_before(builder, line, existing.as_ref());
         let is_replaced = replaced.is_some();
         // A line that a later order edited in place shows what held only from that one on.
-        let shown = existing.as_ref().filter(|l| late::later_state(builder, l, moment.said).is_none());
+        let shown = existing.as_ref().filter(|l| followed || state_after(l).is_none());
         let shown = shown.and(sum.as_ref()).map(|sum| (*sum.state).clone());
         let state = held.or(replaced).or(shown);
         let starts_from =
@@ -244,6 +249,12 @@ fn settled<'a, 'o>(
     (old, new): (Quantity, Quantity),
 ) -> Result<Option<Asked<'a, 'o>>, Stop> {
     let in_turn = there.until.is_none();
+    let by_hand = there.sum.as_ref().filter(|l| !builder.is_named_by_mapping(l, &line.product));
+    let untouched = |l: &&Line| l.origin.as_ref().is_none_or(|o| o.order().is_none() && o.edits().is_empty());
+    let by_hand = by_hand.filter(|l| l.key().is_none()).filter(untouched).map(|l| l.state.quantity);
+    if by_hand.is_some_and(|bills| signed::may_be_carried_out(builder, order, line, bills)) {
+        return Ok(Some(Asked::Nothing));
+    }
     if order.kind == OrderKind::Change && in_turn && there.units.is_none() {
         if let Some(hand) = there.sum.as_ref()
             && by_hand::is_settled(builder, line, hand, (old, new))

@@ -75,11 +75,23 @@ pub(super) fn with_what_went<'s>(wanted: &mut Vec<Target<'s>>, beside: &'s Besid
 /// Orders that are not carried out yet change the level themselves: what there was before the first of them is wanted.
 pub(super) fn before_what_is_open(target: &mut Target<'_>, beside: &Beside) {
     let orders: Vec<&Order> = beside.carried.iter().chain(&beside.open).collect();
-    let level = (beside.carried.len()..orders.len()).find_map(|at| level_at(&orders, at, target.product));
-    if let Some(level) = level {
-        target.quantity = level.quantity;
-        target.price = level.price.or(target.price);
-        target.cost = level.cost.or(target.cost);
+    let mut quantity = target.quantity;
+    for at in (beside.carried.len()..orders.len()).rev() {
+        let order = orders[at];
+        if let Some(level) = level_at(&orders, at, target.product) {
+            quantity = level.quantity;
+            target.price = level.price.or(target.price);
+            target.cost = level.cost.or(target.cost);
+        } else if let Some(line) = line_for(order, target.product)
+            && order.kind == OrderKind::Change
+            && let Ok(before) = quantity.minus(line.quantity)
+        {
+            quantity = before;
+        }
+    }
+    // A record that has less than was added since is from before it.
+    if !quantity.is_negative() {
+        target.quantity = quantity;
     }
 }
 
