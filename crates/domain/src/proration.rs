@@ -19,7 +19,7 @@ pub enum DayCount {
     /// Every month has 30 days; a last day of a month counts as the 30th; both ends counted.
     #[serde(rename = "strict_30_360")]
     Strict30360,
-    /// Seconds over the seconds of the period; on civil dates the same as actual days.
+    /// Seconds over the seconds of the period: the days of an order begin at the time at which it was completed.
     Seconds,
     /// No proration: a part period costs the whole price.
     None,

@@ -363,7 +363,8 @@ fn e13_a_line_that_was_never_billed_goes() {
         lab.run(&cancellation().0),
         "create cancellation 2023-03-20..2023-03-31 1 x 50.00 cost 0.00 = 50.00\n\
          create overuse 2023-03-01..2023-03-20 100 x 0.05 cost 0.03 = 5.00\n\
-         delete recurring 2023-03-01..- 8 x 22.00 cost 17.60 = -176.00\n"
+         delete recurring 2023-03-01..- 8 x 22.00 cost 17.60 = -176.00\n\
+         TU6005 warning\n"
     );
 }
 

@@ -8,6 +8,7 @@ use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::{Role, TaskOutcome};
 
 /// Five of `x` at 22.00, sold with the subscription's first period, and two months invoiced.
 fn sold(sale: Period) -> (Lab, String) {
@@ -151,4 +152,33 @@ fn what_a_cancellation_gives_back_is_a_share_of_the_billing_period(
     let shown = lab.run(&end.0);
     // 20 of 31 days of 22.00, five times.
     assert_eq!(lab.invoice(40), "-70.95", "{shown}");
+}
+
+/// A refund of more than the days were billed is that of other days, as a vendor reckons the rest of a year: it waits. What
+/// the days, or their whole period, were billed is given back.
+#[rstest]
+#[case::rest_of_the_year("-1060.95", true)]
+#[case::a_cent_more("-110.06", true)]
+#[case::the_period("-110.00", false)]
+#[case::the_days("-70.95", false)]
+#[case::unsigned("1060.95", true)]
+fn no_more_is_given_back_than_was_billed(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[case] amount: &str,
+    #[case] waits: bool,
+) {
+    let year = period("2025-01-01", "2026-01-01");
+    let (mut lab, _) = sold(year);
+    lab.set("line_mode", mode);
+    let mut refund = line("1", Charge::Refund, "x", "-5", "", "");
+    refund.amount = Some(amount.parse().unwrap());
+    let cancelled = order("CL-1", OrderKind::Cancellation, "2025-03-12", year).with(refund).0;
+    let draft = lab.plan(&[&cancelled]);
+    let gives_back = draft.changes.iter().any(|c| c.writes() && c.role == Role::Refund);
+    assert_eq!(gives_back, !waits, "{}", show(&draft));
+    let said = draft.findings.iter().any(|f| f.code == Code::Tu4006);
+    assert_eq!(said, waits, "{}", show(&draft));
+    if waits {
+        assert!(draft.outcomes.values().all(|o| *o == TaskOutcome::Waiting), "{}", show(&draft));
+    }
 }

@@ -44,3 +44,32 @@ fn a_switch_to_what_costs_less_is_billed_until_it_is_cancelled(
     assert!((billed - exact).abs() <= "0.02".parse().unwrap(), "{billed} is not {exact}");
     assert_eq!(lab.invoice(40), "0");
 }
+
+/// A cancellation for the end of the period in which a line began, before the invoice of it: the whole period was used.
+/// Within the period the line goes (E13), and what its days come to is said.
+#[rstest]
+#[case::first_day_after("2028-02-01", "2028-01-01", "110.00")]
+#[case::of_the_next_period("2028-02-01", "2028-02-01", "110.00")]
+#[case::last_day("2028-01-31", "2028-01-01", "110.00")]
+#[case::within("2028-01-21", "2028-01-01", "0")]
+fn what_is_cancelled_for_the_end_of_its_first_period_is_billed(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("on", "off")] credits: &str,
+    #[case] effective: &str,
+    #[case] of: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("line_mode", mode).set("credits", credits);
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    lab.today = day("2028-01-20");
+    let of = if of == "2028-01-01" { january } else { period("2028-02-01", "2028-03-01") };
+    let shown = lab.run(&order("CL-1", OrderKind::Cancellation, effective, of).0);
+    let draft_says = shown.contains("TU6005 warning");
+    assert_eq!(draft_says, billed == "0", "{shown}");
+    assert_eq!([lab.invoice(40), lab.invoice(40)], [billed, "0"], "{shown}");
+}

@@ -167,6 +167,14 @@ impl Order {
         self.number.as_deref().unwrap_or(self.id.as_str())
     }
 
+    /// The civil day on which it was completed, in its own offset, and the seconds of that day that were over.
+    pub fn completed_within(&self) -> Option<(Date, i64)> {
+        let (day, rest) = self.completed_at.split_once(['T', 't', ' '])?;
+        let time: jiff::civil::Time = rest.get(..8)?.parse().ok()?;
+        let [hour, minute, second] = [time.hour(), time.minute(), time.second()].map(i64::from);
+        Some((day.parse().ok()?, (hour * 60 + minute) * 60 + second))
+    }
+
     /// Whether it may be synchronised.
     pub fn is_completed(&self) -> bool {
         self.status == "completed"

@@ -276,12 +276,18 @@ impl<'c, 'a> Builder<'c, 'a> {
         self.is_invoiced(agreement, last).then_some(last)
     }
 
-    /// The share of `period` that `charged` is, by the settings; the whole period is always the whole price.
+    /// The share of `period` that `charged` is, by the settings; the whole period is always the whole price. Counted by
+    /// seconds, the days of an order begin at the time at which it was completed, and those before it end there.
     pub fn share(&self, period: Period, charged: Period) -> Result<Share, ProrationError> {
         if charged == period {
             return Ok(Share::WHOLE);
         }
-        proration::share(self.context.world.settings.day_count, period, charged)
+        let mut share = proration::share(self.context.world.settings.day_count, period, charged)?;
+        if let Some((day, seconds)) = self.context.completed {
+            let after = |edge: Date| if edge == day { seconds } else { 0 };
+            share.charged += after(charged.end()) - after(charged.start());
+        }
+        Ok(share)
     }
 
     /// The agreement that prorated lines go to.

@@ -16,7 +16,7 @@ use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
-use crate::money::{Exact, Quantity};
+use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
 use crate::psa::Agreement;
@@ -99,7 +99,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                     builder.find(finding);
                     continue;
                 }
-                bill_once(builder, line, item, billed_as, days)?;
+                if !gives_back_too_much(builder, line, billed_as, days)? {
+                    bill_once(builder, line, item, billed_as, days)?;
+                }
             }
         }
     }
@@ -333,6 +335,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
         if goes(builder, line, ending) {
             let reason =
                 format!("Order {} cancels {name}, which was never billed: the line goes.", order.shown());
+            tell_used_days(builder, order, line, ending)?;
             return builder.delete(line, reason);
         }
         let reason = format!("Order {} cancels {name} on {day}.", order.shown());
@@ -367,6 +370,83 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
+}
+
+/// Says what the used days of a line come to that goes without them, where the order has no line for them (E13).
+fn tell_used_days(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &Line,
+    ending: &Ending,
+) -> Result<(), Stop> {
+    let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
+    let charged = order
+        .lines
+        .iter()
+        .any(|l| matches!(l.charge, Charge::Recurring | Charge::Prorate) && l.product == product);
+    let first = line.state.effective.max(ending.period.start());
+    let Ok(used) = Period::new(first, ending.day.min(ending.period.end())) else { return Ok(()) };
+    if charged || line.state.cancelled.is_some_and(|last| last < first) {
+        return Ok(());
+    }
+    let share = builder.share(ending.period, used)?;
+    let (price, _) = worth(line, share.exact()?)?;
+    if price.is_zero() {
+        return Ok(());
+    }
+    let why = "they were never invoiced, and the order has no line for them";
+    Ok(builder.left_out(&product, used, price, why)?)
+}
+
+/// Keeps a refund back that is larger than what its product is billed for the whole period and its days: the source may
+/// reckon the rest of a term, of which one period is billed at a time. Whether it is kept back.
+fn gives_back_too_much(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    period: Period,
+    days: Period,
+) -> Result<bool, Stop> {
+    let Some(amount) = line.amount.filter(|_| line.charge == Charge::Refund) else { return Ok(false) };
+    let whole = Exact::ONE;
+    let units = builder.units_in(days, period)?;
+    let units = if units.minus(whole)?.is_negative() { whole } else { units };
+    let mut most = Exact::ZERO;
+    let mut known = false;
+    let of_product: Vec<Line> = builder
+        .own_lines()
+        .filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == line.product))
+        .cloned()
+        .collect();
+    for own in &of_product {
+        let recurs = own.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring);
+        let (price, _) = worth(own, if recurs { units } else { whole })?;
+        known |= recurs;
+        // What was given back already may have been for other days.
+        if !price.is_negative() && !own.is_made_by(builder.context.order_id()) {
+            most = most.plus(price)?;
+        }
+    }
+    let given = amount.abs();
+    let tolerance = builder.tolerance()?;
+    if !known || !most.plus(tolerance)?.minus(given.exact())?.is_negative() {
+        return Ok(false);
+    }
+    let currency = builder.context.currency;
+    let most = Money::new(most.round(currency.places(), RoundingMode::HalfUp)?);
+    let message = format!(
+        "Line {} gives back {} {currency} of {} for {days}, of which at most {} are billed: it may be for other days than \
+         these.",
+        line.id,
+        given.shown(currency),
+        builder.context.product_name(&line.product),
+        most.shown(currency)
+    );
+    let finding = builder
+        .about(Code::Tu4006, &line.product, message)
+        .severity(Severity::Error)
+        .fix("Send the order with what these days come to, or with the days that the amount is for.");
+    builder.withhold(finding);
+    Ok(true)
 }
 
 /// Whole periods after the cancelled one that were invoiced before the order came: nobody owes them, whatever the order
@@ -500,9 +580,15 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     !builder.is_billed(line)
         && (owes_nothing
             || line.state.effective >= period.start()
+                && !is_used_whole(period, day)
                 && !used_days
                 && !follows_a_part(builder, line, day)
                 && !remains::stands_for_used_days(builder, line, period))
+}
+
+/// Whether a cancellation is for the end of its period: marketplaces name the first day after it, or its last one.
+fn is_used_whole(period: Period, day: Date) -> bool {
+    day >= period.last_day() && period.days() > 1
 }
 
 /// Whether the days up to the first one of a line were of its sale as well, billed by a part or left out: the line is as old

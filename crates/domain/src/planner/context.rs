@@ -13,6 +13,7 @@ use crate::mapping::{Mapping, Mappings, ProductTarget};
 use crate::money::{Currency, Money};
 use crate::period::{BillingCycle, CycleUnit, Period, next_day};
 use crate::plan::TaskOutcome;
+use crate::proration::DayCount;
 use crate::psa::{Agreement, CatalogItem, CompanyState};
 use crate::settings::PriceSource;
 use crate::task::{Demand, Task};
@@ -126,6 +127,9 @@ pub struct Context<'a> {
     pub earlier: Vec<&'a Order>,
     /// The orders of the subscription that are planned after this task, in their order.
     pub later: Vec<&'a Order>,
+    /// Where parts are counted by seconds: the day on which the order was completed, and the seconds of it that were over.
+    /// Not told where the order names another day for its effect.
+    pub completed: Option<(Date, i64)>,
     products: Vec<Known<'a>>,
     /// Whether the order's prices tell what is free.
     tells_what_is_free: bool,
@@ -254,6 +258,7 @@ impl<'a> Context<'a> {
             .and_then(|id| world.snapshot.catalog.get(&id))
             .filter(|item| !item.inactive && !item.bundle);
         let price_source = task.price_source.unwrap_or(world.settings.price_source);
+        let by_seconds = world.settings.day_count == DayCount::Seconds;
         Ok(Self {
             world,
             index,
@@ -272,6 +277,9 @@ impl<'a> Context<'a> {
             billed_from,
             earlier: Vec::new(),
             later: Vec::new(),
+            completed: order
+                .filter(|order| by_seconds && !order.effective_given)
+                .and_then(Order::completed_within),
             products,
             tells_what_is_free: order.is_some_and(|order| tells_what_is_free(order, price_source)),
             fee,
