@@ -554,6 +554,27 @@ pub struct DraftPlan {
     /// The plans of which it takes something back.
     #[serde(default)]
     pub undoes: Vec<PlanId>,
+    /// What it stands on beside ConnectWise, where it is carried out later than it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_on: Option<Footing>,
+}
+
+/// What a plan was made of beside ConnectWise, as hashes to be compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footing {
+    /// The settings that decide what is written.
+    pub settings: String,
+    /// Of each task that it writes for.
+    pub tasks: BTreeMap<TaskId, TaskFooting>,
+}
+
+/// What one task was planned by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFooting {
+    /// Its order; nothing where it has none.
+    pub order: String,
+    /// The mappings that count for it.
+    pub mappings: String,
 }
 
 impl DraftPlan {

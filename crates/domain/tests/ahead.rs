@@ -733,6 +733,37 @@ fn an_end_that_was_put_off_is_taken_back(#[values(false, true)] changed: bool) {
     let due: rust_decimal::Decimal = if changed { "316.34" } else { "293.59" }.parse().unwrap();
     assert!((sum(&billed) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {billed:?}", sum(&billed));
     assert_eq!(billed[3..], ["0", "0", "0"], "{billed:?}");
+/// An order that moves the price alone orders no quantity: what an older one gave for the next period stays, in one run
+/// or in two. One that moves both says which of them counts.
+#[rstest]
+#[case::fewer(3, "75.00")]
+#[case::renewed(7, "175.00")]
+fn a_price_alone_leaves_the_quantity_that_was_ordered_ahead(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] at_once: bool,
+    #[case] ahead: i64,
+    #[case] billed: &str,
+) {
+    let mut lab = lab();
+    lab.set("credits", "on").set("line_mode", mode).set("quantity_change", form);
+    run(&mut lab, &[&sale().0]);
+    let mut first = change("CH-1", "2028-02-01", february(), 5, ahead).0;
+    first.completed_us = day_us("2028-01-20");
+    let mut priced = change("CH-2", "2028-01-25", january(), 5, 5).0;
+    priced.completed_us = day_us("2028-01-25");
+    priced.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    priced.lines[0].unit_price = Some("25.00".parse().unwrap());
+    if at_once {
+        run_at_once(&mut lab, &[&first, &priced])
+    } else {
+        run(&mut lab, &[&first, &priced])
+    }
+    assert_eq!(invoices(&mut lab, 3)[1..], [billed, billed]);
+}
+
+fn day_us(text: &str) -> i64 {
+    order("X", OrderKind::Change, text, january()).0.completed_us
 }
 
 /// Two lines of a product that are dated to end are told apart as open ones are.

@@ -8,6 +8,7 @@ use crate::approvals;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
+use crate::footing;
 use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store, StoreError};
 use crate::records::{
@@ -111,7 +112,7 @@ async fn apply_seen(
     {
         return Err(ApplyError::Waits(Box::new(finding)));
     }
-    if let Some(report) = written_meanwhile(store, org, stored).await? {
+    if let Some(report) = out_of_date_by_now(store, clock, org, stored, options).await? {
         store.set_plan_state(org, &stored.id, PlanState::Stale).await?;
         settle(store, clock, org, stored, &report).await?;
         answered(store, clock, org, stored, options, &report).await?;
@@ -164,16 +165,38 @@ async fn answered(
     approvals::settle(store, clock, org, stored, options.policy.as_ref(), state).await
 }
 
-/// A plan that was not begun yet, and of which another plan wrote a line since, is out of date as a whole: the journal
-/// takes a key once.
+/// A plan that was not begun yet, and of which the source, a person or another plan changed what it stands on, is out of
+/// date as a whole.
+async fn out_of_date_by_now(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    stored: &StoredPlan,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<ApplyReport>, ApplyError> {
+    if stored.state != PlanState::Proposed {
+        return Ok(None);
+    }
+    let Some(settings) = options.settings else { return Ok(written_meanwhile(store, org, stored).await?) };
+    let moved = footing::moved(store, clock, org, stored, settings).await.map_err(as_apply_error)?;
+    let draft = stored.body.plan();
+    let first = draft.changes.iter().find(|change| change.writes()).map(|change| change.agreement);
+    match moved.zip(first) {
+        Some((why, agreement)) => {
+            let message =
+                format!("Plan {} is out of date: {why}. Nothing was written; plan again.", stored.id);
+            Ok(Some(out_of_date(draft, &message, agreement)))
+        }
+        None => Ok(written_meanwhile(store, org, stored).await?),
+    }
+}
+
+/// Whether another plan wrote a line of this one since: the journal takes a key once.
 async fn written_meanwhile(
     store: &dyn Store,
     org: &OrganizationId,
     stored: &StoredPlan,
 ) -> Result<Option<ApplyReport>, StoreError> {
-    if stored.state != PlanState::Proposed {
-        return Ok(None);
-    }
     let draft = stored.body.plan();
     for change in draft.changes.iter().filter(|c| matches!(c.action, Action::Create { .. })) {
         let Some(operation) = store.find_operation_by_key(org, &change.key).await? else { continue };

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod feed;
 pub mod figures;
 pub mod findings;
+mod footing;
 pub mod jobs;
 pub mod mappings;
 pub mod notify;

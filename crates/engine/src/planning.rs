@@ -7,6 +7,7 @@ use crate::access::Account;
 use crate::apply::FreshReads;
 use crate::failure::Failure;
 use crate::findings;
+use crate::footing;
 use crate::observe::observe_for;
 use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
@@ -169,6 +170,9 @@ async fn try_plan(
     edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
+    let settings = request.settings;
+    draft.stands_on =
+        Some(footing::of(&draft, &chosen.tasks, &demands, &mappings, &feed.subscriptions, settings));
     draft.findings.extend(prices_to_see(&draft, request.settings));
     draft.findings.append(&mut extra);
     let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);

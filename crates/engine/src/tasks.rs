@@ -455,8 +455,13 @@ impl Run<'_> {
             | OrderKind::Transfer => Vec::new(),
         };
         let links: Vec<&AdditionLink> = self.picture.links.get(&key).into_iter().flatten().collect();
-        // Where lines are dated by the term, a renewal writes the next ones, also with nothing new in it.
-        let goes_on = order.kind != OrderKind::Renewal || !self.by_term;
+        // Where lines are dated by the term, a renewal writes the next ones, also with nothing new in it. And what was put
+        // aside or taken back is in no line: then a renewal with nothing new in it is what brings it.
+        let stands = |earlier: &&Order| {
+            let task = self.tasks.get(&task_id_of_order(source, &earlier.id));
+            task.is_none_or(|task| task.state != TaskState::Ignored)
+        };
+        let goes_on = order.kind != OrderKind::Renewal || !self.by_term && earlier.iter().all(stands);
         if let Some(reason) = no_task_reason(order, subscription, &earlier, &links).filter(|_| goes_on) {
             self.report.no_task.push(NoTask {
                 source: source.clone(),

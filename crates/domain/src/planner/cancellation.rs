@@ -580,7 +580,7 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     !builder.is_billed(line)
         && (owes_nothing
             || line.state.effective >= period.start()
-                && !is_used_whole(period, day)
+                && !(begins < day && is_used_whole(period, day))
                 && !used_days
                 && !follows_a_part(builder, line, day)
                 && !remains::stands_for_used_days(builder, line, period))

@@ -476,7 +476,7 @@ pub fn order(id: &str, kind: OrderKind, on: &str, period: Period) -> OrderDraft 
         kind,
         subscription: SubscriptionId::from("s-1"),
         customer: None,
-        completed_at: format!("{on}T09:00:00Z"),
+        completed_at: format!("{on}T00:00:00Z"),
         completed_us: i64::from(effective.year()) * 400 + i64::from(effective.day_of_year()),
         created_at: None,
         effective,

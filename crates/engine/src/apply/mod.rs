@@ -28,6 +28,7 @@ use trueup_domain::approval::Policy;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId};
 use trueup_domain::psa::ObservedAddition;
+use trueup_domain::settings::Settings;
 
 /// Reads of agreements that were made for planning, with the instant before each was asked for.
 pub type FreshReads = BTreeMap<AgreementId, (Millis, Vec<ObservedAddition>)>;
@@ -62,6 +63,9 @@ pub struct ApplyOptions<'a> {
     pub boundary: Option<&'a (dyn Fn(usize, Boundary) + Send + Sync)>,
     /// Who has to say yes before a plan is begun; none where that was settled before.
     pub policy: Option<Policy>,
+    /// The settings of now, where a plan that was made before is to stand on what it was made of; none where it was just
+    /// made.
+    pub settings: Option<&'a Settings>,
 }
 
 /// Where a process can die between the parts of a step. The fourth place, between a call's effect and its reply, is the
@@ -92,6 +96,7 @@ impl Default for ApplyOptions<'_> {
             connection: None,
             boundary: None,
             policy: None,
+            settings: None,
         }
     }
 }

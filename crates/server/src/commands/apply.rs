@@ -80,7 +80,7 @@ pub(super) fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
 /// How plans are applied here.
 pub fn options<'a>(
     app: &App,
-    settings: &Settings,
+    settings: &'a Settings,
     connection: &str,
     owner: &str,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
@@ -100,6 +100,7 @@ pub fn options<'a>(
         connection: Some(connection.to_owned()),
         boundary: crate::stops::told(),
         policy: Some(settings.approval.clone()),
+        settings: Some(settings),
         ..ApplyOptions::default()
     }
 }

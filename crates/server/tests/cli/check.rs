@@ -1,6 +1,7 @@
 //! 'Check Changes': which orders become tasks.
 
 use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
+use rstest::rstest;
 use serde_json::Value;
 
 fn created(document: &Value) -> Vec<(String, String)> {
@@ -221,6 +222,80 @@ fn a_renewal_needs_a_task_only_where_something_changes() {
         let untouched = usize::from(known && tasks == 1);
         assert_eq!(document["no_task"].as_array().map(Vec::len), Some(untouched));
     }
+}
+
+/// What was put aside or taken back is in no line: a renewal that has it in it is what brings it.
+#[rstest]
+#[case::put_aside(false)]
+#[case::taken_back(true)]
+fn a_renewal_brings_what_was_put_aside(#[case] undone: bool) {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(0);
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    let change = tasks["tasks"].as_array().unwrap().iter().find(|t| t["order_id"] == "CH-1").unwrap();
+    let id = change["task_id"].as_str().unwrap();
+    if undone {
+        bench.json(&["apply", "--all"]).exits(0);
+        let undo = bench.json(&["undo", "--task", id]).exits(0).json();
+        bench.json(&["apply", undo["plan_id"].as_str().unwrap()]).exits(0);
+    } else {
+        bench.json(&["task", "ignore", id, "--reason", "sent twice"]).exits(0);
+    }
+    let renewal = order("RN-1", "renewal", "2023-03-19", r#""charge":"recurring","quantity":"8""#);
+    bench.feed(&renewal).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("renewal", "ready")], "{document}");
+}
+
+/// A plan that was looked at is out of date where the feed, a person, a mapping or a setting moved under it.
+#[rstest]
+#[case::put_aside("ignore")]
+#[case::another_order("order")]
+#[case::withdrawn("cancelled")]
+#[case::another_item("mapping")]
+#[case::unmapped("release")]
+#[case::go_live("go_live")]
+#[case::another_mode("line_mode")]
+#[case::nothing("nothing")]
+fn a_plan_stands_on_what_it_was_made_of(#[case] moved: &str) {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    let plan = bench.json(&["plan", "--all"]).exits(0).json();
+    let id = plan["plan_id"].as_str().unwrap();
+    let task = plan["changes"][0]["task_id"].as_str().unwrap();
+    match moved {
+        "ignore" => drop(bench.json(&["task", "ignore", task, "--reason", "not ours"]).exits(0)),
+        "order" => drop(bench.feed(&sale().replace("\"quantity\":\"5\"", "\"quantity\":\"6\"")).exits(0)),
+        "cancelled" => {
+            drop(bench.feed(&sale().replace("\"lines\"", "\"status\":\"cancelled\",\"lines\"")).exits(0))
+        }
+        "mapping" => drop(bench.map("product,exo-p1,8,,\n").exits(0)),
+        "release" => drop(bench.json(&["mapping", "release", "customer", "c-100"]).exits(0)),
+        "go_live" => drop(bench.json(&["setting", "set", "go_live", "2023-05-01"]).exits(0)),
+        "line_mode" => drop(bench.json(&["setting", "set", "line_mode", "dual"]).exits(0)),
+        // Another customer's mapping, and what only warns, are no part of it.
+        _ => {
+            bench.map("customer,c-999,13,,\n");
+            bench.json(&["setting", "set", "price_limit_percent", "20"]).exits(0);
+        }
+    }
+    let applied = bench.json(&["apply", id]);
+    if moved == "nothing" {
+        assert_eq!(applied.exits(0).json()["summary"]["failed"], 0);
+        return;
+    }
+    let applied = applied.exits(1).json();
+    assert_eq!(applied["findings"][0]["code"], "TU7001", "{applied}");
+    assert_eq!(applied["summary"]["applied"], 0, "{applied}");
+    assert_eq!(bench.json(&["plan", "show", id]).json()["changes"][0]["state"], "skipped");
 }
 
 #[test]
