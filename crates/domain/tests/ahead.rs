@@ -733,6 +733,8 @@ fn an_end_that_was_put_off_is_taken_back(#[values(false, true)] changed: bool) {
     let due: rust_decimal::Decimal = if changed { "316.34" } else { "293.59" }.parse().unwrap();
     assert!((sum(&billed) - due).abs() <= "0.12".parse().unwrap(), "{}, not {due}: {billed:?}", sum(&billed));
     assert_eq!(billed[3..], ["0", "0", "0"], "{billed:?}");
+}
+
 /// An order that moves the price alone orders no quantity: what an older one gave for the next period stays, in one run
 /// or in two. One that moves both says which of them counts.
 #[rstest]

@@ -299,3 +299,50 @@ fn a_transfer_after_the_cancellation_that_follows_it_ends_with_that(
     let (own, wanted): (Vec<_>, Vec<_>) = months.into_iter().unzip();
     assert_eq!(sum(&own), sum(&wanted), "{own:?} {wanted:?}\n{shown}\n{}", show(&draft));
 }
+
+/// A transfer of two products that broke off after some of its writes and met invoices at both customers: the new one's
+/// lines are there once, and what both were billed for goes back to the former one, or is told.
+#[rstest]
+fn a_transfer_that_broke_off_writes_nothing_twice(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(1, 2, 3)] stop: usize,
+    #[values(0, 1, 2)] between: usize,
+    #[values("2028-02-01", "2028-02-13")] on: &str,
+) {
+    let february = period("2028-02-01", "2028-03-01");
+    let mut lab = three_customers(mode);
+    lab.set("credits", credits);
+    let extra = line("1", Charge::Recurring, "extra", "2", "30.00", "20.00");
+    lab.run(&order("SO-2", OrderKind::Sales, "2028-01-01", january()).with(extra.clone()).0);
+    invoice_all(&mut lab);
+    lab.today = day("2028-02-13");
+    let mut moved = transfer("TR-1", "c-200", on, february);
+    moved.lines.push(trueup_domain::feed::OrderLine { id: "2".into(), ..extra });
+    let mut half = lab.plan(&[&moved]);
+    half.changes.retain(|c| c.writes());
+    half.changes.truncate(stop);
+    lab.apply(&half);
+    let mut months: Vec<_> = (0..between).map(|_| invoice_all(&mut lab)).collect();
+    lab.today = day(["2028-02-14", "2028-03-02", "2028-04-02"][between]);
+    let draft = lab.plan(&[&moved]);
+    lab.apply(&draft);
+    let again = lab.plan(&[&moved]);
+    assert!(!again.changes.iter().any(|c| c.writes()), "{}\n{}", show(&draft), show(&again));
+    months.extend((between..5).map(|_| invoice_all(&mut lab)));
+    let sum = |customer: usize| -> rust_decimal::Decimal {
+        months.iter().map(|m| m[customer].parse::<rust_decimal::Decimal>().unwrap()).sum()
+    };
+    assert_eq!(months[4][..2], ["0", "170.00"], "{months:?}\n{}", show(&draft));
+    // The new customer begins in February, or with the period after the transfer.
+    let begins = if on == "2028-02-01" { 5 } else { 4 };
+    assert_eq!(sum(1), rust_decimal::Decimal::from(170 * begins), "{months:?}\n{}", show(&draft));
+    let told = draft.findings.iter().filter(|f| f.code == Code::Tu6005);
+    let told: rust_decimal::Decimal = told.filter_map(|f| f.amount).map(|(amount, _)| amount.decimal()).sum();
+    assert_eq!(
+        sum(0) + told,
+        rust_decimal::Decimal::from(170 * (5 - begins)),
+        "{months:?}\n{}",
+        show(&draft)
+    );
+}

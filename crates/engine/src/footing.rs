@@ -6,8 +6,8 @@ use crate::ports::{Clock, Store};
 use crate::records::{StoredPlan, TaskFilter};
 use std::collections::BTreeMap;
 use trueup_domain::feed::{Record, RecordKind, Subscription};
-use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId, TaskId};
-use trueup_domain::mapping::{MappingOrigin, Mappings};
+use trueup_domain::ids::{OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::plan::{DraftPlan, Footing, TaskFooting, TaskOutcome, short_hash};
 use trueup_domain::settings::Settings;
 use trueup_domain::task::{Demand, Task, TaskState};
@@ -42,9 +42,10 @@ fn of_task(
         Demand::Reconcile { .. } => String::new(),
     };
     let cycle = subscription.map(|s| s.billing_cycle);
-    // What a plan remembers of its own choice is no change of it.
+    // What a plan remembers of its own choices is no change of it.
+    let by_person = |mapping: &&Mapping| mapping.origin == MappingOrigin::Person;
     let agreement = mappings.agreement_mapping(&task.source, &task.subscription, &task.customer);
-    let agreement = agreement.filter(|mapping| mapping.origin == MappingOrigin::Person);
+    let agreement = agreement.filter(by_person);
     let mut said = format!(
         "{:?} {:?} {:?}",
         mappings.customer(&task.source, &task.customer),
@@ -55,10 +56,15 @@ fn of_task(
         said.push_str(&format!(
             " {:?} {:?}",
             mappings.product_mapping(&task.source, product, &task.customer, cycle),
-            mappings.adopted_additions(&task.source, &task.subscription, product),
+            mappings.find(MappingKind::Addition, &task.source, &line_of(task, product), "").filter(by_person),
         ));
     }
     TaskFooting { order, mappings: hash(&said) }
+}
+
+/// How a mapping of kind `addition` names a product's line.
+fn line_of(task: &Task, product: &ProductId) -> String {
+    format!("subscription:{}/{product}", task.subscription)
 }
 
 /// What decides about lines; what only warns, or asks people, does not.

@@ -15,7 +15,7 @@ use super::twice;
 use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::ProductId;
+use crate::ids::{CatalogItemId, ProductId};
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
@@ -487,29 +487,40 @@ fn give_back_later_periods(
             item = Some(line.state.catalog_item);
         }
         value = add(value, of_changes(builder, &product, ending, days, later)?)?;
-        let (price, cost) = value;
-        let Some(item) = item.filter(|_| !price.is_negative() && !price.is_zero()) else { continue };
+        let Some(item) = item.filter(|_| !value.0.is_negative() && !value.0.is_zero()) else { continue };
         if let Ok(invoiced) = Period::new(from, paid) {
             builder.tell_caught_up_by_shares(&product, agreement, invoiced);
         }
-        let context = builder.context;
-        let credits = context.world.settings.credits.is_on();
-        let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {
-            builder.left_out(&product, days, Exact::ZERO.minus(price)?, "credits are off")?;
-            continue;
-        };
-        let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
-        let money = part::Expressed {
-            quantity: -money.quantity,
-            exact: Exact::ZERO.minus(money.exact)?,
-            exact_cost: Exact::ZERO.minus(money.exact_cost)?,
-            ..money
-        };
-        let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
-        let key_line = format!("after:{product}");
-        write_once(builder, agreement, &key_line, &product, item, Role::Refund, money, None, reason, days)?;
+        give_back(builder, order, agreement, (&product, item), value, days)?;
     }
     Ok(())
+}
+
+/// Gives price and cost of days back that were invoiced before the order could be written; where credits are off, what
+/// they come to is told.
+pub fn give_back<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    agreement: &'a Agreement,
+    (product, item): (&ProductId, CatalogItemId),
+    (price, cost): (Exact, Exact),
+    days: Period,
+) -> Result<(), Stop> {
+    let context = builder.context;
+    let credits = context.world.settings.credits.is_on();
+    let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {
+        return Ok(builder.left_out(product, days, Exact::ZERO.minus(price)?, "credits are off")?);
+    };
+    let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
+    let money = part::Expressed {
+        quantity: -money.quantity,
+        exact: Exact::ZERO.minus(money.exact)?,
+        exact_cost: Exact::ZERO.minus(money.exact_cost)?,
+        ..money
+    };
+    let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
+    let key_line = format!("after:{product}");
+    write_once(builder, agreement, &key_line, product, item, Role::Refund, money, None, reason, days)
 }
 
 fn add(a: (Exact, Exact), b: (Exact, Exact)) -> Result<(Exact, Exact), Stop> {
@@ -517,7 +528,7 @@ fn add(a: (Exact, Exact), b: (Exact, Exact)) -> Result<(Exact, Exact), Stop> {
 }
 
 /// Price and cost of a share of a line.
-fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
+pub fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
     let units = line.state.quantity.exact().times(share)?;
     Ok((line.state.unit_price.exact().times(units)?, line.state.unit_cost.exact().times(units)?))
 }

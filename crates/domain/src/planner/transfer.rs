@@ -12,8 +12,9 @@ use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{MoneyError, Quantity};
-use crate::period::{next_day, previous_day};
+use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
+use crate::psa::Agreement;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,10 +61,12 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     if !names_what_is_billed(builder, order, &old)? {
         return Err(builder.keep_all_back());
     }
-    for line in &old {
-        if let Some(invoiced) = builder.agreement_of(line).and_then(|a| builder.last_invoiced_day(a)) {
-            boundary = boundary.max(next_day(invoiced));
-        }
+    let invoiced = old.iter().filter_map(|line| builder.last_invoiced_day(builder.agreement_of(line)?)).max();
+    // An earlier run of this very order that broke off has begun the new customer's lines: that day stays, whatever was
+    // invoiced since, or they would be written again from a later one.
+    match begun_on(builder) {
+        Some(begun) => boundary = begun,
+        None => boundary = invoiced.map_or(boundary, |invoiced| boundary.max(next_day(invoiced))),
     }
     let kept_back = builder.kept_back();
     plan_from(builder, order, boundary, effective)?;
@@ -73,9 +76,17 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     }
     let reason = || format!("Order {} moves the subscription to another customer.", order.shown());
     for line in &old {
-        let last =
-            builder.agreement_of(line).map_or(previous_day(boundary), |a| builder.last_before(a, boundary));
-        builder.end(line, last, reason())?;
+        let Some(agreement) = builder.agreement_of(line) else {
+            builder.end(line, previous_day(boundary), reason())?;
+            continue;
+        };
+        // What both were invoiced for is given back to the former one.
+        let paid = builder.last_invoiced_day(agreement).map_or(boundary, next_day).max(boundary);
+        give_back_since(builder, order, agreement, line, (boundary, paid))?;
+        let last = builder.last_before(agreement, paid);
+        if line.state.cancelled.is_none_or(|at| at > last) {
+            builder.end(line, last, reason())?;
+        }
     }
     // What was billed or given back once of days that the other customer pays goes with the lines.
     let products = old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
@@ -83,6 +94,34 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         builder.delete(&line, reason())?;
     }
     Ok(())
+}
+
+/// The first day of the lines that an earlier run of this very order has begun.
+fn begun_on(builder: &Builder<'_, '_>) -> Option<Date> {
+    let this = builder.context.order_id()?;
+    let own = builder.own_lines().filter(|l| l.is_made_by(Some(this)));
+    let recurring = own.filter(|l| l.origin.as_ref().is_some_and(|o| o.role() == Role::Recurring));
+    recurring.map(late::since).min()
+}
+
+/// Gives back what a line of the former customer was invoiced for days of the new one.
+fn give_back_since<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    agreement: &'a Agreement,
+    line: &Line<'a>,
+    (boundary, paid): (Date, Date),
+) -> Result<(), Stop> {
+    let first = boundary.max(line.state.effective);
+    let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
+    let (Ok(days), Some(origin)) = (Period::new(first, end), &line.origin) else { return Ok(()) };
+    let product = origin.product().clone();
+    let units = builder.units_in(days, builder.period_of(order.period, boundary)?)?;
+    let value = cancellation::worth(line, units)?;
+    if value.0.is_negative() || value.0.is_zero() {
+        return Ok(());
+    }
+    cancellation::give_back(builder, order, agreement, (&product, line.state.catalog_item), value, days)
 }
 
 /// Whether a transfer names all that the former customer is billed. What it does not name would end there and begin
