@@ -584,14 +584,13 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
     };
     let by_connectwise =
         || prorates && lines_to_end(builder).iter().filter(of_it).any(|l| builder.is_billed(l));
-    let used_days = begins < day && (replaced() || by_connectwise());
+    let used_days = begins < day && (is_used_whole(period, day) || replaced() || by_connectwise());
     // The first invoice that holds it may stand for a period that is not owed any more.
     let owed = builder.agreement_of(line).and_then(|agreement| builder.last_owed(agreement, day));
     let owes_nothing = begins < day && owed.is_some_and(|owed| owed < begins);
     !builder.is_billed(line)
         && (owes_nothing
             || line.state.effective >= period.start()
-                && !(begins < day && is_used_whole(period, day))
                 && !used_days
                 && !follows_a_part(builder, line, day)
                 && !remains::stands_for_used_days(builder, line, period))
