@@ -550,3 +550,33 @@ fn a_cancellation_does_not_end_what_others_have() {
     let draft = lab.plan(&[&cancellation().0]);
     assert!(draft.changes.iter().any(|c| c.writes()), "a person named it: {}", show(&draft));
 }
+
+/// A reconciliation that broke off before it ended the line that it replaces: the next one ends it, and says what
+/// invoices have billed twice since.
+#[rstest]
+fn what_a_reconciliation_left_open_ends_with_the_next_one(
+    #[values(0, 1, 2)] between: usize,
+    #[values("8", "3")] sold: &str,
+) {
+    let mut lab = lab("2028-03-01");
+    lab.run(&sale("5").0);
+    let quantity: i64 = sold.parse().unwrap();
+    holds(&mut lab, quantity);
+    let mut half = reconcile(&lab, false);
+    half.changes.retain(|c| c.writes());
+    assert_eq!(half.changes.len(), 2, "{}", show(&half));
+    half.changes.truncate(1);
+    lab.apply(&half);
+    for _ in 0..between {
+        lab.invoice(40);
+    }
+    let shown = reconciled(&mut lab, true);
+    // Both begin in April: before its invoice the old one was never billed, and goes.
+    let billed_twice = between == 2;
+    assert!(shown.contains(if billed_twice { "cancel recurring" } else { "delete recurring" }), "{shown}");
+    assert_eq!(shown.contains("TU6005 warning"), billed_twice, "{shown}");
+    for _ in between..2 {
+        lab.invoice(40);
+    }
+    assert_eq!(lab.invoice(40), format!("{}.00", 22 * quantity), "{shown}");
+}

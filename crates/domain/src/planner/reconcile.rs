@@ -13,9 +13,9 @@ use super::picture::Line;
 use crate::feed::{PlanFee, Subscription, SubscriptionItem};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
-use crate::money::{Money, Quantity};
+use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
-use crate::plan::Role;
+use crate::plan::{Role, Target as PlanTarget};
 use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::PriceSource;
 use crate::task::Beside;
@@ -213,6 +213,7 @@ fn one<'a>(
     };
     if let Some(right) = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l)) {
         by_hand::tell_if_not_billed(builder, product, right, quantity);
+        end_what_it_replaced(builder, product, right, &lines, period)?;
         // What ended is not kept, but ended.
         if wish.ended.is_none() || !right.state.is_open() {
             builder.keep(right, Role::Recurring, product, target.line_id.clone());
@@ -250,8 +251,8 @@ fn one<'a>(
     let settings = builder.context.world.settings;
     // A line that replaces another needs a key of its own: the one it replaces may be of the same period.
     let line_id = match existing.as_ref().map(|l| &l.target) {
-        Some(crate::plan::Target::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.shown()),
-        Some(crate::plan::Target::CreatedBy(_)) | None => target.line_id.clone(),
+        Some(PlanTarget::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.shown()),
+        Some(PlanTarget::CreatedBy(_)) | None => target.line_id.clone(),
     };
     if let (Some(old), Some(paid)) = (&existing, builder.last_invoiced_day(agreement).map(next_day))
         && let Ok(days) = Period::new(start, paid)
@@ -300,6 +301,55 @@ fn one<'a>(
         let reason = format!("The subscription has {} {name} instead.", quantity.shown());
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
         builder.end(old, last, reason)?;
+    }
+    Ok(())
+}
+
+/// Ends lines of ours that go on beside one that an earlier reconciliation wrote in their place: it broke off before it
+/// ended them. What invoices have billed twice since is told.
+fn end_what_it_replaced<'a>(
+    builder: &mut Builder<'_, 'a>,
+    product: &ProductId,
+    right: &Line<'a>,
+    together: &[Line<'a>],
+    period: Period,
+) -> Result<(), Stop> {
+    let by_reconciliation = |l: &Line<'_>| l.origin.as_ref().is_some_and(|o| o.order().is_none());
+    if right.key().is_none() || !by_reconciliation(right) || !together.is_empty() {
+        return Ok(());
+    }
+    let older = |l: &&Line<'a>| {
+        l.is_for(product, Role::Recurring)
+            && l.target != right.target
+            && l.agreement == right.agreement
+            && l.state.is_open()
+            && l.state.effective <= right.state.effective
+    };
+    let left: Vec<Line<'a>> = builder.own_lines().filter(older).cloned().collect();
+    for line in left {
+        let Existing::Line(line) = lines::judge(builder, product, line) else {
+            builder.waits_for_less(product);
+            continue;
+        };
+        let Some(agreement) = builder.agreement_of(&line) else { continue };
+        let first = right.state.effective;
+        let paid = builder.last_invoiced_day(agreement).map_or(first, next_day).max(first);
+        if let Ok(twice) = Period::new(first, paid) {
+            let units = builder.units_in(twice, period)?.times(line.state.quantity.exact())?;
+            let billed = line.state.unit_price.exact().times(units)?;
+            let why =
+                "another line billed these days as well, and no invoice is changed: credit them by hand";
+            builder.left_out(product, twice, Exact::ZERO.minus(billed)?, why)?;
+        }
+        let reason = format!(
+            "Addition {} took its place, and the run that wrote it broke off before it ended this one.",
+            match &right.target {
+                PlanTarget::Existing(id) => id.to_string(),
+                PlanTarget::CreatedBy(_) => "that is to be created".to_owned(),
+            }
+        );
+        let last = builder.last_before(agreement, paid);
+        builder.end(&line, last, reason)?;
     }
     Ok(())
 }
