@@ -274,7 +274,9 @@ fn carry(lab: &mut Lab, orders: &[&Order], said: &mut Vec<Finding>, shown: &mut 
 }
 
 fn left_out(said: &[Finding]) -> Decimal {
-    let of = said.iter().filter(|f| f.code == Code::Tu6005).filter_map(|f| f.amount.as_ref());
+    // What no order gives back stays paid; it is only told.
+    let stays = |f: &&Finding| !f.message.contains("the order gives nothing back");
+    let of = said.iter().filter(|f| f.code == Code::Tu6005).filter(stays).filter_map(|f| f.amount.as_ref());
     of.map(|(amount, _)| amount.decimal()).sum()
 }
 

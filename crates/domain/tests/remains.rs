@@ -7,6 +7,7 @@ use common::*;
 use rstest::rstest;
 use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
+use trueup_domain::finding::Code;
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
@@ -376,4 +377,16 @@ fn a_line_that_follows_its_part_bills_the_days_that_were_used(#[case] refund: bo
     assert!(shown.contains("cancel recurring 2028-02-01..2028-02-28 7 x 22.00"), "{shown}");
     assert_eq!(lab.invoice(40), billed);
     assert_eq!(lab.invoice(40), "0");
+}
+
+/// What was invoiced beyond a cancellation that has no refund is told with its amount: 17 of 31 days of 110.00.
+#[test]
+fn what_no_order_gives_back_is_told_with_its_amount() {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.run(&seats("2025-01-01", january()).0);
+    lab.invoice(40);
+    let draft = lab.plan(&[&cancel("2025-01-15").0]);
+    let told = draft.findings.iter().find(|f| f.code == Code::Tu6005);
+    let amount = told.and_then(|f| f.amount.as_ref()).map(|(amount, _)| amount.decimal().to_string());
+    assert_eq!(amount.as_deref(), Some("-60.32"), "{}", show(&draft));
 }

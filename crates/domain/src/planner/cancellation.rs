@@ -358,18 +358,40 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             invoiced
         }
         Some(invoiced) if last < invoiced && day < ending.period.end() && !gives_back(order, line) => {
-            let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
-            let message = format!(
-                "{name} ends on {day} and is invoiced to {invoiced}; the order gives nothing back for the days after."
-            );
-            let finding = builder.about(Code::Tu6005, &product, message);
-            builder.find(finding);
+            tell_not_given_back(builder, line, ending, invoiced)?;
             last
         }
         Some(_) | None => last,
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
+}
+
+/// Says what an invoice has billed of the rest of the cancelled period, for which the order has no refund.
+fn tell_not_given_back(
+    builder: &mut Builder<'_, '_>,
+    line: &Line,
+    ending: &Ending,
+    invoiced: Date,
+) -> Result<(), Stop> {
+    let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
+    let name = builder.context.product_name(&product);
+    let first = ending.day.max(line.state.effective);
+    let Ok(rest) = Period::new(first, ending.period.end().min(next_day(invoiced))) else { return Ok(()) };
+    let (price, _) = worth(line, builder.share(ending.period, rest)?.exact()?)?;
+    let currency = builder.context.currency;
+    let paid = Money::new(price.round(currency.places(), builder.context.world.settings.rounding_mode)?);
+    let message = format!(
+        "{name} ends on {} and is invoiced to {invoiced}; the order gives nothing back for {rest}: {} {currency}.",
+        ending.day,
+        paid.shown(currency)
+    );
+    let finding = builder
+        .about(Code::Tu6005, &product, message)
+        .amount(-paid, currency)
+        .fix("Have the source send a refund line with the cancellation where the days are not owed, or credit them by hand.");
+    builder.find(finding);
+    Ok(())
 }
 
 /// Says what the used days of a line come to that goes without them, where the order has no line for them (E13).
