@@ -437,7 +437,8 @@ pub fn judge<'a>(builder: &mut Builder<'_, 'a>, product: &ProductId, line: Line<
     Existing::Undecided
 }
 
-fn role_of(charge: Charge) -> Role {
+/// The role of a line that is written for a charge.
+pub fn role_of(charge: Charge) -> Role {
     match charge {
         Charge::Setup => Role::Setup,
         Charge::Recurring => Role::Recurring,
