@@ -255,3 +255,14 @@ fn the_same_difference_of_one_instant_waits(#[case] together: bool) {
     assert_eq!(invoices(&mut other, 40, 2)[1], "242.00".parse().unwrap());
     assert_eq!(invoices(&mut lab, 40, 2)[1], "176.00".parse().unwrap());
 }
+
+/// A renewal names how many there are, and no difference: a line by hand that bills them is its line.
+#[test]
+fn a_renewal_of_a_line_by_hand_is_no_difference() {
+    let mut lab = empty("prorate_line", "end_and_create");
+    lab.by_hand(40, 900, 7, "8", "22.00", "2028-01-01");
+    has(&mut lab, "seat", 8);
+    let draft = lab.plan(&[&renewal()]);
+    assert!(draft.findings.iter().all(|f| f.severity != Severity::Error), "{}", show(&draft));
+    assert!(!draft.outcomes.values().any(|o| *o == TaskOutcome::Waiting), "{}", show(&draft));
+}

@@ -212,11 +212,13 @@ fn record_without_later(builder: &Builder<'_, '_>, product: &ProductId) -> Optio
     for item in items {
         level = Some(level.unwrap_or_default().plus(item.quantity).ok()?);
     }
-    for line in context.later.iter().flat_map(|order| of_product(order, product)) {
-        if !line.is_difference() {
-            return None;
+    for order in &context.later {
+        for line in of_product(order, product) {
+            if order.kind != OrderKind::Change || !line.is_difference() {
+                return None;
+            }
+            level = level.and_then(|level| level.minus(line.quantity).ok());
         }
-        level = level.and_then(|level| level.minus(line.quantity).ok());
     }
     level
 }
@@ -231,7 +233,8 @@ pub(super) fn may_be_carried_out(
 ) -> bool {
     let now = record_without_later(builder, &line.product);
     let now = now.map(|quantity| lines::billed_quantity(builder, &line.product, quantity));
-    if !line.is_difference() || line.quantity.is_zero() || now != Some(bills) || !twice::may_ask(builder) {
+    let is_difference = order.kind == OrderKind::Change && line.is_difference();
+    if !is_difference || line.quantity.is_zero() || now != Some(bills) || !twice::may_ask(builder) {
         return false;
     }
     let message = format!(
