@@ -413,33 +413,3 @@ fn a_transfer_that_names_fewer_than_are_billed_waits(
     assert!(!again.outcomes.values().any(|o| *o == TaskOutcome::Waiting), "{}", show(&again));
     assert!(lab.snapshot.additions_of(AgreementId(40)).iter().all(|a| a.state.cancelled.is_some()));
 }
-
-/// Use that is charged twice under two ids waits; other days, or another amount, are another charge.
-#[rstest]
-#[case::overuse(BillingModel::Advance, Charge::Overuse)]
-#[case::afterwards(BillingModel::ExternalRating, Charge::Recurring)]
-fn use_that_is_charged_twice_waits(
-    #[case] model: BillingModel,
-    #[case] charge: Charge,
-    #[values("amount", "price")] by: &str,
-    #[values(0, 1)] invoices: usize,
-) {
-    let mut lab = lab("prorate_line", january());
-    lab.subscriptions.values_mut().for_each(|sold| sold.billing_model = model);
-    let used = |id: &str, of: Period, amount: &str| {
-        let mut line = match by {
-            "price" => line("1", charge, "seat", "1", amount, "1.00"),
-            _ => line("1", charge, "seat", "1", "", ""),
-        };
-        line.amount = (by == "amount").then(|| amount.parse().unwrap());
-        line.cost_amount = (by == "amount").then(|| "1.00".parse().unwrap());
-        order(id, OrderKind::Billing, &of.last_day().to_string(), of).with(line).0
-    };
-    carry_out(&mut lab, &used("BO-1", january(), "83.17"));
-    for _ in 0..invoices {
-        lab.invoice(40);
-    }
-    waits(&lab, &used("BO-2", january(), "83.17"));
-    carry_out(&mut lab, &used("BO-3", january(), "83.18"));
-    carry_out(&mut lab, &used("BO-4", period("2028-02-01", "2028-03-01"), "83.17"));
-}

@@ -437,8 +437,7 @@ pub fn judge<'a>(builder: &mut Builder<'_, 'a>, product: &ProductId, line: Line<
     Existing::Undecided
 }
 
-/// The role of a line that is written for a charge.
-pub fn role_of(charge: Charge) -> Role {
+fn role_of(charge: Charge) -> Role {
     match charge {
         Charge::Setup => Role::Setup,
         Charge::Recurring => Role::Recurring,

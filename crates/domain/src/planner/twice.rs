@@ -4,15 +4,13 @@
 use super::AdoptionAnswer;
 use super::builder::Builder;
 use super::late;
-use super::lines;
 use super::over;
 use super::part;
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::{OrderId, ProductId};
-use crate::money::{Money, Quantity};
-use crate::period::{Period, next_day};
+use crate::money::Quantity;
 use crate::plan::Role;
 use crate::settings::PriceSource;
 use jiff::civil::Date;
@@ -112,38 +110,6 @@ pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &P
         builder.context.product_name(product),
     );
     withhold(builder, product, message);
-    true
-}
-
-/// Keeps what was used back that another order has charged already: the same product, days and amount. Whether it is kept
-/// back.
-pub fn is_charged_already(
-    builder: &mut Builder<'_, '_>,
-    order: &Order,
-    line: &OrderLine,
-    days: Period,
-) -> bool {
-    let used = matches!(line.charge, Charge::Recurring | Charge::Overuse);
-    let told = line.unit_price.and_then(|unit| unit.exact().times(line.quantity.exact()).ok());
-    let Some(amount) = line.amount.map(Money::exact).or(told).filter(|_| used) else { return false };
-    let role = lines::role_of(line.charge);
-    let this = builder.context.order_id();
-    let same = |own: &&Line<'_>| {
-        let billed = own.state.unit_price.exact().times(own.state.quantity.exact());
-        let dated =
-            own.state.cancelled.and_then(|last| Period::new(own.state.effective, next_day(last)).ok());
-        // Where it is for other days than it is dated, it says so.
-        let of = own.origin.as_ref().and_then(|o| o.true_period()).or(dated);
-        own.is_for(&line.product, role) && of == Some(days) && billed.is_ok_and(|billed| billed == amount)
-    };
-    let by = builder.own_lines().filter(same).find_map(|own| own.origin.as_ref()?.order().cloned());
-    let Some(by) = by.filter(|by| Some(by) != this).filter(|_| may_ask(builder)) else { return false };
-    let message = format!(
-        "Order {} charges {} for {days}, and order {by} charged as much for the same days: nothing is written for it.",
-        order.shown(),
-        builder.context.product_name(&line.product),
-    );
-    withhold(builder, &line.product, message);
     true
 }
 

@@ -4,7 +4,6 @@ use super::builder::Builder;
 use super::context::Stop;
 use super::lines::bill_once;
 use super::sales::once_item;
-use super::twice;
 use crate::feed::{BillingModel, Charge, Order};
 
 /// Plans a billing order.
@@ -23,12 +22,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             | Charge::Refund
             | Charge::OneTime
             | Charge::Discount => {
-                let days = line.period.unwrap_or(order.period);
-                if twice::is_charged_already(builder, order, line, days) {
-                    continue;
-                }
                 let Some(item) = once_item(builder, line)? else { continue };
-                bill_once(builder, line, item, order.period, days)?;
+                bill_once(builder, line, item, order.period, line.period.unwrap_or(order.period))?;
             }
         }
     }
