@@ -7,6 +7,7 @@
 mod chores;
 mod console;
 mod run;
+mod schemathesis;
 mod setup;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   demo [ARGS]     builds trueup and runs `trueup demo` (also: cargo demo)
   torture [ARGS]  the long suites: crashes, faults, many thousands of random cases
   bench [ARGS]    the benchmarks, then the comparison with a peer
+  schemathesis    a service over sample data against its own document, with made-up requests
   setup           only the set-up, for working without the network afterwards
 
 Arguments after the chore go to the program it runs.";
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("demo") => chores::demo(&rest),
         Some("torture") => chores::torture(&rest),
         Some("bench") => chores::bench(&rest),
+        Some("schemathesis") => schemathesis::run(&rest),
         Some("setup") => chores::set_up(),
         Some("" | "help" | "-h" | "--help") => {
             println!("{HELP}");

@@ -18,6 +18,8 @@ mod connections;
 mod creating;
 #[path = "api/figures.rs"]
 mod figures;
+#[path = "api/forms.rs"]
+mod forms;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/http.rs"]

@@ -2714,6 +2714,7 @@ export interface components {
             /** @description `mute`, `ignore` or `reopen`. */
             decision: string;
             /**
+             * Format: date
              * @description The day on which a muted finding speaks up again.
              * @example 2026-12-31
              */
@@ -2928,11 +2929,13 @@ export interface components {
              */
             unit_cost?: string | null;
             /**
+             * Format: date
              * @description First billed day.
              * @example 2026-04-01
              */
             effective?: string | null;
             /**
+             * Format: date
              * @description Last billed day; an empty text leaves the line open.
              * @example 2026-04-30
              */
@@ -3115,7 +3118,10 @@ export interface components {
         NewConnection: {
             /** @description Name; `connectwise` where it is missing. */
             name?: string | null;
-            /** @description The address, such as `https://api-na.myconnectwise.net`. */
+            /**
+             * Format: uri
+             * @description The address, such as `https://api-na.myconnectwise.net`.
+             */
             url: string;
             /** @description The company as typed at sign-in. */
             company: string;
@@ -3283,6 +3289,7 @@ export interface components {
              */
             changed?: boolean | null;
             /**
+             * Format: date
              * @description `check` takes orders completed from this day on, whatever the first-run rule says.
              * @example 2026-03-01
              */
@@ -3324,7 +3331,10 @@ export interface components {
         };
         /** @description A new person. */
         NewUser: {
-            /** @description E-mail address. */
+            /**
+             * Format: email
+             * @description E-mail address.
+             */
             email: string;
             /** @description Display name; the address where it is missing. */
             name?: string | null;
@@ -3346,7 +3356,10 @@ export interface components {
         NewWebhook: {
             /** @description What it is for. */
             name: string;
-            /** @description Where events are sent: a public address over https, or one that the operator lists. */
+            /**
+             * Format: uri
+             * @description Where events are sent: a public address over https, or one that the operator lists.
+             */
             url: string;
             /** @description The kinds of events that are sent; all where none are named. */
             events?: string[];
@@ -4094,11 +4107,13 @@ export interface components {
             /** @description The customer. */
             customer: string;
             /**
+             * Format: date
              * @description First day.
              * @example 2026-03-01
              */
             start: string;
             /**
+             * Format: date
              * @description The first day that no longer counts.
              * @example 2026-04-01
              */
@@ -4294,6 +4309,13 @@ export interface components {
             total: number;
             /** @description What came out: the plan with its outcomes, the report of a check or pull, or a problem. */
             result?: Record<string, never> | null;
+        };
+        /** @description An event of a run. */
+        RunEventDoc: {
+            /** @description `progress` or `end`. */
+            event: string;
+            /** @description The run, as JSON. */
+            data: string;
         };
         /** @description A schedule. */
         ScheduleDoc: {
@@ -4661,7 +4683,10 @@ export interface components {
         WebhookChange: {
             /** @description What it is for. */
             name?: string | null;
-            /** @description Where events are sent. */
+            /**
+             * Format: uri
+             * @description Where events are sent.
+             */
             url?: string | null;
             /** @description The kinds of events that are sent; none are all. */
             events?: string[] | null;
@@ -5914,6 +5939,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A value cannot be used */
             422: {
                 headers: {
@@ -5925,6 +5959,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6016,6 +6059,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6143,6 +6195,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The database is out of reach, or it took too long */
             503: {
                 headers: {
@@ -6156,10 +6217,10 @@ export interface operations {
     };
     alerts_unset_rule: {
         parameters: {
-            query?: {
+            query: {
                 /** @description The kind; `*` for every kind. */
-                kind?: string;
-                /** @description `critical`, `error`, `warning` or `info`; every one where it is missing. */
+                kind: string;
+                /** @description `critical`, `error`, `warning` or `info`; what holds for every one where it is missing. */
                 severity?: string;
             };
             header?: {
@@ -6255,6 +6316,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6499,6 +6569,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7263,6 +7342,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A value cannot be used */
             422: {
                 headers: {
@@ -7471,6 +7559,15 @@ export interface operations {
             };
             /** @description There is none in the caller's reach */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9960,6 +10057,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The database is out of reach, or it took too long */
             503: {
                 headers: {
@@ -10550,6 +10656,15 @@ export interface operations {
             };
             /** @description There is none in the caller's reach */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11390,6 +11505,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A value cannot be used */
             422: {
                 headers: {
@@ -11521,6 +11645,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11844,6 +11977,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing is known of ConnectWise yet, or there is no connection */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A value cannot be used */
             422: {
                 headers: {
@@ -12097,6 +12239,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12678,7 +12829,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["RunEventDoc"];
                 };
             };
             /** @description The request cannot be read */
@@ -14239,6 +14390,15 @@ export interface operations {
             };
             /** @description An error of the service */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ConnectWise refused, or is out of reach */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16112,7 +16272,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description A value cannot be used */
@@ -16148,7 +16308,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The database is out of reach, or it took too long */
@@ -16209,7 +16369,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description A value cannot be used */

@@ -1,10 +1,10 @@
 //! The OpenAPI document: made from the handlers, completed with what the gate does to every request.
 
-use super::kept;
 use super::problem::ProblemDocument;
 use super::rules::{self, Access, Kind};
 use super::state::Service;
 use super::{api, gate};
+use super::{forms, kept};
 use axum::Router;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{
@@ -46,6 +46,7 @@ fn complete(document: &mut OpenApi) {
     components.security_schemes.insert("session".to_owned(), RefOr::T(cookie));
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     components.security_schemes.insert("token".to_owned(), RefOr::T(bearer));
+    forms::of_bodies(document);
     for (path, item) in &mut document.paths.paths {
         let operations = [
             ("GET", &mut item.get),
@@ -61,6 +62,27 @@ fn complete(document: &mut OpenApi) {
         }
     }
 }
+
+/// Ends of paths that answer only where there is a connection, or what was read by one.
+const NEEDS_CONNECTWISE: &[&str] = &[
+    "/alerts/places",
+    "/companies",
+    "/companies/search",
+    "/mappings/suggestions",
+    "/quantity",
+    "/quantity/lines",
+];
+/// Ends of paths that speak with ConnectWise before they answer.
+const CALLS_CONNECTWISE: &[&str] = &[
+    "/plans",
+    "/undo",
+    "/alerts/places",
+    "/alerts/rules",
+    "/alerts/test",
+    "/mappings/create",
+    "/quantity/assignments",
+    "/quantity/preview",
+];
 
 fn complete_operation(method: &str, path: &str, operation: &mut Operation) {
     let Some(rule) = rules::find(method, path) else { return };
@@ -100,7 +122,10 @@ fn complete_operation(method: &str, path: &str, operation: &mut Operation) {
         operation.security = Some(Vec::new());
         statuses.push((429, "Too many attempts"));
     }
-    if path.contains("connection") || path.ends_with("/plans") {
+    if NEEDS_CONNECTWISE.iter().any(|end| path.ends_with(end)) {
+        statuses.push((409, "Nothing is known of ConnectWise yet, or there is no connection"));
+    }
+    if path.contains("connection") || CALLS_CONNECTWISE.iter().any(|end| path.ends_with(end)) {
         statuses.push((502, "ConnectWise refused, or is out of reach"));
     }
     for (status, words) in statuses {
@@ -109,15 +134,17 @@ fn complete_operation(method: &str, path: &str, operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     if rule.kind == Kind::Makes {
         let words = "The same request with the same key is carried out once, and answered again for a day";
-        parameters.push(header(kept::HEADER, words, 255));
+        parameters.push(header(kept::HEADER, words, Some(255)));
     }
     if !is_safe && right.is_some() {
+        // Without a length: with a token nobody looks at it.
         parameters.push(header(
             gate::CSRF_HEADER,
             "The session's `csrf_token`; not needed with a token",
-            100,
+            None,
         ));
     }
+    forms::of_parameters(method, path, operation);
 }
 
 fn problem(words: &str) -> RefOr<utoipa::openapi::Response> {
@@ -125,8 +152,8 @@ fn problem(words: &str) -> RefOr<utoipa::openapi::Response> {
     RefOr::T(ResponseBuilder::new().description(words).content("application/problem+json", content).build())
 }
 
-fn header(name: &str, words: &str, longest: usize) -> RefOr<Parameter> {
-    let schema = ObjectBuilder::new().schema_type(Type::String).max_length(Some(longest));
+fn header(name: &str, words: &str, longest: Option<usize>) -> RefOr<Parameter> {
+    let schema = ObjectBuilder::new().schema_type(Type::String).max_length(longest);
     RefOr::T(
         ParameterBuilder::new()
             .name(name)

@@ -66,8 +66,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if first.is_some_and(|byte| *byte != b'{') && serde_json::from_slice::<IgnoredAny>(&bytes).is_ok() {
             return Err(Problem::field("body", "it is no JSON object"));
         }
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        match serde_path(&mut reader) {
+        match read(&bytes).or_else(|error| match whole_numbers(&bytes).filter(|_| error.is_data()) {
+            Some(rewritten) => read(&rewritten),
+            None => Err(error),
+        }) {
             Ok(body) => Ok(Self(body)),
             Err(error) if error.is_data() => {
                 let mut problem = Problem::field("body", error.to_string());
@@ -79,12 +81,37 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-fn serde_path<'a, T: DeserializeOwned>(
-    reader: &mut serde_json::Deserializer<serde_json::de::SliceRead<'a>>,
-) -> Result<T, serde_json::Error> {
-    let value = T::deserialize(&mut *reader)?;
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
+}
+
+/// The same JSON with `12.0` written `12`, where there is such a number: JSON has one kind of number, and programs write
+/// a whole one either way. The text is changed and not its values, so that what is named twice is still seen.
+fn whole_numbers(json: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(json.len());
+    let (mut in_text, mut escaped, mut at) = (false, false, 0);
+    while let Some(&byte) = json.get(at) {
+        let before_is_digit = at.checked_sub(1).and_then(|at| json.get(at)).is_some_and(u8::is_ascii_digit);
+        if !in_text && byte == b'.' && before_is_digit {
+            let zeros = json.iter().skip(at + 1).take_while(|b| **b == b'0').count();
+            let after = json.get(at + 1 + zeros).copied().unwrap_or(b' ');
+            if zeros > 0 && !after.is_ascii_digit() && !matches!(after, b'e' | b'E') {
+                at += 1 + zeros;
+                continue;
+            }
+        }
+        (in_text, escaped) = match (byte, escaped) {
+            (b'"', false) => (!in_text, false),
+            (b'\\', false) => (in_text, in_text),
+            _ => (in_text, false), // open set: bytes
+        };
+        out.push(byte);
+        at += 1;
+    }
+    (out.len() < json.len()).then_some(out)
 }
 
 /// The bytes of a body, as far as the limit lets.
@@ -110,4 +137,16 @@ pub fn too_large() -> Problem {
         "the body is longer than this route takes",
         "Send it in parts.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        let read = |json: &str| whole_numbers(json.as_bytes()).map(|b| String::from_utf8(b).unwrap());
+        assert_eq!(read(r#"{"days": 30.0, "ids": [1.00,-2.0]}"#).unwrap(), r#"{"days": 30, "ids": [1,-2]}"#);
+        assert_eq!(read(r#"{"a": "1.0", "b": "\"2.0\\", "c": 1.05, "d": 1.0e3, "e": 10.50}"#), None);
+    }
 }

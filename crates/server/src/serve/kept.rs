@@ -45,7 +45,7 @@ struct Kept {
 pub fn key_of(rule: &Rule, headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(HEADER).filter(|_| rule.kind == Kind::Makes) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
-    if text.is_empty() || text.len() > 255 {
+    if text.is_empty() || text.len() > 255 || text.contains('\t') {
         return Err(Problem::field("Idempotency-Key", "it needs 1 to 255 printable ASCII characters"));
     }
     Ok(Some(text.to_owned()))

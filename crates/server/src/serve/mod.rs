@@ -7,6 +7,7 @@ mod api;
 mod console;
 mod docs;
 mod extract;
+mod forms;
 mod gate;
 mod health;
 mod identity;

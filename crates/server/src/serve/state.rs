@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use trueup_domain::ids::OrganizationId;
+use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_engine::ports::{Clock, StoreError};
 use trueup_engine::records::{Millis, NewAuditEntry};
 use trueup_store::{Person, Session, SqlStore};
@@ -188,6 +188,14 @@ impl Scope {
     pub fn app(&self, service: &Service) -> App {
         service.app(&self.org, self.actor())
     }
+}
+
+/// The source that a request names, or `default`.
+///
+/// # Errors
+/// The problem of the field: no source has such a name.
+pub fn source_of(name: Option<&str>) -> Result<SourceId, Problem> {
+    Ok(SourceId::from(checked("source", name.unwrap_or("default"), 100)?))
 }
 
 /// Refuses an empty or overlong text.

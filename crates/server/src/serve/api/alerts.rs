@@ -210,21 +210,31 @@ pub async fn set_rule(
     Ok(Json(saved.map_err(CliError::problem)?))
 }
 
+/// Which rule is removed.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct GoneAlertRule {
+    /// The kind; `*` for every kind.
+    kind: String,
+    /// `critical`, `error`, `warning` or `info`; what holds for every one where it is missing.
+    severity: Option<String>,
+}
+
 /// Remove what this organization set about a kind, so that the level above counts again
 #[utoipa::path(delete, path = "/api/v1/organizations/{org}/alerts/rules", tag = "alerts",
-    params(("org" = String, Path, description = "The organization"), WhichAlertRule),
+    params(("org" = String, Path, description = "The organization"), GoneAlertRule),
     responses((status = 204, description = "It is gone")))]
 pub async fn unset_rule(
     State(service): State<Service>,
     scope: Scope,
-    Find(which): Find<WhichAlertRule>,
+    Find(which): Find<GoneAlertRule>,
 ) -> Result<StatusCode, Problem> {
-    let kind = which.kind.ok_or_else(|| Problem::field("kind", "name the kind, or `*`"))?;
-    let wish = wish(&kind, which.severity.as_deref())?;
+    let wish = wish(&which.kind, which.severity.as_deref())?;
     if alerts::unset(site(&scope.app(&service)), &wish).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::none("rule", &kind))
+        Err(Problem::none("rule", &which.kind))
     }
 }
 
@@ -293,6 +303,8 @@ pub async fn places(
     let desk = psa.load_desk().await.map_err(trueup_engine::failure::Failure::from)?;
     let board = match query.board.map(BoardId) {
         None => None,
+        // ConnectWise numbers from 1, and takes another number for a part of its address.
+        Some(id) if id.0 < 1 => return Err(Problem::field("board", TargetFault::BoardGone(id).to_string())),
         Some(id) => {
             let board = psa.find_board(id).await.map_err(trueup_engine::failure::Failure::from)?;
             let gone = || Problem::field("board", TargetFault::BoardGone(id).to_string());

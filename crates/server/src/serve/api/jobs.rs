@@ -1,12 +1,12 @@
 //! Validate, then upload: jobs over chosen customers, each with its states and its grid of errors.
 
 use super::plans::adoption;
-use crate::app::source_of;
 use crate::mapping_csv::safe;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
 use crate::serve::page::{self, Page};
 use crate::serve::problem::Problem;
+use crate::serve::state::source_of;
 use crate::serve::state::{Scope, Service};
 use crate::serve::worker::{RunKind, RunWish};
 use axum::Json;
@@ -312,7 +312,7 @@ async fn known(
     }
     let mut customers = BTreeSet::new();
     for one in chosen {
-        let source: SourceId = source_of(one.source.as_deref());
+        let source: SourceId = source_of(one.source.as_deref())?;
         let there = service.store.find_record(&scope.org, &source, RecordKind::Customer, &one.id).await?;
         if there.is_none() {
             return Err(Problem::field(

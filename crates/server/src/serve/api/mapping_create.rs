@@ -2,10 +2,10 @@
 
 use super::mapping_work::{Filling, RefusedMapping, kind_of, mapping, site};
 use super::mappings::{MappingDoc, judged};
-use crate::app::source_of;
 use crate::failure::CliError;
 use crate::serve::extract::Body;
 use crate::serve::problem::Problem;
+use crate::serve::state::source_of;
 use crate::serve::state::{Scope, Service, checked};
 use axum::Json;
 use axum::extract::State;
@@ -79,7 +79,7 @@ pub async fn create(
     Body(body): Body<NewCounterpart>,
 ) -> Result<Json<CounterpartDoc>, Problem> {
     let kind = kind_of(&body.kind)?;
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let source_id = checked("source_id", &body.source_id, 500)?;
     let connection = body.connection.clone();
     // The form of the mapping is judged before anything is made for it.

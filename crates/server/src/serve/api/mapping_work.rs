@@ -2,10 +2,10 @@
 
 use super::jobs;
 use super::mappings::{MappingDoc, judged};
-use crate::app::source_of;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
 use crate::serve::problem::Problem;
+use crate::serve::state::source_of;
 use crate::serve::state::{Scope, Service, checked};
 use axum::Json;
 use axum::extract::State;
@@ -140,7 +140,7 @@ pub async fn accept(
     if body.items.is_empty() || body.items.len() > 1000 {
         return Err(Problem::field("items", "1 to 1000 of them"));
     }
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let mut wanted = Vec::new();
     for item in &body.items {
         let kind = match MappingKind::from_name(&item.kind) {
@@ -255,7 +255,7 @@ impl ReleaseQuery {
     fn selection(self) -> Result<Selection, Problem> {
         Ok(Selection {
             kind: kind_of(&self.kind)?,
-            source: source_of(self.source.as_deref()),
+            source: source_of(self.source.as_deref())?,
             source_id: self.source_id,
             scope: self.scope.unwrap_or_default(),
             cascade: self.cascade.unwrap_or(false),
@@ -411,7 +411,7 @@ pub async fn release_shown(
     let reason = checked("reason", &body.reason, 1000)?;
     let selection = Selection {
         kind: kind_of(&body.kind)?,
-        source: source_of(body.source.as_deref()),
+        source: source_of(body.source.as_deref())?,
         source_id: body.source_id,
         scope: body.scope.unwrap_or_default(),
         cascade: body.cascade,
@@ -451,7 +451,7 @@ pub async fn history(
     scope: Scope,
     Find(which): Find<super::mappings::WhichMapping>,
 ) -> Result<Json<MappingHistoryDoc>, Problem> {
-    let source = source_of(which.source.as_deref());
+    let source = source_of(which.source.as_deref())?;
     let of = which.scope.unwrap_or_default();
     let kind = kind_of(&which.kind)?;
     let versions = service.store.mapping_history(&scope.org, (kind, &source, &which.source_id, &of)).await?;
@@ -517,7 +517,7 @@ pub async fn companies(
     scope: Scope,
     Find(of): Find<super::mappings::OfSource>,
 ) -> Result<Json<CompaniesDoc>, Problem> {
-    let (at, all) = import::candidates(site!(service, scope), &source_of(of.source.as_deref())).await?;
+    let (at, all) = import::candidates(site!(service, scope), &source_of(of.source.as_deref())?).await?;
     Ok(Json(CompaniesDoc { read_at: instant(at), items: all.iter().map(CompanyDoc::from).collect() }))
 }
 
@@ -618,7 +618,7 @@ pub async fn import_companies(
         };
         given.insert(*one, fill.profile()?);
     }
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let done =
         import::import(site!(service, scope), &source, ids.as_deref(), &given, trueup_sources::incoming)
             .await?;

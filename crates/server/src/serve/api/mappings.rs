@@ -4,13 +4,13 @@ use super::feed::RefusalDoc;
 use super::jobs;
 use super::mapping_work::{known, site};
 use super::tasks::words;
-use crate::app::source_of;
 use crate::commands::mapping::suggest::{self, Proposal};
 use crate::failure::CliError;
 use crate::mapping_csv;
 use crate::serve::extract::{Body, Find, bytes};
 use crate::serve::page::{self, Page};
 use crate::serve::problem::Problem;
+use crate::serve::state::source_of;
 use crate::serve::state::{Scope, Service};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -215,7 +215,7 @@ pub async fn set(
         .ok_or_else(|| Problem::field("kind", format!("`{}` is no kind of mapping", body.kind)))?;
     let wanted = Mapping {
         kind,
-        source: source_of(body.source.as_deref()),
+        source: source_of(body.source.as_deref())?,
         source_id: body.source_id.trim().to_owned(),
         psa_id: body.psa_id,
         scope: body.scope.unwrap_or_default().trim().to_owned(),
@@ -253,7 +253,7 @@ pub async fn release(
     let selection = Selection {
         kind: MappingKind::from_name(&which.kind)
             .ok_or_else(|| Problem::field("kind", format!("`{}` is no kind of mapping", which.kind)))?,
-        source: source_of(which.source.as_deref()),
+        source: source_of(which.source.as_deref())?,
         source_id: which.source_id,
         scope: which.scope.unwrap_or_default(),
         cascade: false,
@@ -279,7 +279,10 @@ pub async fn import(
     request: Request,
 ) -> Result<Json<MappingImportDoc>, Problem> {
     let text = bytes(request, &service).await?;
-    let parsed = mapping_csv::parse(text.as_ref(), "-", &source_of(of.source.as_deref()));
+    if text.trim_ascii().is_empty() {
+        return Err(Problem::field("body", "it is empty"));
+    }
+    let parsed = mapping_csv::parse(text.as_ref(), "-", &source_of(of.source.as_deref())?);
     let done = mappings::save(site!(service, scope), &parsed.mappings, Judging::ByForm).await?;
     Ok(Json(MappingImportDoc {
         saved: done.saved.len(),
@@ -297,7 +300,7 @@ pub async fn export(
     scope: Scope,
     Find(of): Find<OfSource>,
 ) -> Result<Response, Problem> {
-    let source: SourceId = source_of(of.source.as_deref());
+    let source: SourceId = source_of(of.source.as_deref())?;
     let mut all = service.store.list_mappings(&scope.org).await?;
     all.retain(|m| m.source == source);
     let text = mapping_csv::write(&all).map_err(|_| Problem::internal())?;
@@ -320,7 +323,7 @@ pub async fn suggestions(
     scope: Scope,
     Find(of): Find<OfSource>,
 ) -> Result<Json<ProposalsDoc>, Problem> {
-    let source = source_of(of.source.as_deref());
+    let source = source_of(of.source.as_deref())?;
     let items = suggest::find(&scope.app(&service), &source).await.map_err(CliError::problem)?;
     Ok(Json(ProposalsDoc { items }))
 }

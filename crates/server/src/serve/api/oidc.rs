@@ -111,8 +111,8 @@ fn go(to: &str) -> Response {
 /// For browsers: sends them there. They come back to the path `back` with a session, or to `/?sign_in=` and why not:
 /// `failed`, `unknown` (nobody here has the address, or no group that may), `disabled`.
 #[utoipa::path(get, path = "/api/v1/session/oidc", tag = "session", params(BeginQuery),
-    responses((status = 303, description = "To the other service"), (status = 409, description = "There is none", body = crate::serve::problem::ProblemDocument),
-        (status = 502, description = "The other service is out of reach", body = crate::serve::problem::ProblemDocument)))]
+    responses((status = 303, description = "To the other service"), (status = 409, description = "There is none", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json"),
+        (status = 502, description = "The other service is out of reach", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json")))]
 pub async fn begin(
     State(service): State<Service>,
     Find(query): Find<BeginQuery>,
@@ -141,7 +141,7 @@ pub async fn begin(
 /// Only the browser that began it gets a session.
 #[utoipa::path(get, path = "/api/v1/session/oidc/callback", tag = "session", params(EndQuery),
     responses((status = 303, description = "Into the console, signed in or told why not"),
-        (status = 409, description = "There is none", body = crate::serve::problem::ProblemDocument)))]
+        (status = 409, description = "There is none", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json")))]
 pub async fn end(
     State(service): State<Service>,
     headers: HeaderMap,

@@ -217,10 +217,8 @@ pub struct AgreementDetailDoc {
 #[serde(deny_unknown_fields)]
 pub struct RecordRef {
     /// The source.
-    #[schema(max_length = 100)]
     source: String,
     /// Its id there.
-    #[schema(max_length = 500)]
     id: String,
 }
 

@@ -1,13 +1,13 @@
 //! Quantities of what is only counted: assignments, rules, ticks, picks, and runs.
 
 use super::runs::queue;
-use crate::app::source_of;
 use crate::commands::quantity::{
     QuantityEntryDoc, QuantityLineDoc, QuantityPreviewDoc, Wanted, entries_of, overview, preview_of, site,
 };
 use crate::failure::CliError;
 use crate::serve::extract::{Body, Find};
 use crate::serve::problem::Problem;
+use crate::serve::state::source_of;
 use crate::serve::state::{Scope, Service, checked};
 use crate::serve::worker::{RunKind, RunWish};
 use axum::Json;
@@ -206,7 +206,7 @@ pub async fn assign(
             return Err(Problem::field("catalog_item_id", what));
         }
     };
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let of = ProductId::from(checked("service", &body.service, 200)?);
     let customer = customer_of(body.customer.as_deref())?;
     let app = scope.app(&service);
@@ -253,7 +253,7 @@ pub async fn unset(
     let kind =
         kind.ok_or_else(|| Problem::field("kind", "it is none of service, product, customer, line"))?;
     let key: EntryKey = (kind, which.id.clone(), which.customer.unwrap_or_default());
-    let source = source_of(which.source.as_deref());
+    let source = source_of(which.source.as_deref())?;
     if quantity::unset(site(&scope.app(&service)), &source, &key).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -288,7 +288,7 @@ pub async fn rule(
     scope: Scope,
     Body(body): Body<NewQuantityRule>,
 ) -> Result<Json<QuantityEntrySaved>, Problem> {
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let customer = customer_of(body.customer.as_deref())?;
     body.rule.check().map_err(|error| Problem::field("rule", error.to_string()))?;
     let app = scope.app(&service);
@@ -323,7 +323,7 @@ pub async fn customer(
     scope: Scope,
     Body(body): Body<NewQuantityTicks>,
 ) -> Result<Json<QuantityEntrySaved>, Problem> {
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let customer = CustomerId::from(checked("customer", &body.customer, 200)?);
     let ticked = body.ticked.map(|ticked| ticked.into_iter().map(ProductId::from).collect::<BTreeSet<_>>());
     let app = scope.app(&service);
@@ -356,7 +356,7 @@ pub async fn pick(
     scope: Scope,
     Body(body): Body<NewQuantityPick>,
 ) -> Result<Json<QuantityEntrySaved>, Problem> {
-    let source = source_of(body.source.as_deref());
+    let source = source_of(body.source.as_deref())?;
     let customer = CustomerId::from(checked("customer", &body.customer, 200)?);
     let (item, addition) = (CatalogItemId(body.catalog_item_id), body.addition_id.map(AdditionId));
     let app = scope.app(&service);
@@ -434,7 +434,7 @@ fn only(customers: Option<&[CountedCustomer]>) -> Result<Option<BTreeSet<(Source
     }
     let one = |of: &CountedCustomer| {
         let customer = checked("customers", &of.customer, 200)?;
-        Ok((source_of(of.source.as_deref()), CustomerId::from(customer)))
+        Ok((source_of(of.source.as_deref())?, CustomerId::from(customer)))
     };
     customers.iter().map(one).collect::<Result<BTreeSet<_>, Problem>>().map(Some)
 }

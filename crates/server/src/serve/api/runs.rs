@@ -226,12 +226,22 @@ pub async fn show(State(service): State<Service>, scope: Scope) -> Result<Json<R
     Ok(Json(RunDoc::from(&find(&service, &scope).await?)))
 }
 
+/// An event of a run.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "for the document")]
+pub struct RunEventDoc {
+    /// `progress` or `end`.
+    event: String,
+    /// The run, as JSON.
+    data: String,
+}
+
 /// The progress of a run, as server-sent events
 ///
 /// `progress` whenever something moved, and `end` with the whole run, after which the stream ends.
 #[utoipa::path(get, path = "/api/v1/organizations/{org}/runs/{run}/events", tag = "runs",
     params(("org" = String, Path, description = "The organization"), ("run" = String, Path, description = "The run")),
-    responses((status = 200, description = "Each event's data is a run", content_type = "text/event-stream", body = String)))]
+    responses((status = 200, description = "Each event's data is a run", content_type = "text/event-stream", body = RunEventDoc)))]
 pub async fn events(
     State(service): State<Service>,
     scope: Scope,
