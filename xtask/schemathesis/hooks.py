@@ -35,7 +35,7 @@ RULES = [
     (r"until", r"name the day"),
     (r"fill", r"it belongs to one company; .*"),
     (r"approve", r"a preview writes nothing"),
-    (r"values", r"name one at least|.*no field.*|there is no .*|`.*"),
+    (r"values", r"name one at least|a rule has no .*|`.*"),
     # What a setting takes depends on its key.
     (r"value", r".* is not a value of .*"),
     # Periods, and amounts in text.
