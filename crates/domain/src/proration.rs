@@ -78,6 +78,16 @@ impl Share {
         Exact::ratio(i128::from(self.charged), i128::from(self.whole))
     }
 
+    /// So many periods, whole ones and shares.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`] where they cannot be counted.
+    pub fn of(periods: Exact) -> Result<Self, MoneyError> {
+        let (charged, whole) = periods.parts();
+        let count = |part| i64::try_from(part).map_err(|_| MoneyError::Overflow);
+        Ok(Self { charged: count(charged)?, whole: count(whole)? })
+    }
+
     /// Whether it is the whole.
     pub fn is_whole(self) -> bool {
         self.charged == self.whole

@@ -580,3 +580,61 @@ fn what_a_reconciliation_left_open_ends_with_the_next_one(
     }
     assert_eq!(lab.invoice(40), format!("{}.00", 22 * quantity), "{shown}");
 }
+
+// What an order wrote in the place of a line by hand is what the next order changes.
+
+#[rstest]
+#[case::taken_over(AdoptionAnswer::TakeSingle, false)]
+#[case::named(AdoptionAnswer::Propose, true)]
+fn a_second_change_of_a_period_replaces_what_the_first_one_put_in_place_of_a_line_by_hand(
+    #[case] answer: AdoptionAnswer,
+    #[case] named: bool,
+    #[values("2028-03-01", "2028-04-01")] next: &str,
+    #[values(true, false)] in_one_plan: bool,
+) {
+    let mut lab = lab(next);
+    lab.adoption = answer;
+    lab.by_hand(40, 311, 7, "5", "22.00", "2028-01-01");
+    if named {
+        lab.map(MappingKind::Addition, TAKEN, 311);
+    }
+    let first =
+        order("C-1", OrderKind::Change, "2028-03-05", march()).change("1", "seat", 5, 8, "22.00", "17.60");
+    let second =
+        order("C-2", OrderKind::Change, "2028-03-20", march()).change("1", "seat", 8, 9, "22.00", "17.60");
+    if in_one_plan {
+        let draft = lab.plan(&[&first.0, &second.0]);
+        lab.apply(&draft);
+    } else {
+        lab.run(&first.0);
+        lab.run(&second.0);
+    }
+    let open: Vec<String> = lab.snapshot.additions[&AgreementId(40)]
+        .iter()
+        .filter(|a| a.state.is_open())
+        .map(|a| format!("{} from {}", a.state.quantity.display(), a.state.effective))
+        .collect();
+    assert_eq!(open, ["9 from 2028-04-01"]);
+    let mut billed = trueup_domain::Decimal::ZERO;
+    while lab.snapshot.agreements[&AgreementId(40)].next_invoice != Some(day("2028-06-01")) {
+        billed += lab.invoice(40).parse::<trueup_domain::Decimal>().unwrap();
+    }
+    // Nine in April and in May, three more for 27 of 31 days and one more for 12; March where it was not invoiced before.
+    let march = if next == "2028-03-01" { "110.00" } else { "0.00" };
+    let expected: trueup_domain::Decimal = "462.00".parse().unwrap();
+    assert_eq!(billed, expected + march.parse::<trueup_domain::Decimal>().unwrap());
+}
+
+/// A renewal names what all of its units cost: a month that was invoiced before it is caught up for all of them.
+#[test]
+fn a_renewal_of_a_line_by_hand_bills_its_price_for_every_unit() {
+    let mut lab = lab("2028-04-01");
+    lab.adoption = AdoptionAnswer::TakeSingle;
+    lab.by_hand(40, 311, 7, "5", "22.00", "2028-01-01");
+    let renewed = line("1", Charge::Recurring, "seat", "6", "30.00", "24.00");
+    let renewal = order("R-1", OrderKind::Renewal, "2028-03-01", march()).with(renewed);
+    lab.run(&renewal.0);
+    // 6 x 30.00 instead of 5 x 22.00 for March, and April.
+    assert_eq!(lab.invoice(40), "250.00");
+    assert_eq!(lab.invoice(40), "180.00");
+}

@@ -810,3 +810,33 @@ fn lines_of_one_product_that_end_ahead_are_told_apart(
     let after = lab.invoice(40);
     assert_eq!(after == "0", end == "cancelled", "{after}");
 }
+
+/// A renewal that was ordered ahead of a change and comes after it gives way to it as if it had come first: the change's
+/// quantity, the price of the term.
+#[rstest]
+#[case::price_of_the_term("22.00", "192.00")]
+#[case::price_of_the_change("23.00", "184.00")]
+fn a_renewal_that_comes_after_a_change_that_was_ordered_later_leaves_its_quantity(
+    #[case] changed_to: &str,
+    #[case] month: &str,
+    #[values(true, false)] invoiced: bool,
+) {
+    let renewal = renewal("6", "24.00");
+    let mut change = change("CH-1", "2028-01-27", january(), 5, 8);
+    change.0.lines[0].unit_price = Some(changed_to.parse().unwrap());
+    change.0.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    for orders in [[&renewal.0, &change.0], [&change.0, &renewal.0]] {
+        let mut lab = lab();
+        run(&mut lab, &[&sale().0]);
+        if invoiced {
+            lab.invoice(40);
+        }
+        run(&mut lab, &orders);
+        let months = invoices(&mut lab, if invoiced { 2 } else { 3 });
+        assert_eq!(months.last().unwrap(), month, "{} first: {months:?}", orders[0].id);
+    }
+    let mut lab = lab();
+    run(&mut lab, &[&sale().0, &change.0]);
+    let told = lab.plan(&[&renewal.0]).findings;
+    assert!(told.iter().any(|f| f.code == Code::Tu5001 && f.message.contains("instead of 6")), "{told:#?}");
+}

@@ -686,3 +686,82 @@ fn a_change_of_both_after_a_change_that_told_no_old_price(
     };
     assert!((billed - wanted).abs() < dec("0.40"), "{billed} instead of {wanted}\n{shown}");
 }
+
+// What was caught up and not invoiced yet, when the subscription ends.
+
+/// Sold for January and invoiced up to May without it: the cancellation of March leaves what is owed of the line that
+/// catches up.
+#[rstest]
+#[case::on_the_first_day("2023-03-01", false, "220.00")]
+#[case::within_the_period("2023-03-10", false, "330.00")]
+#[case::changed_in_between("2023-03-01", true, "286.00")]
+#[case::changed_and_begun("2023-03-10", true, "462.00")]
+fn a_cancellation_leaves_what_is_owed_of_a_line_that_is_caught_up(
+    #[case] on: &str,
+    #[case] changed: bool,
+    #[case] owed: &str,
+    #[values("on", "off")] credits: &str,
+    #[values(true, false)] in_one_plan: bool,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-06-01");
+    lab.set("credits", credits);
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let sale = order("SO", OrderKind::Sales, "2023-01-01", period("2023-01-01", "2023-02-01")).with(sold);
+    let change = order("CH", OrderKind::Change, "2023-02-01", period("2023-02-01", "2023-03-01"))
+        .change("1", "seat", 5, 8, "22.00", "17.60");
+    let end = order("CA", OrderKind::Cancellation, on, period("2023-03-01", "2023-04-01"));
+    let mut orders = vec![&sale.0];
+    orders.extend(changed.then_some(&change.0));
+    orders.push(&end.0);
+    if in_one_plan {
+        let draft = lab.plan(&orders);
+        lab.apply(&draft);
+    } else {
+        for order in orders {
+            lab.run(order);
+        }
+    }
+    assert_eq!(lab.invoice(40), owed);
+    assert_eq!(dec(&lab.invoice(40)), dec("0.00"), "nothing goes on");
+}
+
+/// What invoices have billed of the rest of the cancelled period is told once for each product: with its one-time lines, and
+/// without lines that were over by then.
+#[rstest]
+#[case::of_a_line_that_is_caught_up(true, "2023-03-10", "78.06")]
+#[case::of_the_line_of_now_and_a_part(false, "2023-03-25", "39.74")]
+fn what_is_not_given_back_of_the_cancelled_period_is_told_once(
+    #[case] late: bool,
+    #[case] on: &str,
+    #[case] told: &str,
+) {
+    let mut lab = Lab::monthly("2023-01-01", if late { "2023-06-01" } else { "2023-01-01" });
+    lab.set("credits", "on");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let sale = order("SO", OrderKind::Sales, "2023-01-01", period("2023-01-01", "2023-02-01")).with(sold);
+    lab.run(&sale.0);
+    lab.invoice(40);
+    if !late {
+        // From February 7, from 16 March 8: the part of March is invoiced with April.
+        let of = |id: &str, on: &str, of: Period, old, new| {
+            order(id, OrderKind::Change, on, of).change("1", "seat", old, new, "22.00", "17.60")
+        };
+        lab.run(&of("C-1", "2023-02-01", period("2023-02-01", "2023-03-01"), 5, 7).0);
+        lab.invoice(40);
+        lab.invoice(40);
+        lab.run(&of("C-2", "2023-03-16", period("2023-03-01", "2023-04-01"), 7, 8).0);
+        lab.invoice(40);
+    }
+    let draft = lab.plan(&[&order("CA", OrderKind::Cancellation, on, period("2023-03-01", "2023-04-01")).0]);
+    let amounts: Vec<String> = draft
+        .findings
+        .iter()
+        .filter(|f| f.code == Code::Tu6005 && f.message.contains("nothing back"))
+        .map(|f| f.amount.unwrap().0.abs().to_string())
+        .collect();
+    assert_eq!(amounts, [told], "{draft:#?}");
+}

@@ -1,6 +1,8 @@
 //! Cancellation orders: lines that were billed end, lines that never were go, fee and last overuse are billed once.
 
+mod caught_up;
 mod moved;
+mod paid;
 mod remains;
 
 use super::builder::Builder;
@@ -106,8 +108,14 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     let later = later_lines(builder, order.effective);
+    let straddling = caught_up::straddling(builder, &ending);
     let lost = remains.lost(builder)?;
-    give_back_later_periods(builder, order, &ending, &later)?;
+    let gone: Vec<&Line> = later.iter().chain(straddling.iter().map(|s| &s.line)).collect();
+    give_back_later_periods(builder, order, &ending, &gone)?;
+    paid::tell_not_given_back(builder, order, &ending)?;
+    for line in &straddling {
+        caught_up::cut(builder, order, line, &ending)?;
+    }
     for line in lines_to_end(builder) {
         end_line(builder, order, &line, &ending)?;
         if let Some(product) = line.origin.as_ref().map(|o| o.product().clone()) {
@@ -357,41 +365,10 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             }
             invoiced
         }
-        Some(invoiced) if last < invoiced && day < ending.period.end() && !gives_back(order, line) => {
-            tell_not_given_back(builder, line, ending, invoiced)?;
-            last
-        }
         Some(_) | None => last,
     };
     let reason = format!("Order {} cancels {name} on {day}: it ends on {last}.", order.shown());
     builder.end(line, last, reason)
-}
-
-/// Says what an invoice has billed of the rest of the cancelled period, for which the order has no refund.
-fn tell_not_given_back(
-    builder: &mut Builder<'_, '_>,
-    line: &Line,
-    ending: &Ending,
-    invoiced: Date,
-) -> Result<(), Stop> {
-    let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
-    let name = builder.context.product_name(&product);
-    let first = ending.day.max(line.state.effective);
-    let Ok(rest) = Period::new(first, ending.period.end().min(next_day(invoiced))) else { return Ok(()) };
-    let (price, _) = worth(line, builder.share(ending.period, rest)?.exact()?)?;
-    let currency = builder.context.currency;
-    let paid = Money::new(price.round(currency.places(), builder.context.world.settings.rounding_mode)?);
-    let message = format!(
-        "{name} ends on {} and is invoiced to {invoiced}; the order gives nothing back for {rest}: {} {currency}.",
-        ending.day,
-        paid.shown(currency)
-    );
-    let finding = builder
-        .about(Code::Tu6005, &product, message)
-        .amount(-paid, currency)
-        .fix("Have the source send a refund line with the cancellation where the days are not owed, or credit them by hand.");
-    builder.find(finding);
-    Ok(())
 }
 
 /// Says what the used days of a line come to that goes without them, where the order has no line for them (E13).
@@ -472,12 +449,12 @@ fn gives_back_too_much(
 }
 
 /// Whole periods after the cancelled one that were invoiced before the order came: nobody owes them, whatever the order
-/// says of its own period. `later` are the one-time lines of those days that go unbilled.
+/// says of its own period. `gone` are the one-time lines of those days that go unbilled.
 fn give_back_later_periods(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     ending: &Ending,
-    later: &[Line],
+    gone: &[&Line],
 ) -> Result<(), Stop> {
     let agreement = builder.context.agreement;
     let Some(paid) = builder.last_invoiced_day(agreement).map(next_day) else { return Ok(()) };
@@ -508,7 +485,7 @@ fn give_back_later_periods(
             value = add(value, worth(line, units)?)?;
             item = Some(line.state.catalog_item);
         }
-        value = add(value, of_changes(builder, &product, ending, days, later)?)?;
+        value = add(value, of_changes(builder, &product, ending, days, gone)?)?;
         let Some(item) = item.filter(|_| !value.0.is_negative() && !value.0.is_zero()) else { continue };
         if let Ok(invoiced) = Period::new(from, paid) {
             builder.tell_caught_up_by_shares(&product, agreement, invoiced);
@@ -562,10 +539,10 @@ fn of_changes(
     product: &ProductId,
     ending: &Ending,
     days: Period,
-    later: &[Line],
+    gone: &[&Line],
 ) -> Result<(Exact, Exact), Stop> {
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
-    let goes = |line: &Line| later.iter().any(|l| l.target == line.target);
+    let goes = |line: &Line| gone.iter().any(|l| l.target == line.target);
     let parts: Vec<Line> = builder
         .own_lines()
         .filter(|l| {
@@ -663,12 +640,6 @@ fn goes(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
         && product.is_some_and(|product| ending.used_alone.contains(product));
     !builder.is_billed(line)
         && (never_billed(builder, line, period, day) || line.state.effective > day || in_place_of_it)
-}
-
-/// Whether the order gives money back for the line's product.
-fn gives_back(order: &Order, line: &Line) -> bool {
-    let product = line.origin.as_ref().map(|o| o.product());
-    order.lines.iter().any(|l| l.charge == Charge::Refund && Some(&l.product) == product)
 }
 
 /// A person ended or changed it: a finding said so, and it is left alone.

@@ -111,6 +111,11 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         .collect();
     let mut lines = folded(builder, order);
     let mut settled: BTreeSet<ProductId> = signed::fill(builder, order, &mut lines, said)?;
+    for line in &mut lines {
+        if let Some(own) = ahead::overtaken(builder, order, line, said) {
+            *line = Cow::Owned(own);
+        }
+    }
     let mut items = Vec::with_capacity(lines.len());
     let mut further = Vec::new();
     for line in &lines {

@@ -234,6 +234,24 @@ pub fn state_on(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Op
         .map(|stage| stage.state.clone())
 }
 
+/// What holds of the product when an order takes effect on `day`, where an order that was completed later gave it for days
+/// before already: with the state that was there before that one.
+pub fn overtaking(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    day: Date,
+) -> Option<(OrderId, AdditionState, Option<AdditionState>)> {
+    let newest = known_stages(builder, product)
+        .filter(|stage| stage.since < day)
+        .max_by_key(|stage| stage.since)
+        .filter(|stage| stage.order.is_some_and(|order| is_younger(builder, order)))?;
+    let before = known_stages(builder, product)
+        .filter(|stage| stage.since < newest.since)
+        .max_by_key(|stage| stage.since)
+        .map(|stage| stage.state.clone());
+    Some((newest.order?.clone(), newest.state.clone(), before))
+}
+
 /// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
 /// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
 /// was reckoned from is seen in the amount of the part. `started` is the quantity that it starts from, this order's new one.

@@ -196,7 +196,18 @@ impl Browser {
         self.script(&axe, &[]);
         let found = self.script_later(
             "const done = arguments[0];
-             axe.run().then((r) => done(r.violations
+             const frame = () => new Promise((next) => requestAnimationFrame(next));
+             // What fades in has its colours only then; what turns without end has them all the time.
+             const ends = (moving) => Number.isFinite(moving.effect?.getComputedTiming().endTime);
+             const still = async () => {
+               for (let frames = 0; frames < 3; frames += 1) {
+                 await frame();
+                 const moving = document.getAnimations().filter((a) => a.playState === 'running' && ends(a));
+                 if (moving.length > 0) frames = -1;
+                 await Promise.allSettled(moving.map((a) => a.finished));
+               }
+             };
+             still().then(() => axe.run()).then((r) => done(r.violations
                .filter((v) => v.impact === 'serious' || v.impact === 'critical')
                .flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 200)} (${n.failureSummary})`))));",
         );

@@ -3,7 +3,7 @@
 use super::{Builder, NewLine, safe_text};
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::money::{Exact, MoneyError};
+use crate::money::Exact;
 use crate::period::{CycleUnit, Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::context::Stop;
@@ -265,10 +265,7 @@ impl<'a> Builder<'_, 'a> {
         let settings = self.context.world.settings;
         let currency = self.context.currency;
         let (num, den) = units.parts();
-        let share = Share {
-            charged: i64::try_from(num).map_err(|_| MoneyError::Overflow)?,
-            whole: i64::try_from(den).map_err(|_| MoneyError::Overflow)?,
-        };
+        let share = Share::of(units)?;
         let prices = Prices { price: line.money.unit_price, cost: line.money.unit_cost, cost_known: true };
         let mut money = part::prorated(settings, currency, prices, line.money.quantity, share)?;
         if den == 1 {

@@ -1,11 +1,12 @@
 //! A change of what an older order gave another state for days to come: an early renewal, a transfer of the next period.
-//! The change counts from its own day up to that state, and takes its place from there on.
+//! The change counts from its own day up to that state, and takes its place from there on. Where the change comes first, the
+//! older order that is carried out after it gives way to it in the same manner.
 
 use super::Asked;
 use super::resolve::resolve;
 use super::transition::transition;
 use super::{Moment, moment_of};
-use crate::feed::{Order, OrderLine};
+use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::Quantity;
@@ -51,6 +52,55 @@ pub(super) fn in_place_of(builder: &Builder<'_, '_>, line: &OrderLine, said: Dat
         own.quantity = difference;
     }
     own
+}
+
+/// The line of an order ahead of its days, where one that was ordered later was carried out before it: the quantity of that
+/// one stays, and its price where it changes the price.
+pub(super) fn overtaken(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    said: Date,
+) -> Option<OrderLine> {
+    let (by, there, before) = late::overtaking(builder, &line.product, said)?;
+    let one = Quantity::from(1);
+    let ordered = match order.kind {
+        OrderKind::Renewal => line.new_quantity.unwrap_or(line.quantity),
+        OrderKind::Sales
+        | OrderKind::Change
+        | OrderKind::Billing
+        | OrderKind::Cancellation
+        | OrderKind::Transfer => line.new_quantity?,
+    };
+    if there.quantity == one && ordered != one {
+        // It may stand for several.
+        return None;
+    }
+    let mut own = OrderLine { amount: None, cost_amount: None, period: None, ..line.clone() };
+    own.quantity = Quantity::ZERO;
+    own.old_quantity = Some(there.quantity);
+    own.new_quantity = Some(there.quantity);
+    if before.is_some_and(|before| before.unit_price != there.unit_price) {
+        own.unit_price = Some(there.unit_price);
+        own.unit_cost = Some(there.unit_cost);
+        own.old_unit_price = None;
+        own.old_unit_cost = None;
+    }
+    if ordered != there.quantity && !line.quantity.is_zero() {
+        let message = format!(
+            "Order {} came after order {by}, which was ordered later: the {} {} of that one stay instead of {}.",
+            order.shown(),
+            there.quantity.shown(),
+            builder.context.product_name(&line.product),
+            ordered.shown()
+        );
+        let finding = builder
+            .about(Code::Tu5001, &line.product, message)
+            .severity(Severity::Warning)
+            .fix("Where both are meant, send a change for the quantity that is to be billed.");
+        builder.find(finding);
+    }
+    Some(own)
 }
 
 /// Puts the order's state in the place of the older order's from `day` on.

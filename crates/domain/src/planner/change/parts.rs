@@ -149,12 +149,7 @@ pub(super) fn bill_gap<'a>(
     whole: bool,
 ) -> Result<(), Stop> {
     let units = builder.units_in(gap, period)?;
-    let (num, den) = units.parts();
-    let overflow = crate::money::MoneyError::Overflow;
-    let share = Share {
-        charged: i64::try_from(num).map_err(|_| overflow.clone())?,
-        whole: i64::try_from(den).map_err(|_| overflow)?,
-    };
+    let share = Share::of(units)?;
     let named_whole = if whole && share.is_whole() && gap.start() == period.start() {
         whole_difference(order, item, gap)?
     } else {

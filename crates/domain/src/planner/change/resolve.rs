@@ -41,7 +41,9 @@ pub(super) fn resolve<'a, 'o>(
     if let Some(settled) = settled(builder, order, line, moment, &there, levels)? {
         return Ok(settled);
     }
-    let Some((old, new)) = prices(builder, line, item, &there, levels)? else { return Ok(Asked::Nothing) };
+    let Some((old, new)) = prices(builder, order, line, item, &there, levels)? else {
+        return Ok(Asked::Nothing);
+    };
     let (old_quantity, new_quantity) = levels;
     let delta = new_quantity.minus(old_quantity)?;
     // A line that ends with its commitment does not go on by itself: its renewal begins another.
@@ -304,6 +306,7 @@ fn is_said_again(
 /// Prices and costs of a unit before the change and after it; nothing where the new ones are not known.
 fn prices(
     builder: &mut Builder<'_, '_>,
+    order: &Order,
     line: &OrderLine,
     item: &CatalogItem,
     old: &Old<'_>,
@@ -336,8 +339,11 @@ fn prices(
     let hand = old.sum.as_ref().filter(by_hand).filter(|l| old.until.is_none() && l.key().is_none());
     if let Some(hand) = hand.filter(|_| !new_quantity.is_zero()) {
         let shows = part::shows(builder.context, &hand.state, new.price);
-        let alone =
-            line.old_unit_price.is_none() && line.unit_price.is_some() && old_quantity != new_quantity;
+        // A renewal names what all of its units cost from its period on.
+        let alone = order.kind != OrderKind::Renewal
+            && line.old_unit_price.is_none()
+            && line.unit_price.is_some()
+            && old_quantity != new_quantity;
         if alone && old.units.is_none() && !old_quantity.is_zero() && !shows {
             before = Prices { cost_known: true, ..new };
             by_hand::tell_new_price(builder, &line.product, hand, new.price);
@@ -401,7 +407,9 @@ fn in_turn<'a>(
     mut also: Vec<Line<'a>>,
     from: Date,
 ) -> (Option<Line<'a>>, Vec<Line<'a>>) {
-    let Some(later) = existing.as_ref().filter(|l| l.state.effective > from) else { return (existing, also) };
+    // Both are by hand: what an order wrote in the place of a line that it ended is the line of now.
+    let is_later = |l: &&Line<'_>| l.state.effective > from && l.key().is_none();
+    let Some(later) = existing.as_ref().filter(is_later) else { return (existing, also) };
     let order = builder.context.order_id();
     let before = builder.own_lines().find(|l| {
         l.is_for(&line.product, Role::Recurring)

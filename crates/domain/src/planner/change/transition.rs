@@ -301,12 +301,7 @@ fn give_back<'a>(
 ) -> Result<(), Stop> {
     let paid = Period::new(old.state.effective, old.state.cancelled.map_or(days.end(), next_day));
     let Some(days) = paid.ok().and_then(|paid| paid.intersect(days)) else { return Ok(()) };
-    let (num, den) = builder.units_in(days, anchor)?.parts();
-    let overflow = crate::money::MoneyError::Overflow;
-    let share = Share {
-        charged: i64::try_from(num).map_err(|_| overflow.clone())?,
-        whole: i64::try_from(den).map_err(|_| overflow)?,
-    };
+    let share = Share::of(builder.units_in(days, anchor)?)?;
     let billed = old.state.quantity.minus(old.less_included)?;
     let prices = Prices { price: old.state.unit_price, cost: old.state.unit_cost, cost_known: true };
     let settings = builder.context.world.settings;
