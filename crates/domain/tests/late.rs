@@ -765,3 +765,38 @@ fn what_is_not_given_back_of_the_cancelled_period_is_told_once(
         .collect();
     assert_eq!(amounts, [told], "{draft:#?}");
 }
+
+/// Orders that come in one plan, months late, leave the same states behind as one after the other: what comes later still is
+/// billed up to the first of them.
+#[rstest]
+fn orders_of_one_plan_are_remembered_like_those_of_several(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(true, false)] at_once: bool,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-05-01");
+    lab.set("credits", "on").set("quantity_change", form);
+    lab.product("seat", 7, ProductKind::Seat, "80.00", "60.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "10", "80.00", "60.00");
+    let january = period("2023-01-01", "2023-02-01");
+    let sale = order("O-1", OrderKind::Sales, "2023-01-01", january).with(sold);
+    let mut dearer =
+        order("O-2", OrderKind::Change, "2023-01-09", january).change("1", "seat", 10, 10, "90.00", "60.00");
+    dearer.0.lines[0].old_unit_price = Some("80.00".parse().unwrap());
+    let renewed = line("1", Charge::Recurring, "seat", "9", "13.00", "10.00");
+    let renewal =
+        order("O-3", OrderKind::Renewal, "2023-02-01", period("2023-02-01", "2023-03-01")).with(renewed);
+    let fewer = order("O-4", OrderKind::Change, "2023-03-07", period("2023-03-01", "2023-04-01"))
+        .change("1", "seat", 9, 5, "13.00", "10.00");
+    if at_once {
+        let draft = lab.plan(&[&sale.0, &renewal.0, &fewer.0]);
+        lab.apply(&draft);
+    } else {
+        [&sale.0, &renewal.0, &fewer.0].into_iter().for_each(|order| drop(lab.run(order)));
+    }
+    lab.run(&dearer.0);
+    // 800 and 100 x 23/31 for January, two months of nine, four less from 7 March on, April and May of five.
+    let sold = dec("800") + dec("2300") / dec("31") + dec("234") - dec("1300") / dec("31") + dec("130");
+    let billed = total(&mut lab, 1);
+    assert!((billed - sold).abs() < dec("0.20"), "{billed} instead of {sold}");
+}

@@ -1032,3 +1032,26 @@ fn of_two_lines_of_one_product_an_order_changes_the_one_it_starts_from() {
         order("CH-2", OrderKind::Change, "2023-04-10", april()).change("1", "seat", 4, 9, "22.00", "17.60");
     assert_eq!(show(&lab.plan(&[&other.0])), "TU3007 error\n");
 }
+
+/// The line that follows on what an order ended was deleted by a person: the next order does not take the ended one for the
+/// line of now, and waits.
+#[test]
+fn an_order_waits_where_the_line_that_an_earlier_one_began_is_gone() {
+    let mut lab = Lab::monthly("2023-01-01", "2023-02-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    lab.run(
+        &order("SO", OrderKind::Sales, "2023-01-01", period("2023-01-01", "2023-02-01"))
+            .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+            .0,
+    );
+    lab.invoice(40);
+    let february = period("2023-02-01", "2023-03-01");
+    let change = |id: &str, on: &str, old, new| {
+        order(id, OrderKind::Change, on, february).change("1", "seat", old, new, "22.00", "17.60")
+    };
+    lab.run(&change("C-1", "2023-02-10", 5, 8).0);
+    let lines = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
+    lines.retain(|line| line.state.quantity != 8.into());
+    assert_eq!(show(&lab.plan(&[&change("C-2", "2023-02-20", 8, 9).0])), "TU3008 warning\n");
+}

@@ -183,6 +183,9 @@ pub fn existing_line<'a>(
     let ours = || builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(order));
     let none_is_ours = ours().next().is_none();
     let open = ours().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
+    // What an order ended is not the line of now where the one that followed on it is gone.
+    let is_begun = builder.own_lines_for(product, Role::Recurring).any(|l| l.is_made_by(order));
+    let gone = if open.is_none() && !is_begun { missing_link(builder, product) } else { None };
     // One that a person ended is what should be there, and is judged; one that an order ended counts while it bills.
     let ending = || {
         let still = ours().filter(|l| {
@@ -191,10 +194,10 @@ pub fn existing_line<'a>(
         });
         still.max_by_key(|l| (l.state.cancelled, l.state.effective))
     };
-    if let Some(line) = open.or_else(ending).cloned() {
+    if let Some(line) = open.or_else(|| ending().filter(|_| gone.is_none())).cloned() {
         return judge(builder, product, line);
     }
-    if none_is_ours && let Some(gone) = missing_link(builder, product) {
+    if let Some(gone) = gone {
         let message = format!(
             "Addition {gone}, which billed {}, is not in ConnectWise any more.",
             builder.context.product_name(product)

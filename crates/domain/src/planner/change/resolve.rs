@@ -14,6 +14,7 @@ use crate::planner::lines::{self, Existing, billed_quantity, item_for};
 use crate::planner::over;
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
+use crate::planner::sales::commitment_last;
 use crate::planner::twice;
 use crate::psa::{AdditionState, CatalogItem};
 use crate::settings::PriceSource;
@@ -44,11 +45,26 @@ pub(super) fn resolve<'a, 'o>(
     let Some((old, new)) = prices(builder, order, line, item, &there, levels)? else {
         return Ok(Asked::Nothing);
     };
-    let (old_quantity, new_quantity) = levels;
-    let delta = new_quantity.minus(old_quantity)?;
-    // A line that ends with its commitment does not go on by itself: its renewal begins another.
-    let bills_on = |l: &Line<'_>| l.state.is_open() || l.state.bills_on(moment.effective);
+    let (mut old_quantity, new_quantity) = levels;
+    // A line that ends with its commitment does not go on by itself: its renewal begins another, and dates one that has no
+    // end yet.
+    let renews = order.kind == OrderKind::Renewal;
+    let is_dated = renews && commitment_last(builder, moment.effective).is_some();
+    let bills_on = |l: &Line<'_>| match l.state.is_open() {
+        true => !is_dated,
+        false => l.state.bills_on(moment.effective),
+    };
     let goes_on = there.existing.as_ref().is_some_and(bills_on);
+    let is_over = |l: &Line<'_>| l.state.cancelled.is_some_and(|last| last < moment.effective);
+    if renews
+        && there.until.is_none()
+        && there.also.is_empty()
+        && there.existing.as_ref().is_some_and(is_over)
+    {
+        // Nothing of the renewed days is billed by what ended before them.
+        old_quantity = Quantity::ZERO;
+    }
+    let delta = new_quantity.minus(old_quantity)?;
     if delta.is_zero() && old == (Prices { cost_known: true, ..new }) && goes_on {
         return Ok(Asked::Nothing);
     }
