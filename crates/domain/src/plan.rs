@@ -442,6 +442,19 @@ pub struct Change {
     /// What was proposed, where a person set other values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amended: Option<Box<Amended>>,
+    /// What an undo makes of the line, where orders meet it otherwise than its dates say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Undoing>,
+}
+
+/// What an undo makes of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undoing {
+    /// It is no order's from then on: what invoices billed of it is taken back, or it is made to settle that.
+    Settled,
+    /// It is the line of this addition, which is gone.
+    Again(AdditionId),
 }
 
 impl Change {
@@ -659,12 +672,15 @@ pub struct Edit {
 }
 
 /// An order that gave a line its end, or took it away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The order.
     pub order: Option<OrderId>,
     /// The last billed day; none where the line was taken away.
     pub last: Option<Date>,
+    /// Of a line that an undo made again: the addition that it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<AdditionId>,
 }
 
 impl AdditionLink {
@@ -685,12 +701,27 @@ impl AdditionLink {
         }
         let ended = matches!(change.action, Action::Cancel { .. });
         self.ends = End::after(self.ends, change.order.as_ref().filter(|_| ended), written.cancelled);
+        if change.undoing == Some(Undoing::Settled) {
+            self.ends.push(End { order: self.order.clone(), ..End::default() });
+        }
         Self { written, ..self }
+    }
+
+    /// Whether the line is there and counts for nothing any more: an undo took back what invoices had billed of it, or made
+    /// it to settle that. No order bills by it, starts from it or ends it.
+    pub fn is_settled(&self) -> bool {
+        !self.deleted && self.ends.last().is_some_and(|end| end.last.is_none() && end.again.is_none())
+    }
+
+    /// The addition that the line was before it was taken away and an undo made it again: that one is as if it had never
+    /// been taken away.
+    pub fn again(&self) -> Option<AdditionId> {
+        self.ends.first()?.again
     }
 
     /// The link after the line was taken away.
     pub fn removed(mut self, change: &Change) -> Self {
-        self.ends.push(End { order: change.order.clone(), last: None });
+        self.ends.push(End { order: change.order.clone(), ..End::default() });
         Self { deleted: true, ..self }
     }
 
@@ -701,15 +732,24 @@ impl AdditionLink {
 }
 
 impl End {
+    /// The ends of a line that a change makes.
+    pub fn of_new(change: &Change) -> Vec<Self> {
+        match change.undoing {
+            None => Vec::new(),
+            Some(Undoing::Settled) => vec![Self::default()],
+            Some(Undoing::Again(addition)) => vec![Self { again: Some(addition), ..Self::default() }],
+        }
+    }
+
     /// The ends of a line once it is dated to end on `last`, by an order or otherwise. What it had before that day was set
     /// is forgotten where the day comes back: it is taken back then.
     pub fn after(mut ends: Vec<Self>, order: Option<&OrderId>, last: Option<Date>) -> Vec<Self> {
         match (last, order) {
-            (None, _) => ends.clear(),
-            (Some(_), Some(order)) => ends.push(Self { order: Some(order.clone()), last }),
+            (None, _) => ends.retain(|end| end.again.is_some()),
+            (Some(_), Some(order)) => ends.push(Self { order: Some(order.clone()), last, again: None }),
             (Some(_), None) => match ends.iter().rposition(|end| end.last == last) {
                 Some(at) => ends.truncate(at + 1),
-                None => ends.push(Self { order: None, last }),
+                None => ends.push(Self { order: None, last, again: None }),
             },
         }
         ends

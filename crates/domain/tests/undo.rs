@@ -107,27 +107,6 @@ fn a_change_and_its_sale_go_together() {
     assert_eq!(lines(&lab), Vec::<String>::new(), "{}", show(&back));
 }
 
-/// What was invoiced stays, with everything else of its task, and the credit that it would take is told.
-#[rstest]
-#[case::sale(None, 1, "-160.00")]
-#[case::sale_two_months(None, 2, "-270.00")]
-#[case::change_up(Some(change("CH-1", "2025-01-11", "2025-01-01", "2025-02-01", 5, 8)), 1, "-44.70")]
-fn what_was_invoiced_stays(#[case] then: Option<Order>, #[case] months: usize, #[case] credit: &str) {
-    let mut lab = lab("on");
-    let mut last = carry(&mut lab, &sale());
-    if let Some(order) = &then {
-        last = carry(&mut lab, order);
-    }
-    for _ in 0..months {
-        lab.invoice(40);
-    }
-    let back = lab.undo(&[(&last.0, &last.1)], &Extent::Everything);
-    assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
-    assert!(back.findings.iter().all(|f| f.code == Code::Tu4002), "{:?}", back.findings);
-    let told: rust_decimal::Decimal = back.findings.iter().map(|f| f.amount.unwrap().0.decimal()).sum();
-    assert_eq!(told, credit.parse().unwrap(), "{:?}", back.findings);
-}
-
 #[test]
 fn what_a_later_run_removed_is_told() {
     let mut lab = lab("on");

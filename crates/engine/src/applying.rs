@@ -275,7 +275,7 @@ async fn settle(
     let taken_back: BTreeSet<TaskId> = undone.iter().map(|task| task.id.clone()).collect();
     tasks.extend(undone);
     store.save_tasks(org, clock.now(), &tasks).await?;
-    crate::undo::settle_findings(store, clock, org, &taken_back).await.map_err(as_apply_error)?;
+    crate::undo::settle_findings(store, clock, org, draft, &taken_back).await.map_err(as_apply_error)?;
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
     findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)

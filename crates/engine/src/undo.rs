@@ -8,11 +8,11 @@ use crate::ports::{Clock, Psa, Store};
 use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan, TaskFilter};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::finding::{Finding, Subject};
+use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Extent, World, undo};
+use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Credit, Extent, World, undo};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::{Task, TaskState};
@@ -47,6 +47,8 @@ pub struct UndoRequest<'a> {
     pub settings: &'a Settings,
     /// What.
     pub wish: &'a Wish,
+    /// What becomes of what invoices billed and is to be given back.
+    pub credit: Credit,
 }
 
 /// Makes and keeps a plan that takes back what was written. Nothing is written to ConnectWise.
@@ -108,7 +110,7 @@ async fn plan_seen(
         adoption: AdoptionAnswer::Propose,
     };
     let last = last_writers(store, request.org, &carried).await?;
-    let mut draft = undo(&world, &views, &extent, &last);
+    let mut draft = undo(&world, &views, &extent, &last, request.credit);
     draft.note_invoicers(&snapshot);
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;
@@ -129,13 +131,7 @@ async fn keep_findings(
     stored: &StoredPlan,
 ) -> Result<(), Failure> {
     let plan = stored.body.plan();
-    let mut found: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
-    for finding in &plan.findings {
-        let Some(task) = &finding.subject.task else { continue };
-        let detail = Some(format!("undo of {task}"));
-        let subject = Subject { task: None, detail, ..finding.subject.clone() };
-        found.entry(task.clone()).or_default().push(Finding { subject, ..finding.clone() });
-    }
+    let mut found = found_of_tasks(plan);
     let concerned = plan.changes.iter().map(|change| &change.task).chain(plan.outcomes.keys());
     for task in concerned {
         found.entry(task.clone()).or_default();
@@ -156,7 +152,8 @@ async fn keep_findings(
     Ok(())
 }
 
-/// Closes what was found of tasks that are taken back: of their lines, and of undoing them.
+/// Closes what was found of tasks that are taken back: of their lines, and of undoing them. What the undo left for a person
+/// to give back stays.
 ///
 /// # Errors
 /// The store's.
@@ -164,6 +161,7 @@ pub(crate) async fn settle_findings(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
+    plan: &DraftPlan,
     tasks: &BTreeSet<TaskId>,
 ) -> Result<(), Failure> {
     if tasks.is_empty() {
@@ -171,10 +169,28 @@ pub(crate) async fn settle_findings(
     }
     let scope = findings::Scope { looked_at: tasks, judged: None, general: "undo" };
     findings::record(store, clock, org, scope, &[]).await?;
+    let mut left_out = found_of_tasks(plan);
     for task in tasks {
-        store.record_findings(org, &scope_of(task), clock.now(), clock.today(), &[]).await?;
+        let mut left_out = left_out.remove(task).unwrap_or_default();
+        left_out.retain(|finding| finding.code == Code::Tu6005);
+        store.record_findings(org, &scope_of(task), clock.now(), clock.today(), &left_out).await?;
     }
     Ok(())
+}
+
+/// What an undo says of tasks, told apart from what is said of the tasks themselves.
+fn found_of_tasks(plan: &DraftPlan) -> BTreeMap<TaskId, Vec<Finding>> {
+    let mut found: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    for finding in &plan.findings {
+        let Some(task) = &finding.subject.task else { continue };
+        let detail = Some(match &finding.subject.detail {
+            Some(detail) => format!("undo of {task}, {detail}"),
+            None => format!("undo of {task}"),
+        });
+        let subject = Subject { task: None, detail, ..finding.subject.clone() };
+        found.entry(task.clone()).or_default().push(Finding { subject, ..finding.clone() });
+    }
+    found
 }
 
 /// The tasks, each with something to take back.

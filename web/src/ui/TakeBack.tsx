@@ -1,5 +1,5 @@
 // Taking back what was written begins with a plan: it shows what would be restored, and nothing is written by making it.
-import { Alert, Button, Group, Modal, Stack, Text, type ButtonProps } from '@mantine/core';
+import { Alert, Button, Checkbox, Group, Modal, Stack, Text, type ButtonProps } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
@@ -20,9 +20,12 @@ export function TakeBack(props: {
   const navigate = useNavigate();
   const mayPlan = useMay('plans.write');
   const [asking, setAsking] = useState(false);
+  const [credit, setCredit] = useState(true);
   const undo = useMutation({
     mutationFn: () =>
-      answer(api.POST('/api/v1/organizations/{org}/undo', { params: { path: { org } }, body: props.wish })),
+      answer(
+        api.POST('/api/v1/organizations/{org}/undo', { params: { path: { org } }, body: { ...props.wish, credit } }),
+      ),
     onSuccess: (made) => {
       setAsking(false);
       void navigate(`/o/${org}/plans/${encodeURIComponent(made.plan_id)}`);
@@ -31,6 +34,7 @@ export function TakeBack(props: {
   if (!mayPlan) return null;
   const close = () => {
     setAsking(false);
+    setCredit(true);
     undo.reset();
   };
   const label = props.label ?? t('plan.undo');
@@ -54,6 +58,12 @@ export function TakeBack(props: {
           <Alert variant="light" color="cyan">
             {t('plan.undo.lead')}
           </Alert>
+          <Checkbox
+            label={t('plan.undo.credit')}
+            description={t('plan.undo.credit.hint')}
+            checked={credit}
+            onChange={(event) => setCredit(event.currentTarget.checked)}
+          />
           {undo.error !== null && <ProblemNote error={undo.error} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={close}>

@@ -421,6 +421,7 @@ pub fn is_anothers<'a>(
                     && same_item(&item.product, sold)
                     && !world.links.iter().any(|link| {
                         !link.deleted
+                            && !link.is_settled()
                             && link.role == Role::Recurring
                             && link.source == *source
                             && link.subscription == *id

@@ -124,6 +124,8 @@ struct Found<'a> {
     bounds: (i64, i64),
     /// Links of the numbered subscriptions.
     numbered: Vec<Numbered>,
+    /// The additions of those that an undo made again.
+    again: Vec<AdditionId>,
     /// What a glance tells of each link.
     known: Vec<Known>,
     removed: Vec<&'a OperationKey>,
@@ -188,8 +190,13 @@ impl<'a> Index<'a> {
         let keyed = found.iter().any(|found| found.keyed);
         let least = found.iter().map(|found| found.bounds.0).min().unwrap_or_default();
         let most = found.iter().map(|found| found.bounds.1).max().unwrap_or_default();
-        let (numbered, known): (Vec<_>, Vec<_>) =
+        // What is there again was never taken away.
+        let again: HashSet<AdditionId> = found.iter().flat_map(|found| found.again.iter().copied()).collect();
+        let (mut numbered, known): (Vec<_>, Vec<_>) =
             found.into_iter().map(|found| (found.numbered, found.known)).unzip();
+        if !again.is_empty() {
+            numbered.iter_mut().for_each(|of| of.retain(|one| one.held || !again.contains(&one.addition)));
+        }
         let (links, known) =
             both(threads, || Links::new(world.links, first_tasks.len(), &numbered), || known.concat());
         drop(numbered);
@@ -298,16 +305,19 @@ fn find<'a>(links: &'a [AdditionLink], range: Range<usize>, numbers: &Numbers<'_
     let mut found = Found {
         bounds: (i64::MAX, i64::MIN),
         numbered: Vec::with_capacity(range.len()),
+        again: Vec::new(),
         known: Vec::with_capacity(range.len()),
         removed: Vec::new(),
         keyed: false,
     };
     for (link, at) in links[range.clone()].iter().zip(range) {
-        let subscription = numbers.of(link);
+        // A line that an undo settled is as if it had never been.
+        let subscription = numbers.of(link).filter(|_| !link.is_settled());
         let glance = Glance::of(&link.product, link.role);
         if let Some(subscription) = subscription {
             let (at, addition, agreement) = (at as u32, link.addition, link.agreement);
             let (held, open) = (!link.deleted, link.written.is_open());
+            found.again.extend(link.again());
             found.numbered.push(Numbered { subscription, at, addition, agreement, glance, held, open });
         }
         found.known.push(Known { subscription, glance });

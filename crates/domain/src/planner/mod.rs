@@ -55,7 +55,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use builder::safe_text;
 pub(crate) use picture::change_id;
 pub(crate) use sums::{add_up, of as sights_of};
-pub use undo::{Carried, Extent, undo};
+pub use undo::{Carried, Credit, Extent, undo};
 
 /// What to do where an open addition with the mapped item is there and trueup did not write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

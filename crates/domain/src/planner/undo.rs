@@ -1,20 +1,23 @@
-//! Taking back what plans wrote: restores what was there where no invoice has billed it since. What an invoice billed
-//! stays, and a finding says what a credit for it would come to: no undo changes an invoice that was made.
+//! Taking back what plans wrote: restores what was there. What invoices billed since is settled by a line that is billed
+//! once, so that all of them come to what they would have without it: no undo changes an invoice that was made.
 //!
 //! The result is a plan like any other: it is checked, shown, and carried out exactly once.
 
 mod line;
+mod settling;
 
 use super::picture::change_id;
 use super::{World, sums};
 use crate::billing::PriceAndCost;
+use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, TaskId};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, edit_key};
+use crate::plan::{Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, Undoing, edit_key};
 use crate::psa::AdditionState;
 use jiff::civil::Date;
 use line::take_back;
+use settling::{Owed, settle};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A plan that was carried out, and how far.
@@ -49,6 +52,16 @@ impl Extent {
     }
 }
 
+/// What becomes of what is to be given back of invoices that were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Credit {
+    /// A line gives it back with the next invoice, where credits are on.
+    #[default]
+    Propose,
+    /// It is told with its amount: a person gives it back otherwise.
+    LeaveOut,
+}
+
 /// What the plans did to one addition, first to last.
 struct Effect<'a> {
     addition: AdditionId,
@@ -57,8 +70,8 @@ struct Effect<'a> {
     after: Option<&'a AdditionState>,
     /// The changes, oldest first, with the plan of each.
     changes: Vec<(&'a PlanId, &'a Change)>,
-    /// The first day that was not invoiced when the first of them was planned.
-    then: Option<Date>,
+    /// The first day that was not invoiced when each of them was planned.
+    then: Vec<Option<Date>>,
     /// A change that is not to be taken back came after one that is.
     covered: Option<&'a Change>,
 }
@@ -72,39 +85,59 @@ struct Step<'a> {
     true_period: Option<Period>,
     amounts: PriceAndCost,
     reason: String,
+    formula: String,
     order: Option<OrderId>,
+    undoing: Option<Undoing>,
+    depends_on: Vec<ChangeId>,
+}
+
+/// What taking one addition back comes to: what is written to it, and what invoices made of it since.
+#[derive(Default)]
+struct Taken<'a> {
+    step: Option<Step<'a>>,
+    owed: Option<Owed>,
 }
 
 /// Plans to take back what `carried` wrote, oldest first. The snapshot must hold the additions of every agreement that
 /// they wrote to, whole; `last` tells the plan that wrote to an addition last, as far as that is known. A task of which
-/// something cannot be taken back is left alone, with a finding.
+/// something cannot be taken back is left alone, with a finding. What invoices billed since is given back, or charged, by
+/// a line of its own.
 pub fn undo(
     world: &World<'_>,
     carried: &[Carried<'_>],
     extent: &Extent,
     last: &BTreeMap<AdditionId, PlanId>,
+    credit: Credit,
 ) -> DraftPlan {
     let effects = effects(carried, extent);
     let undoes = carried.iter().map(|c| c.id.clone()).collect();
     let mut draft = DraftPlan { today: Some(world.today), undoes, ..DraftPlan::default() };
-    let mut steps: Vec<Option<Vec<Step<'_>>>> = Vec::with_capacity(effects.len());
+    let mut all: Vec<Option<Taken<'_>>> = Vec::with_capacity(effects.len());
     for effect in &effects {
         let writer = last.get(&effect.addition).filter(|id| carried.iter().all(|c| c.id != *id));
-        steps.push(match take_back(world, effect, writer) {
-            Ok(taken) => Some(taken.into_iter().collect()),
+        all.push(match take_back(world, effect, writer) {
+            Ok(taken) => Some(taken),
             Err(finding) => {
                 draft.findings.push(*finding);
                 None
             }
         });
     }
-    let held = held_tasks(&effects, &mut steps);
-    for (place, effect) in effects.iter().enumerate().rev() {
-        for step in steps[place].take().into_iter().flatten() {
-            push(world, &mut draft, effect, step);
-        }
+    let held = held_tasks(&effects, &mut all);
+    let mut owed = Vec::new();
+    for (effect, taken) in effects.iter().zip(&mut all).rev() {
+        let Some(taken) = taken.take() else { continue };
+        let (addition, agreement) = (effect.addition.to_string(), effect.agreement);
+        let written = taken.step.map(|step| push(world, &mut draft, (addition, agreement), step));
+        owed.extend(taken.owed.map(|of_it| (effect, of_it, written)));
     }
     depend(&effects, &mut draft);
+    if let Err(error) = settle(world, &mut draft, owed, credit) {
+        let message = format!("What invoices billed cannot be summed up: {error}.");
+        let finding = Finding::new(Code::Tu6006, Subject::default(), message).severity(Severity::Error);
+        let (today, undoes) = (draft.today, draft.undoes);
+        return DraftPlan { today, undoes, findings: vec![finding], ..DraftPlan::default() };
+    }
     if !matches!(extent, Extent::Additions(_)) {
         let tasks = effects.iter().flat_map(|e| &e.changes).map(|(_, change)| &change.task);
         let taken = tasks.filter(|task| !held.contains(*task));
@@ -123,6 +156,9 @@ fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
     let mut places: BTreeMap<AdditionId, usize> = BTreeMap::new();
     for of_plan in carried {
         for change in of_plan.plan.changes.iter().filter(|c| c.writes()) {
+            let sight = of_plan.plan.sights.get(&change.agreement);
+            let invoicer = of_plan.plan.invoicers.get(&change.agreement);
+            let then = invoicer.map_or(sight.and_then(|s| s.next_invoice), |by| by.next_invoice);
             let Some(addition) = of_plan.done.get(&change.id).copied() else { continue };
             let known = places.get(&addition).copied();
             if !extent.holds(change, addition) {
@@ -133,21 +169,20 @@ fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
             }
             let at = *places.entry(addition).or_insert(effects.len());
             if at == effects.len() {
-                let sight = of_plan.plan.sights.get(&change.agreement);
-                let invoicer = of_plan.plan.invoicers.get(&change.agreement);
                 effects.push(Effect {
                     addition,
                     agreement: change.agreement,
                     before: change.action.before(),
                     after: None,
                     changes: Vec::new(),
-                    then: invoicer.map_or(sight.and_then(|s| s.next_invoice), |by| by.next_invoice),
+                    then: Vec::new(),
                     covered: None,
                 });
             }
             if let Some(effect) = effects.get_mut(at) {
                 effect.after = change.action.after();
                 effect.changes.push((of_plan.id, change));
+                effect.then.push(then);
             }
         }
     }
@@ -155,11 +190,11 @@ fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
 }
 
 /// Where one line of a task cannot be taken back, none of them is: half a task is worth less than a whole one.
-fn held_tasks<'a>(effects: &[Effect<'a>], steps: &mut [Option<Vec<Step<'a>>>]) -> BTreeSet<&'a TaskId> {
+fn held_tasks<'a>(effects: &[Effect<'a>], all: &mut [Option<Taken<'a>>]) -> BTreeSet<&'a TaskId> {
     let mut held: BTreeSet<&TaskId> = BTreeSet::new();
     loop {
         let before = held.len();
-        for (effect, taken) in effects.iter().zip(&mut *steps) {
+        for (effect, taken) in effects.iter().zip(&mut *all) {
             let touches = effect.changes.iter().any(|(_, change)| held.contains(&change.task));
             if taken.is_none() || touches {
                 *taken = None;
@@ -172,10 +207,17 @@ fn held_tasks<'a>(effects: &[Effect<'a>], steps: &mut [Option<Vec<Step<'a>>>]) -
     }
 }
 
-fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Step<'_>) {
-    let Step { change, plan, action, role, true_period, amounts, reason, order: made_by } = step;
+/// Writes a step on an agreement, under the name of the line that its key is made of.
+fn push(
+    world: &World<'_>,
+    draft: &mut DraftPlan,
+    (line, agreement): (String, AgreementId),
+    step: Step<'_>,
+) -> ChangeId {
+    let Step { change, plan, action, role, true_period, amounts, .. } = step;
     let order = format!("undo/{plan}");
-    let line = effect.addition.to_string();
+    let id = change_id(draft.changes.len());
+    let settles = step.undoing == Some(Undoing::Settled) && matches!(action, Action::Create { .. });
     let key: OperationKey = match &action {
         Action::Create { wanted } => KeyParts {
             organization: world.organization,
@@ -183,7 +225,7 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
             order: &order,
             line: &line,
             role,
-            period_start: wanted.effective,
+            period_start: true_period.filter(|_| role != Role::Recurring).map_or(wanted.effective, Period::start),
             revision: 0,
         }
         .key(),
@@ -192,21 +234,25 @@ fn push(world: &World<'_>, draft: &mut DraftPlan, effect: &Effect<'_>, step: Ste
         }
     };
     draft.changes.push(Box::new(Change {
-        id: change_id(draft.changes.len()),
-        company: world.snapshot.agreements.get(&effect.agreement).map_or(change.company, |a| a.company),
+        id: id.clone(),
+        company: world.snapshot.agreements.get(&agreement).map_or(change.company, |a| a.company),
         action,
         key,
         role,
-        order: made_by,
+        order: step.order,
         true_period,
         amount: amounts.price,
         cost: amounts.cost,
-        reason,
-        formula: String::new(),
-        depends_on: Vec::new(),
+        reason: step.reason,
+        formula: step.formula,
+        depends_on: step.depends_on,
         amended: None,
+        undoing: step.undoing,
+        // What settles invoices is of no line of an order.
+        line: change.line.clone().filter(|_| !settles),
         ..change.clone()
     }));
+    id
 }
 
 /// What came first goes last: where a change needed another one, taking that other one back needs the first one gone.

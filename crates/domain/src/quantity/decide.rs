@@ -611,6 +611,7 @@ impl<'a> Decider<'_, 'a> {
             reason,
             formula: make.chain.formula(),
             amended: None,
+            undoing: None,
             depends_on: Vec::new(),
         })
     }

@@ -74,7 +74,7 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
         return Found::OfOrders(one.id);
     }
     // What trueup itself ended may come back; what a person ended or took back stays so until someone decides.
-    let by_hand = links.iter().rev().find(|link| link.deleted || link.written.is_open());
+    let by_hand = links.iter().rev().find(|link| link.deleted || link.is_settled() || link.written.is_open());
     if let Some(link) = by_hand {
         return Found::Ended(link.addition);
     }

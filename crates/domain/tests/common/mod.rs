@@ -11,7 +11,9 @@ use trueup_domain::ids::*;
 use trueup_domain::mapping::*;
 use trueup_domain::period::*;
 use trueup_domain::plan::*;
-use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Extent, TaskInput, World, plan, undo};
+use trueup_domain::planner::{
+    AdoptionAnswer, Carried, Completions, Credit, Extent, TaskInput, World, plan, undo,
+};
 use trueup_domain::psa::*;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::*;
@@ -367,7 +369,7 @@ impl Lab {
                         key: Some(change.key.clone()),
                         true_period: change.true_period,
                         edits: Vec::new(),
-                        ends: Vec::new(),
+                        ends: End::of_new(change),
                         written: wanted.clone(),
                         next_invoice_at_write: self.snapshot.agreements[&change.agreement].next_invoice,
                         deleted: false,
@@ -399,10 +401,20 @@ impl Lab {
         carried: &[(&DraftPlan, &BTreeMap<ChangeId, AdditionId>)],
         extent: &Extent,
     ) -> DraftPlan {
+        self.undo_with(carried, extent, Credit::Propose)
+    }
+
+    /// The same, with what becomes of what is to be given back.
+    pub fn undo_with(
+        &self,
+        carried: &[(&DraftPlan, &BTreeMap<ChangeId, AdditionId>)],
+        extent: &Extent,
+        credit: Credit,
+    ) -> DraftPlan {
         let ids: Vec<PlanId> = (0..carried.len()).map(|n| format!("plan-{n}").into()).collect();
         let views: Vec<Carried<'_>> =
             carried.iter().zip(&ids).map(|((plan, done), id)| Carried { id, plan, done }).collect();
-        self.in_world(|world| undo(world, &views, extent, &BTreeMap::new()))
+        self.in_world(|world| undo(world, &views, extent, &BTreeMap::new(), credit))
     }
 
     /// Invoices the next period of an agreement and gives what it bills.

@@ -6,7 +6,7 @@ use crate::records::{Millis, NewAuditEntry, OperationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, PlanId};
-use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, Target};
+use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, End, Target};
 use trueup_domain::psa::AdditionState;
 
 /// What rows and entries of one run have in common.
@@ -80,7 +80,7 @@ impl Recorder<'_> {
             key,
             true_period: of.true_period,
             edits: Vec::new(),
-            ends: Vec::new(),
+            ends: End::of_new(of),
             written: written.clone(),
             next_invoice_at_write: next_invoice,
             deleted: false,

@@ -225,7 +225,7 @@ pub(super) async fn add_neighbours(
         .filter(|task| ends(task.kind))
         .map(|task| ((&task.source, &task.subscription), &task.customer))
         .collect();
-    for link in links.iter().filter(|link| !link.deleted) {
+    for link in links.iter().filter(|link| !link.deleted && !link.is_settled()) {
         open.remove(&(&link.source, &link.subscription));
     }
     if open.is_empty() {

@@ -104,6 +104,7 @@ pub fn change(number: usize, agreement: AgreementId, subscription: &str, action:
         formula: "1 x 22.00".to_owned(),
         depends_on: Vec::new(),
         amended: None,
+        undoing: None,
     }
 }
 

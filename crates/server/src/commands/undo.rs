@@ -6,13 +6,15 @@ use crate::failure::{CliError, Exit};
 use crate::output::contract::{Lines, Outcomes, PlanDoc};
 use clap::Args;
 use trueup_domain::ids::{AdditionId, PlanId, TaskId};
+use trueup_domain::planner::Credit;
 use trueup_engine::undo::{UndoRequest, Wish, plan_undo};
 
 /// Flags of `undo`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Look at the plan, then carry it out with `trueup apply PLAN_ID`. Tasks that are taken back are \
-                        ignored from then on; `trueup task unignore` takes them in again."
+    after_help = "Look at the plan, then carry it out with `trueup apply PLAN_ID`. What invoices billed since is given \
+                        back (with `credits = on`), or charged, by a line of the next invoice. Tasks that are taken back \
+                        are ignored from then on; `trueup task unignore` takes them in again."
 )]
 pub struct UndoArgs {
     #[command(flatten)]
@@ -20,6 +22,9 @@ pub struct UndoArgs {
     /// The connection [default: the nearest one]
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
+    /// Write no line that gives back what invoices billed: its amount is told, and somebody gives it back otherwise
+    #[arg(long)]
+    no_credit: bool,
 }
 
 /// One of the three.
@@ -66,6 +71,7 @@ pub async fn run(app: &App, args: UndoArgs) -> Result<Exit, CliError> {
         actor: app.actor(),
         settings: &settings,
         wish: &wish,
+        credit: if args.no_credit { Credit::LeaveOut } else { Credit::Propose },
     };
     let stored = plan_undo(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let document = PlanDoc::new(&stored, app.org(), &Outcomes::new(), &[], Lines::Changes);

@@ -1,6 +1,7 @@
 //! Taking back what was written, and doing it again.
 
 use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 /// Five seats billed on addition 1, then three more; nothing is invoiced.
@@ -157,27 +158,130 @@ fn open_findings(bench: &Bench, code: &str) -> usize {
     found["findings"].as_array().unwrap().iter().filter(of).count()
 }
 
-/// What an invoice billed stays, and so does the finding that says what a credit comes to; an undo that goes through
-/// leaves none of its task.
+/// Makes the next invoice, as somebody does in ConnectWise.
+fn invoice(bench: &Bench) {
+    bench.by_hand("POST", "finance/agreements/40/invoice", &json!({}));
+}
+
+/// What all invoices so far come to.
+fn invoiced(bench: &Bench) -> Decimal {
+    let invoices = bench.ask("invoices");
+    let lines = invoices.as_array().unwrap().iter().flat_map(|invoice| invoice["lines"].as_array().unwrap());
+    lines.map(|line| line["amount"].to_string().trim_matches('"').parse::<Decimal>().unwrap()).sum()
+}
+
+/// The addition that an undo made, as ConnectWise shows it.
+fn credit(bench: &Bench) -> Option<Value> {
+    let state = bench.ask("state");
+    let rows = state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().cloned();
+    rows.unwrap_or_default().into_iter().find(|a| a["quantity"] == -1.0)
+}
+
+/// What invoices billed of an upgrade comes back with the next one; the upgrade is billed once where it is made again. All
+/// the time the invoices come to what was ordered.
+#[test]
+fn what_was_invoiced_is_given_back_and_billed_once_again() {
+    let (bench, plans) = sold("on");
+    let ids = tasks(&bench);
+    invoice(&bench);
+    invoice(&bench);
+    // Five seats in two months, three more in one and in the 17 days before it.
+    assert_eq!(invoiced(&bench).to_string(), "322.18");
+    let undo = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
+    let made = undo["changes"].as_array().unwrap().iter().find(|c| c["op"] == "create").unwrap().clone();
+    assert_eq!((&made["role"], &made["amount"]), (&json!("refund"), &json!("-102.18")), "{undo}");
+    assert_eq!(undo["findings"][0]["code"], "TU4002", "{undo}");
+    assert!(credit(&bench).is_none(), "a plan writes nothing");
+    bench.json(&["apply", &plan_of(&undo)]).exits(0);
+    let written = credit(&bench).unwrap();
+    assert_eq!(written["unitPrice"], 102.18, "{written}");
+    assert!(written["invoiceDescription"].as_str().unwrap().contains("2023-03-15 to 2023-04-30"), "{written}");
+
+    // Why it is there.
+    let why = bench.json(&["audit", "explain", &written["id"].to_string()]).exits(0).json();
+    let formula = why["values"]["unitPrice"]["formula"].as_str().unwrap();
+    assert!(formula.contains("(0.00 - 176.00)") && formula.ends_with("= -102.18"), "{formula}");
+    assert!(why.to_string().contains("102.18 more than they would have without it"), "{why}");
+
+    // Taken back a second time nothing is written, and nobody mistakes what is left for lines of somebody.
+    bench.json(&["undo", "--task", &ids[1]]).exits(2);
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
+    assert_eq!(held["changes"], json!([]), "{held}");
+    bench.json(&["check"]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(open_findings(&bench, "TU4002"), 0);
+    invoice(&bench);
+    assert_eq!(invoiced(&bench).to_string(), "330.00", "three months of five seats");
+
+    bench.json(&["task", "unignore", &ids[1]]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    invoice(&bench);
+    assert_eq!(invoiced(&bench).to_string(), "674.18", "as if it had never been taken back");
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["undo", "--task", &ids[1]]).exits(0);
+    bench.json(&["audit", "verify"]).exits(0);
+}
+
+/// Without a credit the lines are restored all the same, and what a person has to give back stays to be seen.
+#[test]
+fn what_is_not_given_back_stays_to_be_seen() {
+    for (credits, flags) in [("off", &[][..]), ("on", &["--no-credit"][..])] {
+        let (bench, plans) = sold(credits);
+        invoice(&bench);
+        invoice(&bench);
+        let args = [&["undo", "--plan", &plans[1]][..], flags].concat();
+        let undo = bench.json(&args).exits(0).json();
+        assert_eq!(undo["findings"][0]["code"], "TU6005", "{undo}");
+        assert_eq!(undo["findings"][0]["amount"], "-102.18", "{undo}");
+        bench.json(&["apply", &plan_of(&undo)]).exits(0);
+        assert!(credit(&bench).is_none(), "{credits}");
+        invoice(&bench);
+        assert_eq!(invoiced(&bench).to_string(), "432.18", "{credits}");
+        bench.json(&["check"]).exits(0);
+        assert_eq!(open_findings(&bench, "TU6005"), 1, "{credits}");
+    }
+}
+
+/// Money that goes back waits for people where the policy says so.
+#[test]
+fn a_credit_is_approved_like_any_other() {
+    let (bench, plans) = sold("on");
+    invoice(&bench);
+    bench.json(&["setting", "set", "approval.persons", "2"]).exits(0);
+    bench.json(&["setting", "set", "approval.decrease", "on"]).exits(0);
+    let undo = plan_of(&bench.json(&["undo", "--plan", &plans[1]]).exits(0).json());
+    let waits = bench.json(&["apply", &undo]).exits(1).json();
+    assert_eq!(waits["summary"]["applied"], 0, "{waits}");
+    assert!(credit(&bench).is_none(), "{waits}");
+    let asked = bench.json(&["approval", "list"]).exits(0).out;
+    assert!(asked.contains("gets 36.18 USD back for exo-p1"), "{asked}");
+    bench.json(&["setting", "set", "approval.persons", "1"]).exits(0);
+    bench.json(&["apply", &undo]).exits(0);
+    assert_eq!(credit(&bench).unwrap()["unitPrice"], 36.18);
+}
+
+/// What keeps an undo back is listed, whatever is looked at next; an undo that goes through leaves none of its task.
 #[test]
 fn what_an_undo_finds_is_listed_and_closed() {
     let (bench, plans) = sold("off");
-    // The invoice of March is made between the change and the first try.
-    let agreement = json!({ "id": 40, "nextInvoiceDate": "2023-04-01T00:00:00Z" });
-    let put = |agreement: &Value| {
+    // The invoice of March is made between the change and the first try, on an agreement that ends with it.
+    let put = |next: &str, end: &Value| {
         let state = bench.ask("state");
         let mut row = state["resources"]["finance/agreements"].as_array().unwrap()[0].clone();
-        row["nextInvoiceDate"] = agreement["nextInvoiceDate"].clone();
+        row["nextInvoiceDate"] = json!(next);
+        row["endDate"] = end.clone();
+        row["noEndingDateFlag"] = json!(end.is_null());
         bench.control("seed", &json!({ "resources": { "finance/agreements": [row] } }));
     };
-    put(&agreement);
+    put("2023-04-01T00:00:00Z", &json!("2023-03-31T00:00:00Z"));
     let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
     assert_eq!(held["changes"], json!([]), "{held}");
     let told = open_findings(&bench, "TU4002");
     assert!(told > 0, "{held}");
     bench.json(&["check"]);
     assert_eq!(open_findings(&bench, "TU4002"), told, "no check settles what an undo found");
-    put(&json!({ "nextInvoiceDate": "2023-03-01T00:00:00Z" }));
+    put("2023-03-01T00:00:00Z", &Value::Null);
     let undo = bench.json(&["undo", "--plan", &plans[1]]).exits(0).json();
     assert_eq!(open_findings(&bench, "TU4002"), 0, "{undo}");
     bench.json(&["apply", &plan_of(&undo)]).exits(0);

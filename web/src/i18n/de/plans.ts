@@ -43,7 +43,10 @@ export const plans: Record<keyof typeof en, string> = {
   'plan.undo': 'Zurücknehmen',
   'plan.undo.title': 'Zurücknehmen, was geschrieben wurde?',
   'plan.undo.lead':
-    'Daraus wird ein Plan, der herstellt, was vorher da war. Was seither eine Rechnung berechnet hat, bleibt, und der Plan nennt die Gutschrift dafür. Geschrieben wird erst, wenn Sie es dort sagen.',
+    'So entsteht ein Plan, der wiederherstellt, was vorher da war. Rechnungen bleiben, wie sie sind: Eine Position auf der nächsten gibt zurück, was sie zu viel berechnet haben, oder berechnet, was ihnen fehlt. Geschrieben wird erst, wenn Sie es dort sagen.',
+  'plan.undo.credit': 'Gutschreiben, was Rechnungen seither berechnet haben',
+  'plan.undo.credit.hint':
+    'Ohne Häkchen geben Sie das Geld selbst zurück. Gutschriften müssen in den Einstellungen eingeschaltet sein.',
   'plan.undo.do': 'Planen',
   'change.title': 'Positionen',
   'change.lines_one': 'Eine Position',

@@ -42,7 +42,9 @@ export const plans = {
   'plan.undo': 'Take back',
   'plan.undo.title': 'Take back what was written?',
   'plan.undo.lead':
-    'This makes a plan that restores what was there before. What an invoice has billed since stays, and the plan names the credit for it. Nothing is written until you say so there.',
+    'This makes a plan that restores what was there before. Invoices stay as they were made: a line on the next one gives back what they billed too much, or charges what they left out. Nothing is written until you say so there.',
+  'plan.undo.credit': 'Give back what invoices have billed since',
+  'plan.undo.credit.hint': 'Untick it where you give the money back yourself. Credits have to be switched on in the settings.',
   'plan.undo.do': 'Plan it',
   'change.title': 'Lines',
   'change.lines_one': 'One line',

@@ -517,6 +517,7 @@ impl<'a> Builder<'_, 'a> {
             formula,
             depends_on: Vec::new(),
             amended: None,
+            undoing: None,
         })
     }
 

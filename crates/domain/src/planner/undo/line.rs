@@ -1,16 +1,17 @@
 //! Taking back what was written on one addition: what is restored, what ends, and what is settled.
 
-use super::{Effect, Step};
+use super::settling::{Unsettled, owed};
+use super::{Effect, Step, Taken};
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::PlanId;
-use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::period::Period;
-use crate::plan::{Action, Change, Target, fields_between};
+use crate::money::{MoneyError, Quantity};
+use crate::period::{Period, next_day, previous_day};
+use crate::plan::{Action, Change, Role, Target, Undoing, fields_between};
 use crate::planner::World;
 use crate::psa::{AdditionState, Agreement, ObservedAddition};
 
-fn subject(effect: &Effect<'_>, change: &Change) -> Subject {
+pub(super) fn subject(effect: &Effect<'_>, change: &Change) -> Subject {
     Subject {
         task: Some(change.task.clone()),
         source: Some(change.source.clone()),
@@ -40,8 +41,8 @@ pub(super) fn take_back<'a>(
     world: &World<'_>,
     effect: &Effect<'a>,
     writer: Option<&PlanId>,
-) -> Result<Option<Step<'a>>, Box<Finding>> {
-    let Some((plan, change)) = effect.changes.last().copied() else { return Ok(None) };
+) -> Result<Taken<'a>, Box<Finding>> {
+    let Some((plan, change)) = effect.changes.last().copied() else { return Ok(Taken::default()) };
     let about = |code: Code, message: String| {
         Box::new(Finding::new(code, subject(effect, change), message).severity(Severity::Error))
     };
@@ -69,20 +70,43 @@ pub(super) fn take_back<'a>(
     let state = match (there, effect.before) {
         (Some(there), _) => &there.state,
         (None, Some(before)) => before,
-        (None, None) => return Ok(None),
+        (None, None) => return Ok(Taken::default()),
     };
-    if let Some(days) = invoiced_since(world, effect, agreement, state) {
-        let differs = difference(world, effect, agreement, change.currency, days);
-        // An end that lies after the invoices changed none of them.
-        if effect.before.is_none() || effect.after.is_none() || differs != Some(Money::ZERO) {
-            return Err(billed(effect, change, days, differs));
+    let invoiced = invoiced_since(world, effect, agreement, state);
+    let owed = match invoiced {
+        Some(days) => {
+            if ends_inside(world, effect, there, days) {
+                let why = "it would end within them again, and credits are off";
+                return Err(billed(effect, change, days, &Unsettled { why, amount: None }));
+            }
+            owed(world, effect, agreement, there, days, change.currency)
+                .map_err(|why| billed(effect, change, days, &why))?
         }
-    }
-    let step = match there {
-        Some(there) => restore(world, effect, agreement, plan, change, there),
-        None => recreate(world, effect, plan, change),
+        None => None,
     };
-    step.map_err(|error| told(effect, change, &error))
+    let step = match (there, invoiced) {
+        (Some(there), Some(days)) if effect.before.is_none() => {
+            end(world, effect, agreement, plan, change, (there, days))
+        }
+        (Some(there), _) => restore(world, effect, agreement, plan, change, there),
+        (None, _) => recreate(world, effect, plan, change, invoiced),
+    };
+    let step = step.map_err(|error| told(effect, change, &error))?;
+    Ok(Taken { step, owed })
+}
+
+/// Whether what is restored has an end among the invoiced days, where no line may be given one.
+fn ends_inside(
+    world: &World<'_>,
+    effect: &Effect<'_>,
+    there: Option<&ObservedAddition>,
+    invoiced: Period,
+) -> bool {
+    let (Some(there), Some(last)) = (there, effect.before.and_then(|state| state.cancelled)) else {
+        return false;
+    };
+    let shortens = there.state.cancelled.is_none_or(|now| now > last);
+    shortens && next_day(last) < invoiced.end() && !world.settings.credits.is_on()
 }
 
 fn told(effect: &Effect<'_>, change: &Change, error: &MoneyError) -> Box<Finding> {
@@ -157,7 +181,7 @@ fn invoiced_since(
     if state.effective >= now {
         return None;
     }
-    let then = match effect.then {
+    let then = match effect.then.first().copied().flatten() {
         Some(then) => then,
         // Nothing was known of its invoices: then every invoice may have billed it.
         None => state.effective,
@@ -165,48 +189,21 @@ fn invoiced_since(
     Period::new(then, now).ok()
 }
 
-/// What keeps a line that was invoiced: what a credit for it comes to is said where it can be told.
-fn billed(effect: &Effect<'_>, change: &Change, days: Period, differs: Option<Money>) -> Box<Finding> {
+/// What keeps a line whose invoices cannot be settled: what a credit for it comes to is said where it can be told.
+fn billed(effect: &Effect<'_>, change: &Change, days: Period, why: &Unsettled) -> Box<Finding> {
     let message = format!(
-        "Invoices of {days} billed addition {} as it was written: it is left as it is, with everything else of its task.",
-        effect.addition
+        "Invoices of {days} billed addition {} as it was written, and {}: it is left as it is, with everything else of its \
+         task.",
+        effect.addition, why.why
     );
     let finding = Finding::new(Code::Tu4002, subject(effect, change), message).severity(Severity::Error).fix(
         "Bring the correction in as an order (a change, a cancellation), or credit it by hand: an undo changes no invoice \
          that was made.",
     );
-    Box::new(match differs {
+    Box::new(match why.amount {
         Some(amount) => finding.amount(amount, change.currency),
         None => finding,
     })
-}
-
-/// What the invoices would have billed without the change, less what they billed. Not told for several changes of one
-/// line, nor where ConnectWise prorates: then the invoices themselves have to be looked at.
-fn difference(
-    world: &World<'_>,
-    effect: &Effect<'_>,
-    agreement: &Agreement,
-    currency: Currency,
-    days: Period,
-) -> Option<Money> {
-    if agreement.prorates || effect.changes.len() != 1 {
-        return None;
-    }
-    let mut sum = Money::ZERO;
-    let mut day = days.start();
-    while day < days.end() {
-        let period = billing::invoice_period(world.snapshot, agreement, day).filter(|p| p.end() > day)?;
-        let of = |state: Option<&AdditionState>| match state {
-            Some(state) => {
-                billing::billed_in(state, Quantity::ZERO, period, false, currency).map(|b| b.price)
-            }
-            None => Ok(Money::ZERO),
-        };
-        sum = sum.plus(of(effect.before).ok()?.minus(of(effect.after).ok()?).ok()?).ok()?;
-        day = period.end();
-    }
-    Some(sum)
 }
 
 /// Whether an order edited the line in place, which is remembered of it.
@@ -241,16 +238,7 @@ fn restore<'a>(
             format!("Undo of plan {plan}: the line is as it was before."),
         ),
     };
-    let mut amounts = PriceAndCost::default();
-    if let Some(open) = billing::open_period(world.snapshot, agreement) {
-        let of = |state: Option<&AdditionState>| match state {
-            Some(state) => {
-                billing::billed_in(state, there.less_included, open, agreement.prorates, change.currency)
-            }
-            None => Ok(PriceAndCost::default()),
-        };
-        amounts = of(action.after())?.minus(of(action.before())?)?;
-    }
+    let amounts = in_the_open_period(world, agreement, change, there, &action)?;
     // What edits in place told of their states goes with them.
     let first = effect.changes.iter().map(|(_, change)| *change).find(|change| is_edit(change));
     let first = first.filter(|_| matches!(action, Action::Update { .. }));
@@ -259,28 +247,121 @@ fn restore<'a>(
     let made = effect.changes.first().map(|(_, change)| *change);
     let made = made.filter(|_| matches!(action, Action::Delete { .. }));
     let (role, order) = (change.role, first.or(made).unwrap_or(change).order.clone());
-    Ok(Some(Step { change, plan, action, role, true_period, amounts, reason, order }))
+    let (formula, undoing, depends_on) = (String::new(), None, Vec::new());
+    Ok(Some(Step {
+        change,
+        plan,
+        action,
+        role,
+        true_period,
+        amounts,
+        reason,
+        formula,
+        order,
+        undoing,
+        depends_on,
+    }))
 }
 
-/// Makes a line again that the plans removed: nothing of it had been billed then, nor has been since.
+/// Ends a line that was made and that invoices have billed: from the next one on it bills nothing, and it is no order's.
+fn end<'a>(
+    world: &World<'_>,
+    effect: &Effect<'a>,
+    agreement: &Agreement,
+    plan: &'a PlanId,
+    change: &'a Change,
+    (there, invoiced): (&ObservedAddition, Period),
+) -> Result<Option<Step<'a>>, MoneyError> {
+    let target = Target::Existing(effect.addition);
+    let (seen, last) = (there.state.clone(), previous_day(invoiced.end()));
+    let goes_on = seen.cancelled.is_none_or(|now| now > last);
+    let (action, reason) = if goes_on {
+        let wanted = AdditionState { cancelled: Some(last), ..seen.clone() };
+        (
+            Action::Cancel { target, before: seen, wanted },
+            format!("Undo of plan {plan}: invoices billed the line up to {last}, and it ends there."),
+        )
+    } else {
+        // That it is no order's any more is all there is to write.
+        (
+            Action::Update { target, before: seen.clone(), wanted: seen },
+            format!("Undo of plan {plan}: what invoices billed of the line is settled."),
+        )
+    };
+    let amounts = in_the_open_period(world, agreement, change, there, &action)?;
+    let (role, order) = (change.role, change.order.clone());
+    let (true_period, formula, depends_on) = (None, String::new(), Vec::new());
+    let undoing = Some(Undoing::Settled);
+    Ok(Some(Step {
+        change,
+        plan,
+        action,
+        role,
+        true_period,
+        amounts,
+        reason,
+        formula,
+        order,
+        undoing,
+        depends_on,
+    }))
+}
+
+/// What a change of a line that is there adds to the next invoice.
+fn in_the_open_period(
+    world: &World<'_>,
+    agreement: &Agreement,
+    change: &Change,
+    there: &ObservedAddition,
+    action: &Action,
+) -> Result<PriceAndCost, MoneyError> {
+    let Some(open) = billing::open_period(world.snapshot, agreement) else {
+        return Ok(PriceAndCost::default());
+    };
+    let of = |state: Option<&AdditionState>| match state {
+        Some(state) => {
+            billing::billed_in(state, there.less_included, open, agreement.prorates, change.currency)
+        }
+        None => Ok(PriceAndCost::default()),
+    };
+    of(action.after())?.minus(of(action.before())?)
+}
+
+/// Makes a line again that the plans removed: nothing of it had been billed then. Days of it that were invoiced since are
+/// settled once, and it begins with the first that was not.
 fn recreate<'a>(
     world: &World<'_>,
     effect: &Effect<'a>,
     plan: &'a PlanId,
     change: &'a Change,
+    invoiced: Option<Period>,
 ) -> Result<Option<Step<'a>>, MoneyError> {
     let Some(before) = effect.before else { return Ok(None) };
     // It is still the line of the order that made it, not of the one that removed it.
     let link = world.links.iter().find(|l| l.addition == effect.addition);
-    let amounts = billing::extended(before, Quantity::ZERO, change.currency)?;
+    let (role, mut true_period) = link.map_or((change.role, change.true_period), |l| (l.role, l.true_period));
+    let mut wanted = before.clone();
+    if let Some(days) = invoiced.filter(|days| before.effective < days.end()) {
+        let is_over = before.cancelled.is_some_and(|last| last < days.end());
+        if is_over || !matches!(role, Role::Recurring | Role::Quantity) {
+            return Ok(None);
+        }
+        let since = true_period.map_or(before.effective, |days| days.start().min(before.effective));
+        true_period = Period::new(since, days.end()).ok();
+        wanted.effective = days.end();
+    }
+    let amounts = billing::extended(&wanted, Quantity::ZERO, change.currency)?;
     Ok(Some(Step {
         change,
         plan,
-        action: Action::Create { wanted: before.clone() },
-        role: link.map_or(change.role, |l| l.role),
-        true_period: link.map_or(change.true_period, |l| l.true_period),
+        action: Action::Create { wanted },
+        role,
+        true_period,
         amounts,
         reason: format!("Undo of plan {plan}: the line that it removed is there again."),
+        formula: String::new(),
         order: link.and_then(|l| l.order.clone()),
+        undoing: Some(Undoing::Again(effect.addition)),
+        depends_on: Vec::new(),
     }))
 }

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use trueup_domain::ids::{AdditionId, PlanId, TaskId};
+use trueup_domain::planner::Credit;
 use trueup_engine::ports::Store;
 use trueup_engine::undo::{UndoRequest, Wish, plan_undo};
 use utoipa::ToSchema;
@@ -29,6 +30,9 @@ pub struct UndoWish {
     additions: Option<Vec<i64>>,
     /// The connection; the nearest one where it is missing.
     connection: Option<String>,
+    /// Whether a line gives back what invoices billed since (as it does where this is missing); where none does, the amount
+    /// is told, and somebody gives it back otherwise.
+    credit: Option<bool>,
 }
 
 /// The most tasks or additions of one undo.
@@ -58,8 +62,8 @@ fn wish(body: &UndoWish) -> Result<Wish, Problem> {
 
 /// Plan to take back what was written
 ///
-/// Restores what was there where no invoice has billed it since. What was invoiced stays, and the finding says what a
-/// credit for it comes to. Nothing is written to ConnectWise: the plan is carried out like any other, and its tasks are
+/// Restores what was there from the next invoice on. What invoices billed since is given back (where credits are on), or
+/// charged, by a line that is billed once: the invoices stay as they were made. Nothing is written to ConnectWise: the plan is carried out like any other, and its tasks are
 /// put aside then, until somebody takes them in again.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/undo", tag = "plans",
     params(("org" = String, Path, description = "The organization")), request_body = UndoWish,
@@ -83,6 +87,7 @@ pub async fn plan(
         actor: app.actor(),
         settings: &settings,
         wish: &wish,
+        credit: if body.credit == Some(false) { Credit::LeaveOut } else { Credit::Propose },
     };
     let stored = plan_undo(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let document = PlanDoc::new(&stored, app.org(), &Outcomes::new(), &[], Lines::Changes);

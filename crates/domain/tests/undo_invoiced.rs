@@ -1,0 +1,419 @@
+//! Taking back what invoices have billed since: the line ends, what it replaced opens again, and a line that is billed
+//! once brings all invoices to what they would have come to without it. Nothing of it is met by a later order.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
+use trueup_domain::finding::{Code, Severity};
+use trueup_domain::ids::{AdditionId, AgreementId, ChangeId};
+use trueup_domain::period::BillingCycle;
+use trueup_domain::plan::{Action, Change, DraftPlan, Role, TaskOutcome, Undoing};
+use trueup_domain::planner::{Credit, Extent};
+use trueup_domain::task::Demand;
+
+type Done = BTreeMap<ChangeId, AdditionId>;
+
+fn lab() -> Lab {
+    let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+    lab.today = day("2025-01-15");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("other", 9, ProductKind::Seat, "30.00", "20.00");
+    lab.product("setup", 8, ProductKind::Seat, "50.00", "0.00");
+    lab.product("fee", 10, ProductKind::OneTime, "5.00", "1.00");
+    lab.item(20, "0", "0");
+    lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    lab.set("credits", "on");
+    lab
+}
+
+fn january() -> trueup_domain::period::Period {
+    period("2025-01-01", "2025-02-01")
+}
+
+fn sale(on: &str) -> Order {
+    order("SO-1", OrderKind::Sales, on, january())
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .with(line("2", Charge::Setup, "setup", "1", "50.00", "0.00"))
+        .0
+}
+
+fn change(id: &str, on: &str, old: i64, new: i64, price: &str) -> Order {
+    let mut change =
+        order(id, OrderKind::Change, on, january()).change("1", "seat", old, new, price, "17.60").0;
+    change.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+    change
+}
+
+/// Seats go, and another product comes.
+fn switch(on: &str) -> Order {
+    order("SW-1", OrderKind::Change, on, january())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "other", 0, 2, "30.00", "20.00")
+        .0
+}
+
+fn cancellation(on: &str, period: trueup_domain::period::Period) -> Order {
+    let mut refund = line("1", Charge::Refund, "seat", "1", "", "");
+    refund.amount = Some("-40.00".parse().unwrap());
+    refund.cost_amount = Some("-32.00".parse().unwrap());
+    order("CA-1", OrderKind::Cancellation, on, period)
+        .with(refund)
+        .with(line("9", Charge::Cancellation, "fee", "1", "15.00", "0"))
+        .0
+}
+
+fn carry(lab: &mut Lab, order: &Order) -> (DraftPlan, Done) {
+    let draft = lab.plan(&[order]);
+    assert!(draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    let done = lab.apply(&draft);
+    (draft, done)
+}
+
+fn bill(lab: &mut Lab, months: usize) -> Decimal {
+    (0..months).map(|_| lab.invoice(40).parse::<Decimal>().unwrap()).sum()
+}
+
+fn settled(draft: &DraftPlan) -> Vec<&Change> {
+    let made = draft.changes.iter().filter(|c| {
+        c.undoing == Some(Undoing::Settled) && matches!(c.action, Action::Create { .. })
+    });
+    made.map(AsRef::as_ref).collect()
+}
+
+fn left_out(draft: &DraftPlan) -> Decimal {
+    let told = draft.findings.iter().filter(|f| f.code == Code::Tu6005);
+    told.map(|f| f.amount.unwrap().0.decimal()).sum()
+}
+
+fn orders() -> Vec<(&'static str, Order)> {
+    vec![
+        ("sale", sale("2025-01-01")),
+        ("sale within", sale("2025-01-11")),
+        ("up", change("CH-1", "2025-01-11", 5, 8, "22.00")),
+        ("up at the start", change("CH-1", "2025-01-01", 5, 8, "22.00")),
+        ("down", change("CH-1", "2025-01-11", 5, 2, "22.00")),
+        ("to nothing", change("CH-1", "2025-01-11", 5, 0, "22.00")),
+        ("dearer", change("CH-1", "2025-01-11", 5, 5, "23.50")),
+        ("cheaper", change("CH-1", "2025-01-11", 5, 5, "20.10")),
+        ("switch", switch("2025-01-11")),
+        ("cancelled", cancellation("2025-01-11", january())),
+    ]
+}
+
+/// The world of an order: with the sale carried out before it, and so many invoices made.
+fn before(order: &Order, invoiced_before: usize, settings: &[(&str, &str)]) -> Lab {
+    let mut lab = lab();
+    for (key, value) in settings {
+        lab.set(key, value);
+    }
+    if order.kind != OrderKind::Sales {
+        carry(&mut lab, &sale("2025-01-01"));
+    }
+    bill(&mut lab, invoiced_before);
+    lab
+}
+
+const WAYS: [&[(&str, &str)]; 5] = [
+    &[],
+    &[("quantity_change", "edit_in_place")],
+    &[("line_mode", "single")],
+    &[("line_mode", "dual")],
+    &[("rounding_place", "line")],
+];
+
+/// Whatever was ordered, however it was written, and however many invoices were made before and since: what is billed is
+/// what would have been billed without it, to the cent, now and from then on.
+#[rstest]
+fn the_invoices_come_to_what_they_would_have(
+    #[values(0, 1, 2)] invoiced_before: usize,
+    #[values(0, 1, 3)] since: usize,
+    #[values(0, 1, 2, 3, 4)] way: usize,
+) {
+    for (name, order) in orders() {
+        let mut with = before(&order, invoiced_before, WAYS[way]);
+        let mut without = with.clone();
+        let told = format!("{name}, {invoiced_before} before, {since} since, {:?}", WAYS[way]);
+        let (plan, done) = carry(&mut with, &order);
+        let mut billed = bill(&mut with, since);
+        let back = with.undo(&[(&plan, &done)], &Extent::Everything);
+        let shown = format!("{told}\n{}\nback:\n{}", show(&plan), show(&back));
+        assert!(back.findings.iter().all(|f| f.severity != Severity::Error), "{shown}{:#?}", back.findings);
+        assert!(back.outcomes.values().all(|o| *o == TaskOutcome::Undone), "{shown}");
+        // What is written for invoices is told, and nothing else is.
+        assert!(back.findings.iter().all(|f| f.code == Code::Tu4002), "{shown}{:#?}", back.findings);
+        assert!(settled(&back).len() <= back.findings.len(), "{shown}{:#?}", back.findings);
+        assert!(since > 0 || back.findings.is_empty(), "{shown}{:#?}", back.findings);
+        with.apply(&back);
+        billed += bill(&mut with, 2);
+        assert_eq!(billed, bill(&mut without, since + 2), "{shown}");
+        assert_eq!(bill(&mut with, 1), bill(&mut without, 1), "{shown}");
+    }
+}
+
+/// The line says what it is for and how it was reckoned.
+#[test]
+fn the_credit_names_its_days_and_how_it_came_about() {
+    let mut lab = before(&change("CH-1", "2025-01-11", 5, 8, "22.00"), 0, &[]);
+    let (plan, done) = carry(&mut lab, &change("CH-1", "2025-01-11", 5, 8, "22.00"));
+    bill(&mut lab, 3);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    let made = settled(&back);
+    assert_eq!(made.len(), 1, "{}", show(&back));
+    let wanted = made[0].action.after().unwrap();
+    // The part of January (3 x 14.90), and three seats more in February and March.
+    assert_eq!((wanted.quantity.display(), wanted.unit_price.to_string()), ("-1".into(), "176.70".into()));
+    assert_eq!((wanted.effective, wanted.cancelled), (day("2025-04-01"), Some(day("2025-04-30"))));
+    assert_eq!(made[0].role, Role::Refund);
+    assert_eq!(made[0].amount.to_string(), "-176.70");
+    assert_eq!(wanted.invoice_description.as_deref(), Some("SEAT (2025-01-11 to 2025-03-31)"));
+    for part in ["2 x (110.00 - 0.00)", "2 x (0.00 - 176.00)", "1 x (0.00 - 44.70)", "= -176.70"] {
+        assert!(made[0].formula.contains(part), "{}", made[0].formula);
+    }
+    assert!(made[0].reason.contains("176.70 more"), "{}", made[0].reason);
+    let finding = back.findings.iter().find(|f| f.code == Code::Tu4002).unwrap();
+    assert_eq!((finding.severity, finding.amount.unwrap().0.to_string()), (Severity::Warning, "-176.70".into()));
+    // It waits for the lines themselves, so that nothing is given back for what goes on.
+    let others: BTreeSet<&ChangeId> = back.changes.iter().map(|c| &c.id).filter(|id| **id != made[0].id).collect();
+    assert_eq!(made[0].depends_on.iter().collect::<BTreeSet<_>>(), others);
+}
+
+/// What was given back is charged again where the order that gave it back is taken back.
+#[test]
+fn a_credit_that_was_invoiced_is_charged() {
+    let order = change("CH-1", "2025-01-11", 5, 2, "22.00");
+    let mut lab = before(&order, 0, &[]);
+    let (plan, done) = carry(&mut lab, &order);
+    assert!(plan.changes.iter().any(|c| c.amount.is_negative()), "{}", show(&plan));
+    bill(&mut lab, 1);
+    lab.set("credits", "off");
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    let made = settled(&back);
+    assert_eq!(made.len(), 1, "{}", show(&back));
+    assert_eq!((made[0].role, made[0].amount.to_string()), (Role::OneTime, "44.70".into()));
+}
+
+/// Where nothing may be given back, or nobody wants it so, the lines are restored and the amount is told. What is charged
+/// for what opens again is never more than what is not given back.
+#[rstest]
+fn what_is_not_given_back_is_told(#[values(1, 3)] since: usize, #[values(false, true)] setting: bool) {
+    for (name, order) in orders() {
+        let mut with = before(&order, 0, &[]);
+        let mut without = with.clone();
+        let (plan, done) = carry(&mut with, &order);
+        let mut billed = bill(&mut with, since);
+        if setting {
+            with.set("credits", "off");
+        }
+        let credit = if setting { Credit::Propose } else { Credit::LeaveOut };
+        let back = with.undo_with(&[(&plan, &done)], &Extent::Everything, credit);
+        let shown = format!("{name}, {since} since\n{}\nback:\n{}", show(&plan), show(&back));
+        assert!(settled(&back).iter().all(|c| !c.amount.is_negative()), "{shown}");
+        assert!(back.findings.iter().all(|f| f.severity == Severity::Warning), "{shown}{:#?}", back.findings);
+        with.apply(&back);
+        billed += bill(&mut with, 2);
+        let wanted = bill(&mut without, since + 2);
+        assert_eq!(billed, wanted - left_out(&back), "{shown}{:#?}", back.findings);
+        assert!(billed >= wanted, "{shown}");
+    }
+}
+
+/// Taken in again, an order is billed once, as if it had only then been carried out.
+#[rstest]
+fn what_is_made_again_is_billed_once(#[values(1, 3)] since: usize, #[values(0, 1, 2)] later: usize) {
+    for (name, order) in orders() {
+        let mut with = before(&order, 0, &[]);
+        let mut then = with.clone();
+        let (plan, done) = carry(&mut with, &order);
+        let mut billed = bill(&mut with, since);
+        let back = with.undo(&[(&plan, &done)], &Extent::Everything);
+        with.apply(&back);
+        billed += bill(&mut with, later);
+        let mut wanted = bill(&mut then, since + later);
+        let (first, _) = carry(&mut then, &order);
+        let again = |lab: &Lab| {
+            let mut task = lab.task(&order);
+            task.undone = 1;
+            lab.plan_tasks(&[(task, Demand::Order(Box::new(order.clone())))])
+        };
+        let draft = again(&with);
+        let shown = format!(
+            "{name}, {since} since, {later} later\n{}\nback:\n{}\nagain:\n{}",
+            show(&plan),
+            show(&back),
+            show(&draft)
+        );
+        assert!(draft.outcomes.values().all(|o| *o == TaskOutcome::Planned), "{shown}{:#?}", draft.findings);
+        with.apply(&draft);
+        assert!(again(&with).changes.iter().all(|c| !c.writes()), "{shown}");
+        billed += bill(&mut with, 2);
+        wanted += bill(&mut then, 2);
+        assert_eq!(billed, wanted, "{shown}for the first time:\n{}", show(&first));
+        assert_eq!(bill(&mut with, 1), bill(&mut then, 1), "{shown}");
+    }
+}
+
+/// What comes after the undo is planned as if what was taken back had never been.
+#[rstest]
+#[case::up(change("CH-9", "2025-01-21", 5, 9, "22.00"))]
+#[case::cancelled(cancellation("2025-01-21", january()))]
+#[case::cancelled_later(cancellation("2025-04-11", period("2025-04-01", "2025-05-01")))]
+fn a_later_order_meets_nothing_of_it(#[case] later: Order, #[values(1, 3)] since: usize) {
+    for (name, order) in orders().into_iter().filter(|(_, o)| o.kind != OrderKind::Sales) {
+        if order.id == later.id {
+            continue;
+        }
+        let mut with = before(&order, 0, &[]);
+        let mut without = with.clone();
+        let (plan, done) = carry(&mut with, &order);
+        let mut billed = bill(&mut with, since);
+        let mut wanted = bill(&mut without, since);
+        let back = with.undo(&[(&plan, &done)], &Extent::Everything);
+        with.apply(&back);
+        let (first, second) = (with.plan(&[&later]), without.plan(&[&later]));
+        let shown = format!("{name}, {since} since\nback:\n{}\nlater:\n{}", show(&back), show(&first));
+        with.apply(&first);
+        without.apply(&second);
+        billed += bill(&mut with, 2);
+        wanted += bill(&mut without, 2);
+        assert_eq!(billed, wanted, "{shown}without:\n{}", show(&second));
+    }
+}
+
+/// Undone twice, and undone after a later order built on it: nothing is written, and it is said why.
+#[rstest]
+#[case::twice(None)]
+#[case::built_on(Some(change("CH-2", "2025-04-11", 8, 10, "22.00")))]
+fn what_cannot_be_told_apart_is_held(#[case] later: Option<Order>) {
+    let order = change("CH-1", "2025-01-11", 5, 8, "22.00");
+    let mut lab = before(&order, 0, &[]);
+    let (plan, done) = carry(&mut lab, &order);
+    bill(&mut lab, 3);
+    match later {
+        Some(mut later) => {
+            later.period = period("2025-04-01", "2025-05-01");
+            carry(&mut lab, &later);
+        }
+        None => {
+            let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+            lab.apply(&back);
+        }
+    }
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
+    assert!(back.findings.iter().any(|f| f.code == Code::Tu7006), "{:#?}", back.findings);
+}
+
+/// One line of several goes alone, and its task stays done.
+#[test]
+fn one_line_alone_is_given_back() {
+    let mut lab = before(&sale("2025-01-01"), 0, &[]);
+    let (plan, done) = carry(&mut lab, &sale("2025-01-01"));
+    bill(&mut lab, 1);
+    let setup = plan.changes.iter().find(|c| c.product.as_str() == "setup").unwrap();
+    let only = Extent::Additions(BTreeSet::from([done[&setup.id]]));
+    let back = lab.undo(&[(&plan, &done)], &only);
+    assert!(back.outcomes.is_empty(), "{}", show(&back));
+    lab.apply(&back);
+    assert_eq!(lab.invoice(40), "60.00", "{}", show(&back));
+    assert_eq!(lab.invoice(40), "110.00");
+}
+
+/// A run of several plans with invoices between them goes whole: each invoice is judged by what it found.
+#[test]
+fn plans_with_invoices_between_them_go_together() {
+    let mut lab = lab();
+    let first = carry(&mut lab, &sale("2025-01-01"));
+    let mut billed = bill(&mut lab, 2);
+    let mut up = change("CH-1", "2025-03-11", 5, 8, "22.00");
+    up.period = period("2025-03-01", "2025-04-01");
+    let second = carry(&mut lab, &up);
+    billed += bill(&mut lab, 2);
+    let back = lab.undo(&[(&first.0, &first.1), (&second.0, &second.1)], &Extent::Everything);
+    lab.apply(&back);
+    billed += bill(&mut lab, 1);
+    assert_eq!(billed, Decimal::ZERO, "{}", show(&back));
+    assert_eq!(bill(&mut lab, 1), Decimal::ZERO, "{}", show(&back));
+}
+
+/// A future line that the second change took away begins again with the first day that no invoice has billed.
+#[rstest]
+fn what_was_taken_away_begins_again(#[values(1, 3)] since: usize) {
+    let mut with = before(&change("CH-1", "2025-01-11", 5, 8, "22.00"), 0, &[]);
+    carry(&mut with, &change("CH-1", "2025-01-11", 5, 8, "22.00"));
+    let mut without = with.clone();
+    let (plan, done) = carry(&mut with, &change("CH-2", "2025-01-21", 8, 10, "22.00"));
+    assert!(plan.changes.iter().any(|c| matches!(c.action, Action::Delete { .. })), "{}", show(&plan));
+    let mut billed = bill(&mut with, since);
+    let back = with.undo(&[(&plan, &done)], &Extent::Everything);
+    with.apply(&back);
+    billed += bill(&mut with, 2);
+    assert_eq!(billed, bill(&mut without, since + 2), "{}\n{}", show(&plan), show(&back));
+    // What is ordered next finds it as the line of the first change.
+    let mut next = change("CH-3", "2025-06-11", 8, 9, "22.00");
+    next.period = period("2025-06-01", "2025-07-01");
+    for lab in [&mut with, &mut without] {
+        bill(lab, 6 - since - 2);
+        carry(lab, &next);
+    }
+    assert_eq!(bill(&mut with, 2), bill(&mut without, 2));
+}
+
+/// The invoices of a parent bill its child.
+#[test]
+fn a_child_is_settled_on_its_own_agreement() {
+    let mut lab = lab();
+    lab.agreement(41, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+    lab.agreement_mut(41).parent = Some(AgreementId(40));
+    lab.map(trueup_domain::mapping::MappingKind::Agreement, "s-1", 41);
+    let mut draft = lab.plan(&[&sale("2025-01-01")]);
+    draft.note_invoicers(&lab.snapshot);
+    assert!(draft.changes.iter().all(|c| c.agreement == AgreementId(41)), "{}", show(&draft));
+    let done = lab.apply(&draft);
+    bill(&mut lab, 2);
+    let back = lab.undo(&[(&draft, &done)], &Extent::Everything);
+    let made = settled(&back);
+    let sums: Decimal = made.iter().map(|c| c.amount.decimal()).sum();
+    assert_eq!(sums.to_string(), "-270.00", "{}", show(&back));
+    assert!(made.iter().all(|c| c.action.after().unwrap().effective == day("2025-03-01")), "{}", show(&back));
+}
+
+/// Where ConnectWise prorates, a line that was made is given back by its shares; what it ended is left as it is.
+#[test]
+fn where_connectwise_prorates() {
+    let mut lab = lab();
+    lab.agreement_mut(40).prorates = true;
+    lab.set("proration_by", "connectwise");
+    let (plan, done) = carry(&mut lab, &sale("2025-01-11"));
+    let mut up = change("CH-1", "2025-02-11", 5, 8, "22.00");
+    up.period = period("2025-02-01", "2025-03-01");
+    let mut sold = lab.clone();
+    let mut billed = bill(&mut sold, 2);
+    let back = sold.undo(&[(&plan, &done)], &Extent::Everything);
+    sold.apply(&back);
+    billed += bill(&mut sold, 2);
+    assert_eq!(billed, Decimal::ZERO, "{}\n{}", show(&plan), show(&back));
+    bill(&mut lab, 1);
+    let (plan, done) = carry(&mut lab, &up);
+    bill(&mut lab, 1);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert!(back.changes.is_empty(), "{}", show(&back));
+    assert!(back.findings.iter().any(|f| f.code == Code::Tu4002 && f.severity == Severity::Error));
+}
+
+/// An agreement that is over has no invoice that could settle anything.
+#[test]
+fn where_no_invoice_follows_it_is_held_with_its_amount() {
+    let mut lab = before(&sale("2025-01-01"), 0, &[]);
+    let (plan, done) = carry(&mut lab, &sale("2025-01-01"));
+    bill(&mut lab, 2);
+    lab.agreement_mut(40).end = Some(day("2025-02-28"));
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
+    let told: Decimal = back.findings.iter().map(|f| f.amount.unwrap().0.decimal()).sum();
+    assert_eq!(told.to_string(), "-270.00", "{:#?}", back.findings);
+}
