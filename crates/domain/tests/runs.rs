@@ -13,7 +13,7 @@ use trueup_domain::ids::AgreementId;
 use trueup_domain::money::{Exact, RoundingMode};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::DraftPlan;
-use trueup_domain::planner::Extent;
+use trueup_domain::planner::{Credit, Extent};
 use trueup_domain::proration::{DayCount, share};
 use trueup_domain::task::{Demand, Task};
 
@@ -204,7 +204,7 @@ impl Run {
             batch.iter().map(|o| (self.lab.task(o), Demand::Order(Box::new(o.clone())))).collect();
         let mut draft = self.lab.plan_tasks(&tasks);
         if let Some(invoices) = self.taken_back_late {
-            take_back_late(&self.lab, &draft, invoices);
+            take_back_late(&self.lab, &draft, &tasks, invoices);
         }
         let before = lines(&self.lab);
         let done = self.lab.apply(&draft);
@@ -246,21 +246,52 @@ impl Run {
 
 /// A plan that is taken back whole after some invoices leaves the customer with what would have been billed without it,
 /// whatever they billed of it.
-fn take_back_late(lab: &Lab, draft: &DraftPlan, invoices: usize) {
+fn take_back_late(lab: &Lab, draft: &DraftPlan, tasks: &[(Task, Demand)], invoices: usize) {
     let (mut without, mut with) = (lab.clone(), lab.clone());
     let done = with.apply(draft);
-    let bill = |lab: &mut Lab, count: usize| -> Decimal {
-        (0..count).map(|_| lab.invoice(40).parse::<Decimal>().unwrap()).sum()
-    };
     let mut billed = bill(&mut with, invoices);
     let back = with.undo(&[(draft, &done)], &Extent::Everything);
     let held = back.findings.iter().any(|f| f.severity == Severity::Error);
     assert!(!held, "after {invoices} invoices:\n{}\n{:#?}", show(draft), back.findings);
+    // Where nothing is to be given back, what is told is what the invoices differ by.
+    let mut kept = with.clone();
+    let told = kept.undo_with(&[(draft, &done)], &Extent::Everything, Credit::LeaveOut);
+    kept.apply(&told);
+    let left_out: Decimal = told.findings.iter().filter(|f| f.code == Code::Tu6005).map(amount).sum();
+    let kept = billed + bill(&mut kept, 2);
     with.apply(&back);
+    // Made again it is billed as if it were made for the first time.
+    let (mut again, mut first) = (with.clone(), without.clone());
+    let before = bill(&mut first, invoices);
+    let mut anew = tasks.to_vec();
+    anew.iter_mut().for_each(|(task, _)| task.undone += 1);
+    let (once_more, once) = (again.plan_tasks(&anew), first.plan_tasks(tasks));
+    again.apply(&once_more);
+    first.apply(&once);
+    let (twice_billed, once_billed) = (billed + bill(&mut again, 2), before + bill(&mut first, 2));
+    assert_eq!(
+        twice_billed,
+        once_billed,
+        "made again after {invoices} invoices:\n{}\nback:\n{}\nagain:\n{}\nfirst:\n{}",
+        show(draft),
+        show(&back),
+        show(&once_more),
+        show(&once)
+    );
     billed += bill(&mut with, 2);
     let wanted = bill(&mut without, invoices + 2);
     assert_eq!(billed, wanted, "after {invoices} invoices:\n{}\nback:\n{}", show(draft), show(&back));
     assert_eq!(bill(&mut with, 1), bill(&mut without, 1), "afterwards:\n{}", show(&back));
+    assert_eq!(kept, wanted - left_out, "nothing given back:\n{}\n{:#?}", show(&told), told.findings);
+}
+
+fn amount(finding: &Finding) -> Decimal {
+    finding.amount.unwrap().0.decimal()
+}
+
+/// Makes so many invoices and gives what they come to.
+fn bill(lab: &mut Lab, count: usize) -> Decimal {
+    (0..count).map(|_| lab.invoice(40).parse::<Decimal>().unwrap()).sum()
 }
 
 /// What the additions bill, whatever their ids.
@@ -442,6 +473,23 @@ proptest! {
     #[test]
     fn what_is_taken_back_late_is_as_if_it_had_never_been(choice in choices(), steps in steps(), invoices in 1_usize..4) {
         play(&Choice { taken_back_late: Some(invoices), credits: true, ..choice }, &steps)?;
+    }
+
+    /// The same where the invoices do not lie on the periods.
+    #[test]
+    fn what_is_taken_back_late_beside_the_invoices_is_as_if_it_had_never_been(
+        choice in choices(),
+        steps in steps(),
+        invoices in 1_usize..4,
+        from in 1_i8..=28,
+        calendar in any::<bool>(),
+    ) {
+        let choice = Choice { mode: 0, taken_back_late: Some(invoices), credits: true, ..choice };
+        let choice = match calendar {
+            true => Choice { calendar_from: Some(from.min(choice.anchor)), ..choice },
+            false => Choice { invoiced_from: Some(from), ..choice },
+        };
+        play(&choice, &steps)?;
     }
 
     /// Whatever day the agreement is invoiced from: what was charged is billed.

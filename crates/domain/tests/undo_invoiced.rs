@@ -79,9 +79,10 @@ fn bill(lab: &mut Lab, months: usize) -> Decimal {
 }
 
 fn settled(draft: &DraftPlan) -> Vec<&Change> {
-    let made = draft.changes.iter().filter(|c| {
-        c.undoing == Some(Undoing::Settled) && matches!(c.action, Action::Create { .. })
-    });
+    let made = draft
+        .changes
+        .iter()
+        .filter(|c| c.undoing == Some(Undoing::Settled) && matches!(c.action, Action::Create { .. }));
     made.map(AsRef::as_ref).collect()
 }
 
@@ -176,9 +177,13 @@ fn the_credit_names_its_days_and_how_it_came_about() {
     }
     assert!(made[0].reason.contains("176.70 more"), "{}", made[0].reason);
     let finding = back.findings.iter().find(|f| f.code == Code::Tu4002).unwrap();
-    assert_eq!((finding.severity, finding.amount.unwrap().0.to_string()), (Severity::Warning, "-176.70".into()));
+    assert_eq!(
+        (finding.severity, finding.amount.unwrap().0.to_string()),
+        (Severity::Warning, "-176.70".into())
+    );
     // It waits for the lines themselves, so that nothing is given back for what goes on.
-    let others: BTreeSet<&ChangeId> = back.changes.iter().map(|c| &c.id).filter(|id| **id != made[0].id).collect();
+    let others: BTreeSet<&ChangeId> =
+        back.changes.iter().map(|c| &c.id).filter(|id| **id != made[0].id).collect();
     assert_eq!(made[0].depends_on.iter().collect::<BTreeSet<_>>(), others);
 }
 
@@ -416,4 +421,66 @@ fn where_no_invoice_follows_it_is_held_with_its_amount() {
     assert!(back.changes.is_empty() && back.outcomes.is_empty(), "{}", show(&back));
     let told: Decimal = back.findings.iter().map(|f| f.amount.unwrap().0.decimal()).sum();
     assert_eq!(told.to_string(), "-270.00", "{:#?}", back.findings);
+}
+
+/// A transfer is settled with both customers: what the new one was billed goes back, and the former one is charged it. Where
+/// nothing is to be given back, nobody is charged either, and both amounts are told.
+#[rstest]
+fn a_transfer_is_settled_on_both_agreements(#[values(true, false)] credits: bool) {
+    use trueup_domain::ids::{CompanyId, CustomerId};
+    let mut lab = lab();
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    carry(&mut lab, &sale("2025-01-01"));
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-11", january())
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .0;
+    transfer.customer = Some(CustomerId::from("c-200"));
+    let mut without = lab.clone();
+    let (plan, done) = carry(&mut lab, &transfer);
+    let both = |lab: &mut Lab, count: usize| {
+        let of = |lab: &mut Lab, agreement: i64| -> Decimal {
+            (0..count).map(|_| lab.invoice(agreement).parse::<Decimal>().unwrap()).sum()
+        };
+        (of(lab, 40), of(lab, 50))
+    };
+    let billed = both(&mut lab, 3);
+    assert!(!billed.1.is_zero(), "{}", show(&plan));
+    lab.set("credits", if credits { "on" } else { "off" });
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    lab.apply(&back);
+    let after = both(&mut lab, 2);
+    let wanted = both(&mut without, 5);
+    let moved = billed.1;
+    assert_eq!(after.1, if credits { -moved } else { Decimal::ZERO }, "{}", show(&back));
+    assert_eq!(billed.0 + after.0, if credits { wanted.0 } else { wanted.0 - moved }, "{}", show(&back));
+    let told: BTreeSet<Decimal> = back.findings.iter().map(|f| f.amount.unwrap().0.decimal()).collect();
+    assert_eq!(told, BTreeSet::from([-moved, moved]), "{:#?}", back.findings);
+}
+
+/// One line was taken back before, or an undo broke off: what was settled then is part of what is taken back now, whether an
+/// invoice has billed it or not.
+#[rstest]
+fn what_was_begun_is_finished(#[values(0, 1)] between: usize) {
+    let order = change("CH-1", "2025-01-11", 5, 8, "22.00");
+    let mut with = before(&order, 0, &[]);
+    let mut without = with.clone();
+    let (plan, done) = carry(&mut with, &order);
+    let mut billed = bill(&mut with, 2);
+    let line =
+        plan.changes.iter().find(|c| c.role == Role::Recurring && matches!(c.action, Action::Create { .. }));
+    let only = Extent::Additions(BTreeSet::from([done[&line.unwrap().id]]));
+    let first = with.undo(&[(&plan, &done)], &only);
+    assert_eq!(settled(&first).len(), 1, "{}", show(&first));
+    let begun = with.apply(&first);
+    billed += bill(&mut with, between);
+    let rest = with.undo(&[(&plan, &done), (&first, &begun)], &Extent::Everything);
+    assert!(rest.findings.iter().all(|f| f.severity == Severity::Warning), "{:#?}", rest.findings);
+    with.apply(&rest);
+    billed += bill(&mut with, 2);
+    assert_eq!(billed, bill(&mut without, 4 + between), "{}\n{}", show(&first), show(&rest));
 }

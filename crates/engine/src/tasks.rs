@@ -570,7 +570,8 @@ impl Run<'_> {
             .map(|(_, o)| &o.subscription)
             .collect();
         for (key, subscription) in &self.picture.subscriptions {
-            let linked = self.picture.links.get(key).is_some_and(|l| l.iter().any(|l| !l.deleted && !l.is_settled()));
+            let linked =
+                self.picture.links.get(key).is_some_and(|l| l.iter().any(|l| !l.deleted && !l.is_settled()));
             let is_older = first_day.is_some_and(|day| subscription.start < day);
             let covered = match kinds.get(&key.1) {
                 None => false,

@@ -8,7 +8,7 @@ use crate::ports::{Clock, Psa, Store};
 use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan, TaskFilter};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
@@ -132,6 +132,8 @@ async fn keep_findings(
 ) -> Result<(), Failure> {
     let plan = stored.body.plan();
     let mut found = found_of_tasks(plan);
+    // What it would write is said by the plan, as long as nobody has carried it out.
+    found.values_mut().for_each(|of_task| of_task.retain(|finding| finding.severity == Severity::Error));
     let concerned = plan.changes.iter().map(|change| &change.task).chain(plan.outcomes.keys());
     for task in concerned {
         found.entry(task.clone()).or_default();

@@ -1638,9 +1638,9 @@ export interface paths {
         put?: never;
         /**
          * Plan to take back what was written
-         * @description Restores what was there where no invoice has billed it since. What was invoiced stays, and the finding says what a
-         *     credit for it comes to. Nothing is written to ConnectWise: the plan is carried out like any other, and its tasks are
-         *     put aside then, until somebody takes them in again.
+         * @description Restores what was there from the next invoice on. What invoices billed since is given back (where credits are on), or
+         *     charged, by a line that is billed once: the invoices stay as they were made. Nothing is written to ConnectWise: the
+         *     plan is carried out like any other, and its tasks are put aside then, until somebody takes them in again.
          *
          *     Needs the right `plans.write`.
          */
@@ -4639,6 +4639,11 @@ export interface components {
             additions?: number[] | null;
             /** @description The connection; the nearest one where it is missing. */
             connection?: string | null;
+            /**
+             * @description Whether a line gives back what invoices billed since (as it does where this is missing); where none does, the amount
+             *     is told, and somebody gives it back otherwise.
+             */
+            credit?: boolean | null;
         };
         /** @description What can be changed about a person. */
         UserChange: {

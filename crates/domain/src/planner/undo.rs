@@ -13,7 +13,9 @@ use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, TaskId};
 use crate::money::Quantity;
 use crate::period::Period;
-use crate::plan::{Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, Undoing, edit_key};
+use crate::plan::{
+    Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, Undoing, edit_key,
+};
 use crate::psa::AdditionState;
 use jiff::civil::Date;
 use line::take_back;
@@ -225,7 +227,9 @@ fn push(
             order: &order,
             line: &line,
             role,
-            period_start: true_period.filter(|_| role != Role::Recurring).map_or(wanted.effective, Period::start),
+            period_start: true_period
+                .filter(|_| role != Role::Recurring)
+                .map_or(wanted.effective, Period::start),
             revision: 0,
         }
         .key(),

@@ -63,8 +63,8 @@ fn wish(body: &UndoWish) -> Result<Wish, Problem> {
 /// Plan to take back what was written
 ///
 /// Restores what was there from the next invoice on. What invoices billed since is given back (where credits are on), or
-/// charged, by a line that is billed once: the invoices stay as they were made. Nothing is written to ConnectWise: the plan is carried out like any other, and its tasks are
-/// put aside then, until somebody takes them in again.
+/// charged, by a line that is billed once: the invoices stay as they were made. Nothing is written to ConnectWise: the
+/// plan is carried out like any other, and its tasks are put aside then, until somebody takes them in again.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/undo", tag = "plans",
     params(("org" = String, Path, description = "The organization")), request_body = UndoWish,
     responses((status = 201, description = "The plan", body = PlanDoc)))]
