@@ -22,8 +22,14 @@ pub(super) struct Owed {
     like: AdditionState,
     /// Where it is settled.
     open: Period,
-    /// What a line that is made again would have billed, invoice by invoice, and the order that it is of.
-    again: Option<(Option<OrderId>, Vec<(Period, PriceAndCost)>)>,
+    /// Where a line is made again: what it would have billed.
+    again: Option<Missed>,
+}
+
+/// What a line that is made again would have billed, invoice by invoice, and the order that it is of.
+struct Missed {
+    order: Option<OrderId>,
+    parts: Vec<(Period, PriceAndCost)>,
 }
 
 /// Why what is owed cannot be settled by a line, and how much it is, where that can be told.
@@ -99,7 +105,7 @@ pub(super) fn owed(
     let formula = format!("addition {}: {}", effect.addition, terms.join(" + "));
     let link = world.links.iter().find(|l| l.addition == effect.addition);
     let again = link.filter(|link| there.is_none() && link.role == Role::Recurring);
-    let again = again.map(|link| (link.order.clone(), parts));
+    let again = again.map(|link| Missed { order: link.order.clone(), parts });
     Ok(Some(Owed { amounts: sum, days, formula, like: like.clone(), open, again }))
 }
 
@@ -228,7 +234,7 @@ pub(super) fn settle(
         }
         for mut sum in sums {
             match sum.owed.again.take() {
-                Some((order, parts)) => catch_up(world, draft, &sum, order.as_ref(), &parts)?,
+                Some(missed) => catch_up(world, draft, &sum, &missed)?,
                 None => write(world, draft, &sum)?,
             }
         }
@@ -313,13 +319,12 @@ fn catch_up(
     world: &World<'_>,
     draft: &mut DraftPlan,
     sum: &Sum<'_, '_>,
-    order: Option<&OrderId>,
-    parts: &[(Period, PriceAndCost)],
+    missed: &Missed,
 ) -> Result<(), MoneyError> {
     let Some((plan, change)) = sum.effect.changes.last().copied() else { return Ok(()) };
     tell(world, draft, sum, "less", "charged");
     let like = &sum.owed.like;
-    for (days, amounts) in parts {
+    for (days, amounts) in &missed.parts {
         let own = billing::extended(like, Quantity::ZERO, change.currency)?;
         let of_units = PriceAndCost { price: like.unit_price, cost: like.unit_cost };
         let (quantity, unit) =
@@ -333,7 +338,7 @@ fn catch_up(
             amounts: *amounts,
             reason: format!("Undo of plan {plan}: {days} was invoiced without the line that it removed."),
             formula: format!("{} x {}", quantity.shown(), unit.price.shown(change.currency)),
-            order: order.cloned(),
+            order: missed.order.clone(),
             undoing: None,
             depends_on: sum.written.clone(),
         };
