@@ -223,7 +223,8 @@ async fn run_leased(
         known.entry(link.agreement).or_default().insert(link.addition);
     }
     let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written).knowing(known);
-    let recorder = Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links };
+    let recorder =
+        Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links, left: BTreeMap::new() };
     let mut run = Run {
         ports,
         stored,

@@ -14,7 +14,10 @@ pub(super) struct Recorder<'a> {
     pub(super) plan: &'a DraftPlan,
     pub(super) plan_id: &'a PlanId,
     pub(super) actor: &'a str,
+    /// The links as they were when the run began.
     pub(super) links: &'a BTreeMap<AdditionId, AdditionLink>,
+    /// The links as steps of this run left them, by the number of the step: several may work on one addition.
+    pub(super) left: BTreeMap<AdditionId, BTreeMap<usize, AdditionLink>>,
 }
 
 impl Recorder<'_> {
@@ -39,7 +42,7 @@ impl Recorder<'_> {
 
     /// The outcome of a step, to be saved whole.
     pub(super) fn outcome(
-        &self,
+        &mut self,
         core: &Core<'_>,
         number: usize,
         change: &Change,
@@ -50,8 +53,11 @@ impl Recorder<'_> {
         let operation = self.row(change, entry, key, now);
         let after = core.returned(number).or(change.action.after());
         let link = (entry.state == State::Done)
-            .then(|| self.link(change, entry.addition.or(core.addition_of(number))?, after))
+            .then(|| self.link(number, change, entry.addition.or(core.addition_of(number))?, after))
             .flatten();
+        if let Some(link) = &link {
+            self.left.entry(link.addition).or_default().insert(number, link.clone());
+        }
         // What was taken over comes first in the audit, in the same transaction as what was written to it.
         let taken = link
             .as_ref()
@@ -64,6 +70,7 @@ impl Recorder<'_> {
 
     fn link(
         &self,
+        number: usize,
         change: &Change,
         addition: AdditionId,
         after: Option<&AdditionState>,
@@ -87,8 +94,10 @@ impl Recorder<'_> {
         };
         // A line that this very plan made has no link in what was read when the run began.
         let known = || {
-            let taken_over = self.adoption_of(addition).map(|adoption| self.link_of(adoption));
-            taken_over.or_else(|| self.links.get(&addition).cloned()).or_else(|| {
+            let earlier =
+                || self.left.get(&addition)?.range(..number).next_back().map(|(_, link)| link.clone());
+            let taken_over = || self.adoption_of(addition).map(|adoption| self.link_of(adoption));
+            earlier().or_else(taken_over).or_else(|| self.links.get(&addition).cloned()).or_else(|| {
                 let maker = self.maker_of(change)?;
                 Some(fresh(maker, maker.action.after()?, Some(maker.key.clone())))
             })

@@ -240,3 +240,43 @@ fn what_is_added_after_a_renewal_does_not_end_with_the_cancellation_before_it() 
         assert_eq!(lines.contains(&json!(2.0)), renewed, "{lines:?} {last}");
     }
 }
+
+/// Edits of one addition in one run are remembered like those of several runs: a price that comes late is billed up to the
+/// first of them.
+#[test]
+fn edits_of_one_run_are_all_remembered() {
+    let in_april = |text: String| {
+        text.replace("\"end\":\"2023-04-01", "\"end\":\"2023-05-01")
+            .replace("\"start\":\"2023-03-01", "\"start\":\"2023-04-01")
+            .replace("22.00", "13.00")
+    };
+    let sale = order("SO-1", "sales", "2023-03-01", FIVE);
+    let renewal = in_april(order("R-1", "renewal", "2023-04-01", r#""charge":"recurring","quantity":"4""#));
+    let fewer = in_april(change("CH-2", "2023-04-07", 4, 3));
+    let dearer = change("CH-1", "2023-03-09", 5, 5).replace("22.00", "25.00");
+    let dearer = dearer.replace("\"charge\"", "\"old_unit_price\":\"22.00\",\"charge\"");
+    let lines = |at_once: bool| {
+        let mut bench = bench("2023-05-10");
+        bench.json(&["setting", "set", "quantity_change", "edit_in_place"]).exits(0);
+        bench.json(&["setting", "set", "credits", "on"]).exits(0);
+        for _ in 0..3 {
+            bench.by_hand("POST", "finance/agreements/40/invoice", &json!({}));
+        }
+        bench.on("2023-05-10");
+        let orders = [sale.clone(), renewal.clone(), fewer.clone()];
+        let imports = if at_once { vec![orders.concat()] } else { orders.to_vec() };
+        for feed in imports.into_iter().chain([dearer.clone()]) {
+            bench.feed(&feed).exits(0);
+            bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+            bench.json(&["apply", "--all", "--approve"]).exits(0);
+        }
+        let state = bench.ask("state");
+        let rows = state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().cloned();
+        let shown =
+            |a: &Value| format!("{} x {} ({})", a["quantity"], a["unitPrice"], a["invoiceDescription"]);
+        rows.unwrap_or_default().iter().map(shown).collect::<Vec<_>>()
+    };
+    let apart = lines(false);
+    assert!(apart.last().is_some_and(|late| late.contains("2023-03-09 to 2023-03-31")), "{apart:#?}");
+    assert_eq!(lines(true), apart);
+}
