@@ -113,8 +113,9 @@ pub fn prorated(
     let places = currency.places();
     let mode = settings.rounding_mode;
     let price = prices.price.shown(currency);
-    // A price below a cent has no part in cents: its line is rounded once.
-    let by_unit = share.is_whole() || prices.price.exact().fits(places);
+    // A price below a cent has no part in cents, nor has one of which a hundredth is lost: its line is rounded once.
+    let by_unit = share.is_whole()
+        || prices.price.exact().fits(places) && !loses_much(settings, currency, exact_unit, quantity)?;
     if settings.rounding_place == RoundingPlace::Unit && by_unit {
         if share.is_whole() {
             return whole(settings, currency, prices, quantity);
@@ -145,6 +146,21 @@ pub fn prorated(
     expressed.exact_cost = cost_exact;
     expressed.formula = formula;
     Ok(expressed)
+}
+
+/// Whether a line of units that are rounded each is off by more than the tolerance, and by more than a hundredth of itself.
+fn loses_much(
+    settings: &Settings,
+    currency: Currency,
+    unit: Exact,
+    quantity: Quantity,
+) -> Result<bool, MoneyError> {
+    let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
+    let rounded = Money::new(unit.round(currency.places(), settings.rounding_mode)?).exact();
+    let lost = size(rounded.minus(unit)?.times(quantity.exact())?)?;
+    let hundredth = size(unit.times(quantity.exact())?)?.over(Exact::ratio(100, 1)?)?;
+    let is_less = |limit: Exact| -> Result<bool, MoneyError> { Ok(limit.minus(lost)?.is_negative()) };
+    Ok(is_less(tolerance(settings, currency)?)? && is_less(hundredth)?)
 }
 
 /// `quantity` units for a whole period, each at a price of its own.
