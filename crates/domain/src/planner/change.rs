@@ -3,6 +3,7 @@
 
 mod ahead;
 mod cycles;
+mod left;
 mod parts;
 mod resolve;
 pub mod signed;
@@ -327,7 +328,8 @@ fn net_switch<'a>(
             (amount.exact(), item.line.cost_amount.unwrap_or_default().exact())
         } else {
             let (price, cost) = item.difference()?;
-            (price.times(share.exact()?)?, cost.times(share.exact()?)?)
+            let credit = (price.times(share.exact()?)?, cost.times(share.exact()?)?);
+            left::no_more_than(builder, &item.line.product, period, period, credit)?
         };
         net = net.plus(price)?;
         net_cost = net_cost.plus(cost)?;

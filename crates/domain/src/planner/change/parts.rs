@@ -1,5 +1,6 @@
 //! The part period of a change: what the days from the change on cost more or less.
 
+use super::left;
 use super::transition::{reason_of, whole_difference};
 use super::{Item, Moment, Told, moment_of, named};
 use crate::feed::{Charge, Order, OrderLine};
@@ -132,7 +133,7 @@ pub(super) fn bill_part<'a>(
         Some(amount) => named(builder, item, amount, days, period)?,
         None => {
             let share = builder.share(period, days)?;
-            part_money(builder, item, share)?
+            left::capped(builder, &item.line.product, period, period, part_money(builder, item, share)?)?
         }
     };
     let reason = reason_of(builder, order, item, days);
@@ -157,7 +158,7 @@ pub(super) fn bill_gap<'a>(
     };
     let money = match named_whole {
         Some(amount) => named(builder, item, amount, gap, period)?,
-        None => part_money(builder, item, share)?,
+        None => left::capped(builder, &item.line.product, gap, period, part_money(builder, item, share)?)?,
     };
     let reason = if item.until.is_some() {
         format!("Order {} came late: {gap} is billed once.", order.shown())

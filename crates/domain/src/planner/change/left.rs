@@ -1,0 +1,91 @@
+//! What is left of a product's charge for some days once a refund or a discount took something off it: what a change gives
+//! back of these days is never more.
+
+use crate::ids::ProductId;
+use crate::money::Exact;
+use crate::period::{Period, next_day};
+use crate::plan::Role;
+use crate::planner::builder::Builder;
+use crate::planner::context::Stop;
+use crate::planner::part::{self, Expressed};
+use crate::planner::picture::Line;
+
+/// Price and cost, where they give back: not more than what is left of `days`, of periods that are laid from `anchor`.
+pub(super) fn no_more_than(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    days: Period,
+    anchor: Period,
+    (price, cost): (Exact, Exact),
+) -> Result<(Exact, Exact), Stop> {
+    let left = if price.is_negative() { left_of(builder, product, days, anchor)? } else { None };
+    let Some(left) = left.filter(|_| !price.is_zero()) else { return Ok((price, cost)) };
+    if !price.plus(left)?.is_negative() {
+        return Ok((price, cost));
+    }
+    let capped = Exact::ZERO.minus(left)?;
+    // The cost goes with the price.
+    Ok((capped, cost.times(capped.over(price)?)?))
+}
+
+/// The same of an amount as it would be written.
+pub(super) fn capped(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    days: Period,
+    anchor: Period,
+    money: Expressed,
+) -> Result<Expressed, Stop> {
+    let (price, cost) = no_more_than(builder, product, days, anchor, (money.exact, money.exact_cost))?;
+    if price == money.exact {
+        return Ok(money);
+    }
+    let context = builder.context;
+    let mut capped = part::one_unit(context.world.settings, context.currency, price, cost)?;
+    capped.formula = format!("{}, of which is left: {}", money.formula, capped.formula);
+    Ok(capped)
+}
+
+/// What is left of the charge for the days; none where nothing was taken off it.
+fn left_of(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    days: Period,
+    anchor: Period,
+) -> Result<Option<Exact>, Stop> {
+    let this = builder.context.order_id();
+    let amount = |line: &Line<'_>| line.state.unit_price.exact().times(line.state.quantity.exact());
+    let mut left = Exact::ZERO;
+    let mut was_reduced = false;
+    let others = builder.own_lines().filter(|l| !l.is_made_by(this));
+    for line in others {
+        let Some(origin) = line.origin.as_ref().filter(|o| o.product() == product) else { continue };
+        let end = line.state.cancelled.map_or(days.end(), next_day);
+        let own = match origin.role() {
+            Role::Recurring => None,
+            _ => origin.true_period(), // open set: what is billed once names the days that it is for
+        };
+        let Some(own) = own.or_else(|| Period::new(line.state.effective, end).ok()) else { continue };
+        let Some(shared) = own.intersect(days) else { continue };
+        let value = amount(line)?;
+        match origin.role() {
+            Role::Recurring => {
+                let units = builder.units_in(shared, anchor)?;
+                left = left.plus(value.times(units)?)?;
+            }
+            Role::Prorate | Role::Refund | Role::OneTime => {
+                let reduces = origin.role() != Role::Prorate && value.is_negative();
+                // What is charged once beside the days is none of them.
+                if origin.role() == Role::OneTime && !reduces {
+                    continue;
+                }
+                was_reduced |= reduces;
+                let of_it = builder.units_in(shared, anchor)?.over(builder.units_in(own, anchor)?)?;
+                left = left.plus(value.times(of_it)?)?;
+            }
+            Role::Setup | Role::Overuse | Role::Cancellation | Role::Quantity => {}
+        }
+    }
+    let left = if left.is_negative() { Exact::ZERO } else { left };
+    Ok(was_reduced.then_some(left))
+}
