@@ -390,3 +390,72 @@ fn what_no_order_gives_back_is_told_with_its_amount() {
     let amount = told.and_then(|f| f.amount.as_ref()).map(|(amount, _)| amount.decimal().to_string());
     assert_eq!(amount.as_deref(), Some("-60.32"), "{}", show(&draft));
 }
+
+fn told(lab: &Lab, order: &OrderDraft) -> Vec<String> {
+    let draft = lab.plan(&[&order.0]);
+    let of = draft.findings.iter().filter(|f| f.message.contains("gives nothing back"));
+    of.filter_map(|f| f.amount.as_ref()).map(|(amount, _)| amount.to_string()).collect()
+}
+
+/// A part that an invoice has billed, and the days of it after the cancellation: of a sale within the period, with an amount
+/// of its own or without, and of a change.
+#[rstest]
+#[case::part("2025-01-10", None, &[], &["-42.58"])]
+#[case::named("2025-01-10", Some("44.00"), &[], &["-24.00"])]
+#[case::own_amount("2025-01-01", Some("62.00"), &[], &["-24.00"])]
+#[case::changed("2025-01-10", None, &[("2025-01-15", 5, 8)], &["-68.13"])]
+#[case::more("2025-01-01", None, &[("2025-01-15", 5, 8)], &["-68.13"])]
+#[case::fewer("2025-01-01", None, &[("2025-01-15", 5, 3)], &["-25.55"])]
+fn what_was_billed_once_for_days_after_a_cancellation_is_told(
+    #[case] from: &str,
+    #[case] amount: Option<&str>,
+    #[case] changes: &[(&str, i64, i64)],
+    #[case] expected: &[&str],
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+) {
+    if amount.is_some() && mode != "prorate_line" {
+        return;
+    }
+    let mut lab = lab(mode, from, "2025-01-01");
+    lab.set("rounding_tolerance", "1");
+    let mut sold = seats(from, january());
+    sold.0.lines[0].amount = amount.map(|amount| amount.parse().unwrap());
+    lab.run(&sold.0);
+    for (on, old, new) in changes {
+        lab.run(&change("CH", on, *old, *new).0);
+    }
+    lab.invoice(40);
+    let near = |told: &str, exact: &str| {
+        (told.parse::<Decimal>().unwrap() - exact.parse::<Decimal>().unwrap()).abs()
+            <= "0.06".parse().unwrap()
+    };
+    let told = told(&lab, &cancel("2025-01-20"));
+    assert!(told.len() == expected.len() && near(&told[0], expected[0]), "{told:?} {expected:?}");
+    // With a refund of its own there is nothing left to say.
+    let back = amount_of_refund();
+    assert_eq!(self::told(&lab, &cancel("2025-01-20").with(back)), [""; 0]);
+}
+
+fn amount_of_refund() -> OrderLine {
+    amount("1", Charge::Refund, "seat", "-20.00")
+}
+
+/// A trial that is left before it ends, and whose first days after it are invoiced ahead.
+#[rstest]
+#[case::within_the_month("2025-01-14", 1, "-60.30")]
+#[case::with_the_month_after("2025-01-14", 2, "-60.30")]
+#[case::in_the_next_month("2025-02-14", 2, "-55.00")]
+fn what_was_billed_ahead_of_a_trial_that_is_left_is_told(
+    #[case] until: &str,
+    #[case] invoiced: usize,
+    #[case] expected: &str,
+) {
+    let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
+    lab.subscriptions.values_mut().for_each(|s| s.trial_until = Some(day(until)));
+    let mut sold = seats("2025-01-01", january());
+    sold.0.effective_given = true;
+    lab.run(&sold.0);
+    let billed: Vec<String> = (0..invoiced).map(|_| lab.invoice(40)).collect();
+    let end = cancel("2025-01-10");
+    assert_eq!(told(&lab, &end), [expected], "{billed:?}\n{}", show(&lab.plan(&[&end.0])));
+}

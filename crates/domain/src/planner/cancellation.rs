@@ -112,7 +112,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let lost = remains.lost(builder)?;
     let gone: Vec<&Line> = later.iter().chain(straddling.iter().map(|s| &s.line)).collect();
     give_back_later_periods(builder, order, &ending, &gone)?;
-    paid::tell_not_given_back(builder, order, &ending)?;
+    paid::tell_not_given_back(builder, order, &ending, &lost)?;
     for line in &straddling {
         caught_up::cut(builder, order, line, &ending)?;
     }

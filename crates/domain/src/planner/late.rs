@@ -276,6 +276,18 @@ pub fn reckoned_without(
     let share = builder.share(period, rest)?.exact()?;
     let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
     let value = worth(before.unit_price, before.quantity)?;
+/// The state that an order gave the product within some days, after the first of them.
+pub fn given_within(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    order: &OrderId,
+    days: Period,
+) -> Option<AdditionState> {
+    known_stages(builder, product)
+        .find(|stage| stage.order == Some(order) && stage.since > days.start() && days.contains(stage.since))
+        .map(|stage| stage.state.clone())
+}
+
     let old = worth(before.unit_price, started)?;
     let all = worth(now.unit_price, now.quantity)?.minus(old)?.times(share)?;
     let of_quantity = worth(now.unit_price, now.quantity.minus(started)?)?.times(share)?;

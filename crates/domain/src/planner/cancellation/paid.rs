@@ -1,115 +1,196 @@
-//! What invoices have billed of the rest of a cancelled period, for which the order gives nothing back.
+//! What a cancellation leaves paid: days after it that invoices have billed, and for which the order gives nothing back.
+//! It is told with its amount.
 
-use super::{Ending, last_day, touched_by_person, worth};
+use super::{Ending, last_day, lines_to_end, touched_by_person, worth};
 use crate::feed::{Charge, Order};
-use crate::finding::Code;
+use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Money};
 use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
+use crate::planner::late;
 use crate::planner::picture::Line;
 use jiff::civil::Date;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Says for each product what was paid of the days after the cancellation, with its one-time lines. Where credits are off
-/// the end itself says so.
+/// What stays paid of a product, and its first and last day.
+struct Paid {
+    amount: Exact,
+    days: Period,
+}
+
+/// Says what invoices have billed of days after a cancellation, for which the order has no refund. `lost` are one-time
+/// lines that go with it.
 pub(super) fn tell_not_given_back(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     ending: &Ending,
+    lost: &[Line<'_>],
 ) -> Result<(), Stop> {
-    if !builder.context.world.settings.credits.is_on() || ending.day >= ending.period.end() {
-        return Ok(());
-    }
-    let lines: Vec<Line> = builder.own_lines().cloned().collect();
-    let product_of = |line: &Line| line.origin.as_ref().map(|o| o.product().clone());
-    let products: BTreeSet<ProductId> = lines.iter().filter_map(product_of).collect();
-    for product in products {
-        let given = order.lines.iter().any(|l| l.charge == Charge::Refund && l.product == product);
-        if given {
+    let Some(invoiced) = builder.last_invoiced_day(builder.context.agreement) else { return Ok(()) };
+    let gives_back =
+        |product: &ProductId| order.lines.iter().any(|l| l.charge == Charge::Refund && l.product == *product);
+    let mut paid: BTreeMap<ProductId, Paid> = BTreeMap::new();
+    let mut add = |product: &ProductId, amount: Exact, days: Period| -> Result<(), Stop> {
+        let before = paid.remove(product);
+        let sum = before.as_ref().map_or(Exact::ZERO, |before| before.amount).plus(amount)?;
+        let days = match before {
+            Some(Paid { days: other, .. }) => {
+                Period::new(other.start().min(days.start()), other.end().max(days.end()))?
+            }
+            None => days,
+        };
+        paid.insert(product.clone(), Paid { amount: sum, days });
+        Ok(())
+    };
+    for line in lines_to_end(builder) {
+        let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
             continue;
+        };
+        let Some(rest) = rest_of_line(builder, &line, ending, invoiced) else { continue };
+        let (price, _) = worth(&line, builder.share(ending.period, rest)?.exact()?)?;
+        add(product, price, rest)?;
+    }
+    for line in parts_that_stay(builder, lost) {
+        let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
+            continue;
+        };
+        let Some((price, rest)) = rest_of_part(builder, &line, ending)? else { continue };
+        add(product, price, rest)?;
+    }
+    for (product, Paid { amount, days }) in paid {
+        if !amount.is_negative() && !amount.is_zero() {
+            tell(builder, &product, ending, (amount, days))?;
         }
-        let mut paid = Exact::ZERO;
-        let mut invoiced_to: Option<Date> = None;
-        for line in lines.iter().filter(|line| product_of(line).as_ref() == Some(&product)) {
-            let Some((amount, invoiced)) = paid_of(builder, line, ending)? else { continue };
-            paid = paid.plus(amount)?;
-            invoiced_to = invoiced_to.max(Some(invoiced));
-        }
-        let Some(invoiced) = invoiced_to.filter(|_| !paid.is_negative()) else { continue };
-        tell(builder, &product, ending, invoiced, paid)?;
     }
     Ok(())
-}
-
-/// What was paid of the rest of the period with a line, and the last invoiced day; nothing of one that no invoice billed.
-fn paid_of(
-    builder: &Builder<'_, '_>,
-    line: &Line<'_>,
-    ending: &Ending,
-) -> Result<Option<(Exact, Date)>, Stop> {
-    let (Some(origin), Some(agreement)) = (&line.origin, builder.agreement_of(line)) else { return Ok(None) };
-    let invoiced = builder.last_invoiced_day(agreement);
-    let Some(invoiced) = invoiced.filter(|invoiced| last_day(builder, agreement, line, ending) < *invoiced)
-    else {
-        return Ok(None);
-    };
-    if !builder.is_billed(line) || touched_by_person(line) {
-        return Ok(None);
-    }
-    let rest = Period::new(ending.day, ending.period.end().min(next_day(invoiced))).ok();
-    let amount = match origin.role() {
-        Role::Recurring => {
-            let own = rest.and_then(|rest| rest.from_day(line.state.effective));
-            let own = own.and_then(|own| match line.state.cancelled {
-                Some(last) => own.before_day(next_day(last)),
-                None => Some(own),
-            });
-            let Some(own) = own else { return Ok(None) };
-            worth(line, builder.share(ending.period, own)?.exact()?)?.0
-        }
-        Role::Prorate => {
-            let dated = || Period::new(line.state.effective, next_day(line.state.cancelled?)).ok();
-            let Some(days) = origin.true_period().or_else(dated) else { return Ok(None) };
-            let Some(shared) = ending.period.from_day(ending.day).and_then(|rest| rest.intersect(days))
-            else {
-                return Ok(None);
-            };
-            let all = builder.units_in(days, ending.period)?;
-            worth(line, builder.units_in(shared, ending.period)?.over(all)?)?.0
-        }
-        Role::Refund | Role::Setup | Role::Overuse | Role::Cancellation | Role::OneTime | Role::Quantity => {
-            return Ok(None);
-        }
-    };
-    Ok(Some((amount, invoiced)))
 }
 
 fn tell(
     builder: &mut Builder<'_, '_>,
     product: &ProductId,
     ending: &Ending,
-    invoiced: Date,
-    paid: Exact,
+    (amount, rest): (Exact, Period),
 ) -> Result<(), Stop> {
     let name = builder.context.product_name(product);
-    let Ok(rest) = Period::new(ending.day, ending.period.end()) else { return Ok(()) };
     let currency = builder.context.currency;
-    let paid = Money::new(paid.round(currency.places(), builder.context.world.settings.rounding_mode)?);
+    let paid = Money::new(amount.round(currency.places(), builder.context.world.settings.rounding_mode)?);
     if paid.is_zero() {
         return Ok(());
     }
     let message = format!(
-        "{name} ends on {} and is invoiced to {invoiced}; the order gives nothing back for {rest}: {} {currency}.",
+        "{name} ends on {} and is invoiced to {}; the order gives nothing back for {rest}: {} {currency}.",
         ending.day,
+        rest.last_day(),
         paid.shown(currency)
     );
     let finding = builder
         .about(Code::Tu6005, product, message)
+        .severity(Severity::Warning)
         .amount(-paid, currency)
         .fix("Have the source send a refund line with the cancellation where the days are not owed, or credit them by hand.");
     builder.find(finding);
     Ok(())
+}
+
+/// The days of the cancelled period that an invoice has billed of a recurring line which ends before them. Where credits
+/// are off it goes on up to the last invoiced day, which is told by itself.
+fn rest_of_line(
+    builder: &Builder<'_, '_>,
+    line: &Line<'_>,
+    ending: &Ending,
+    invoiced: Date,
+) -> Option<Period> {
+    let agreement = builder.agreement_of(line)?;
+    let ends = last_day(builder, agreement, line, ending) < builder.last_invoiced_day(agreement)?;
+    let credits = builder.context.world.settings.credits.is_on();
+    if !ends || !credits || touched_by_person(line) || !builder.is_billed(line) {
+        return None;
+    }
+    // What another order has ended before bills none of them.
+    let by_this = line.ended_by().is_some() && line.ended_by() == builder.context.order_id();
+    let own_end =
+        line.state.cancelled.filter(|_| !by_this).map_or(Date::MAX, |last| last.tomorrow().unwrap_or(last));
+    let first = ending.day.max(line.state.effective);
+    Period::new(first, ending.period.end().min(next_day(invoiced)).min(own_end)).ok()
+}
+
+/// One-time lines for days of a recurring one, which an invoice has billed or the next one will bill of invoiced days.
+fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, lost: &[Line<'_>]) -> Vec<Line<'a>> {
+    let of_days = |line: &&Line<'a>| {
+        line.origin.as_ref().is_some_and(|o| {
+            o.role() == Role::Prorate || o.role() == Role::OneTime && begins_its_line(builder, line)
+        })
+    };
+    let stays = |line: &&Line<'a>| {
+        builder.agreement_of(line).is_some_and(|agreement| !agreement.prorates)
+            && !line.is_made_by(builder.context.order_id())
+            && builder.is_billed(line)
+            && !lost.iter().any(|other| other.target == line.target)
+    };
+    builder
+        .own_lines()
+        .filter(of_days)
+        .filter(stays)
+        .filter(|l| !is_correction(builder, l))
+        .cloned()
+        .collect()
+}
+
+fn days_of(line: &Line<'_>) -> Option<Period> {
+    let dated = || Period::new(line.state.effective, line.state.cancelled.map(next_day)?).ok();
+    line.origin.as_ref()?.true_period().or_else(dated)
+}
+
+/// Whether a line bills the first period of a sale with an amount of its own.
+fn begins_its_line(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
+    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return false };
+    builder
+        .own_links_for(origin.product(), Role::Recurring)
+        .any(|l| l.order.is_some() && l.order.as_ref() == origin.order() && l.written.effective >= days.end())
+}
+
+/// Whether a line brings a full line to what the days cost: that one begins within them, and says what a day costs.
+fn is_correction(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
+    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return false };
+    let full = |order: Option<&crate::ids::OrderId>, effective: Date| {
+        order.is_some() && order == origin.order() && effective < days.end()
+    };
+    builder
+        .own_links_for(origin.product(), Role::Recurring)
+        .any(|l| full(l.order.as_ref(), l.written.effective))
+        || builder
+            .own_lines_for(origin.product(), Role::Recurring)
+            .any(|l| full(l.origin.as_ref().and_then(|o| o.order()), l.state.effective))
+}
+
+/// What a part costs of the days after the cancellation.
+fn rest_of_part(
+    builder: &Builder<'_, '_>,
+    line: &Line<'_>,
+    ending: &Ending,
+) -> Result<Option<(Exact, Period)>, Stop> {
+    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return Ok(None) };
+    let product = origin.product();
+    // Periods after the cancelled one are given back where their line was billed.
+    let billed =
+        lines_to_end(builder).iter().any(|l| l.is_for(product, Role::Recurring) && builder.is_billed(l));
+    let rest = days.from_day(ending.day).and_then(|rest| match billed {
+        true => rest.before_day(ending.period.end()),
+        false => Some(rest),
+    });
+    let Some(rest) = rest else { return Ok(None) };
+    let units = builder.units_in(rest, ending.period)?;
+    // An averaged line holds days of before as well: what counts is the state that its order gave.
+    let averaged = origin
+        .order()
+        .filter(|_| days == ending.period)
+        .and_then(|order| late::given_within(builder, product, order, days));
+    let price = match averaged {
+        Some(state) => state.unit_price.exact().times(state.quantity.exact())?.times(units)?,
+        None => worth(line, units.over(builder.units_in(days, ending.period)?)?)?.0,
+    };
+    Ok(Some((price, rest)))
 }
