@@ -26,6 +26,11 @@ impl<'a> Builder<'_, 'a> {
         said.map(|said| self.period_of(said, day)).transpose()
     }
 
+    /// Whether one of the subscription's periods begins on a day.
+    pub fn begins_period(&self, day: Date) -> bool {
+        self.subscription_period(day).is_ok_and(|own| own.is_some_and(|own| own.start() == day))
+    }
+
     /// The last day of a line whose periods from `boundary` on something else bills, or nothing: the day before it, or,
     /// where the invoice that holds it stands for the period that begins there, the last day of the invoice before.
     pub fn last_before(&self, agreement: &Agreement, boundary: Date) -> Date {

@@ -11,8 +11,8 @@ use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{AgreementId, CompanyId, OrderId, ProductId};
-use crate::money::{Exact, Money, Quantity};
-use crate::period::{Period, previous_day};
+use crate::money::{Exact, Money, MoneyError, Quantity};
+use crate::period::{Period, next_day, previous_day};
 use crate::plan::{AdditionLink, Edit, Role};
 use crate::psa::AdditionState;
 use crate::settings::LineMode;
@@ -25,6 +25,8 @@ struct Stage<'s> {
     since: Date,
     from: Date,
     order: Option<&'s OrderId>,
+    /// Where an edit tells one day alone: it bills from that day on where a period begins with it, else from the next one.
+    from_its_day: bool,
     state: &'s AdditionState,
 }
 
@@ -37,15 +39,17 @@ fn stages<'s>(
 ) -> impl Iterator<Item = Stage<'s>> {
     let first = edits.first().map_or(now, |edit| &edit.before);
     let since = made.map_or(first.effective, Period::start);
-    let made = Stage { since, from: first.effective, order, state: first };
+    let made = Stage { since, from: first.effective, from_its_day: false, order, state: first };
     let edited = edits.iter().enumerate().map(move |(at, edit)| {
         let since = edit.held.start();
         // A line that is edited on its first day bills the new state from then on.
-        let from = if since == now.effective && edit.held.days() == 1 { since } else { edit.held.end() };
+        let one_day = edit.held.days() == 1;
+        let from = if since == now.effective && one_day { since } else { edit.held.end() };
         Stage {
             since,
             from,
             order: edit.order.as_ref(),
+            from_its_day: one_day,
             state: edits.get(at + 1).map_or(now, |next| &next.before),
         }
     });
@@ -53,6 +57,13 @@ fn stages<'s>(
 }
 
 /// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
+impl Stage<'_> {
+    /// The day from which a line bills it.
+    fn billed_from(&self, builder: &Builder<'_, '_>) -> Date {
+        if self.from_its_day && builder.begins_period(self.since) { self.since } else { self.from }
+    }
+}
+
 fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
     let of = |origin: &'s Origin<'_>| {
         stages(origin.true_period(), origin.order(), origin.edits(), origin.written())
@@ -91,6 +102,16 @@ pub fn ended_by_this<'s, 'a>(builder: &'s Builder<'_, 'a>, product: &ProductId) 
 }
 
 pub fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
+/// Whether an earlier run of this very order has ended or taken away a line of the product.
+pub fn has_taken(builder: &Builder<'_, '_>, product: &ProductId) -> bool {
+    let this = builder.context.order_id();
+    let mut links = builder.own_links_for(product, Role::Recurring);
+    this.is_some()
+        && (ended_by_this(builder, product).is_some()
+            || links.any(|l| l.deleted && l.removed_by() == this && l.order.as_ref() != this))
+}
+
+/// Whether an order was completed before the one that is planned, as far as that is known.
     compared(builder, order) == Some(Ordering::Less)
 }
 
@@ -119,10 +140,10 @@ fn first_after<'s>(
     };
     let later = stages.filter(is_after).filter_map(|stage| match compared(builder, stage.order?) {
         Some(Ordering::Less) => None,
-        None => Some(stage.from).filter(|from| *from > day),
+        None => Some(stage.billed_from(builder)).filter(|from| *from > day),
         // A full line with a correction begins before the day on which its order took effect: the days between cost what
         // they did before it.
-        Some(Ordering::Equal | Ordering::Greater) => Some(stage.from.max(stage.since)),
+        Some(Ordering::Equal | Ordering::Greater) => Some(stage.billed_from(builder).max(stage.since)),
     });
     later.min()
 }
@@ -158,7 +179,9 @@ pub enum Ahead {
 /// What older orders gave the product for days after `day`, whether a line still shows it or it was replaced.
 pub fn ahead(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Ahead> {
     let older = |stage: &Stage<'_>| {
-        stage.since > day && stage.from > day && stage.order.is_some_and(|order| is_older(builder, order))
+        stage.since > day
+            && stage.billed_from(builder) > day
+            && stage.order.is_some_and(|order| is_older(builder, order))
     };
     let first = known_stages(builder, product).filter(older).map(|stage| stage.since).min()?;
     match state_on(builder, product, day) {
@@ -253,29 +276,6 @@ pub fn overtaking(
 }
 
 /// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
-/// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
-/// was reckoned from is seen in the amount of the part. `started` is the quantity that it starts from, this order's new one.
-pub fn reckoned_without(
-    builder: &Builder<'_, '_>,
-    order: &Order,
-    product: &ProductId,
-    (said, started): (Date, Quantity),
-) -> Result<Option<Date>, Stop> {
-    let Some(before) = state_on(builder, product, said) else { return Ok(None) };
-    let younger = |stage: &Stage<'_>| {
-        stage.since >= said && stage.order.is_some_and(|order| is_younger(builder, order))
-    };
-    let next = known_stages(builder, product).filter(younger).min_by_key(|stage| stage.since);
-    let Some((next, by)) = next.as_ref().and_then(|next| Some((next, next.order?))) else { return Ok(None) };
-    let (now, since) = (next.state, next.since);
-    if now.unit_price == before.unit_price || now.quantity == started {
-        return Ok(None);
-    }
-    let period = builder.period_of(order.period, since)?;
-    let rest = period.from_day(since).unwrap_or(period);
-    let share = builder.share(period, rest)?.exact()?;
-    let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
-    let value = worth(before.unit_price, before.quantity)?;
 /// The state that an order gave the product within some days, after the first of them.
 pub fn given_within(
     builder: &Builder<'_, '_>,
@@ -288,28 +288,69 @@ pub fn given_within(
         .map(|stage| stage.state.clone())
 }
 
-    let old = worth(before.unit_price, started)?;
-    let all = worth(now.unit_price, now.quantity)?.minus(old)?.times(share)?;
-    let of_quantity = worth(now.unit_price, now.quantity.minus(started)?)?.times(share)?;
+/// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
+/// was reckoned from is seen in the amount of the part. `to` is what this order changes to, quantity and price.
+pub fn reckoned_without(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    product: &ProductId,
+    said: Date,
+    to: (Quantity, Money),
+) -> Result<Option<Date>, Stop> {
+    let Some(before) = state_on(builder, product, said) else { return Ok(None) };
+    let younger = |stage: &Stage<'_>| {
+        stage.since >= said && stage.order.is_some_and(|order| is_younger(builder, order))
+    };
+    let next = known_stages(builder, product).filter(younger).min_by_key(|stage| stage.since);
+    let Some((next, by)) = next.as_ref().and_then(|next| Some((next, next.order?))) else { return Ok(None) };
+    let (now, since) = (next.state, next.since);
+    let line = over::younger(builder).find(|o| o.id == *by).and_then(|o| recurring_line(o, product));
+    let started = line.and_then(|line| line.old_quantity).unwrap_or(to.0);
+    // One that told its old price means that one. Save where a change of the quantity tells the price of before this order,
+    // and the new price as well.
+    let told = line.and_then(|line| line.old_unit_price);
+    let is_both = |told| told == before.unit_price && now.unit_price == to.1 && now.quantity != started;
+    if told.is_some_and(|told| !is_both(told)) {
+        return Ok(None);
+    }
+    let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
     for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
-        let true_days = part.origin.as_ref().and_then(|o| o.true_period());
-        let starts = true_days.map_or(part.state.effective, Period::start);
+    let period = builder.period_of(order.period, since)?;
+        let dated = || Period::new(part.state.effective, part.state.cancelled.map(next_day)?).ok();
+        let Some(days) = part.origin.as_ref().and_then(|o| o.true_period()).or_else(dated) else { continue };
         let mut amount = worth(part.state.unit_price, part.state.quantity)?;
-        if starts != since {
+        let mut own = days;
+        if days.start() != since {
             // One averaged line bills what there was as well.
-            if starts != period.start() || part.state.cancelled != Some(period.last_day()) {
+            if days.start() != period.start() || part.state.cancelled != Some(period.last_day()) {
                 continue;
             }
-            amount = amount.minus(value)?;
+            amount = amount.minus(worth(before.unit_price, before.quantity)?)?;
+            own = period.from_day(since).unwrap_or(period);
         }
-        let apart = size(amount.minus(all)?)?.minus(size(amount.minus(of_quantity)?)?)?;
-        return Ok(apart.is_negative().then_some(since));
+        let units = builder.units_in(own, period)?;
+        let from = |old: Money| -> Result<Exact, MoneyError> {
+            worth(now.unit_price, now.quantity)?.minus(worth(old, started)?)?.times(units)
+        };
+        let (without, with) =
+            (size(amount.minus(from(before.unit_price)?)?)?, size(amount.minus(from(to.1)?)?)?);
+        // No more apart from it than the rounding of each unit makes.
+        let places = builder.context.currency.places();
+        let each = Exact::ratio(1, 10_i128.pow(places))?;
+        let most = each.times(part.state.quantity.abs().plus(Quantity::from(1))?.exact())?;
+        let is_reckoned = without.minus(with)?.is_negative() && !most.minus(without)?.is_negative();
+        return Ok(is_reckoned.then_some(since));
     }
     Ok(None)
 }
 
 /// What began to be billed of the subscription at a company, as far as it is remembered: which order began it, and the day.
+/// The recurring line of an order for a product.
+fn recurring_line<'o>(order: &'o Order, product: &ProductId) -> Option<&'o OrderLine> {
+    order.lines.iter().find(|l| l.charge == Charge::Recurring && l.product == *product)
+}
+
 pub fn billed_at<'s>(
     builder: &'s Builder<'_, '_>,
     company: CompanyId,

@@ -11,7 +11,9 @@ use crate::feed::{Charge, Order, OrderKind};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::{OrderId, ProductId};
 use crate::money::Quantity;
-use crate::period::PeriodError;
+use crate::period::{Period, PeriodError, next_day};
+use crate::plan::{AdditionLink, Role};
+use crate::settings::ChangeDay;
 use jiff::civil::Date;
 
 /// The first day from which nothing of a product is billed, by an order that was completed later than the one that is
@@ -19,12 +21,73 @@ use jiff::civil::Date;
 pub fn since(builder: &Builder<'_, '_>, product: &ProductId) -> Result<Option<Date>, PeriodError> {
     let mut first: Option<Date> = None;
     for order in younger(builder).filter(|order| ends(order, product)) {
-        let period = builder.period_of(order.period, order.effective)?;
-        // A period that was begun is billed; what is not owed of it is given back by the order that ended it.
-        let day = if period.start() == order.effective { order.effective } else { period.end() };
+        let said = taken_away_on(builder, order);
+        let period = billing_period(builder, order, said)?;
+        // A period that was begun is billed where the order that ended it gave back what is not owed of it, and so are those
+        // after it that were invoiced by then.
+        let is_cut = period.start() == said || gave_nothing_back(builder, order, product, said);
+        let day = if is_cut { said } else { period.end() };
+        let day = given_back_to(builder, order, product).map_or(day, |to| day.max(to));
         first = Some(first.map_or(day, |first| first.min(day)));
     }
     Ok(first)
+}
+
+/// Whether a later order took the product away after `day` and gave nothing back of it: what comes before it is billed up
+/// to there, whatever has ended its line so.
+pub fn is_billed_up_to_its_end(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> bool {
+    younger(builder).filter(|order| ends(order, product)).any(|order| {
+        let said = taken_away_on(builder, order);
+        said > day && gave_nothing_back(builder, order, product, said)
+    })
+}
+
+/// The billing period of a day of another order. One that names its whole term says nothing of it: then it is laid from
+/// the period of the order that is planned.
+fn billing_period(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Period, PeriodError> {
+    let context = builder.context;
+    let is_longer = context.cycle.boundary(order.period.start(), 1)? < order.period.end();
+    let said = context.order_period.filter(|_| is_longer).unwrap_or(order.period);
+    builder.period_of(said, day)
+}
+
+/// The first day on which an order that ends something bills nothing of it any more.
+fn taken_away_on(builder: &Builder<'_, '_>, order: &Order) -> Date {
+    match (order.kind, builder.context.world.settings.change_day) {
+        (OrderKind::Change, ChangeDay::Old) => next_day(order.effective),
+        _ => order.effective, // open set: every other order counts from its day
+    }
+}
+
+/// The first day after those that a change gave back of a product that it took away.
+fn given_back_to(builder: &Builder<'_, '_>, order: &Order, product: &ProductId) -> Option<Date> {
+    let of_change = |line: &&Line<'_>| order.kind == OrderKind::Change && line.is_made_by(Some(&order.id));
+    let parts = builder.own_lines_for(product, Role::Prorate).filter(of_change);
+    let end = |line: &Line<'_>| {
+        let said = line.origin.as_ref().and_then(|o| o.true_period()).map(Period::end);
+        said.or(line.state.cancelled.map(next_day))
+    };
+    parts.filter_map(end).max()
+}
+
+/// Whether a change took a product away that nothing billed then, and named nothing to be given back: the days from
+/// `day` on are not billed by what comes after it.
+fn gave_nothing_back(builder: &Builder<'_, '_>, order: &Order, product: &ProductId, day: Date) -> bool {
+    let names_it = |charge: Charge| matches!(charge, Charge::Prorate | Charge::Refund);
+    if order.kind != OrderKind::Change
+        || order.lines.iter().any(|line| line.product == *product && names_it(line.charge))
+    {
+        return false;
+    }
+    let this = builder.context.order_id();
+    let billed = |line: &Line<'_>| {
+        !line.is_made_by(this)
+            && (line.ended_by() == Some(&order.id)
+                || line.state.effective <= day && line.state.cancelled.is_none_or(|last| last >= day))
+    };
+    let removed = |link: &AdditionLink| link.deleted && link.removed_by() == Some(&order.id);
+    !builder.own_lines_for(product, Role::Recurring).any(billed)
+        && !builder.own_links_for(product, Role::Recurring).any(removed)
 }
 
 /// The last day of the subscription, where a cancellation that was ordered before has ended it for a later day: what is

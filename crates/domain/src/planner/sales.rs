@@ -1,5 +1,6 @@
 //! Sales orders: setup once, plan and resources open-ended, a short first period as a line of its own.
 
+mod ended;
 mod standing;
 
 use super::builder::{Builder, NewLine};
@@ -10,6 +11,7 @@ use super::over;
 use super::part::{self, Named, Prices};
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::Code;
+use crate::ids::ProductId;
 use crate::money::{Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
@@ -64,7 +66,11 @@ pub fn plan_from(
         match line.charge {
             Charge::Recurring => {
                 if let Some(to_write) = to_write {
+                    let kept_back = builder.kept_back();
                     recurring(builder, order, line, to_write)?;
+                    if builder.kept_back() == kept_back {
+                        ended::bill_last_days(builder, order, line, to_write)?;
+                    }
                 }
             }
             Charge::Cancellation => {
@@ -88,7 +94,8 @@ pub fn plan_from(
                 {
                     continue;
                 }
-                bill_once(builder, line, item, order.period, days)?;
+                let (line, days) = ended::cut_part(builder, order, line, &sold, days)?;
+                bill_once(builder, &line, item, order.period, days)?;
             }
         }
     }
@@ -145,14 +152,12 @@ fn recurring<'a>(
     let cancelled = over::last_day(builder, begin).filter(|_| order.kind == OrderKind::Transfer);
     let last = committed.into_iter().chain(cancelled).min();
     // A later order that was carried out first keeps its state: this line bills the days up to it.
-    let later = match order.kind {
-        OrderKind::Transfer => late::moved_on(builder).map(|(_, first)| first),
-        OrderKind::Sales => late::first_later(builder, &line.product, start),
-        OrderKind::Change | OrderKind::Renewal | OrderKind::Billing | OrderKind::Cancellation => None,
-    };
+    let later = later_state(builder, order, line, start);
     let later = later.into_iter().chain(over::since(builder, &line.product)?).min();
+    let last_days = ended::last_days(builder, order, line, sold)?;
     let ended = late::ended_later(builder, &line.product).filter(|_| order.kind == OrderKind::Transfer);
-    let until = later.map(|until| (until, builder.last_before(agreement, until)));
+    let boundary = |until| last_days.as_ref().map_or(until, |last| last.period.start());
+    let until = later.map(|until| (until, builder.last_before(agreement, boundary(until))));
     let until =
         until.into_iter().chain(ended.map(|last| (next_day(last), last))).min_by_key(|(_, last)| *last);
     let last = match until {
@@ -162,8 +167,11 @@ fn recurring<'a>(
         }
         None => last,
     };
-    let said_by_source =
-        order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == line.product);
+    if last_days.is_some_and(|last| last.period == period) {
+        // No period of it is whole.
+        return Ok(());
+    }
+    let said_by_source = names_part(order, &line.product);
     let Some(part) = part else {
         let named = if begin == start { other_amount(builder, line, &full, quantity, period)? } else { None };
         if let Some(money) = named {
@@ -267,6 +275,20 @@ fn recurring<'a>(
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
     let text = line.description.as_deref().filter(|_| line.amount.is_some());
     write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, text, reason, part)
+}
+
+/// The day from which the state of a later order is billed that was carried out first.
+fn later_state(builder: &Builder<'_, '_>, order: &Order, line: &OrderLine, start: Date) -> Option<Date> {
+    match order.kind {
+        OrderKind::Transfer => late::moved_on(builder).map(|(_, first)| first),
+        OrderKind::Sales => late::first_later(builder, &line.product, start),
+        OrderKind::Change | OrderKind::Renewal | OrderKind::Billing | OrderKind::Cancellation => None,
+    }
+}
+
+/// Whether the order names itself what the part of a product costs.
+fn names_part(order: &Order, product: &ProductId) -> bool {
+    order.lines.iter().any(|other| other.charge == Charge::Prorate && other.product == *product)
 }
 
 /// Whether ConnectWise bills the part that a sale begins with from the day that the line is dated by.

@@ -133,7 +133,9 @@ fn old_lines<'a>(
     };
     // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
-    if !taken_now && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
+    let goes_up_to_its_end =
+        taken_now || over::is_billed_up_to_its_end(builder, &line.product, moment.effective);
+    if !goes_up_to_its_end && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
         return Ok(None);
     }
     let Some(also) = also_billed(builder, line, existing.as_ref(), moment.effective) else { return Ok(None) };
@@ -283,9 +285,10 @@ fn settled<'a, 'o>(
             return Err(builder.keep_all_back());
         }
     }
-    let never_billed = there.existing.is_none() && !there.is_replaced && builder.own_links().is_empty();
-    if new.is_zero() && never_billed && in_turn {
-        // Nothing of it is billed by trueup: there is nothing to end, and nothing to give back.
+    let is_billed = there.existing.is_some() || there.is_replaced || late::has_taken(builder, &line.product);
+    if new.is_zero() && !is_billed && in_turn {
+        // Nothing bills it: there is nothing to end, and nothing to give back. A sale of it that comes later bills the days
+        // before this order.
         tell_mismatch(builder, line, None, old);
         return Ok(Some(Asked::Nothing));
     }

@@ -415,7 +415,13 @@ pub(super) fn late_transition<'a>(
     }
     let reprices = item.old.price != item.new.price;
     let reckoned = match reprices && !item.ahead {
-        true => late::reckoned_without(builder, order, product, (item.moment.said, item.new_quantity))?,
+        true => late::reckoned_without(
+            builder,
+            order,
+            product,
+            item.moment.said,
+            (item.new_quantity, item.new.price),
+        )?,
         false => None,
     };
     // From there on the new price is billed, and of this order what it changes in quantity is left.
