@@ -4,6 +4,7 @@ mod caught_up;
 mod moved;
 mod paid;
 mod remains;
+mod renewed;
 
 use super::builder::Builder;
 use super::by_hand::{self, NamedLine};
@@ -56,6 +57,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     }
     if moved::stands_later(builder, order, day)? {
         return Ok(());
+    }
+    if renewed::is_taken_back(builder, order, day) {
+        return Err(builder.keep_all_back());
     }
     tell_if_nothing_ends(builder, order);
     let period = period_of(builder, order, day)?;

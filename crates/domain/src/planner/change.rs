@@ -5,6 +5,7 @@ mod ahead;
 mod cycles;
 mod left;
 mod parts;
+mod renewal;
 mod resolve;
 pub mod signed;
 mod transition;
@@ -166,6 +167,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             settled.extend([item.line.product.clone()]);
             cannot_begin |= switch.contains(&index) && !goes(&index);
         }
+    }
+    if order.kind == OrderKind::Renewal {
+        renewal::tell_left_out(builder, order, said)?;
     }
     if !cannot_begin {
         plan_switch(builder, order, &items, &switched, &explicit)?;

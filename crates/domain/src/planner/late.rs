@@ -2,6 +2,7 @@
 //! late bills the days up to it and nothing from then on. Where the later order ended everything, a person decides.
 
 use super::builder::Builder;
+use super::cancellation;
 use super::change::signed;
 use super::context::Stop;
 use super::lines;
@@ -24,9 +25,9 @@ use std::collections::BTreeSet;
 struct Stage<'s> {
     since: Date,
     from: Date,
-    order: Option<&'s OrderId>,
     /// Where an edit tells one day alone: it bills from that day on where a period begins with it, else from the next one.
     from_its_day: bool,
+    order: Option<&'s OrderId>,
     state: &'s AdditionState,
 }
 
@@ -48,15 +49,14 @@ fn stages<'s>(
         Stage {
             since,
             from,
-            order: edit.order.as_ref(),
             from_its_day: one_day,
+            order: edit.order.as_ref(),
             state: edits.get(at + 1).map_or(now, |next| &next.before),
         }
     });
     std::iter::once(made).chain(edited)
 }
 
-/// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
 impl Stage<'_> {
     /// The day from which a line bills it.
     fn billed_from(&self, builder: &Builder<'_, '_>) -> Date {
@@ -64,6 +64,7 @@ impl Stage<'_> {
     }
 }
 
+/// The states of a line of ours; of one that a person edited, the last is what trueup wrote.
 fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
     let of = |origin: &'s Origin<'_>| {
         stages(origin.true_period(), origin.order(), origin.edits(), origin.written())
@@ -101,7 +102,6 @@ pub fn ended_by_this<'s, 'a>(builder: &'s Builder<'_, 'a>, product: &ProductId) 
     builder.own_lines().find(|l| l.is_for(product, Role::Recurring) && l.ended_by() == Some(order))
 }
 
-pub fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
 /// Whether an earlier run of this very order has ended or taken away a line of the product.
 pub fn has_taken(builder: &Builder<'_, '_>, product: &ProductId) -> bool {
     let this = builder.context.order_id();
@@ -112,6 +112,7 @@ pub fn has_taken(builder: &Builder<'_, '_>, product: &ProductId) -> bool {
 }
 
 /// Whether an order was completed before the one that is planned, as far as that is known.
+pub fn is_older(builder: &Builder<'_, '_>, order: &OrderId) -> bool {
     compared(builder, order) == Some(Ordering::Less)
 }
 
@@ -275,7 +276,6 @@ pub fn overtaking(
     Some((newest.order?.clone(), newest.state.clone(), before))
 }
 
-/// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
 /// The state that an order gave the product within some days, after the first of them.
 pub fn given_within(
     builder: &Builder<'_, '_>,
@@ -288,6 +288,7 @@ pub fn given_within(
         .map(|stage| stage.state.clone())
 }
 
+/// Where the next later order, which told no old price, reckoned its part from the price of before this one: the day since
 /// which its state holds. Its part says what all of these days cost, and nothing is left of them for this order. What it
 /// was reckoned from is seen in the amount of the part. `to` is what this order changes to, quantity and price.
 pub fn reckoned_without(
@@ -315,8 +316,8 @@ pub fn reckoned_without(
     }
     let worth = |price: Money, quantity: Quantity| price.exact().times(quantity.exact());
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
-    for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
     let period = builder.period_of(order.period, since)?;
+    for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
         let dated = || Period::new(part.state.effective, part.state.cancelled.map(next_day)?).ok();
         let Some(days) = part.origin.as_ref().and_then(|o| o.true_period()).or_else(dated) else { continue };
         let mut amount = worth(part.state.unit_price, part.state.quantity)?;
@@ -345,12 +346,12 @@ pub fn reckoned_without(
     Ok(None)
 }
 
-/// What began to be billed of the subscription at a company, as far as it is remembered: which order began it, and the day.
 /// The recurring line of an order for a product.
 fn recurring_line<'o>(order: &'o Order, product: &ProductId) -> Option<&'o OrderLine> {
     order.lines.iter().find(|l| l.charge == Charge::Recurring && l.product == *product)
 }
 
+/// What began to be billed of the subscription at a company, as far as it is remembered: which order began it, and the day.
 pub fn billed_at<'s>(
     builder: &'s Builder<'_, '_>,
     company: CompanyId,
@@ -426,6 +427,32 @@ pub fn ends_ahead(builder: &Builder<'_, '_>, line: Option<&Line>, day: Date) -> 
     over::ender(builder, line).is_some_and(|order| is_older(builder, order)).then_some(last)
 }
 
+/// The line of a product that a cancellation has ended before a renewal takes effect: nothing of it is billed from then on,
+/// and the renewal begins it again.
+pub fn begins_again<'a>(
+    builder: &Builder<'_, 'a>,
+    order: &Order,
+    product: &ProductId,
+    day: Date,
+) -> Option<Line<'a>> {
+    let this = builder.context.order_id();
+    let others = || builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(this));
+    let is_over = order.kind == OrderKind::Renewal
+        && !others().any(|l| l.state.cancelled.is_none_or(|last| last >= day));
+    let ended = others().filter(|l| is_over && has_ended(builder, l, day));
+    ended.max_by_key(|l| l.state.cancelled).cloned()
+}
+
+/// Whether a renewal goes beyond the day for which an order before it has cancelled what the line bills. Invoices may have
+/// put the line's own last day off.
+pub fn takes_back(builder: &Builder<'_, '_>, order: &Order, line: &Line) -> bool {
+    let Some(by) = over::ender(builder, line).filter(|by| is_older(builder, by)) else { return false };
+    let cancelled = over::carried_out(builder).find(|o| o.id == *by && o.kind == OrderKind::Cancellation);
+    let (Some(cancelled), Some(agreement)) = (cancelled, builder.agreement_of(line)) else { return false };
+    let last = cancellation::usual_last_day(builder, agreement, cancelled.effective);
+    order.kind == OrderKind::Renewal && order.period.last_day() > last
+}
+
 /// Whether an order completed before this one has ended the line before this one takes effect.
 fn has_ended(builder: &Builder<'_, '_>, line: &Line, day: Date) -> bool {
     line.state.cancelled.is_some_and(|last| last < day)
@@ -450,12 +477,16 @@ pub fn was_ended(
     if from_nothing || to_nothing || written {
         return false;
     }
+    if let Some(there) = begins_again(builder, order, &line.product, day) {
+        tell_begins_again(builder, order, &line.product, &there);
+        return false;
+    }
     if let Some(there) = existing {
-        if ends_with_a_period(builder, order, there, day) {
+        if takes_back(builder, order, there) {
+            tell_begins_again(builder, order, &line.product, there);
             return false;
         }
-        if order.kind == OrderKind::Renewal && has_ended(builder, there, day) {
-            tell_begins_again(builder, order, &line.product, there);
+        if ends_with_a_period(builder, order, there, day) {
             return false;
         }
     }

@@ -52,15 +52,15 @@ pub(super) fn resolve<'a, 'o>(
     let is_dated = renews && commitment_last(builder, moment.effective).is_some();
     let bills_on = |l: &Line<'_>| match l.state.is_open() {
         true => !is_dated,
-        false => l.state.bills_on(moment.effective),
+        false => l.state.bills_on(moment.effective) && !late::takes_back(builder, order, l),
     };
     let goes_on = there.existing.as_ref().is_some_and(bills_on);
     let is_over = |l: &Line<'_>| l.state.cancelled.is_some_and(|last| last < moment.effective);
-    if renews
+    let ended = renews
         && there.until.is_none()
         && there.also.is_empty()
-        && there.existing.as_ref().is_some_and(is_over)
-    {
+        && there.existing.as_ref().is_some_and(is_over);
+    if ended || late::begins_again(builder, order, &line.product, moment.effective).is_some() {
         // Nothing of the renewed days is billed by what ended before them.
         old_quantity = Quantity::ZERO;
     }

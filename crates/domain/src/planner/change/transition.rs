@@ -109,7 +109,7 @@ fn begin_new<'a>(
                 new_quantity: item.new_quantity,
                 new: item.new,
                 named,
-                ends: ends_ahead(builder, item),
+                ends: ends_ahead(builder, order, item),
                 since: item.moment.said,
                 effective,
                 period,
@@ -166,7 +166,7 @@ fn begin_new<'a>(
             }
         }
     };
-    let ends = ends_ahead(builder, item).map(next_day);
+    let ends = ends_ahead(builder, order, item).map(next_day);
     let mut gap = gap.and_then(|gap| ends.map_or(Some(gap), |end| gap.before_day(end)));
     if let Some(invoiced) = gap {
         builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
@@ -207,7 +207,10 @@ fn begin_new<'a>(
 
 /// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from
 /// nothing, or from a line that an earlier run of this order took away, has no end of before.
-fn ends_ahead(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+fn ends_ahead(builder: &Builder<'_, '_>, order: &Order, item: &Item<'_, '_>) -> Option<Date> {
+    if item.existing.as_ref().is_some_and(|line| late::takes_back(builder, order, line)) {
+        return None;
+    }
     if item.old_quantity.is_zero() || item.existing.is_none() {
         return over::last_day(builder, item.moment.effective);
     }
@@ -505,7 +508,7 @@ pub(super) fn create_or_edit<'a>(
     let agreement: &'a Agreement = builder.context.agreement;
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&item.line.product);
-    let ends = ends_ahead(builder, item);
+    let ends = ends_ahead(builder, order, item);
     let goes_on = |l: &&Line| l.state.is_open() || ends.is_some_and(|last| last >= begin);
     let alone = item.existing.as_ref().filter(|l| goes_on(l) && item.also.is_empty());
     // What an earlier run of this order began with a line of its own is finished so.
