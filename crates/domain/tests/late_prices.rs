@@ -134,8 +134,10 @@ fn bills(
 fn a_price_change_before_a_change_of_quantity_is_billed_up_to_it_and_in_it(
     #[values([0, 1], [1, 0])] arrival: [usize; 2],
     #[values([2, 0], [3, 0], [2, 1], [1, 2], [0, 3])] invoiced: [usize; 2],
-    #[values(false, true)] price_told: bool,
-    #[values(false, true)] quantity_told: bool,
+    #[values((false, false), (false, true), (true, false), (true, true))] (price_told, quantity_told): (
+        bool,
+        bool,
+    ),
     #[values("end_and_create", "edit_in_place")] form: &str,
     #[values("prorate_line", "single", "dual")] mode: &str,
     #[values(26, 40)] days: i64,

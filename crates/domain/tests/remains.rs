@@ -412,15 +412,21 @@ fn what_was_billed_once_for_days_after_a_cancellation_is_told(
     #[case] changes: &[(&str, i64, i64)],
     #[case] expected: &[&str],
     #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] invoiced: bool,
 ) {
     if amount.is_some() && mode != "prorate_line" {
         return;
     }
     let mut lab = lab(mode, from, "2025-01-01");
-    lab.set("rounding_tolerance", "1");
+    lab.set("rounding_tolerance", "1").set("quantity_change", form);
     let mut sold = seats(from, january());
     sold.0.lines[0].amount = amount.map(|amount| amount.parse().unwrap());
     lab.run(&sold.0);
+    // The changes come before the invoice or after it.
+    if invoiced {
+        lab.invoice(40);
+    }
     for (on, old, new) in changes {
         lab.run(&change("CH", on, *old, *new).0);
     }

@@ -72,6 +72,31 @@ fn stages_of<'s>(line: &'s Line<'_>) -> impl Iterator<Item = Stage<'s>> {
     line.origin.iter().flat_map(of)
 }
 
+/// What a line bills of some days: its states, each with those of the days that it bills. A line that was edited in place
+/// shows the last of them alone.
+pub fn states_within<'s>(
+    builder: &Builder<'_, '_>,
+    line: &'s Line<'_>,
+    days: Period,
+) -> Vec<(Period, &'s AdditionState)> {
+    let end = line.state.cancelled.map_or(days.end(), |last| last.tomorrow().unwrap_or(last));
+    let own = Period::new(line.state.effective, end).ok().and_then(|own| own.intersect(days));
+    let Some(own) = own else { return Vec::new() };
+    let mut all: Vec<(Date, &AdditionState)> =
+        stages_of(line).map(|stage| (stage.billed_from(builder), stage.state)).collect();
+    if let Some(first) = all.first_mut() {
+        first.0 = first.0.min(own.start());
+    } else {
+        all.push((own.start(), &line.state));
+    }
+    let next = |at: usize| all.get(at + 1).map_or(own.end(), |(from, _)| *from);
+    let billed = all.iter().enumerate().filter_map(|(at, (from, state))| {
+        let held = Period::new(*from, next(at)).ok()?.intersect(own)?;
+        Some((held, *state))
+    });
+    billed.collect()
+}
+
 /// The day since which the state holds that a line bills.
 pub fn since(line: &Line) -> Date {
     stages_of(line).last().map_or(line.state.effective, |stage| stage.since)

@@ -12,6 +12,7 @@ use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::picture::Line;
+use crate::psa::AdditionState;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 
@@ -45,13 +46,18 @@ pub(super) fn tell_not_given_back(
         paid.insert(product.clone(), Paid { amount: sum, days });
         Ok(())
     };
-    for line in lines_to_end(builder) {
+    for mut line in lines_to_end(builder) {
         let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
             continue;
         };
         let Some(rest) = rest_of_line(builder, &line, ending, invoiced) else { continue };
-        let (price, _) = worth(&line, builder.share(ending.period, rest)?.exact()?)?;
-        add(product, price, rest)?;
+        // An earlier run of this order may have ended it.
+        line.state = AdditionState { cancelled: None, ..(*line.state).clone() }.into();
+        for (days, state) in late::states_within(builder, &line, rest) {
+            let share = builder.share(ending.period, days)?.exact()?;
+            let price = state.unit_price.exact().times(state.quantity.exact())?.times(share)?;
+            add(product, price, days)?;
+        }
     }
     for line in parts_that_stay(builder, lost) {
         let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {

@@ -7,8 +7,9 @@ use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
+use crate::planner::late;
 use crate::planner::part::{self, Expressed};
-use crate::planner::picture::Line;
+use crate::psa::AdditionState;
 
 /// Price and cost, where they give back: not more than what is left of `days`, of periods that are laid from `anchor`.
 pub(super) fn no_more_than(
@@ -54,25 +55,23 @@ fn left_of(
     anchor: Period,
 ) -> Result<Option<Exact>, Stop> {
     let this = builder.context.order_id();
-    let amount = |line: &Line<'_>| line.state.unit_price.exact().times(line.state.quantity.exact());
+    let amount = |state: &AdditionState| state.unit_price.exact().times(state.quantity.exact());
     let mut left = Exact::ZERO;
     let mut was_reduced = false;
     let others = builder.own_lines().filter(|l| !l.is_made_by(this));
     for line in others {
         let Some(origin) = line.origin.as_ref().filter(|o| o.product() == product) else { continue };
-        let end = line.state.cancelled.map_or(days.end(), next_day);
-        let own = match origin.role() {
-            Role::Recurring => None,
-            _ => origin.true_period(), // open set: what is billed once names the days that it is for
-        };
-        let Some(own) = own.or_else(|| Period::new(line.state.effective, end).ok()) else { continue };
-        let Some(shared) = own.intersect(days) else { continue };
-        let value = amount(line)?;
-        match origin.role() {
-            Role::Recurring => {
-                let units = builder.units_in(shared, anchor)?;
-                left = left.plus(value.times(units)?)?;
+        if origin.role() == Role::Recurring {
+            for (billed, state) in late::states_within(builder, line, days) {
+                left = left.plus(amount(state)?.times(builder.units_in(billed, anchor)?)?)?;
             }
+            continue;
+        }
+        let end = line.state.cancelled.map_or(days.end(), next_day);
+        let own = origin.true_period().or_else(|| Period::new(line.state.effective, end).ok());
+        let Some((own, shared)) = own.and_then(|own| Some((own, own.intersect(days)?))) else { continue };
+        let value = amount(&line.state)?;
+        match origin.role() {
             Role::Prorate | Role::Refund | Role::OneTime => {
                 let reduces = origin.role() != Role::Prorate && value.is_negative();
                 // What is charged once beside the days is none of them.
@@ -83,7 +82,7 @@ fn left_of(
                 let of_it = builder.units_in(shared, anchor)?.over(builder.units_in(own, anchor)?)?;
                 left = left.plus(value.times(of_it)?)?;
             }
-            Role::Setup | Role::Overuse | Role::Cancellation | Role::Quantity => {}
+            Role::Recurring | Role::Setup | Role::Overuse | Role::Cancellation | Role::Quantity => {}
         }
     }
     let left = if left.is_negative() { Exact::ZERO } else { left };
