@@ -275,7 +275,6 @@ pub async fn check_under(
         let mark = run.take_orders(&source, known, clock.now());
         let first_day = mark.from;
         marks.push((name, mark));
-        run.renew_after_cancellations(&source);
         run.add_reconciliations(&source, first_day);
     }
     run.settle_reconciliations();
@@ -637,27 +636,8 @@ impl Run<'_> {
         }
     }
 
-    /// Renewals that needed no task need one once a cancellation comes in that lies before them: it ends what they go on
-    /// with, and they have taken it back.
-    fn renew_after_cancellations(&mut self, source: &SourceId) {
-        let fresh = self.fresh.iter().filter_map(|id| self.tasks.get(id));
-        let cancelled = fresh.filter(|t| t.kind == TaskKind::Cancellation && &t.source == source);
-        let cancelled: Vec<(Key, i64)> =
-            cancelled.map(|t| ((t.source.clone(), t.subscription.clone()), t.completed_us)).collect();
-        for (key, completed_us) in cancelled {
-            let orders = self.picture.orders_of(source);
-            let places = self.picture.places.get(&key).map_or(&[][..], Vec::as_slice);
-            for (_, order) in places.iter().filter_map(|at| orders.get(*at)) {
-                let is_later = order.kind == OrderKind::Renewal && order.completed_us > completed_us;
-                if is_later && order.is_completed() && !is_after(self.today, order, completed_on(order)) {
-                    self.take_order(source, order);
-                }
-            }
-        }
-    }
-
     /// A cancellation that found nothing to end is looked at again when an order comes in that lies before it: what
-    /// that one sells would else be billed for ever. So is a renewal that found nothing new, when a cancellation does.
+    /// that one sells would else be billed for ever.
     async fn reopen_empty(&mut self, store: &dyn Store, org: &OrganizationId) -> Result<(), Failure> {
         let done: Vec<TaskId> = self
             .fresh
@@ -667,16 +647,9 @@ impl Run<'_> {
                 let key = (fresh.source.clone(), fresh.subscription.clone());
                 let ids = self.order_ids_of(&key);
                 ids.into_iter().filter_map(|id| self.tasks.get(&id)).filter(move |task| {
-                    let is_moved = match task.kind {
-                        TaskKind::Cancellation => true,
-                        TaskKind::Renewal => fresh.kind == TaskKind::Cancellation,
-                        TaskKind::Sales
-                        | TaskKind::Change
-                        | TaskKind::Billing
-                        | TaskKind::Transfer
-                        | TaskKind::Reconciliation => false,
-                    };
-                    is_moved && task.state == TaskState::Done && fresh.sequence() < task.sequence()
+                    task.kind == TaskKind::Cancellation
+                        && task.state == TaskState::Done
+                        && fresh.sequence() < task.sequence()
                 })
             })
             .map(|task| task.id.clone())

@@ -150,10 +150,7 @@ fn unchanged_renewal(order: &Order, earlier: &[&Order], links: &[&AdditionLink])
     if !only_recurring {
         return None;
     }
-    // What a cancellation ended is in no line, whether it was carried out already or not.
-    let cancelled = |o: &&&Order| o.kind == OrderKind::Cancellation && o.completed_us < order.completed_us;
-    let by_links = || held_by_links(links).filter(|_| !earlier.iter().any(|o| cancelled(&o)));
-    let held = held_by_orders(order, earlier).or_else(by_links)?;
+    let held = held_by_orders(order, earlier).or_else(|| held_by_links(links))?;
     let renewed: Held = order
         .lines
         .iter()

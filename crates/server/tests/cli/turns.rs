@@ -280,31 +280,3 @@ fn edits_of_one_run_are_all_remembered() {
     assert!(apart.last().is_some_and(|late| late.contains("2023-03-09 to 2023-03-31")), "{apart:#?}");
     assert_eq!(lines(true), apart);
 }
-
-/// A cancellation that comes weeks after a renewal which needed no task, and was completed before it: the renewal has taken
-/// it back, whatever was invoiced meanwhile.
-#[rstest]
-#[case::renewed_for_april(r#""start":"2023-04-01","end":"2023-05-01""#, json!([5.0]))]
-#[case::renewed_up_to_the_day(r#""start":"2023-03-01","end":"2023-04-01""#, json!([]))]
-fn a_renewal_takes_a_cancellation_back_that_comes_after_it(#[case] period: &str, #[case] left: Value) {
-    let mut bench = bench("2023-03-01");
-    bench.feed(&order("SO-1", "sales", "2023-03-01", FIVE)).exits(0);
-    bench.json(&["apply", "--all"]).exits(0);
-    bench.on("2023-03-05");
-    let renewed = order("RE-1", "renewal", "2023-03-05", FIVE);
-    bench.feed(&renewed.replace(r#""start":"2023-03-01","end":"2023-04-01""#, period)).exits(0);
-    let document = bench.json(&["check"]).exits(0).json();
-    assert_eq!(document["no_task"][0]["order_id"], "RE-1", "{document}");
-    bench.on("2023-04-20");
-    let other = order("SO-2", "sales", "2023-04-20", FIVE).replace("sub-1", "sub-2");
-    bench.feed(&other).exits(0);
-    bench.json(&["check"]);
-    let end = without_lines("CA-1", "cancellation", "2023-03-03")
-        .replace(r#""completed_at""#, r#""effective":"2023-03-31","completed_at""#);
-    bench.feed(&end).exits(0);
-    bench.json(&["check"]);
-    let ran = bench.json(&["apply", "--all", "--approve"]).json();
-    assert_eq!(json!(open(&bench)), left, "{ran}");
-    let again = bench.json(&["apply", "--all"]).json();
-    assert_eq!(again["changes"], json!([]), "{again}");
-}
