@@ -1,14 +1,20 @@
 //! Explaining an addition: every value that trueup wrote, with the formula, the inputs and the source record behind it.
 
+mod dates;
+mod values;
+
+pub use values::formula_of;
+
 use crate::failure::Failure;
 use crate::ports::Store;
 use crate::records::{AuditEntry, Millis, OperationRow, StoredRecord};
-use serde::Deserialize;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use trueup_domain::feed::{Order, OrderLine, Record, RecordKind};
+use trueup_domain::feed::{Charge, Order, OrderLine, Product, Record, RecordKind};
 use trueup_domain::ids::{AdditionId, OrganizationId, PlanId};
-use trueup_domain::money::{Currency, Exact, Money, Quantity, RoundingMode};
-use trueup_domain::plan::{AdditionLink, Change, Field, FieldChange, Role, fields_between, fields_of};
+use trueup_domain::money::{Currency, Quantity};
+use trueup_domain::plan::{AdditionLink, Change, FieldChange, Role, fields_between, fields_of};
 use trueup_domain::psa::AdditionState;
 use trueup_domain::quantity::Line;
 
@@ -24,6 +30,51 @@ pub struct Step {
     pub operation: OperationRow,
     /// The order's line that the change names, where the feed still has it.
     pub line: Option<OrderLine>,
+    /// The order behind it, where the feed still has it.
+    pub order: Option<Order>,
+    /// The product's record, where the feed has one.
+    pub product: Option<Product>,
+    /// The agreement as the plan saw it.
+    pub seen: Option<Seen>,
+}
+
+/// What a plan saw of the agreement that a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// The first day that no invoice had billed.
+    pub next_invoice: Option<Date>,
+    /// Whether it prorates by itself.
+    pub prorates: bool,
+    /// Its last day.
+    pub end: Option<Date>,
+}
+
+impl Step {
+    /// The lines of the order that this change bills together: parts that the order names, or both sides of a switch.
+    pub fn netted(&self) -> Vec<&OrderLine> {
+        let Some(order) = self.order.as_ref().filter(|_| self.change.role == Role::Prorate) else {
+            return Vec::new();
+        };
+        let parts: Vec<&OrderLine> = order
+            .lines
+            .iter()
+            .filter(|l| {
+                l.product == self.change.product && matches!(l.charge, Charge::Prorate | Charge::Refund)
+            })
+            .collect();
+        if parts.len() > 1 {
+            return parts;
+        }
+        let sides: Vec<&OrderLine> = order
+            .lines
+            .iter()
+            .filter(|l| {
+                l.charge == Charge::Recurring && (l.old_quantity.is_some() || l.new_quantity.is_some())
+            })
+            .collect();
+        let goes = sides.iter().any(|l| l.new_quantity.is_some_and(Quantity::is_zero));
+        if goes && sides.len() > 1 { sides } else { Vec::new() }
+    }
 }
 
 /// A takeover of the addition with the values that a person gave it.
@@ -163,8 +214,15 @@ async fn steps_of(
         for operation in operations.into_iter().filter(|o| o.addition == Some(addition)) {
             let change = plan.body.plan().changes.iter().find(|c| c.id == operation.change);
             if let Some(change) = change {
-                let line = line_behind(store, org, change).await?;
-                steps.push(Step { change: (**change).clone(), operation, line });
+                let order = order_behind(store, org, change).await?;
+                let line = line_behind(order.as_ref(), change);
+                let product = product_of(store, org, change).await?;
+                let seen = plan.body.plan().sights.get(&change.agreement).map(|sight| Seen {
+                    next_invoice: sight.next_invoice,
+                    prorates: sight.prorates,
+                    end: sight.end,
+                });
+                steps.push(Step { change: (**change).clone(), operation, line, order, product, seen });
             }
         }
     }
@@ -178,78 +236,40 @@ fn plan_of_entry(entry: &AuditEntry) -> Option<PlanId> {
     named.as_str().map(PlanId::from)
 }
 
-async fn line_behind(
+async fn order_behind(
     store: &dyn Store,
     org: &OrganizationId,
     change: &Change,
-) -> Result<Option<OrderLine>, Failure> {
-    let (Some(order), Some(line)) = (&change.order, &change.line) else { return Ok(None) };
+) -> Result<Option<Order>, Failure> {
+    let Some(order) = &change.order else { return Ok(None) };
     let row = store.find_record(org, &change.source, RecordKind::Order, order.as_str()).await?;
-    let Some(StoredRecord { record: Record::Order(Order { lines, .. }), .. }) = row else { return Ok(None) };
-    Ok(lines.into_iter().find(|l| l.id.as_str() == line))
+    Ok(row.and_then(|row| match row.record {
+        Record::Order(order) => Some(order),
+        _ => None, // open set: only an order was asked for
+    }))
 }
 
-/// How one value of a change came about, in one line.
-pub fn formula_of(change: &Change, line: Option<&OrderLine>, field: &FieldChange) -> String {
-    let value = field.to.as_deref().unwrap_or("none");
-    if change.role == Role::Quantity && field.field != Field::Quantity {
-        return counted_formula(change, field.field);
-    }
-    match field.field {
-        Field::Quantity => quantity_formula(change, line, value),
-        Field::UnitPrice => price_formula(change, line.and_then(|l| l.unit_price), value)
-            .unwrap_or_else(|| change.formula.clone()),
-        Field::UnitCost => price_formula(change, line.and_then(|l| l.unit_cost), value)
-            .unwrap_or_else(|| format!("{value}, by the same rule as the price: {}", change.formula)),
-        Field::CatalogItem => format!("the mapping of product {} at {}", change.product, change.source),
-        Field::EffectiveDate | Field::CancelledDate => change.reason.clone(),
-        Field::Bill | Field::Taxable => "the default, or what the line before it had".to_owned(),
-        Field::Description | Field::InvoiceDescription => format!("the text of product {}", change.product),
-    }
+async fn product_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    change: &Change,
+) -> Result<Option<Product>, Failure> {
+    let id = change.product.as_str();
+    let row = store.find_record(org, &change.source, RecordKind::Product, id).await?;
+    Ok(row.and_then(|row| match row.record {
+        Record::Product(product) => Some(product),
+        _ => None, // open set: only a product was asked for
+    }))
 }
 
-/// Of what is counted only the quantity is reckoned.
-fn counted_formula(change: &Change, field: Field) -> String {
-    match field {
-        Field::Quantity => change.formula.clone(),
-        Field::CatalogItem => format!("the assignment of service {} of {}", change.product, change.source),
-        Field::EffectiveDate | Field::CancelledDate => change.reason.clone(),
-        Field::UnitPrice
-        | Field::UnitCost
-        | Field::Taxable
-        | Field::Description
-        | Field::InvoiceDescription => "the catalog item's, taken by ConnectWise: it was not sent".to_owned(),
-        Field::Bill => "a new line is billed".to_owned(),
-    }
-}
-
-fn quantity_formula(change: &Change, line: Option<&OrderLine>, value: &str) -> String {
-    let Some(line) = line else { return change.formula.clone() };
-    let is = |quantity: Option<Quantity>| quantity.is_some_and(|q| q.display() == value);
-    if is(Some(line.quantity)) {
-        return format!("quantity of order line {}", line.id);
-    }
-    if is(line.new_quantity) {
-        return format!("new_quantity of order line {}", line.id);
-    }
-    change.formula.clone()
-}
-
-/// A unit value that is the order line's own, or its share of a period: the change's formula names the share, and the
-/// line's value times the share must give what was written, or nothing is claimed.
-fn price_formula(change: &Change, unit: Option<Money>, value: &str) -> Option<String> {
-    let unit = unit?;
-    let shown = unit.display(change.currency);
-    if shown == value {
-        return Some(format!("{shown} of the order line"));
-    }
-    let (charged, whole) = change.formula.split_whitespace().find_map(|word| word.split_once('/'))?;
-    let share = Exact::ratio(charged.parse().ok()?, whole.parse().ok()?).ok()?;
-    let exact = unit.exact().times(share).ok()?;
-    let written: Money = value.parse().ok()?;
-    let fits = [RoundingMode::HalfUp, RoundingMode::HalfEven, RoundingMode::Floor, RoundingMode::Ceil]
-        .into_iter()
-        .filter_map(|mode| exact.round(change.currency.places(), mode).ok())
-        .any(|rounded| rounded == written.decimal());
-    fits.then(|| format!("{shown} x {charged}/{whole} = {} -> {value}", exact.approx()))
+/// The line that a change names; of one that ends or edits what another order wrote, the line that speaks of the product.
+fn line_behind(order: Option<&Order>, change: &Change) -> Option<OrderLine> {
+    let lines = &order?.lines;
+    let named = change.line.as_ref().and_then(|id| lines.iter().find(|line| line.id.as_str() == id));
+    let of_product = || {
+        let mut of = lines.iter().filter(|line| line.product == change.product);
+        let one = of.next()?;
+        of.next().is_none().then_some(one)
+    };
+    named.or_else(|| of_product().filter(|_| change.line.is_none())).cloned()
 }

@@ -137,13 +137,19 @@ function useShown() {
   };
 }
 
+function isRecord(input: unknown): input is Record<string, unknown> {
+  return typeof input === 'object' && input !== null && !Array.isArray(input);
+}
+
 function ValueOf({ name, value, currency }: { name: string; value: Value; currency: string | undefined }) {
   const { t } = useWords();
   const say = useWord();
   const shown = useShown();
   const org = useOrg();
   const inputs = Object.entries(value.inputs).filter(([, input]) => input !== null && typeof input !== 'object');
-  const line = value.inputs['line'];
+  const records = ['line', 'order', 'agreement'].map((key) => value.inputs[key]).filter(isRecord);
+  const netted = value.inputs['netted_lines'];
+  if (Array.isArray(netted)) records.push(...netted.filter(isRecord));
   return (
     <Box className="line" px="lg" py="md">
       <Group justify="space-between" align="baseline" gap="md">
@@ -167,17 +173,18 @@ function ValueOf({ name, value, currency }: { name: string; value: Value; curren
           {sentence(value.reason)}
         </Text>
       )}
-      {(inputs.length > 0 || (typeof line === 'object' && line !== null)) && (
+      {(inputs.length > 0 || records.length > 0) && (
         <details className="inputs">
           <summary>{t('why.inputs')}</summary>
           <Facts facts={inputs.map(([key, input]) => [key.replaceAll('_', ' '), String(input)])} />
-          {typeof line === 'object' && line !== null && (
+          {records.map((record, at) => (
             <Facts
-              facts={Object.entries(line)
+              key={at}
+              facts={Object.entries(record)
                 .filter(([, input]) => input !== null && typeof input !== 'object')
                 .map(([key, input]) => [key.replaceAll('_', ' '), String(input)])}
             />
-          )}
+          ))}
         </details>
       )}
       <Group gap="md" mt={4}>

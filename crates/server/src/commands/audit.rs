@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use trueup_domain::feed::{OrderLine, Record};
+use trueup_domain::feed::{Order, OrderLine, Record};
 use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::FieldChange;
 use trueup_engine::explain::{Explanation, Step, Takeover, explain, formula_of};
@@ -261,6 +261,18 @@ fn values_of(explanation: &Explanation) -> BTreeMap<&'static str, ValueDoc> {
     values
 }
 
+/// What dates and amounts of a line go by, of the order behind it.
+fn order_inputs(order: &Order) -> Value {
+    json!({
+        "id": order.id,
+        "kind": order.kind,
+        "completed_at": order.completed_at,
+        "effective": order.effective,
+        "effective_given": order.effective_given,
+        "period": order.period.to_string(),
+    })
+}
+
 fn taken_value(takeover: &Takeover, field: FieldChange, how: &str) -> ValueDoc {
     ValueDoc {
         value: field.to,
@@ -278,11 +290,14 @@ fn taken_value(takeover: &Takeover, field: FieldChange, how: &str) -> ValueDoc {
 fn value_of(step: &Step, field: FieldChange) -> ValueDoc {
     let change = &step.change;
     ValueDoc {
-        formula: formula_of(change, step.line.as_ref(), &field),
+        formula: formula_of(step, &field),
         value: field.to,
         before: field.from,
         inputs: json!({
             "line": step.line,
+            "netted_lines": step.netted(),
+            "order": step.order.as_ref().map(order_inputs),
+            "agreement": step.seen,
             "true_period": change.true_period,
             "catalog_item_id": change.catalog_item,
         }),
