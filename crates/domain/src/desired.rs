@@ -8,6 +8,8 @@
 //! Lists in the order of their keys are walked side by side; keys that lie close together are looked up in a table
 //! with a slot for each; all others are sorted first.
 
+mod agreements;
+mod copies;
 pub(crate) mod dense;
 mod drift;
 mod fields;
@@ -15,6 +17,8 @@ mod merge;
 mod rows;
 mod sorted;
 
+pub use agreements::{Ground, Standing, misfit_of};
+pub use copies::Originals;
 pub use drift::{Drift, differing, drift, drift_on};
 pub use fields::Fields;
 pub use rows::{Day, Fixed, Row};

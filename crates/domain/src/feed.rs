@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 mod amounts;
+mod changed;
 mod notices;
 mod orders;
 mod parties;
@@ -14,6 +15,7 @@ mod products;
 mod subscriptions;
 
 pub use amounts::{Counter, Payment, SourceInvoice, SourceInvoiceLine, UsageRecord};
+pub use changed::OrderChange;
 pub use notices::{Alert, SnapshotMark};
 pub use orders::{Charge, Order, OrderKind, OrderLine};
 pub use parties::{Address, Contact, Customer, Organization};

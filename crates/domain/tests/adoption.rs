@@ -10,7 +10,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
-use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::plan::{DraftPlan, Target, TaskOutcome};
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::task::Demand;
 
@@ -637,4 +637,27 @@ fn a_renewal_of_a_line_by_hand_bills_its_price_for_every_unit() {
     // 6 x 30.00 instead of 5 x 22.00 for March, and April.
     assert_eq!(lab.invoice(40), "250.00");
     assert_eq!(lab.invoice(40), "180.00");
+}
+
+/// A copy that a person made carries the key of the line; on an agreement with a lower id it is met first.
+#[test]
+fn a_copy_with_the_key_of_a_line_is_not_the_line() {
+    let mut lab = lab("2028-03-01");
+    let order = sale("5").0;
+    lab.map(MappingKind::Agreement, "s-1", 40);
+    let draft = lab.plan(&[&order]);
+    lab.apply(&draft);
+    let ids = |lab: &Lab| lab.links.iter().map(|link| link.addition).collect::<Vec<_>>();
+    let own = ids(&lab);
+    lab.agreement(30, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-03-01");
+    let mut copies = lab.snapshot.additions[&AgreementId(40)].clone();
+    for (number, copy) in (9_000..).zip(&mut copies) {
+        (copy.id, copy.agreement) = (AdditionId(number), AgreementId(30));
+    }
+    assert!(copies.iter().all(|copy| copy.marker.is_some()));
+    lab.snapshot.additions.insert(AgreementId(30), copies);
+    let again = lab.plan(&[&order]);
+    let kept: Vec<_> = again.changes.iter().map(|c| (c.action.op(), c.action.target().cloned())).collect();
+    let expected: Vec<_> = own.iter().map(|id| ("keep", Some(Target::Existing(*id)))).collect();
+    assert_eq!(kept, expected);
 }

@@ -85,8 +85,9 @@ pub fn once_each(findings: &mut Vec<Finding>) {
     findings.retain(|finding| said.insert((finding.code, finding.subject.clone(), finding.message.clone())));
 }
 
-/// Codes that tell how a task was carried out: the amount is where it belongs once the task is done.
-const TOLD_BY_DONE: [Code; 3] = [Code::Tu4002, Code::Tu5001, Code::Tu6006];
+/// Codes that tell how a task was carried out: the amount is where it belongs once the task is done. A copy that lies beside
+/// its line (TU3007) is told by every pull as long as it does.
+const TOLD_BY_DONE: [Code; 4] = [Code::Tu3007, Code::Tu4002, Code::Tu5001, Code::Tu6006];
 
 /// Resolves what only told how finished tasks were written. What leaves money with a person to decide stays open.
 ///

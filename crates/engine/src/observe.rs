@@ -1,9 +1,9 @@
 //! Reading ConnectWise: complete, or an error. A list that did not arrive whole never becomes a snapshot.
 
 mod drifting;
+pub(crate) mod grounds;
 mod pulling;
 mod reversals;
-mod silent;
 
 pub use drifting::{Told, tell_drift};
 pub use pulling::{OVERLAP_MS, Pulled, Reach, pull, pull_telling};

@@ -6,6 +6,7 @@
 
 pub mod assess;
 mod beside;
+mod changed;
 mod decide;
 
 pub use beside::put_off;
@@ -283,7 +284,7 @@ pub async fn check_under(
     run.reopen_empty(store, org).await?;
     run.judge_all();
     run.block_later_ones();
-    let changed_orders = changed_after_done(store, org, &picture).await?;
+    let changed_orders = changed::after_done(store, org, &picture).await?;
     run.all_findings.extend(changed_orders.iter().cloned());
     run.report.findings.extend(changed_orders);
     let gone = presence::all_gone(store, org, picture.sources()).await?;
@@ -293,6 +294,8 @@ pub async fn check_under(
     beside.extend(presence::gaps(store, org, picture.sources()).await?);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
+    let of_agreements = beside::agreements(store, clock, org, &picture, &run.tasks).await?;
+    run.report.findings.extend(of_agreements);
     let Run { mut report, tasks, fresh, all_findings, broken, .. } = run;
     let changed: Vec<Task> =
         tasks.values().filter(|t| picture.tasks.get(&t.id) != Some(*t)).cloned().collect();
@@ -808,50 +811,6 @@ fn is_after(today: Date, order: &Order, day: Date) -> bool {
     let utc_day = Timestamp::from_microsecond(order.completed_us)
         .map_or(day, |instant| instant.to_zoned(TimeZone::UTC).date());
     day > today && utc_day > today
-}
-
-/// Orders that changed at the source after their task was done: what was billed may no longer be what was sold.
-async fn changed_after_done(
-    store: &dyn Store,
-    org: &OrganizationId,
-    picture: &Picture,
-) -> Result<Vec<Finding>, Failure> {
-    let mut found = Vec::new();
-    // Collected first: a closure that lives across an await keeps the check from running on another thread.
-    let rows: Vec<_> = picture
-        .orders
-        .iter()
-        .flat_map(|(source, rows)| rows.iter().map(move |row| (source, row)))
-        .filter(|(_, (row, _))| row.version > 1)
-        .collect();
-    for (source, (row, order)) in rows {
-        let Some(task) = picture.tasks.get(&task_id_of_order(source, &order.id)) else { continue };
-        if task.state != TaskState::Done {
-            continue;
-        }
-        let plan = match store.find_plan_of_task(org, &task.id).await? {
-            Some(id) => store.find_plan(org, &id).await?,
-            None => None,
-        };
-        let Some(planned_at) = plan.map(|plan| plan.created_at).filter(|at| *at < row.received_at) else {
-            continue;
-        };
-        // Sent to and fro, or with another version between: what counts is what it says now.
-        let key = (RecordKind::Order, order.id.as_str());
-        let planned = store.find_record_at(org, source, key, planned_at).await?;
-        if planned.as_ref() != Some(&row.record) {
-            let message = format!(
-                "Order {} was changed at the source (version {}) after it was brought into ConnectWise.",
-                order.shown(),
-                row.version
-            );
-            let finding = Finding::new(Code::Tu8006, assess::subject_of(task), message).fix(
-                "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
-            );
-            found.push(finding);
-        }
-    }
-    Ok(found)
 }
 
 /// One task.

@@ -7,7 +7,9 @@ mod cli {
     pub mod bench;
     mod check;
     mod doubt;
+    mod drift;
     mod edits;
+    mod explain;
     mod feed;
     mod flow;
     mod mapping;

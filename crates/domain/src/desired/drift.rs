@@ -1,6 +1,6 @@
 //! Drift: what trueup last wrote against what ConnectWise holds now, explained.
 
-mod tell;
+pub(super) mod tell;
 
 use super::threads_for;
 use super::{Comparison, Fields, Pairs, Repeated, join};

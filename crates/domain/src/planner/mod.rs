@@ -11,6 +11,7 @@ mod by_hand;
 mod cancellation;
 mod change;
 mod context;
+mod copies;
 mod feed;
 mod fetch;
 mod groups;

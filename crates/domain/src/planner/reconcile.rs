@@ -107,6 +107,7 @@ pub fn plan(
         let Some(item) = item_of(builder, target.product)? else { continue };
         one(builder, &target, quantity, item, start, wish)?;
     }
+    super::copies::tell(builder);
     end_what_ended(builder, wish)
 }
 

@@ -105,7 +105,7 @@ impl<'a> Register<'a> {
         Key::of(addition, self.link_of(addition.id).map(|remembered| remembered.link))
     }
 
-    /// The first addition with a key.
+    /// The addition with a key: the one that is ours by its link, else the first.
     pub fn find_key(&self, key: &str) -> Option<(AgreementId, AdditionId)> {
         let keys = self.keys.get_or_init(|| self.all_keys());
         let hash = self.hasher.hash_one(key);
@@ -128,8 +128,17 @@ impl<'a> Register<'a> {
             }
             let Some(key) = self.own_key(addition) else { continue };
             let hash = self.hasher.hash_one(key);
-            if keys.find(hash, |keyed| self.is(keyed, hash, key)).is_none() {
-                keys.insert_unique(hash, Keyed { hash, home, addition: addition.id }, |keyed| keyed.hash);
+            match keys.find_mut(hash, |keyed| self.is(keyed, hash, key)) {
+                // Of a line and the copy that a person made of it the line counts, wherever the copy is.
+                Some(keyed)
+                    if self.link_of(keyed.addition).is_none() && self.link_of(addition.id).is_some() =>
+                {
+                    (keyed.home, keyed.addition) = (home, addition.id);
+                }
+                Some(_) => {}
+                None => {
+                    keys.insert_unique(hash, Keyed { hash, home, addition: addition.id }, |keyed| keyed.hash);
+                }
             }
         }
         keys

@@ -43,8 +43,10 @@ impl<'a> Listed<'a> {
         Self {
             additions,
             by_id: long.then(|| additions.iter().enumerate().map(|(n, a)| (a.id, n)).collect()),
+            // The first one counts, as in a short list: a copy that a person made comes after it.
             by_key: long.then(|| {
-                additions.iter().enumerate().filter_map(|(n, a)| Some((a.marker.as_deref()?, n))).collect()
+                let all = additions.iter().enumerate().rev();
+                all.filter_map(|(n, a)| Some((a.marker.as_deref()?, n))).collect()
             }),
         }
     }

@@ -1,10 +1,11 @@
 //! What people changed, ended or removed since trueup wrote it, over the whole local picture.
 
+use super::grounds::{self, Grounds, Records};
 use super::reversals::Reversals;
-use super::silent::Silent;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
-use trueup_domain::desired::{Drift, drift};
+use trueup_domain::desired::{Drift, Originals, drift};
+use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_domain::plan::AdditionLink;
 
@@ -20,10 +21,12 @@ pub struct Told {
     pub additions: usize,
     /// What became of the additions that trueup wrote or took over.
     pub drift: Drift,
+    /// Copies of lines of ours, fields that go back and forth, and agreements that people changed under lines.
+    pub beside: Vec<Finding>,
 }
 
-/// Compares what trueup last wrote with the local picture, and records what people changed, ended or removed since, and
-/// what bills nothing any more because its agreement is over.
+/// Compares what trueup last wrote with the local picture, and records what people changed, ended, removed or copied since,
+/// of the lines and of the agreements under them.
 ///
 /// # Errors
 /// The store's.
@@ -37,7 +40,11 @@ pub async fn tell_drift(
     links.sort_by_key(|link| (link.agreement, link.addition));
     let mut told = Told::default();
     let mut reversals = Reversals::load(store, org, connection).await?;
-    let mut silent = Silent::default();
+    let originals = Originals::new(&links);
+    let (sold, awaited) =
+        if links.is_empty() { Default::default() } else { grounds::read_sold(store, org).await? };
+    let records = Records { sold: &sold, awaited };
+    let mut grounds = Grounds::load(store, org, connection, (&links, &records), clock.today()).await?;
     let mut rest: &[AdditionLink] = &links;
     let mut after: Option<AgreementId> = None;
     loop {
@@ -49,7 +56,8 @@ pub async fn tell_drift(
         rest = behind;
         let found = drift(ours, &part);
         reversals.note(ours, &part);
-        silent.note(ours, &part, clock.today());
+        grounds.note(ours, &part).await?;
+        told.beside.extend(originals.told(&part, clock.today()));
         told.agreements += part.agreements.len();
         told.additions += part.additions.values().map(Vec::len).sum::<usize>();
         told.drift.findings.extend(found.findings);
@@ -61,11 +69,13 @@ pub async fn tell_drift(
         }
         after = last;
     }
-    let mut findings = told.drift.findings.clone();
-    findings.extend(reversals.conclude(clock.today()));
-    findings.extend(silent.told(store, org, &links).await?);
+    told.beside.extend(reversals.conclude(clock.today()));
     reversals.save(store).await?;
-    let scope = format!("drift/{connection}");
-    store.record_findings(org, &scope, clock.now(), clock.today(), &findings).await?;
+    let (now, today) = (clock.now(), clock.today());
+    let lines: Vec<Finding> = told.drift.findings.iter().chain(&told.beside).cloned().collect();
+    store.record_findings(org, &format!("drift/{connection}"), now, today, &lines).await?;
+    let agreements = grounds.conclude().await?;
+    store.record_findings(org, &grounds::scope_of(connection), now, today, &agreements).await?;
+    told.beside.extend(agreements);
     Ok(told)
 }

@@ -4,17 +4,19 @@
 use super::Picture;
 use crate::failure::Failure;
 use crate::feed::{Sums, decimal};
-use crate::ports::Store;
+use crate::observe::grounds::{self, Grounds, Records};
+use crate::ports::{Clock, Store};
 use crate::presence::Gone;
 use crate::records::{FindingFilter, FindingState};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
 use trueup_domain::finding::{Code, Finding, Subject};
-use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId};
+use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::money::Exact;
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AdditionState, BillFlag};
+use trueup_domain::task::Task;
 
 /// Records of a page.
 const PAGE: u32 = 2_000;
@@ -105,6 +107,31 @@ fn still_billed(
         Ok(sum) => finding.amount(decimal(sum), subscription.currency),
         Err(_) => finding,
     })
+}
+
+/// What became of the agreements under lines of ours, by the last local picture: what was sold or mapped since may fit them
+/// again, or no more. Recorded as a pull records it; returns what was not said before.
+pub(super) async fn agreements(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    picture: &Picture,
+    tasks: &BTreeMap<TaskId, Task>,
+) -> Result<Vec<Finding>, Failure> {
+    let Some(psa) = &picture.psa else { return Ok(Vec::new()) };
+    let connections = store.list_connections(org).await?;
+    let Some(connection) = connections.first() else { return Ok(Vec::new()) };
+    let open = tasks.values().filter(|task| !task.state.is_final());
+    let awaited = open.map(|task| (task.source.clone(), task.subscription.clone())).collect();
+    let records = Records { sold: &picture.subscriptions, awaited };
+    let links = || picture.links.values().flatten();
+    let mut grounds = Grounds::load(store, org, &connection.name, (links(), &records), clock.today()).await?;
+    grounds.note(links(), psa).await?;
+    let found = grounds.conclude().await?;
+    let news = news(store, org, &found).await?;
+    let scope = grounds::scope_of(&connection.name);
+    store.record_findings(org, &scope, clock.now(), clock.today(), &found).await?;
+    Ok(news)
 }
 
 /// The addition as the local picture has it, or as it was last written where the agreement was not read; none where it

@@ -42,6 +42,7 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
         "agreements_different": pulled.different,
         "as_written": told.drift.unchanged,
         "changed_by_people": told.drift.findings.len(),
+        "other_findings": told.beside.len(),
     });
     app.out.show(&document, |out| {
         let rows = ["companies", "agreements", "additions", "catalog_items", "agreements_read", "calls"];
@@ -61,13 +62,31 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
                 told.drift.findings.len()
             ));
         }
+        if !told.beside.is_empty() {
+            out.line(&format!(
+                "{} findings about copies of lines, fields that go back and forth, or agreements under lines: `trueup finding \
+                 list` names each.",
+                told.beside.len()
+            ));
+        }
     });
     Ok(Exit::needs_person_if(is_wrong(app, began).await?))
 }
 
 /// What a pull looks at itself. What open tasks wait for is said by `check`.
-const OF_PULLS: [Code; 7] =
-    [Code::Tu2002, Code::Tu2004, Code::Tu3003, Code::Tu3008, Code::Tu7002, Code::Tu7008, Code::Tu8006];
+const OF_PULLS: [Code; 11] = [
+    Code::Tu2002,
+    Code::Tu2004,
+    Code::Tu3003,
+    Code::Tu3004,
+    Code::Tu3007,
+    Code::Tu3008,
+    Code::Tu4003,
+    Code::Tu6001,
+    Code::Tu7002,
+    Code::Tu7008,
+    Code::Tu8006,
+];
 
 /// Whether the pull that began then found what needs a person.
 async fn is_wrong(app: &App, began: Millis) -> Result<bool, CliError> {

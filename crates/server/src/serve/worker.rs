@@ -535,6 +535,7 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliErro
         "agreements_different": pulled.different,
         "as_written": told.drift.unchanged,
         "changed_by_people": told.drift.findings.len(),
+        "other_findings": told.beside.len(),
     });
-    Ok(ended(!told.drift.findings.is_empty(), document))
+    Ok(ended(!(told.drift.findings.is_empty() && told.beside.is_empty()), document))
 }

@@ -154,8 +154,8 @@ impl Sides<'_> {
 }
 
 /// An amount and how it comes about.
-struct Reckoned {
-    amount: Money,
+pub(in crate::desired) struct Reckoned {
+    pub(in crate::desired) amount: Money,
     quantity: Quantity,
     less_included: Quantity,
     unit: Money,
@@ -179,13 +179,17 @@ impl Display for Reckoned {
 }
 
 /// What a state bills and costs.
-struct Worth {
-    price: Reckoned,
+pub(in crate::desired) struct Worth {
+    pub(in crate::desired) price: Reckoned,
     cost: Reckoned,
 }
 
 impl Worth {
-    fn of(state: &AdditionState, less_included: Quantity, currency: Currency) -> Result<Self, MoneyError> {
+    pub(in crate::desired) fn of(
+        state: &AdditionState,
+        less_included: Quantity,
+        currency: Currency,
+    ) -> Result<Self, MoneyError> {
         let whole = extended(state, less_included, currency)?;
         let quantity = state.quantity;
         let reckoned = |unit: Money, amount: Money| Reckoned {

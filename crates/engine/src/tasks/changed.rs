@@ -1,0 +1,81 @@
+//! Orders that the source changed after they were brought into ConnectWise.
+
+use super::{Picture, assess};
+use crate::failure::Failure;
+use crate::ports::Store;
+use trueup_domain::feed::{Order, OrderChange, Record, RecordKind};
+use trueup_domain::finding::{Code, Finding, Severity};
+use trueup_domain::ids::OrganizationId;
+use trueup_domain::task::{TaskState, task_id_of_order};
+
+/// Orders that changed at the source after their task was done: what was billed may no longer be what was sold.
+pub(super) async fn after_done(
+    store: &dyn Store,
+    org: &OrganizationId,
+    picture: &Picture,
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    // Collected first: a closure that lives across an await keeps the check from running on another thread.
+    let rows: Vec<_> = picture
+        .orders
+        .iter()
+        .flat_map(|(source, rows)| rows.iter().map(move |row| (source, row)))
+        .filter(|(_, (row, _))| row.version > 1)
+        .collect();
+    for (source, (row, order)) in rows {
+        let Some(task) = picture.tasks.get(&task_id_of_order(source, &order.id)) else { continue };
+        if task.state != TaskState::Done {
+            continue;
+        }
+        let plan = match store.find_plan_of_task(org, &task.id).await? {
+            Some(id) => store.find_plan(org, &id).await?,
+            None => None,
+        };
+        let Some(planned_at) = plan.map(|plan| plan.created_at).filter(|at| *at < row.received_at) else {
+            continue;
+        };
+        // Sent to and fro, or with another version between: what counts is what it says now.
+        let key = (RecordKind::Order, order.id.as_str());
+        let planned = store.find_record_at(org, source, key, planned_at).await?;
+        if planned.as_ref().is_none_or(|planned| !says_the_same(planned, order)) {
+            let change = match &planned {
+                Some(Record::Order(planned)) => OrderChange::between(planned, order),
+                _ => OrderChange::default(), // open set: what is not kept any more cannot be compared
+            };
+            let what = match (planned.is_some(), change.said.is_empty()) {
+                (true, false) => format!(": {}", change.text()),
+                (true, true) => ", in nothing that decides what is billed".to_owned(),
+                (false, _) => String::new(),
+            };
+            let sum = change.amount.map(|amount| {
+                let more = if amount.is_negative() { "less" } else { "more" };
+                let amount = amount.abs();
+                format!(" Its lines are worth {} {} {more}.", amount.shown(order.currency), order.currency)
+            });
+            let message = format!(
+                "Order {} was changed at the source (version {}) after it was brought into ConnectWise{what}.{}",
+                order.shown(),
+                row.version,
+                sum.unwrap_or_default()
+            );
+            let mut finding = Finding::new(Code::Tu8006, assess::subject_of(task), message).fix(
+                "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
+            );
+            if planned.is_some() && change.said.is_empty() {
+                finding =
+                    finding.severity(Severity::Info).fix("Nothing, where the texts are right as they are.");
+            }
+            if let Some(amount) = change.amount {
+                finding = finding.amount(amount, order.currency);
+            }
+            found.push(finding);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a record is the order as it is: its instant counts, however it is written.
+fn says_the_same(planned: &Record, order: &Order) -> bool {
+    let Record::Order(planned) = planned else { return false };
+    *planned == Order { completed_at: planned.completed_at.clone(), ..order.clone() }
+}
