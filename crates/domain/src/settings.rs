@@ -19,6 +19,8 @@ pub enum ValueKind {
     Choice(&'static [&'static str]),
     /// A non-negative decimal.
     Number,
+    /// A whole number from 0 on.
+    Count,
     /// A non-negative decimal, or nothing.
     OptionalNumber,
     /// A whole number of seconds.
@@ -126,19 +128,14 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Number,
         "a run that ends or changes more percent of the open additions waits",
     ),
-    row("brakes.cancels", "50", ValueKind::Number, "a run that ends more additions than this waits"),
+    row("brakes.cancels", "50", ValueKind::Count, "a run that ends more additions than this waits"),
     row(
         "brakes.value_percent",
         "10",
         ValueKind::Number,
         "a run that moves the monthly value by more percent waits",
     ),
-    row(
-        "brakes.min_changes",
-        "20",
-        ValueKind::Number,
-        "below this many changes the percentages do not count",
-    ),
+    row("brakes.min_changes", "20", ValueKind::Count, "below this many changes the percentages do not count"),
     choice(
         "approval.persons",
         &["0", "1", "2"],
@@ -397,6 +394,7 @@ impl SettingRow {
         match self.kind {
             ValueKind::Choice(values) => format!("one of {}", values.join(", ")),
             ValueKind::Number => "a number from 0 on".into(),
+            ValueKind::Count => "a whole number from 0 on".into(),
             ValueKind::OptionalNumber => "a number from 0 on, or nothing".into(),
             ValueKind::Seconds => "a whole number of seconds from 0 to 86400".into(),
             ValueKind::Runs => "a whole number from 1 to 366".into(),
@@ -427,6 +425,7 @@ impl SettingRow {
         let good = match self.kind {
             ValueKind::Choice(values) => values.contains(&value),
             ValueKind::Number => value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative()),
+            ValueKind::Count => value.parse::<u32>().is_ok(),
             ValueKind::OptionalNumber => {
                 value.is_empty() || value.parse::<Decimal>().is_ok_and(|n| !n.is_sign_negative())
             }

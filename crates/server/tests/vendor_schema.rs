@@ -51,7 +51,7 @@ fn demo(dir: &Path) -> (Demo, String, String) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let demo = Demo(child);
     let mut said = Vec::new();
-    let mut sandbox = String::new();
+    let (mut sandbox, mut api) = (String::new(), String::new());
     for line in lines {
         let line = line.unwrap();
         if let Some(url) = line.strip_prefix("The sandbox answers at ") {
@@ -59,6 +59,14 @@ fn demo(dir: &Path) -> (Demo, String, String) {
         }
         if let Some(console) = line.strip_prefix("Open the console: ") {
             return (demo, sandbox, console.to_owned());
+        }
+        // A build without the console names the API and who signs in.
+        if let Some(url) = line.strip_prefix("The API answers at ") {
+            url.split_once(',').map_or(url, |(url, _)| url).clone_into(&mut api);
+        }
+        if let Some((email, rest)) = line.split_once(" signs in with the password ") {
+            let password = rest.split_once(". Ctrl-C").map_or(rest, |(password, _)| password);
+            return (demo, sandbox, format!("{api}/#email={email}&password={password}"));
         }
         said.push(line);
     }

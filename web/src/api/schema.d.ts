@@ -4386,7 +4386,7 @@ export interface components {
             /** @description What it does. */
             meaning: string;
             /**
-             * @description What its values are: `choice`, `number`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
+             * @description What its values are: `choice`, `number`, `count`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
              *     `marker`, `cadence`, `time_zone`, `freeze`, `daily` or `addresses`.
              */
             kind: string;

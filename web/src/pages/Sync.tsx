@@ -24,7 +24,7 @@ const STEPS = ['customer', 'products', 'agreement', 'review', 'result'] as const
 type Stage = (typeof STEPS)[number];
 
 /** The agreement is missing, or the one that was chosen cannot be used. */
-const OF_AGREEMENTS = ['TU3001', 'TU3002', 'TU3003', 'TU3004', 'TU6001'];
+const OF_AGREEMENTS = ['TU3001', 'TU3002', 'TU3003', 'TU3004', 'TU4003', 'TU6001'];
 
 export default function SyncPage() {
   const { t } = useWords();

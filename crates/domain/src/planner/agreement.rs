@@ -190,18 +190,11 @@ fn only_fit<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> {
             } else {
                 format!("No agreement of the company fits: {}.", reasons.join("; "))
             };
-            let mut findings = vec![Finding::new(Code::Tu3001, wanted.subject(), said.clone())];
-            // Where all of them fail for the same single reason, that reason is a finding too: it names the fix.
-            if let Some(first) =
-                codes.first().filter(|c| c.len() == 1 && codes.iter().all(|other| other == *c))
-            {
-                findings.extend(
-                    first
-                        .iter()
-                        .filter(|code| **code != Code::Tu3001)
-                        .map(|code| Finding::new(*code, wanted.subject(), said.clone())),
-                );
-            }
+            // Where all of them fail for the same single reason, that reason is the finding: it names the fix.
+            let same =
+                codes.first().filter(|first| first.len() == 1 && codes.iter().all(|other| other == *first));
+            let code = same.and_then(BTreeSet::first).copied().unwrap_or(Code::Tu3001);
+            let findings = vec![Finding::new(code, wanted.subject(), said)];
             Err(Stop { findings, outcome: TaskOutcome::NeedsMapping })
         }
         several => {

@@ -194,14 +194,16 @@ fn show(out: Output, report: &ImportReport, what: &str) -> Exit {
     let document = ImportDoc::from(report);
     out.show(&document, |out| {
         out.line(&format!("{} records {what}.", report.taken_in()));
-        let rows = document
+        let rows: Vec<Vec<String>> = document
             .records
             .iter()
             .map(|(kind, c)| {
                 vec![(*kind).to_owned(), c.new.to_string(), c.changed.to_string(), c.unchanged.to_string()]
             })
             .collect();
-        out.table(&["kind", "new", "changed", "unchanged"], rows);
+        if !rows.is_empty() {
+            out.table(&["kind", "new", "changed", "unchanged"], rows);
+        }
         for (currency, sums) in &document.totals.by_currency {
             out.line(&format!("Amounts in {currency}: {}, cost {}.", sums.amount, sums.cost));
         }

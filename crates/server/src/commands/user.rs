@@ -14,7 +14,8 @@ use serde_json::json;
 pub async fn run(options: Options, command: UserCommand) -> Result<Exit, CliError> {
     let (email, role, name) = match command {
         UserCommand::Roles => {
-            output::print(rights::as_markdown().trim_end());
+            let table = rights::as_document();
+            Output::new(options.format).show(&table, |_| output::print(rights::as_markdown().trim_end()));
             return Ok(Exit::Done);
         }
         UserCommand::Add { email, role, name } => (email, role, name),

@@ -32,11 +32,16 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 <body style=\"font: 16px/1.5 system-ui; max-width: 40rem; margin: 15vh auto; padding: 0 1rem\">\
 <h1>This build has no console</h1>\
 <p>The program was built before the console's files were there. The API works all the same.</p>\
-<p>To build them, run <code>cargo xtask console</code> in the project's folder, which needs Node 20 or newer; then build \
-and start trueup again.</p><p><a href=\"/docs/\">The API's reference</a></p>";
+<p>To build them, run <code>cargo xtask console</code> in the project's folder, which needs Node 20.19 or newer, or Python to \
+fetch one; then build and start trueup again.</p><p><a href=\"/docs/\">The API's reference</a></p>";
 
 /// Where files come from: the binary, or a test.
 type Find = fn(&str) -> Option<EmbeddedFile>;
+
+/// Whether this build has the console.
+pub fn is_built() -> bool {
+    <Files as RustEmbed>::get(PAGE).is_some()
+}
 
 /// Answers what no other route does.
 pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -233,7 +238,7 @@ mod tests {
     fn a_build_without_the_console_says_so() {
         let page = ask("/", &[HTML], |_| None);
         assert_eq!(page.status(), 503);
-        assert!(NOT_BUILT.contains("cargo xtask console"));
+        assert!(NOT_BUILT.contains("cargo xtask console") && NOT_BUILT.contains("or Python"));
         assert_eq!(ask("/api/v1/x", &[HTML], |_| None).status(), 404);
     }
 }

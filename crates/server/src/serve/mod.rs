@@ -222,14 +222,28 @@ fn cannot_listen(at: SocketAddr, error: &std::io::Error) -> CliError {
     )
 }
 
-/// One address that signs in. The part behind `#` stays in the browser, which forgets it at once.
+/// What a visitor is told.
 fn welcome(at: SocketAddr, visitor: &Visitor) {
+    output::print(&welcome_text(at, visitor, console::is_built()));
+}
+
+/// One address that signs in; the part behind `#` stays in the browser, which forgets it at once. Without the console there
+/// is no page that would take it.
+fn welcome_text(at: SocketAddr, visitor: &Visitor, has_console: bool) -> String {
     let Visitor { email, password } = visitor;
+    if !has_console {
+        return format!(
+            "\nThis build has no console: `cargo xtask console` makes it (with Node 20.19 or newer, or Python to fetch one), \
+             then build again.\nThe API answers at http://{at}, its reference is at http://{at}/docs/.\n{email} signs in with \
+             the password {password}. Ctrl-C ends the demo."
+        );
+    }
     let given: String = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("email", email), ("password", password)])
         .finish();
-    output::print(&format!("\nOpen the console: http://{at}/#{given}"));
-    output::print(&format!("It signs in as {email}, password {password}. Ctrl-C ends the demo."));
+    format!(
+        "\nOpen the console: http://{at}/#{given}\nIt signs in as {email}, password {password}. Ctrl-C ends the demo."
+    )
 }
 
 fn announce(service: &Service, at: SocketAddr, first: Option<&(String, String)>, as_json: bool) {
@@ -287,5 +301,26 @@ fn asked_to_stop() -> impl Future<Output = ()> {
             return;
         }
         let _ = interrupt.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visitor_is_sent_to_a_console_that_is_there() {
+        let visitor = Visitor { email: "demo@example.com".into(), password: "p+w".into() };
+        let at = "127.0.0.1:8080".parse().unwrap();
+        let with = welcome_text(at, &visitor, true);
+        assert!(
+            with.contains("Open the console: http://127.0.0.1:8080/#email=demo%40example.com&password=p%2Bw")
+        );
+        let without = welcome_text(at, &visitor, false);
+        assert!(
+            !without.contains("Open the console") && without.contains("http://127.0.0.1:8080/docs/"),
+            "{without}"
+        );
+        assert!(without.contains("demo@example.com signs in with the password p+w."), "{without}");
     }
 }

@@ -215,6 +215,23 @@ pub fn as_markdown() -> String {
     text
 }
 
+/// The table as a document.
+pub fn as_document() -> serde_json::Value {
+    let rights: Vec<serde_json::Value> = TABLE
+        .iter()
+        .map(|row| {
+            let roles = Role::ALL.iter().zip(row.roles).filter(|(_, has)| *has).map(|(role, _)| role.name());
+            serde_json::json!({
+                "right": row.name,
+                "meaning": row.meaning,
+                "roles": roles.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let roles: Vec<&str> = Role::ALL.iter().map(|role| role.name()).collect();
+    serde_json::json!({ "roles": roles, "rights": rights })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How long a page may take to show what is waited for. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -17,6 +18,8 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// Where the browser keeps what it needs; it goes with the browser.
+    _dir: TempDir,
 }
 
 /// Where chromedriver is; none (and a word about it) where there is none. In CI that is a failure.
@@ -37,8 +40,11 @@ pub fn chromedriver() -> Option<String> {
 impl Browser {
     /// Starts one, or says why not.
     pub fn start() -> Option<Self> {
-        let mut driver = Command::new(chromedriver()?)
+        let named = chromedriver()?;
+        let dir = tempfile::tempdir().unwrap();
+        let mut driver = Command::new(named)
             .arg("--port=0")
+            .env("TMPDIR", dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -67,7 +73,7 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let mut browser = Self { driver, port, session: String::new() };
+        let mut browser = Self { driver, port, session: String::new(), _dir: dir };
         let begun = browser.call("POST", "/session", &wanted);
         browser.session = format!("/session/{}", begun["sessionId"].as_str().unwrap());
         browser.window(1280, 900);

@@ -46,6 +46,7 @@ it('offers the control that a setting asks for', () => {
   expect(controlOf(setting('one of off, on'))).toEqual({ kind: 'choice', values: ['off', 'on'] });
   expect(controlOf(setting('a number from 0 on, or nothing')).kind).toBe('number');
   expect(controlOf(setting('a whole number of days from 1 to 36500, or 0 for ever')).kind).toBe('whole');
+  expect(controlOf(setting('a whole number from 0 on')).kind).toBe('whole');
   expect(controlOf(setting('a date as YYYY-MM-DD, or nothing')).kind).toBe('date');
   expect(controlOf(setting('auto, serial_number, custom_field:CAPTION or none')).kind).toBe('marker');
   expect(controlOf(setting('off, 1m, hourly, or daily HH:MM such as daily 06:30')).kind).toBe('cadence');

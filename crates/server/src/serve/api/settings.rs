@@ -30,7 +30,7 @@ pub struct SettingDoc {
     allowed: String,
     /// What it does.
     meaning: &'static str,
-    /// What its values are: `choice`, `number`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
+    /// What its values are: `choice`, `number`, `count`, `optional_number`, `seconds`, `runs`, `days`, `hours`, `optional_date`,
     /// `marker`, `cadence`, `time_zone`, `freeze`, `daily` or `addresses`.
     kind: &'static str,
     /// The values to choose from, of a `choice`.
@@ -52,6 +52,7 @@ fn kind_of(kind: ValueKind) -> (&'static str, &'static [&'static str]) {
     let word = match kind {
         ValueKind::Choice(choices) => return ("choice", choices),
         ValueKind::Number => "number",
+        ValueKind::Count => "count",
         ValueKind::OptionalNumber => "optional_number",
         ValueKind::Seconds => "seconds",
         ValueKind::Runs => "runs",
