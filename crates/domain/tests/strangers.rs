@@ -396,6 +396,63 @@ fn a_reconciliation_counts_all_that_were_named(#[case] sold: i64, #[case] expect
     assert_eq!((show(&draft).as_str(), draft.adoptions.len()), (expected, 3));
 }
 
+fn taken_over_by_a_sale(lab: &mut Lab) {
+    holds(lab, "s-1", 5);
+    named_together(lab);
+    let seats = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    assert_eq!(lab.run(&order("SO-1", OrderKind::Sales, "2028-03-01", march()).with(seats).0), "");
+}
+
+#[rstest]
+#[case::more(8, "152.57", "176.00")]
+#[case::fewer(2, "110.00", "44.00")]
+#[case::none(0, "110.00", "0")]
+fn a_change_ends_all_that_a_sale_took_over(
+    #[case] new: i64,
+    #[case] march: &str,
+    #[case] april: &str,
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+) {
+    let mut lab = lab("2028-03-01");
+    lab.set("quantity_change", quantity_change);
+    taken_over_by_a_sale(&mut lab);
+    let shown = lab.run(&change("CH-1", "s-1", 5, new).0);
+    assert!(!shown.contains("TU5001") && !shown.contains("TU3007"), "{shown}");
+    assert_eq!([lab.invoice(40), lab.invoice(40)], [march.to_owned(), april.to_owned()]);
+    if new == 8 {
+        let next = order("CH-2", OrderKind::Change, "2028-05-01", period("2028-05-01", "2028-06-01"))
+            .change("1", "seat", 8, 9, "22.00", "17.60");
+        lab.run(&next.0);
+        assert_eq!(lab.invoice(40), "198.00");
+    }
+}
+
+#[test]
+fn a_change_of_what_a_sale_took_over_that_broke_off_is_finished() {
+    let mut lab = lab("2028-03-01");
+    taken_over_by_a_sale(&mut lab);
+    let change = change("CH-1", "s-1", 5, 8);
+    let whole = lab.plan(&[&change.0]);
+    for done in 0..whole.changes.len() {
+        let mut lab = lab.clone();
+        let mut broken = whole.clone();
+        broken.changes.truncate(done);
+        broken.outcomes.clear();
+        lab.apply(&broken);
+        let shown = lab.run(&change.0);
+        assert_eq!([lab.invoice(40), lab.invoice(40)], ["152.57", "176.00"], "after {done}: {shown}");
+    }
+}
+
+#[test]
+fn a_cancellation_ends_all_that_a_sale_took_over() {
+    let mut lab = lab("2028-03-01");
+    taken_over_by_a_sale(&mut lab);
+    let shown = lab.run(&cancellation().0);
+    assert!(!shown.contains("TU"), "{shown}");
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["110.00", "0"]);
+}
+
 #[test]
 fn one_of_them_that_is_nowhere_holds_the_change() {
     let mut lab = lab("2028-03-01");

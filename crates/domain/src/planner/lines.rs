@@ -254,12 +254,19 @@ pub fn line_of<'a>(
         let follows = |last: Date| of_product().any(|other| other.state.effective > last);
         over::goes_on(builder, l, from) && !l.state.cancelled.is_some_and(follows)
     };
-    let open = others().filter(|l| goes_on(l)).count();
+    let named = builder.named_additions(&line.product);
+    // Those that a person named as one line together count as one.
+    let count = |which: &dyn Fn(&Line<'a>) -> bool| {
+        let is_named = |l: &&Line<'a>| named.iter().any(|id| l.target == Target::Existing(*id));
+        let (together, single): (Vec<_>, Vec<_>) = others().filter(|l| which(l)).partition(is_named);
+        single.len() + together.len().min(1)
+    };
+    let open = count(&goes_on);
     // Once this order has written its own line, the one it replaced has ended already.
     let still = |l: &Line<'a>| {
         goes_on(l) || written && l.state.cancelled.is_some_and(|last| crate::period::next_day(last) >= from)
     };
-    let several = open > 1 || (written && open == 1 && others().filter(|l| still(l)).count() > 1);
+    let several = open > 1 || (written && open == 1 && count(&still) > 1);
     let old_quantity = line.old_quantity.map(|old| billed_quantity(builder, &line.product, old));
     let context = builder.context;
     let is_old = |state: &AdditionState| {
