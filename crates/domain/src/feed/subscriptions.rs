@@ -3,7 +3,7 @@
 use super::Ext;
 use crate::ids::{CustomerId, ProductId, SubscriptionId};
 use crate::money::{Currency, Money, Quantity};
-use crate::period::{BillingCycle, Period};
+use crate::period::{BillingCycle, Period, next_day};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -136,4 +136,11 @@ pub struct Subscription {
     /// Unknown fields.
     #[serde(default)]
     pub ext: Ext,
+}
+
+impl Subscription {
+    /// The first day after the trial.
+    pub fn after_trial(&self) -> Option<Date> {
+        self.trial_until.map(next_day)
+    }
 }

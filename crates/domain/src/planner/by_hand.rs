@@ -8,6 +8,7 @@ use super::index::{Index, SubscriptionNo};
 use super::lines;
 use super::part;
 use super::picture::Line;
+use super::reconciled;
 use super::{AdoptionAnswer, TaskInput, World};
 use crate::billing;
 use crate::feed::{BillingModel, Charge, OrderKind, OrderLine, Subscription};
@@ -191,7 +192,20 @@ pub fn tell_price(
         "Change the price in ConnectWise where the source's is right; the next change of the subscription takes the \
          source's.",
     );
+    let finding = match difference(builder, there, price) {
+        Some(amount) => finding.amount(amount, currency),
+        None => finding,
+    };
     builder.find(finding);
+}
+
+/// What a period of a line would cost more at another price, where it is billed.
+pub fn difference(builder: &Builder<'_, '_>, there: &Line, price: Money) -> Option<Money> {
+    let billed = there.state.quantity.minus(there.less_included).ok()?;
+    let unit = price.exact().minus(there.state.unit_price.exact()).ok()?;
+    let (mode, places) = (builder.context.world.settings.rounding_mode, builder.context.currency.places());
+    let amount = unit.times(billed.exact()).and_then(|exact| exact.round(places, mode)).ok()?;
+    (there.state.bill == BillFlag::Billable).then(|| Money::new(amount))
 }
 
 /// Says that a change takes the place of a line by hand that bills another price: the order changes the quantity alone,
@@ -350,11 +364,12 @@ pub fn is_settled<'a>(
     let done = done || !bills.is_zero() && is_carried_out_later(builder, product, (old, new), bills);
     let name = builder.context.product_name(product);
     if done {
-        let message = format!(
-            "Addition {} bills {} {name} already: a person carried the change out, and it is taken over as it is.",
-            id_of(there),
-            bills.shown()
-        );
+        let by = match reconciled::wrote(there) {
+            true => "a reconciliation brought it, and the line stays",
+            false => "a person carried the change out, and it is taken over",
+        };
+        let message =
+            format!("Addition {} bills {} {name} already: {by} as it is.", id_of(there), bills.shown());
         let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Info);
         builder.find(finding);
         tell_price(builder, product, name, there, order_line.unit_price);

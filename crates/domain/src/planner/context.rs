@@ -235,7 +235,7 @@ impl<'a> Context<'a> {
             days,
             billed_from: billed_from
                 .max(first_of_all(products.as_deref().unwrap_or_default()))
-                .max(order.and_then(|order| after_trial(order, subscription))),
+                .max(after_trial(order, subscription)),
             order,
         };
         let chosen = agreement::choose(&wanted);
@@ -399,10 +399,10 @@ fn first_of_all(products: &[Known<'_>]) -> Option<Date> {
         .then(|| billed().filter_map(|known| known.billed_from).min())?
 }
 
-/// The first day after a trial, of what begins a subscription.
-fn after_trial(order: &Order, subscription: Option<&Subscription>) -> Option<Date> {
-    let until = subscription.filter(|_| order.kind == OrderKind::Sales)?.trial_until?;
-    Some(next_day(until))
+/// The first day after a trial, of what begins a subscription or is reconciled.
+fn after_trial(order: Option<&Order>, subscription: Option<&Subscription>) -> Option<Date> {
+    let begins = order.is_none_or(|order| order.kind == OrderKind::Sales);
+    subscription.filter(|_| begins).and_then(Subscription::after_trial)
 }
 
 fn resolve_company(world: &World<'_>, task: &Task, mapping: Option<&Mapping>) -> Result<CompanyId, Stop> {

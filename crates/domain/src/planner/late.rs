@@ -436,7 +436,7 @@ pub fn tell(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, f
         false => "that one bills all of its days".to_owned(),
     };
     let message = format!(
-        "Order {} came after a later order of {} was carried out: {billed}, and the later state stays.",
+        "Order {} came after a later state of {} was written: {billed}, and the later state stays.",
         order.shown(),
         builder.context.product_name(product),
     );

@@ -29,6 +29,7 @@ mod parts;
 mod picture;
 mod quantity;
 mod reconcile;
+mod reconciled;
 mod register;
 mod run;
 mod sales;

@@ -1,6 +1,7 @@
 //! Reconciliation: the lines of a subscription against what ConnectWise bills in a period, without part periods.
 
 mod levels;
+mod prices;
 
 use super::AdoptionAnswer;
 use super::builder::{Builder, NewLine};
@@ -17,7 +18,6 @@ use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target as PlanTarget};
 use crate::psa::{BillFlag, CatalogItem};
-use crate::settings::PriceSource;
 use crate::task::Beside;
 use jiff::civil::Date;
 
@@ -27,6 +27,8 @@ struct Target<'s> {
     quantity: Quantity,
     price: Option<Money>,
     cost: Option<Money>,
+    /// The price that the record names of the product, where lines can be held against it.
+    said: Option<Money>,
 }
 
 fn targets(subscription: &Subscription) -> Vec<Target<'_>> {
@@ -38,7 +40,17 @@ fn targets(subscription: &Subscription) -> Vec<Target<'_>> {
             let (line_id, quantity, included) = item(i);
             // What is included in the plan is not billed (A17).
             let quantity = quantity.minus(included).ok().filter(|q| !q.is_negative())?;
-            Some(Target { line_id, product: &i.product, quantity, price: i.unit_price, cost: i.unit_cost })
+            // Of several items of a product nothing tells which of them a line bills.
+            let alone = subscription.items.iter().filter(|other| other.product == i.product).count() == 1;
+            let (product, price) = (&i.product, i.unit_price);
+            Some(Target {
+                line_id,
+                product,
+                quantity,
+                price,
+                cost: i.unit_cost,
+                said: price.filter(|_| alone),
+            })
         })
         .collect();
     wanted.extend(subscription.plan.as_ref().map(|PlanFee { product, unit_price, unit_cost }| Target {
@@ -47,6 +59,7 @@ fn targets(subscription: &Subscription) -> Vec<Target<'_>> {
         quantity: Quantity::from(1),
         price: Some(*unit_price),
         cost: *unit_cost,
+        said: Some(*unit_price),
     }));
     wanted
 }
@@ -87,7 +100,8 @@ pub fn plan(
         None => subscription.billing_cycle.period_containing(anchor, world.today)?,
     };
     let wish = Wish { period, confirm_invoiced, ended: beside.ended };
-    let start = builder.not_before_go_live(period.start()).max(subscription.start);
+    let sold = subscription.after_trial().map_or(subscription.start, |first| first.max(subscription.start));
+    let start = builder.not_before_go_live(period.start()).max(sold);
     let mut wanted = targets(subscription);
     levels::with_what_went(&mut wanted, beside);
     for mut target in wanted {
@@ -212,7 +226,10 @@ fn one<'a>(
     let in_time = |l: &Line| {
         l.state.bills_on(begin) || (l.state.is_open() && l.state.effective <= begin.max(period.end()))
     };
-    if let Some(right) = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l)) {
+    let right = existing.as_ref().filter(|l| l.state.quantity == quantity && in_time(l));
+    let is_to_change = |right: &Line<'_>| prices::is_to_change(builder, target, right, &lines, begin);
+    if let Some(right) = right.filter(|right| wish.ended.is_some() || !is_to_change(right)) {
+        prices::tell(builder, target, right, &lines, begin);
         by_hand::tell_if_not_billed(builder, product, right, quantity);
         end_what_it_replaced(builder, product, right, &lines, period)?;
         // What ended is not kept, but ended.
@@ -225,7 +242,11 @@ fn one<'a>(
     if ends.is_some_and(|last| last < start) {
         return Ok(());
     }
-    let Some(prices) = prices_of(builder, target, item, existing.as_ref()) else { return Ok(()) };
+    let Some(prices) = prices::prices_of(builder, target, item, existing.as_ref()) else { return Ok(()) };
+    let repriced = existing.as_ref().filter(|old| old.state.quantity == quantity && in_time(old));
+    if let Some(old) = repriced {
+        prices::tell_change(builder, target, old, prices.price);
+    }
     if builder.is_invoiced(agreement, start) && !wish.confirm_invoiced {
         let message =
             format!("{start} is invoiced already on agreement {}; say so again to write it.", agreement.id);
@@ -233,7 +254,7 @@ fn one<'a>(
         builder.withhold(finding);
         return Ok(());
     }
-    if let Some(old) = &existing {
+    if let Some(old) = existing.as_ref().filter(|_| repriced.is_none()) {
         let message = format!(
             "The subscription has {} {name}, the addition bills {}.",
             quantity.shown(),
@@ -252,12 +273,18 @@ fn one<'a>(
     let settings = builder.context.world.settings;
     // A line that replaces another needs a key of its own: the one it replaces may be of the same period.
     let line_id = match existing.as_ref().map(|l| &l.target) {
+        Some(PlanTarget::Existing(id)) if repriced.is_some() => {
+            format!("{}/{}@{}/{id}", target.line_id, quantity.shown(), prices.price)
+        }
         Some(PlanTarget::Existing(id)) => format!("{}/{}/{id}", target.line_id, quantity.shown()),
         Some(PlanTarget::CreatedBy(_)) | None => target.line_id.clone(),
     };
+    let mut since = None;
     if let (Some(old), Some(paid)) = (&existing, builder.last_invoiced_day(agreement).map(next_day))
         && let Ok(days) = Period::new(start, paid)
     {
+        // What is told of these days is settled: no order that comes later bills them again.
+        since = Some(start).filter(|_| begin <= paid);
         let units = builder.units_in(days, period)?;
         let new = prices.price.exact().times(quantity.exact())?;
         let was = old.state.unit_price.exact().times(old.state.quantity.exact())?;
@@ -274,8 +301,13 @@ fn one<'a>(
         bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: existing.as_ref().and_then(|l| l.state.taxable),
         key_day: None,
-        since: None,
+        since,
         reason: match &existing {
+            Some(old) if repriced.is_some() => format!(
+                "The subscription has {name} at {}, and the addition that bills it at {}.",
+                prices.price.shown(builder.context.currency),
+                old.state.unit_price.shown(builder.context.currency)
+            ),
             Some(old) => format!(
                 "The subscription has {} {name}, and the addition that bills it {}.",
                 quantity.shown(),
@@ -299,7 +331,10 @@ fn one<'a>(
         existing.iter().filter_map(|old| builder.picture.now(old).cloned()).chain(lines).collect::<Vec<_>>()
     {
         let old = &old;
-        let reason = format!("The subscription has {} {name} instead.", quantity.shown());
+        let reason = match repriced {
+            Some(_) => format!("The subscription has {name} at another price."),
+            None => format!("The subscription has {} {name} instead.", quantity.shown()),
+        };
         let last = builder.agreement_of(old).map_or(previous_day(begin), |a| builder.last_before(a, begin));
         builder.end(old, last, reason)?;
     }
@@ -367,7 +402,7 @@ fn first_part<'a>(
     let Some(sold) = context.subscription else { return Ok(begin) };
     let anchor = sold.period.map_or(sold.start, Period::start);
     let own = context.cycle.period_containing(anchor, begin)?;
-    let unbilled = context.billed_from(&line.product).is_some_and(|first| first == begin);
+    let unbilled = [context.billed_from(&line.product), sold.after_trial()].contains(&Some(begin));
     let open = !context.agreement.prorates && !builder.is_invoiced(context.agreement, begin);
     let end = until.map_or(own.end(), |last| own.end().min(next_day(last)));
     let Some(days) = Period::new(begin, end).ok().filter(|_| unbilled && open && begin > own.start()) else {
@@ -401,33 +436,4 @@ fn named_together<'a>(
     let Some(one) = one.filter(|one| builder.is_named_by_mapping(one, product)) else { return Vec::new() };
     let all = builder.mapped_lines(product).into_iter();
     all.filter(|line| line.target != one.target && line.state.bills_on(begin)).collect()
-}
-
-/// The price that counts: the subscription's or the product's, else that of the line, else the catalog's. The line is
-/// kept back where there is none.
-fn prices_of(
-    builder: &mut Builder<'_, '_>,
-    target: &Target<'_>,
-    item: &CatalogItem,
-    existing: Option<&Line>,
-) -> Option<Prices> {
-    let product = target.product;
-    let there =
-        existing.map(|l| Prices { price: l.state.unit_price, cost: l.state.unit_cost, cost_known: true });
-    let marketplace = builder.context.price_source == PriceSource::Marketplace;
-    let listed = builder.context.product(product);
-    let price = target.price.or(listed.and_then(|p| p.unit_price)).filter(|_| marketplace);
-    let cost = target.cost.or(listed.and_then(|p| p.unit_cost)).filter(|_| marketplace);
-    let prices = price
-        .map(|price| Prices { price, cost: cost.or(item.cost).unwrap_or_default(), cost_known: true })
-        .or(there)
-        .or_else(|| {
-            item.price.map(|p| Prices { price: p, cost: item.cost.unwrap_or_default(), cost_known: true })
-        });
-    if prices.is_none() {
-        let name = builder.context.product_name(product);
-        let finding = builder.about(Code::Tu6002, product, format!("{name} has no price."));
-        builder.withhold(finding);
-    }
-    prices
 }

@@ -29,7 +29,7 @@ pub fn first_day(builder: &Builder<'_, '_>, order: &Order) -> Result<Date, Stop>
         (true, _) | (false, None) => order.effective.max(order.period.start()),
         (false, Some(start)) => start,
     };
-    let after_trial = subscription.and_then(|s| s.trial_until).map_or(day, |until| day.max(next_day(until)));
+    let after_trial = subscription.and_then(|s| s.after_trial()).map_or(day, |first| day.max(first));
     if day >= order.period.end() {
         let message = format!("The sale takes effect on {day}, outside its own period {}.", order.period);
         return Err(builder.context.stop(Code::Tu4006, message));

@@ -14,6 +14,7 @@ use crate::planner::lines::{self, Existing, billed_quantity, item_for};
 use crate::planner::over;
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
+use crate::planner::reconciled;
 use crate::planner::sales::commitment_last;
 use crate::planner::twice;
 use crate::psa::{AdditionState, CatalogItem};
@@ -183,7 +184,9 @@ impl<'a> Old<'a> {
         let of_one = |until: Date| {
             late::first_of_one(builder, &line.product, moment.said).map_or(until, |at| at.min(until))
         };
-        let until = later.map(of_one).into_iter().chain(ahead);
+        let days = (moment.said, moment.period);
+        let level = absolute.then(|| reconciled::next_level(builder, line, days)).flatten();
+        let until = later.into_iter().chain(level).min().map(of_one).into_iter().chain(ahead);
         let until = until.chain(over::since(builder, &line.product)?).min();
         let (existing, also) = match until {
             Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
@@ -279,6 +282,10 @@ fn settled<'a, 'o>(
         if let Some(hand) = there.sum.as_ref()
             && by_hand::is_settled(builder, line, hand, (old, new))
         {
+            if reconciled::wrote(hand) {
+                let days = (moment.effective, moment.period);
+                reconciled::tell_days_before(builder, line, days, (old, new))?;
+            }
             return Ok(Some(Asked::ByHand));
         }
         if is_said_again(builder, order, line, moment, there, (old, new)) {

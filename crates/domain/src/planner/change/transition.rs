@@ -411,7 +411,7 @@ pub(super) fn late_transition<'a>(
     let why = if item.ahead {
         "changes what an earlier order changes again from a later day on"
     } else {
-        "came after a later order was carried out"
+        "came after a later state was written"
     };
     if !late::part_is_possible(builder, order, product, why)? {
         return Ok(());

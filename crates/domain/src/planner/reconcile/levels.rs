@@ -1,7 +1,8 @@
 //! What a subscription had before its orders changed it: a reconciliation looks at the days before them, and leaves what
 //! they bring to themselves.
 
-use super::{Beside, Target, Wish, prices_of};
+use super::prices::prices_of;
+use super::{Beside, Target, Wish};
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
@@ -67,6 +68,7 @@ pub(super) fn with_what_went<'s>(wanted: &mut Vec<Target<'s>>, beside: &'s Besid
                 quantity: Quantity::ZERO,
                 price: line.old_unit_price,
                 cost: line.old_unit_cost,
+                said: None,
             });
         }
     }
@@ -78,6 +80,10 @@ pub(super) fn before_what_is_open(target: &mut Target<'_>, beside: &Beside) {
     let mut quantity = target.quantity;
     for at in (beside.carried.len()..orders.len()).rev() {
         let order = orders[at];
+        if line_for(order, target.product).is_some() {
+            // The price of the record may be the one that the order brings.
+            target.said = None;
+        }
         if let Some(level) = level_at(&orders, at, target.product) {
             quantity = level.quantity;
             target.price = level.price.or(target.price);
@@ -149,6 +155,7 @@ pub(super) fn before_what_changed_it(
         quantity: level.quantity,
         price: level.price.or(target.price),
         cost: level.cost.or(target.cost),
+        said: None,
     };
     let Some(prices) = prices_of(builder, &told, item, of_product.first()) else { return Ok(()) };
     let (bill, taxable) = builder.flags_of(product);
