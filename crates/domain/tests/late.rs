@@ -800,3 +800,23 @@ fn orders_of_one_plan_are_remembered_like_those_of_several(
     let billed = total(&mut lab, 1);
     assert!((billed - sold).abs() < dec("0.20"), "{billed} instead of {sold}");
 }
+
+/// A sale that came months late is caught up by a line of its own: a cancellation that comes later still gives all of it back
+/// that was invoiced, whether changes edit lines or not.
+#[rstest]
+fn what_was_caught_up_and_invoiced_goes_back_with_a_cancellation(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(0, 2)] more: usize,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-04-01");
+    lab.set("credits", "on").set("quantity_change", form);
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let january = period("2023-01-01", "2023-02-01");
+    lab.run(&order("SO", OrderKind::Sales, "2023-01-01", january).with(sold).0);
+    let mut billed = total(&mut lab, 1 + more);
+    lab.run(&order("CA", OrderKind::Cancellation, "2023-01-12", january).0);
+    billed += total(&mut lab, 3);
+    assert_eq!(billed, dec("110.00"), "January");
+}

@@ -484,3 +484,24 @@ fn what_was_begun_is_finished(#[values(0, 1)] between: usize) {
     billed += bill(&mut with, 2);
     assert_eq!(billed, bill(&mut without, 4 + between), "{}\n{}", show(&first), show(&rest));
 }
+
+/// A change that came late was billed up to a later one. That later one is not taken back alone: nobody would bill what the
+/// late one sold from there on.
+#[rstest]
+fn what_an_order_that_came_late_was_billed_up_to_is_taken_back_with_it(
+    #[values(0, 2)] invoiced: usize,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = before(&change("CH-1", "2025-01-12", 5, 7, "22.00"), 1, &[("quantity_change", form)]);
+    let mut later = change("CH-2", "2025-02-10", 5, 10, "22.00");
+    later.period = period("2025-02-01", "2025-03-01");
+    let later = carry(&mut lab, &later);
+    bill(&mut lab, invoiced);
+    let late = carry(&mut lab, &change("CH-1", "2025-01-12", 5, 7, "22.00"));
+    let alone = lab.undo(&[(&later.0, &later.1)], &Extent::Everything);
+    assert!(alone.changes.iter().all(|c| !c.writes()), "{}", show(&alone));
+    let told: Vec<&str> = alone.findings.iter().map(|f| f.message.as_str()).collect();
+    assert!(told.iter().any(|text| text.contains("Order CH-1 came after")), "{told:#?}");
+    let both = lab.undo(&[(&later.0, &later.1), (&late.0, &late.1)], &Extent::Everything);
+    assert!(both.findings.iter().all(|f| f.severity != Severity::Error), "{both:#?}");
+}

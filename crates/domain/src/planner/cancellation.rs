@@ -489,7 +489,9 @@ fn give_back_later_periods(
             value = add(value, worth(line, units)?)?;
             item = Some(line.state.catalog_item);
         }
-        value = add(value, of_changes(builder, &product, ending, days, gone)?)?;
+        let of_it = billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == product));
+        let first = of_it.map(|l| l.state.effective).min().unwrap_or(days.start());
+        value = add(value, of_changes(builder, &product, ending, (days, first), gone)?)?;
         let Some(item) = item.filter(|_| !value.0.is_negative() && !value.0.is_zero()) else { continue };
         if let Ok(invoiced) = Period::new(from, paid) {
             builder.tell_caught_up_by_shares(&product, agreement, invoiced);
@@ -537,30 +539,33 @@ pub fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
 }
 
 /// What changes billed or gave back of the invoiced days after the cancelled period, by one-time lines. Where lines are
-/// edited in place they show the level of now: the invoices were made at that level less what was caught up.
+/// edited in place they show the level of now: the invoices since the `first` day that they billed were made at that level
+/// less what was caught up.
 fn of_changes(
     builder: &Builder<'_, '_>,
     product: &ProductId,
     ending: &Ending,
-    days: Period,
+    (days, first): (Period, Date),
     gone: &[&Line],
 ) -> Result<(Exact, Exact), Stop> {
     let edited = builder.context.world.settings.quantity_change == QuantityChange::EditInPlace;
     let goes = |line: &Line| gone.iter().any(|l| l.target == line.target);
     let parts: Vec<Line> = builder
         .own_lines()
-        .filter(|l| {
-            l.is_for(product, Role::Prorate) && !l.is_made_by(builder.context.order_id()) && goes(l) == edited
-        })
+        .filter(|l| l.is_for(product, Role::Prorate) && !l.is_made_by(builder.context.order_id()))
         .cloned()
         .collect();
     let mut sum = (Exact::ZERO, Exact::ZERO);
     for line in parts {
         let Some(own) = line.origin.as_ref().and_then(|o| o.true_period()) else { continue };
         let Some(shared) = own.intersect(days) else { continue };
+        let in_level = edited && own.end() > first;
+        if goes(&line) != in_level {
+            continue;
+        }
         let all = builder.units_in(own, ending.period)?;
         let (price, cost) = worth(&line, builder.units_in(shared, ending.period)?.over(all)?)?;
-        sum = if edited { (sum.0.minus(price)?, sum.1.minus(cost)?) } else { add(sum, (price, cost))? };
+        sum = if in_level { (sum.0.minus(price)?, sum.1.minus(cost)?) } else { add(sum, (price, cost))? };
     }
     Ok(sum)
 }

@@ -3,6 +3,7 @@
 //!
 //! The result is a plan like any other: it is checked, shown, and carried out exactly once.
 
+mod bounded;
 mod line;
 mod settling;
 
@@ -114,10 +115,15 @@ pub fn undo(
     let effects = effects(carried, extent);
     let undoes = carried.iter().map(|c| c.id.clone()).collect();
     let mut draft = DraftPlan { today: Some(world.today), undoes, ..DraftPlan::default() };
+    let bounds = bounded::Extent::of(&effects);
     let mut all: Vec<Option<Taken<'_>>> = Vec::with_capacity(effects.len());
     for effect in &effects {
         let writer = last.get(&effect.addition).filter(|id| carried.iter().all(|c| c.id != *id));
-        all.push(match take_back(world, effect, writer) {
+        let taken = match bounds.bounds(world, effect) {
+            Some(finding) => Err(finding),
+            None => take_back(world, effect, writer),
+        };
+        all.push(match taken {
             Ok(taken) => Some(taken),
             Err(finding) => {
                 draft.findings.push(*finding);
