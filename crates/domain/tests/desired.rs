@@ -13,7 +13,7 @@ use trueup_domain::desired::{
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId};
 use trueup_domain::money::{Money, Quantity};
-use trueup_domain::plan::{AdditionLink, Field, Role};
+use trueup_domain::plan::{AdditionLink, Field, OperationKey, Role};
 use trueup_domain::psa::{AdditionState, BillFlag, ObservedAddition, Snapshot};
 
 fn row(key: i64, quantity: i64, price: i64) -> Row {
@@ -353,6 +353,31 @@ fn texts_and_flags_count_where_trueup_wrote_them() {
             "TU7002 Addition 9 (seat, recurring) was changed by a person: billing from billable to do not bill, \
           taxable from yes to no, invoice description from `Seats` to none. It bills nothing instead of 5 x \
           22.00 = 110.00: 110.00 USD less."
+        ]
+    );
+}
+
+/// What a person includes of a line that trueup made is not billed; of one that was there before, it always was so.
+#[test]
+fn an_included_quantity_of_an_own_line_is_an_edit() {
+    let mut case = Case::new();
+    let written = state("8", "22");
+    case.wrote(9, &written).key = Some(OperationKey("tu00".into()));
+    case.wrote(10, &written);
+    for id in [9, 10] {
+        case.holds(id, &written);
+    }
+    for line in case.snapshot.additions.get_mut(&AgreementId(40)).unwrap() {
+        line.less_included = 2.into();
+    }
+    let drift = drift(&case.links, &case.snapshot);
+    assert_eq!(drift.unchanged, 1);
+    assert_eq!(
+        case.told(),
+        [
+            "TU7002 Addition 9 (seat, recurring) was changed by a person: included quantity from none to 2. It bills (8 - 2) \
+          x 22.00 = 132.00 instead of 8 x 22.00 = 176.00: 44.00 USD less. It costs (8 - 2) x 17.60 = 105.60 instead of 8 x \
+          17.60 = 140.80: 35.20 USD less."
         ]
     );
 }

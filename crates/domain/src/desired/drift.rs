@@ -6,6 +6,7 @@ use super::threads_for;
 use super::{Comparison, Fields, Pairs, Repeated, join};
 use crate::finding::Finding;
 use crate::ids::AgreementId;
+use crate::money::Quantity;
 use crate::parallel::{on_each, ranges};
 use crate::plan::AdditionLink;
 use crate::psa::{AdditionState, ObservedAddition, Snapshot};
@@ -13,7 +14,7 @@ use crate::psa::{AdditionState, ObservedAddition, Snapshot};
 /// What became of the additions that trueup wrote or took over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drift {
-    /// What a person should know, in the order of the additions: TU7002 for changed fields, TU3008 for an addition
+    /// What a person should know, in the order of the additions: TU7002 for changed fields and included quantities, TU3008 for an addition
     /// that was ended, opened again or is gone, TU8002 and TU8006 for one that occurs twice.
     pub findings: Vec<Finding>,
     /// How many are as they were left.
@@ -148,7 +149,7 @@ impl Pairs for Sides<'_> {
     }
 
     fn alike(&self, at: usize, place: usize) -> bool {
-        self.fields(at, place).is_empty()
+        self.fields(at, place).is_empty() && included(self.written[at], self.observed[place]).is_none()
     }
 
     fn fields(&self, at: usize, place: usize) -> Fields {
@@ -192,6 +193,11 @@ impl<'a> Read<'a> {
         let word = usize::try_from(bit / 64).ok().and_then(|word| self.bits.get(word));
         word.is_some_and(|word| word & (1 << (bit % 64)) != 0)
     }
+}
+
+/// What is included of a line that trueup made: it includes nothing by itself.
+fn included(link: &AdditionLink, there: &ObservedAddition) -> Option<Quantity> {
+    Some(there.less_included).filter(|included| !included.is_zero() && link.key.is_some())
 }
 
 /// The fields in which what is there differs from what trueup wrote.

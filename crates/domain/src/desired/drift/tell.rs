@@ -1,6 +1,6 @@
 //! What is said of an addition that is not as it was left: which fields, from what to what, and what it is worth.
 
-use super::{Case, Sides};
+use super::{Case, Sides, included};
 use crate::billing::extended;
 use crate::desired::{Fields, Repeated};
 use crate::finding::{Code, Finding, Subject};
@@ -23,7 +23,7 @@ impl Sides<'_> {
                 if fields.contains(Field::CancelledDate) {
                     findings.push(self.ended(link, addition));
                 }
-                if !fields.without(ended).is_empty() {
+                if !fields.without(ended).is_empty() || included(link, addition).is_some() {
                     findings.push(self.changed(link, addition, fields.without(ended)));
                 }
             }
@@ -47,12 +47,19 @@ impl Sides<'_> {
             let (from, to) = (value(old, field, currency), value(new, field, currency));
             let _ = write!(message, "{comma}{} from {from} to {to}", field.name());
         }
+        let included = included(link, addition);
+        if let Some(included) = included {
+            let comma = if fields.is_empty() { "" } else { ", " };
+            let _ =
+                write!(message, "{comma}included quantity from none to {}", included.decimal().normalize());
+        }
         message.push('.');
         let mut finding = Finding::new(Code::Tu7002, subject(link), message);
         let Some(currency) = currency else { return finding };
-        let worth = |state| Worth::of(state, addition.less_included, currency);
+        let before = if included.is_some() { Quantity::ZERO } else { addition.less_included };
         // Amounts beyond what can be kept exactly are left unsaid; the fields say what was changed.
-        if let (Ok(was), Ok(is)) = (worth(old), worth(new)) {
+        let worth = (Worth::of(old, before, currency), Worth::of(new, addition.less_included, currency));
+        if let (Ok(was), Ok(is)) = worth {
             for (verb, was, is) in [("bills", &was.price, &is.price), ("costs", &was.cost, &is.cost)] {
                 let Ok(delta) = is.amount.minus(was.amount) else { continue };
                 if delta.is_zero() {
