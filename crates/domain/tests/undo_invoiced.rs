@@ -505,3 +505,27 @@ fn what_an_order_that_came_late_was_billed_up_to_is_taken_back_with_it(
     let both = lab.undo(&[(&later.0, &later.1), (&late.0, &late.1)], &Extent::Everything);
     assert!(both.findings.iter().all(|f| f.severity != Severity::Error), "{both:#?}");
 }
+
+/// The same where what is taken back with it is another subscription's and was made later still; and not any more where the
+/// late one was taken back before.
+#[test]
+fn what_was_billed_up_to_it_is_told_by_its_own_subscription() {
+    let mut lab = before(&change("CH-1", "2025-01-12", 5, 7, "22.00"), 1, &[]);
+    lab.subscription("s-2", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    let mut later = change("CH-2", "2025-02-10", 5, 10, "22.00");
+    later.period = period("2025-02-01", "2025-03-01");
+    let later = carry(&mut lab, &later);
+    let late = carry(&mut lab, &change("CH-1", "2025-01-12", 5, 7, "22.00"));
+    let mut other = sale("2025-01-01");
+    (other.id, other.subscription) = ("SO-2".into(), "s-2".into());
+    let other = carry(&mut lab, &other);
+    let held = |lab: &Lab, carried: &[(&DraftPlan, &Done)]| {
+        let draft = lab.undo(carried, &Extent::Everything);
+        draft.findings.iter().any(|f| f.message.contains("Order CH-1 came after"))
+    };
+    assert!(held(&lab, &[(&later.0, &later.1), (&other.0, &other.1)]));
+    bill(&mut lab, 1);
+    let taken = lab.undo(&[(&late.0, &late.1)], &Extent::Everything);
+    lab.apply(&taken);
+    assert!(!held(&lab, &[(&later.0, &later.1)]));
+}

@@ -4,34 +4,37 @@
 use super::Effect;
 use super::line::subject;
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::{AdditionId, OrderId};
+use crate::ids::{AdditionId, OrderId, TaskId};
 use crate::period::{Period, next_day};
 use crate::plan::{Action, AdditionLink, Change, Role};
 use crate::planner::World;
 use jiff::civil::Date;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is taken back, as far as it tells which orders came after it.
 pub(super) struct Extent<'a> {
     orders: BTreeSet<&'a OrderId>,
-    /// The newest addition that it made.
-    newest: Option<AdditionId>,
+    /// The newest addition that each of its tasks made.
+    newest: BTreeMap<&'a TaskId, AdditionId>,
 }
 
 impl<'a> Extent<'a> {
     pub(super) fn of(effects: &[Effect<'a>]) -> Self {
         let changes = effects.iter().flat_map(|effect| &effect.changes);
-        let made = effects.iter().filter(|effect| effect.before.is_none());
-        Self {
-            orders: changes.filter_map(|(_, change)| change.order.as_ref()).collect(),
-            newest: made.map(|effect| effect.addition).max(),
+        let mut newest = BTreeMap::new();
+        for effect in effects.iter().filter(|effect| effect.before.is_none()) {
+            if let Some((_, change)) = effect.changes.first() {
+                let made = newest.entry(&change.task).or_insert(effect.addition);
+                *made = effect.addition.max(*made);
+            }
         }
+        Self { orders: changes.filter_map(|(_, change)| change.order.as_ref()).collect(), newest }
     }
 
     /// Why an effect is not to be taken back by itself: an order that was carried out after it was billed up to it alone.
     pub(super) fn bounds(&self, world: &World<'_>, effect: &Effect<'a>) -> Option<Box<Finding>> {
-        let newest = self.newest?;
         let (_, change) = effect.changes.first().filter(|(_, change)| change.role == Role::Recurring)?;
+        let newest = *self.newest.get(&change.task)?;
         let (since, begins) = days_of(change)?;
         let is_late = |link: &&AdditionLink| {
             link.source == change.source
@@ -39,6 +42,7 @@ impl<'a> Extent<'a> {
                 && link.product == change.product
                 && link.role == Role::Prorate
                 && !link.deleted
+                && !link.is_settled()
                 && link.addition > newest
                 && link.order.as_ref().is_some_and(|order| !self.orders.contains(order))
                 && days_billed(link)
