@@ -18,6 +18,7 @@ use crate::plan::{
     Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, Undoing, edit_key,
 };
 use crate::psa::AdditionState;
+use bounded::TakenBack;
 use jiff::civil::Date;
 use line::take_back;
 use settling::{Owed, settle};
@@ -94,6 +95,30 @@ struct Step<'a> {
     depends_on: Vec<ChangeId>,
 }
 
+impl<'a> Step<'a> {
+    /// A step that does to a line of the change what it says, for the change's own order and role.
+    fn on(
+        (plan, change): (&'a PlanId, &'a Change),
+        action: Action,
+        amounts: PriceAndCost,
+        reason: String,
+    ) -> Self {
+        Self {
+            change,
+            plan,
+            action,
+            role: change.role,
+            true_period: None,
+            amounts,
+            reason,
+            formula: String::new(),
+            order: change.order.clone(),
+            undoing: None,
+            depends_on: Vec::new(),
+        }
+    }
+}
+
 /// What taking one addition back comes to: what is written to it, and what invoices made of it since.
 #[derive(Default)]
 struct Taken<'a> {
@@ -115,11 +140,11 @@ pub fn undo(
     let effects = effects(carried, extent);
     let undoes = carried.iter().map(|c| c.id.clone()).collect();
     let mut draft = DraftPlan { today: Some(world.today), undoes, ..DraftPlan::default() };
-    let bounds = bounded::Extent::of(&effects);
+    let taken_back = TakenBack::of(&effects);
     let mut all: Vec<Option<Taken<'_>>> = Vec::with_capacity(effects.len());
     for effect in &effects {
         let writer = last.get(&effect.addition).filter(|id| carried.iter().all(|c| c.id != *id));
-        let taken = match bounds.bounds(world, effect) {
+        let taken = match taken_back.bounds_others(world, effect) {
             Some(finding) => Err(finding),
             None => take_back(world, effect, writer),
         };

@@ -12,13 +12,13 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is taken back, as far as it tells which orders came after it.
-pub(super) struct Extent<'a> {
+pub(super) struct TakenBack<'a> {
     orders: BTreeSet<&'a OrderId>,
     /// The newest addition that each of its tasks made.
     newest: BTreeMap<&'a TaskId, AdditionId>,
 }
 
-impl<'a> Extent<'a> {
+impl<'a> TakenBack<'a> {
     pub(super) fn of(effects: &[Effect<'a>]) -> Self {
         let changes = effects.iter().flat_map(|effect| &effect.changes);
         let mut newest = BTreeMap::new();
@@ -32,7 +32,7 @@ impl<'a> Extent<'a> {
     }
 
     /// Why an effect is not to be taken back by itself: an order that was carried out after it was billed up to it alone.
-    pub(super) fn bounds(&self, world: &World<'_>, effect: &Effect<'a>) -> Option<Box<Finding>> {
+    pub(super) fn bounds_others(&self, world: &World<'_>, effect: &Effect<'a>) -> Option<Box<Finding>> {
         let (_, change) = effect.changes.first().filter(|(_, change)| change.role == Role::Recurring)?;
         let newest = *self.newest.get(&change.task)?;
         let (since, begins) = days_of(change)?;

@@ -246,21 +246,9 @@ fn restore<'a>(
     // A line that goes is known as undone by the name of the order that made it.
     let made = effect.changes.first().map(|(_, change)| *change);
     let made = made.filter(|_| matches!(action, Action::Delete { .. }));
-    let (role, order) = (change.role, first.or(made).unwrap_or(change).order.clone());
-    let (formula, undoing, depends_on) = (String::new(), None, Vec::new());
-    Ok(Some(Step {
-        change,
-        plan,
-        action,
-        role,
-        true_period,
-        amounts,
-        reason,
-        formula,
-        order,
-        undoing,
-        depends_on,
-    }))
+    let order = first.or(made).unwrap_or(change).order.clone();
+    let step = Step::on((plan, change), action, amounts, reason);
+    Ok(Some(Step { true_period, order, ..step }))
 }
 
 /// Ends a line that was made and that invoices have billed: from the next one on it bills nothing, and it is no order's.
@@ -289,22 +277,8 @@ fn end<'a>(
         )
     };
     let amounts = in_the_open_period(world, agreement, change, there, &action)?;
-    let (role, order) = (change.role, change.order.clone());
-    let (true_period, formula, depends_on) = (None, String::new(), Vec::new());
-    let undoing = Some(Undoing::Settled);
-    Ok(Some(Step {
-        change,
-        plan,
-        action,
-        role,
-        true_period,
-        amounts,
-        reason,
-        formula,
-        order,
-        undoing,
-        depends_on,
-    }))
+    let step = Step::on((plan, change), action, amounts, reason);
+    Ok(Some(Step { undoing: Some(Undoing::Settled), ..step }))
 }
 
 /// What a change of a line that is there adds to the next invoice.
@@ -351,17 +325,13 @@ fn recreate<'a>(
         wanted.effective = days.end();
     }
     let amounts = billing::extended(&wanted, Quantity::ZERO, change.currency)?;
+    let reason = format!("Undo of plan {plan}: the line that it removed is there again.");
+    let step = Step::on((plan, change), Action::Create { wanted }, amounts, reason);
     Ok(Some(Step {
-        change,
-        plan,
-        action: Action::Create { wanted },
         role,
         true_period,
-        amounts,
-        reason: format!("Undo of plan {plan}: the line that it removed is there again."),
-        formula: String::new(),
         order: link.and_then(|l| l.order.clone()),
         undoing: Some(Undoing::Again(effect.addition)),
-        depends_on: Vec::new(),
+        ..step
     }))
 }
