@@ -713,6 +713,13 @@ impl AdditionLink {
         !self.deleted && self.ends.last().is_some_and(|end| end.last.is_none() && end.again.is_none())
     }
 
+    /// Whether an order made the line, changed it or ended it.
+    pub fn names(&self, order: &OrderId) -> bool {
+        self.order.as_ref() == Some(order)
+            || self.edits.iter().any(|edit| edit.order.as_ref() == Some(order))
+            || self.ends.iter().any(|end| end.order.as_ref() == Some(order))
+    }
+
     /// The addition that the line was before it was taken away and an undo made it again: that one is as if it had never
     /// been taken away.
     pub fn again(&self) -> Option<AdditionId> {

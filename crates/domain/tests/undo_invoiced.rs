@@ -529,3 +529,93 @@ fn what_was_billed_up_to_it_is_told_by_its_own_subscription() {
     lab.apply(&taken);
     assert!(!held(&lab, &[(&later.0, &later.1)]));
 }
+
+/// What was put on a change's line and taken back since is no obstacle to taking the change back: wherever the invoices lie,
+/// they come to what they would have without both.
+#[rstest]
+fn one_after_the_other_is_as_good_as_both(
+    #[values(0, 1)] between: usize,
+    #[values(0, 1, 3)] since: usize,
+    #[values(0, 2)] later: usize,
+    #[values("2025-01-21", "2025-02-10")] on: &str,
+    #[values(0, 1, 2, 3)] way: usize,
+) {
+    let mut twin = before(&change("CH-1", "2025-01-12", 5, 8, "22.00"), 0, WAYS[way]);
+    let expected = bill(&mut twin, 8);
+
+    let mut lab = before(&change("CH-1", "2025-01-12", 5, 8, "22.00"), 0, WAYS[way]);
+    let first = carry(&mut lab, &change("CH-1", "2025-01-12", 5, 8, "22.00"));
+    let mut billed = bill(&mut lab, between);
+    let mut second = change("CH-2", on, 8, 10, "22.00");
+    if on.starts_with("2025-02") {
+        second.period = period("2025-02-01", "2025-03-01");
+    }
+    let second = carry(&mut lab, &second);
+    billed += bill(&mut lab, since);
+    let back = lab.undo(&[(&second.0, &second.1)], &Extent::Everything);
+    assert!(back.changes.iter().any(|c| c.writes()), "{back:#?}");
+    let back = (lab.apply(&back), back);
+    billed += bill(&mut lab, later);
+    let task = first.0.outcomes.keys().next().unwrap().clone();
+    let carried = [(&first.0, &first.1), (&second.0, &second.1), (&back.1, &back.0)];
+    let draft = lab.undo(&carried, &Extent::Tasks(BTreeSet::from([task.clone()])));
+    assert_eq!(draft.outcomes, BTreeMap::from([(task, TaskOutcome::Undone)]), "{draft:#?}");
+    lab.apply(&draft);
+    billed += bill(&mut lab, 8 - between - since - later);
+    assert_eq!(billed, expected, "{}\n{}", show(&back.1), show(&draft));
+}
+
+/// An order that came after a change and found nothing to write beside it: without the change nobody would bill what it says.
+#[rstest]
+#[case::late_renewal(renewal("2025-01-20", "6", "22.00"), true)]
+#[case::younger_renewal(renewal("2025-01-28", "8", "22.00"), true)]
+#[case::what_is_restored(renewal("2025-01-20", "5", "22.00"), false)]
+fn what_found_nothing_to_write_is_taken_back_with_it(
+    #[case] beside: Order,
+    #[case] held: bool,
+    #[values(0, 2)] invoiced: usize,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = before(&change("CH-1", "2025-01-25", 5, 8, "22.00"), 1, &[("quantity_change", form)]);
+    let up = carry(&mut lab, &change("CH-1", "2025-01-25", 5, 8, "22.00"));
+    let nothing = lab.plan(&[&beside]);
+    assert!(nothing.changes.iter().all(|c| !c.writes()), "{}", show(&nothing));
+    lab.apply(&nothing);
+    bill(&mut lab, invoiced);
+    let carried = [(&up.0, &up.1)];
+    let alone = lab.undo(&carried, &Extent::Everything);
+    let told = alone.findings.iter().any(|f| f.code == Code::Tu7006 && f.message.contains("Order RE-1"));
+    assert_eq!((told, alone.changes.iter().any(|c| c.writes())), (held, !held), "{alone:#?}");
+    let tasks = up.0.outcomes.keys().chain(nothing.outcomes.keys()).cloned().collect();
+    let both = lab.undo(&carried, &Extent::Tasks(tasks));
+    assert!(both.findings.iter().all(|f| f.severity != Severity::Error), "{both:#?}");
+    assert!(both.changes.iter().any(|c| c.writes()), "{both:#?}");
+}
+
+fn renewal(on: &str, quantity: &str, price: &str) -> Order {
+    order("RE-1", OrderKind::Renewal, on, period("2025-02-01", "2025-03-01"))
+        .with(line("1", Charge::Recurring, "seat", quantity, price, "17.60"))
+        .0
+}
+
+/// The same of two changes that were carried out in one run.
+#[rstest]
+fn one_after_the_other_of_one_run(#[values(0, 1, 3)] since: usize, #[values(0, 1, 2, 3)] way: usize) {
+    let orders = [change("CH-1", "2025-01-12", 5, 8, "22.00"), change("CH-2", "2025-01-21", 8, 10, "22.00")];
+    let mut twin = before(&orders[0], 0, WAYS[way]);
+    let expected = bill(&mut twin, 6);
+
+    let mut lab = before(&orders[0], 0, WAYS[way]);
+    let run = lab.plan(&[&orders[0], &orders[1]]);
+    let done = lab.apply(&run);
+    let mut billed = bill(&mut lab, since);
+    let tasks = orders.each_ref().map(|order| BTreeSet::from([lab.task(order).id]));
+    let back = lab.undo(&[(&run, &done)], &Extent::Tasks(tasks[1].clone()));
+    assert!(back.changes.iter().any(|c| c.writes()), "{back:#?}");
+    let undone = lab.apply(&back);
+    let draft = lab.undo(&[(&run, &done), (&back, &undone)], &Extent::Tasks(tasks[0].clone()));
+    assert!(draft.changes.iter().any(|c| c.writes()), "{draft:#?}");
+    lab.apply(&draft);
+    billed += bill(&mut lab, 6 - since);
+    assert_eq!(billed, expected, "{}\n{}", show(&back), show(&draft));
+}

@@ -12,6 +12,7 @@ use crate::observe::observe_for;
 use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
 use crate::tasks::assess::{Facts, Standing, assess, subject_of};
+pub(crate) use gather::completed_of;
 use gather::{Feed, demands_of};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::check::{brakes, check};

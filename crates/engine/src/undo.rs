@@ -1,27 +1,26 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
+mod history;
+
 use crate::access::Account;
 use crate::failure::Failure;
 use crate::findings;
-use crate::planning::checked;
+use crate::planning::{checked, completed_of};
 use crate::ports::{Clock, Psa, Store};
-use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan, TaskFilter};
-use serde::Deserialize;
+use crate::records::{StoredPlan, TaskFilter};
+use history::{Written, carried, done_tasks, last_writers, plans_of_additions, written_for};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
-use trueup_domain::ids::{AdditionId, AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
+use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::Mappings;
-use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, Carried, Completions, Credit, Extent, World, undo};
+use trueup_domain::plan::{Change, DraftPlan};
+use trueup_domain::planner::{AdoptionAnswer, Carried, Credit, Extent, World, undo};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::Settings;
-use trueup_domain::task::{Task, TaskState};
+use trueup_domain::task::TaskState;
 
 /// Why a task that was taken back is left out.
 pub const REASON: &str = "its lines were taken back; take the task in again to bill it anew";
-
-/// Of the history of one addition so much is looked at.
-const HISTORY: u32 = 10_000;
 
 /// What is to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,26 +73,25 @@ async fn plan_seen(
 ) -> Result<StoredPlan, Failure> {
     account.sees_all(psa).await?;
     let links = store.list_links(request.org).await?;
-    let (plans, extent) = match request.wish {
-        Wish::Plan(id) => (vec![id.clone()], Extent::Everything),
+    let (written, extent) = match request.wish {
+        Wish::Plan(id) => (Written::by(vec![id.clone()]), Extent::Everything),
         Wish::Tasks(ids) => {
             let tasks = done_tasks(store, request.org, ids).await?;
-            (
-                plans_of_tasks(store, request.org, &tasks, &links).await?,
-                Extent::Tasks(ids.iter().cloned().collect()),
-            )
+            let written = written_for(store, request.org, &tasks, &links).await?;
+            (written, Extent::Tasks(ids.iter().cloned().collect()))
         }
         Wish::Additions(ids) => {
             let plans = plans_of_additions(store, request.org, ids).await?;
-            (plans, Extent::Additions(ids.iter().copied().collect()))
+            (Written::by(plans), Extent::Additions(ids.iter().copied().collect()))
         }
     };
-    let carried = carried(store, request, &plans).await?;
+    let carried = carried(store, request, &written).await?;
     let views: Vec<Carried<'_>> = carried
         .iter()
         .map(|(stored, done)| Carried { id: &stored.id, plan: stored.body.plan(), done })
         .collect();
     let snapshot = observe(psa, &views).await?;
+    let completed = completed_of(store, request.org, &subscriptions_of(&views, &extent)).await?;
     let (mappings, customers, products, subscriptions) =
         (Mappings::default(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let world = World {
@@ -106,12 +104,13 @@ async fn plan_seen(
         customers: &customers,
         products: &products,
         subscriptions: &subscriptions,
-        completed: &Completions::new(),
+        completed: &completed,
         adoption: AdoptionAnswer::Propose,
     };
     let last = last_writers(store, request.org, &carried).await?;
     let mut draft = undo(&world, &views, &extent, &last, request.credit);
     draft.note_invoicers(&snapshot);
+    written.note(&mut draft);
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;
     keep_findings(store, clock, request.org, &stored).await?;
@@ -195,207 +194,18 @@ fn found_of_tasks(plan: &DraftPlan) -> BTreeMap<TaskId, Vec<Finding>> {
     found
 }
 
-/// The tasks, each with something to take back.
-async fn done_tasks(store: &dyn Store, org: &OrganizationId, ids: &[TaskId]) -> Result<Vec<Task>, Failure> {
-    let mut tasks = Vec::with_capacity(ids.len());
-    for id in ids {
-        let task = crate::tasks::get(store, org, id).await?;
-        match task.state {
-            TaskState::Applying | TaskState::InDoubt => {
-                return Err(Failure::wrong(
-                    format!("task {id} is {}: an operation of it has no outcome yet", task.state.name()),
-                    "Run `trueup apply --all` first: it looks operations in doubt up.",
-                ));
-            }
-            TaskState::New
-            | TaskState::NeedsMapping
-            | TaskState::Ready
-            | TaskState::Planned
-            | TaskState::Done
-            | TaskState::Failed
-            | TaskState::Ignored
-            | TaskState::Blocked => tasks.push(task),
-        }
-    }
-    Ok(tasks)
-}
-
-/// What the audit says of a write.
-#[derive(Deserialize)]
-struct Written {
-    outcome: String,
-    plan_id: Option<PlanId>,
-    task_id: Option<TaskId>,
-}
-
-fn written(entry: &AuditEntry) -> Option<(PlanId, Option<TaskId>)> {
-    let written: Written = serde_json::from_str(&entry.entry.detail).ok()?;
-    (written.outcome == "done").then_some((written.plan_id?, written.task_id))
-}
-
-async fn history(
-    store: &dyn Store,
-    org: &OrganizationId,
-    addition: AdditionId,
-) -> Result<Vec<(i64, PlanId, Option<TaskId>)>, Failure> {
-    let entries = store.list_audit(org, Some(addition), HISTORY).await?;
-    let mut found: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| written(entry).map(|(plan, task)| (entry.number, plan, task)))
-        .collect();
-    found.sort_by_key(|(number, _, _)| *number);
-    Ok(found)
-}
-
-/// The plans that wrote for the tasks since each was last taken back, oldest first.
-async fn plans_of_tasks(
-    store: &dyn Store,
-    org: &OrganizationId,
-    tasks: &[Task],
-    links: &[AdditionLink],
-) -> Result<Vec<PlanId>, Failure> {
-    let mut all: BTreeSet<(i64, PlanId)> = BTreeSet::new();
-    for task in tasks {
-        // What a plan did for another task of the subscription is looked at as well: one that takes this task back may
-        // name the other one for a line that both wrote to.
-        let mut story: BTreeMap<PlanId, (i64, bool)> = BTreeMap::new();
-        let own = links.iter().filter(|l| l.source == task.source && l.subscription == task.subscription);
-        for link in own {
-            for (number, plan, of) in history(store, org, link.addition).await? {
-                let entry = story.entry(plan).or_insert((number, false));
-                entry.1 |= of.is_some_and(|id| id == task.id);
-            }
-        }
-        let mut in_order: Vec<(i64, PlanId, bool)> =
-            story.into_iter().map(|(plan, (number, own))| (number, plan, own)).collect();
-        in_order.sort();
-        let mut since = Vec::new();
-        for (number, id, own) in in_order {
-            let Some(stored) = store.find_plan(org, &id).await? else { continue };
-            let plan = stored.body.plan();
-            // A plan that took all of it back settles what was before it; one that stopped half way is part of the story.
-            if stored.state == PlanState::Applied && plan.outcomes.get(&task.id) == Some(&TaskOutcome::Undone)
-            {
-                since.clear();
-            } else if own {
-                since.push((number, id));
-            }
-        }
-        if since.is_empty() {
-            return Err(Failure::wrong(
-                format!("trueup wrote nothing for task {}, or took all of it back already", task.id),
-                "`trueup audit list` shows what it wrote.",
-            ));
-        }
-        all.extend(since);
-    }
-    let mut plans = Vec::new();
-    for (_, plan) in all {
-        if !plans.contains(&plan) {
-            plans.push(plan);
-        }
-    }
-    Ok(plans)
-}
-
-/// The plan that wrote last to each addition that the plans wrote to.
-async fn last_writers(
-    store: &dyn Store,
-    org: &OrganizationId,
-    carried: &[(StoredPlan, Done)],
-) -> Result<BTreeMap<AdditionId, PlanId>, Failure> {
-    let additions: BTreeSet<AdditionId> =
-        carried.iter().flat_map(|(_, done)| done.values().copied()).collect();
-    let mut last = BTreeMap::new();
-    for addition in additions {
-        if let Some((_, plan, _)) = history(store, org, addition).await?.pop() {
-            last.insert(addition, plan);
-        }
-    }
-    Ok(last)
-}
-
-/// The last plan that wrote to each addition.
-async fn plans_of_additions(
-    store: &dyn Store,
-    org: &OrganizationId,
-    additions: &[AdditionId],
-) -> Result<Vec<PlanId>, Failure> {
-    let mut last: BTreeSet<(i64, PlanId)> = BTreeSet::new();
-    for addition in additions {
-        let Some((number, plan, _)) = history(store, org, *addition).await?.pop() else {
-            return Err(Failure::wrong(
-                format!("trueup never wrote to addition {addition}"),
-                "`trueup audit list` shows what it wrote.",
-            ));
+/// The subscriptions of what is to be taken back.
+fn subscriptions_of(carried: &[Carried<'_>], extent: &Extent) -> BTreeSet<(SourceId, SubscriptionId)> {
+    let of_plan = |of: &Carried<'_>| -> Vec<(SourceId, SubscriptionId)> {
+        let is_meant = |change: &Change| match extent {
+            Extent::Everything => true,
+            Extent::Tasks(tasks) => tasks.contains(&change.task),
+            Extent::Additions(ids) => of.done.get(&change.id).is_some_and(|id| ids.contains(id)),
         };
-        last.insert((number, plan));
-    }
-    let mut plans = Vec::new();
-    for (_, plan) in last {
-        if !plans.contains(&plan) {
-            plans.push(plan);
-        }
-    }
-    Ok(plans)
-}
-
-fn takes_back(plan: &DraftPlan) -> bool {
-    !plan.undoes.is_empty()
-}
-
-type Done = BTreeMap<ChangeId, AdditionId>;
-
-/// The plans with what became of their changes.
-async fn carried(
-    store: &dyn Store,
-    request: &UndoRequest<'_>,
-    plans: &[PlanId],
-) -> Result<Vec<(StoredPlan, Done)>, Failure> {
-    let mut carried = Vec::new();
-    for id in plans {
-        let Some(stored) = store.find_plan(request.org, id).await? else {
-            return Err(Failure::wrong(format!("there is no plan `{id}`"), "`trueup plan list` shows them."));
-        };
-        if stored.connection != request.connection {
-            return Err(Failure::wrong(
-                format!("plan {id} was carried out on connection `{}`", stored.connection),
-                format!("Name it with `--connection {}`.", stored.connection),
-            ));
-        }
-        if !matches!(request.wish, Wish::Tasks(_)) && takes_back(stored.body.plan()) {
-            return Err(Failure::wrong(
-                format!("plan {id} took something back itself"),
-                "Take its tasks in again (`trueup task unignore`), and plan them anew.",
-            ));
-        }
-        let mut done = Done::new();
-        for row in store.list_operations(request.org, id).await? {
-            match (row.state, row.addition) {
-                (OperationState::Done, Some(addition)) => {
-                    done.insert(row.change, addition);
-                }
-                (OperationState::Sending | OperationState::InDoubt, _) => {
-                    return Err(Failure::wrong(
-                        format!("an operation of plan {id} has no outcome yet"),
-                        "Run `trueup apply --all` first: it looks operations in doubt up.",
-                    ));
-                }
-                (OperationState::Done | OperationState::Intent | OperationState::Refused, _)
-                | (OperationState::Skipped, _) => {}
-            }
-        }
-        if !done.is_empty() {
-            carried.push((stored, done));
-        }
-    }
-    if carried.is_empty() {
-        return Err(Failure::wrong(
-            "trueup wrote nothing there, or took all of it back already",
-            "`trueup audit list` shows what it wrote.",
-        ));
-    }
-    Ok(carried)
+        let meant = of.plan.changes.iter().map(AsRef::as_ref).filter(|change| is_meant(change));
+        meant.map(|change| (change.source.clone(), change.subscription.clone())).collect()
+    };
+    carried.iter().flat_map(of_plan).collect()
 }
 
 /// Reads the agreements that the plans wrote to, whole, and those that invoice them.

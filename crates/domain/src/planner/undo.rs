@@ -11,17 +11,19 @@ use super::picture::change_id;
 use super::{World, sums};
 use crate::billing::PriceAndCost;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, TaskId};
+use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, PlanId, SubscriptionId, TaskId};
 use crate::money::Quantity;
 use crate::period::Period;
 use crate::plan::{
     Action, Change, DraftPlan, KeyParts, OperationKey, Role, Target, TaskOutcome, Undoing, edit_key,
 };
 use crate::psa::AdditionState;
+use crate::task::task_id_of_order;
 use bounded::TakenBack;
 use jiff::civil::Date;
 use line::take_back;
 use settling::{Owed, settle};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A plan that was carried out, and how far.
@@ -76,8 +78,33 @@ struct Effect<'a> {
     changes: Vec<(&'a PlanId, &'a Change)>,
     /// The first day that was not invoiced when each of them was planned.
     then: Vec<Option<Date>>,
-    /// A change that is not to be taken back came after one that is.
-    covered: Option<&'a Change>,
+    /// Changes that are not to be taken back came after one that is.
+    covered: Vec<&'a Change>,
+    /// It was removed, and that was taken back once its days were over: it is as if it had stayed.
+    stayed: bool,
+}
+
+impl<'a> Effect<'a> {
+    /// Another change came after it. What brings it back to what it was is no obstacle.
+    fn cover(&mut self, change: &'a Change) {
+        let is_as_left = match (change.action.after(), self.after) {
+            (Some(now), Some(left)) => line::bills_alike(now, left),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_as_left {
+            self.covered.clear();
+        } else {
+            self.covered.push(change);
+        }
+    }
+
+    /// An undo took back all that was written for these tasks.
+    fn uncover(&mut self, outcomes: &BTreeMap<TaskId, TaskOutcome>) {
+        let removed = self.covered.last().is_some_and(|last| last.action.after().is_none());
+        self.covered.retain(|change| outcomes.get(&change.task) != Some(&TaskOutcome::Undone));
+        self.stayed = removed && self.covered.is_empty();
+    }
 }
 
 /// What one effect comes to.
@@ -137,10 +164,13 @@ pub fn undo(
     last: &BTreeMap<AdditionId, PlanId>,
     credit: Credit,
 ) -> DraftPlan {
-    let effects = effects(carried, extent);
-    let undoes = carried.iter().map(|c| c.id.clone()).collect();
+    let plans: Vec<Cow<'_, DraftPlan>> = carried.iter().map(|of_plan| by_order(of_plan.plan)).collect();
+    let effects = effects(carried, &plans, extent);
+    let taken: BTreeSet<&PlanId> = effects.iter().flat_map(|e| &e.changes).map(|(plan, _)| *plan).collect();
+    let undoes = carried.iter().filter(|c| taken.contains(c.id)).map(|c| c.id.clone()).collect();
     let mut draft = DraftPlan { today: Some(world.today), undoes, ..DraftPlan::default() };
-    let taken_back = TakenBack::of(&effects);
+    let silent = silent_tasks(world, &effects, &plans, extent);
+    let taken_back = TakenBack::of(&effects, silent.keys().cloned().collect());
     let mut all: Vec<Option<Taken<'_>>> = Vec::with_capacity(effects.len());
     for effect in &effects {
         let writer = last.get(&effect.addition).filter(|id| carried.iter().all(|c| c.id != *id));
@@ -175,6 +205,15 @@ pub fn undo(
         let tasks = effects.iter().flat_map(|e| &e.changes).map(|(_, change)| &change.task);
         let taken = tasks.filter(|task| !held.contains(*task));
         draft.outcomes = taken.map(|task| (task.clone(), TaskOutcome::Undone)).collect();
+        // What wrote nothing goes with what was written for its subscription.
+        let held: BTreeSet<&SubscriptionId> = effects
+            .iter()
+            .flat_map(|e| &e.changes)
+            .filter(|(_, change)| held.contains(&change.task))
+            .map(|(_, change)| &change.subscription)
+            .collect();
+        let silent = silent.into_iter().filter(|(_, subscription)| !held.contains(subscription));
+        draft.outcomes.extend(silent.map(|(task, _)| (task, TaskOutcome::Undone)));
     }
     let after = lines_after(world, &draft);
     let written = sums::of(world, &draft.changes, |agreement| {
@@ -184,21 +223,76 @@ pub fn undo(
     draft
 }
 
-fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
+/// The tasks of the same subscriptions that are taken back as well and wrote nothing: of those that are named, or that the
+/// plans carried out, each with its subscription.
+fn silent_tasks<'a>(
+    world: &World<'_>,
+    effects: &[Effect<'a>],
+    plans: &[Cow<'_, DraftPlan>],
+    extent: &Extent,
+) -> BTreeMap<TaskId, &'a SubscriptionId> {
+    let is_meant = |task: &TaskId| match extent {
+        Extent::Everything => plans.iter().any(|plan| {
+            let outcome = plan.outcomes.get(task);
+            matches!(outcome, Some(TaskOutcome::Planned | TaskOutcome::NothingToDo))
+        }),
+        Extent::Tasks(tasks) => tasks.contains(task),
+        Extent::Additions(_) => false,
+    };
+    let mut silent = BTreeMap::new();
+    for (_, change) in effects.iter().flat_map(|effect| &effect.changes) {
+        for order in world.completed.of(&change.source, &change.subscription) {
+            let task = task_id_of_order(&change.source, &order.id);
+            if !silent.contains_key(&task) && is_meant(&task) {
+                silent.insert(task, &change.subscription);
+            }
+        }
+    }
+    let wrote: BTreeSet<&TaskId> =
+        effects.iter().flat_map(|effect| &effect.changes).map(|(_, change)| &change.task).collect();
+    silent.retain(|task, _| !wrote.contains(task));
+    silent
+}
+
+/// A plan with each change under the task of its order: what an undo made again, and what it caught up of that, is of the
+/// order that sold it, and not of the one that had removed it.
+fn by_order(plan: &DraftPlan) -> Cow<'_, DraftPlan> {
+    if plan.undoes.is_empty() {
+        return Cow::Borrowed(plan);
+    }
+    let mut plan = plan.clone();
+    for change in &mut plan.changes {
+        let is_made_again = matches!(change.action, Action::Create { .. })
+            && (matches!(change.undoing, Some(Undoing::Again(_))) || change.role == Role::Prorate);
+        if let Some(order) = change.order.as_ref().filter(|_| is_made_again) {
+            change.task = task_id_of_order(&change.source, order);
+        }
+    }
+    Cow::Owned(plan)
+}
+
+fn effects<'a>(carried: &[Carried<'a>], plans: &'a [Cow<'_, DraftPlan>], extent: &Extent) -> Vec<Effect<'a>> {
     let mut effects: Vec<Effect<'a>> = Vec::new();
     let mut places: BTreeMap<AdditionId, usize> = BTreeMap::new();
-    for of_plan in carried {
-        for change in of_plan.plan.changes.iter().filter(|c| c.writes()) {
-            let sight = of_plan.plan.sights.get(&change.agreement);
-            let invoicer = of_plan.plan.invoicers.get(&change.agreement);
+    for (of_plan, plan) in carried.iter().zip(plans) {
+        for change in plan.changes.iter().filter(|c| c.writes()) {
+            let sight = plan.sights.get(&change.agreement);
+            let invoicer = plan.invoicers.get(&change.agreement);
             let then = invoicer.map_or(sight.and_then(|s| s.next_invoice), |by| by.next_invoice);
             let Some(addition) = of_plan.done.get(&change.id).copied() else { continue };
             let known = places.get(&addition).copied();
             if !extent.holds(change, addition) {
                 if let Some(effect) = known.and_then(|at| effects.get_mut(at)) {
-                    effect.covered = Some(change);
+                    effect.cover(change);
                 }
                 continue;
+            }
+            // A line that was removed and made again lives on as the new one.
+            if let Some(Undoing::Again(old)) = change.undoing
+                && let Some(gone) = places.get(&old).and_then(|at| effects.get_mut(*at))
+                && gone.before.is_none()
+            {
+                gone.changes.clear();
             }
             let at = *places.entry(addition).or_insert(effects.len());
             if at == effects.len() {
@@ -209,7 +303,8 @@ fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
                     after: None,
                     changes: Vec::new(),
                     then: Vec::new(),
-                    covered: None,
+                    covered: Vec::new(),
+                    stayed: false,
                 });
             }
             if let Some(effect) = effects.get_mut(at) {
@@ -218,7 +313,13 @@ fn effects<'a>(carried: &[Carried<'a>], extent: &Extent) -> Vec<Effect<'a>> {
                 effect.then.push(then);
             }
         }
+        let was_finished =
+            || plan.changes.iter().filter(|c| c.writes()).all(|c| of_plan.done.contains_key(&c.id));
+        if !plan.undoes.is_empty() && was_finished() {
+            effects.iter_mut().for_each(|effect| effect.uncover(&plan.outcomes));
+        }
     }
+    effects.retain(|effect| !effect.changes.is_empty());
     effects
 }
 
@@ -248,7 +349,8 @@ fn push(
     step: Step<'_>,
 ) -> ChangeId {
     let Step { change, plan, action, role, true_period, amounts, .. } = step;
-    let order = format!("undo/{plan}");
+    // Two tasks of one plan may be taken back one after the other, and write to the same lines.
+    let order = format!("undo/{plan}/{}", change.task);
     let id = change_id(draft.changes.len());
     let settles = step.undoing == Some(Undoing::Settled) && matches!(action, Action::Create { .. });
     let key: OperationKey = match &action {

@@ -11,6 +11,7 @@ use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscrip
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::plan::AdditionLink;
+use trueup_domain::planner::Completions;
 use trueup_domain::task::{Beside, Demand, Task, TaskKind, TaskState};
 
 /// From this many records on, a kind is read whole instead of one by one.
@@ -85,7 +86,40 @@ pub(super) async fn carried_out(
             TaskKind::Billing | TaskKind::Reconciliation => false,
         }
     });
-    let wanted = done
+    with_orders(store, org, done).await
+}
+
+/// All that is known of the orders of subscriptions that were carried out.
+pub(crate) async fn completed_of(
+    store: &dyn Store,
+    org: &OrganizationId,
+    of: &BTreeSet<(SourceId, SubscriptionId)>,
+) -> Result<Completions, Failure> {
+    let mut known = Completions::new();
+    if of.is_empty() {
+        return Ok(known);
+    }
+    let filter = TaskFilter {
+        states: vec![TaskState::Done],
+        subscriptions: of.iter().map(|(_, subscription)| subscription.clone()).collect(),
+        ..TaskFilter::default()
+    };
+    let mut done = store.list_tasks(org, &filter).await?;
+    done.retain(|task| of.contains(&(task.source.clone(), task.subscription.clone())));
+    for (task, order) in with_orders(store, org, done).await? {
+        known.insert((task.source.clone(), order.id.clone()), (task.completed_us, task.turn));
+        known.carry_out(task.source, order);
+    }
+    Ok(known)
+}
+
+/// The tasks with the order of each, where it has one.
+async fn with_orders(
+    store: &dyn Store,
+    org: &OrganizationId,
+    tasks: Vec<Task>,
+) -> Result<Vec<(Task, Order)>, Failure> {
+    let wanted = tasks
         .iter()
         .filter_map(|task| task.order_id.as_ref().map(|order| (task.source.clone(), order.to_string())))
         .collect();
@@ -97,7 +131,7 @@ pub(super) async fn carried_out(
             _ => None, // open set: kept as an order, and none
         }
     };
-    Ok(done.into_iter().filter_map(with_order).collect())
+    Ok(tasks.into_iter().filter_map(with_order).collect())
 }
 
 /// What each task asks for. A task whose order is gone, not completed any more, or waiting for an operation gets no

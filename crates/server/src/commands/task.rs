@@ -5,11 +5,13 @@ use crate::failure::{CliError, Exit};
 use crate::output::documents::{
     FINDING_HEADER, FindingDoc, StoredFindingDoc, TASK_HEADER, TaskDoc, finding_rows, task_rows,
 };
+use crate::output::note;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{SourceId, TaskId};
 use trueup_domain::task::{Task, TaskState};
+use trueup_engine::failure::Failure;
 use trueup_engine::records::{FindingFilter, TaskFilter};
 use trueup_engine::tasks::{self, Decision};
 
@@ -134,12 +136,26 @@ async fn show(app: &App, id: &TaskId) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Each task is decided on its own: those that the decision does not fit are named, and the others go on.
 async fn decide(app: &App, ids: Vec<String>, decision: &Decision) -> Result<Exit, CliError> {
-    let mut moved = Vec::with_capacity(ids.len());
+    let (mut moved, mut refused) = (Vec::with_capacity(ids.len()), Vec::new());
+    let alone = ids.len() == 1;
     for id in ids {
         let id = TaskId::from(id);
-        moved.push(tasks::decide(app.store(), &app.clock, app.org(), app.actor(), &id, decision).await?);
+        match tasks::decide(app.store(), &app.clock, app.org(), app.actor(), &id, decision).await {
+            Ok(task) => moved.push(task),
+            Err(Failure::Wrong { message, fix }) if !alone => {
+                note(&format!("trueup: {message}. {fix}"));
+                refused.push(json!({ "task_id": id, "detail": message }));
+            }
+            Err(failure) => return Err(failure.into()),
+        }
     }
-    print_tasks(app, &moved);
-    Ok(Exit::Done)
+    let documents: Vec<TaskDoc> = moved.iter().map(TaskDoc::from).collect();
+    let mut document = json!({ "tasks": documents });
+    if !refused.is_empty() {
+        document["refused"] = json!(refused);
+    }
+    app.out.show(&document, |out| out.table(TASK_HEADER, task_rows(&moved)));
+    Ok(Exit::needs_person_if(!refused.is_empty()))
 }

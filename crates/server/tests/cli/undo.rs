@@ -1,6 +1,6 @@
 //! Taking back what was written, and doing it again.
 
-use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -292,4 +292,67 @@ fn what_an_undo_finds_is_listed_and_closed() {
     let found = bench.json(&["finding", "list"]).json();
     let of = |f: &&Value| f["task_id"] == ids[1].as_str() && f["state"] != "resolved";
     assert_eq!(found["findings"].as_array().unwrap().iter().filter(of).count(), 0, "{found}");
+}
+
+/// Two changes, the later one taken back first: what it had put on the lines of the other one is gone, and the other one goes
+/// by itself. Named with one that was taken back already, the rest goes on.
+#[test]
+fn one_change_after_the_other_is_taken_back() {
+    let (bench, plans) = sold("on");
+    let line = r#""charge":"recurring","quantity":"2","old_quantity":"8","new_quantity":"10""#;
+    bench.feed(&order("CH-2", "change", "2023-03-20", line)).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let ids = tasks(&bench);
+    let last = ids[2].clone();
+    invoice(&bench);
+    let undo = plan_of(&bench.json(&["undo", "--task", &last]).exits(0).json());
+    bench.json(&["apply", &undo]).exits(0);
+    invoice(&bench);
+    let both = bench.json(&["undo", "--task", &ids[1], &last]).exits(0).json();
+    assert!(both["findings"].to_string().contains("wrote nothing for task"), "{both}");
+    assert_ne!(both["changes"], json!([]), "{both}");
+    let alone = bench.json(&["undo", "--task", &ids[1]]).exits(0).json();
+    bench.json(&["apply", &plan_of(&alone)]).exits(0);
+    assert_eq!(state_of(&bench, &ids[1]).0, "ignored");
+    invoice(&bench);
+    assert_eq!(invoiced(&bench).to_string(), "330.00", "three months of five seats");
+    assert_eq!(plans.len(), 2);
+
+    // Both are taken in again, with one that needs no decision: it is told, and the others go on.
+    let decided = bench.json(&["task", "unignore", &ids[1], &ids[0], &last]).exits(1).json();
+    assert_eq!(decided["tasks"].as_array().unwrap().len(), 2, "{decided}");
+    assert_eq!(decided["refused"][0]["task_id"], ids[0].as_str(), "{decided}");
+    bench.json(&["apply", "--all"]).exits(0);
+    invoice(&bench);
+    // 5, 8 and 10 seats: 17 days of three more, 12 days of two more, three months of ten.
+    assert_eq!(invoiced(&bench).to_string(), "823.22", "as if neither had ever been taken back");
+}
+
+/// A renewal that came late, and found nothing to write beside a younger change, stands on that change: it goes with it, and
+/// is billed when it is taken in again.
+#[test]
+fn what_needed_no_line_of_its_own_goes_with_what_it_stands_on() {
+    let (bench, plans) = sold("on");
+    let renewal = order("RE-1", "renewal", "2023-03-10", r#""charge":"recurring","quantity":"6""#);
+    let renewal = renewal.replace("2023-04-01", "2023-05-01").replace("2023-03-01", "2023-04-01");
+    bench.feed(&renewal).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let ids = tasks(&bench);
+    let (renewed, changed) = (&ids[1], &ids[2]);
+    assert_eq!(state_of(&bench, renewed).0, "done");
+    let held = bench.json(&["undo", "--plan", &plans[1]]).exits(1).json();
+    assert_eq!(held["findings"][0]["code"], "TU7006", "{held}");
+    let said = held["findings"][0]["message"].as_str().unwrap();
+    assert!(said.contains("Order RE-1 says 6 of it") && said.contains("5 would be billed"), "{said}");
+
+    let both = plan_of(&bench.json(&["undo", "--task", renewed, changed]).exits(0).json());
+    bench.json(&["apply", &both]).exits(0);
+    assert_eq!([renewed, changed].map(|id| state_of(&bench, id).0), ["ignored", "ignored"]);
+    bench.json(&["task", "unignore", renewed]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    invoice(&bench);
+    invoice(&bench);
+    assert_eq!(invoiced(&bench), Decimal::from(242), "a month of five seats and one of six");
 }

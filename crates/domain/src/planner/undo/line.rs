@@ -25,7 +25,7 @@ pub(super) fn subject(effect: &Effect<'_>, change: &Change) -> Subject {
 }
 
 /// What matters for money; texts may have been put in another form by ConnectWise.
-fn bills_alike(one: &AdditionState, other: &AdditionState) -> bool {
+pub(super) fn bills_alike(one: &AdditionState, other: &AdditionState) -> bool {
     one.catalog_item == other.catalog_item
         && one.quantity == other.quantity
         && one.unit_price == other.unit_price
@@ -47,7 +47,7 @@ pub(super) fn take_back<'a>(
         Box::new(Finding::new(code, subject(effect, change), message).severity(Severity::Error))
     };
     let id = effect.addition;
-    if let Some(later) = effect.covered {
+    if let Some(later) = effect.covered.last() {
         let message = format!(
             "Addition {id} was changed again for task {}, which is not to be taken back. Take that one back as well.",
             later.task
@@ -66,6 +66,9 @@ pub(super) fn take_back<'a>(
         return Err(about(Code::Tu3003, message));
     };
     let there = world.snapshot.additions_of(agreement.id).iter().find(|a| a.id == id);
+    if let (None, None, Some(after), true) = (there, effect.before, effect.after, effect.stayed) {
+        return as_if_it_stayed(world, effect, agreement, after);
+    }
     let there = stands(world, effect, there, about)?;
     let state = match (there, effect.before) {
         (Some(there), _) => &there.state,
@@ -93,6 +96,29 @@ pub(super) fn take_back<'a>(
     };
     let step = step.map_err(|error| told(effect, change, &error))?;
     Ok(Taken { step, owed })
+}
+
+/// A line that another order removed: taking that one back settled what invoices would have billed of it, so that what it
+/// bills is given back as if it were there.
+fn as_if_it_stayed<'a>(
+    world: &World<'_>,
+    effect: &Effect<'a>,
+    agreement: &Agreement,
+    after: &AdditionState,
+) -> Result<Taken<'a>, Box<Finding>> {
+    let Some((_, change)) = effect.changes.last().copied() else { return Ok(Taken::default()) };
+    let Some(days) = invoiced_since(world, effect, agreement, after) else { return Ok(Taken::default()) };
+    let stayed = ObservedAddition {
+        id: effect.addition,
+        agreement: agreement.id,
+        state: after.clone(),
+        less_included: Quantity::ZERO,
+        marker: None,
+        last_updated: None,
+    };
+    let owed = owed(world, effect, agreement, Some(&stayed), days, change.currency)
+        .map_err(|why| billed(effect, change, days, &why))?;
+    Ok(Taken { step: None, owed })
 }
 
 /// Whether what is restored has an end among the invoiced days, where no line may be given one.
