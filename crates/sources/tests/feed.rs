@@ -290,6 +290,27 @@ fn a_broken_table_is_refused_row_by_row() {
     }
 }
 
+/// A file that ends within a row: what is left of a price is none, and the order is not taken in without the row.
+#[test]
+fn a_row_that_is_cut_takes_its_order_with_it() {
+    let table = "type,id,kind,subscription,completed_at,period.start,period.end,currency,line.id,line.charge,\
+                 line.product,line.quantity,line.unit_price\n\
+                 order,o-1,sales,s,2025-06-01T00:00:00Z,2025-06-01,2025-07-01,USD,1,recurring,p,5,22.00\n\
+                 order,o-2,sales,s,2025-06-01T00:00:00Z,2025-06-01,2025-07-01,USD,1,recurring,p,5,22.00\n\
+                 order,o-2,sales,s,2025-06-01T00:00:00Z,2025-06-01,2025-07-01,USD,2,recurring,q,50,22.00";
+    let whole = read(table.as_bytes(), FeedFormat::Csv, None);
+    assert!(whole.len() == 2 && whole.iter().all(Result::is_ok), "{whole:?}");
+    // Wherever it ends before the last cell begins; within that one it cannot be told.
+    for cut in table.rfind("order,").unwrap() + 7..table.rfind(',').unwrap() {
+        let found = read(table[..cut].as_bytes(), FeedFormat::Csv, None);
+        let taken: Vec<String> = found.iter().filter_map(|r| r.as_ref().ok()).map(|r| r.id()).collect();
+        assert_eq!(taken, ["o-1"], "{}", &table[..cut]);
+        let refused: Vec<_> =
+            found.iter().filter_map(|r| r.as_ref().err()).map(|r| (r.line, r.code.as_str())).collect();
+        assert!(refused.contains(&(4, "TU8002")), "{refused:?}");
+    }
+}
+
 #[test]
 fn an_order_of_several_rows_is_taken_in_whole_or_not_at_all() {
     let head = "type,id,kind,subscription,completed_at,period.start,period.end,currency,line.id,line.charge,\

@@ -215,8 +215,13 @@ impl<R: BufRead> CsvRows<R> {
 
     /// A record is taken in whole or not at all: one whose rows may include a broken one is refused.
     fn breaks(&mut self, line: u64) {
+        let row = self.table.row();
+        // The last cell of a row that is cut may be cut itself.
+        let is_whole = |at: &usize| {
+            at + 1 < row.len() || self.header.as_ref().is_none_or(|header| row.len() >= header.width)
+        };
         let told = |column: Option<usize>| {
-            column.and_then(|at| self.table.row().cell_lossy(at)).filter(|text| !text.is_empty())
+            column.filter(is_whole).and_then(|at| row.cell_lossy(at)).filter(|text| !text.is_empty())
         };
         let (id, kind) = self.header.as_ref().map_or((None, None), |header| (header.id, header.kind));
         let kind = told(kind).and_then(|name| RecordKind::from_name(&name));
@@ -264,13 +269,15 @@ impl<R: BufRead> CsvRows<R> {
             };
         };
         let columns = &header.columns;
-        if row.len() > header.width {
-            let reason = format!(
-                "the row has {} cells and the header {}; quote cells that hold the delimiter",
-                row.len(),
-                header.width
-            );
-            return Err((line, records.refuse(line, REFUSED, reason)));
+        if row.len() != header.width {
+            // A row that is cut may be cut within a number: what is left of it is no price.
+            let (code, fix) = if row.len() > header.width {
+                (REFUSED, "quote cells that hold the delimiter")
+            } else {
+                (INCOMPLETE, "it is cut off, or cells that say nothing were left out: write them empty")
+            };
+            let reason = format!("the row has {} cells and the header {}; {fix}", row.len(), header.width);
+            return Err((line, records.refuse(line, code, reason)));
         }
         let named = header.kind_of(row, text);
         let kind = if named.is_empty() { records.kind } else { RecordKind::from_name(named) };
