@@ -8,6 +8,7 @@ use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::{MappingKind, MappingOrigin};
 use trueup_domain::period::BillingCycle;
 use trueup_domain::psa::AgreementStatus;
+use trueup_domain::task::Demand;
 
 /// Five seats sold on 1 March, billed on agreement 40, which is remembered.
 fn sold(origin: MappingOrigin) -> Lab {
@@ -72,5 +73,41 @@ fn lines_of_an_agreement_that_ended_wait_for_a_person_who_is_told_of_the_one_tha
         let finding = &draft.findings[0];
         assert!(["TU3003", "TU4003"].contains(&finding.code.to_string().as_str()), "{finding:?}");
         assert!(finding.fix.contains("Agreement 41"), "{finding:?}");
+    }
+}
+
+/// A choice of trueup's own without lines is none: of a plan that nobody carried out, or whose lines were taken back.
+#[test]
+fn what_was_chosen_for_nothing_is_chosen_anew() {
+    let sale = order("SO-1", OrderKind::Sales, "2023-03-01", period("2023-03-01", "2023-04-01"))
+        .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))
+        .0;
+    for carried_out in [false, true] {
+        let mut lab = Lab::monthly("2023-01-01", "2023-03-01");
+        lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+        lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+        let plan = lab.plan(&[&sale]);
+        assert_eq!(plan.remembered.len(), 1, "{}", show(&plan));
+        lab.map(MappingKind::Agreement, "s-1", 40);
+        lab.mappings.last_mut().unwrap().origin = MappingOrigin::Automatic;
+        if carried_out {
+            let done = lab.apply(&plan);
+            let undo = lab.undo(&[(&plan, &done)], &trueup_domain::planner::Extent::Everything);
+            lab.apply(&undo);
+        }
+        // The customer is another company, as it turns out.
+        let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+        other.id = CompanyId(13);
+        lab.snapshot.companies.insert(other.id, other);
+        lab.agreement(50, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
+        lab.agreement_mut(50).company = CompanyId(13);
+        lab.mappings.retain(|m| m.kind != MappingKind::Customer);
+        lab.map(MappingKind::Customer, "c-100", 13);
+        lab.snapshot.agreements.remove(&trueup_domain::ids::AgreementId(40));
+        let mut task = lab.task(&sale);
+        task.undone = u32::from(carried_out);
+        let again = lab.plan_tasks(&[(task, Demand::Order(Box::new(sale.clone())))]);
+        let homes: Vec<i64> = again.changes.iter().map(|change| change.agreement.0).collect();
+        assert_eq!(homes, [50], "{:#?}", again.findings);
     }
 }

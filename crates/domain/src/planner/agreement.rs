@@ -3,7 +3,7 @@
 use super::context::{Stop, Wanted};
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::{AdditionId, AgreementId};
-use crate::mapping::Mappings;
+use crate::mapping::{MappingOrigin, Mappings};
 use crate::money::Currency;
 use crate::period::{BillingCycle, Period};
 use crate::plan::TaskOutcome;
@@ -48,14 +48,23 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
     let named = named_agreement(wanted);
     let held = linked.or(named.map(|(agreement, _)| agreement));
     let mapping = world.mappings.agreement_mapping(wanted.source, wanted.subscription_id, wanted.customer_id);
-    if let Some(id) = mapping.and_then(Mappings::agreement_of) {
-        let automatic = mapping.is_some_and(|m| m.origin == crate::mapping::MappingOrigin::Automatic);
+    let automatic = mapping.is_some_and(|m| m.origin == MappingOrigin::Automatic);
+    // What trueup chose itself counts as long as lines that it wrote for that are there.
+    let chosen = mapping.and_then(Mappings::agreement_of).filter(|id| !automatic || bills_on(wanted, *id));
+    if let Some(id) = chosen {
         let Some(agreement) = world.snapshot.agreements.get(&id) else {
             let message = format!(
-                "Agreement {id}, chosen for this subscription, is not there any more, or a list of the API member's role (Finance > \
-                 Agreements > Customize) hides it."
+                "Agreement {id}, {} this subscription, is not there any more, is of another company than its customer's, or a \
+                 list of the API member's role (Finance > Agreements > Customize) hides it.",
+                if automatic { "which bills lines of" } else { "chosen for" }
             );
-            return Err(wanted.stop(Code::Tu3003, message, TaskOutcome::Failed));
+            let stop = wanted.stop(Code::Tu3003, message, TaskOutcome::Failed);
+            let subscription = wanted.subscription_id;
+            let fix = format!(
+                "Choose another one by a mapping `agreement,{subscription},ID`, or forget this one with `trueup mapping \
+                 release agreement {subscription}`; where the customer's company is wrong, put that right."
+            );
+            return Err(stop.fixed(&fix));
         };
         let misfits = misfits(wanted, agreement);
         if misfits.is_empty() {
@@ -104,6 +113,12 @@ pub fn choose<'a>(wanted: &Wanted<'a>) -> Result<(&'a Agreement, Choice), Stop> 
     only_fit(wanted)
 }
 
+/// Whether lines of the subscription are or were billed on an agreement: what was taken back left none.
+fn bills_on(wanted: &Wanted<'_>, agreement: AgreementId) -> bool {
+    let links = wanted.index.links_of(wanted.subscription);
+    links.iter().any(|link| link.agreement == agreement && !link.deleted && !link.is_settled())
+}
+
 /// Whether lines on an agreement bill the subscription as lines on the chosen one would.
 fn bills_beside(wanted: &Wanted<'_>, other: &Agreement) -> bool {
     let same_cycle = other.billing_cycle.is_some_and(|cycle| cycle.same_length(wanted.cycle));
@@ -140,7 +155,7 @@ fn spans_two(wanted: &Wanted<'_>, chosen: AgreementId, other: &Agreement, named:
     };
     let message =
         format!("Agreement {chosen} is chosen, but {what}: one subscription is billed on one agreement.");
-    let mut stop = wanted.stop(Code::Tu3005, message, TaskOutcome::Failed);
+    let stop = wanted.stop(Code::Tu3005, message, TaskOutcome::Failed);
     let subscription = wanted.subscription_id;
     let fix = match named {
         Some(_) => format!(
@@ -154,8 +169,7 @@ fn spans_two(wanted: &Wanted<'_>, chosen: AgreementId, other: &Agreement, named:
             other.id
         ),
     };
-    stop.findings = stop.findings.into_iter().map(|finding| finding.fix(&fix)).collect();
-    stop
+    stop.fixed(&fix)
 }
 
 /// Whether the subscription could be billed on an agreement, as far as cycle, currency and state say: lines on others

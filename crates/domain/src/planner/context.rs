@@ -28,6 +28,14 @@ pub struct Stop {
     pub outcome: TaskOutcome,
 }
 
+impl Stop {
+    /// The same, with what to do about it.
+    pub fn fixed(mut self, fix: &str) -> Self {
+        self.findings = self.findings.into_iter().map(|finding| finding.fix(fix)).collect();
+        self
+    }
+}
+
 /// What an agreement has to fit.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {

@@ -119,3 +119,53 @@ fn a_reconciliation_brings_a_subscription_there_without_an_order() {
         bench.json(&["plan", "--reconcile", "2023-04-01..2023-05-01", "--customer", "c-100"]).exits(0).json();
     assert_eq!(again["totals"]["create"], 0, "{again}");
 }
+
+/// A customer is mapped to the wrong company, and put right: after a plan that nobody carried out, and after one whose lines
+/// were taken back. The agreement that trueup found at the wrong company binds nobody.
+#[test]
+fn a_wrong_company_is_put_right() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let state = bench.ask("state");
+    let copy = |kind: &str, changes: &[(&str, Value)]| {
+        let mut row = state["resources"][kind].as_array().unwrap()[0].clone();
+        changes.iter().for_each(|(name, value)| row[*name] = value.clone());
+        row
+    };
+    let company = copy(
+        "company/companies",
+        &[("id", json!(13)), ("identifier", json!("Other")), ("name", json!("Other"))],
+    );
+    let agreement = copy("finance/agreements", &[("id", json!(50)), ("company", json!({ "id": 13 }))]);
+    let rows = json!({ "company/companies": [company], "finance/agreements": [agreement] });
+    bench.control("seed", &json!({ "resources": rows }));
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    let homes = |planned: &Value| -> Vec<Value> {
+        planned["changes"].as_array().unwrap().iter().map(|c| c["agreement_id"].clone()).collect()
+    };
+    let (wrong, right) = ("customer,c-100,13,,\nproduct,exo-p1,7,,\n", "customer,c-100,12,,\n");
+
+    bench.map(wrong).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    let planned = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(homes(&planned), [50], "{planned}");
+    bench.map(right).exits(0);
+    let planned = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(homes(&planned), [40], "{planned}");
+
+    bench.map(wrong).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(lines(&bench, "50"), ["5.0 x 22.0 2023-03-01..-"]);
+    let listed = bench.json(&["task", "list"]).json();
+    let task = listed["tasks"][0]["task_id"].as_str().unwrap();
+    let undo = bench.json(&["undo", "--task", task]).exits(0).json();
+    bench.json(&["apply", undo["plan_id"].as_str().unwrap()]).exits(0);
+    bench.map(right).exits(0);
+    bench.json(&["task", "unignore", task]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(
+        (lines(&bench, "50").len(), lines(&bench, "40")),
+        (0, vec!["5.0 x 22.0 2023-03-01..-".to_owned()])
+    );
+    assert!(open(&bench, "TU3003").is_empty());
+}
