@@ -290,14 +290,24 @@ fn a_named_line_beside_an_own_one_on_one_agreement(#[case] from: &str, #[case] t
     assert_eq!(bills(&mut lab, 40, 3), ["152.57", "176.00", "176.00"]);
 }
 
-/// A choice that trueup made itself, and a line by hand on another agreement than the chosen one, still wait.
+/// A choice that trueup made itself moves no lines: they stay where they are, and where lines of its own are on both it waits,
+/// as does a line by hand on another agreement than the chosen one.
 #[test]
-fn what_no_person_chose_waits() {
+fn what_no_person_chose_moves_nothing() {
     let mut lab = sold("2025-03-01");
     choose(&mut lab, 41);
     lab.mappings.last_mut().unwrap().origin = MappingOrigin::Automatic;
     let order = change("CH-1", "2025-03-12", month(3), 5, 8);
     let draft = lab.plan(&[&order]);
+    assert!(draft.changes.iter().all(|c| c.agreement == AgreementId(40)), "{}", show(&draft));
+    assert!(!draft.changes.is_empty() && errors(&draft).is_empty(), "{}", show(&draft));
+
+    let mut both = lab.clone();
+    let mut beside = both.links[0].clone();
+    (beside.addition, beside.agreement, beside.key) = (AdditionId(900), AgreementId(41), None);
+    both.by_hand(41, 900, 7, "5", "22.00", "2025-03-01");
+    both.links.insert(0, beside);
+    let draft = both.plan(&[&order]);
     assert_eq!(errors(&draft), [Code::Tu3005], "{}", show(&draft));
     let finding = draft.findings.iter().find(|f| f.code == Code::Tu3005).unwrap();
     assert!(finding.fix.contains("agreement,s-1,41"), "{finding:?}");
