@@ -136,6 +136,34 @@ fn the_end_of_a_line_moves_where_a_person_says() {
     assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
 }
 
+/// Days that a person moves, and for which nobody or somebody else bills then, are told with what they come to.
+#[rstest::rstest]
+#[case::begins_later("create", Values { effective: Some(day("2028-04-01")), ..Values::default() }, "-320.00")]
+#[case::ends_later("cancel", Values { ending: Some(Ending::On(day("2028-03-31"))), ..Values::default() }, "200.00")]
+#[case::text_alone("create", Values { description: Some("seats".into()), ..Values::default() }, "")]
+fn moved_days_are_told(#[case] op: &str, #[case] values: Values, #[case] amount: &str) {
+    let mut lab = lab();
+    lab.apply(&lab.plan(&[&sale().0]));
+    let change = change();
+    let of_op = |c: &&Box<trueup_domain::plan::Change>| {
+        c.action.op() == op && c.role == trueup_domain::plan::Role::Recurring
+    };
+    let key = lab.plan(&[&change.0]).changes.iter().find(of_op).unwrap().key.clone();
+    let plan = lab.plan_tasks(&[amended(&lab, &change.0, vec![(key, set(values))])]);
+    let told: Vec<String> = plan
+        .findings
+        .iter()
+        .filter(|f| f.code == Code::Tu6005)
+        .map(|f| f.amount.unwrap().0.to_string())
+        .collect();
+    assert_eq!(
+        told,
+        if amount.is_empty() { vec![] } else { vec![amount.to_owned()] },
+        "{:#?}",
+        plan.findings
+    );
+}
+
 /// A price set on the line that ends: it is edited, and ends all the same.
 #[test]
 fn more_than_the_end_of_an_ending_line_makes_it_an_edit() {

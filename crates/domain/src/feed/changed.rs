@@ -12,8 +12,10 @@ const NAMED: usize = 10;
 pub struct OrderChange {
     /// Each thing that decides what is billed and is not as it was.
     pub said: Vec<String>,
-    /// By how much its lines are worth more; none where that cannot be told.
+    /// By how much its lines are worth more; none where that cannot be told. Of an order that is withdrawn nothing is left.
     pub amount: Option<Money>,
+    /// Whether the source completed it and does not any more.
+    pub withdrawn: bool,
 }
 
 impl OrderChange {
@@ -38,11 +40,13 @@ impl OrderChange {
         }
         let added = new.lines.iter().filter(|line| old.lines.iter().all(|before| before.id != line.id));
         said.extend(added.map(|line| format!("line {} is new ({})", line.id, shown(line, new.currency))));
+        let withdrawn = old.is_completed() && !new.is_completed();
+        let left = if withdrawn { Some(Money::ZERO) } else { worth(new) };
         let amount = (old.currency == new.currency)
-            .then(|| worth(new)?.minus(worth(old)?).ok())
+            .then(|| left?.minus(worth(old)?).ok())
             .flatten()
             .filter(|amount| !amount.is_zero());
-        Self { said, amount }
+        Self { said, amount, withdrawn }
     }
 
     /// The differences in one text.

@@ -61,7 +61,13 @@ pub(super) async fn after_done(
             let mut finding = Finding::new(Code::Tu8006, assess::subject_of(task), message).fix(
                 "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
             );
-            if planned.is_some() && change.said.is_empty() {
+            if change.withdrawn {
+                let fix = format!(
+                    "Where it is not to be billed, take it back (`trueup undo --task {}`); else bring it in as completed.",
+                    task.id
+                );
+                finding = finding.severity(Severity::Error).fix(fix);
+            } else if planned.is_some() && change.said.is_empty() {
                 finding =
                     finding.severity(Severity::Info).fix("Nothing, where the texts are right as they are.");
             }

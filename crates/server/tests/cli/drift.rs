@@ -249,6 +249,27 @@ fn an_order_that_changed_after_it_was_billed_says_how_and_by_how_much() {
     );
 }
 
+/// The source takes an order back that is billed: it needs a person, with what it comes to and the command that takes it back.
+#[test]
+fn an_order_that_is_withdrawn_after_it_was_billed_needs_a_person() {
+    let mut bench = billed();
+    bench.on("2023-03-21");
+    bench.feed(&sale().replace(r#""currency""#, r#""status":"cancelled","currency""#)).exits(0);
+    let told = bench.json(&["check"]).exits(1).json()["findings"].clone();
+    assert_eq!(
+        (&told[0]["code"], &told[0]["severity"], &told[0]["amount"]["amount"]),
+        (&"TU8006".into(), &"error".into(), &"-110.00".into()),
+        "{told}"
+    );
+    let fix = told[0]["fix"].as_str().unwrap();
+    let task = told[0]["task_id"].as_str().unwrap();
+    assert!(fix.contains(&format!("`trueup undo --task {task}`")), "{told}");
+    let undo = bench.json(&["undo", "--task", task]).exits(0).json();
+    bench.json(&["apply", undo["plan_id"].as_str().unwrap()]).exits(0);
+    let told = bench.json(&["check"]).exits(0).json()["findings"].clone();
+    assert!(!told.to_string().contains("TU8006"), "{told}");
+}
+
 #[test]
 fn counts_are_whole_and_roles_come_as_a_document() {
     let bench = Bench::new("2023-03-20");

@@ -2,13 +2,17 @@
 
 use super::Builder;
 use crate::amendment::{Amended, Amendment, Decision, told};
-use crate::billing::PriceAndCost;
+use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::ProductId;
-use crate::money::MoneyError;
+use crate::money::{Money, MoneyError, Quantity};
+use crate::period::Period;
 use crate::plan::{Action, Change, OperationKey, Target};
 use crate::planner::text::text;
-use crate::psa::AdditionState;
+use crate::psa::{AdditionState, Agreement};
+
+/// So many periods of moved days are summed up.
+const MOST_PERIODS: usize = 240;
 
 /// What becomes of a proposed line.
 pub(super) enum Word {
@@ -106,6 +110,63 @@ impl Builder<'_, '_> {
             .fix("Nothing, where that is meant; take the line in again where it is not.");
         self.find(finding);
         self.draft.left_out.push(change);
+        Ok(())
+    }
+
+    /// Days of a line that goes on were moved: says what is billed less or more for that than was proposed.
+    pub(super) fn tell_moved_days(
+        &mut self,
+        agreement: &Agreement,
+        product: &ProductId,
+        said: &Said,
+    ) -> Result<(), MoneyError> {
+        let Some(proposed) = &said.amended.proposed else { return Ok(()) };
+        let (effective, mut cancelled) = (said.wanted.effective, said.wanted.cancelled);
+        if cancelled.is_none() || proposed.cancelled.is_none() {
+            // Without an end there is no sum: the first day alone is compared.
+            cancelled = proposed.cancelled;
+        }
+        let moved = AdditionState { effective, cancelled, ..proposed.clone() };
+        if (moved.effective, moved.cancelled) == (proposed.effective, proposed.cancelled) {
+            return Ok(());
+        }
+        let begins = proposed.effective.min(effective);
+        let (first, last) = match (proposed.cancelled, cancelled) {
+            (Some(one), Some(other)) if proposed.effective == effective => (one.min(other), one.max(other)),
+            (Some(one), Some(other)) => (begins, one.max(other)),
+            (None, _) | (_, None) => (begins, proposed.effective.max(effective)),
+        };
+        let snapshot = self.context.world.snapshot;
+        let (currency, mut day, mut sum) = (self.context.currency, first, Money::ZERO);
+        let billed = |state: &AdditionState, period: Period| {
+            let of_it = billing::billed_in(state, Quantity::ZERO, period, agreement.prorates, currency);
+            of_it.map(|amounts| amounts.price)
+        };
+        for _ in 0..MOST_PERIODS {
+            let period = billing::invoice_period(snapshot, agreement, day).filter(|p| p.end() > day);
+            let Some(period) = period.filter(|_| day <= last) else { break };
+            sum = sum.plus(billed(&moved, period)?)?.minus(billed(proposed, period)?)?;
+            day = period.end();
+        }
+        if sum.is_zero() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} moved days of {}: {} {currency} {} than proposed is billed for them.",
+            said.amended.by,
+            self.context.product_name(product),
+            sum.abs().shown(currency),
+            if sum.is_negative() { "less" } else { "more" }
+        );
+        let subject = Subject {
+            detail: Some(said.amended.proposal.to_string()),
+            ..self.context.subject_of_product(product)
+        };
+        let finding = Finding::new(Code::Tu6005, subject, message)
+            .severity(Severity::Info)
+            .amount(sum, currency)
+            .fix("Nothing, where that is meant; propose the days as they were where it is not.");
+        self.find(finding);
         Ok(())
     }
 

@@ -140,6 +140,9 @@ impl<'a> Builder<'_, 'a> {
         }
         if let Some(said) = said {
             self.note_amended(&said);
+            if matches!(line.role, Role::Recurring | Role::Quantity) {
+                self.tell_moved_days(agreement, &line.product, &said)?;
+            }
         }
         self.picture.add(Line {
             target: Target::CreatedBy(id),
@@ -312,6 +315,9 @@ impl<'a> Builder<'_, 'a> {
         let key = self.key_of_edit(line, &wanted, kind);
         self.push_wanted(line, wanted, reason, kind, key)?;
         self.note_amended(said);
+        if let Some(agreement) = self.agreement_of(line) {
+            self.tell_moved_days(agreement, &Self::product_of(line), said)?;
+        }
         Ok(true)
     }
 
