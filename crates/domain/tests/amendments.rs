@@ -7,7 +7,7 @@ use trueup_domain::amendment::{Amendment, Decision, Ending, Values};
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::period::{BillingCycle, Period};
-use trueup_domain::plan::{Action, DraftPlan, OperationKey};
+use trueup_domain::plan::{Action, DraftPlan, OperationKey, Role};
 use trueup_domain::task::{Demand, Task};
 
 fn january() -> Period {
@@ -145,10 +145,9 @@ fn moved_days_are_told(#[case] op: &str, #[case] values: Values, #[case] amount:
     let mut lab = lab();
     lab.apply(&lab.plan(&[&sale().0]));
     let change = change();
-    let of_op = |c: &&Box<trueup_domain::plan::Change>| {
-        c.action.op() == op && c.role == trueup_domain::plan::Role::Recurring
-    };
-    let key = lab.plan(&[&change.0]).changes.iter().find(of_op).unwrap().key.clone();
+    let proposed = lab.plan(&[&change.0]);
+    let mut of_op = proposed.changes.iter().filter(|c| c.action.op() == op && c.role == Role::Recurring);
+    let key = of_op.next().unwrap().key.clone();
     let plan = lab.plan_tasks(&[amended(&lab, &change.0, vec![(key, set(values))])]);
     let told: Vec<String> = plan
         .findings
