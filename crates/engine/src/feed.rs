@@ -1,13 +1,15 @@
 //! Taking in feed records: batch by batch, so that memory stays flat, and idempotent per record.
 
+mod places;
 mod remarks;
 
+use self::places::Places;
 use self::remarks::Remarks;
 use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
 use crate::presence::Seen;
 use crate::records::{ImportCounts, IncomingRecord, Millis};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
@@ -39,6 +41,8 @@ pub struct ImportReport {
     pub warnings: Vec<Refusal>,
     /// How many more warnings there were.
     pub warnings_more: u64,
+    /// How many of them went to organizations below, because their customers are placed there.
+    pub placed: BTreeMap<OrganizationId, u64>,
     /// The exact sums of the amounts taken in: of order lines, and of usage that names a currency.
     pub totals: BTreeMap<Currency, MoneyTotals>,
 }
@@ -112,12 +116,13 @@ where
     let mut report = ImportReport::default();
     let mut sums = Sums::default();
     let mut seen = Seen::default();
-    let mut former = Former::default();
+    let mut former: BTreeMap<OrganizationId, Former> = BTreeMap::new();
     let mut remarks = Remarks::default();
     let mut read = 0_u64;
     if let Some(store) = to.store {
         store.ensure_organization(to.org).await?;
     }
+    let mut places = Places::load(to).await?;
     let (give, mut take) = tokio::sync::mpsc::channel(1);
     let reader = tokio::task::spawn_blocking(move || read_ahead(records, batch.max(1), &give));
     while let Some(items) = take.recv().await {
@@ -128,17 +133,15 @@ where
                 Ok(record) => {
                     sums.add(&record.record);
                     seen.note(&record.record, &record.id);
-                    remarks.note(to, &record.record);
+                    remarks.note(to, places.as_ref(), &record.record);
                     good.push(record);
                 }
                 Err(refusal) => report.note(refusal),
             }
         }
-        let (mut good, again): (Vec<_>, Vec<_>) = good.into_iter().partition(|record| !former.has(record));
-        report.count(drop_mentions(to, &mut good).await?);
-        former.records.extend(again);
-        if !good.is_empty() {
-            report.count(former.save(to, good).await?);
+        for (org, batch) in sorted(places.as_mut(), to, good) {
+            let there = Destination { org: &org, ..to };
+            report.count(former.entry(org.clone()).or_default().take(there, batch).await?);
         }
         progress(read);
     }
@@ -148,15 +151,30 @@ where
     {
         std::panic::resume_unwind(panic);
     }
-    if !former.records.is_empty() {
-        report.count(save(to, &former.records).await?);
+    for (org, batch) in places.as_mut().map(Places::rest).unwrap_or_default() {
+        let there = Destination { org: &org, ..to };
+        report.count(former.entry(org.clone()).or_default().take(there, batch).await?);
+    }
+    for (org, former) in &former {
+        if !former.records.is_empty() {
+            report.count(save(Destination { org, ..to }, &former.records).await?);
+        }
     }
     if let Some(store) = to.store {
-        // Also where nothing was new: the source was heard of.
-        store.save_mark(to.org, &crate::alerts::fed_mark(to.source), &to.at.to_string()).await?;
+        let products = report.records.get(&RecordKind::Product);
+        let products_changed = products.is_some_and(|counts| counts.new + counts.changed > 0);
+        let mut others = BTreeSet::new();
+        if let Some(places) = &mut places {
+            places.finish(products_changed).await?;
+            others = places.others();
+        }
         let refused = report.refused.len() as u64 + report.refused_more;
-        for note in seen.conclude(store, to, refused).await? {
-            report.note(note);
+        for org in std::iter::once(to.org).chain(&others) {
+            // Also where nothing was new: the source was heard of.
+            store.save_mark(org, &crate::alerts::fed_mark(to.source), &to.at.to_string()).await?;
+            for note in seen.conclude(store, Destination { org, ..to }, refused).await? {
+                report.note(note);
+            }
         }
     }
     progress(read);
@@ -165,10 +183,22 @@ where
         Some(store) => crate::quantity::config(store, to.org).await?.sources().contains(to.source),
         None => false,
     };
-    for told in remarks.told(to, &report, assigned) {
+    for told in remarks.told(to, places, &mut report, assigned) {
         report.note(told);
     }
     Ok(report)
+}
+
+/// The records of a batch by organization; all are of the one that is imported into where nobody is below it.
+fn sorted(
+    places: Option<&mut Places<'_>>,
+    to: Destination<'_>,
+    batch: Vec<IncomingRecord>,
+) -> Vec<(OrganizationId, Vec<IncomingRecord>)> {
+    match places {
+        Some(places) => places.sort(batch),
+        None => vec![(to.org.clone(), batch)],
+    }
 }
 
 /// Takes away what the source only mentions and has described whole before: that knows more. Those count as unchanged.
@@ -211,6 +241,26 @@ impl Former {
 
     fn has(&self, record: &IncomingRecord) -> bool {
         !self.keys.is_empty() && self.keys.contains(&(record.record.kind(), record.id.clone()))
+    }
+
+    /// Takes in a batch, save for what is judged by how the feed ends.
+    async fn take(
+        &mut self,
+        to: Destination<'_>,
+        batch: Vec<IncomingRecord>,
+    ) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+        let (mut good, again): (Vec<_>, Vec<_>) = batch.into_iter().partition(|record| !self.has(record));
+        let mut counts = drop_mentions(to, &mut good).await?;
+        self.records.extend(again);
+        if !good.is_empty() {
+            for (kind, more) in self.save(to, good).await? {
+                let sum = counts.entry(kind).or_default();
+                sum.new += more.new;
+                sum.changed += more.changed;
+                sum.unchanged += more.unchanged;
+            }
+        }
+        Ok(counts)
     }
 
     /// Saves a batch save for older versions, which are kept back.

@@ -72,7 +72,7 @@ impl Seen {
     /// # Errors
     /// The store's.
     pub async fn conclude(
-        self,
+        &self,
         store: &dyn Store,
         to: Destination<'_>,
         refused: u64,

@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use trueup_domain::approval::{Reason, Word};
 use trueup_domain::feed::{Record, RecordKind};
@@ -23,6 +24,38 @@ pub struct IncomingRecord {
     pub id: String,
     /// Hex hash over its canonical form: equal hashes mean an unchanged record.
     pub hash: String,
+}
+
+/// A record on its way into the store: its id, and a hash that is equal exactly when nothing changed.
+///
+/// The hash is the first half of SHA-256 over the record's canonical JSON: 128 bits keep two versions apart also where
+/// someone tries, and processors compute it at the pace of memory. The instant of an order counts and not the offset that
+/// it is written with: the day that follows from that one is a field of its own.
+pub fn incoming(mut record: Record) -> IncomingRecord {
+    let id = record.id();
+    let mut json = Vec::with_capacity(1024);
+    let written = match &mut record {
+        Record::Order(order) => jiff::Timestamp::from_microsecond(order.completed_us)
+            .ok()
+            .map(|instant| std::mem::replace(&mut order.completed_at, instant.to_string())),
+        _ => None, // open set: the others are hashed as they are
+    };
+    // Writing a record of plain data to memory cannot fail.
+    if serde_json::to_writer(&mut json, &record).is_err() {
+        json.clear();
+    }
+    if let (Record::Order(order), Some(written)) = (&mut record, written) {
+        order.completed_at = written;
+    }
+    let digest = Sha256::digest(&json);
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut hash = String::with_capacity(32);
+    for byte in digest.iter().take(16) {
+        for half in [byte >> 4, byte & 15] {
+            hash.push(char::from(HEX[usize::from(half)]));
+        }
+    }
+    IncomingRecord { record, id, hash }
 }
 
 /// How many records of a batch were new, changed or known already.

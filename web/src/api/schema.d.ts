@@ -2810,6 +2810,10 @@ export interface components {
              * @description How many more remarks there are.
              */
             warnings_more: number;
+            /** @description How many of the records went to organizations below, because their customers are placed there. */
+            placed?: {
+                [key: string]: number;
+            };
             /** @description The exact sums of the order lines. */
             totals: components["schemas"]["FeedTotalsDoc"];
         };

@@ -1,5 +1,6 @@
 //! What has to be said about a feed as a whole: what was taken in, and does nothing.
 
+use super::places::Places;
 use super::{Destination, ImportReport};
 use crate::ports::Refusal;
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::ids::{OrderId, OrganizationId};
 
 /// So many organizations, and words for a state, are named at most.
-const MOST: usize = 20;
+pub(super) const MOST: usize = 20;
 
 /// The words sources use for an order that has not come to its end, or came to none. Any other word may be a slip of the
 /// pen in `completed`, and the order is then sold and never billed.
@@ -50,11 +51,13 @@ pub(super) struct Remarks {
 
 impl Remarks {
     /// Notes a record that is taken in.
-    pub(super) fn note(&mut self, to: Destination<'_>, record: &Record) {
+    pub(super) fn note(&mut self, to: Destination<'_>, places: Option<&Places<'_>>, record: &Record) {
         match record {
             Record::Organization(_) => self.organizations += 1,
             Record::Customer(customer) => {
-                let named = customer.organization.as_ref().filter(|named| *named != to.org);
+                let is_placed = |named: &OrganizationId| places.is_some_and(|places| places.knows(named));
+                let named =
+                    customer.organization.as_ref().filter(|named| *named != to.org && !is_placed(named));
                 let Some(named) = named else { return };
                 if self.customers.len() < MOST || self.customers.contains_key(named) {
                     *self.customers.entry(named.clone()).or_default() += 1;
@@ -76,18 +79,33 @@ impl Remarks {
 
     /// The remarks, once everything was taken in. `assigned` says whether counts of the source are assigned to catalog
     /// items, so that runs of quantities bill them.
-    pub(super) fn told(self, to: Destination<'_>, report: &ImportReport, assigned: bool) -> Vec<Refusal> {
+    pub(super) fn told(
+        self,
+        to: Destination<'_>,
+        places: Option<Places<'_>>,
+        report: &mut ImportReport,
+        assigned: bool,
+    ) -> Vec<Refusal> {
         let mut all: Vec<Refusal> = self
             .customers
             .into_iter()
             .map(|(named, count)| {
                 remark(format!(
-                    "{count} customers are of organization {named}, and are taken in and billed as customers of {}: a feed \
-                     places nobody. Make it with `trueup org add {named}`, and import its customers with `--org {named}`",
-                    to.org
+                    "{count} customers are of organization {named}, which is not below {}, and are taken in and billed as \
+                     customers of {}. Make it with `trueup org add {named} --parent {}` before its customers are taken in: who \
+                     is there already stays",
+                    to.org, to.org, to.org
                 ))
             })
             .collect();
+        let (placed, stay) = places.map(Places::told).unwrap_or_default();
+        report.placed = placed;
+        all.extend(stay.into_iter().map(|((home, wanted), (count, example))| {
+            remark(format!(
+                "{count} customers, such as {example}, are customers of {home} and stay there, though the feed places them at \
+                 {wanted}: what is billed for them does not move by itself"
+            ))
+        }));
         if self.organizations > 0 {
             all.push(remark(format!(
                 "{} records of the kind organization are kept and make none: `trueup org add` makes one",

@@ -71,6 +71,8 @@ struct ImportDoc<'a> {
     refused_more: u64,
     warnings: &'a [Refusal],
     warnings_more: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    placed: BTreeMap<String, u64>,
     totals: SumsDoc,
 }
 
@@ -91,6 +93,7 @@ impl<'a> From<&'a ImportReport> for ImportDoc<'a> {
             refused_more: report.refused_more,
             warnings: &report.warnings,
             warnings_more: report.warnings_more,
+            placed: report.placed.iter().map(|(org, count)| (org.to_string(), *count)).collect(),
             totals: SumsDoc { by_currency },
         }
     }
@@ -206,6 +209,9 @@ fn show(out: Output, report: &ImportReport, what: &str) -> Exit {
         }
         for (currency, sums) in &document.totals.by_currency {
             out.line(&format!("Amounts in {currency}: {}, cost {}.", sums.amount, sums.cost));
+        }
+        for (org, count) in &document.placed {
+            out.line(&format!("{count} of them are of customers of organization {org}."));
         }
         refusals(out, "refused", document.refused);
         refusals(out, "warning", document.warnings);

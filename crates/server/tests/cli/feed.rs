@@ -1,6 +1,6 @@
 //! Taking in what was sold.
 
-use super::bench::{BASE, Bench, sale, upgrade};
+use super::bench::{BASE, Bench, order, sale, upgrade};
 
 #[test]
 fn bad_lines_are_refused_with_line_field_and_reason_and_the_rest_goes_in() {
@@ -203,27 +203,54 @@ fn a_file_with_two_versions_of_an_order_is_taken_in_once(#[case] between: usize)
     assert_eq!(checked["findings"], serde_json::json!([]), "{checked}");
 }
 
-/// A feed places nobody in another organization, and says so.
+/// A feed places customers below the organization it is imported into, with all that is theirs, in whatever order it comes;
+/// an organization that is not there is named, and who is somewhere already stays there.
 #[test]
-fn organizations_of_a_feed_are_told_to_place_nobody() {
+fn a_feed_places_customers_under_partners_of_the_tree() {
     let bench = Bench::new("2023-03-20");
-    let lines = concat!(
-        r#"{"type":"organization","id":"part","name":"Part","kind":"partner"}"#,
-        "\n",
-        r#"{"type":"customer","id":"c-1","name":"One","organization":"part"}"#,
+    let placed =
+        BASE.replace(r#""name":"Green Lane LLC""#, r#""name":"Green Lane LLC","organization":"part""#);
+    let other = concat!(
+        r#"{"type":"customer","id":"c-1","name":"One","organization":"nowhere"}"#,
         "\n",
         r#"{"type":"customer","id":"c-2","name":"Two","organization":"default"}"#,
         "\n",
     );
-    let document = bench.feed(lines).exits(0).json();
-    let told: Vec<&str> =
-        document["warnings"].as_array().unwrap().iter().filter_map(|w| w["reason"].as_str()).collect();
-    assert_eq!(told.len(), 2, "{document}");
+    // The orders come before the customer that they are of.
+    let feed = format!("{}{}{placed}{other}", upgrade(), sale());
+    let document = bench.feed(&feed).exits(0).json();
+    assert_eq!(document["placed"], serde_json::Value::Null, "there is no such organization yet: {document}");
+    assert!(reasons(&document)[0].contains("--parent default"), "{document}");
+
+    let bench = Bench::new("2023-03-20");
+    bench.json(&["org", "add", "part", "--parent", "default"]).exits(0);
+    let document = bench.feed(&feed).exits(0).json();
+    // The customer, its subscription and two orders; products are everybody's.
+    assert_eq!(document["placed"], serde_json::json!({ "part": 4 }), "{document}");
+    assert_eq!(document["records"]["order"]["new"], 2, "{document}");
+    let told = reasons(&document);
+    assert!(told.len() == 1 && told[0].contains("1 customers are of organization nowhere"), "{told:?}");
+    let again = bench.feed(&feed).exits(0).json();
+    for kind in ["customer", "subscription", "order", "product"] {
+        let counts = &again["records"][kind];
+        assert_eq!((&counts["new"], &counts["changed"]), (&0.into(), &0.into()), "{kind}: {again}");
+    }
+    let created = |org: &str| {
+        let checked = bench.json(&["check", "--org", org]).json();
+        checked["created"].as_array().unwrap().len()
+    };
+    assert_eq!((created("default"), created("part")), (0, 2), "each task is of one organization");
+
+    // A later order alone finds its way, and a customer that the feed takes elsewhere stays.
+    let line = r#""charge":"recurring","quantity":"1","old_quantity":"8","new_quantity":"9""#;
+    let late = order("CH-2", "change", "2023-03-18", line);
+    assert_eq!(bench.feed(&late).exits(0).json()["placed"], serde_json::json!({ "part": 1 }));
+    let moved = reasons(&bench.feed(BASE).exits(0).json());
     assert!(
-        told[0].contains("1 customers are of organization part") && told[0].contains("--org part"),
-        "{told:?}"
+        moved.iter().any(|text| text.contains("such as c-100, are customers of part and stay")),
+        "{moved:?}"
     );
-    assert!(told[1].contains("organization are kept and make none"), "{told:?}");
+    assert_eq!((created("default"), created("part")), (0, 1));
 }
 
 fn reasons(document: &serde_json::Value) -> Vec<String> {

@@ -98,6 +98,9 @@ pub struct ImportDoc {
     warnings: Vec<RefusalDoc>,
     /// How many more remarks there are.
     warnings_more: u64,
+    /// How many of the records went to organizations below, because their customers are placed there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    placed: BTreeMap<String, u64>,
     /// The exact sums of the order lines.
     totals: FeedTotalsDoc,
 }
@@ -143,6 +146,7 @@ impl From<&ImportReport> for ImportDoc {
             refused_more,
             warnings,
             warnings_more,
+            placed: report.placed.iter().map(|(org, count)| (org.to_string(), *count)).collect(),
             totals: FeedTotalsDoc { by_currency },
         }
     }
