@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use jiff::civil::Date;
 use rstest::rstest;
+use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{AdditionId, AgreementId};
@@ -660,4 +661,53 @@ fn a_copy_with_the_key_of_a_line_is_not_the_line() {
     let kept: Vec<_> = again.changes.iter().map(|c| (c.action.op(), c.action.target().cloned())).collect();
     let expected: Vec<_> = own.iter().map(|id| ("keep", Some(Target::Existing(*id)))).collect();
     assert_eq!(kept, expected);
+}
+
+/// A line by hand of which some are included bills the others: they are what is compared, given back and charged.
+#[rstest]
+#[case::cancelled(None, "330.00")]
+#[case::renewed(Some(("RE-1", OrderKind::Renewal, "24.00")), "570.00")]
+fn what_is_included_in_a_line_by_hand_was_never_billed(
+    #[case] renewal: Option<(&str, OrderKind, &str)>,
+    #[case] total: &str,
+) {
+    let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+    lab.today = day("2025-01-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    lab.set("credits", "on");
+    lab.by_hand(40, 311, 7, "8", "22.00", "2025-01-01");
+    lab.snapshot.additions.values_mut().flatten().next().unwrap().less_included = 3.into();
+    lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
+    let mut billed: Decimal = (0..5).map(|_| lab.invoice(40).parse::<Decimal>().unwrap()).sum();
+    assert_eq!(billed.to_string(), "550.00");
+    lab.today = day("2025-05-05");
+    let sale = order("SO-1", OrderKind::Sales, "2025-01-01", period("2025-01-01", "2025-02-01")).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "5",
+        "22.00",
+        "17.60",
+    ));
+    let taken = lab.plan(&[&sale.0]);
+    assert!(
+        taken.findings.iter().all(|f| f.code != Code::Tu5001),
+        "it bills what was sold: {:#?}",
+        taken.findings
+    );
+    lab.apply(&taken);
+    let ordered = match renewal {
+        // For April and May two more a seat are charged.
+        Some((id, kind, price)) => order(id, kind, "2025-04-01", period("2025-04-01", "2025-05-01"))
+            .with(line("1", Charge::Recurring, "seat", "5", price, "17.60")),
+        // April and May are given back; the rest of March is left to the order.
+        None => order("CA-1", OrderKind::Cancellation, "2025-03-10", period("2025-03-01", "2025-04-01"))
+            .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60")),
+    };
+    let draft = lab.plan(&[&ordered.0]);
+    lab.apply(&draft);
+    billed += lab.invoice(40).parse::<Decimal>().unwrap();
+    let open = if renewal.is_some() { Decimal::from(120) } else { Decimal::ZERO };
+    assert_eq!((billed - open).to_string(), total, "{}", show(&draft));
 }

@@ -201,7 +201,7 @@ pub fn tell_price(
 
 /// What a period of a line would cost more at another price, where it is billed.
 pub fn difference(builder: &Builder<'_, '_>, there: &Line, price: Money) -> Option<Money> {
-    let billed = there.state.quantity.minus(there.less_included).ok()?;
+    let billed = there.billed_quantity();
     let unit = price.exact().minus(there.state.unit_price.exact()).ok()?;
     let (mode, places) = (builder.context.world.settings.rounding_mode, builder.context.currency.places());
     let amount = unit.times(billed.exact()).and_then(|exact| exact.round(places, mode)).ok()?;
@@ -307,7 +307,7 @@ pub fn is_one_of_several<'a>(
     let by_hand = line.origin.as_ref().is_some_and(|o| o.order().is_none());
     let begun = builder.own_lines_for(product, Role::Recurring).any(|l| l.is_made_by(order));
     let goes_on = builder.adoption() == AdoptionAnswer::CreateBeside;
-    if !by_hand || begun || goes_on || line.state.quantity == starts_from {
+    if !by_hand || begun || goes_on || line.billed_quantity() == starts_from {
         return false;
     }
     let others = beside(builder, item, line, from);
@@ -322,7 +322,7 @@ pub fn is_one_of_several<'a>(
         builder.context.product_name(product),
         starts_from.shown(),
         id_of(line),
-        line.state.quantity.shown(),
+        line.billed_quantity().shown(),
         others.join("; ")
     );
     let finding = builder.about(Code::Tu3007, product, message).severity(Severity::Error).fix(
@@ -349,7 +349,7 @@ pub fn is_settled<'a>(
     if !untouched || begun || builder.adoption() == AdoptionAnswer::CreateBeside {
         return false;
     }
-    let bills = there.state.quantity;
+    let bills = there.billed_quantity();
     let shows = |price: Option<Money>| price.map(|price| part::shows(builder.context, &there.state, price));
     let done = match old == new {
         // The price alone changes.
@@ -449,7 +449,7 @@ pub fn is_anothers<'a>(
         "Addition {}, made by hand, bills {} {}, and {known}: subscription {other} is sold the same and nothing of \
          trueup's bills it. Whose line it is, is not known, and nothing of it is ended.",
         id_of(there),
-        there.state.quantity.shown(),
+        there.billed_quantity().shown(),
         context.product_name(product)
     );
     let fix = format!(
@@ -474,14 +474,14 @@ pub fn bills_for_others<'a>(
     known: &str,
 ) -> bool {
     let untouched = there.origin.as_ref().is_some_and(|o| o.order().is_none() && o.edits().is_empty());
-    if !untouched || there.state.quantity <= most || builder.is_named_by_mapping(there, product) {
+    if !untouched || there.billed_quantity() <= most || builder.is_named_by_mapping(there, product) {
         return false;
     }
     let message = format!(
         "Addition {}, made by hand, bills {} {}, and {known}: it may bill other subscriptions as well, and nothing of it \
          is ended.",
         id_of(there),
-        there.state.quantity.shown(),
+        there.billed_quantity().shown(),
         builder.context.product_name(product)
     );
     let fix = format!(
@@ -570,7 +570,7 @@ pub fn shown(builder: &Builder<'_, '_>, line: &Line) -> String {
         .filter(|_| state.bill == BillFlag::Billable)
         .map_or_else(String::new, |sum| format!(" ({} {currency} a period)", sum.price.shown(currency)));
     let until = state.cancelled.map_or_else(String::new, |last| format!(" until {last}"));
-    format!("addition {} {verb} {}{amount}{until}", id_of(line), state.quantity.shown())
+    format!("addition {} {verb} {}{amount}{until}", id_of(line), line.billed_quantity().shown())
 }
 
 fn addition_of(line: &Line) -> Option<AdditionId> {

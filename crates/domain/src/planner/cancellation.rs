@@ -280,7 +280,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
                     let sold = sold_of(builder, &product).filter(|sold| taken_now && !sold.is_zero());
                     several |= sold.is_some_and(|sold| {
                         let known = format!("the subscription has {}", sold.shown());
-                        let bills = line.state.quantity;
+                        let bills = line.billed_quantity();
                         by_hand::bills_for_others(builder, &product, &line, sold, &known)
                             || bills != sold
                                 && by_hand::is_anothers(builder, &product, &line, &known, Severity::Error)
@@ -534,7 +534,7 @@ fn add(a: (Exact, Exact), b: (Exact, Exact)) -> Result<(Exact, Exact), Stop> {
 
 /// Price and cost of a share of a line.
 pub fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
-    let units = line.state.quantity.exact().times(share)?;
+    let units = line.billed_quantity().exact().times(share)?;
     Ok((line.state.unit_price.exact().times(units)?, line.state.unit_cost.exact().times(units)?))
 }
 

@@ -326,14 +326,14 @@ pub fn together<'a>(one: &Line<'a>, also: &[Line<'a>], day: Date) -> Result<Line
     let mut all = one.clone();
     let with = also.iter().filter(|l| l.state.effective <= day || l.state.effective <= one.state.effective);
     let with: Vec<&Line> = with.collect();
-    if with.is_empty() {
+    if with.is_empty() && one.less_included.is_zero() {
         return Ok(all);
     }
-    let mut quantity = one.state.quantity;
+    let mut quantity = one.billed_quantity();
     let mut price = one.state.unit_price.exact().times(quantity.exact())?;
     let mut cost = one.state.unit_cost.exact().times(quantity.exact())?;
     for other in with {
-        let count = other.state.quantity;
+        let count = other.billed_quantity();
         quantity = quantity.plus(count)?;
         price = price.plus(other.state.unit_price.exact().times(count.exact())?)?;
         cost = cost.plus(other.state.unit_cost.exact().times(count.exact())?)?;
@@ -343,6 +343,7 @@ pub fn together<'a>(one: &Line<'a>, also: &[Line<'a>], day: Date) -> Result<Line
     };
     let (unit_price, unit_cost) = (unit(price)?, unit(cost)?);
     all.state = AdditionState { quantity, unit_price, unit_cost, ..(*one.state).clone() }.into();
+    all.less_included = Quantity::ZERO;
     Ok(all)
 }
 

@@ -92,6 +92,11 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// How many of it are billed: what is included is not.
+    pub fn billed_quantity(&self) -> Quantity {
+        self.state.quantity.minus(self.less_included).unwrap_or(self.state.quantity)
+    }
+
     /// Whether an invoice has billed it already: one of its agreement, or of the parent `billed_by` that invoices it.
     pub fn is_billed(&self, agreement: &Agreement, billed_by: &Agreement) -> bool {
         let Target::Existing(_) = self.target else { return false };

@@ -52,7 +52,8 @@ pub(super) fn tell_not_given_back(
         };
         let Some(rest) = rest_of_line(builder, &line, ending, invoiced) else { continue };
         // An earlier run of this order may have ended it.
-        line.state = AdditionState { cancelled: None, ..(*line.state).clone() }.into();
+        let quantity = line.billed_quantity();
+        line.state = AdditionState { cancelled: None, quantity, ..(*line.state).clone() }.into();
         for (days, state) in late::states_within(builder, &line, rest) {
             let share = builder.share(ending.period, days)?.exact()?;
             let price = state.unit_price.exact().times(state.quantity.exact())?.times(share)?;

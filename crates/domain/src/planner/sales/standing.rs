@@ -179,7 +179,7 @@ fn is_taken_over(
                 return Ok(true);
             }
             let known = format!("the order sells {}", sold.quantity.shown());
-            if single.state.quantity != sold.quantity
+            if single.billed_quantity() != sold.quantity
                 && by_hand::is_anothers(builder, &line.product, &single, &known, Severity::Warning)
             {
                 return Ok(true);
@@ -259,13 +259,13 @@ fn settled(
     let name = builder.context.product_name(&line.product);
     let mut bills = Quantity::ZERO;
     for one in there {
-        bills = bills.plus(one.state.quantity)?;
+        bills = bills.plus(one.billed_quantity())?;
     }
     if let [single] = there {
         by_hand::tell_if_not_billed(builder, &line.product, single, sold.quantity);
     } else {
         for one in there {
-            by_hand::tell_if_not_billed(builder, &line.product, one, one.state.quantity);
+            by_hand::tell_if_not_billed(builder, &line.product, one, one.billed_quantity());
         }
     }
     if bills != sold.quantity {
