@@ -926,7 +926,7 @@ fn included_quantities_that_a_person_set_are_not_lost_with_their_line() {
     let mut lab = lab("2023-03-01");
     lab.run(&sale("2023-03-01", march(), "5").0);
     written(&mut lab).less_included = 2.into();
-    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU7002 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU5001 warning\nTU7002 warning\n");
     let shown = show(&lab.plan(&[&cancel("2023-03-20", march()).0]));
     assert!(shown.starts_with("delete recurring"), "ending it loses nothing: {shown}");
 }
