@@ -104,6 +104,16 @@ struct Mark {
 
 type Key = (SourceId, SubscriptionId);
 
+/// Whose a subscription was before it was transferred.
+enum Former {
+    /// It was not, after the order.
+    NoTransfer,
+    /// This one's.
+    Is(CustomerId),
+    /// Nothing tells.
+    Unknown,
+}
+
 /// Everything a check reads.
 struct Picture {
     orders: BTreeMap<SourceId, Vec<(StoredRecord, Order)>>,
@@ -474,9 +484,13 @@ impl Run<'_> {
             });
             return true;
         }
-        let before = self.customer_before_transfer(&key, order);
-        let Some(customer) = before.or_else(|| customer_of(order, subscription).cloned()) else {
-            let finding = without_customer(source, order);
+        let customer = match self.before_transfer(&key, order) {
+            Former::Is(customer) => Some(customer),
+            Former::Unknown => None,
+            Former::NoTransfer => customer_of(order, subscription).cloned(),
+        };
+        let Some(customer) = customer else {
+            let finding = without_customer(source, order, subscription);
             self.all_findings.push(finding.clone());
             self.report.findings.push(finding);
             return false;
@@ -503,11 +517,11 @@ impl Run<'_> {
     }
 
     /// Whose an order was that names nobody and came before a transfer: the record of its subscription names the new
-    /// customer already, and the task before it the former one. Use is billed once its period is over, so that its
-    /// period says whose it was.
-    fn customer_before_transfer(&self, key: &Key, order: &Order) -> Option<CustomerId> {
+    /// customer already, and the task before it, or an order that names somebody, the former one. Use is billed once its
+    /// period is over, so that its period says whose it was.
+    fn before_transfer(&self, key: &Key, order: &Order) -> Former {
         if order.customer.is_some() {
-            return None;
+            return Former::NoTransfer;
         }
         let comes_later = |other: &&Order| {
             let begins =
@@ -523,13 +537,29 @@ impl Run<'_> {
             other.kind == OrderKind::Transfer && later
         };
         let orders = self.completed_orders_of(key);
-        let moved = orders.into_iter().filter(comes_later).map(|other| other.completed_us).min()?;
+        let later: Vec<&Order> = orders.iter().copied().filter(comes_later).collect();
+        let Some(moved) = later.iter().map(|other| other.completed_us).min() else {
+            return Former::NoTransfer;
+        };
         let earlier = self.tasks.values().filter(|task| {
             (&task.source, &task.subscription) == (&key.0, &key.1)
                 && task.order_id.is_some()
                 && task.completed_us < moved
         });
-        earlier.max_by_key(|task| (task.completed_us, task.turn)).map(|task| task.customer.clone())
+        if let Some(task) = earlier.max_by_key(|task| (task.completed_us, task.turn)) {
+            return Former::Is(task.customer.clone());
+        }
+        let named = orders.iter().filter(|other| other.completed_us < moved && other.customer.is_some());
+        if let Some(customer) = named.max_by_key(|o| o.completed_us).and_then(|other| other.customer.clone())
+        {
+            return Former::Is(customer);
+        }
+        // A record that names the one it was transferred to says nothing of the time before.
+        let now = self.picture.subscriptions.get(key).map(|subscription| &subscription.customer);
+        match later.iter().all(|other| other.customer.is_some() && other.customer.as_ref() != now) {
+            true => Former::NoTransfer,
+            false => Former::Unknown,
+        }
     }
 
     fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {

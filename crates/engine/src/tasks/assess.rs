@@ -401,20 +401,29 @@ pub fn customer_of<'a>(order: &'a Order, subscription: Option<&'a Subscription>)
 }
 
 /// The finding for an order whose customer nobody names.
-pub fn without_customer(source: &SourceId, order: &Order) -> Finding {
+pub fn without_customer(source: &SourceId, order: &Order, subscription: Option<&Subscription>) -> Finding {
     let subject = Subject {
         source: Some(source.clone()),
         subscription: Some(order.subscription.clone()),
         detail: Some(format!("order {}", order.id)),
         ..Subject::default()
     };
+    let (why, fix) = match subscription {
+        None => (
+            "is not in the feed: nobody knows whom to bill",
+            "Import the subscription, or name the customer in the order.",
+        ),
+        Some(_) => (
+            "was transferred since, so that its record names another one: nobody knows who had it then",
+            "Name the former customer in the order, and import it again.",
+        ),
+    };
     let message = format!(
-        "Order {} names no customer, and its subscription {} is not in the feed: nobody knows whom to bill.",
+        "Order {} names no customer, and its subscription {} {why}.",
         order.shown(),
         order.subscription
     );
-    Finding::new(Code::Tu8004, subject, message)
-        .fix("Import the subscription, or name the customer in the order.")
+    Finding::new(Code::Tu8004, subject, message).fix(fix)
 }
 
 #[cfg(test)]

@@ -530,3 +530,26 @@ fn what_several_orders_wait_for_is_one_finding() {
     let left: Vec<_> = open("TU2001").into_iter().filter(|f| f["state"] != "resolved").collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// A sale and a transfer that come together: the record names the new customer, which says nothing of the time before. The
+/// sale waits until somebody names the former one, and is billed to that one then.
+#[test]
+fn a_sale_before_a_transfer_is_not_the_new_customers() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let now = BASE.replace(r#""customer":"c-100""#, r#""customer":"c-200""#);
+    let both = r#"{"type":"customer","id":"c-200","name":"Blue Lake Inc"}"#.to_owned() + "\n";
+    let transfer = order("TR-1", "transfer", "2023-03-15", r#""charge":"recurring","quantity":"5""#)
+        .replace(r#""subscription":"s-1""#, r#""subscription":"s-1","customer":"c-200""#);
+    bench.feed(&format!("{now}{both}{}{transfer}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    let checked = bench.json(&["check", "--since", "2023-03-01"]).json();
+    let created: Vec<&Value> = checked["created"].as_array().unwrap().iter().map(|t| &t["kind"]).collect();
+    assert_eq!(created, ["transfer"], "{checked}");
+    let told = checked["findings"].as_array().unwrap().iter().find(|f| f["code"] == "TU8004").unwrap();
+    assert!(told["message"].as_str().unwrap().contains("was transferred since"), "{told}");
+    let named = sale().replace(r#""subscription":"s-1""#, r#""subscription":"s-1","customer":"c-100""#);
+    bench.feed(&named).exits(0);
+    let checked = bench.json(&["check"]).json();
+    assert_eq!(checked["created"][0]["customer_id"], "c-100", "{checked}");
+}
