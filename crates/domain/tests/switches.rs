@@ -8,6 +8,7 @@ use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::AgreementId;
 use trueup_domain::period::{BillingCycle, CycleUnit};
+use trueup_domain::psa::BillFlag;
 
 // The cost of a part whose amount the source names is that of its days, as without the amount.
 
@@ -140,4 +141,28 @@ fn a_switch_that_broke_off_gives_back_what_was_invoiced_since(
         all + lab.invoice(41).parse::<rust_decimal::Decimal>().unwrap()
     };
     assert_eq!(sum(Some(stop)), sum(None));
+}
+
+/// What was set not to be billed was never paid: the switch gives nothing back of it, and says so.
+#[test]
+fn a_switch_gives_back_nothing_of_a_line_that_bills_nothing() {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("credits", "on");
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("q", 8, ProductKind::Seat, "10.00", "8.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let mut there = lab.snapshot.additions.values_mut().flatten();
+    there.next().unwrap().state.bill = BillFlag::DoNotBill;
+    assert_eq!(lab.invoice(40), "0");
+    let switch = order("CH-1", OrderKind::Change, "2028-01-17", january)
+        .change("1", "p", 5, 0, "22.00", "17.60")
+        .change("2", "q", 0, 3, "10.00", "8.00");
+    let draft = lab.plan(&[&switch.0]);
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu8006), "{}", show(&draft));
+    lab.apply(&draft);
+    // 15 of 31 days of three, and the whole of February.
+    assert_eq!(lab.invoice(40), "44.52", "{}", show(&draft));
 }

@@ -21,13 +21,13 @@ use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::once_item;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
-use crate::finding::Code;
+use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::proration::Share;
-use crate::psa::CatalogItem;
+use crate::psa::{BillFlag, CatalogItem};
 use crate::settings::{ChangeDay, PriceSource};
 use jiff::civil::Date;
 use parts::{explicit_parts, write_part};
@@ -302,6 +302,18 @@ fn plan_switch<'a>(
     for item in switched.iter().map(|i| &items[*i]).filter(|i| !explicit.contains(&i.line.product)) {
         // What is billed by another cycle is given back by the periods of its own.
         if item.new_quantity.is_zero() && cycles::of_old(builder, item).is_some() {
+            continue;
+        }
+        // What was set not to be billed gives nothing back.
+        let unbilled = |l: &Line<'_>| l.state.bill != BillFlag::Billable;
+        if item.new_quantity.is_zero() && item.existing.as_ref().is_some_and(unbilled) {
+            let message = format!(
+                "The line of {} is set not to be billed in ConnectWise: the switch gives nothing back of it.",
+                builder.context.product_name(&item.line.product)
+            );
+            let finding =
+                builder.about(Code::Tu8006, &item.line.product, message).severity(Severity::Warning);
+            builder.find(finding.fix("Credit by hand what was billed of it before it was set so."));
             continue;
         }
         if let Some(days) = item.moment.part() {
