@@ -4,7 +4,7 @@
 
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AdditionId, AgreementId, ChangeId};
+use crate::ids::{AdditionId, AgreementId, CatalogItemId, ChangeId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::period::{BillingCycle, CycleUnit, days_between, next_day};
 use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Role, Target};
@@ -13,7 +13,7 @@ use crate::proration::DayCount;
 use crate::psa::{AdditionState, Agreement, Snapshot};
 use crate::settings::Settings;
 use jiff::civil::Date;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lints a plan. Gives it back, with what is wrong, when it may not be applied.
@@ -459,8 +459,14 @@ pub fn brakes(plan: &DraftPlan, snapshot: &Snapshot, settings: &Settings) -> Vec
     }
     for (currency, (moved, value)) in monthly_values(plan, snapshot) {
         if moved * hundred > limits.value_percent * value {
+            let shown = |value: Decimal| {
+                let places = currency.places();
+                value.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero)
+            };
             hold(format!(
-                "The run would move {moved} {currency} of {value} {currency} a month; the limit is {} percent.",
+                "The run would move {} {currency} of {} {currency} a month; the limit is {} percent.",
+                Money::new(shown(moved)).shown(currency),
+                Money::new(shown(value)).shown(currency),
                 limits.value_percent
             ));
         }
@@ -468,7 +474,8 @@ pub fn brakes(plan: &DraftPlan, snapshot: &Snapshot, settings: &Settings) -> Vec
     held
 }
 
-/// Monthly value moved by updates, ends and deletes, and the monthly value of all open additions, by currency.
+/// Monthly value moved by updates, ends and deletes, less what takes the place of what ends, and the monthly value of all
+/// open additions, by currency. What takes its place is of the same catalog item on the same agreement.
 fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (Decimal, Decimal)> {
     let mut sums: BTreeMap<Currency, (Decimal, Decimal)> = BTreeMap::new();
     let months = |agreement: &Agreement| {
@@ -493,7 +500,8 @@ fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (
             }
         }
     }
-    for change in plan.changes.iter().filter(|c| matches!(c.action.target(), Some(Target::Existing(_)))) {
+    let mut moved: BTreeMap<(AgreementId, CatalogItemId, Currency), (Decimal, bool)> = BTreeMap::new();
+    for change in &plan.changes {
         let Some(agreement) = snapshot.agreements.get(&change.agreement) else { continue };
         let amount_of = |state: Option<&AdditionState>| {
             state
@@ -501,8 +509,14 @@ fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (
                 .and_then(|s| value(s, Quantity::ZERO, agreement))
                 .map_or(Decimal::ZERO, |v| v.1)
         };
-        let moved = (amount_of(change.action.after()) - amount_of(change.action.before())).abs();
-        sums.entry(change.currency).or_default().0 += moved;
+        let key = (change.agreement, change.catalog_item, change.currency);
+        let (sum, is_there) = moved.entry(key).or_default();
+        *sum += amount_of(change.action.after()) - amount_of(change.action.before());
+        *is_there |= matches!(change.action.target(), Some(Target::Existing(_)));
+    }
+    // What is new alone moves nothing that was there.
+    for ((_, _, currency), (sum, _)) in moved.into_iter().filter(|(_, (_, is_there))| *is_there) {
+        sums.entry(currency).or_default().0 += sum.abs();
     }
     sums
 }

@@ -100,3 +100,21 @@ fn the_brakes_weigh_a_week_as_a_week() {
         assert_eq!(told.len(), held, "{told:#?}");
     }
 }
+
+/// One seat more on a line of five moves what that seat costs, though the line is ended and another takes its place.
+#[test]
+fn the_brakes_weigh_what_a_change_moves() {
+    let mut lab = lab();
+    lab.run(&sale("2023-03-01").0);
+    let march = period("2023-03-01", "2023-04-01");
+    let up = order("UP", OrderKind::Change, "2023-03-15", march).change("1", "seat", 5, 6, "22.00", "17.60");
+    let draft = lab.plan(&[&up.0]);
+    assert!(show(&draft).contains("cancel recurring"), "{}", show(&draft));
+    let mut settings = Settings::from_values(&lab.settings).unwrap();
+    (settings.brakes.min_changes, settings.brakes.percent) = (Decimal::ZERO, Decimal::ONE_HUNDRED);
+    settings.brakes.value_percent = Decimal::from(20);
+    assert_eq!(brakes(&draft, &lab.snapshot, &settings), []);
+    settings.brakes.value_percent = Decimal::from(19);
+    let told = brakes(&draft, &lab.snapshot, &settings);
+    assert!(told[0].message.contains("would move 22.00 USD of 110.00 USD a month"), "{told:#?}");
+}

@@ -150,6 +150,18 @@ fn a_price_change_before_a_change_of_quantity_is_billed_up_to_it_and_in_it(
     bills(&changes, &arrival, &invoiced, form, mode).unwrap();
 }
 
+/// Three prices come and go, and a change of quantity and price that was carried out before them names the same new price as
+/// one of them: it goes from another price, so that it is another step.
+#[rstest]
+fn a_price_that_comes_twice_is_reached_by_two_steps(
+    #[values([3, 0, 1, 2], [3, 2, 1, 0], [3, 1, 0, 2], [0, 3, 1, 2])] arrival: [usize; 4],
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let price = |price| Change { days: 1, quantity: None, price: Some(price), tells: true };
+    let last = Change { days: 1, quantity: Some(1), price: Some(1), tells: true };
+    bills(&[price(2), price(1), price(0), last], &arrival, &[0; 4], form, "prorate_line").unwrap();
+}
+
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     let change = (1_i64..40, prop::option::of(1_i64..12), prop::option::of(0..PRICES.len()), any::<bool>())
         .prop_map(|(days, quantity, price, tells)| Change { days, quantity, price, tells });

@@ -176,7 +176,14 @@ async fn try_plan(
         Some(footing::of(&draft, &chosen.tasks, &demands, &mappings, &feed.subscriptions, settings));
     draft.findings.extend(prices_to_see(&draft, request.settings));
     draft.findings.append(&mut extra);
-    let held_up = brakes(&draft, &known_snapshot(store, request, &snapshot).await?, request.settings);
+    let (known, was_pulled) = known_snapshot(store, request, &snapshot).await?;
+    let mut held_up = brakes(&draft, &known, request.settings);
+    if !was_pulled {
+        // Then what the run touches is all that is known, and it is held against itself.
+        let fix = "Look at it and approve it. The connection was never read whole: after `trueup psa pull` a run is held \
+                   against all that it holds, and not against the agreements alone that it touches.";
+        held_up = held_up.into_iter().map(|finding| finding.fix(fix)).collect();
+    }
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     let turn = turn_to_keep(store, clock, request.org).await?;
     let kept = if have_moved(store, request.org, &before).await? {
@@ -520,19 +527,21 @@ fn inputs(
     inputs
 }
 
-/// Everything that is known of the connection: the last local picture, and over it what was read just now.
+/// Everything that is known of the connection: the last local picture, and over it what was read just now; and whether there
+/// is such a picture.
 async fn known_snapshot(
     store: &dyn Store,
     request: &PlanRequest<'_>,
     fresh: &Snapshot,
-) -> Result<Snapshot, Failure> {
+) -> Result<(Snapshot, bool), Failure> {
     let stored = store.load_snapshot(request.org, request.connection).await?;
+    let was_pulled = stored.is_some();
     let mut known = stored.map(|(_, snapshot)| snapshot).unwrap_or_default();
     known.companies.extend(fresh.companies.clone());
     known.agreements.extend(fresh.agreements.clone());
     known.additions.extend(fresh.additions.clone());
     known.catalog.extend(fresh.catalog.clone());
-    Ok(known)
+    Ok((known, was_pulled))
 }
 
 /// Stores the plan and everything that follows from it.

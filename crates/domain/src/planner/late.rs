@@ -333,9 +333,15 @@ pub fn reckoned_without(
     let line = over::younger(builder).find(|o| o.id == *by).and_then(|o| recurring_line(o, product));
     let started = line.and_then(|line| line.old_quantity).unwrap_or(to.0);
     // One that told its old price means that one. Save where a change of the quantity tells the price of before this order,
-    // and the new price as well.
+    // and the new price as well, and this order goes from that price too.
     let told = line.and_then(|line| line.old_unit_price);
-    let is_both = |told| told == before.unit_price && now.unit_price == to.1 && now.quantity != started;
+    let goes_from = recurring_line(order, product).and_then(|line| line.old_unit_price);
+    let is_both = |told| {
+        told == before.unit_price
+            && goes_from.is_none_or(|own| own == told)
+            && now.unit_price == to.1
+            && now.quantity != started
+    };
     if told.is_some_and(|told| !is_both(told)) {
         return Ok(None);
     }
