@@ -119,6 +119,7 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
                 ends: Vec::new(),
                 written: written(number),
                 next_invoice_at_write: None,
+                prorated: Default::default(),
                 deleted: false,
             });
         }

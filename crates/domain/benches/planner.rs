@@ -250,6 +250,7 @@ impl Scene {
             ends: Vec::new(),
             written: written(number),
             next_invoice_at_write: Some(START),
+            prorated: Default::default(),
             deleted: false,
         });
         self.snapshot.additions.entry(agreement).or_default().push(ObservedAddition {

@@ -10,6 +10,7 @@
 
 mod agreements;
 mod copies;
+mod dates;
 pub(crate) mod dense;
 mod drift;
 mod fields;
@@ -19,6 +20,7 @@ mod sorted;
 
 pub use agreements::{Ground, Standing, misfit_of};
 pub use copies::Originals;
+pub use dates::{Looked, misdated};
 pub use drift::{Drift, differing, drift, drift_on};
 pub use fields::Fields;
 pub use rows::{Day, Fixed, Row};

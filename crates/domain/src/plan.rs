@@ -3,6 +3,7 @@
 //! A [`DraftPlan`] comes from the planner; only the checker turns it into a [`CheckedPlan`], and only a checked plan
 //! can be applied.
 
+mod prorated;
 mod sight;
 
 use crate::amendment::Amended;
@@ -21,6 +22,7 @@ use smol_str::ToSmolStr as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use prorated::Prorated;
 pub use sight::{AgreementSight, SeenAdditions};
 
 /// What a line is for.
@@ -795,6 +797,9 @@ pub struct AdditionLink {
     pub written: AdditionState,
     /// The agreement's next invoice date at the first write.
     pub next_invoice_at_write: Option<Date>,
+    /// Whether the agreement prorated when the line was given its days.
+    #[serde(default, skip_serializing_if = "Prorated::is_unknown")]
+    pub prorated: Prorated,
     /// Whether trueup deleted it.
     #[serde(default)]
     pub deleted: bool,

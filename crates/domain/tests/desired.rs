@@ -290,6 +290,7 @@ impl Case {
             ends: Vec::new(),
             written: state.clone(),
             next_invoice_at_write: None,
+            prorated: Default::default(),
             deleted: false,
         });
         self.links.last_mut().unwrap()

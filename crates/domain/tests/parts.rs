@@ -113,6 +113,7 @@ fn lab_of(odd: &Odd) -> Lab {
                 ends: Vec::new(),
                 written: written.state.clone(),
                 next_invoice_at_write: Some(day("2023-01-01")),
+                prorated: Default::default(),
                 deleted: false,
             });
         }

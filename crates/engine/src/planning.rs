@@ -1,5 +1,6 @@
 //! Making a plan: gather the world, read ConnectWise afresh, plan, check, store. Nothing is written to ConnectWise.
 
+mod dates;
 mod edits;
 mod gather;
 
@@ -175,6 +176,7 @@ async fn try_plan(
     draft.stands_on =
         Some(footing::of(&draft, &chosen.tasks, &demands, &mappings, &feed.subscriptions, settings));
     draft.findings.extend(prices_to_see(&draft, request.settings));
+    draft.findings.extend(dates::told(&snapshot, &links));
     draft.findings.append(&mut extra);
     let (known, was_pulled) = known_snapshot(store, request, &snapshot).await?;
     let mut held_up = brakes(&draft, &known, request.settings);
@@ -567,7 +569,9 @@ async fn keep(
     let looked_at: BTreeSet<TaskId> = chosen.tasks.keys().cloned().collect();
     let judged: Vec<Code> = CODES.iter().map(|r| r.code).filter(|c| !OF_APPLY.contains(c)).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&judged), general: "plan" };
-    findings::record(store, clock, request.org, scope, &draft.findings).await
+    let mut told = draft.findings.clone();
+    told.retain(|finding| !dates::is_of_agreements(finding));
+    findings::record(store, clock, request.org, scope, &told).await
 }
 
 fn remembered(draft: &DraftPlan) -> Vec<Mapping> {

@@ -311,6 +311,7 @@ fn a_read_that_another_worker_overtook_is_made_again() {
         ends: Vec::new(),
         written: sim::plans::state(change.catalog_item.0, 5),
         next_invoice_at_write: None,
+        prorated: Default::default(),
         deleted: false,
     };
     world.store.links.lock().unwrap().insert(link.addition, link.clone());

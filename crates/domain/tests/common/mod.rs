@@ -335,6 +335,7 @@ impl Lab {
                 ends: Vec::new(),
                 written: adoption.state.clone(),
                 next_invoice_at_write: None,
+                prorated: Default::default(),
                 deleted: false,
             });
         }
@@ -372,14 +373,16 @@ impl Lab {
                         ends: End::of_new(change),
                         written: wanted.clone(),
                         next_invoice_at_write: self.snapshot.agreements[&change.agreement].next_invoice,
+                        prorated: Prorated::of(Some(self.snapshot.agreements[&change.agreement].prorates)),
                         deleted: false,
                     });
                 }
-                Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
+                Action::Update { before, wanted, .. } | Action::Cancel { before, wanted, .. } => {
                     let id = target.unwrap();
+                    let prorates = Some(self.snapshot.agreements[&change.agreement].prorates);
                     lines.iter_mut().find(|a| a.id == id).unwrap().state = wanted.clone();
                     for link in self.links.iter_mut().filter(|l| l.addition == id) {
-                        *link = link.clone().edited(change, wanted.clone());
+                        *link = link.clone().edited(change, wanted.clone()).dated(before, prorates);
                     }
                 }
                 Action::Delete { .. } => {

@@ -6,7 +6,9 @@ use crate::records::{Millis, NewAuditEntry, OperationRow};
 use serde_json::json;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, PlanId};
-use trueup_domain::plan::{Action, AdditionLink, Adoption, Change, DraftPlan, End, Target};
+use trueup_domain::plan::{
+    Action, AdditionLink, Adoption, Change, DraftPlan, End, OperationKey, Prorated, Target,
+};
 use trueup_domain::psa::AdditionState;
 
 /// What rows and entries of one run have in common.
@@ -75,8 +77,10 @@ impl Recorder<'_> {
         addition: AdditionId,
         after: Option<&AdditionState>,
     ) -> Option<AdditionLink> {
-        let next_invoice = self.plan.sights.get(&change.agreement).and_then(|s| s.next_invoice);
-        let fresh = |of: &Change, written: &AdditionState, key| AdditionLink {
+        let sight = self.plan.sights.get(&change.agreement);
+        let next_invoice = sight.and_then(|s| s.next_invoice);
+        let prorates = sight.map(|s| s.prorates);
+        let fresh = |of: &Change, written: &AdditionState, key: Option<OperationKey>| AdditionLink {
             addition,
             agreement: of.agreement,
             source: of.source.clone(),
@@ -84,6 +88,8 @@ impl Recorder<'_> {
             product: of.product.clone(),
             role: of.role,
             order: of.order.clone(),
+            // Of a line that was there before, trueup gave no day yet.
+            prorated: Prorated::of(prorates.filter(|_| key.is_some())),
             key,
             true_period: of.true_period,
             edits: Vec::new(),
@@ -106,16 +112,17 @@ impl Recorder<'_> {
             Action::Create { wanted } => {
                 Some(fresh(change, after.unwrap_or(wanted), Some(change.key.clone())))
             }
-            Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
+            Action::Update { before, wanted, .. } | Action::Cancel { before, wanted, .. } => {
                 let written = after.unwrap_or(wanted);
-                Some(match known() {
+                let link = match known() {
                     Some(link) => link.edited(change, written.clone()),
                     // Taken as the subscription's line by being the only one that fits.
                     None => {
                         let taken = AdditionLink { true_period: None, ..fresh(change, written, None) };
                         taken.edited(change, written.clone())
                     }
-                })
+                };
+                Some(link.dated(before, prorates))
             }
             Action::Delete { before, .. } => {
                 let link = known().unwrap_or_else(|| fresh(change, before, None));
@@ -234,6 +241,7 @@ impl Recorder<'_> {
             ends: Vec::new(),
             written: adoption.state.clone(),
             next_invoice_at_write: self.plan.sights.get(&adoption.agreement).and_then(|s| s.next_invoice),
+            prorated: Prorated::default(),
             deleted: false,
         }
     }

@@ -3,12 +3,12 @@
 
 use crate::failure::Failure;
 use crate::ports::Store;
-use crate::records::TaskFilter;
+use crate::records::{FindingFilter, FindingState, TaskFilter};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use trueup_domain::desired::{Ground, Standing, misfit_of};
+use trueup_domain::desired::{Ground, Looked, Standing, misdated, misfit_of};
 use trueup_domain::feed::{BillingModel, Record, RecordKind, Subscription};
-use trueup_domain::finding::Finding;
+use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{
     AdditionId, AgreementId, OrganizationId, PlanId, ProductId, SourceId, SubscriptionId,
 };
@@ -53,6 +53,8 @@ pub(crate) struct Grounds<'a> {
     /// The newest recurring line of each product: where that is elsewhere, the older ones were followed.
     newest: HashMap<(&'a SourceId, &'a SubscriptionId, &'a ProductId), (AdditionId, AgreementId)>,
     ends: KnownEnds,
+    /// Agreements of which it is told that their lines are dated for another way of billing.
+    told_misdated: BTreeSet<AgreementId>,
     found: Vec<Finding>,
 }
 
@@ -85,7 +87,9 @@ impl<'a> Grounds<'a> {
         }
         let mappings = Mappings::on(store.list_mappings(org).await?, today);
         let ends = KnownEnds::load(store, org, connection).await?;
-        Ok(Self { store, org, today, records, mappings, newest, ends, found: Vec::new() })
+        let told_misdated = told_misdated(store, org).await?;
+        let found = Vec::new();
+        Ok(Self { store, org, today, records, mappings, newest, ends, told_misdated, found })
     }
 
     /// Looks at the agreements of a part of the picture; `ours` are the lines that trueup wrote on them.
@@ -95,13 +99,17 @@ impl<'a> Grounds<'a> {
         part: &Snapshot,
     ) -> Result<(), Failure> {
         let mut by_agreement: BTreeMap<AgreementId, Vec<&AdditionLink>> = BTreeMap::new();
-        for link in ours.into_iter().filter(|link| link.role == Role::Recurring && !link.deleted) {
+        for link in ours.into_iter().filter(|link| !link.deleted) {
             by_agreement.entry(link.agreement).or_default().push(link);
         }
-        for (id, links) in by_agreement {
+        for (id, mut links) in by_agreement {
             let Some(agreement) = part.agreements.get(&id) else { continue };
             let there: HashMap<AdditionId, &ObservedAddition> =
                 part.additions_of(id).iter().map(|addition| (addition.id, addition)).collect();
+            let dated = links.iter().filter_map(|link| Some((*link, *there.get(&link.addition)?)));
+            let looked = if self.told_misdated.contains(&id) { Looked::Back } else { Looked::Ahead };
+            self.found.extend(misdated(part, agreement, dated, looked));
+            links.retain(|link| link.role == Role::Recurring);
             let known_end = self.ends.of(self.store, self.org, agreement, &links).await?;
             let lines: Vec<Standing<'_>> = links
                 .into_iter()
@@ -142,6 +150,17 @@ impl<'a> Grounds<'a> {
         self.ends.save(self.store, self.org).await?;
         Ok(self.found)
     }
+}
+
+/// The agreements of which a look before told that a person switched whether they prorate.
+async fn told_misdated(store: &dyn Store, org: &OrganizationId) -> Result<BTreeSet<AgreementId>, Failure> {
+    let filter = FindingFilter {
+        states: vec![FindingState::Open, FindingState::Recurred, FindingState::Muted, FindingState::Ignored],
+        code: Some(Code::Tu3006.to_string()),
+        ..FindingFilter::default()
+    };
+    let told = store.list_findings(org, &filter).await?.into_iter().map(|known| known.finding.subject);
+    Ok(told.filter(|subject| subject.task.is_none()).filter_map(|subject| subject.agreement).collect())
 }
 
 /// The name under which the findings of a connection's agreements are kept.

@@ -74,11 +74,12 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
 }
 
 /// What a pull looks at itself. What open tasks wait for is said by `check`.
-const OF_PULLS: [Code; 11] = [
+const OF_PULLS: [Code; 12] = [
     Code::Tu2002,
     Code::Tu2004,
     Code::Tu3003,
     Code::Tu3004,
+    Code::Tu3006,
     Code::Tu3007,
     Code::Tu3008,
     Code::Tu4003,

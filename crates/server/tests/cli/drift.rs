@@ -1,7 +1,7 @@
 //! What people do in ConnectWise to the agreements and lines that trueup stands on: told by the next pull, and by no later
 //! order alone.
 
-use super::bench::{BASE, Bench, MAPPINGS, order, sale};
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -93,6 +93,79 @@ fn an_agreement_that_a_person_changed_is_told_at_once(
     bench.control("seed", &json!({ "resources": { "finance/agreements": [old] } }));
     bench.json(&["psa", "pull"]).exits(0);
     assert_eq!(open(&bench), Vec::<Value>::new());
+}
+
+/// 8 instead of 5 seats from 15 March on, on an agreement that prorates or does not; the task of the change.
+fn upgraded(by: &str, prorates: bool) -> (Bench, String) {
+    let bench = billed();
+    bench.json(&["setting", "set", "proration_by", by]).exits(0);
+    change(&bench, &json!({"prorateFlag": prorates}));
+    bench.feed(&upgrade()).exits(0);
+    let task = bench.json(&["check"]).exits(0).json()["created"][0]["task_id"].as_str().unwrap().to_owned();
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    (bench, task)
+}
+
+fn of_dates(bench: &Bench) -> Vec<Value> {
+    open(bench).into_iter().filter(|f| f["subject"]["detail"] == "the dates of its lines").collect()
+}
+
+/// Lines are dated for an agreement that prorates, or for one that does not: once a person switches it, they are billed
+/// otherwise than they were sold. The next pull, check and plan tell it, with what it comes to.
+#[rstest]
+#[case::prorated_again("trueup", false, "-16.35", "3 x 12.06 is billed for 17 of 31 days once more")]
+#[case::billed_whole("connectwise", true, "139.82", "both lines of March are billed whole")]
+fn a_flag_that_a_person_switched_is_told_at_once(
+    #[case] by: &str,
+    #[case] prorates: bool,
+    #[case] amount: &str,
+    #[case] why: &str,
+) {
+    let (bench, task) = upgraded(by, prorates);
+    change(&bench, &json!({"prorateFlag": !prorates}));
+    bench.json(&["psa", "pull"]).exits(1);
+    let told = of_dates(&bench);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["code"], &told[0]["severity"]), (&"TU3006".into(), &"error".into()), "{told:?}");
+    assert_eq!(told[0]["amount"]["amount"], amount, "{why}: {told:?}");
+    // Said once, by whoever looks; a plan that looks at the agreement says it as well.
+    assert_eq!(bench.json(&["check"]).exits(0).json()["findings"], json!([]));
+    let line = r#""charge":"setup","quantity":"1""#;
+    bench.feed(&order("BO-1", "billing", "2023-03-20", line)).exits(0);
+    bench.json(&["check"]).exits(0);
+    let planned = bench.json(&["plan"]).exits(1).json();
+    let codes: Vec<&Value> = planned["findings"].as_array().unwrap().iter().map(|f| &f["code"]).collect();
+    assert!(codes.contains(&&"TU3006".into()), "{planned}");
+    assert_eq!(of_dates(&bench).len(), 1);
+    // Put back, it is gone.
+    change(&bench, &json!({"prorateFlag": prorates}));
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(of_dates(&bench), Vec::<Value>::new());
+    // Where the switch is to stay, the order is taken back and carried out again: its lines are dated for it then.
+    change(&bench, &json!({"prorateFlag": !prorates}));
+    bench.json(&["psa", "pull"]).exits(1);
+    bench.json(&["setting", "set", "proration_by", if prorates { "trueup" } else { "connectwise" }]).exits(0);
+    let undo = bench.json(&["undo", "--task", &task]).exits(0).json()["plan_id"].as_str().unwrap().to_owned();
+    bench.json(&["apply", &undo]).exits(0);
+    bench.json(&["task", "unignore", &task]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(of_dates(&bench), Vec::<Value>::new());
+}
+
+/// What is told before an invoice and not mended is told as long as that invoice is the last one.
+#[test]
+fn a_flag_that_a_person_switched_is_told_after_the_invoice_as_well() {
+    let (mut bench, _) = upgraded("connectwise", true);
+    change(&bench, &json!({"prorateFlag": false}));
+    bench.json(&["psa", "pull"]).exits(1);
+    for (day, told) in [("2023-04-02", 1), ("2023-05-02", 0)] {
+        bench.on(day);
+        bench.by_hand("POST", "finance/agreements/40/invoice", &json!({}));
+        bench.json(&["psa", "pull"]);
+        assert_eq!(of_dates(&bench).len(), told, "{day}");
+    }
 }
 
 #[test]

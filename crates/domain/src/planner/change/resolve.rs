@@ -10,7 +10,7 @@ use crate::planner::builder::Builder;
 use crate::planner::by_hand;
 use crate::planner::context::Stop;
 use crate::planner::late;
-use crate::planner::lines::{self, Existing, billed_quantity, item_for};
+use crate::planner::lines::{self, Existing, PartPolicy, billed_quantity, item_for};
 use crate::planner::over;
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
@@ -425,7 +425,8 @@ fn also_billed<'a>(
 }
 
 /// A line that begins later may go on from one that ends the day before it: then that one is what the order changes, and
-/// the other one ends with it.
+/// the other one ends with it. So for lines by hand, and where ConnectWise prorates, for all: the new line begins on the day
+/// of the order, and nothing else bills it.
 fn in_turn<'a>(
     builder: &Builder<'_, 'a>,
     line: &OrderLine,
@@ -434,13 +435,14 @@ fn in_turn<'a>(
     from: Date,
 ) -> (Option<Line<'a>>, Vec<Line<'a>>) {
     // Both are by hand: what an order wrote in the place of a line that it ended is the line of now.
-    let is_later = |l: &&Line<'_>| l.state.effective > from && l.key().is_none();
+    let by_dates = matches!(lines::part_policy(builder), Ok(PartPolicy::Connectwise));
+    let is_later = |l: &&Line<'_>| l.state.effective > from && (by_dates || l.key().is_none());
     let Some(later) = existing.as_ref().filter(is_later) else { return (existing, also) };
     let order = builder.context.order_id();
     let before = builder.own_lines().find(|l| {
         l.is_for(&line.product, Role::Recurring)
             && !l.is_made_by(order)
-            && l.origin.as_ref().is_some_and(|o| o.order().is_none())
+            && (by_dates || l.origin.as_ref().is_some_and(|o| o.order().is_none()))
             && l.state.bills_on(from)
             && l.state.cancelled.map(next_day) == Some(later.state.effective)
     });
