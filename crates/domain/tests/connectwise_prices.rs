@@ -144,3 +144,19 @@ fn what_is_cancelled_before_its_line_begins_goes() {
     lab.run(&order("CL-1", OrderKind::Cancellation, "2028-01-20", january()).0);
     assert_eq!([lab.invoice(40), lab.invoice(40)], ["0", "0"]);
 }
+
+/// A fee that the source charges and the catalog has no price for is not billed, and told with what the source charges.
+#[rstest]
+#[case::charged("3.00", Some("6.00"))]
+#[case::free("0.00", None)]
+fn what_costs_nothing_in_the_catalog_is_told(#[case] charged: &str, #[case] told: Option<&str>) {
+    let mut lab = lab();
+    lab.product("fee", 9, ProductKind::OneTime, "0.00", "0.00");
+    let mut sold = sale("2028-01-01", "5");
+    sold = sold.with(line("2", Charge::Setup, "fee", "2", charged, "0.00"));
+    let draft = lab.plan(&[&sold.0]);
+    let finding = draft.findings.iter().find(|f| f.code == Code::Tu6002);
+    assert_eq!(finding.and_then(|f| f.amount).map(|(amount, _)| amount.to_string()).as_deref(), told);
+    assert!(lab.run(&sold.0).contains("create recurring"));
+    assert_eq!(lab.invoice(40), "110.00");
+}

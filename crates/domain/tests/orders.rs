@@ -479,13 +479,13 @@ fn a_persons_edit_is_never_overwritten() {
     lab.run(&seats("2023-03-01", "5").0);
     let lines = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
     lines[0].state.quantity = 6.into();
-    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU7002 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU7002 error\n");
     let lines = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
     lines[0].state.quantity = 5.into();
     lines[0].state.cancelled = Some(day("2023-03-10"));
-    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU3008 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU3008 error\n");
     lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap().clear();
-    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU3008 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU3008 error\n");
 }
 
 #[test]

@@ -343,3 +343,24 @@ fn what_goes_on_up_to_its_end_is_not_billed_to_another_customer(
     let after = OrderDraft(Order { effective: day("2025-03-20"), ..after });
     assert!(!codes(&lab, &after).contains(&Code::Tu3005));
 }
+
+/// A transfer that moves more than was billed, and comes after a month of the former customer was invoiced: that month of
+/// what is more is billed to nobody, and told with what it comes to.
+#[rstest]
+#[case::invoiced(2, Some("22.00"))]
+#[case::open(1, None)]
+fn what_a_transfer_moves_more_is_told_with_its_amount(#[case] invoiced: usize, #[case] told: Option<&str>) {
+    let mut lab = lab();
+    invoices(&mut lab, 40, invoiced);
+    invoices(&mut lab, 50, invoiced);
+    lab.today = day("2025-02-02");
+    let mut moved = transfer("T", "2025-02-01", february(), "c-200");
+    moved.0.lines[0].quantity = 6.into();
+    let draft = lab.plan(&[&moved.0]);
+    let finding = draft.findings.iter().find(|f| f.code == Code::Tu5001).unwrap();
+    assert_eq!(finding.severity, Severity::Warning);
+    assert_eq!(finding.amount.map(|(amount, _)| amount.to_string()).as_deref(), told, "{finding:?}");
+    lab.run(&moved.0);
+    let bills = [lab.invoice(40), lab.invoice(50)];
+    assert_eq!(bills, ["0", "132.00"]);
+}

@@ -86,3 +86,47 @@ fn a_renewal_dates_a_line_that_a_change_left_without_end(
     // One more for 22 of 31 days of March, and six for three months.
     assert_eq!(billed, dec("330.00") + dec("15.61") + dec("396.00"));
 }
+
+/// Without a renewal nothing goes on after the term, whenever the change comes and whatever was invoiced by then; with one
+/// that comes later, the next term begins with what the change left.
+#[rstest]
+fn a_change_in_the_last_month_of_a_term_leaves_nothing_after_it(
+    #[values(2, 3, 4, 5)] invoiced: usize,
+    #[values(true, false)] renewed: bool,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = lab();
+    lab.set("quantity_change", form);
+    let mut billed = invoices(&mut lab, invoiced);
+    let change =
+        order("C-1", OrderKind::Change, "2023-03-10", month(3)).change("1", "seat", 5, 6, "22.00", "17.60");
+    let shown = lab.run(&change.0);
+    assert!(!shown.contains("..- "), "{shown}");
+    if renewed {
+        term(&mut lab, "2023-04-01", "2023-07-01");
+        lab.run(&renewal("6", "22.00").0);
+    }
+    billed += invoices(&mut lab, 9 - invoiced);
+    let next = if renewed { dec("396.00") } else { dec("0") };
+    assert_eq!(billed, dec("330.00") + dec("15.61") + next, "{shown}");
+}
+
+/// The same change under two ids is billed once, also where no line is left that shows it; one that follows on it is billed.
+#[rstest]
+#[case::the_same(5, 6, true)]
+#[case::the_next(6, 7, false)]
+fn a_change_in_the_last_month_of_a_term_is_not_billed_twice(
+    #[case] old: i64,
+    #[case] new: i64,
+    #[case] waits: bool,
+) {
+    let mut lab = lab();
+    invoices(&mut lab, 3);
+    let change = |id: &str, old, new| {
+        order(id, OrderKind::Change, "2023-03-10", month(3)).change("1", "seat", old, new, "22.00", "17.60")
+    };
+    lab.run(&change("C-1", 5, 6).0);
+    let again = lab.plan(&[&change("C-2", old, new).0]);
+    assert_eq!(!again.changes.iter().any(|c| c.writes()), waits, "{}", show(&again));
+    assert_eq!(show(&again).contains("TU5001 error"), waits, "{}", show(&again));
+}

@@ -865,7 +865,7 @@ fn a_mapping_takes_an_edited_line_over_as_it_is() {
     written(&mut lab).state.quantity = 6.into();
     let up = change("CH-1", "2023-03-15", 6, 8);
     let draft = lab.plan(&[&up.0]);
-    assert_eq!(show(&draft), "TU7002 warning\n");
+    assert_eq!(show(&draft), "TU7002 error\n");
     assert!(
         draft.findings[0].fix.contains("addition,subscription:s-1/seat,1001"),
         "{}",
@@ -884,7 +884,7 @@ fn a_mapping_takes_an_edited_line_over_as_it_is() {
     next.iter_mut().find(|a| a.state.is_open()).unwrap().state.quantity = 9.into();
     let more =
         order("CH-2", OrderKind::Change, "2023-04-10", april()).change("1", "seat", 8, 10, "22.00", "17.60");
-    assert_eq!(show(&lab.plan(&[&more.0])), "TU7002 warning\n");
+    assert_eq!(show(&lab.plan(&[&more.0])), "TU7002 error\n");
 }
 
 #[rstest]
@@ -900,7 +900,7 @@ fn a_mapping_to_another_addition_answers_a_line_that_a_person_ended(#[case] dele
     }
     lab.by_hand(40, 311, 7, "5", "22.00", "2023-03-11");
     let up = change("CH-1", "2023-03-15", 5, 8);
-    assert_eq!(show(&lab.plan(&[&up.0])), "TU3008 warning\n");
+    assert_eq!(show(&lab.plan(&[&up.0])), "TU3008 error\n");
     lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
     let shown = lab.run(&up.0);
     assert!(shown.contains("cancel recurring 2023-03-11..2023-03-31 5 x 22.00"), "{shown}");
@@ -926,7 +926,7 @@ fn included_quantities_that_a_person_set_are_not_lost_with_their_line() {
     let mut lab = lab("2023-03-01");
     lab.run(&sale("2023-03-01", march(), "5").0);
     written(&mut lab).less_included = 2.into();
-    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU5001 warning\nTU7002 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU5001 warning\nTU7002 error\n");
     let shown = show(&lab.plan(&[&cancel("2023-03-20", march()).0]));
     assert!(shown.starts_with("delete recurring"), "ending it loses nothing: {shown}");
 }
@@ -1053,5 +1053,5 @@ fn an_order_waits_where_the_line_that_an_earlier_one_began_is_gone() {
     lab.run(&change("C-1", "2023-02-10", 5, 8).0);
     let lines = lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap();
     lines.retain(|line| line.state.quantity != 8.into());
-    assert_eq!(show(&lab.plan(&[&change("C-2", "2023-02-20", 8, 9).0])), "TU3008 warning\n");
+    assert_eq!(show(&lab.plan(&[&change("C-2", "2023-02-20", 8, 9).0])), "TU3008 error\n");
 }

@@ -367,12 +367,13 @@ fn play(choice: &Choice, steps: &[Step]) -> Result<(), TestCaseError> {
                 (quantity, price) = (new_quantity, new_price);
                 run.order(made.0);
             }
-            // A fee, and use of the period.
+            // A fee, and use of the period; no two orders charge the same, since a second one would wait.
             5 => {
+                let fee = 750 + i64::try_from(index).unwrap();
                 let made = order(&id, OrderKind::Billing, &on.to_string(), period)
                     .with(line("1", Charge::Overuse, "fee", &step.quantity.to_string(), "0.05", "0.03"))
-                    .with(line("2", Charge::OneTime, "fee", "1", "7.50", "1.00"));
-                run.charge(value(step.quantity, 5).plus(value(1, 750)).unwrap());
+                    .with(line("2", Charge::OneTime, "fee", "1", &cents(fee), "1.00"));
+                run.charge(value(step.quantity, 5).plus(value(1, fee)).unwrap());
                 run.order(made.0);
             }
             // A renewal at the start of the next period.

@@ -249,6 +249,45 @@ fn a_change_of_quantity_does_not_bill_the_price_of_a_line_by_hand(#[case] price:
     assert!(shown.contains("TU6003 warning"), "{shown}");
 }
 
+/// A change of quantity and price that tells no old price. Where an order before it said the price that the line by hand
+/// bills, that is the old one; else the days before the new line are billed at the new price alone, and what that leaves out
+/// is told.
+#[rstest]
+#[case::sold_at_it(Some("22.00"), "22.00", "45.16", None)]
+#[case::sold_at_another(Some("25.00"), "22.00", "19.35", Some("25.81"))]
+#[case::never_sold(None, "22.00", "19.35", Some("25.81"))]
+#[case::dearer_by_hand(None, "31.00", "19.35", Some("-3.23"))]
+fn a_change_of_both_is_reckoned_from_the_price_that_was_sold(
+    #[case] sold: Option<&str>,
+    #[case] by_hand: &str,
+    #[case] part: &str,
+    #[case] told: Option<&str>,
+    #[values(false, true)] invoiced: bool,
+) {
+    let mut lab = lab("2028-03-01");
+    lab.set("credits", "on");
+    lab.by_hand(40, 311, 7, "5", by_hand, "2028-01-01");
+    lab.adoption = AdoptionAnswer::TakeSingle;
+    if let Some(price) = sold {
+        let seats = line("1", Charge::Recurring, "seat", "5", price, "17.60");
+        lab.run(&order("SO-1", OrderKind::Sales, "2028-03-01", march()).with(seats).0);
+    }
+    let before = lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+    if !invoiced {
+        lab.agreement_mut(40).next_invoice = Some(day("2028-03-01"));
+    }
+    let mut both = order("CH-1", OrderKind::Change, "2028-03-12", march());
+    both = both.change("1", "seat", 5, 6, "30.00", "17.60");
+    both.0.completed_us += 1_000_000;
+    let draft = lab.plan(&[&both.0]);
+    let finding = draft.findings.iter().find(|f| f.code == Code::Tu6003);
+    assert_eq!(finding.and_then(|f| f.amount).map(|(amount, _)| amount.to_string()).as_deref(), told);
+    lab.run(&both.0);
+    let bills: rust_decimal::Decimal = lab.invoice(40).parse().unwrap();
+    let line: rust_decimal::Decimal = if invoiced { "180.00".parse().unwrap() } else { before };
+    assert_eq!((bills - line).to_string(), part);
+}
+
 #[test]
 fn a_change_of_a_line_that_is_not_billed_says_so() {
     let mut lab = lab("2028-03-01");

@@ -413,3 +413,39 @@ fn a_transfer_that_names_fewer_than_are_billed_waits(
     assert!(!again.outcomes.values().any(|o| *o == TaskOutcome::Waiting), "{}", show(&again));
     assert!(lab.snapshot.additions_of(AgreementId(40)).iter().all(|a| a.state.cancelled.is_some()));
 }
+
+/// Use comes with its amount, and no state tells that it was billed before: a billing order that charges all of what another
+/// one charged for the same days waits. One that charges anything else is billed.
+#[rstest]
+#[case::the_same("3", "1.50", 1, "2028-01-01", true)]
+#[case::another_quantity("4", "1.50", 1, "2028-01-01", false)]
+#[case::another_price("3", "1.75", 1, "2028-01-01", false)]
+#[case::one_line_more("3", "1.50", 2, "2028-01-01", false)]
+#[case::of_another_month("3", "1.50", 1, "2028-02-01", false)]
+fn a_billing_order_that_is_sent_twice_waits(
+    #[case] quantity: &str,
+    #[case] price: &str,
+    #[case] count: usize,
+    #[case] from: &str,
+    #[case] held: bool,
+    #[values(0, 1, 2)] invoices: usize,
+    #[values("unit", "line")] rounding: &str,
+) {
+    let mut lab = lab("prorate_line", january());
+    lab.set("rounding_place", rounding);
+    let charge = |id: &str, quantity: &str, price: &str, count: usize, of: Period| {
+        let use_of = |n: usize| line(&n.to_string(), Charge::Overuse, "seat", quantity, price, "1.00");
+        (1..=count).fold(order(id, OrderKind::Billing, "2028-02-01", of), |draft, n| draft.with(use_of(n))).0
+    };
+    carry_out(&mut lab, &charge("B-1", "3", "1.50", 1, january()));
+    for _ in 0..invoices {
+        lab.invoice(40);
+    }
+    let of = if from == "2028-01-01" { january() } else { period(from, "2028-03-01") };
+    let again = charge("B-2", quantity, price, count, of);
+    if held {
+        waits(&lab, &again);
+        lab.adoption = AdoptionAnswer::CreateBeside;
+    }
+    carry_out(&mut lab, &again);
+}

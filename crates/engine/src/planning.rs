@@ -293,7 +293,7 @@ async fn completions(
         .filter(|id| !tasks.contains_key(id))
         .collect();
     let stored = stored_tasks(store, org, earlier.iter()).await?;
-    let over = gather::carried_out(store, org, tasks, demands).await?;
+    let over = gather::carried_out(store, org, tasks, demands, links).await?;
     let mut known = Completions::new();
     for task in tasks.values().chain(&stored).chain(over.iter().map(|(task, _)| task)) {
         if let Some(order) = &task.order_id {

@@ -137,8 +137,11 @@ impl<'c, 'a> Builder<'c, 'a> {
         }
     }
 
-    /// Says something about a product, and keeps its line back: the task stays open.
+    /// Says something about a product, and keeps its line back: the task stays open. As long as nobody decides, what the
+    /// order says is not billed, or what it ends is: that is an error, save where somebody is asked whose line there is (D20).
     pub fn withhold(&mut self, finding: Finding) {
+        let asks = matches!(finding.code, Code::Tu3007) && finding.severity == Severity::Warning;
+        let finding = if asks { finding } else { finding.severity(Severity::Error) };
         self.withheld.push(finding.clone());
         self.find(finding);
     }
@@ -157,19 +160,6 @@ impl<'c, 'a> Builder<'c, 'a> {
     /// How often something was kept back so far.
     pub fn kept_back(&self) -> usize {
         self.withheld.len()
-    }
-
-    /// What keeps a line back is an error where less should be billed: as long as nobody decides, too much is.
-    pub fn waits_for_less(&mut self, product: &ProductId) {
-        for finding in &mut self.draft.findings[self.before.findings..] {
-            let of_it = finding.subject.product.as_ref() == Some(product);
-            if of_it
-                && matches!(finding.code, Code::Tu7002 | Code::Tu3008)
-                && finding.severity == Severity::Warning
-            {
-                finding.severity = Severity::Error;
-            }
-        }
     }
 
     /// A finding about a product.

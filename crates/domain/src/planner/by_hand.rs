@@ -208,24 +208,6 @@ pub fn difference(builder: &Builder<'_, '_>, there: &Line, price: Money) -> Opti
     (there.state.bill == BillFlag::Billable).then(|| Money::new(amount))
 }
 
-/// Says that a change takes the place of a line by hand that bills another price: the order changes the quantity alone,
-/// so that the price changes with its line, and is not billed for days before.
-pub fn tell_new_price(builder: &mut Builder<'_, '_>, product: &ProductId, there: &Line, price: Money) {
-    let currency = builder.context.currency;
-    let message = format!(
-        "Addition {}, made by hand, bills {} at {}, the source says {}: the order changes the quantity alone, and the new \
-         line takes the source's price.",
-        id_of(there),
-        builder.context.product_name(product),
-        there.state.unit_price.shown(currency),
-        price.shown(currency)
-    );
-    let finding = builder
-        .about(Code::Tu6003, product, message)
-        .fix("Change the price of the new addition in ConnectWise where the one by hand was right.");
-    builder.find(finding);
-}
-
 /// Keeps a product back whose line by hand ends: taken over, it would bill nothing after that.
 pub fn tell_end(builder: &mut Builder<'_, '_>, product: &ProductId, line: &Line, last: Date) {
     let message = format!(

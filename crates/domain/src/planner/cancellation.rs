@@ -5,6 +5,7 @@ mod moved;
 mod paid;
 mod remains;
 mod renewed;
+mod told;
 
 use super::builder::Builder;
 use super::by_hand::{self, NamedLine};
@@ -290,7 +291,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
                 Existing::Nothing => {
                     several |= by_hand::is_elsewhere(builder, &product, item, day, Severity::Error);
                 }
-                Existing::Undecided => builder.waits_for_less(&product),
+                Existing::Undecided => {}
                 Existing::Several => several = true,
             }
         }
@@ -299,8 +300,7 @@ fn adopt_what_is_there(builder: &mut Builder<'_, '_>, order: &Order, day: Date) 
     for line in lines_to_end(builder).into_iter().filter(touched_by_person) {
         let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
         match lines::judge(builder, &product, line) {
-            Existing::Line(_) | Existing::Nothing => {}
-            Existing::Undecided | Existing::Several => builder.waits_for_less(&product),
+            Existing::Line(_) | Existing::Nothing | Existing::Undecided | Existing::Several => {}
         }
     }
     several
@@ -492,6 +492,8 @@ fn give_back_later_periods(
         let of_it = billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == product));
         let first = of_it.map(|l| l.state.effective).min().unwrap_or(days.start());
         value = add(value, of_changes(builder, &product, ending, (days, first), gone)?)?;
+        let told = told::of_decreases(builder, &product, &billed, ending, days)?;
+        value = (value.0.minus(told.0)?, value.1.minus(told.1)?);
         let Some(item) = item.filter(|_| !value.0.is_negative() && !value.0.is_zero()) else { continue };
         if let Ok(invoiced) = Period::new(from, paid) {
             builder.tell_caught_up_by_shares(&product, agreement, invoiced);

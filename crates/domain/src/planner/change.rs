@@ -3,6 +3,7 @@
 
 mod ahead;
 mod cycles;
+mod hand_price;
 mod left;
 mod parts;
 mod renewal;

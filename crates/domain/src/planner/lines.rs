@@ -530,6 +530,9 @@ pub fn bill_once<'a>(
             return Ok(());
         }
         let Some(prices) = prices(builder, line, item, None) else { return Ok(()) };
+        if prices.price.is_zero() {
+            tell_free_in_the_catalog(builder, line, item, quantity)?;
+        }
         if prices.price.is_zero() && prices.cost.is_zero() {
             return Ok(());
         }
@@ -591,6 +594,36 @@ pub fn bill_once<'a>(
         reason,
         days,
     )
+}
+
+/// Says what the source charges once for an item that costs nothing in the catalog, where that sets the prices: a price of 0
+/// is what somebody entered there, or nobody did.
+fn tell_free_in_the_catalog(
+    builder: &mut Builder<'_, '_>,
+    line: &OrderLine,
+    item: &CatalogItem,
+    quantity: Quantity,
+) -> Result<(), MoneyError> {
+    let by_catalog = builder.context.price_source == PriceSource::Connectwise;
+    let Some(price) = line.unit_price.filter(|price| by_catalog && !price.is_zero()) else { return Ok(()) };
+    let currency = builder.context.currency;
+    let amount = price.extended(quantity, currency)?;
+    let message = format!(
+        "Catalog item {} ({}) costs nothing, and prices come from ConnectWise: {} {} is not billed, for which the source \
+         charges {} {currency} (line {}).",
+        item.identifier,
+        item.id,
+        quantity.shown(),
+        builder.context.product_name(&line.product),
+        amount.shown(currency),
+        line.id,
+    );
+    let finding = builder.about(Code::Tu6002, &line.product, message);
+    let finding = finding.severity(Severity::Warning).amount(amount, currency).fix(
+        "Enter the price of the catalog item and bill this once by hand, or leave it where it is to be free.",
+    );
+    builder.find(finding);
+    Ok(())
 }
 
 /// The text of an open-ended line: the order line's own, save where that tells of the days that its amount is for. `whole`

@@ -26,7 +26,12 @@ pub fn since(builder: &Builder<'_, '_>, product: &ProductId) -> Result<Option<Da
         // A period that was begun is billed where the order that ended it gave back what is not owed of it, and so are those
         // after it that were invoiced by then.
         let is_cut = period.start() == said || gave_nothing_back(builder, order, product, said);
-        let day = if is_cut { said } else { period.end() };
+        let day = match (is_cut, charged_the_used_part(builder, order, product)) {
+            (true, _) => said,
+            // What was used of that period is on the order, whatever it was.
+            (false, true) => period.start(),
+            (false, false) => period.end(),
+        };
         let day = given_back_to(builder, order, product).map_or(day, |to| day.max(to));
         first = Some(first.map_or(day, |first| first.min(day)));
     }
@@ -40,6 +45,30 @@ pub fn is_billed_up_to_its_end(builder: &Builder<'_, '_>, product: &ProductId, d
         let said = taken_away_on(builder, order);
         said > day && gave_nothing_back(builder, order, product, said)
     })
+}
+
+/// Whether a cancellation that was ordered later, for a day after this one, has ended or taken away the line of a product:
+/// what comes before it is billed up to there, as what it found no line of is.
+pub fn is_cancelled_since(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    existing: Option<&Line<'_>>,
+    day: Date,
+) -> bool {
+    let mut later = younger(builder).filter(|o| o.kind == OrderKind::Cancellation && o.effective > day);
+    later.any(|by| match existing {
+        Some(line) => ender(builder, line) == Some(&by.id),
+        None => {
+            let mut links = builder.own_links_for(product, Role::Recurring);
+            links.any(|link| link.deleted && link.removed_by() == Some(&by.id))
+        }
+    })
+}
+
+/// Whether a cancellation charged the used part of its period in the place of the line.
+fn charged_the_used_part(builder: &Builder<'_, '_>, order: &Order, product: &ProductId) -> bool {
+    let mut parts = builder.own_lines_for(product, Role::Prorate);
+    order.kind == OrderKind::Cancellation && parts.any(|line| line.is_made_by(Some(&order.id)))
 }
 
 /// The billing period of a day of another order. One that names its whole term says nothing of it: then it is laid from

@@ -135,10 +135,7 @@ fn end_what_ended(builder: &mut Builder<'_, '_>, wish: Wish) -> Result<(), Stop>
         .collect();
     for line in open {
         let product = line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
-        let Existing::Line(line) = lines::judge(builder, &product, line) else {
-            builder.waits_for_less(&product);
-            continue;
-        };
+        let Existing::Line(line) = lines::judge(builder, &product, line) else { continue };
         let Some(agreement) = builder.agreement_of(&line) else { continue };
         let mut last = usual_last_day(builder, agreement, ended);
         let credits = builder.context.world.settings.credits.is_on();
@@ -363,10 +360,7 @@ fn end_what_it_replaced<'a>(
     };
     let left: Vec<Line<'a>> = builder.own_lines().filter(older).cloned().collect();
     for line in left {
-        let Existing::Line(line) = lines::judge(builder, product, line) else {
-            builder.waits_for_less(product);
-            continue;
-        };
+        let Existing::Line(line) = lines::judge(builder, product, line) else { continue };
         let Some(agreement) = builder.agreement_of(&line) else { continue };
         let first = right.state.effective;
         let paid = builder.last_invoiced_day(agreement).map_or(first, next_day).max(first);

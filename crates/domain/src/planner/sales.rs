@@ -9,6 +9,7 @@ use super::late;
 use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
 use super::over;
 use super::part::{self, Named, Prices};
+use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::Code;
 use crate::ids::ProductId;
@@ -51,6 +52,17 @@ pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
     }
     let term = builder.context.subscription.and_then(|s| s.term);
     term.and_then(|t| t.end).map(previous_day).filter(|last| *last >= begin)
+}
+
+/// The last day of a term that is over when a line of it would begin, where the line of before ends with it: nothing goes on
+/// by itself, and the renewal begins the next one.
+pub fn over_with_its_term(builder: &Builder<'_, '_>, before: &Line<'_>, begin: Date) -> Option<Date> {
+    if builder.context.world.settings.line_mode != LineMode::Commitment {
+        return None;
+    }
+    let term = builder.context.subscription.and_then(|s| s.term);
+    let last = term.and_then(|t| t.end).map(previous_day).filter(|last| *last < begin)?;
+    (before.state.cancelled == Some(last)).then_some(last)
 }
 
 /// Recurring lines from `start` on, what is billed once for the days from `once_from` on. What waits for somebody's answer

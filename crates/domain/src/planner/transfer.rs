@@ -11,7 +11,7 @@ use super::sales::plan_from;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
-use crate::money::{MoneyError, Quantity};
+use crate::money::{Money, MoneyError, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::psa::Agreement;
@@ -58,15 +58,16 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         old.extend(named.filter(of_another));
     }
     tell_nothing_ends(builder, order, old.is_empty());
-    if !names_what_is_billed(builder, order, &old)? {
-        return Err(builder.keep_all_back());
-    }
     let invoiced = old.iter().filter_map(|line| builder.last_invoiced_day(builder.agreement_of(line)?)).max();
     // An earlier run of this very order that broke off has begun the new customer's lines: that day stays, whatever was
     // invoiced since, or they would be written again from a later one.
+    let said = boundary;
     match begun_on(builder) {
         Some(begun) => boundary = begun,
         None => boundary = invoiced.map_or(boundary, |invoiced| boundary.max(next_day(invoiced))),
+    }
+    if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())? {
+        return Err(builder.keep_all_back());
     }
     let kept_back = builder.kept_back();
     plan_from(builder, order, boundary, effective)?;
@@ -125,12 +126,14 @@ fn give_back_since<'a>(
 }
 
 /// Whether a transfer names all that the former customer is billed. What it does not name would end there and begin
-/// nowhere, and where it goes nobody has said.
+/// nowhere, and where it goes nobody has said. What it names more is billed to nobody for the days after it that are invoiced
+/// to the former customer.
 fn names_what_is_billed(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     old: &[Line<'_>],
-) -> Result<bool, MoneyError> {
+    invoiced: Option<Period>,
+) -> Result<bool, Stop> {
     let this = builder.context.order_id();
     let begun = builder.own_lines().any(|l| l.is_made_by(this) || l.ended_by() == this);
     if begun || builder.adoption() == AdoptionAnswer::CreateBeside {
@@ -166,8 +169,28 @@ fn names_what_is_billed(
         );
         let finding = |text: &str| builder.about(Code::Tu5001, &product, format!("{message}{text}"));
         if named >= least {
-            let finding = finding(".").severity(Severity::Warning);
-            builder.find(finding);
+            let price = order.lines.iter().find(of_it).and_then(|l| l.unit_price);
+            let more = named.minus(billed)?;
+            let unbilled = match invoiced.zip(price).filter(|_| named > billed) {
+                Some((days, price)) => unbilled(builder, (more, price), days)?.map(|amount| (days, amount)),
+                None => None,
+            };
+            let currency = builder.context.currency;
+            let finding = match unbilled {
+                Some((days, amount)) => {
+                    let left = amount.shown(currency);
+                    let text = format!(
+                        "; {days} is invoiced to that one already, so that {left} {currency} for the {} more are billed to \
+                         nobody.",
+                        more.shown()
+                    );
+                    finding(&text).amount(amount, currency).fix(
+                        "Bill it by hand, or import the change that is to come before the transfer and ignore this.",
+                    )
+                }
+                None => finding("."),
+            };
+            builder.find(finding.severity(Severity::Warning));
             continue;
         }
         let finding = finding(": what becomes of the rest is said by no order, so nothing of it is written.");
@@ -180,6 +203,20 @@ fn names_what_is_billed(
         all = false;
     }
     Ok(all)
+}
+
+/// What so many units cost for some days; nothing where that is nothing.
+fn unbilled(
+    builder: &Builder<'_, '_>,
+    (more, price): (Quantity, Money),
+    days: Period,
+) -> Result<Option<Money>, Stop> {
+    let context = builder.context;
+    let Some(of_order) = context.order_period else { return Ok(None) };
+    let units = builder.units_in(days, builder.period_of(of_order, days.start())?)?;
+    let exact = price.exact().times(more.exact())?.times(units)?;
+    let amount = Money::new(exact.round(context.currency.places(), context.world.settings.rounding_mode)?);
+    Ok((!amount.is_zero()).then_some(amount))
 }
 
 /// What lines of one product bill together in the end: the open ones, else those that end last.

@@ -9,12 +9,14 @@ use super::part;
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::{OrderId, ProductId};
-use crate::money::Quantity;
-use crate::plan::Role;
+use crate::ids::{CatalogItemId, OrderId, ProductId};
+use crate::money::{Money, MoneyError, Quantity};
+use crate::period::{Period, next_day};
+use crate::plan::{Action, Change, Role};
+use crate::psa::AdditionState;
 use crate::settings::PriceSource;
 use jiff::civil::Date;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FIX: &str = "Ignore the task with a reason where the order was sent twice; where an order between the two is still to \
                    come, import it; `--no-adopt` carries the order out as it stands.";
@@ -71,6 +73,40 @@ pub fn is_changed_already(
          so nothing is written for it.",
         order.shown(),
         builder.context.product_name(&line.product),
+    );
+    withhold(builder, &line.product, message);
+    true
+}
+
+/// The same for a change in the last period of a term, of which no line goes on that would show it: another order of the
+/// same day has billed the part that this one asks for, and the line bills what it starts from.
+pub fn has_part_already(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    there: &Line<'_>,
+    (old, new): (Quantity, Quantity),
+    said: Date,
+) -> bool {
+    let this = builder.context.order_id();
+    let delta = new.minus(old).ok();
+    let of_the_day = |part: &&Line<'_>| {
+        let days = part.origin.as_ref().and_then(|origin| origin.true_period());
+        days.map_or(part.state.effective, Period::start) == said && Some(part.state.quantity) == delta
+    };
+    let part = builder.own_lines_for(&line.product, Role::Prorate).filter(of_the_day);
+    let by = part.filter_map(|part| part.origin.as_ref()?.order()).find(|by| Some(*by) != this).cloned();
+    let Some(by) = by else { return false };
+    if there.state.quantity != old || old == new || !may_ask(builder) {
+        return false;
+    }
+    let message = format!(
+        "Order {} changes {} from {} to {} on {said}, and order {by} billed such a part from the same day on: it would be \
+         billed twice, so nothing is written for it.",
+        order.shown(),
+        builder.context.product_name(&line.product),
+        old.shown(),
+        new.shown(),
     );
     withhold(builder, &line.product, message);
     true
@@ -175,4 +211,83 @@ pub fn is_cancelled_already(builder: &mut Builder<'_, '_>, order: &Order) -> boo
         Finding::new(Code::Tu5001, builder.context.subject(), message).severity(Severity::Error).fix(FIX);
     builder.withhold(finding);
     true
+}
+
+/// What a line charges once, for which days.
+#[derive(PartialEq)]
+struct Charged<'s> {
+    product: &'s ProductId,
+    role: Role,
+    days: Option<Period>,
+    item: CatalogItemId,
+    quantity: Quantity,
+    price: Money,
+    cost: Money,
+}
+
+impl<'s> Charged<'s> {
+    fn of(product: &'s ProductId, role: Role, true_period: Option<Period>, state: &AdditionState) -> Self {
+        let dated = || Period::new(state.effective, next_day(state.cancelled?)).ok();
+        Self {
+            product,
+            role,
+            days: true_period.or_else(dated),
+            item: state.catalog_item,
+            quantity: state.quantity,
+            price: state.unit_price,
+            cost: state.unit_cost,
+        }
+    }
+}
+
+/// Keeps a billing order back that charges all of what another order has charged, for the same days, and nothing else: use
+/// comes with its amount, and no state tells that it was billed before. Looks at what the order is about to write.
+pub fn is_charged_already(builder: &mut Builder<'_, '_>, order: &Order) -> Result<bool, MoneyError> {
+    let this = builder.context.order_id();
+    let created = |change: &'_ Change| match &change.action {
+        Action::Create { wanted } => Some(wanted.clone()),
+        Action::Update { .. } | Action::Cancel { .. } | Action::Delete { .. } | Action::Keep { .. } => None,
+    };
+    let written: Vec<(Change, AdditionState)> =
+        builder.own_changes().filter_map(|change| Some((change.clone(), created(change)?))).collect();
+    let asked: Vec<Charged<'_>> =
+        written.iter().map(|(c, wanted)| Charged::of(&c.product, c.role, c.true_period, wanted)).collect();
+    let mut by_order: BTreeMap<&OrderId, Vec<Charged<'_>>> = BTreeMap::new();
+    for line in builder.own_lines() {
+        let Some(origin) = &line.origin else { continue };
+        if let Some(by) = origin.order().filter(|by| Some(*by) != this) {
+            let charged =
+                Charged::of(origin.product(), origin.role(), origin.true_period(), origin.written());
+            by_order.entry(by).or_default().push(charged);
+        }
+    }
+    let same = |of: &Vec<Charged<'_>>| {
+        let mut left: Vec<&Charged<'_>> = of.iter().collect();
+        asked.iter().all(|charge| match left.iter().position(|other| *other == charge) {
+            Some(at) => {
+                left.swap_remove(at);
+                true
+            }
+            None => false,
+        }) && left.is_empty()
+    };
+    let by = by_order.iter().find(|(_, of)| !asked.is_empty() && same(of)).map(|(by, _)| (*by).clone());
+    let Some(by) = by else { return Ok(false) };
+    let currency = builder.context.currency;
+    let sum = written.iter().try_fold(Money::ZERO, |sum, (_, wanted)| {
+        sum.plus(wanted.unit_price.extended(wanted.quantity, currency)?)
+    })?;
+    let message = format!(
+        "Order {} charges {} {currency} for {}, and order {by} charged the same for the same days: it may have been sent twice, \
+         so nothing is written for it.",
+        order.shown(),
+        sum.shown(currency),
+        order.period,
+    );
+    let finding = Finding::new(Code::Tu5001, builder.context.subject(), message)
+        .severity(Severity::Error)
+        .amount(sum, currency)
+        .fix("Ignore the task with a reason where the order was sent twice; where both are meant, `--no-adopt` carries it out.");
+    builder.withhold(finding);
+    Ok(true)
 }

@@ -44,18 +44,23 @@ async fn records(
 
 /// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
 /// cancellations, and of the orders that were completed after one of them or of these tasks what sells, changes or moves.
-/// Where one of these tasks tells a difference alone, all of them.
+/// Where one of these tasks tells a difference alone, or changes the price of a line that was taken over, all of them.
 pub(super) async fn carried_out(
     store: &dyn Store,
     org: &OrganizationId,
     tasks: &BTreeMap<TaskId, Task>,
     demands: &BTreeMap<TaskId, Demand>,
+    links: &[AdditionLink],
 ) -> Result<Vec<(Task, Order)>, Failure> {
     let key = |task: &Task| (task.source.clone(), task.subscription.clone());
     let mut first: BTreeMap<(SourceId, SubscriptionId), i64> = BTreeMap::new();
+    let by_hand = links.iter().filter(|link| link.order.is_none() && link.key.is_none() && !link.deleted);
+    let by_hand: BTreeSet<(&SourceId, &SubscriptionId)> =
+        by_hand.map(|link| (&link.source, &link.subscription)).collect();
     for task in tasks.values() {
-        // From how many a difference goes is told by all orders before it.
-        let by_difference = demands.get(&task.id).is_some_and(Demand::tells_a_difference);
+        // From how many a difference goes, and from which price a line by hand, is told by all orders before it.
+        let by_difference = demands.get(&task.id).is_some_and(Demand::tells_a_difference)
+            || task.kind == TaskKind::Change && by_hand.contains(&(&task.source, &task.subscription));
         let from = if by_difference { i64::MIN } else { task.completed_us };
         let first = first.entry(key(task)).or_insert(from);
         *first = (*first).min(from);

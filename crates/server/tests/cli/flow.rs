@@ -375,14 +375,14 @@ fn a_line_that_a_list_left_out_for_once_is_held_and_goes_on_with_the_next_run() 
     let found = &held["findings"][0];
     assert_eq!(found["code"], "TU3008", "{held}");
     assert!(found["fix"].as_str().is_some_and(|fix| fix.starts_with("Run again first")), "{held}");
-    // A warning that keeps an increase back is no failure; nothing was written, and the next run goes on.
+    // Nothing was written, and the next run goes on.
     let ran = bench.json(&["apply", "--all"]).exits(0).json();
     assert_eq!(ran["summary"]["applied"], 3, "{ran}");
     assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 3);
 }
 
 #[test]
-fn warnings_alone_are_no_failure() {
+fn an_edit_that_keeps_an_order_back_is_a_failure() {
     let bench = ready(&sale());
     bench.json(&["apply", "--all"]).exits(0);
     let edited = serde_json::json!({
@@ -395,14 +395,15 @@ fn warnings_alone_are_no_failure() {
     );
     bench.feed(&upgrade()).exits(0);
     bench.json(&["check"]).exits(0);
-    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    // What was ordered is billed by nothing as long as nobody decides.
+    let ran = bench.json(&["apply", "--all"]).exits(1).json();
     let codes: Vec<(&str, &str)> = ran["findings"]
         .as_array()
         .unwrap()
         .iter()
         .map(|f| (f["code"].as_str().unwrap(), f["severity"].as_str().unwrap()))
         .collect();
-    assert!(codes.contains(&("TU7002", "warning")), "{ran}");
+    assert!(codes.contains(&("TU7002", "error")), "{ran}");
     assert_eq!(ran["summary"]["applied"], 0);
 }
 

@@ -1,6 +1,6 @@
 //! What a change order asks for, product by product: the old line, the old and the new level and price.
 
-use super::{Asked, Item, Moment, signed};
+use super::{Asked, Item, Moment, hand_price, signed};
 use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::money::{Money, Quantity, RoundingMode};
@@ -15,7 +15,7 @@ use crate::planner::over;
 use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::reconciled;
-use crate::planner::sales::commitment_last;
+use crate::planner::sales::{self, commitment_last};
 use crate::planner::twice;
 use crate::psa::{AdditionState, CatalogItem};
 use crate::settings::PriceSource;
@@ -43,7 +43,7 @@ pub(super) fn resolve<'a, 'o>(
     if let Some(settled) = settled(builder, order, line, moment, &there, levels)? {
         return Ok(settled);
     }
-    let Some((old, new)) = prices(builder, order, line, item, &there, levels)? else {
+    let Some((old, new)) = prices(builder, order, line, item, (&there, moment), levels)? else {
         return Ok(Asked::Nothing);
     };
     let (mut old_quantity, new_quantity) = levels;
@@ -124,18 +124,13 @@ fn old_lines<'a>(
         Existing::Line(line) => Some(*line),
         Existing::Nothing if is_billed_elsewhere(builder, order, line, item, moment) => return Ok(None),
         Existing::Nothing => None,
-        Existing::Undecided | Existing::Several => {
-            let fewer = line.old_quantity.zip(line.new_quantity).is_some_and(|(old, new)| new < old);
-            if fewer || line.quantity.is_negative() {
-                builder.waits_for_less(&line.product);
-            }
-            return Ok(None);
-        }
+        Existing::Undecided | Existing::Several => return Ok(None),
     };
     // A line that somebody made by hand and dated to end is the line of the change: no order has ended it.
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
-    let goes_up_to_its_end =
-        taken_now || over::is_billed_up_to_its_end(builder, &line.product, moment.effective);
+    let goes_up_to_its_end = taken_now
+        || over::is_billed_up_to_its_end(builder, &line.product, moment.effective)
+        || over::is_cancelled_since(builder, &line.product, existing.as_ref(), moment.said);
     if !goes_up_to_its_end && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
         return Ok(None);
     }
@@ -324,6 +319,8 @@ fn is_said_again(
         }
         Some(existing) if there.also.is_empty() => {
             twice::is_changed_already(builder, order, line, existing, (old, new), moment.said)
+                || sales::over_with_its_term(builder, existing, moment.period.end()).is_some()
+                    && twice::has_part_already(builder, order, line, existing, (old, new), moment.said)
         }
         Some(_) | None => false,
     }
@@ -335,7 +332,7 @@ fn prices(
     order: &Order,
     line: &OrderLine,
     item: &CatalogItem,
-    old: &Old<'_>,
+    (old, moment): (&Old<'_>, Moment),
     (old_quantity, new_quantity): (Quantity, Quantity),
 ) -> Result<Option<(Prices, Prices)>, Stop> {
     let there = old.prices()?;
@@ -370,9 +367,10 @@ fn prices(
             && line.old_unit_price.is_none()
             && line.unit_price.is_some()
             && old_quantity != new_quantity;
-        if alone && old.units.is_none() && !old_quantity.is_zero() && !shows {
+        let is_known = || hand_price::is_of_the_source(builder, &line.product, hand);
+        if alone && old.units.is_none() && !old_quantity.is_zero() && !shows && !is_known() {
             before = Prices { cost_known: true, ..new };
-            by_hand::tell_new_price(builder, &line.product, hand, new.price);
+            hand_price::tell(builder, &line.product, hand, moment, (old_quantity, new.price))?;
         }
         by_hand::tell_if_not_billed(builder, &line.product, hand, new_quantity);
     }

@@ -16,7 +16,7 @@ use crate::planner::modes;
 use crate::planner::over;
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
-use crate::planner::sales::commitment_last;
+use crate::planner::sales::{self, commitment_last};
 use crate::planner::text::text;
 use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
@@ -166,14 +166,17 @@ fn begin_new<'a>(
             }
         }
     };
-    let ends = ends_ahead(builder, order, item).map(next_day);
+    let over = over_with_its_term(builder, order, item, begin);
+    let ends = ends_ahead(builder, order, item).or(over).map(next_day);
     let mut gap = gap.and_then(|gap| ends.map_or(Some(gap), |end| gap.before_day(end)));
     if let Some(invoiced) = gap {
         builder.tell_caught_up_by_shares(&item.line.product, agreement, invoiced);
         gap = Some(Period::new(invoiced.start(), builder.paid_for(agreement, invoiced.end()))?);
     }
     let kept_back = builder.kept_back();
-    create_or_edit(builder, order, item, (true_begin, begin), period)?;
+    if over.is_none() {
+        create_or_edit(builder, order, item, (true_begin, begin), period)?;
+    }
     if builder.kept_back() > kept_back {
         // Nothing takes the old line's place: it goes on, and no part is billed of what does not begin.
         return Ok(());
@@ -194,7 +197,7 @@ fn begin_new<'a>(
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
     }
-    if !ends_old {
+    if !ends_old || over.is_some() {
         return Ok(());
     }
     if let Some(days) = both {
@@ -203,6 +206,17 @@ fn begin_new<'a>(
         }
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// The last day of the term with which the old line ends, where a change would begin its own after it.
+fn over_with_its_term(
+    builder: &Builder<'_, '_>,
+    order: &Order,
+    item: &Item<'_, '_>,
+    begin: Date,
+) -> Option<Date> {
+    let goes_on = order.kind == OrderKind::Renewal || item.new_quantity.is_zero() || !item.also.is_empty();
+    sales::over_with_its_term(builder, item.existing.as_ref().filter(|_| !goes_on)?, begin)
 }
 
 /// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from

@@ -105,7 +105,13 @@ impl<'a> TakenBack<'a> {
             (known.unwrap_or((order.completed_us, 0)), order.id.clone())
         };
         let (order, (quantity, price)) = spoken.max_by_key(|(order, _)| turn(order))?;
-        if links.iter().any(|link| link.names(&order.id)) {
+        // What came after a cancellation is billed up to it, and leaves no line that goes on without it (D135).
+        let by_cancellation = || {
+            let of_it = world.completed.of(&change.source, &change.subscription).iter();
+            of_it.filter(|o| Some(&o.id) == change.order.as_ref()).any(|o| o.kind == OrderKind::Cancellation)
+        };
+        let mut named = links.iter().filter(|link| link.names(&order.id));
+        if named.any(|link| link.role == Role::Recurring || !by_cancellation()) {
             return None;
         }
         let of_product = links.iter().filter(|link| {
@@ -126,7 +132,7 @@ impl<'a> TakenBack<'a> {
             return None;
         }
         let message = format!(
-            "Order {} says {} of it and was carried out without a line of its own, since there was nothing to write beside \
+            "Order {} says {} of it and was carried out without a line that goes on, since there was nothing to write beside \
              what is to be taken back: without that, {} would be billed.",
             order.id,
             quantity.shown(),
