@@ -8,6 +8,7 @@ pub mod assess;
 mod beside;
 mod changed;
 mod decide;
+mod renewals;
 
 pub use beside::put_off;
 pub use decide::{Decision, decide};
@@ -288,6 +289,7 @@ pub async fn check_under(
         marks.push((name, mark));
         run.add_reconciliations(&source, first_day);
     }
+    run.renew_what_ends();
     run.settle_reconciliations();
     run.broken = picture.broken(settings.mapping, &run.tasks);
     run.take_turns();
@@ -484,6 +486,14 @@ impl Run<'_> {
             });
             return true;
         }
+        self.make_task(source, order)
+    }
+
+    /// Makes the task of an order; false where nobody knows whose it is.
+    fn make_task(&mut self, source: &SourceId, order: &Order) -> bool {
+        let id = task_id_of_order(source, &order.id);
+        let key = (source.clone(), order.subscription.clone());
+        let subscription = self.picture.subscriptions.get(&key);
         let customer = match self.before_transfer(&key, order) {
             Former::Is(customer) => Some(customer),
             Former::Unknown => None,

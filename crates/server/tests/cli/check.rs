@@ -224,6 +224,39 @@ fn a_renewal_needs_a_task_only_where_something_changes() {
     }
 }
 
+/// A renewal with nothing new in it had no task. A cancellation of before it that comes in long after it ends the line, and
+/// the renewal begins it again: it has a task from then on.
+#[test]
+fn a_renewal_without_a_task_is_not_lost_to_a_cancellation_of_before_it() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let april = |order: String| {
+        let (march, april) = (r#""2023-03-01","end":"2023-04-01""#, r#""2023-04-01","end":"2023-05-01""#);
+        order.replace(march, april)
+    };
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.by_hand("POST", "finance/agreements/40/invoice", &serde_json::json!({}));
+    bench.on("2023-04-20");
+    let recurring = r#""charge":"recurring","quantity":"5""#;
+    bench.feed(&april(order("RN-1", "renewal", "2023-03-28", recurring))).exits(0);
+    // A later order moves the mark on: what is older is not looked at again by itself.
+    bench.feed(&april(order("BO-1", "billing", "2023-04-15", recurring))).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(document["no_task"].as_array().map(Vec::len), Some(2), "{document}");
+    bench.feed(&order("CL-1", "cancellation", "2023-03-10", recurring)).exits(0);
+    let document = bench.json(&["check"]).exits(0).json();
+    assert_eq!(created(&document), [pair("cancellation", "ready"), pair("renewal", "ready")], "{document}");
+    let applied = bench.json(&["apply", "--all"]).json();
+    let told = applied["findings"].to_string();
+    assert!(told.contains("RN-1 renews") && told.contains("a line begins again"), "{told}");
+    let rows = bench.ask("state")["resources"]["finance/agreements/{id}/additions"]["40"].clone();
+    let open = rows.as_array().unwrap().iter().filter(|row| row["cancelledDate"].is_null()).count();
+    assert_eq!(open, 1, "{rows}");
+}
+
 /// What was put aside or taken back is in no line: a renewal that has it in it is what brings it.
 #[rstest]
 #[case::put_aside(false)]
