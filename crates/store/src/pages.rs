@@ -144,19 +144,25 @@ impl Wanted {
 
     /// Any of the columns holds the text, whatever the case of its letters.
     pub(crate) fn holds(&mut self, columns: &[&str], text: Option<&str>) {
-        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return };
-        let mut pattern = String::from("%");
-        for letter in text.to_lowercase().chars() {
-            if matches!(letter, '%' | '_' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(letter);
-        }
-        pattern.push('%');
+        let Some(pattern) = pattern_of(text) else { return };
         let at = self.bind(pattern);
         let any: Vec<String> = columns.iter().map(|c| format!("LOWER({c}) LIKE {at} ESCAPE '\\'")).collect();
         self.and(&format!("({})", any.join(" OR ")));
     }
+}
+
+/// The pattern of texts that hold this one, in small letters; none where nothing is looked for.
+fn pattern_of(text: Option<&str>) -> Option<String> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+    let mut pattern = String::from("%");
+    for letter in text.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    Some(pattern)
 }
 
 /// A field of the document, as text.
@@ -181,12 +187,14 @@ impl SqlStore {
         let filter = &page.filter;
         wanted.one_of("state", filter.states.iter().map(|s| s.name().to_owned()));
         wanted.one_of("id", filter.ids.iter().map(ToString::to_string));
-        wanted.one_of(&field(self, "kind"), page.kinds.iter().map(|k| k.name().to_owned()));
+        wanted.one_of("kind", page.kinds.iter().map(|k| k.name().to_owned()));
         wanted.equal("customer", filter.customer.as_deref());
         wanted.equal("subscription", filter.subscription.as_deref());
         wanted.equal("source", filter.source.as_ref().map(SourceId::as_str));
-        let order_id = format!("COALESCE({}, '')", field(self, "order_id"));
-        wanted.holds(&["id", "customer", "subscription", &order_id], page.search.as_deref());
+        if let Some(pattern) = pattern_of(page.search.as_deref()) {
+            let at = wanted.bind(pattern);
+            wanted.and(&format!("search LIKE {at} ESCAPE '\\'"));
+        }
         if let Some(since) = page.saved_since {
             let at = wanted.bind(since);
             wanted.and(&format!("saved_at >= {at}"));
@@ -209,9 +217,13 @@ impl SqlStore {
             wanted.and(&format!("({column}, id) {sign} ({value}, {id})"));
         }
         let limit = wanted.bind(i64::from(page.limit));
+        // The documents are read of the tasks of the page alone. Left to itself, SQLite takes the index of states and
+        // reads every row in it: a second, with 100,000 tasks.
+        let index = if self.is_embedded() { "INDEXED BY task_list" } else { "" };
         let sql = format!(
-            "SELECT CAST({column} AS TEXT) AS sorted_by, doc FROM task WHERE {} \
-             ORDER BY {column} {way}, id {way} LIMIT {limit}",
+            "SELECT CAST(task.{column} AS TEXT) AS sorted_by, task.doc AS doc FROM task JOIN (\
+             SELECT id AS wanted FROM task {index} WHERE {} ORDER BY {column} {way}, id {way} LIMIT {limit}) AS page \
+             ON task.id = page.wanted WHERE task.org = $1 ORDER BY task.{column} {way}, task.id {way}",
             wanted.sql
         );
         let rows = db::query(&self.db, &sql, wanted.values).await?;

@@ -24,6 +24,9 @@ pub struct Model {
     pub completed_us: i64,
     pub saved_at: i64,
     pub doc: String,
+    pub kind: String,
+    /// The ids that people look for, a line each, in small letters.
+    pub search: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -91,6 +94,8 @@ pub(crate) async fn save(
             completed_us: task.completed_us,
             saved_at: at,
             doc: db::to_doc("a task", task)?,
+            kind: task.kind.name().to_owned(),
+            search: searched(task),
         };
         rows.insert(row.id.clone(), row);
     }
@@ -103,6 +108,8 @@ pub(crate) async fn save(
         Column::CompletedUs,
         Column::SavedAt,
         Column::Doc,
+        Column::Kind,
+        Column::Search,
     ];
     // Which of them are new is looked for only where somebody wants to hear it.
     let new = match outbox::is_heard(&*tx, org, CREATED).await? {
@@ -112,6 +119,11 @@ pub(crate) async fn save(
     db::upsert::<Entity>(&tx, rows.into_values().collect(), &[Column::Org, Column::Id], &update).await?;
     outbox::tell(&tx, org, CREATED, "tasks", new).await?;
     commit(tx).await
+}
+
+fn searched(task: &Task) -> String {
+    let order = task.order_id.as_ref().map_or("", |id| id.as_str());
+    [task.id.as_str(), task.customer.as_str(), task.subscription.as_str(), order].join("\n").to_lowercase()
 }
 
 const CREATED: &str = "task.created";

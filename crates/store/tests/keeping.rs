@@ -64,6 +64,7 @@ const BACK: &str = "DROP TABLE person; DROP TABLE session; DROP TABLE api_token;
     DROP TABLE delivery; DROP TABLE delivery_attempt; \
     DROP TABLE quantity_entry; DROP TABLE quantity_line; DROP TABLE call_budget; \
     DROP TABLE alert; DROP TABLE alert_rule; DROP TABLE alert_seen; DROP TABLE activity; \
+    DROP INDEX task_list; ALTER TABLE task DROP COLUMN kind; ALTER TABLE task DROP COLUMN search; \
     ALTER TABLE picture DROP COLUMN shared_at; DELETE FROM seaql_migrations WHERE version >= 'm0003'";
 
 #[tokio::test]

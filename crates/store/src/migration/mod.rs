@@ -10,6 +10,7 @@ mod m0007_quantity;
 mod m0008_call_budget;
 mod m0009_row_security;
 mod m0010_alerts;
+mod m0011_task_list;
 mod tables;
 
 use crate::error;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_call_budget::CallBudget),
             Box::new(m0009_row_security::RowSecurity),
             Box::new(m0010_alerts::Alerts),
+            Box::new(m0011_task_list::TaskList),
         ]
     }
 }
