@@ -13666,6 +13666,10 @@ export interface operations {
                 completed_after?: string;
                 /** @description Of orders completed before this day (UTC). */
                 completed_before?: string;
+                /** @description Of orders completed at least so many days ago; 0 is the organization's date. */
+                min_age?: number;
+                /** @description Of orders completed at most so many days ago. */
+                max_age?: number;
                 /** @description Text in the ids of task, order, customer or subscription. */
                 search?: string;
                 /**

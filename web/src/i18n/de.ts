@@ -13,6 +13,8 @@ import { settings } from './de/settings';
 import { webhooks } from './de/webhooks';
 import type { Catalogue } from './en';
 
+export { causes } from './de/causes';
+
 export const de: Catalogue = {
   ...alerts,
   ...approvals,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { wordsOf } from '.';
-import { de } from './de';
+import { causes, de } from './de';
 import { en, type Key } from './en';
 
 const holes = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((hole) => hole[1]).sort();
@@ -11,6 +11,11 @@ it('has every text in both languages, with the same places to fill', () => {
     // A form for one may leave the number out.
     if (!key.endsWith('_one')) expect(holes(de[key as Key]), key).toEqual(holes(text));
   }
+});
+
+it('tells the cause behind every exception code', () => {
+  const codes = Object.keys(en).flatMap((key) => (key.startsWith('code.') ? [key.slice('code.'.length)] : []));
+  expect(Object.keys(causes).sort()).toEqual(codes.sort());
 });
 
 it('counts as the language does', () => {

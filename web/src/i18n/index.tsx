@@ -16,6 +16,8 @@ export interface Words {
   locale: string;
   t: (key: Key, values?: Values) => string;
   tn: (key: CountKey, n: number, values?: Values) => string;
+  /** What is usually behind an exception code; none in English, which the API tells each cause in. */
+  cause: (code: string) => string | null;
   setLanguage: (language: Language) => void;
 }
 
@@ -35,7 +37,14 @@ export function localeOf(language: Language, own: readonly string[]): string {
   return own.find((locale) => locale.toLowerCase().startsWith(language)) ?? (language === 'de' ? 'de-DE' : 'en-GB');
 }
 
-export function wordsOf(catalogue: Catalogue, language: Language, setLanguage: (l: Language) => void): Words {
+type Causes = Record<string, string>;
+
+export function wordsOf(
+  catalogue: Catalogue,
+  language: Language,
+  setLanguage: (l: Language) => void,
+  causes: Causes = {},
+): Words {
   const locale = localeOf(language, navigator.languages);
   const plural = new Intl.PluralRules(language);
   const number = new Intl.NumberFormat(locale);
@@ -48,6 +57,7 @@ export function wordsOf(catalogue: Catalogue, language: Language, setLanguage: (
       const form = plural.select(n) === 'one' ? 'one' : 'other';
       return filled(catalogue[`${key}_${form}` as Key], { n: number.format(n), ...values });
     },
+    cause: (code) => causes[code] ?? null,
   };
 }
 
@@ -59,18 +69,18 @@ export function useWords(): Words {
 
 export function LanguageProvider({ children }: { children: ReactNode }) {
   const [language, setLanguage] = useState<Language>(keptLanguage);
-  const [loaded, setLoaded] = useState<{ language: Language; catalogue: Catalogue } | null>(
-    language === 'en' ? { language, catalogue: en } : null,
+  const [loaded, setLoaded] = useState<{ language: Language; catalogue: Catalogue; causes: Causes } | null>(
+    language === 'en' ? { language, catalogue: en, causes: {} } : null,
   );
   useEffect(() => {
     document.documentElement.lang = language;
     if (language === 'en') {
-      setLoaded({ language, catalogue: en });
+      setLoaded({ language, catalogue: en, causes: {} });
       return;
     }
     let current = true;
-    void import('./de').then(({ de }) => {
-      if (current) setLoaded({ language, catalogue: de });
+    void import('./de').then(({ de, causes }) => {
+      if (current) setLoaded({ language, catalogue: de, causes });
     });
     return () => {
       current = false;
@@ -81,7 +91,7 @@ export function LanguageProvider({ children }: { children: ReactNode }) {
     setLanguage(wanted);
   }, []);
   const words = useMemo(
-    () => (loaded === null ? null : wordsOf(loaded.catalogue, loaded.language, choose)),
+    () => (loaded === null ? null : wordsOf(loaded.catalogue, loaded.language, choose, loaded.causes)),
     [loaded, choose],
   );
   // A blink at the first start in another language; afterwards the texts change in place.

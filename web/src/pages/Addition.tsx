@@ -9,6 +9,7 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { useWord } from '../ui/Badges';
 import { Facts } from '../ui/Changes';
+import { useFieldValue } from '../ui/fields';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote, sentence } from '../ui/Problem';
 import { TakeBack } from '../ui/TakeBack';
@@ -36,6 +37,8 @@ interface Explanation {
   subscription_id: string | null;
   role: string | null;
   deleted: boolean;
+  /** Whether an undo has settled it: there is nothing to take back any more. */
+  settled: boolean;
   source_record: unknown;
   values: Record<string, Value>;
   entries: Entry[];
@@ -83,7 +86,7 @@ export default function AdditionPage() {
     found.product_id,
     found.subscription_id,
     found.role === null ? null : say('change.role', found.role),
-    found.deleted ? t('why.deleted') : null,
+    found.deleted ? t('why.deleted') : found.settled ? t('why.settled') : null,
   ].filter((one) => one !== null);
   return (
     <Page
@@ -91,7 +94,8 @@ export default function AdditionPage() {
       lead={lead.join(' · ')}
       actions={
         keys.length > 0 &&
-        !found.deleted && <TakeBack wish={{ additions: [parseInt(addition, 10)] }} label={t('undo.line')} />
+        !found.deleted &&
+        !found.settled && <TakeBack wish={{ additions: [parseInt(addition, 10)] }} label={t('undo.line')} />
       }
     >
       {keys.length === 0 ? (
@@ -125,18 +129,6 @@ function rank(name: string): number {
   return at < 0 ? ORDER.length : at;
 }
 
-/** A value as its reader writes it: amounts in their currency, days as days. */
-function useShown() {
-  const { money, quantity, day } = useFormats();
-  const { t } = useWords();
-  return (name: string, value: string | null, currency: string | undefined) => {
-    if (value === null) return name === 'cancelledDate' ? t('change.open') : '–';
-    if ((name === 'unitPrice' || name === 'unitCost') && currency !== undefined) return money(value, currency);
-    if (name === 'quantity') return quantity(value);
-    return day(value);
-  };
-}
-
 function isRecord(input: unknown): input is Record<string, unknown> {
   return typeof input === 'object' && input !== null && !Array.isArray(input);
 }
@@ -144,7 +136,7 @@ function isRecord(input: unknown): input is Record<string, unknown> {
 function ValueOf({ name, value, currency }: { name: string; value: Value; currency: string | undefined }) {
   const { t } = useWords();
   const say = useWord();
-  const shown = useShown();
+  const shown = useFieldValue();
   const org = useOrg();
   const inputs = Object.entries(value.inputs).filter(([, input]) => input !== null && typeof input !== 'object');
   const records = ['line', 'order', 'agreement'].map((key) => value.inputs[key]).filter(isRecord);

@@ -17,6 +17,8 @@ import { RunProgress } from '../ui/RunProgress';
 
 /** Below what is urgent, and loaded after it. */
 const Figures = lazy(() => import('./Figures'));
+/** Asked once for the charts and for what is at risk. */
+const MONTHS = { months: 12 };
 
 type Overview = Schemas['OverviewDoc'];
 
@@ -45,7 +47,7 @@ export default function OverviewPage() {
           <NeedsYou now={now} />
           <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
             <Stack gap="lg">
-              <Risk now={now} />
+              <Risk />
               <Exceptions now={now} />
             </Stack>
             <Stack gap="lg">
@@ -214,16 +216,30 @@ function NeedsYou({ now }: { now: Overview }) {
   );
 }
 
-/** Sums by currency: they come from the server, and different currencies are never added. */
-function Risk({ now }: { now: Overview }) {
-  const { t } = useWords();
+/** Where what is at risk is looked at and put right. */
+const RISKS: Record<string, string> = {
+  unmapped: 'tasks?state=needs_mapping',
+  failed: 'tasks?state=failed',
+  ended_but_billed: 'reconcile',
+  below_cost: 'exceptions?code=TU6004',
+  changed_by_hand: 'exceptions?code=TU7002',
+};
+
+/** What is not billed, or billed wrong, each currency on its own: they are never added. */
+function Risk() {
+  const { t, tn } = useWords();
   const say = useWord();
   const { money } = useFormats();
-  const rows = now.findings
-    .flatMap((group) => Object.entries(group.amounts).map(([currency, amount]) => ({ group, currency, amount })));
+  const org = useOrg();
+  const found = queries.useQuery('get', `${BASE}/figures`, { params: { path: { org }, query: MONTHS } });
+  const rows = found.data?.risk ?? [];
   return (
     <Panel title={t('overview.risk')}>
-      {rows.length === 0 ? (
+      {found.data === undefined && found.error === null ? (
+        <Waiting rows={3} />
+      ) : found.error !== null ? (
+        <ProblemNote error={found.error} retry={() => void found.refetch()} />
+      ) : rows.length === 0 ? (
         <Text size="sm" c="dimmed">
           {t('overview.risk.none')}
         </Text>
@@ -232,11 +248,18 @@ function Risk({ now }: { now: Overview }) {
           <Text size="sm" c="dimmed">
             {t('overview.risk.detail')}
           </Text>
-          {rows.map(({ group, currency, amount }) => (
-            <Group key={`${group.code} ${currency}`} justify="space-between" wrap="nowrap" gap="md">
-              <Text size="sm">{say('code', group.code)}</Text>
+          {rows.map((row) => (
+            <Group key={`${row.kind} ${row.currency}`} justify="space-between" wrap="nowrap" gap="md">
+              <Box>
+                <Anchor component={Link} to={`/o/${org}/${RISKS[row.kind] ?? 'exceptions'}`} size="sm" c="inherit">
+                  {say('risk', row.kind)}
+                </Anchor>
+                <Text size="xs" c="dimmed">
+                  {tn(row.kind === 'unmapped' || row.kind === 'failed' ? 'risk.orders' : 'risk.lines', row.count)}
+                </Text>
+              </Box>
               <Text size="sm" fw={600} className="num">
-                {money(amount, currency)}
+                {money(row.amount, row.currency)}
               </Text>
             </Group>
           ))}
@@ -249,7 +272,7 @@ function Risk({ now }: { now: Overview }) {
 function Exceptions({ now }: { now: Overview }) {
   const { t } = useWords();
   const say = useWord();
-  const { ago, count } = useFormats();
+  const { ago, count, money } = useFormats();
   const org = useOrg();
   return (
     <Panel title={t('overview.exceptions')} flush>
@@ -266,6 +289,11 @@ function Exceptions({ now }: { now: Overview }) {
                 {t('overview.exceptions.since', { when: ago(group.since) })}
               </Text>
             </Box>
+            <Text size="sm" c="dimmed" className="num">
+              {Object.entries(group.amounts)
+                .map(([currency, amount]) => money(amount, currency))
+                .join(' + ')}
+            </Text>
             <SeverityBadge severity={group.severity} />
             <Text size="sm" fw={600} className="num" w={36}>
               {count(group.count)}

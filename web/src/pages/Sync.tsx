@@ -215,6 +215,7 @@ function useSteps(known: Known, stage: Stage, agreement: number | null, names: K
 /** What is not mapped yet, each with the way to map it. */
 function MapStep({ stage, known }: { stage: 'customer' | 'products'; known: Known }) {
   const { t } = useWords();
+  const nameOf = (subject: Subject) => (subject.kind === 'fee' ? t('mapping.fee.cancellation') : subject.name);
   const mayMap = useMay('mappings.write');
   const [mapping, setMapping] = useState<Subject | null>(null);
   const subjects = stage === 'customer' ? (known.customer === null ? [] : [known.customer]) : known.products;
@@ -227,10 +228,10 @@ function MapStep({ stage, known }: { stage: 'customer' | 'products'; known: Know
         <Group key={subject.source_id} className="line" px="lg" py="sm" justify="space-between" gap="sm">
           <Box>
             <Text size="sm" fw={500}>
-              {subject.name}
+              {nameOf(subject)}
             </Text>
             <Text size="xs" c="dimmed">
-              {subject.source_id}
+              {subject.kind === 'fee' ? subject.source : subject.source_id}
             </Text>
           </Box>
           {subject.mapped ? (
@@ -241,10 +242,10 @@ function MapStep({ stage, known }: { stage: 'customer' | 'products'; known: Know
             mayMap && (
               <Button
                 size="xs"
-                onClick={() => setMapping(subject)}
-                aria-label={`${t(stage === 'customer' ? 'task.map.customer' : 'task.map.product')}: ${subject.name}`}
+                onClick={() => setMapping({ ...subject, name: nameOf(subject) })}
+                aria-label={`${t(`task.map.${subject.kind}`)}: ${nameOf(subject)}`}
               >
-                {t(stage === 'customer' ? 'task.map.customer' : 'task.map.product')}
+                {t(`task.map.${subject.kind}`)}
               </Button>
             )
           )}

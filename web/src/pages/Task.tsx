@@ -10,9 +10,9 @@ import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { FindingState, TaskState, useWord } from '../ui/Badges';
 import { Changes, Facts, namesOfChanges, type Change } from '../ui/Changes';
-import { FindingText, namesOfFindings, subjectOf } from '../ui/Findings';
+import { FindingText, namesOfFindings, subjectOf, useReason } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
-import { ProblemNote, sentence } from '../ui/Problem';
+import { ProblemNote } from '../ui/Problem';
 import { TakeBack } from '../ui/TakeBack';
 import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
@@ -66,6 +66,7 @@ export default function TaskPage() {
   const { t } = useWords();
   const org = useOrg();
   const say = useWord();
+  const why = useReason();
   const { instant } = useFormats();
   const { task: id = '' } = useParams();
   const found = useQuery({ queryKey: ['task', org, id], queryFn: () => load(org, id) });
@@ -106,7 +107,7 @@ export default function TaskPage() {
       {task.reason != null && (
         <Box className="panel" p="md">
           <Text size="sm">
-            {/^TU\d{4}$/.test(task.reason) ? `${say('code', task.reason)} (${task.reason})` : sentence(task.reason)}
+            {why(task.reason)}
           </Text>
         </Box>
       )}

@@ -13,17 +13,16 @@ import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { TaskState, useWord } from '../ui/Badges';
 import { DataTable, Pager, type Column } from '../ui/DataTable';
+import { useReason } from '../ui/Findings';
 import { Empty, Page } from '../ui/Page';
-import { ProblemNote, sentence } from '../ui/Problem';
+import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { usePages } from '../ui/usePages';
 import { Selected } from './tasks/decide';
-import { Filters, OPEN } from './tasks/Filters';
+import { AGES, Filters, isAge, OPEN } from './tasks/Filters';
 import { Views } from './tasks/Views';
 
 type Task = Schemas['TaskDoc'];
-
-const CODE = /^TU\d{4}$/;
 
 const BASE = '/api/v1/organizations/{org}';
 
@@ -44,6 +43,8 @@ export default function TasksPage() {
   const sort = params.get('sort') ?? '-completed';
   const customer = params.get('customer');
   const source = params.get('source');
+  const asked = params.get('age') ?? '';
+  const age = isAge(asked) ? asked : '';
   const set = (values: Record<string, string | null>) =>
     setParams(
       (now) => {
@@ -66,6 +67,7 @@ export default function TasksPage() {
   if (kind !== '') filter['kind'] = kind;
   if (customer !== null) filter['customer'] = customer;
   if (source !== null) filter['source'] = source;
+  Object.assign(filter, AGES[age]);
   if (wanted !== '') filter['search'] = wanted;
   const pages = usePages(JSON.stringify([org, filter]));
   if (pages.cursor !== undefined) filter['cursor'] = pages.cursor;
@@ -76,10 +78,11 @@ export default function TasksPage() {
     placeholderData: keepPreviousData,
   });
   const [chosen, setChosen] = useState<Set<string>>(new Set());
-  useEffect(() => setChosen(new Set()), [org, state, kind, customer, source, wanted, pages.page]);
+  useEffect(() => setChosen(new Set()), [org, state, kind, customer, source, age, wanted, pages.page]);
   const rows = list.data?.page.items;
   const names = list.data?.names;
-  const isFiltered = state !== 'open' || kind !== '' || wanted !== '' || customer !== null || source !== null;
+  const isFiltered =
+    state !== 'open' || kind !== '' || wanted !== '' || customer !== null || source !== null || age !== '';
 
   return (
     <Page title={t('tasks.title')} lead={t('tasks.lead')} actions={<Actions chosen={chosen} />}>
@@ -97,6 +100,8 @@ export default function TasksPage() {
             state={state}
             kind={kind}
             sort={sort}
+            age={age}
+            source={source ?? ''}
             customer={customer === null ? null : { id: customer, source: source ?? 'default' }}
             set={set}
           />
@@ -165,6 +170,7 @@ function useColumns(org: string, names: Names | undefined): Column<Task>[] {
   const { t } = useWords();
   const { instant, dayOf } = useFormats();
   const say = useWord();
+  const why = useReason();
   return [
     {
       key: 'customer',
@@ -175,7 +181,7 @@ function useColumns(org: string, names: Names | undefined): Column<Task>[] {
           <Link to={`/o/${org}/tasks/${encodeURIComponent(task.task_id)}`}>{customerOf(names, task)}</Link>
           {task.reason != null && (
             <Text size="xs" c="dimmed" maw="28rem" component="span" display="block">
-              {CODE.test(task.reason) ? `${say('code', task.reason)} (${task.reason})` : sentence(task.reason)}
+              {why(task.reason)}
             </Text>
           )}
         </>

@@ -10,6 +10,7 @@ import { useFormats } from '../format';
 import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { useWord } from './Badges';
+import { useFieldValue } from './fields';
 
 export type Change = Schemas['ChangeDoc'];
 
@@ -199,6 +200,11 @@ function Line(props: { change: Change; names: Names; act: ((change: Change) => R
         </td>
         <td className="num" data-label={t('change.price')}>
           <BeforeAfter field={change.fields['unitPrice']} show={price} />
+          {change.fields['unitCost'] !== undefined && (
+            <Text size="xs" c="dimmed" component="span" display="block">
+              {t('change.costs')} <BeforeAfter field={change.fields['unitCost']} show={price} />
+            </Text>
+          )}
         </td>
         <td data-label={t('change.billed')}>
           <Stack gap={2}>
@@ -261,7 +267,8 @@ function Why({ change, names }: { change: Change; names: Names }) {
   const { money, day } = useFormats();
   const org = useOrg();
   const say = useWord();
-  const shown = ['quantity', 'unitPrice', 'effectiveDate', 'cancelledDate'];
+  const value = useFieldValue();
+  const shown = ['quantity', 'unitPrice', 'unitCost', 'effectiveDate', 'cancelledDate'];
   const others = Object.entries(change.fields).filter(([name]) => !shown.includes(name));
   const facts: [string, ReactNode][] = [
     [t('change.reason'), change.reason],
@@ -273,8 +280,8 @@ function Why({ change, names }: { change: Change; names: Names }) {
   ];
   if (change.edited != null) {
     facts.push([t('change.edited.by'), change.edited.by]);
-    for (const [name, value] of Object.entries(change.edited.proposed)) {
-      facts.push([t('change.edited.computed', { field: say('field', name) }), value ?? '–']);
+    for (const [name, proposed] of Object.entries(change.edited.proposed)) {
+      facts.push([t('change.edited.computed', { field: say('field', name) }), value(name, proposed, change.currency)]);
     }
   }
   if (change.order_id != null) facts.push([t('change.order'), change.order_id]);
@@ -282,7 +289,7 @@ function Why({ change, names }: { change: Change; names: Names }) {
     facts.push([t('change.period'), `${day(change.true_period.start)} – ${day(change.true_period.end)}`]);
   }
   for (const [name, field] of others) {
-    facts.push([say('field', name), <BeforeAfter field={field} show={(value) => value} />]);
+    facts.push([say('field', name), <BeforeAfter field={field} show={(one) => value(name, one, change.currency)} />]);
   }
   // What is only counted has no task.
   if (change.role === 'quantity') {

@@ -42,6 +42,35 @@ export function useRemedy(): (found: { code: string; fix: string }) => string {
   };
 }
 
+const CODES = /^TU\d{4}(, TU\d{4})*$/;
+
+/** Why a task stands where it does: one sentence, or exception codes in words. */
+export function useReason(): (reason: string) => string {
+  const say = useWord();
+  return (reason) =>
+    CODES.test(reason)
+      ? reason
+          .split(', ')
+          .map((code) => `${say('code', code)} (${code})`)
+          .join(', ')
+      : sentence(reason);
+}
+
+/** The cause in the reader's language, and the words of the API, which are English. */
+export function Told({ code, message }: { code: string; message: string }) {
+  const { cause } = useWords();
+  const usual = cause(code);
+  if (usual === null) return <Text size="sm">{sentence(message)}</Text>;
+  return (
+    <>
+      <Text size="sm">{usual}</Text>
+      <Text size="sm" c="dimmed" lang="en">
+        {sentence(message)}
+      </Text>
+    </>
+  );
+}
+
 /** What was found: what it is, why, and what to do. */
 export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; names?: Names }) {
   const { t } = useWords();
@@ -76,7 +105,7 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
           {about.join(' · ')}
         </Text>
       )}
-      <Text size="sm">{sentence(finding.message)}</Text>
+      <Told code={finding.code} message={finding.message} />
       <Text size="sm" c="dimmed">
         {t('problem.whatToDo')}: {remedy(finding)}
       </Text>

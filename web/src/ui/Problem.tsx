@@ -2,23 +2,29 @@ import { Alert, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle } from '@tabler/icons-react';
 import { problemOf } from '../api/client';
 import { useWords } from '../i18n';
+import { useWord } from './Badges';
 
 /** What went wrong, why, and what to do: in the words of the API, with a way to try again. */
 export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
-  const { t } = useWords();
+  const { t, language } = useWords();
+  const say = useWord();
   const problem = problemOf(error);
   const silent = problem.detail === '';
+  // The API speaks English; what has a code is said in the reader's language.
+  const said = language !== 'en' && problem.code != null;
   return (
     <Alert
       color="red"
       variant="light"
       role="alert"
       icon={<IconAlertTriangle aria-hidden />}
-      title={silent ? t('problem.unreachable') : problem.title}
+      title={silent ? t('problem.unreachable') : said ? say('code', problem.code ?? '') : problem.title}
       styles={{ title: { color: 'var(--mantine-color-text)' } }}
     >
       <Stack gap="xs">
-        <Text size="sm">{silent ? t('problem.unreachable.detail') : sentence(problem.detail)}</Text>
+        <Text size="sm" lang={silent ? undefined : 'en'}>
+          {silent ? t('problem.unreachable.detail') : sentence(problem.detail)}
+        </Text>
         {problem.fields.length > 0 && (
           <ul style={{ margin: 0, paddingInlineStart: '1.2rem' }}>
             {problem.fields.map((fault) => (
@@ -28,7 +34,9 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
             ))}
           </ul>
         )}
-        <Text size="sm">{silent ? t('problem.unreachable.fix') : problem.fix}</Text>
+        <Text size="sm" lang={silent || said ? undefined : 'en'}>
+          {silent ? t('problem.unreachable.fix') : said ? say('fix', problem.code ?? '') : problem.fix}
+        </Text>
         {problem.their_words != null && (
           <Text size="sm">
             {t('problem.theirs')}: <q>{problem.their_words}</q>

@@ -89,7 +89,12 @@ export function RunResult({ run }: { run: Run }) {
   if (isProblem(result)) return <ProblemNote error={result} />;
   const plan = result['plan_id'];
   const numbers = [result['summary'], result['counts'], result].flatMap((one) => Object.entries(fieldsOf(one)));
-  const counts = numbers.filter((entry): entry is [string, number] => typeof entry[1] === 'number');
+  // A check lists the tasks that it made or moved.
+  const lists = (['created', 'moved'] as const).flatMap((key): [string, number][] => {
+    const list = result[key];
+    return Array.isArray(list) ? [[key, list.length]] : [];
+  });
+  const counts = [...lists, ...numbers.filter((entry): entry is [string, number] => typeof entry[1] === 'number')];
   return (
     <Stack gap={4}>
       {counts.length > 0 && <Counts counts={counts} />}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use trueup_domain::feed::{Order, OrderLine, Record};
 use trueup_domain::ids::AdditionId;
-use trueup_domain::plan::FieldChange;
+use trueup_domain::plan::{AdditionLink, FieldChange};
 use trueup_engine::explain::{Explanation, Step, Takeover, explain, formula_of};
 use trueup_engine::records::{AuditEntry, OperationState};
 use utoipa::ToSchema;
@@ -186,6 +186,7 @@ pub fn document_of(addition: AdditionId, explanation: &Explanation) -> Value {
         "written": explanation.link.as_ref().map(|l| &l.written),
         "quantity": explanation.quantity.as_ref().map(QuantityLineDoc::from),
         "deleted": explanation.link.as_ref().is_some_and(|l| l.deleted),
+        "settled": explanation.link.as_ref().is_some_and(AdditionLink::is_settled),
         "values": values,
         "changes": steps,
         "source_record": source_record(explanation),

@@ -32,7 +32,13 @@ fn sources_tasks_by_age_and_the_audit(#[values(Backend::Sqlite, Backend::Postgre
     assert_eq!(count("completed_after=2023-03-02"), 0);
     assert_eq!(count("completed_before=2023-03-01"), 0);
     assert_eq!(count("completed_before=2023-03-02&source=shop"), 1);
-    for wrong in ["completed_after=March", "completed_before=2023-02-30"] {
+    // To the day: on 20 March they are nineteen days old.
+    for (query, there) in [("min_age=19", 2), ("min_age=20", 0), ("max_age=19", 2), ("max_age=18", 0)] {
+        assert_eq!(count(query), there, "{query}");
+    }
+    assert_eq!(count("min_age=10&max_age=20&source=shop"), 1);
+    assert_eq!(count("min_age=10&completed_before=2023-03-01"), 0, "all that is asked for holds");
+    for wrong in ["completed_after=March", "completed_before=2023-02-30", "min_age=36501", "max_age=36501"] {
         assert_eq!(person.get(&format!("{ORG}/tasks?{wrong}")).problem(422), "invalid");
     }
 

@@ -89,6 +89,7 @@ export const mapping: Record<keyof typeof en, string> = {
   'mapping.moved_other': '{n} Aufgaben kamen voran.',
   'mapping.next': 'Weiter',
   'mapping.add.fee': 'Kündigungsgebühr zuordnen',
+  'mapping.add.fee.of': 'Kündigungsgebühr von {source} zuordnen',
   'mapping.add.agreement': 'Vertrag wählen',
   'mapping.empty.fee': 'Die Kündigungsgebühr ist nicht zugeordnet',
   'mapping.empty.fee.detail': 'Ordnen Sie sie zu, bevor die erste Kündigung mit Gebühr eintrifft.',

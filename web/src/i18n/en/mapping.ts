@@ -86,6 +86,7 @@ export const mapping = {
   'mapping.moved_other': '{n} tasks moved on.',
   'mapping.next': 'Next',
   'mapping.add.fee': 'Map the cancellation fee',
+  'mapping.add.fee.of': 'Map the cancellation fee of {source}',
   'mapping.add.agreement': 'Choose an agreement',
   'mapping.empty.fee': 'The cancellation fee is not mapped',
   'mapping.empty.fee.detail': 'Map it before the first cancellation with a fee comes in.',

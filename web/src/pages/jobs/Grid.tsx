@@ -9,9 +9,8 @@ import { useWords } from '../../i18n';
 import { useMay, useOrg } from '../../session';
 import { SeverityBadge, useWord } from '../../ui/Badges';
 import { DataTable, type Column } from '../../ui/DataTable';
-import { useRemedy } from '../../ui/Findings';
+import { Told, useRemedy } from '../../ui/Findings';
 import { Empty, Panel } from '../../ui/Page';
-import { sentence } from '../../ui/Problem';
 import type { Subject } from '../mapping/data';
 import { MapDialog } from '../mapping/MapDialog';
 import { mappingFor } from '../mapping/solve';
@@ -223,7 +222,7 @@ function useColumns(names: Names, map: (subject: Subject) => void): Column<Numbe
         );
         return (
           <Stack gap={4} align="flex-start">
-            <Text size="sm">{sentence(row.message)}</Text>
+            <Told code={row.code} message={row.message} />
             <Text size="sm" c="dimmed">
               {t('problem.whatToDo')}: {remedy(row)}
             </Text>

@@ -2,16 +2,15 @@
 import { Box, Button, Group, Modal, Stack, TextInput } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState, type SubmitEvent } from 'react';
+import { useSources } from '../../api/sources';
 import { useWords } from '../../i18n';
 import { useMay, useOrg } from '../../session';
 import { DataTable, Pager, type Column } from '../../ui/DataTable';
 import { Empty } from '../../ui/Page';
 import { usePages } from '../../ui/usePages';
-import { loadMappings, type MappingDoc, type Subject } from './data';
+import { FEE, loadMappings, type MappingDoc, type Subject } from './data';
 import { MapDialog } from './MapDialog';
 import { ReleaseDialog } from './ReleaseDialog';
-
-const FEE = 'cancellation';
 
 export function Others({ kind }: { kind: 'fee' | 'agreement' }) {
   const { t } = useWords();
@@ -67,18 +66,32 @@ export function Others({ kind }: { kind: 'fee' | 'agreement' }) {
       ),
     });
   }
-  const add = () => {
-    if (kind === 'agreement') setNaming(true);
-    else setMapping({ kind, source: 'default', source_id: FEE, name: t('mapping.fee.cancellation') });
-  };
   const next = list.data?.page.next_cursor;
   const rows = list.data?.page.items;
-  const canAdd = mayMap && (kind === 'agreement' || rows?.length === 0);
-  const action = canAdd ? (
-    <Button size="xs" variant="light" onClick={add}>
-      {t(`mapping.add.${kind}`)}
+  const sources = useSources(org);
+  // Each source has a fee of its own.
+  const lacking = (sources?.length === 0 ? ['default'] : (sources ?? [])).filter(
+    (source) => rows?.some((row) => row.source === source) === false,
+  );
+  const canAdd = mayMap && (kind === 'agreement' || lacking.length > 0);
+  const action = !canAdd ? null : kind === 'agreement' ? (
+    <Button size="xs" variant="light" onClick={() => setNaming(true)}>
+      {t('mapping.add.agreement')}
     </Button>
-  ) : null;
+  ) : (
+    lacking.map((source) => (
+      <Button
+        key={source}
+        size="xs"
+        variant="light"
+        onClick={() => setMapping({ kind, source, source_id: FEE, name: t('mapping.fee.cancellation') })}
+      >
+        {lacking.length === 1 && (sources?.length ?? 0) <= 1
+          ? t('mapping.add.fee')
+          : t('mapping.add.fee.of', { source })}
+      </Button>
+    ))
+  );
   return (
     <>
       <Box className="panel">
@@ -95,7 +108,7 @@ export function Others({ kind }: { kind: 'fee' | 'agreement' }) {
           error={list.error}
           retry={() => void list.refetch()}
           busy={list.isPlaceholderData}
-          empty={<Empty title={t(`mapping.empty.${kind}`)} detail={t(`mapping.empty.${kind}.detail`)} action={action} />}
+          empty={<Empty title={t(`mapping.empty.${kind}`)} detail={t(`mapping.empty.${kind}.detail`)} action={<Group gap="xs">{action}</Group>} />}
           footer={
             <Pager
               page={pages.page}
@@ -107,6 +120,8 @@ export function Others({ kind }: { kind: 'fee' | 'agreement' }) {
         />
       </Box>
       <Naming
+        key={sources?.[0]}
+        sources={sources ?? []}
         opened={naming}
         close={() => setNaming(false)}
         named={(source, source_id) => {
@@ -121,9 +136,14 @@ export function Others({ kind }: { kind: 'fee' | 'agreement' }) {
 }
 
 /** Which subscription an agreement is chosen for. */
-function Naming(props: { opened: boolean; close: () => void; named: (source: string, id: string) => void }) {
+function Naming(props: {
+  opened: boolean;
+  sources: string[];
+  close: () => void;
+  named: (source: string, id: string) => void;
+}) {
   const { t } = useWords();
-  const [source, setSource] = useState('default');
+  const [source, setSource] = useState(props.sources[0] ?? 'default');
   const [id, setId] = useState('');
   const submit = (event: SubmitEvent) => {
     event.preventDefault();

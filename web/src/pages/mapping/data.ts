@@ -13,6 +13,9 @@ export type Kind = 'customer' | 'product';
 
 const BASE = '/api/v1/organizations/{org}';
 
+/** The one fee that has no product of its own. */
+export const FEE = 'cancellation';
+
 /** One side of a mapping, as the dialogs name it. */
 export interface Subject {
   kind: 'customer' | 'product' | 'fee' | 'agreement';

@@ -1,6 +1,6 @@
 // Which mapping solves a finding.
 import type { Names } from '../../api/names';
-import type { Subject } from './data';
+import { FEE, type Subject } from './data';
 
 export interface Lacking {
   code: string;
@@ -22,6 +22,7 @@ export function mappingFor(lacking: Lacking, names: Names): Subject | null {
     if (product === null) return null;
     return { kind: 'product', source, source_id: product, name: names.product(source, product) };
   }
+  if (code === 'TU2005') return { kind: 'fee', source, source_id: FEE, name: FEE };
   if (code.startsWith('TU300') && subscription !== null) {
     return { kind: 'agreement', source, source_id: subscription, name: subscription };
   }

@@ -112,7 +112,7 @@ export function ReviewStep(props: {
           changes={left}
           names={names}
           busy={props.busy}
-          takeIn={(change) => compute({ edits: [{ key: editKey(change), leave_out: false }] })}
+          takeIn={(change) => compute({ edits: [{ key: editKey(change), as_proposed: true }] })}
         />
       )}
       {editing !== null && (
@@ -178,7 +178,7 @@ function Warnings(props: { agreements: Agreement[]; changes: Change[]; task: str
         </Note>,
       );
     }
-    const next = one.next_invoice;
+    const next = nextInvoice(one, changes);
     const early = changes.some((change) => {
       const first = change.true_period?.start ?? change.fields['effectiveDate']?.to;
       return change.agreement_id === one.agreement_id && change.op === 'create' && first != null && next != null && first < next;
@@ -202,6 +202,21 @@ function Warnings(props: { agreements: Agreement[]; changes: Change[]; task: str
     );
   }
   return notes;
+}
+
+/**
+ * The first day that is not invoiced. The agreement is as it was last read; the lines were computed from what stands there
+ * now: what is caught up begins on that day, after the days that it bills.
+ */
+function nextInvoice(one: Agreement, changes: Change[]): string | null {
+  const days = changes.flatMap((change) => {
+    const first = change.fields['effectiveDate']?.to;
+    const bills = change.agreement_id === one.agreement_id && change.op === 'create' ? change.true_period : null;
+    return bills != null && first != null && first > bills.start && first >= bills.end ? [first] : [];
+  });
+  const known = one.next_invoice ?? '';
+  const latest = [known, ...days.sort().slice(0, 1)].sort().at(-1) ?? '';
+  return latest === '' ? null : latest;
 }
 
 function Note({ title, grave, children }: { title: string; grave?: boolean; children: ReactNode }) {

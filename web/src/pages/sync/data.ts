@@ -4,7 +4,7 @@ import { answer, api, type Schemas } from '../../api/client';
 import { fetchNames, type Names } from '../../api/names';
 import type { Change } from '../../ui/Changes';
 import { namesOfPlan, type Plan } from '../../ui/PlanView';
-import type { Subject } from '../mapping/data';
+import { FEE, type Subject } from '../mapping/data';
 
 const BASE = '/api/v1/organizations/{org}';
 
@@ -38,10 +38,22 @@ export function editKey(change: Change): string {
   return change.edited?.proposal_key ?? change.key;
 }
 
+interface Line {
+  product?: string | null;
+  charge?: string;
+  quantity?: string | null;
+  unit_price?: string | null;
+  amount?: string | null;
+}
 interface Order {
   currency?: string;
-  lines?: { product?: string | null }[];
+  lines?: Line[];
 }
+
+/** A fee for cancelling is billed as what the fee is mapped to, whatever product the source names with it. */
+const isFee = (line: Line) => line.charge === 'cancellation';
+/** One that costs nothing needs no mapping. */
+const costs = (line: Line) => /[1-9]/.test(line.amount ?? line.unit_price ?? '');
 
 export function orderOf(detail: Detail): Order | null {
   return (detail.order as { record?: Order } | null | undefined)?.record ?? null;
@@ -53,6 +65,12 @@ async function recordOf(org: string, kind: 'customers' | 'products', source: str
     kind === 'customers' ? api.GET(`${BASE}/customers`, { params }) : api.GET(`${BASE}/products`, { params }),
   );
   return page.items.find((row) => row.source === source && row.id === id);
+}
+
+async function isFeeMapped(org: string, source: string): Promise<boolean> {
+  const query = { kind: 'fee', source, search: FEE, limit: 200 };
+  const page = await answer(api.GET(`${BASE}/mappings`, { params: { path: { org }, query } }));
+  return page.items.some((one) => one.source_id === FEE);
 }
 
 export interface Known {
@@ -68,13 +86,17 @@ export interface Known {
 export async function loadKnown(org: string, task: string): Promise<Known> {
   const detail = await answer(api.GET(`${BASE}/tasks/{task}`, { params: { path: { org, task } } }));
   const { source, customer_id, subscription_id } = detail.task;
-  const ids = [...new Set((orderOf(detail)?.lines ?? []).flatMap((line) => (line.product == null ? [] : [line.product])))];
+  const lines = orderOf(detail)?.lines ?? [];
+  const ids = [
+    ...new Set(lines.flatMap((line) => (line.product == null || isFee(line) ? [] : [line.product]))),
+  ];
   const mappings = api.GET(`${BASE}/mappings`, {
     params: { path: { org }, query: { kind: 'agreement', source, search: subscription_id, limit: 200 } },
   });
-  const [customer, chosen, ...products] = await Promise.all([
+  const [customer, chosen, fee, ...products] = await Promise.all([
     recordOf(org, 'customers', source, customer_id),
     answer(mappings),
+    lines.some((line) => isFee(line) && costs(line)) ? isFeeMapped(org, source) : null,
     ...ids.map((id) => recordOf(org, 'products', source, id)),
   ]);
   const agreement = chosen.items.find((one) => one.source_id === subscription_id)?.psa_id ?? null;
@@ -97,8 +119,10 @@ export async function loadKnown(org: string, task: string): Promise<Known> {
     agreement,
     company: customer?.psa_id ?? null,
     customer: customer === undefined ? null : subject('customer', customer_id, customer.mapped),
-    // A fee has no product of its own: whether it is mapped shows when it is planned.
-    products: products.flatMap((row) => (row === undefined ? [] : [subject('product', row.id, row.mapped)])),
+    products: [
+      ...products.flatMap((row) => (row === undefined ? [] : [subject('product', row.id, row.mapped)])),
+      ...(fee === null ? [] : [{ kind: 'fee' as const, source, source_id: FEE, name: FEE, mapped: fee }]),
+    ],
   };
 }
 
@@ -128,7 +152,11 @@ export function useReview(org: string, task: string) {
         price_source: wish.prices === '' ? null : wish.prices,
         ...(wish.edits === undefined ? {} : { edits: wish.edits }),
       };
-      const plan = await answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
+      const made = await answer(api.POST(`${BASE}/plans`, { params: { path: { org } }, body }));
+      // What stays as it is belongs to what is there before and after.
+      const whole = { path: { org, plan: made.plan_id }, query: { all_lines: true } };
+      const plan =
+        made.totals.keep === 0 ? made : await answer(api.GET(`${BASE}/plans/{plan}`, { params: whole }));
       const [names, agreements] = await Promise.all([
         namesOfPlan(org, { ...plan, changes: [...plan.changes, ...(plan.left_out ?? [])] }),
         agreementsOf(org, plan),

@@ -3,6 +3,7 @@ import { Select } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { answer, api } from '../../api/client';
 import { fetchNames } from '../../api/names';
+import { useSources } from '../../api/sources';
 import { useWords } from '../../i18n';
 import { useOrg } from '../../session';
 import { useWord } from '../../ui/Badges';
@@ -23,6 +24,17 @@ const STATES = [
 ];
 const KINDS = ['sales', 'change', 'billing', 'cancellation', 'renewal', 'transfer', 'reconciliation'];
 const SORTS = ['-completed', 'completed', '-moved', 'customer', 'state'] as const;
+
+/** Days since the order was completed, as the address has them and as the service wants them. */
+export const AGES: Record<string, { min_age: number } | { max_age: number }> = {
+  '-7': { max_age: 7 },
+  '-30': { max_age: 30 },
+  '7': { min_age: 7 },
+  '30': { min_age: 30 },
+  '90': { min_age: 90 },
+};
+const IN_ORDER = ['-7', '-30', '7', '30', '90'] as const;
+export const isAge = (age: string) => Object.hasOwn(AGES, age);
 
 export interface Customer {
   source: string;
@@ -69,10 +81,30 @@ function OfCustomer({ customer, choose }: { customer: Customer | null; choose: (
   );
 }
 
+/** Where the orders came from; what is chosen stays to be seen while the list is read. */
+function OfSource({ source, choose }: { source: string; choose: (source: string | null) => void }) {
+  const { t } = useWords();
+  const org = useOrg();
+  const known = useSources(org) ?? [];
+  const names = source === '' || known.includes(source) ? known : [source, ...known];
+  return (
+    <Select
+      label={t('tasks.filter.source')}
+      flex="1 1 9rem"
+      allowDeselect={false}
+      value={source}
+      onChange={choose}
+      data={[{ value: '', label: t('tasks.filter.source.all') }, ...names.map((name) => ({ value: name, label: name }))]}
+    />
+  );
+}
+
 export function Filters(props: {
   state: string;
   kind: string;
   sort: string;
+  age: string;
+  source: string;
   customer: Customer | null;
   set: (values: Record<string, string | null>) => void;
 }) {
@@ -105,6 +137,21 @@ export function Filters(props: {
         data={[
           { value: '', label: t('tasks.filter.kind.all') },
           ...KINDS.map((kind) => ({ value: kind, label: say('kind', kind) })),
+        ]}
+      />
+      <OfSource
+        source={props.source}
+        choose={(source) => props.set({ source, customer: null })}
+      />
+      <Select
+        label={t('tasks.filter.age')}
+        flex="1 1 9rem"
+        allowDeselect={false}
+        value={props.age}
+        onChange={(value) => props.set({ age: value })}
+        data={[
+          { value: '', label: t('tasks.filter.age.all') },
+          ...IN_ORDER.map((age) => ({ value: age, label: t(`tasks.filter.age.${age}`) })),
         ]}
       />
       <Select

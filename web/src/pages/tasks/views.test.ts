@@ -5,6 +5,7 @@ it('tells equal views by their filters, whatever their order or page', () => {
   const one = queryOf(new URLSearchParams('kind=sales&state=failed&cursor=abc&search='));
   expect(one).toBe('state=failed&kind=sales');
   expect(queryOf(new URLSearchParams('state=failed&kind=sales'))).toBe(one);
+  expect(queryOf(new URLSearchParams('age=-7&source=shop'))).toBe('source=shop&age=-7');
 });
 
 it('reads what was kept, and nothing that is no view', () => {

@@ -9,7 +9,7 @@ export interface View {
 }
 
 /** What makes a view; a page within it does not. */
-const KEYS = ['state', 'kind', 'customer', 'source', 'search', 'sort'];
+const KEYS = ['state', 'kind', 'customer', 'source', 'age', 'search', 'sort'];
 export const MOST_VIEWS = 30;
 
 /** The view that an address shows, in one order, so that equal ones are equal. */

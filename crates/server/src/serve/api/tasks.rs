@@ -7,6 +7,7 @@ use crate::serve::problem::Problem;
 use crate::serve::state::{Scope, Service};
 use axum::Json;
 use axum::extract::State;
+use jiff::Span;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{SourceId, TaskId};
 use trueup_domain::task::{Task, TaskKind, TaskState};
-use trueup_engine::ports::Store;
+use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::{FindingFilter, TaskFilter};
 use trueup_engine::tasks::{self, Decision};
 use trueup_store::{TaskOrder, TaskPage};
@@ -45,6 +46,12 @@ pub struct TaskQuery {
     completed_after: Option<String>,
     /// Of orders completed before this day (UTC).
     completed_before: Option<String>,
+    /// Of orders completed at least so many days ago; 0 is the organization's date.
+    #[param(minimum = 0, maximum = 36500)]
+    min_age: Option<u32>,
+    /// Of orders completed at most so many days ago.
+    #[param(minimum = 0, maximum = 36500)]
+    max_age: Option<u32>,
     /// Text in the ids of task, order, customer or subscription.
     search: Option<String>,
     /// `completed`, `moved`, `customer`, `subscription` or `state`; with `-` before it the greatest first. Default:
@@ -139,6 +146,31 @@ fn begin_of(field: &str, day: Option<&str>) -> Result<Option<i64>, Problem> {
     Ok(Some(begin.timestamp().as_microsecond()))
 }
 
+/// Days that an age may have.
+const OLDEST: u32 = 36_500;
+
+/// When the day so many days before `today`, and `later` days more, begins, in microseconds since 1970.
+fn begin_of_age(field: &str, today: Date, age: Option<u32>, later: i64) -> Result<Option<i64>, Problem> {
+    let Some(age) = age else { return Ok(None) };
+    let wrong = || Problem::field(field, format!("name 0 to {OLDEST} days"));
+    if age > OLDEST {
+        return Err(wrong());
+    }
+    let day = today.checked_add(Span::new().days(later - i64::from(age))).map_err(|_| wrong())?;
+    let begin = day.to_zoned(TimeZone::UTC).map_err(|_| wrong())?;
+    Ok(Some(begin.timestamp().as_microsecond()))
+}
+
+/// The instants between which the orders were completed: from the first on, before the second.
+fn completed(query: &TaskQuery, today: Date) -> Result<(Option<i64>, Option<i64>), Problem> {
+    let after = begin_of("completed_after", query.completed_after.as_deref())?;
+    let before = begin_of("completed_before", query.completed_before.as_deref())?;
+    let young = begin_of_age("max_age", today, query.max_age, 0)?;
+    // Whoever is as old as that to the day counts.
+    let old = begin_of_age("min_age", today, query.min_age, 1)?;
+    Ok((after.max(young), [before, old].into_iter().flatten().min()))
+}
+
 /// The tasks of an organization
 #[utoipa::path(get, path = "/api/v1/organizations/{org}/tasks", tag = "tasks",
     params(("org" = String, Path, description = "The organization"), TaskQuery),
@@ -150,6 +182,7 @@ pub async fn list(
 ) -> Result<Json<Page<TaskDoc>>, Problem> {
     let limit = page::limit(query.limit)?;
     let (order, descending) = order_of(query.sort.as_deref())?;
+    let completed = completed(&query, service.clock.today())?;
     let filter = TaskFilter {
         states: words("state", query.state.as_deref(), TaskState::from_name)?,
         ids: Vec::new(),
@@ -163,10 +196,7 @@ pub async fn list(
         kinds: words("kind", query.kind.as_deref(), TaskKind::from_name)?,
         search: query.search,
         saved_since: None,
-        completed: (
-            begin_of("completed_after", query.completed_after.as_deref())?,
-            begin_of("completed_before", query.completed_before.as_deref())?,
-        ),
+        completed,
         order,
         descending,
         after: page::decode(query.cursor.as_deref())?,
