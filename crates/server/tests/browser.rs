@@ -18,12 +18,24 @@ mod demo;
 mod driver;
 #[path = "api/http.rs"]
 mod http;
+#[path = "browser/keyboard.rs"]
+mod keyboard;
 #[path = "browser/pictures.rs"]
 mod pictures;
 #[path = "api/postgres.rs"]
 mod postgres;
 #[path = "browser/quantities.rs"]
 mod quantities;
+#[path = "browser/sandbox.rs"]
+mod sandbox;
+#[path = "browser/sold.rs"]
+mod sold;
+#[path = "browser/tasks.rs"]
+mod tasks;
+#[path = "browser/unattended.rs"]
+mod unattended;
+#[path = "browser/wizard.rs"]
+mod wizard;
 
 use bench::{FIRST, PASSWORD, Service};
 use demo::Demo;

@@ -2,55 +2,9 @@
 
 use crate::bench::{Backend, FIRST, PASSWORD, Service};
 use crate::driver::Browser;
-use crate::http::Request;
+use crate::sandbox::Sandbox;
 use crate::{alone, sign_in};
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
-
-/// An empty sandbox in a process of its own.
-struct Sandbox {
-    child: Child,
-    access: Value,
-    _dir: TempDir,
-}
-
-impl Sandbox {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trueup"))
-            .current_dir(dir.path())
-            .arg("sandbox")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, access: serde_json::from_str(&line).unwrap(), _dir: dir }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.access[name].as_str().unwrap()
-    }
-
-    /// What the API member may do; functions that are not named have every level.
-    fn roles(&self, functions: &Value) {
-        let at: SocketAddr = self.text("url").trim_start_matches("http://").parse().unwrap();
-        let body = json!({ "functions": functions });
-        Request::new("POST", "/sandbox/roles").json(&body).send(at).is(200);
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use serde_json::json;
 
 /// Chooses a radio button by its value, within the dialog where there is one.
 pub fn choose(browser: &Browser, value: &str) {

@@ -13,6 +13,11 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Keys that are no letters.
+pub const TAB: &str = "\u{e004}";
+pub const ENTER: &str = "\u{e007}";
+pub const DOWN: &str = "\u{e015}";
+
 /// A headless Chromium.
 pub struct Browser {
     driver: Child,
@@ -173,6 +178,51 @@ impl Browser {
             found.click();
             return true;";
         self.until(&format!("a button \"{name}\""), script, &[json!(name)]);
+    }
+
+    /// Turns the checkbox or switch with a label.
+    #[track_caller]
+    pub fn tick(&self, label: &str) {
+        let script = "
+            const text = (l) => l.innerText.trim();
+            const found = [...document.querySelectorAll('label')].find((l) => text(l) === arguments[0] && l.checkVisibility());
+            if (!found) return false;
+            found.click();
+            return true;";
+        self.until(&format!("a checkbox \"{label}\""), script, &[json!(label)]);
+    }
+
+    /// Presses and lets go keys one after the other, as a keyboard does.
+    #[track_caller]
+    pub fn press(&self, keys: &str) {
+        let both = |key: char| {
+            let of = |kind: &str| json!({ "type": kind, "value": key.to_string() });
+            [of("keyDown"), of("keyUp")]
+        };
+        let actions: Vec<Value> = keys.chars().flat_map(both).collect();
+        let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
+        self.call("POST", "/actions", &body);
+    }
+
+    /// Goes on from one element to the next with the tabulator until the one by this name has the focus, and shows it.
+    #[track_caller]
+    pub fn reach(&self, name: &str) {
+        let script = "
+            const wanted = arguments[0];
+            const e = document.activeElement;
+            const named = (e) => e.getAttribute('aria-label') ?? e.labels?.[0]?.innerText ?? e.innerText ?? '';
+            if (!e || e === document.body || named(e).replace('*', '').trim() !== wanted || e.disabled) return false;
+            if (!e.matches(':focus-visible')) return 'hidden';
+            return true;";
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.script(script, &[json!(name)]) {
+                Value::Bool(true) => return,
+                Value::Bool(false) => self.press(TAB),
+                other => panic!("{name} has the focus and does not show it: {other}"),
+            }
+        }
+        panic!("the keyboard does not reach \"{name}\" on {}:\n{}", self.path(), self.text());
     }
 
     /// Fills the field with a label, as typing would.

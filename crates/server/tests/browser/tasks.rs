@@ -1,0 +1,66 @@
+//! The work list: what it is narrowed down to stands in the address, and is kept under a name.
+
+use crate::alone;
+use crate::driver::Browser;
+use crate::quantities::pick;
+use crate::sold::{World, line, order, seats, subscription};
+use serde_json::json;
+
+/// What the address holds of the filters.
+fn address(browser: &Browser) -> String {
+    browser.script("return location.search", &[]).as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_list_is_narrowed_down_by_source_and_age_and_kept_as_a_view() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.feed(&seats("c-1", "s-1"));
+    // A second source, with an order of yesterday.
+    world.feed_from(
+        "market",
+        &[
+            json!({ "type": "customer", "id": "m-1", "name": "Young Market", "currency": "USD" }),
+            json!({ "type": "product", "id": "mail", "name": "Mail", "kind": "seat" }),
+            subscription("m-1", "m-1", "mail", "2", "22.00", "17.60"),
+            order(
+                "SO-m-1",
+                "sales",
+                "m-1",
+                "2023-03-19",
+                &[line("1", "recurring", "mail", "2", "22.00", "17.60")],
+            ),
+        ],
+    );
+    world.run(&json!({ "kind": "check" }));
+    world.enter(&browser);
+    browser.open(&world.page("/tasks"));
+    browser.sees("Green Lane");
+    browser.sees("Young Market");
+    pick(&browser, "Source", "market");
+    browser.sees_no_more("Green Lane");
+    browser.sees("Young Market");
+    assert_eq!(address(&browser), "?source=market");
+    pick(&browser, "Age", "7 days or older");
+    browser.sees("No task fits these filters");
+    pick(&browser, "Age", "Up to 7 days");
+    browser.sees("Young Market");
+    assert_eq!(address(&browser), "?source=market&age=-7");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    browser.click("Views");
+    browser.click("Keep this view…");
+    browser.fill("Name", "New at the market");
+    browser.click("Save");
+
+    // The address alone is enough, and so is the name.
+    browser.open(&world.page("/tasks?age=7"));
+    browser.sees("Green Lane");
+    browser.sees_no_more("Young Market");
+    browser.click("Views");
+    browser.click("New at the market");
+    browser.sees("Young Market");
+    browser.sees_no_more("Green Lane");
+    assert_eq!(address(&browser), "?source=market&age=-7");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
