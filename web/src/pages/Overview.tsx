@@ -286,14 +286,12 @@ function Exceptions({ now }: { now: Overview }) {
                 {say('code', group.code)}
               </Anchor>
               <Text size="xs" c="dimmed">
-                {t('overview.exceptions.since', { when: ago(group.since) })}
+                {[
+                  t('overview.exceptions.since', { when: ago(group.since) }),
+                  ...Object.entries(group.amounts).map(([currency, amount]) => money(amount, currency)),
+                ].join(' · ')}
               </Text>
             </Box>
-            <Text size="sm" c="dimmed" className="num">
-              {Object.entries(group.amounts)
-                .map(([currency, amount]) => money(amount, currency))
-                .join(' + ')}
-            </Text>
             <SeverityBadge severity={group.severity} />
             <Text size="sm" fw={600} className="num" w={36}>
               {count(group.count)}
