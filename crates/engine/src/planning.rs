@@ -25,7 +25,7 @@ use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
 use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, plan};
 use trueup_domain::price_watch::prices_to_see;
 use trueup_domain::psa::Snapshot;
-use trueup_domain::settings::{PriceSource, Settings};
+use trueup_domain::settings::{LineMode, PriceSource, Settings};
 use trueup_domain::task::{Demand, Task, TaskKind, TaskState, task_id_of_order};
 
 pub use edits::LineEdit;
@@ -150,7 +150,9 @@ async fn try_plan(
     let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
     let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-    let completed = completions(store, request.org, (&chosen.tasks, &demands), &links).await?;
+    let completed =
+        completions(store, request.org, (&chosen.tasks, &demands), &links, request.settings.line_mode)
+            .await?;
     let nothing = Snapshot::default();
     let world = World {
         organization: request.org,
@@ -279,6 +281,7 @@ async fn completions(
     org: &OrganizationId,
     (tasks, demands): (&BTreeMap<TaskId, Task>, &BTreeMap<TaskId, Demand>),
     links: &[AdditionLink],
+    line_mode: LineMode,
 ) -> Result<Completions, Failure> {
     let looked_at: BTreeSet<(&SourceId, &SubscriptionId)> =
         tasks.values().map(|task| (&task.source, &task.subscription)).collect();
@@ -293,7 +296,7 @@ async fn completions(
         .filter(|id| !tasks.contains_key(id))
         .collect();
     let stored = stored_tasks(store, org, earlier.iter()).await?;
-    let over = gather::carried_out(store, org, tasks, demands, links).await?;
+    let over = gather::carried_out(store, org, (tasks, demands, links), line_mode).await?;
     let mut known = Completions::new();
     for task in tasks.values().chain(&stored).chain(over.iter().map(|(task, _)| task)) {
         if let Some(order) = &task.order_id {

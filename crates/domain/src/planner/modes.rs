@@ -1,6 +1,8 @@
 //! The other ways to show a part period: one line with an averaged price (single), the full line with a correction
 //! (dual), and lines dated by the commitment.
 
+mod days;
+
 use super::builder::{Builder, NewLine};
 use super::change::new_line;
 use super::context::Stop;
@@ -298,6 +300,9 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
         base = base.plus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
         base_cost = base_cost.plus(line.state.unit_cost.exact().times(line.state.quantity.exact())?)?;
     }
+    if let Some(exact) = days::exact_before(builder, shift, &earlier, base)? {
+        (base, base_cost) = exact;
+    }
     let (more, more_cost) = match shift.named {
         Some(named) => named,
         None => (value.minus(shift.old_value.0)?.times(share)?, cost.minus(shift.old_value.1)?.times(share)?),
@@ -309,16 +314,26 @@ fn single<'a>(builder: &mut Builder<'_, 'a>, order: &Order, shift: &Shift<'a, '_
     if !shift.new_quantity.is_zero() {
         let unit = Money::new(actual.over(shift.new_quantity.exact())?.round(places, mode)?);
         let unit_cost = Money::new(actual_cost.over(shift.new_quantity.exact())?.round(places, mode)?);
-        money.formula =
-            format!("{} / {} -> {}", part::short(actual), shift.new_quantity.shown(), unit.shown(currency));
         money.quantity = shift.new_quantity;
         money.unit_price = unit;
         money.unit_cost = unit_cost;
         let drift = money.drift(currency)?;
+        let quantity = shift.new_quantity.shown();
+        money.formula = format!("{} / {quantity} -> {}", part::short(actual), unit.shown(currency));
+        if !drift.is_zero() {
+            let billed = unit.extended(shift.new_quantity, currency)?;
+            money.formula += &format!(
+                "; {quantity} x {} = {}, off by {}",
+                unit.shown(currency),
+                billed.shown(currency),
+                part::short(drift)
+            );
+        }
         let size = if drift.is_negative() { Exact::ZERO.minus(drift)? } else { drift };
         let too_far = builder.tolerance()?.minus(size)?.is_negative();
         if too_far && !begun_as_single {
-            super::change::fell_back(builder, &shift.line.product, "one averaged price would be too far off");
+            let why = format!("one averaged price would be too far off ({})", part::short(drift));
+            super::change::fell_back(builder, &shift.line.product, &why);
             return Ok(false);
         }
         let line = new_state(builder, order, shift, shift.period.end())?;

@@ -12,6 +12,7 @@ use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::planner::Completions;
+use trueup_domain::settings::LineMode;
 use trueup_domain::task::{Beside, Demand, Task, TaskKind, TaskState};
 
 /// From this many records on, a kind is read whole instead of one by one.
@@ -44,13 +45,13 @@ async fn records(
 
 /// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
 /// cancellations, and of the orders that were completed after one of them or of these tasks what sells, changes or moves.
-/// Where one of these tasks tells a difference alone, or changes the price of a line that was taken over, all of them.
+/// Where one of these tasks tells a difference alone, changes the price of a line that was taken over, or is averaged over its
+/// period, all of them.
 pub(super) async fn carried_out(
     store: &dyn Store,
     org: &OrganizationId,
-    tasks: &BTreeMap<TaskId, Task>,
-    demands: &BTreeMap<TaskId, Demand>,
-    links: &[AdditionLink],
+    (tasks, demands, links): (&BTreeMap<TaskId, Task>, &BTreeMap<TaskId, Demand>, &[AdditionLink]),
+    line_mode: LineMode,
 ) -> Result<Vec<(Task, Order)>, Failure> {
     let key = |task: &Task| (task.source.clone(), task.subscription.clone());
     let mut first: BTreeMap<(SourceId, SubscriptionId), i64> = BTreeMap::new();
@@ -58,10 +59,12 @@ pub(super) async fn carried_out(
     let by_hand: BTreeSet<(&SourceId, &SubscriptionId)> =
         by_hand.map(|link| (&link.source, &link.subscription)).collect();
     for task in tasks.values() {
-        // From how many a difference goes, and from which price a line by hand, is told by all orders before it.
+        // From how many a difference goes, and from which price a line by hand, is told by all orders before it; and what a
+        // period costs by all of its own.
         let by_difference = demands.get(&task.id).is_some_and(Demand::tells_a_difference)
             || task.kind == TaskKind::Change && by_hand.contains(&(&task.source, &task.subscription));
-        let from = if by_difference { i64::MIN } else { task.completed_us };
+        let averaged = line_mode == LineMode::Single && task.kind == TaskKind::Change;
+        let from = if by_difference || averaged { i64::MIN } else { task.completed_us };
         let first = first.entry(key(task)).or_insert(from);
         *first = (*first).min(from);
     }
