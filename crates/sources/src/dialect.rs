@@ -42,17 +42,20 @@ pub enum Dialect {
     Mailprotector,
     /// Answers of Anchor, which is Axcient x360Sync: accounts, storage and file servers, counted.
     Anchor,
+    /// The subscription history of C3, the CSP Control Center, and its active customers.
+    C3History,
 }
 
 impl Dialect {
     /// All dialects.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Feed,
         Self::Focus,
         Self::CloudblueConnect,
         Self::CloudblueSimpleApi,
         Self::Mailprotector,
         Self::Anchor,
+        Self::C3History,
     ];
 
     /// The name to choose it by.
@@ -64,6 +67,7 @@ impl Dialect {
             Self::CloudblueSimpleApi => "cloudblue-simpleapi",
             Self::Mailprotector => "mailprotector",
             Self::Anchor => "anchor",
+            Self::C3History => "c3-history",
         }
     }
 
@@ -79,6 +83,7 @@ impl Dialect {
             Self::CloudblueSimpleApi => Box::new(SimpleApiReader::new(files)),
             Self::Mailprotector => Box::new(crate::mailprotector::records(files, options.as_of)),
             Self::Anchor => Box::new(crate::anchor::records(files, options.as_of)),
+            Self::C3History => Box::new(crate::c3::records(files, options.currency)),
         }
     }
 

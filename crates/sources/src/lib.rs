@@ -5,6 +5,7 @@
 
 mod anchor;
 mod answers;
+mod c3;
 mod cloudblue_connect;
 mod cloudblue_simpleapi;
 pub mod dialect;
@@ -14,6 +15,7 @@ mod focus;
 mod input;
 mod json;
 mod mailprotector;
+mod place;
 mod redact;
 mod time;
 

@@ -30,7 +30,7 @@ fn read_all(bytes: &[u8], extension: &str) -> usize {
     count
 }
 
-const SEEDS: [&str; 13] = [
+const SEEDS: [&str; 15] = [
     "cloudblue-connect/ff_request.json",
     "cloudblue-connect/billing_request.json",
     "cloudblue-connect/usage_records_response.json",
@@ -44,6 +44,8 @@ const SEEDS: [&str; 13] = [
     "dialects/anchor/organizations.json",
     "dialects/anchor/persons.103.json",
     "dialects/anchor/activity.json",
+    "dialects/c3/activecustomers.json",
+    "dialects/c3/subscriptionhistory.json",
 ];
 
 #[test]
@@ -51,7 +53,15 @@ fn dialects_are_chosen_by_name() {
     let names: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
     assert_eq!(
         names,
-        ["feed", "focus", "cloudblue-connect", "cloudblue-simpleapi", "mailprotector", "anchor"]
+        [
+            "feed",
+            "focus",
+            "cloudblue-connect",
+            "cloudblue-simpleapi",
+            "mailprotector",
+            "anchor",
+            "c3-history"
+        ]
     );
     assert!(names.iter().all(|name| dialect(name).is_some_and(|d| d.name() == *name)));
     assert_eq!(dialect("other"), None);

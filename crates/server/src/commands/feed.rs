@@ -31,7 +31,7 @@ pub struct FileArgs {
     /// Files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How they are written: feed, focus, cloudblue-connect, cloudblue-simpleapi, mailprotector or anchor
+    /// How they are written: feed, focus, cloudblue-connect, cloudblue-simpleapi, mailprotector, anchor or c3-history
     #[arg(long, value_name = "DIALECT", default_value = "feed")]
     from: String,
     /// The kind of records that name none themselves, such as `order`

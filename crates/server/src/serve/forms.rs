@@ -59,7 +59,11 @@ const PARAMETERS: &[(&str, &str, Form)] = &[
     ("/activity", "about", Word("alert|ticket|quantity|finding")),
     ("/audit", "since", Instant),
     ("/audit", "until", Instant),
-    ("/feed", "from", Word("feed|focus|cloudblue-connect|cloudblue-simpleapi|mailprotector|anchor")),
+    (
+        "/feed",
+        "from",
+        Word("feed|focus|cloudblue-connect|cloudblue-simpleapi|mailprotector|anchor|c3-history"),
+    ),
     (
         "/feed",
         "type",

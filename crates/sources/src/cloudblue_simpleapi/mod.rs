@@ -25,7 +25,7 @@ mod subscriptions;
 use crate::fields::{Fault, INCOMPLETE, REFUSED};
 use crate::input;
 use crate::json::{Kind, Room, Value};
-use crate::refusal;
+use crate::place::Place;
 use orders::RawOrder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -58,26 +58,6 @@ impl Iterator for SimpleApiReader {
                 world.into_results().into_iter()
             })
             .next()
-    }
-}
-
-/// Where something was read.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    file: String,
-    line: u64,
-}
-
-impl Place {
-    fn refusal(&self, code: &str, field: &str, reason: String) -> Refusal {
-        Refusal {
-            field: Some(field.to_owned()).filter(|field| !field.is_empty()),
-            ..refusal(&self.file, self.line, code, reason)
-        }
-    }
-
-    fn warning(&self, code: &str, field: &str, reason: String) -> Refusal {
-        Refusal { warning: true, ..self.refusal(code, field, reason) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Orders as their own answers tell them, before they are held against each other.
 
-use super::Place;
 use super::catalogue::{amount, billing_model};
 use crate::fields::{Fault, id, instant, list, opt, quantity, req, shown, signed, text};
 use crate::json::Value;
+use crate::place::Place;
 use crate::redact::source_of;
 use crate::time::Instant;
 use rust_decimal::Decimal;

@@ -35,7 +35,8 @@ pub struct FeedQuery {
     organization: Option<String>,
     /// The source whose ids these are; `default` where it is missing.
     source: Option<String>,
-    /// `feed`, `focus`, `cloudblue-connect` or `cloudblue-simpleapi`; `feed` where it is missing.
+    /// `feed`, `focus`, `cloudblue-connect`, `cloudblue-simpleapi`, `mailprotector`, `anchor` or `c3-history`; `feed` where
+    /// it is missing.
     from: Option<String>,
     /// The kind of records that name none themselves, such as `order`.
     #[serde(rename = "type")]
