@@ -32,6 +32,26 @@ pub struct MappingRules {
     pub several_agreements: bool,
     /// Whether several products may be one catalog item.
     pub item: ItemRule,
+    /// Whether agreements are chosen and billed on by the month or by the year alone.
+    pub month_or_year: bool,
+    /// Whether a mapping that stands has to be released before another one takes its place.
+    pub release_first: bool,
+}
+
+impl MappingRules {
+    /// Whether an agreement of this cycle may be billed on at all.
+    pub fn allows_cycle(self, cycle: BillingCycle) -> bool {
+        !self.month_or_year
+            || cycle.same_length(BillingCycle::MONTHLY)
+            || cycle.same_length(BillingCycle::YEARLY)
+    }
+
+    /// What a mapping would take the place of, where that has to be released first. What trueup chose by itself gives way.
+    pub fn in_the_way<'m>(self, wanted: &Mapping, known: &'m [Mapping]) -> Option<&'m Mapping> {
+        let stands = |m: &&Mapping| key_of(m) == key_of(wanted) && is_chosen(m);
+        let other = |m: &&Mapping| m.psa_id.is_some() && wanted.psa_id.is_some() && m.psa_id != wanted.psa_id;
+        known.iter().filter(|_| self.release_first).find(stands).filter(other)
+    }
 }
 
 /// What has to agree for a record to be mapped by itself.
@@ -232,6 +252,51 @@ pub fn needs_uses(mappings: &Mappings, rules: MappingRules) -> bool {
             && chosen().filter_map(|m| m.psa_id).collect::<BTreeSet<_>>().len() > 1
     };
     scattered || (rules.item == ItemRule::Agreement && has_shared_item(mappings))
+}
+
+/// A mapping that would take the place of one that stands.
+pub fn not_released(wanted: &Mapping, stands: &Mapping) -> Conflict {
+    let id = |m: &Mapping| m.psa_id.map(|id| id.to_string()).unwrap_or_default();
+    let what = format!("{} {}", wanted.kind.name(), wanted.source_id);
+    Conflict {
+        parties: [key_of(stands)].into(),
+        through: BTreeSet::new(),
+        about: what.clone(),
+        message: format!(
+            "The {what} is mapped to {} already, and cannot be mapped to {} beside it.",
+            id(stands),
+            id(wanted)
+        ),
+        fix: "Release the mapping that stands, then save this one, or set mapping.again to replace.".into(),
+    }
+}
+
+/// Products that are one catalog item in several billing cycles: nothing is wrong with it, and it is best practice to have
+/// an item for each.
+pub fn shared_by_cycles(mappings: &Mappings) -> Vec<Conflict> {
+    let mut by_product: BTreeMap<(&SourceId, &str, i64), Vec<&Mapping>> = BTreeMap::new();
+    for mapping in mappings.iter().filter(|m| m.kind == MappingKind::Product) {
+        if let Some(item) = mapping.psa_id {
+            by_product.entry((&mapping.source, &mapping.source_id, item)).or_default().push(mapping);
+        }
+    }
+    let is_of_cycle = |m: &&&Mapping| m.scope.starts_with("cycle:");
+    by_product
+        .into_iter()
+        .map(|(of, all)| {
+            let cycles = all.iter().filter(is_of_cycle).count();
+            let rest = all.iter().any(|m| m.scope.is_empty());
+            (of, all, cycles > 1 || cycles == 1 && rest)
+        })
+        .filter(|(_, _, several)| *several)
+        .map(|((_, product, item), all, _)| Conflict {
+            parties: all.iter().map(|m| key_of(m)).collect(),
+            through: BTreeSet::new(),
+            about: format!("product {product}, catalog item {item}"),
+            message: format!("Catalog item {item} is product {product} in several billing cycles."),
+            fix: "An item of its own for each cycle tells them apart on invoices; where one is meant, mute this.".into(),
+        })
+        .collect()
 }
 
 fn is_chosen(mapping: &Mapping) -> bool {

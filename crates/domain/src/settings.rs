@@ -351,6 +351,16 @@ pub const SETTINGS: &[SettingRow] = &[
         "whether a catalog item is one product on each agreement, one everywhere, or may be many",
     ),
     choice(
+        "mapping.cycles",
+        &["any", "month_year"],
+        "whether agreements of any billing cycle are chosen and billed on, or monthly and yearly ones alone",
+    ),
+    choice(
+        "mapping.again",
+        &["replace", "release_first"],
+        "whether a new mapping takes the place of the one that stands, or that one has to be released first",
+    ),
+    choice(
         "mapping.customers_by",
         &["off", "tax_id", "domain", "code", "name"],
         "customers that are mapped by themselves at a check: where this agrees with exactly one company",
@@ -789,6 +799,8 @@ impl Settings {
                     "many" => ItemRule::Many,
                     _ => ItemRule::Agreement, // open set: text, checked above
                 },
+                month_or_year: text("mapping.cycles") == "month_year",
+                release_first: text("mapping.again") == "release_first",
             },
         })
     }

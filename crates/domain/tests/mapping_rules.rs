@@ -46,10 +46,15 @@ fn sold(customer: &str, subscription: &str, cycle: BillingCycle, products: &[&st
 }
 
 const LOOSE: MappingRules =
-    MappingRules { several_customers: true, several_agreements: true, item: ItemRule::Many };
+    MappingRules { several_customers: true, several_agreements: true, item: ItemRule::Many, ..USUAL };
 const STRICT: MappingRules = MappingRules { item: ItemRule::One, ..USUAL };
-const USUAL: MappingRules =
-    MappingRules { several_customers: false, several_agreements: false, item: ItemRule::Agreement };
+const USUAL: MappingRules = MappingRules {
+    several_customers: false,
+    several_agreements: false,
+    item: ItemRule::Agreement,
+    month_or_year: false,
+    release_first: false,
+};
 
 #[rstest]
 #[case::one_each(&["customer a 1", "customer b 2"], USUAL, &[])]

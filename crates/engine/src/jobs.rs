@@ -7,6 +7,7 @@
 use crate::failure::Failure;
 use crate::planning::{Choice, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store};
+use crate::presence;
 use crate::records::{Millis, PlanBody, StoredPlan, TaskFilter};
 use crate::settings::Overlays;
 use crate::tasks;
@@ -153,6 +154,7 @@ pub async fn validate(
     if !open.is_empty() {
         found.extend(lacking(psa, request).await?);
     }
+    found.extend(gaps(store, clock, request, &open).await?);
     crate::findings::once_each(&mut found);
     let rows = grid(store, clock, request, &planned, &found).await?;
     let customers = sums(request.customers, &open, planned.stored.body.plan().changes.as_slice(), &rows);
@@ -230,6 +232,21 @@ async fn unmapped(
         Finding::new(Code::Tu2001, subject, format!("Customer {customer} is not mapped to a company."))
     };
     Ok(request.customers.iter().filter(is_missing).map(finding).collect())
+}
+
+/// What the sources may not have told: a history with a gap is no ground to bill on.
+async fn gaps(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    request: &JobRequest<'_>,
+    open: &[Task],
+) -> Result<Vec<Finding>, Failure> {
+    let org = request.plan.org;
+    let sources: BTreeSet<SourceId> = open.iter().map(|task| task.source.clone()).collect();
+    let mut found = presence::gaps(store, org, sources.clone()).await?;
+    let kept = (request.plan.settings.source_keeps_days, clock.now());
+    found.extend(presence::unread(store, org, sources, kept).await?);
+    Ok(found)
 }
 
 /// Rights that the API member certainly lacks.

@@ -2,6 +2,7 @@
 //! ConnectWise has, and made together with what ConnectWise lacks.
 
 pub(crate) mod by_rule;
+pub mod choices;
 pub mod create;
 pub mod evidence;
 pub mod import;
@@ -19,7 +20,8 @@ use trueup_domain::feed::{Order, Record, RecordKind};
 use trueup_domain::ids::{OrderId, OrganizationId, SourceId, SubscriptionId};
 use trueup_domain::mapping::{Mapping, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::{
-    Broken, Conflict, MappingKey, MappingRules, Use, conflicts, key_of, needs_uses,
+    Broken, Conflict, MappingKey, MappingRules, Use, conflicts, key_of, needs_uses, not_released,
+    shared_by_cycles,
 };
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
@@ -75,8 +77,17 @@ pub struct Saved {
     pub refused: Vec<(Mapping, Conflict)>,
     /// Rules that those which stand now break: what stands on them waits (TU2007).
     pub broken: Vec<Conflict>,
+    /// What is to be thought over of those that stand now; nothing waits for it.
+    pub remarks: Vec<Conflict>,
     /// Tasks that stand elsewhere now.
     pub moved: Vec<Task>,
+}
+
+impl Saved {
+    /// What a person has to settle: rules that are broken, and what was not saved.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Conflict> {
+        self.broken.iter().chain(self.refused.iter().map(|(_, conflict)| conflict))
+    }
 }
 
 /// The document of a mapping in the audit.
@@ -150,7 +161,13 @@ async fn judge(
 ) -> Result<Saved, Failure> {
     let rules = site.rules().await?;
     let today = site.clock.today();
+    let mut done = Saved::default();
     let mut wanted = carried(mappings, known, today);
+    wanted.retain(|mapping| {
+        let stands = rules.in_the_way(mapping, known);
+        done.refused.extend(stands.map(|stands| (mapping.clone(), not_released(mapping, stands))));
+        stands.is_none()
+    });
     let whole = Mappings::on(known.iter().chain(&wanted).cloned(), today);
     let before = Mappings::on(known.iter().cloned(), today);
     let uses = match needs_uses(&whole, rules) || needs_uses(&before, rules) {
@@ -158,7 +175,6 @@ async fn judge(
         false => Vec::new(),
     };
     let stood = conflicts(&before, rules, &uses);
-    let mut done = Saved::default();
     // What is left out may be what made room for another one: look again until nothing new is broken.
     loop {
         let after = Mappings::on(known.iter().chain(&wanted).cloned(), today);
@@ -184,6 +200,12 @@ async fn judge(
             break;
         }
     }
+    let after = Mappings::on(known.iter().chain(&wanted).cloned(), today);
+    let shared = shared_by_cycles(&before);
+    done.remarks = shared_by_cycles(&after)
+        .into_iter()
+        .filter(|new| !shared.iter().any(|old| new.is_within(old)))
+        .collect();
     done.saved = wanted;
     Ok(done)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use trueup_domain::Decimal;
 use trueup_domain::feed::{Record, RecordKind, SnapshotMark};
-use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 
@@ -210,6 +210,46 @@ pub async fn gaps(
         let message = gap.message(&source);
         let subject = Subject { source: Some(source), ..Subject::default() };
         found.push(Finding::new(Code::Tu8005, subject, message).fix(CLOSE_THE_GAP));
+    }
+    Ok(found)
+}
+
+/// The sources that were not read for long: where half of what they keep went by it is a warning, where all of it did orders
+/// are lost already, whether the next import comes or not.
+///
+/// # Errors
+/// The store's.
+pub async fn unread(
+    store: &dyn Store,
+    org: &OrganizationId,
+    sources: BTreeSet<SourceId>,
+    (keeps, now): (u32, Millis),
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    for source in sources.into_iter().filter(|_| keeps > 0) {
+        let Some(last) = Reading::of(store, org, &source).await?.and_then(|reading| reading.last) else {
+            continue;
+        };
+        let days = (now - last).div_euclid(DAY_MS);
+        let (keeps, is_lost) = (Millis::from(keeps), days >= Millis::from(keeps));
+        if days * 2 < keeps {
+            continue;
+        }
+        let message = if is_lost {
+            format!(
+                "Source {source} keeps {keeps} days, and it was not read for {days}: orders may be missing."
+            )
+        } else {
+            format!(
+                "Source {source} keeps {keeps} days, and it was not read for {days}: what it forgets is lost."
+            )
+        };
+        let subject = Subject { source: Some(source), detail: Some("unread".into()), ..Subject::default() };
+        let finding = Finding::new(Code::Tu8005, subject, message);
+        found.push(match is_lost {
+            true => finding.fix(CLOSE_THE_GAP),
+            false => finding.severity(Severity::Warning).fix("Import it, and see why nobody did."),
+        });
     }
     Ok(found)
 }

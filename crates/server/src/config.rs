@@ -36,6 +36,8 @@ pub struct Options {
     pub allowed_private_hosts: Vec<String>,
     /// When the machine itself may be called.
     pub loopback: Loopback,
+    /// The client id of connections that name none of their own.
+    pub client_id: Option<String>,
     /// The server that mails are sent by; none where nothing is told by mail.
     pub mail: Option<MailOptions>,
     /// The service that people may sign in by.
@@ -151,6 +153,7 @@ pub fn resolve(global: &Global) -> Result<Options, CliError> {
         allowed_hosts: hosts("TRUEUP_ALLOWED_HOSTS", plain.get("allowed_hosts")),
         allowed_private_hosts: hosts("TRUEUP_ALLOWED_PRIVATE_HOSTS", plain.get("allowed_private_hosts")),
         loopback: Loopback::Allowed,
+        client_id: deployment::client_id(&plain),
         mail: deployment::mail(&plain)?,
         oidc: deployment::oidc(&plain)?,
         traces: deployment::traces(&plain)?,

@@ -1,4 +1,5 @@
-//! What belongs to the deployment and to no organization: the mail server, the service for sign-in, where traces go. The
+//! What belongs to the deployment and to no organization: the mail server, the service for sign-in, where traces
+//! go, the client id of connections. The
 //! environment stands over the file; secrets come from the environment alone.
 
 use crate::failure::CliError;
@@ -68,7 +69,8 @@ pub struct TraceOptions {
     pub endpoint: String,
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
+    "connectwise.client_id",
     "mail.host",
     "mail.port",
     "mail.security",
@@ -114,6 +116,11 @@ fn needed(file: &BTreeMap<String, String>, key: &str, beside: &str) -> Result<St
             &format!("Set it in the file, or as {}.", variable_of(key)),
         )
     })
+}
+
+/// The client id of connections that name none of their own.
+pub fn client_id(file: &BTreeMap<String, String>) -> Option<String> {
+    value(file, "connectwise.client_id")
 }
 
 /// The mail server, where one is named.

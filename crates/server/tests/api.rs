@@ -40,6 +40,8 @@ mod operations;
 mod people;
 #[path = "api/postgres.rs"]
 mod postgres;
+#[path = "api/sandbox.rs"]
+mod sandbox;
 #[path = "api/schedules.rs"]
 mod schedules;
 #[path = "api/smtp.rs"]

@@ -458,6 +458,16 @@ async fn a_gap_in_what_a_source_can_tell_is_said_until_it_is_closed() {
     assert_eq!(report.warnings[0].code, "TU8005", "{report:?}");
     let gap = said().await;
     assert_eq!(gap.len(), 1);
+    // It is told while nobody reads as well: as a warning once half of the days are over, then as an error.
+    let unread = async |day: Millis| {
+        let sources = BTreeSet::from([source.clone()]);
+        let found = presence::unread(&world.store, &world.org, sources, (90, day * DAY)).await.unwrap();
+        found.iter().map(|f| f.severity.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(unread(1_381 + 44).await, [""; 0]);
+    assert_eq!(unread(1_381 + 45).await, ["warning"]);
+    assert_eq!(unread(1_381 + 89).await, ["warning"]);
+    assert_eq!(unread(1_381 + 90).await, ["error"]);
     assert!(gap[0].message.contains("between 1973-07-14 and 1973-10-13"), "{gap:?}");
     // Reading on does not bring back what is missing.
     assert_eq!(read(1_382, CUSTOMER).await.warnings, []);

@@ -865,6 +865,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/mappings/choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What can be mapped, step by step
+         * @description Customer, company, agreement, products: each list is empty until the one before was chosen from. What cannot be chosen
+         *     says why. As ConnectWise was last read; a run of kind `pull` brings that up to date.
+         *
+         *     Needs the right `mappings.read`.
+         */
+        get: operations["mappings_choices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/mappings/create": {
         parameters: {
             query?: never;
@@ -2375,6 +2398,25 @@ export interface components {
             /** Format: int32 */
             calls?: number | null;
         };
+        /** @description What can be chosen. */
+        ChoicesDoc: {
+            /** @description When ConnectWise was last read. */
+            read_at?: string | null;
+            /** @description Companies; none before a customer is chosen. At most 200; `search` narrows them. */
+            companies: components["schemas"]["CompanyChoiceDoc"][];
+            /** @description How many more companies there are. */
+            more_companies: number;
+            /** @description Agreements of the company; none before it is chosen. */
+            agreements: components["schemas"]["AgreementDoc"][];
+            /** @description How many of its agreements are not offered, by why. */
+            hidden_agreements: {
+                [key: string]: number;
+            };
+            /** @description The customer's products of the agreement's cycle; none before it is chosen. */
+            products: components["schemas"]["ProductChoiceDoc"][];
+            /** @description Catalog items that can be billed; none before an agreement is chosen. */
+            catalog_items: components["schemas"]["CatalogItemDoc"][];
+        };
         /** @description A customer. */
         ChosenCustomer: {
             /** @description Id at the source. */
@@ -2397,6 +2439,22 @@ export interface components {
             read_at: string;
             /** @description By their ids. */
             items: components["schemas"]["CompanyDoc"][];
+        };
+        /** @description A company to choose for the customer. */
+        CompanyChoiceDoc: {
+            /**
+             * Format: int64
+             * @description Its id in ConnectWise.
+             */
+            company_id: number;
+            /** @description Its short unique text. */
+            identifier: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Other customers of the source that it is mapped to. */
+            taken_by: string[];
+            /** @description Whether it can be chosen. */
+            free: boolean;
         };
         /** @description A company, and whether it can become a customer. */
         CompanyDoc: {
@@ -2461,6 +2519,8 @@ export interface components {
             client_id: string;
             /** @description When it was stored. */
             created_at: string;
+            /** @description When its private key was set; the key itself is never shown. */
+            key_set_at?: string | null;
             /** @description Whether it is this organization's own; one of a level above is changed there. */
             own?: boolean | null;
             /** @description Whose it is: the organization's slug, or `above` where the caller may not know it. */
@@ -2775,9 +2835,13 @@ export interface components {
             task_id?: string | null;
             order_id?: string | null;
             date?: string | null;
+            /** @description What of the row is wrong: `company`, `catalog_item`, `billing_cycle`, `quantity` and so on; empty where no field is. */
+            field: string;
             detail?: string | null;
             message: string;
             fix: string;
+            /** @description Where the console settles it: a path below the organization's. */
+            link?: string | null;
         };
         /** @description What a release touches. */
         ImpactDoc: {
@@ -2986,8 +3050,13 @@ export interface components {
             saved: number;
             /** @description Rows that were refused. */
             refused: components["schemas"]["RefusalDoc"][];
-            /** @description Rules that the saved ones break: what stands on them waits. */
+            /**
+             * @description Rules that the saved ones break: what stands on them waits. And what was not saved, because the mapping that stands
+             *     has to be released first.
+             */
             conflicts: components["schemas"]["ConflictDoc"][];
+            /** @description What is to be thought over of the saved ones; nothing waits for it. */
+            remarks: components["schemas"]["ConflictDoc"][];
         };
         /** @description A version of a mapping. */
         MappingVersionDoc: {
@@ -3133,8 +3202,8 @@ export interface components {
             public_key: string;
             /** @description The private key. */
             private_key: string;
-            /** @description The client id. */
-            client_id: string;
+            /** @description The client id; that of the deployment where it is missing and there is one. */
+            client_id?: string | null;
         };
         /** @description What is to be made in ConnectWise. */
         NewCounterpart: {
@@ -4009,6 +4078,25 @@ export interface components {
              */
             retry_after?: number | null;
         };
+        /** @description A product that is billed by the agreement's cycle. */
+        ProductChoiceDoc: {
+            /** @description Its id at the source. */
+            product_id: string;
+            /** @description Its billing cycle, as a scope of mappings names it: `1-month`. */
+            cycle: string;
+            /** @description The customer's subscriptions of it. */
+            subscriptions: string[];
+            /**
+             * Format: int64
+             * @description The catalog item that it is mapped to.
+             */
+            catalog_item_id?: number | null;
+            /**
+             * Format: int64
+             * @description The agreement that somebody chose for it, where that is another one.
+             */
+            elsewhere?: number | null;
+        };
         /** @description One proposal. */
         Proposal: {
             /** @description `customer` or `product`. */
@@ -4320,6 +4408,11 @@ export interface components {
             event: string;
             /** @description The run, as JSON. */
             data: string;
+        };
+        /** @description A mapping as it was saved. */
+        SavedMappingDoc: components["schemas"]["MappingDoc"] & {
+            /** @description What is to be thought over; nothing waits for it. */
+            remarks: components["schemas"]["ConflictDoc"][];
         };
         /** @description A schedule. */
         ScheduleDoc: {
@@ -4883,7 +4976,10 @@ export interface operations {
                 organization?: string;
                 /** @description The source whose ids these are; `default` where it is missing. */
                 source?: string;
-                /** @description `feed`, `focus`, `cloudblue-connect` or `cloudblue-simpleapi`; `feed` where it is missing. */
+                /**
+                 * @description `feed`, `focus`, `cloudblue-connect`, `cloudblue-simpleapi`, `mailprotector`, `anchor` or `c3-history`; `feed` where
+                 *     it is missing.
+                 */
                 from?: string;
                 /** @description The kind of records that name none themselves, such as `order`. */
                 type?: string;
@@ -9737,7 +9833,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MappingDoc"];
+                    "application/json": components["schemas"]["SavedMappingDoc"];
                 };
             };
             /** @description The request cannot be read */
@@ -9919,6 +10015,103 @@ export interface operations {
             };
             /** @description Not the media type the route takes */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mappings_choices: {
+        parameters: {
+            query?: {
+                /** @description The source; `default` where it is missing. */
+                source?: string;
+                /** @description The customer: its id at the source. Without it there is nothing to choose. */
+                customer?: string;
+                /** @description Its company. */
+                company?: number;
+                /** @description One of the company's agreements. */
+                agreement?: number;
+                /** @description Text in the name or identifier of companies. */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What can be chosen */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChoicesDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

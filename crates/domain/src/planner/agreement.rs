@@ -233,7 +233,15 @@ fn misfits(wanted: &Wanted<'_>, agreement: &Agreement) -> Vec<Misfit> {
         }
         AgreementStatus::Inactive | AgreementStatus::Active => {}
     }
+    let rules = wanted.world.settings.mapping;
     match agreement.billing_cycle {
+        Some(cycle) if !rules.allows_cycle(cycle) => found.push(Misfit::standing(
+            Code::Tu3004,
+            format!(
+                "is billed {}, and only monthly and yearly ones are billed on (mapping.cycles)",
+                cycle.describe()
+            ),
+        )),
         Some(cycle) if cycle.same_length(wanted.cycle) => {}
         Some(cycle) => found.push(Misfit::outgrown(
             Code::Tu3004,

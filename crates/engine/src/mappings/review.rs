@@ -7,10 +7,10 @@ use crate::ports::{Clock, Store};
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 use trueup_domain::feed::{Record, RecordKind, Subscription};
-use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId};
 use trueup_domain::mapping::{Mapping, MappingKind, Mappings};
-use trueup_domain::mapping_rules::Broken;
+use trueup_domain::mapping_rules::{Broken, shared_by_cycles};
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{AgreementStatus, CompanyState, Snapshot};
 
@@ -32,6 +32,8 @@ pub(crate) async fn record(
         let today = clock.today();
         let broken = seen.broken.all().iter().map(|conflict| conflict.finding());
         found.extend(broken.filter(|f| !told.iter().any(|t| says_the_same(t, f))));
+        let shared = shared_by_cycles(&Mappings::on(all.iter().cloned(), today));
+        found.extend(shared.iter().map(|conflict| conflict.finding().severity(Severity::Warning)));
         found.extend(all.iter().filter(|m| m.has_expired(today)).map(expired));
         if let Some(picture) = seen.picture {
             let gone = all.iter().filter_map(|m| vanished(m, picture));

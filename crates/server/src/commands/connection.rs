@@ -53,9 +53,9 @@ pub struct AddArgs {
     /// The public key of the API member
     #[arg(long, value_name = "K")]
     public_key: String,
-    /// The client id
+    /// The client id [default: that of the deployment, where there is one]
     #[arg(long, value_name = "G")]
-    client_id: String,
+    client_id: Option<String>,
 }
 
 /// Flags of `connection rotate`.
@@ -152,7 +152,7 @@ fn check_address(address: &str) -> Result<(), CliError> {
 }
 
 /// What no connection is without, and what would break the line or the address that shows its name.
-fn check_given(args: &AddArgs) -> Result<(), CliError> {
+fn check_given(args: &AddArgs, client_id: &str) -> Result<(), CliError> {
     let breaks = |c: char| c.is_control() || c == '/';
     if args.name.trim().is_empty() || args.name.contains(breaks) {
         return Err(CliError::usage(
@@ -160,7 +160,15 @@ fn check_given(args: &AddArgs) -> Result<(), CliError> {
             "Give another `--name`.",
         ));
     }
-    if args.client_id.trim().is_empty() {
+    for (what, flag) in [(&args.company, "--company"), (&args.public_key, "--public-key")] {
+        if what.trim().is_empty() {
+            return Err(CliError::usage(
+                format!("`{flag}` is empty"),
+                "ConnectWise tells it to its administrators.",
+            ));
+        }
+    }
+    if client_id.trim().is_empty() {
         return Err(CliError::coded(
             Exit::Usage,
             Code::Tu1003,
@@ -172,14 +180,15 @@ fn check_given(args: &AddArgs) -> Result<(), CliError> {
 
 async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
     check_address(&args.url)?;
-    check_given(&args)?;
+    let client_id = args.client_id.clone().or_else(|| app.options.client_id.clone()).unwrap_or_default();
+    check_given(&args, &client_id)?;
     let connection = Connection {
         name: args.name,
         url: args.url.trim().to_owned(),
         company: args.company,
         public_key: args.public_key,
         private_key: private_key()?,
-        client_id: args.client_id,
+        client_id,
         created_at: app.clock.now(),
     };
     // Building the adapter judges address and keys; what cannot be used is not stored.
@@ -210,6 +219,8 @@ async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
 
 async fn save(app: &App, connection: &Connection, action: &str) -> Result<(), CliError> {
     app.store().save_connection(app.org(), connection).await?;
+    let at = instant(app.clock.now());
+    app.store().save_mark(app.org(), &key_mark_of(&connection.name), &at).await?;
     let entry = NewAuditEntry {
         at: app.clock.now(),
         actor: app.actor().to_owned(),
@@ -237,6 +248,11 @@ async fn remember(app: &App, name: &str, tested: &Result<PsaReport, PsaError>) -
     };
     let told = format!("{words}, {}", instant(app.clock.now()));
     Ok(app.store().save_mark(app.org(), &mark_of(name), &told).await?)
+}
+
+/// The mark that says when a connection's private key was set.
+pub fn key_mark_of(name: &str) -> String {
+    format!("connection-key/{name}")
 }
 
 fn mark_of(name: &str) -> String {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
+use trueup_domain::mapping_rules::Conflict;
 use trueup_domain::task::Task;
 use trueup_engine::mappings::release::{self as releasing, Impact, Selection};
 use trueup_engine::mappings::{self, Judging, Site};
@@ -127,22 +128,21 @@ async fn import(app: &App, file: &Path, source: &SourceId) -> Result<Exit, CliEr
     let done = mappings::save(site(app), &parsed.mappings, Judging::ByForm).await?;
     let refused = parsed.refused;
     let moved = by_state(&done.moved);
-    let conflicts: Vec<_> = done
-        .broken
-        .iter()
-        .map(|c| json!({ "code": Code::Tu2007.to_string(), "reason": c.message, "fix": c.fix }))
-        .collect();
-    let document =
-        json!({ "saved": done.saved.len(), "refused": refused, "tasks": moved, "conflicts": conflicts });
+    let shown = |c: &Conflict| json!({ "code": Code::Tu2007.to_string(), "reason": c.message, "fix": c.fix });
+    let conflicts: Vec<_> = done.unsettled().map(shown).collect();
+    let remarks: Vec<_> = done.remarks.iter().map(shown).collect();
+    let document = json!({
+        "saved": done.saved.len(), "refused": refused, "tasks": moved, "conflicts": conflicts, "remarks": remarks,
+    });
     app.out.show(&document, |out| {
         out.line(&format!("{} mappings saved, {} refused.", done.saved.len(), refused.len()));
         tell_moved(out, &moved);
-        for conflict in &done.broken {
+        for conflict in done.unsettled().chain(&done.remarks) {
             out.line(&format!("{}: {} {}", Code::Tu2007, conflict.message, conflict.fix));
         }
         refusals(out, "refused", &refused);
     });
-    Ok(Exit::needs_person_if(!refused.is_empty()))
+    Ok(Exit::needs_person_if(!refused.is_empty() || !done.refused.is_empty()))
 }
 
 fn site(app: &App) -> Site<'_> {

@@ -85,6 +85,7 @@ const PARAMETERS: &[(&str, &str, Form)] = &[
     ("/mappings/import", "source", Source),
     ("/mappings/export", "source", Source),
     ("/mappings/suggestions", "source", Source),
+    ("/mappings/choices", "source", Source),
     ("/mappings/history", "source", Source),
     ("/mappings/release", "source", Source),
     ("/quantity/entries", "source", Source),

@@ -5,10 +5,11 @@ use crate::app::App;
 use crate::commands::apply;
 use crate::failure::CliError;
 use crate::serve::api::{adoption, validation_of};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use trueup_domain::finding::{Code, Severity};
-use trueup_domain::ids::{CustomerId, SourceId, TaskId};
+use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::settings::Settings;
 use trueup_engine::apply::Progress;
 use trueup_engine::jobs::{self, GridRow, JobRequest, Whom};
@@ -54,6 +55,14 @@ pub async fn validate(app: &App, wish: &RunWish) -> Result<JobEnd, CliError> {
     Ok((!validation.is_clean(), json!({ "validation": validation })))
 }
 
+/// The plan that an upload carries out, and the tasks it is about. Kept while it is under way: what was begun is gone on with
+/// after a crash, and not validated against what it wrote itself.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    plan: PlanId,
+    tasks: Vec<TaskId>,
+}
+
 /// Uploads what a validation said, or again what an upload left undone.
 ///
 /// # Errors
@@ -61,42 +70,62 @@ pub async fn validate(app: &App, wish: &RunWish) -> Result<JobEnd, CliError> {
 pub async fn upload(
     app: &App,
     store: &SqlStore,
-    wish: &RunWish,
+    (run, wish): (&Run, &RunWish),
     owner: &str,
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<JobEnd, CliError> {
     let settings = app.settings().await?;
-    let id = wish.job.as_deref().ok_or_else(damaged)?;
-    let before = store.find_run(app.org(), id).await?.ok_or_else(damaged)?;
-    let (connection, psa) = app.psa_to_write(wish.connection.as_deref()).await?;
-    let customers: BTreeSet<Whom> = wish.customers.iter().cloned().collect();
-    let plan = plan_request(app, &settings, &connection, wish)?;
-    let (stored, tasks) = match validation_of(&before) {
-        Some(validation) => {
-            let request = JobRequest { plan, overlays: &app.options.overlays, customers: &customers };
-            let hours = settings.validation_hours;
-            let made = jobs::plan_upload(app.store(), psa.as_ref(), &app.clock, &request, &validation, hours);
-            (made.await?, validation.tasks)
-        }
-        None => {
-            let tasks = tasks_of(&before);
-            match jobs::plan_retry(app.store(), psa.as_ref(), &app.clock, &plan, &tasks).await? {
-                Some(stored) => (stored, tasks),
-                None => return Ok((false, json!({ "tasks": tasks, "rows": [] }))),
-            }
-        }
+    let mark = format!("upload/{}", run.id);
+    let known = app.store().load_mark(app.org(), &mark).await?;
+    let known: Option<Begun> = known.and_then(|text| serde_json::from_str(&text).ok());
+    let Some(Begun { plan, tasks }) = (match known {
+        Some(begun) => Some(begun),
+        None => begin(app, store, &settings, wish).await?,
+    }) else {
+        return Ok((false, json!({ "tasks": [], "rows": [] })));
     };
-    let applied = apply::apply_one(app, &settings, &stored.id, owner, tell).await?;
+    app.store()
+        .save_mark(app.org(), &mark, &json!(Begun { plan: plan.clone(), tasks: tasks.clone() }).to_string())
+        .await?;
+    let applied = apply::apply_one(app, &settings, &plan, owner, tell).await?;
+    app.store().save_mark(app.org(), &mark, "").await?;
     let document = json!(applied.document);
     let rows = rows_of(&document);
     let result = json!({
-        "plan_id": stored.id,
+        "plan_id": plan,
         "tasks": tasks,
         "held": applied.held,
         "summary": document.get("summary"),
         "rows": rows,
     });
     Ok((applied.needs_person, result))
+}
+
+/// What an upload is to carry out; nothing where nothing is left of the one that it does again.
+async fn begin(
+    app: &App,
+    store: &SqlStore,
+    settings: &Settings,
+    wish: &RunWish,
+) -> Result<Option<Begun>, CliError> {
+    let id = wish.job.as_deref().ok_or_else(damaged)?;
+    let before = store.find_run(app.org(), id).await?.ok_or_else(damaged)?;
+    let (connection, psa) = app.psa_to_write(wish.connection.as_deref()).await?;
+    let customers: BTreeSet<Whom> = wish.customers.iter().cloned().collect();
+    let plan = plan_request(app, settings, &connection, wish)?;
+    let (stored, tasks) = match validation_of(&before) {
+        Some(validation) => {
+            let request = JobRequest { plan, overlays: &app.options.overlays, customers: &customers };
+            let hours = settings.validation_hours;
+            let made = jobs::plan_upload(app.store(), psa.as_ref(), &app.clock, &request, &validation, hours);
+            (Some(made.await?), validation.tasks)
+        }
+        None => {
+            let tasks = tasks_of(&before);
+            (jobs::plan_retry(app.store(), psa.as_ref(), &app.clock, &plan, &tasks).await?, tasks)
+        }
+    };
+    Ok(stored.map(|stored| Begun { plan: stored.id, tasks }))
 }
 
 fn tasks_of(run: &Run) -> Vec<TaskId> {

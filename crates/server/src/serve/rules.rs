@@ -133,6 +133,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", org!("/mappings/import"), Scoped(R::MappingsWrite), Upload),
     rule("GET", org!("/mappings/export"), Scoped(R::MappingsRead), Plain),
     rule("GET", org!("/mappings/suggestions"), Scoped(R::MappingsRead), Plain),
+    rule("GET", org!("/mappings/choices"), Scoped(R::MappingsRead), Plain),
     rule("POST", org!("/mappings/suggestions/accept"), Scoped(R::MappingsWrite), Makes),
     rule("GET", org!("/mappings/release"), Scoped(R::MappingsRead), Plain),
     rule("POST", org!("/mappings/release"), Scoped(R::MappingsWrite), Makes),

@@ -371,7 +371,8 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
             let steps = steps.clone();
             let tell = move |progress| steps.tell(progress);
             let store = &claim.service.store;
-            let (needs_person, result) = jobs::upload(app, store, &wish, &claim.lanes(), &tell).await?;
+            let (needs_person, result) =
+                jobs::upload(app, store, (&claim.run, &wish), &claim.lanes(), &tell).await?;
             Ok(ended(needs_person, result))
         }
     }

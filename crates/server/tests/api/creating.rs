@@ -2,8 +2,7 @@
 
 use crate::bench::{Backend, Person, Service};
 use crate::http::Answer;
-use crate::mapping::{at, call, control, host};
-use crate::work::{Sandbox, run};
+use crate::sandbox::{Sandbox, at, call, control, host, run};
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -2,11 +2,9 @@
 //! companies as customers, and what vanished in ConnectWise.
 
 use crate::bench::{Backend, Person, Service};
-use crate::http::{Answer, Request};
-use crate::work::{Sandbox, run};
+use crate::sandbox::{Sandbox, at, call, host, run};
 use rstest::rstest;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 
 const ORG: &str = "/api/v1/organizations/default";
 
@@ -219,32 +217,4 @@ fn the_life_of_mappings(#[values(Backend::Sqlite, Backend::Postgres)] backend: B
     assert!(codes(&person).contains(&"TU2002".to_owned()), "{:?}", codes(&person));
     let kept = person.get(&format!("{ORG}/mappings?search=c-100")).is(200).json();
     assert_eq!(kept["items"][0]["psa_id"], 12, "the mapping stays until a person changes it");
-}
-
-/// Where a sandbox answers.
-pub fn host(sandbox: &Sandbox) -> SocketAddr {
-    let url = sandbox.access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
-    url.split('/').next().unwrap().parse().unwrap()
-}
-
-/// A call to ConnectWise as somebody else makes it.
-pub fn at(sandbox: &Sandbox, method: &str, path: &str) -> Request {
-    use base64::Engine;
-    let text = |name: &str| sandbox.access[name].as_str().unwrap().to_owned();
-    let login = format!("{}+{}:{}", text("company"), text("public_key"), text("private_key"));
-    let login = base64::engine::general_purpose::STANDARD.encode(login);
-    Request::new(method, &format!("/v4_6_release/apis/3.0/{path}"))
-        .header("authorization", &format!("Basic {login}"))
-        .header("clientid", &text("client_id"))
-}
-
-/// The answer to such a call without a body.
-pub fn call(sandbox: &Sandbox, method: &str, path: &str) -> Answer {
-    at(sandbox, method, path).send(host(sandbox))
-}
-
-/// A call of the sandbox's own controls.
-pub fn control(sandbox: &Sandbox, path: &str, body: &Value) {
-    let answer = Request::new("POST", &format!("/sandbox/{path}")).json(body).send(host(sandbox));
-    assert!(answer.status < 300, "{}", answer.text());
 }

@@ -4,6 +4,7 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { IconCircleCheck, IconSearch } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { useSearchParams } from 'react-router';
 import { useWords } from '../../i18n';
 import { useMay, useOrg } from '../../session';
 import { DataTable, Pager, type Column } from '../../ui/DataTable';
@@ -18,7 +19,8 @@ export function Records({ kind }: { kind: Kind }) {
   const { t } = useWords();
   const org = useOrg();
   const mayMap = useMay('mappings.write');
-  const [search, setSearch] = useState('');
+  const [params] = useSearchParams();
+  const [search, setSearch] = useState(params.get('search') ?? '');
   const [wanted] = useDebouncedValue(search, 250);
   const [open, setOpen] = useState(true);
   const [mapping, setMapping] = useState<Subject | null>(null);

@@ -1,5 +1,6 @@
 //! Connections to ConnectWise. Keys come in and never go out.
 
+use crate::commands::connection::key_mark_of;
 use crate::compose;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
@@ -32,6 +33,9 @@ pub struct ConnectionDoc {
     client_id: String,
     /// When it was stored.
     created_at: String,
+    /// When its private key was set; the key itself is never shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_set_at: Option<String>,
     /// Whether it is this organization's own; one of a level above is changed there.
     #[serde(skip_serializing_if = "Option::is_none")]
     own: Option<bool>,
@@ -105,6 +109,7 @@ impl From<&Connection> for ConnectionDoc {
             public_key: connection.public_key.clone(),
             client_id: connection.client_id.clone(),
             created_at: instant(connection.created_at),
+            key_set_at: None,
             own: None,
             organization: None,
             tested: None,
@@ -139,9 +144,9 @@ pub struct NewConnection {
     /// The private key.
     #[schema(max_length = 200)]
     private_key: String,
-    /// The client id.
+    /// The client id; that of the deployment where it is missing and there is one.
     #[schema(max_length = 200)]
-    client_id: String,
+    client_id: Option<String>,
 }
 
 /// New keys.
@@ -238,10 +243,21 @@ pub async fn list(State(service): State<Service>, scope: Scope) -> Result<Json<C
             organization: Some(organization),
             tested: words.as_deref().and_then(LastTestDoc::read),
             callback_made_at: callbacks.get(&connection.name).map(|at| instant(*at)),
+            key_set_at: key_set_at(&service, owner.unwrap_or(&scope.org), &connection).await?,
             ..ConnectionDoc::from(&connection)
         });
     }
     Ok(Json(ConnectionsDoc { items }))
+}
+
+/// When a connection's private key was set: before that was kept, when the connection was stored.
+async fn key_set_at(
+    service: &Service,
+    owner: &OrganizationId,
+    connection: &Connection,
+) -> Result<Option<String>, Problem> {
+    let set = service.store.load_mark(owner, &key_mark_of(&connection.name)).await?;
+    Ok(Some(set.unwrap_or_else(|| instant(connection.created_at))))
 }
 
 /// Whether an organization, one of the scope's own or above, is within the caller's reach.
@@ -338,6 +354,8 @@ async fn save(
     action: &str,
 ) -> Result<(), Problem> {
     service.store.save_connection(&scope.org, connection).await?;
+    let at = instant(service.clock.now());
+    service.store.save_mark(&scope.org, &key_mark_of(&connection.name), &at).await?;
     let object = format!("connection/{}", connection.name);
     let detail = json!(ConnectionDoc::from(connection));
     let entry = service.entry(scope.app(service).actor(), action, object, &detail);
@@ -348,6 +366,11 @@ async fn find(service: &Service, scope: &Scope) -> Result<Connection, Problem> {
     let name = scope.part("connection");
     let all = service.store.list_connections(&scope.org).await?;
     all.into_iter().find(|c| c.name == name).ok_or_else(|| Problem::none("connection", name))
+}
+
+/// The client id of a connection: its own, else that of the deployment.
+fn own_or<'a>(service: &'a Service, own: Option<&'a str>) -> &'a str {
+    own.or(service.options.client_id.as_deref()).unwrap_or_default()
 }
 
 /// Add a connection
@@ -372,7 +395,7 @@ pub async fn add(
         company: checked("company", &body.company, 200)?,
         public_key: checked("public_key", &body.public_key, 200)?,
         private_key: SecretText::new(checked("private_key", &body.private_key, 200)?),
-        client_id: checked("client_id", &body.client_id, 200)?,
+        client_id: checked("client_id", own_or(&service, body.client_id.as_deref()), 200)?,
         created_at: service.clock.now(),
     };
     let asked = ask(&service, &scope, &connection).await?;

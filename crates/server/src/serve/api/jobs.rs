@@ -1,7 +1,7 @@
 //! Validate, then upload: jobs over chosen customers, each with its states and its grid of errors.
 
+use super::grid::{GridRowDoc, csv_of};
 use super::plans::adoption;
-use crate::mapping_csv::safe;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
 use crate::serve::page::{self, Page};
@@ -78,49 +78,6 @@ pub struct JobCustomerDoc {
     amounts: BTreeMap<String, String>,
     /// Whether something stands in the way.
     failing: bool,
-}
-
-/// A row of the grid.
-#[derive(Serialize, ToSchema)]
-pub struct GridRowDoc {
-    #[schema(value_type = String)]
-    severity: &'static str,
-    code: String,
-    source: Option<String>,
-    customer_id: Option<String>,
-    company_id: Option<i64>,
-    agreement_id: Option<i64>,
-    product_id: Option<String>,
-    catalog_item_id: Option<i64>,
-    subscription_id: Option<String>,
-    task_id: Option<String>,
-    order_id: Option<String>,
-    date: Option<String>,
-    detail: Option<String>,
-    message: String,
-    fix: String,
-}
-
-impl From<&GridRow> for GridRowDoc {
-    fn from(row: &GridRow) -> Self {
-        Self {
-            severity: row.severity.name(),
-            code: row.code.clone(),
-            source: row.source.as_ref().map(ToString::to_string),
-            customer_id: row.customer.as_ref().map(ToString::to_string),
-            company_id: row.company,
-            agreement_id: row.agreement,
-            product_id: row.product.clone(),
-            catalog_item_id: row.catalog_item,
-            subscription_id: row.subscription.clone(),
-            task_id: row.task.as_ref().map(ToString::to_string),
-            order_id: row.order.clone(),
-            date: row.date.clone(),
-            detail: row.detail.clone(),
-            message: row.message.clone(),
-            fix: row.fix.clone(),
-        }
-    }
 }
 
 /// A job.
@@ -380,55 +337,6 @@ pub async fn grid(State(service): State<Service>, scope: Scope) -> Result<Respon
         (header::CONTENT_DISPOSITION, "attachment; filename=\"grid.csv\""),
     ];
     Ok((headers, text).into_response())
-}
-
-const COLUMNS: [&str; 16] = [
-    "row",
-    "severity",
-    "code",
-    "source",
-    "customer",
-    "company",
-    "agreement",
-    "product",
-    "catalog_item",
-    "subscription",
-    "task",
-    "order",
-    "date",
-    "detail",
-    "message",
-    "fix",
-];
-
-fn csv_of(rows: &[GridRow]) -> Result<String, csv::Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS)?;
-    for (number, row) in rows.iter().enumerate() {
-        let row = GridRowDoc::from(row);
-        let text = |text: Option<String>| safe(&text.unwrap_or_default());
-        let id = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
-        writer.write_record([
-            (number + 1).to_string(),
-            row.severity.to_owned(),
-            row.code,
-            text(row.source),
-            text(row.customer_id),
-            id(row.company_id),
-            id(row.agreement_id),
-            text(row.product_id),
-            id(row.catalog_item_id),
-            text(row.subscription_id),
-            text(row.task_id),
-            text(row.order_id),
-            text(row.date),
-            text(row.detail),
-            safe(&row.message),
-            safe(&row.fix),
-        ])?;
-    }
-    let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Refuses a release while a job of the customer waits or is under way: what it validates must stay what it is. Whose a

@@ -137,8 +137,20 @@ pub struct MappingImportDoc {
     saved: usize,
     /// Rows that were refused.
     refused: Vec<RefusalDoc>,
-    /// Rules that the saved ones break: what stands on them waits.
+    /// Rules that the saved ones break: what stands on them waits. And what was not saved, because the mapping that stands
+    /// has to be released first.
     conflicts: Vec<ConflictDoc>,
+    /// What is to be thought over of the saved ones; nothing waits for it.
+    remarks: Vec<ConflictDoc>,
+}
+
+/// A mapping as it was saved.
+#[derive(Serialize, ToSchema)]
+pub struct SavedMappingDoc {
+    #[serde(flatten)]
+    mapping: MappingDoc,
+    /// What is to be thought over; nothing waits for it.
+    remarks: Vec<ConflictDoc>,
 }
 
 /// Mappings that break a rule together.
@@ -205,12 +217,12 @@ fn conflicting(conflict: &Conflict) -> Problem {
 /// the settings (`mapping.…`) is refused with TU2007.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/mappings", tag = "mappings",
     params(("org" = String, Path, description = "The organization")), request_body = NewMapping,
-    responses((status = 200, description = "Saved", body = MappingDoc)))]
+    responses((status = 200, description = "Saved", body = SavedMappingDoc)))]
 pub async fn set(
     State(service): State<Service>,
     scope: Scope,
     Body(body): Body<NewMapping>,
-) -> Result<Json<MappingDoc>, Problem> {
+) -> Result<Json<SavedMappingDoc>, Problem> {
     let kind = MappingKind::from_name(&body.kind)
         .ok_or_else(|| Problem::field("kind", format!("`{}` is no kind of mapping", body.kind)))?;
     let wanted = Mapping {
@@ -228,7 +240,8 @@ pub async fn set(
     if let Some((_, conflict)) = done.refused.first() {
         return Err(conflicting(conflict));
     }
-    Ok(Json(MappingDoc::from(done.saved.first().unwrap_or(&wanted))))
+    let mapping = MappingDoc::from(done.saved.first().unwrap_or(&wanted));
+    Ok(Json(SavedMappingDoc { mapping, remarks: done.remarks.iter().map(ConflictDoc::from).collect() }))
 }
 
 /// A mapping is judged by the rules of the file: what is refused there is refused here.
@@ -287,7 +300,8 @@ pub async fn import(
     Ok(Json(MappingImportDoc {
         saved: done.saved.len(),
         refused: parsed.refused.iter().map(RefusalDoc::from).collect(),
-        conflicts: done.broken.iter().map(ConflictDoc::from).collect(),
+        conflicts: done.unsettled().map(ConflictDoc::from).collect(),
+        remarks: done.remarks.iter().map(ConflictDoc::from).collect(),
     }))
 }
 

@@ -8,7 +8,9 @@ mod connections;
 mod feed;
 mod figures;
 mod findings;
+mod grid;
 mod jobs;
+mod mapping_choices;
 mod mapping_create;
 mod mapping_work;
 mod mappings;
@@ -93,6 +95,7 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(mappings::import))
         .routes(routes!(mappings::export))
         .routes(routes!(mappings::suggestions))
+        .routes(routes!(mapping_choices::choices))
         .routes(routes!(mapping_work::accept))
         .routes(routes!(mapping_work::foresee, mapping_work::release_shown))
         .routes(routes!(mapping_work::history))
