@@ -77,7 +77,7 @@ fn c3_18_c3_19_a_released_customer_takes_all_of_it_and_connectwise_stays_as_it_i
     // What bills on without a mapping is told, and what waits for it does not go on.
     let told = person.get(&format!("{ORG}/findings?code=TU8006&state=open")).is(200).json();
     assert!(told.to_string().contains("has no mapping any more"), "{told}");
-    assert_eq!(errors(&validate(&person, &["c-1"])), ["TU2001"]);
+    assert_eq!(errors(&validate(&person, &["c-1"])), ["TU2001", "TU2003"]);
 }
 
 #[test]
