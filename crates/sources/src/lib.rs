@@ -1,7 +1,7 @@
 //! Source dialects that end in feed records.
 //!
-//! A dialect reads what one kind of system writes and yields [`Record`]s one at a time, with a [`Refusal`] for whatever
-//! could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
+//! A dialect reads what one kind of system writes and yields [records](trueup_domain::feed::Record) one at a time, with a
+//! [`Refusal`] for whatever could not be taken. It knows nothing of the store, of tasks or of ConnectWise.
 
 mod anchor;
 mod answers;
