@@ -10,11 +10,12 @@ use trueup_domain::desired::{Ground, Looked, Standing, misdated, misfit_of};
 use trueup_domain::feed::{BillingModel, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{
-    AdditionId, AgreementId, OrganizationId, PlanId, ProductId, SourceId, SubscriptionId,
+    AdditionId, AgreementId, CompanyId, OrganizationId, PlanId, ProductId, SourceId, SubscriptionId,
 };
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{Agreement, ObservedAddition, Snapshot};
+use trueup_domain::task::task_id_of_order;
 
 type Sold = (SourceId, SubscriptionId);
 type Ends = BTreeMap<AgreementId, Option<Date>>;
@@ -111,10 +112,15 @@ impl<'a> Grounds<'a> {
             self.found.extend(misdated(part, agreement, dated, looked));
             links.retain(|link| link.role == Role::Recurring);
             let known_end = self.ends.of(self.store, self.org, agreement, &links).await?;
-            let lines: Vec<Standing<'_>> = links
+            let mut lines: Vec<Standing<'_>> = links
                 .into_iter()
                 .filter_map(|link| self.standing(link, there.get(&link.addition)?, agreement))
                 .collect();
+            for line in lines.iter_mut().filter(|line| line.company != Some(agreement.company)) {
+                if let Some(company) = self.company_by_order(line.link).await? {
+                    line.company = Some(company);
+                }
+            }
             if lines.is_empty() {
                 continue;
             }
@@ -143,6 +149,15 @@ impl<'a> Grounds<'a> {
         }
         let company = self.mappings.company_of(&link.source, &sold.customer);
         Some(Standing { link, there, sold, company, awaited: self.records.awaited.contains(&key) })
+    }
+
+    /// The company of the customer that a line's own order is of. The record of a subscription that was transferred may name
+    /// the former customer still, or the new one already.
+    async fn company_by_order(&self, link: &AdditionLink) -> Result<Option<CompanyId>, Failure> {
+        let Some(order) = &link.order else { return Ok(None) };
+        let filter = TaskFilter { ids: vec![task_id_of_order(&link.source, order)], ..TaskFilter::default() };
+        let task = self.store.list_tasks(self.org, &filter).await?.pop();
+        Ok(task.and_then(|task| self.mappings.company_of(&link.source, &task.customer)))
     }
 
     /// What was found; what is known of ends now is kept for the next look.

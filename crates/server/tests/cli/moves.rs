@@ -120,12 +120,8 @@ fn a_reconciliation_brings_a_subscription_there_without_an_order() {
     assert_eq!(again["totals"]["create"], 0, "{again}");
 }
 
-/// A customer is mapped to the wrong company, and put right: after a plan that nobody carried out, and after one whose lines
-/// were taken back. The agreement that trueup found at the wrong company binds nobody.
-#[test]
-fn a_wrong_company_is_put_right() {
-    let mut bench = Bench::new("2023-03-20");
-    bench.connect("2023-03-01");
+/// Another company (13) with a monthly agreement (50) of its own.
+fn another_company(bench: &Bench) {
     let state = bench.ask("state");
     let copy = |kind: &str, changes: &[(&str, Value)]| {
         let mut row = state["resources"][kind].as_array().unwrap()[0].clone();
@@ -139,6 +135,36 @@ fn a_wrong_company_is_put_right() {
     let agreement = copy("finance/agreements", &[("id", json!(50)), ("company", json!({ "id": 13 }))]);
     let rows = json!({ "company/companies": [company], "finance/agreements": [agreement] });
     bench.control("seed", &json!({ "resources": rows }));
+}
+
+/// The record of a subscription that was transferred names the former customer still: the new one's agreement is right.
+#[test]
+fn a_transferred_subscription_stands_on_the_agreement_of_its_new_customer() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
+    let both = r#"{"type":"customer","id":"c-200","name":"Blue Lake Inc"}"#.to_owned() + "\n";
+    bench.feed(&format!("{BASE}{both}{}", sale())).exits(0);
+    bench.map(&format!("{MAPPINGS}customer,c-200,13,,\n")).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let transfer = order("TR-1", "transfer", "2023-03-15", r#""charge":"recurring","quantity":"5""#)
+        .replace(r#""subscription":"s-1""#, r#""subscription":"s-1","customer":"c-200""#);
+    bench.feed(&transfer).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(lines(&bench, "50"), ["5.0 x 22.0 2023-04-01..-"]);
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(open(&bench, "TU3003"), Vec::<Value>::new());
+}
+
+/// A customer is mapped to the wrong company, and put right: after a plan that nobody carried out, and after one whose lines
+/// were taken back. The agreement that trueup found at the wrong company binds nobody.
+#[test]
+fn a_wrong_company_is_put_right() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
     bench.feed(&format!("{BASE}{}", sale())).exits(0);
     let homes = |planned: &Value| -> Vec<Value> {
         planned["changes"].as_array().unwrap().iter().map(|c| c["agreement_id"].clone()).collect()
