@@ -71,13 +71,8 @@ impl ImportReport {
         }
     }
 
-    fn count(&mut self, counts: BTreeMap<RecordKind, ImportCounts>) {
-        for (kind, more) in counts {
-            let sum = self.records.entry(kind).or_default();
-            sum.new += more.new;
-            sum.changed += more.changed;
-            sum.unchanged += more.unchanged;
-        }
+    fn count(&mut self, counts: Counts) {
+        add_up(&mut self.records, counts);
     }
 }
 
@@ -92,6 +87,18 @@ pub struct Destination<'a> {
     pub source: &'a SourceId,
     /// The instant.
     pub at: Millis,
+}
+
+/// Counts of records by kind.
+type Counts = BTreeMap<RecordKind, ImportCounts>;
+
+fn add_up(sums: &mut Counts, more: Counts) {
+    for (kind, more) in more {
+        let sum = sums.entry(kind).or_default();
+        sum.new += more.new;
+        sum.changed += more.changed;
+        sum.unchanged += more.unchanged;
+    }
 }
 
 /// What a source gives for one record.
@@ -202,11 +209,8 @@ fn sorted(
 }
 
 /// Takes away what the source only mentions and has described whole before: that knows more. Those count as unchanged.
-async fn drop_mentions(
-    to: Destination<'_>,
-    batch: &mut Vec<IncomingRecord>,
-) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
-    let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+async fn drop_mentions(to: Destination<'_>, batch: &mut Vec<IncomingRecord>) -> Result<Counts, Failure> {
+    let mut counts = Counts::new();
     let Some(store) = to.store.filter(|_| batch.iter().any(|incoming| incoming.record.is_mentioned())) else {
         return Ok(counts);
     };
@@ -244,31 +248,18 @@ impl Former {
     }
 
     /// Takes in a batch, save for what is judged by how the feed ends.
-    async fn take(
-        &mut self,
-        to: Destination<'_>,
-        batch: Vec<IncomingRecord>,
-    ) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+    async fn take(&mut self, to: Destination<'_>, batch: Vec<IncomingRecord>) -> Result<Counts, Failure> {
         let (mut good, again): (Vec<_>, Vec<_>) = batch.into_iter().partition(|record| !self.has(record));
         let mut counts = drop_mentions(to, &mut good).await?;
         self.records.extend(again);
         if !good.is_empty() {
-            for (kind, more) in self.save(to, good).await? {
-                let sum = counts.entry(kind).or_default();
-                sum.new += more.new;
-                sum.changed += more.changed;
-                sum.unchanged += more.unchanged;
-            }
+            add_up(&mut counts, self.save(to, good).await?);
         }
         Ok(counts)
     }
 
     /// Saves a batch save for older versions, which are kept back.
-    async fn save(
-        &mut self,
-        to: Destination<'_>,
-        batch: Vec<IncomingRecord>,
-    ) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+    async fn save(&mut self, to: Destination<'_>, batch: Vec<IncomingRecord>) -> Result<Counts, Failure> {
         let Some(store) = to.store.filter(|_| self.records.len() < Self::MOST) else {
             return save(to, &batch).await;
         };
@@ -304,14 +295,11 @@ fn read_ahead<I: Iterator<Item = Item>>(
     }
 }
 
-async fn save(
-    to: Destination<'_>,
-    batch: &[IncomingRecord],
-) -> Result<BTreeMap<RecordKind, ImportCounts>, Failure> {
+async fn save(to: Destination<'_>, batch: &[IncomingRecord]) -> Result<Counts, Failure> {
     if let Some(store) = to.store {
         return Ok(store.save_records(to.org, to.source, to.at, batch).await?);
     }
-    let mut counts: BTreeMap<RecordKind, ImportCounts> = BTreeMap::new();
+    let mut counts = Counts::new();
     for record in batch {
         counts.entry(record.record.kind()).or_default().new += 1;
     }
