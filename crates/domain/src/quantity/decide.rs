@@ -96,6 +96,10 @@ impl<'a> Decider<'_, 'a> {
         match self.write(&mut line, &owner, &all, found) {
             Ok(planned) => Some(planned),
             Err(Stop(finding)) => {
+                // What was not billed does not count as told: else it would be as new as itself the next time.
+                if let Some(before) = self.before(&line).and_then(|before| before.as_of.clone()) {
+                    line.as_of = Some(before);
+                }
                 line.why.clone_from(&finding.message);
                 line.code = Some(finding.code);
                 self.plan.findings.push(*finding);
@@ -269,6 +273,11 @@ impl<'a> Decider<'_, 'a> {
         Err(Stop(Box::new(self.finding(Code::Tu2007, message).fix(fix))))
     }
 
+    /// The line as the run before left it, where it was made of the same.
+    fn before(&self, line: &Line) -> Option<&'a Line> {
+        self.scene.before.get(&self.key).filter(|before| before.services == line.services)
+    }
+
     /// No level that is old, estimated, or older than the one that was billed last.
     fn is_fresh(&self, line: &Line, all: &[&Reading], item: &CatalogItem) -> Result<(), Stop> {
         let today = self.scene.world.today;
@@ -291,7 +300,7 @@ impl<'a> Decider<'_, 'a> {
                 return Err(self.stop(Code::Tu5005, message));
             }
         }
-        let before = self.scene.before.get(&self.key).filter(|before| before.services == line.services);
+        let before = self.before(line);
         if let (Some(now), Some(then)) = (&line.as_of, before.and_then(|before| before.as_of.as_ref()))
             && let (Some(now_at), Some(then_at)) = (instant(now), instant(then))
             && now_at < then_at

@@ -73,7 +73,7 @@ pub struct Line {
     pub why: String,
     /// The code of what stands in the way, or of what it waits for.
     pub code: Option<Code>,
-    /// The instant of the oldest level in it, as the source wrote it.
+    /// The instant of the oldest level in it, as the source wrote it; of a level that is refused, that of the one before.
     pub as_of: Option<String>,
     /// Since when its quantity is 0, where it is.
     pub zero_since: Option<Date>,
