@@ -6,7 +6,8 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
-use trueup_domain::ids::AgreementId;
+use trueup_domain::ids::{AgreementId, CompanyId, CustomerId};
+use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, CycleUnit};
 use trueup_domain::psa::BillFlag;
 
@@ -165,4 +166,49 @@ fn a_switch_gives_back_nothing_of_a_line_that_bills_nothing() {
     lab.apply(&draft);
     // 15 of 31 days of three, and the whole of February.
     assert_eq!(lab.invoice(40), "44.52", "{}", show(&draft));
+}
+
+/// A lab whose one line, of 5 for 22.00, is set not to be billed from the start; a second company is there.
+fn not_billed() -> Lab {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("credits", "on");
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    let january = period("2028-01-01", "2028-02-01");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let mut there = lab.snapshot.additions.values_mut().flatten();
+    there.next().unwrap().state.bill = BillFlag::DoNotBill;
+    lab
+}
+
+/// Invoices that billed nothing of a line hold nothing back: a transfer that comes late bills the new customer from its own
+/// day, and gives the former one nothing back.
+#[rstest]
+fn a_late_transfer_of_a_line_that_bills_nothing_begins_on_its_day(#[values(0, 2, 4)] invoices: usize) {
+    let mut lab = not_billed();
+    for _ in 0..invoices {
+        assert_eq!(lab.invoice(40), "0");
+        assert_eq!(lab.invoice(50), "0");
+    }
+    let january = period("2028-01-01", "2028-02-01");
+    let moved = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    let mut transfer = order("TR-1", OrderKind::Transfer, "2028-01-17", january).with(moved).0;
+    transfer.customer = Some(CustomerId::from("c-200"));
+    let draft = lab.plan(&[&transfer]);
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu5001), "{}", show(&draft));
+    lab.apply(&draft);
+    let mut billed = rust_decimal::Decimal::ZERO;
+    for _ in invoices..6 {
+        assert_eq!(lab.invoice(40), "0", "{}", show(&draft));
+        billed += lab.invoice(50).parse::<rust_decimal::Decimal>().unwrap();
+    }
+    // February to June.
+    assert_eq!(billed, rust_decimal::Decimal::from(5 * 110), "{}", show(&draft));
 }

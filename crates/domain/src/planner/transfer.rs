@@ -14,7 +14,7 @@ use crate::ids::ProductId;
 use crate::money::{Money, MoneyError, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
-use crate::psa::Agreement;
+use crate::psa::{Agreement, BillFlag};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         old.extend(named.filter(of_another));
     }
     tell_nothing_ends(builder, order, old.is_empty());
-    let invoiced = old.iter().filter_map(|line| builder.last_invoiced_day(builder.agreement_of(line)?)).max();
+    // Invoices that bill nothing of a line hold no day of it back.
+    let billed = old.iter().filter(|line| is_set_to_bill(line));
+    let invoiced = billed.filter_map(|line| builder.last_invoiced_day(builder.agreement_of(line)?)).max();
     // An earlier run of this very order that broke off has begun the new customer's lines: that day stays, whatever was
     // invoiced since, or they would be written again from a later one.
     let said = boundary;
@@ -116,6 +118,9 @@ fn give_back_since<'a>(
     let first = boundary.max(line.state.effective);
     let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
     let (Ok(days), Some(origin)) = (Period::new(first, end), &line.origin) else { return Ok(()) };
+    if !is_set_to_bill(line) {
+        return Ok(());
+    }
     let product = origin.product().clone();
     let units = builder.units_in(days, builder.period_of(order.period, boundary)?)?;
     let value = cancellation::worth(line, units)?;
@@ -219,11 +224,16 @@ fn unbilled(
     Ok((!amount.is_zero()).then_some(amount))
 }
 
+/// Whether nobody set a line not to be billed.
+fn is_set_to_bill(line: &Line<'_>) -> bool {
+    line.state.bill == BillFlag::Billable
+}
+
 /// What lines of one product bill together in the end: the open ones, else those that end last.
 fn billed_last(lines: &[&Line<'_>]) -> Result<Quantity, MoneyError> {
     let until = |l: &Line<'_>| l.state.cancelled.unwrap_or(Date::MAX);
     let last = lines.iter().map(|l| until(l)).max();
-    let lines = lines.iter().filter(|l| Some(until(l)) == last);
+    let lines = lines.iter().filter(|l| Some(until(l)) == last && is_set_to_bill(l));
     lines.map(|l| l.state.quantity).try_fold(Quantity::ZERO, Quantity::plus)
 }
 
