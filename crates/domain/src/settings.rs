@@ -94,7 +94,7 @@ pub const SETTINGS: &[SettingRow] = &[
     choice(
         "cancelled_date",
         &["last_billed_day", "first_unbilled_day"],
-        "what ConnectWise's cancelled date means on this tenant",
+        "what ConnectWise's cancelled date means on this tenant; to be known before the first line is dated",
     ),
     row("marker", "auto", ValueKind::Marker, "where the key of a line lives in ConnectWise"),
     choice(

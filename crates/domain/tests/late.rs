@@ -940,3 +940,90 @@ fn a_cancellation_is_not_taken_back_without_what_came_after_it(
     let both = lab.undo(&[(&end, &ended), (&more, &added)], &everything);
     assert!(both.changes.iter().any(|c| c.writes()), "{}", show(&both));
 }
+
+/// A cancellation with a refund, where what it gives back of was caught up and is not billed yet: it is given back once.
+#[rstest]
+fn a_named_refund_of_what_was_caught_up_is_given_back_once(
+    #[values("2023-03-01", "2023-03-15", "2023-03-20")] next: &str,
+    #[values(("2023-03-20", "-23.23"), ("2023-03-20", "-60.00"), ("2023-03-31", "-23.23"), ("2023-03-01", "-60.00"))]
+    (on, refund): (&str, &str),
+) {
+    let mut lab = Lab::monthly("2023-01-01", next);
+    lab.set("credits", "on");
+    lab.product("seat", 7, ProductKind::Seat, "20.00", "17.60");
+    lab.product("fee", 8, ProductKind::Seat, "50.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+    let march = period("2023-03-01", "2023-04-01");
+    lab.invoice(40);
+    let sold = line("1", Charge::Recurring, "seat", "3", "20.00", "17.60");
+    let sale = lab.run(&order("SO-1", OrderKind::Sales, "2023-03-01", march).with(sold).0);
+    let mut back = line("1", Charge::Refund, "seat", "1", "", "");
+    back.amount = Some(refund.parse().unwrap());
+    back.cost_amount = Some("0".parse().unwrap());
+    let end = lab.run(&order("CA-1", OrderKind::Cancellation, on, march).with(back).0);
+    let billed: rust_decimal::Decimal =
+        (0..4).map(|_| lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap()).sum();
+    let wanted = rust_decimal::Decimal::from(60) + refund.parse::<rust_decimal::Decimal>().unwrap();
+    assert_eq!(billed, wanted, "{sale}\n{end}");
+}
+
+/// A renewal that found nothing to renew bills the invoiced days that it renews whole: what began before it, and comes after
+/// it, is billed up to it.
+#[rstest]
+fn what_comes_after_a_renewal_that_was_caught_up_whole_is_billed_up_to_it(
+    #[values(0, 1, 2)] before: usize,
+    #[values(0, 1, 3)] between: usize,
+    #[values("2023-03-01", "2023-02-14")] renewed: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(2, 3)] quantity: i64,
+    #[values(false, true)] change: bool,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-01-01");
+    lab.set("credits", "on").set("quantity_change", form);
+    lab.product("seat", 7, ProductKind::Seat, "15.00", "12.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let mut billed = rust_decimal::Decimal::ZERO;
+    let mut invoice = |lab: &mut Lab, count: usize| {
+        (0..count).for_each(|_| billed += lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap());
+        billed
+    };
+    // January and February, and as many as come before the renewal is known.
+    invoice(&mut lab, 2 + before);
+    let of = |start: &str| match start {
+        "2023-03-01" => period("2023-03-01", "2023-04-01"),
+        _ => period("2023-02-01", "2023-03-01"),
+    };
+    let renewal = order("RE-1", OrderKind::Renewal, renewed, of(renewed)).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        &quantity.to_string(),
+        "15.00",
+        "12.00",
+    ));
+    let renewal_said = lab.run(&renewal.0);
+    invoice(&mut lab, between);
+    let january = period("2023-01-01", "2023-02-01");
+    let mut began = match change {
+        true => order("CH-1", OrderKind::Change, "2023-01-01", january)
+            .change("1", "seat", 0, 3, "15.00", "12.00"),
+        false => order("SO-1", OrderKind::Sales, "2023-01-01", january).with(line(
+            "1",
+            Charge::Recurring,
+            "seat",
+            "3",
+            "15.00",
+            "12.00",
+        )),
+    };
+    began.0.completed_us = renewal.0.completed_us - 1;
+    let said = lab.run(&began.0);
+    let sum = invoice(&mut lab, 6 - before - between);
+    let of_28 = |units: i64| rust_decimal::Decimal::from(units) / rust_decimal::Decimal::from(28);
+    let wanted = match renewed {
+        "2023-03-01" => rust_decimal::Decimal::from(45 * 2 + 15 * quantity * 6),
+        _ => of_28(45 * (28 + 13) + 15 * quantity * (15 + 6 * 28)),
+    };
+    let apart = (sum - wanted).abs();
+    assert!(apart <= rust_decimal::Decimal::new(4, 2), "{sum} instead of {wanted}\n{renewal_said}\n{said}");
+}

@@ -510,3 +510,27 @@ proptest! {
         play(&choice, &steps)?;
     }
 }
+
+/// The cancellation of a line was taken back after an invoice and made again, where the invoices do not lie on the periods:
+/// what the undo caught up is of the period that the invoice stands for, and is neither owed nor given back twice.
+#[test]
+fn a_cancellation_that_is_made_again_beside_the_invoices_gives_back_once() {
+    let choice = Choice {
+        mode: 0,
+        credits: true,
+        place: false,
+        rounding: 0,
+        count: 0,
+        edit: false,
+        old_day: false,
+        anchor: 20,
+        batch: false,
+        invoiced_from: Some(1),
+        calendar_from: None,
+        taken_back: false,
+        taken_back_late: Some(1),
+    };
+    let step =
+        |kind, invoices, next_month| Step { kind, days: 0, quantity: 0, price: 0, invoices, next_month };
+    play(&choice, &[step(6, 2, false), step(7, 0, true)]).unwrap();
+}

@@ -619,3 +619,50 @@ fn one_after_the_other_of_one_run(#[values(0, 1, 3)] since: usize, #[values(0, 1
     billed += bill(&mut lab, 6 - since);
     assert_eq!(billed, expected, "{}\n{}", show(&back), show(&draft));
 }
+
+/// What ended a product is not taken back alone once an order began it again: both lines would bill it. Taken back with
+/// that order, everything is as it was.
+#[rstest]
+fn an_end_is_not_taken_back_alone_once_the_product_was_begun_again(
+    #[values("cancelled", "to_nothing", "cancelled_ahead")] end: &str,
+    #[values("renewal", "sale", "change")] again: &str,
+    #[values(0, 2)] between: usize,
+    #[values(0, 2)] invoiced: usize,
+) {
+    let mut lab = lab();
+    let mut sold = sale("2025-01-01");
+    sold.lines.truncate(1);
+    carry(&mut lab, &sold);
+    let mut billed = bill(&mut lab, 1);
+    let mut without = lab.clone();
+    let ended = match end {
+        "cancelled" => order("CA-1", OrderKind::Cancellation, "2025-01-11", january()).0,
+        "cancelled_ahead" => order("CA-1", OrderKind::Cancellation, "2025-02-01", january()).0,
+        _ => change("CA-1", "2025-01-11", 5, 0, "22.00"),
+    };
+    let (end_plan, end_done) = carry(&mut lab, &ended);
+    billed += bill(&mut lab, between);
+    let april = period("2025-04-01", "2025-05-01");
+    let seats = |quantity: &str| line("1", Charge::Recurring, "seat", quantity, "22.00", "17.60");
+    let mut begun = match again {
+        "renewal" => order("RE-1", OrderKind::Renewal, "2025-04-01", april).with(seats("5")).0,
+        "sale" => order("SO-2", OrderKind::Sales, "2025-04-01", april).with(seats("4")).0,
+        _ => {
+            order("CH-2", OrderKind::Change, "2025-04-01", april)
+                .change("1", "seat", 0, 4, "22.00", "17.60")
+                .0
+        }
+    };
+    begun.completed_us = ended.completed_us + 1;
+    let (begun_plan, begun_done) = carry(&mut lab, &begun);
+    billed += bill(&mut lab, invoiced);
+    let alone = lab.undo(&[(&end_plan, &end_done)], &Extent::Everything);
+    assert!(!alone.changes.iter().any(|c| c.writes()), "{}", show(&alone));
+    let told: Vec<_> = alone.findings.iter().map(|f| (f.code, f.severity)).collect();
+    assert_eq!(told, [(Code::Tu7006, Severity::Error)], "{:#?}", alone.findings);
+    let both = lab.undo(&[(&end_plan, &end_done), (&begun_plan, &begun_done)], &Extent::Everything);
+    assert!(both.findings.iter().all(|f| f.severity == Severity::Warning), "{:#?}", both.findings);
+    lab.apply(&both);
+    billed += bill(&mut lab, 3);
+    assert_eq!(billed, bill(&mut without, between + invoiced + 3) + Decimal::from(110), "{}", show(&both));
+}

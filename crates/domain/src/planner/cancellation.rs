@@ -93,7 +93,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                         && remains.bills(&line.product, days) != Some(true))
                     || ending.used_alone.contains(&line.product)
                     || billed_as.start() > last;
-                let invoiced = builder.is_invoiced(builder.context.agreement, days.start());
+                let invoiced = builder.is_invoiced(builder.context.agreement, days.start())
+                    && remains.was_billed(builder, &line.product, days) != Some(false);
                 if line.charge == Charge::Refund && bills_nothing && !invoiced {
                     let name = builder.context.product_name(&line.product);
                     let message = format!(

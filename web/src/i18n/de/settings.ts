@@ -83,7 +83,7 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.quantity_change.end_and_create': 'Position beenden, neue beginnen',
   'setting.quantity_change.edit_in_place': 'Position ändern, wo das den richtigen Betrag ergibt',
   'setting.cancelled_date': 'Was das Kündigungsdatum bedeutet',
-  'setting.cancelled_date.help': 'Wie Ihr ConnectWise das Kündigungsdatum einer Position versteht.',
+  'setting.cancelled_date.help': 'Wie Ihr ConnectWise das Kündigungsdatum einer Position versteht. Vor dem ersten ausgeführten Auftrag festlegen: Positionen, die schon ein Ende haben, werden nach einer Umstellung um einen Tag anders gelesen.',
   'setting.cancelled_date.last_billed_day': 'Der letzte abgerechnete Tag',
   'setting.cancelled_date.first_unbilled_day': 'Der erste nicht abgerechnete Tag',
   'setting.marker': 'Wo der Schlüssel einer Position steht',

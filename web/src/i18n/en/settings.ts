@@ -77,7 +77,7 @@ export const settings = {
   'setting.quantity_change.end_and_create': 'End the line, begin a new one',
   'setting.quantity_change.edit_in_place': 'Edit the line, where that bills the right amount',
   'setting.cancelled_date': 'What the cancelled date means',
-  'setting.cancelled_date.help': 'How your ConnectWise reads the cancelled date of a line.',
+  'setting.cancelled_date.help': 'How your ConnectWise reads the cancelled date of a line. Decide it before the first order is carried out: lines that have an end already are read a day otherwise after a switch.',
   'setting.cancelled_date.last_billed_day': 'The last day that is billed',
   'setting.cancelled_date.first_unbilled_day': 'The first day that is not billed',
   'setting.marker': 'Where the key of a line is kept',

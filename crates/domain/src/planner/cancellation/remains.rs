@@ -7,6 +7,7 @@ use crate::money::{Exact, MoneyError};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
+use crate::planner::late;
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
 use jiff::civil::Date;
@@ -116,6 +117,34 @@ impl<'a> Remains<'a> {
         } else {
             charges(false).then_some(true)
         }
+    }
+
+    /// Whether an invoice has billed days of the product by a line of ours; nothing where no line that goes is known to be
+    /// for them. An invoice that was made before its line was written billed nothing of it.
+    pub(super) fn was_billed(
+        &self,
+        builder: &Builder<'_, 'a>,
+        product: &ProductId,
+        days: Period,
+    ) -> Option<bool> {
+        let of_it = self.pieces.iter().filter(|p| p.product == *product && !p.credit);
+        let mut charged = of_it.filter(|p| p.days.intersect(days).is_some()).peekable();
+        // An earlier run of this very order may have taken it away.
+        let mut taken = builder.own_links_for(product, Role::Prorate).filter(|link| {
+            late::is_removed_by_this(builder, link)
+                && link.true_period.is_some_and(|own| own.intersect(days).is_some())
+        });
+        if charged.peek().is_none() && taken.next().is_none() {
+            return None;
+        }
+        let recurs = |line: &Line<'_>| {
+            let bills_to = line.state.cancelled.map_or(days.end(), next_day);
+            line.state.effective < days.end() && bills_to > days.start() && builder.is_billed(line)
+        };
+        Some(
+            charged.any(|p| builder.is_billed(&p.line))
+                || builder.own_lines_for(product, Role::Recurring).any(recurs),
+        )
     }
 
     /// Whether it brings a full line that goes to what the days cost: one of its own order, or the one that another

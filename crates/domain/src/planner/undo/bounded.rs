@@ -52,8 +52,10 @@ impl<'a> TakenBack<'a> {
     /// or found nothing to write because of it.
     pub(super) fn bounds_others(&self, world: &World<'_>, effect: &Effect<'a>) -> Option<Box<Finding>> {
         let (_, change) = effect.changes.first().filter(|(_, change)| change.role == Role::Recurring)?;
-        let (message, order) =
-            self.billed_up_to(world, change).or_else(|| self.says_otherwise(world, change))?;
+        let (message, order) = self
+            .billed_up_to(world, change)
+            .or_else(|| self.begun_again(world, effect, change))
+            .or_else(|| self.says_otherwise(world, change))?;
         let fix = format!("Take order {order} back as well, and take it in again afterwards.");
         let finding =
             Finding::new(Code::Tu7006, subject(effect, change), message).severity(Severity::Error).fix(fix);
@@ -83,6 +85,43 @@ impl<'a> TakenBack<'a> {
             "Order {by} came after what is to be taken back, and bills {days} alone because of it: nobody would bill what \
              it sold from {} on.",
             days.end()
+        );
+        Some((message, by))
+    }
+
+    /// An order whose line bills the product again since the end that is taken back: both would bill it.
+    fn begun_again<'w>(
+        &self,
+        world: &World<'w>,
+        effect: &Effect<'a>,
+        change: &Change,
+    ) -> Option<(String, &'w OrderId)> {
+        let before = effect.before?;
+        // The first day that the line does not bill, as it is.
+        let ended = match effect.after {
+            Some(after) => next_day(after.cancelled?),
+            None => before.effective,
+        };
+        let goes_on = |day: Date| before.cancelled.is_none_or(|last| last >= day);
+        let since = |link: &AdditionLink| link.true_period.map_or(link.written.effective, Period::start);
+        let is_again = |link: &&AdditionLink| {
+            link.source == change.source
+                && link.subscription == change.subscription
+                && link.product == change.product
+                && link.role == Role::Recurring
+                && !link.deleted
+                && !link.is_settled()
+                && link.addition > effect.addition
+                && !self.before.contains_key(&link.addition)
+                && link.order.as_ref().is_some_and(|order| !self.orders.contains(order))
+                && since(link) >= ended
+                && goes_on(since(link))
+        };
+        let again = world.links.iter().find(is_again)?;
+        let by = again.order.as_ref()?;
+        let message = format!(
+            "Order {by} bills the product again from {} on, since what is to be taken back ended it: both would bill it.",
+            since(again)
         );
         Some((message, by))
     }

@@ -7,7 +7,7 @@ use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, ProductId, SourceId, SubscriptionId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::period::{Period, next_day};
-use crate::plan::{Action, DraftPlan, Role, Undoing};
+use crate::plan::{Action, Change, DraftPlan, Role, Undoing};
 use crate::planner::{World, safe_text};
 use crate::psa::{AdditionState, Agreement, BillFlag, ObservedAddition};
 use jiff::civil::Date;
@@ -327,14 +327,15 @@ fn catch_up(
     for (days, amounts) in &missed.parts {
         let own = billing::extended(like, Quantity::ZERO, change.currency)?;
         let of_units = PriceAndCost { price: like.unit_price, cost: like.unit_cost };
-        let (quantity, unit) =
-            if own == *amounts { (like.quantity, of_units) } else { (Quantity::from(1), *amounts) };
+        let whole = own == *amounts;
+        let (quantity, unit) = if whole { (like.quantity, of_units) } else { (Quantity::from(1), *amounts) };
+        let true_days = if whole { stands_for(world, change, *days) } else { *days };
         let step = Step {
             change,
             plan,
-            action: Action::Create { wanted: once(world, sum, *days, quantity, unit) },
+            action: Action::Create { wanted: once(world, sum, true_days, quantity, unit) },
             role: Role::Prorate,
-            true_period: Some(*days),
+            true_period: Some(true_days),
             amounts: *amounts,
             reason: format!("Undo of plan {plan}: {days} was invoiced without the line that it removed."),
             formula: format!("{} x {}", quantity.shown(), unit.price.shown(change.currency)),
@@ -345,6 +346,16 @@ fn catch_up(
         push(world, draft, (settled(sum), sum.effect.agreement), step);
     }
     Ok(())
+}
+
+/// The period of the subscription that an invoice bills whole: the one that begins within its days, wherever these lie.
+fn stands_for(world: &World<'_>, change: &Change, invoice: Period) -> Period {
+    let sold = world.subscriptions.get(&(change.source.clone(), change.subscription.clone()));
+    let own = sold.and_then(|sold| {
+        let anchor = sold.period.map_or(sold.start, Period::start);
+        sold.billing_cycle.period_containing(anchor, invoice.last_day()).ok()
+    });
+    own.filter(|own| invoice.contains(own.start())).unwrap_or(invoice)
 }
 
 /// The name of what settles a line: its key is made of it.
