@@ -168,8 +168,8 @@ fn a_switch_gives_back_nothing_of_a_line_that_bills_nothing() {
     assert_eq!(lab.invoice(40), "44.52", "{}", show(&draft));
 }
 
-/// A lab whose one line, of 5 for 22.00, is set not to be billed from the start; a second company is there.
-fn not_billed() -> Lab {
+/// A lab with a second company, whose customer is `c-200` and whose agreement is 50.
+fn two_customers() -> Lab {
     let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
     lab.set("credits", "on");
     lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
@@ -180,6 +180,12 @@ fn not_billed() -> Lab {
     lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
     lab.agreement_mut(50).company = CompanyId(13);
     lab.map(MappingKind::Customer, "c-200", 13);
+    lab
+}
+
+/// The same, whose one line, of 5 for 22.00, is set not to be billed from the start.
+fn not_billed() -> Lab {
+    let mut lab = two_customers();
     let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
     let january = period("2028-01-01", "2028-02-01");
     lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
@@ -211,4 +217,91 @@ fn a_late_transfer_of_a_line_that_bills_nothing_begins_on_its_day(#[values(0, 2,
     }
     // February to June.
     assert_eq!(billed, rust_decimal::Decimal::from(5 * 110), "{}", show(&draft));
+}
+
+/// What both are billed: the former customer's invoices and the new one's, so many of each.
+fn billed(lab: &mut Lab, invoices: usize) -> [rust_decimal::Decimal; 2] {
+    [40, 50].map(|agreement| {
+        (0..invoices).map(|_| lab.invoice(agreement).parse::<rust_decimal::Decimal>().unwrap()).sum()
+    })
+}
+
+fn moved(on: &str) -> Order {
+    let month = BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    let mut transfer = order("TR-1", OrderKind::Transfer, on, month).with(seats).0;
+    transfer.customer = Some(CustomerId::from("c-200"));
+    transfer
+}
+
+/// Invoices from before anything of the subscription was written hold no day of its transfer back: what was caught up for
+/// the former customer goes up to the day of the transfer, and the rest is the new one's.
+#[rstest]
+fn a_transfer_is_not_moved_by_invoices_that_billed_nothing_of_it(
+    #[values(0, 2, 4)] before: usize,
+    #[values(false, true)] with_change: bool,
+    #[values("2028-01-01", "2028-01-10")] on: &str,
+) {
+    let mut lab = two_customers();
+    billed(&mut lab, before);
+    let january = period("2028-01-01", "2028-02-01");
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, on, january).with(seats).0);
+    if with_change {
+        // Back to what it was: the transfer moves five.
+        lab.run(
+            &order("CH-1", OrderKind::Change, "2028-01-20", january)
+                .change("1", "p", 5, 6, "22.00", "17.60")
+                .0,
+        );
+        let mut back = order("CH-2", OrderKind::Change, "2028-01-20", january);
+        back.0.completed_us += 1;
+        lab.run(&back.change("1", "p", 6, 5, "22.00", "17.60").0);
+    }
+    let draft = lab.plan(&[&moved("2028-02-10")]);
+    lab.apply(&draft);
+    let again = lab.plan(&[&moved("2028-02-10")]);
+    assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+    let [former, new] = billed(&mut lab, 8 - before);
+    // Up to the end of February, and from March to August.
+    assert_eq!((former, new), (dec("220.00"), dec("660.00")), "{}", show(&draft));
+}
+
+/// Where the former customer was billed for it, those days stay.
+#[test]
+fn a_transfer_begins_after_what_the_former_customer_was_billed() {
+    let mut lab = two_customers();
+    let january = period("2028-01-01", "2028-02-01");
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    billed(&mut lab, 3);
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(seats).0);
+    let early = billed(&mut lab, 1);
+    assert_eq!(early, [dec("440.00"), dec("0")]);
+    lab.run(&moved("2028-02-10"));
+    assert_eq!(billed(&mut lab, 2), [dec("0"), dec("220.00")]);
+}
+
+/// A cancellation that was ordered before a transfer which was carried out waits for a person: the transfer goes beyond it.
+#[test]
+fn a_cancellation_of_before_a_transfer_waits() {
+    let mut lab = two_customers();
+    let january = period("2028-01-01", "2028-02-01");
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(seats).0);
+    billed(&mut lab, 2);
+    lab.run(&moved("2028-03-10"));
+    billed(&mut lab, 2);
+    let mut end = order("CA-1", OrderKind::Cancellation, "2028-02-10", period("2028-02-01", "2028-03-01")).0;
+    end.completed_us = moved("2028-03-10").completed_us - 1;
+    let draft = lab.plan(&[&end]);
+    assert!(!draft.changes.iter().any(|c| c.writes()), "{}", show(&draft));
+    assert!(
+        draft.findings.iter().any(|f| f.code == Code::Tu5001 && f.message.contains("moves it to another")),
+        "{}",
+        show(&draft)
+    );
+}
+
+fn dec(text: &str) -> rust_decimal::Decimal {
+    text.parse().unwrap()
 }

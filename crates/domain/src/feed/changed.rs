@@ -12,10 +12,12 @@ const NAMED: usize = 10;
 pub struct OrderChange {
     /// Each thing that decides what is billed and is not as it was.
     pub said: Vec<String>,
-    /// By how much its lines are worth more; none where that cannot be told. Of an order that is withdrawn nothing is left.
+    /// By how much its lines are worth more; none where that cannot be told. An order that is not completed is worth nothing.
     pub amount: Option<Money>,
     /// Whether the source completed it and does not any more.
     pub withdrawn: bool,
+    /// Whether the source had not completed it, and has now.
+    pub completed: bool,
 }
 
 impl OrderChange {
@@ -41,12 +43,14 @@ impl OrderChange {
         let added = new.lines.iter().filter(|line| old.lines.iter().all(|before| before.id != line.id));
         said.extend(added.map(|line| format!("line {} is new ({})", line.id, shown(line, new.currency))));
         let withdrawn = old.is_completed() && !new.is_completed();
+        let completed = !old.is_completed() && new.is_completed();
         let left = if withdrawn { Some(Money::ZERO) } else { worth(new) };
+        let before = if completed { Some(Money::ZERO) } else { worth(old) };
         let amount = (old.currency == new.currency)
-            .then(|| left?.minus(worth(old)?).ok())
+            .then(|| left?.minus(before?).ok())
             .flatten()
             .filter(|amount| !amount.is_zero());
-        Self { said, amount, withdrawn }
+        Self { said, amount, withdrawn, completed }
     }
 
     /// The differences in one text.

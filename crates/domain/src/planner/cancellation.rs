@@ -30,6 +30,7 @@ use moved::Moved;
 use remains::Remains;
 use std::collections::BTreeSet;
 
+pub use caught_up::leave_before;
 pub use remains::pieces_from;
 
 /// What a cancellation is planned by.
@@ -114,13 +115,15 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     let later = later_lines(builder, order.effective);
-    let straddling = caught_up::straddling(builder, &ending);
     let lost = remains.lost(builder)?;
+    let mut straddling = caught_up::straddling(builder, &ending);
+    straddling.retain(|reaching| lost.iter().all(|line| line.target != reaching.line.target));
     let gone: Vec<&Line> = later.iter().chain(straddling.iter().map(|s| &s.line)).collect();
     give_back_later_periods(builder, order, &ending, &gone)?;
     paid::tell_not_given_back(builder, order, &ending, &lost)?;
     for line in &straddling {
-        caught_up::cut(builder, order, line, &ending)?;
+        let why = format!("Order {} cancels on {day}", order.shown());
+        caught_up::cut(builder, line, (period, &why))?;
     }
     for line in lines_to_end(builder) {
         end_line(builder, order, &line, &ending)?;

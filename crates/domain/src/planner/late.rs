@@ -168,8 +168,9 @@ fn first_after<'s>(
     let later = stages.filter(is_after).filter_map(|stage| match compared(builder, stage.order?) {
         Some(Ordering::Less) => None,
         None => Some(stage.billed_from(builder)).filter(|from| *from > day),
-        // Nothing that comes before it is owed for the days that it caught up whole.
-        Some(Ordering::Equal | Ordering::Greater) if is_caught_up_whole(builder, product, &stage) => {
+        Some(Ordering::Equal | Ordering::Greater)
+            if is_reckoned_from_what_was_there(builder, product, &stage) =>
+        {
             Some(stage.since)
         }
         // A full line with a correction begins before the day on which its order took effect: the days between cost what
@@ -179,36 +180,16 @@ fn first_after<'s>(
     later.min()
 }
 
-/// Whether the days from which a state holds up to those that its line bills were charged with all of it: a renewal that
-/// found nothing to renew bills what it renews whole, where a change bills what it adds. What was charged is seen in the
-/// lines that billed these days once.
-fn is_caught_up_whole(builder: &Builder<'_, '_>, product: &ProductId, stage: &Stage<'_>) -> bool {
-    let (Ok(days), Some(order)) = (Period::new(stage.since, stage.billed_from(builder)), stage.order) else {
-        return false;
-    };
-    let renews = |known: &Order| known.id == *order && known.kind == OrderKind::Renewal;
-    let Some(renewal) = over::younger(builder).find(|known| renews(known)) else { return false };
-    let charged = || -> Result<(Exact, Exact), Stop> {
-        let own = builder.own_lines_for(product, Role::Prorate).filter(|line| line.is_made_by(Some(order)));
-        let mut sum = Exact::ZERO;
-        let mut rounded = Quantity::from(1);
-        for line in own {
-            let of_these = |true_period: Period| true_period.intersect(days) == Some(true_period);
-            if line.origin.as_ref().and_then(|o| o.true_period()).is_some_and(of_these) {
-                sum = sum.plus(line.state.unit_price.exact().times(line.state.quantity.exact())?)?;
-                rounded = rounded.plus(line.state.quantity.abs())?;
-            }
-        }
-        let units = builder.units_in(days, builder.period_of(renewal.period, stage.since)?)?;
-        let whole = stage.state.unit_price.exact().times(stage.state.quantity.exact())?.times(units)?;
-        // No more apart from it than the rounding of each unit makes.
-        let each = Exact::ratio(1, 10_i128.pow(builder.context.currency.places()))?;
-        Ok((whole.minus(sum)?, each.times(rounded.exact())?))
-    };
-    let is_within = |(apart, most): (Exact, Exact)| -> Result<bool, MoneyError> {
-        Ok(!most.minus(apart)?.is_negative() && !most.plus(apart)?.is_negative())
-    };
-    charged().and_then(|both| Ok(is_within(both)?)).unwrap_or(false)
+/// Whether a renewal gave a state that tells no quantity of before: what it billed of the days since then was reckoned from
+/// what was there, without the order that is planned, and says what all of these days cost.
+fn is_reckoned_from_what_was_there(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    stage: &Stage<'_>,
+) -> bool {
+    let gave = |known: &&Order| known.kind == OrderKind::Renewal && stage.order == Some(&known.id);
+    let renewal = over::younger(builder).find(gave);
+    renewal.and_then(|order| recurring_line(order, product)).is_some_and(|line| line.old_quantity.is_none())
 }
 
 /// The lines of the product that a later order took away when it put its own in their place: what they bill up to there

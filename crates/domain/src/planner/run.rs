@@ -252,16 +252,34 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
         Target::Existing(id) => format!("addition {id}"),
         Target::CreatedBy(_) => "a line of this plan".to_owned(),
     };
+    let moved = over::carried_out(builder).filter(|known| known.kind == OrderKind::Transfer);
+    let moved = moved.max_by_key(|known| known.completed_us);
+    let since = match moved {
+        Some(transfer) => {
+            format!(
+                "order {} moved it on {}, and nothing moved it back",
+                transfer.shown(),
+                transfer.effective
+            )
+        }
+        None => "no transfer is known that moved it since".to_owned(),
+    };
     let message = format!(
-        "This would bill subscription {} to customer {}, and {which} on agreement {}, of another company, bills it: no \
-         transfer is known that moved it since.",
+        "This would bill subscription {} to customer {}, and {which} on agreement {}, of another company, bills it: {since}.",
         context.task.subscription, context.customer_id, line.agreement
     );
-    let finding = Finding::new(Code::Tu3005, context.subject(), message).fix(
-        "Send the transfer where the subscription has moved, and the subscription's record anew where it has not (an \
-         older file may have been imported again). Where the customer is billed under another company now, end the \
-         lines there by hand.",
-    );
+    let fix = match moved {
+        Some(_) => {
+            "Name the customer in the order, or send the subscription's record anew: it names the former customer. Where \
+             the subscription has moved back, send that transfer."
+        }
+        None => {
+            "Send the transfer where the subscription has moved, and the subscription's record anew where it has not (an \
+             older file may have been imported again). Where the customer is billed under another company now, end the \
+             lines there by hand."
+        }
+    };
+    let finding = Finding::new(Code::Tu3005, context.subject(), message).fix(fix);
     Err(Stop { findings: vec![finding], outcome: TaskOutcome::Failed })
 }
 

@@ -60,7 +60,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     tell_nothing_ends(builder, order, old.is_empty());
     // Invoices that bill nothing of a line hold no day of it back.
     let billed = old.iter().filter(|line| is_set_to_bill(line));
-    let invoiced = billed.filter_map(|line| builder.last_invoiced_day(builder.agreement_of(line)?)).max();
+    let invoiced = billed.filter_map(|line| invoiced_to(builder, line)).max();
     // An earlier run of this very order that broke off has begun the new customer's lines: that day stays, whatever was
     // invoiced since, or they would be written again from a later one.
     let said = boundary;
@@ -93,10 +93,24 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     }
     // What was billed or given back once of days that the other customer pays goes with the lines.
     let products = old.iter().filter_map(|l| l.origin.as_ref().map(|o| o.product().clone())).collect();
+    cancellation::leave_before(builder, order, &products, (boundary, period))?;
     for line in cancellation::pieces_from(builder, &products, boundary) {
         builder.delete(&line, reason())?;
     }
     Ok(())
+}
+
+/// The last day that invoices have billed of a line, or of what was billed once up to it.
+fn invoiced_to(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
+    let agreement = builder.agreement_of(line)?;
+    if builder.is_billed(line) {
+        return builder.last_invoiced_day(agreement);
+    }
+    let product = line.origin.as_ref()?.product();
+    let parts = builder.own_lines_for(product, Role::Prorate).filter(|part| {
+        part.agreement == line.agreement && !part.state.quantity.is_negative() && builder.is_billed(part)
+    });
+    parts.filter_map(|part| Some(part.origin.as_ref()?.true_period()?.last_day())).max()
 }
 
 /// The first day of the lines that an earlier run of this very order has begun.

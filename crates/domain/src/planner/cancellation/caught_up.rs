@@ -1,8 +1,9 @@
 //! One-time lines that no invoice has billed and that reach beyond the end: what was sold or changed late is caught up to
-//! the next invoice, and a cancellation that comes before that one leaves of it what was owed.
+//! the next invoice, and a cancellation or a transfer that comes before that one leaves of it what was owed.
 
 use super::{Ending, touched_by_person};
 use crate::feed::Order;
+use crate::ids::ProductId;
 use crate::money::{Exact, Money};
 use crate::period::Period;
 use crate::plan::Role;
@@ -13,6 +14,8 @@ use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::proration::Share;
 use crate::psa::AdditionState;
+use jiff::civil::Date;
+use std::collections::BTreeSet;
 
 /// A line of days on both sides of the end, or from there on.
 pub(super) struct Straddling<'a> {
@@ -42,32 +45,58 @@ pub(super) fn straddling<'a>(builder: &Builder<'_, 'a>, ending: &Ending) -> Vec<
     builder.own_lines().filter_map(of).collect()
 }
 
-/// Writes what is owed of it in its place.
-pub(super) fn cut(
+/// Leaves, of what was caught up of the products for a former customer, what is of the days before `boundary`: from then on
+/// they are billed to another one.
+pub fn leave_before(
     builder: &mut Builder<'_, '_>,
     order: &Order,
+    products: &BTreeSet<ProductId>,
+    (boundary, anchor): (Date, Period),
+) -> Result<(), Stop> {
+    let of = |line: &Line<'_>| {
+        let origin = line.origin.as_ref().filter(|o| o.role() == Role::Prorate)?;
+        let agreement = builder.agreement_of(line)?;
+        let days = origin.true_period()?;
+        let goes = products.contains(origin.product())
+            && days.contains(boundary)
+            && days.start() < boundary
+            && agreement.company != builder.context.company
+            && !agreement.prorates
+            && !builder.is_billed(line)
+            && !touched_by_person(line);
+        goes.then(|| (days, days.before_day(boundary)))
+    };
+    let lines: Vec<_> =
+        builder.own_lines().filter_map(|line| of(line).map(|days| (line.clone(), days))).collect();
+    let why = format!("Order {} moves the subscription to another customer", order.shown());
+    for (line, (days, owed)) in lines {
+        cut(builder, &Straddling { line, days, owed }, (anchor, &why))?;
+    }
+    Ok(())
+}
+
+/// Writes what is owed of it in its place. `why` begins the reason; shares are counted by the periods of `anchor`.
+pub(super) fn cut(
+    builder: &mut Builder<'_, '_>,
     straddling: &Straddling<'_>,
-    ending: &Ending,
+    (anchor, why): (Period, &str),
 ) -> Result<(), Stop> {
     let Straddling { line, days, owed } = straddling;
-    let day = ending.day;
-    let shown = order.shown();
     let Some(owed) = *owed else {
-        return builder.delete(line, format!("Order {shown} cancels on {day}: nothing of {days} is owed."));
+        return builder.delete(line, format!("{why}: nothing of {days} is owed."));
     };
     let world = builder.context.world;
     let (Some(origin), Some(agreement)) = (&line.origin, builder.agreement_of(line)) else { return Ok(()) };
     let Some(item) = world.snapshot.catalog.get(&line.state.catalog_item) else { return Ok(()) };
     let product = origin.product().clone();
     let (settings, currency) = (world.settings, builder.context.currency);
-    let (all, left) = (builder.units_in(*days, ending.period)?, builder.units_in(owed, ending.period)?);
+    let (all, left) = (builder.units_in(*days, anchor)?, builder.units_in(owed, anchor)?);
     let (prices, share) = match unit_of(builder, line, *days, all)? {
         Some(unit) => (unit, left),
         None => (prices_of(&line.state), left.over(all)?),
     };
     let money = part::prorated(settings, currency, prices, line.state.quantity, Share::of(share)?)?;
-    let reason =
-        format!("Order {shown} cancels on {day}, before {days} was invoiced: of these days {owed} is owed.");
+    let reason = format!("{why}, before {days} was invoiced: of these days {owed} is owed.");
     // Named by what it takes the place of, which is the same in every run.
     let line_id = format!("owed:{}", line.key().unwrap_or_default());
     write_once(
