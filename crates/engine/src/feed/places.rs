@@ -5,7 +5,7 @@ use super::Destination;
 use crate::failure::Failure;
 use crate::ports::Store;
 use crate::records::{IncomingRecord, incoming};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use trueup_domain::feed::{Customer, Record, RecordKind};
 use trueup_domain::ids::{CustomerId, OrganizationId, SourceId, SubscriptionId};
 
@@ -22,6 +22,8 @@ pub(super) struct Places<'a> {
     customers: HashMap<CustomerId, OrganizationId>,
     subscriptions: HashMap<SubscriptionId, OrganizationId>,
     waiting: Vec<IncomingRecord>,
+    /// Which records wait: what comes of them later waits behind them, so that the last version counts.
+    awaited: HashSet<(RecordKind, String)>,
     /// Those that had customers of this source before this import.
     before: BTreeSet<OrganizationId>,
     /// How many records each organization below got.
@@ -85,8 +87,9 @@ impl<'a> Places<'a> {
             known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let before: BTreeSet<OrganizationId> = known.intersection(&below).cloned().collect();
         let (customers, subscriptions) = (HashMap::new(), HashMap::new());
-        let (waiting, placed, stay) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut places = Self { to, below, customers, subscriptions, waiting, before, placed, stay };
+        let (waiting, awaited) = (Vec::new(), HashSet::new());
+        let (placed, stay) = (BTreeMap::new(), BTreeMap::new());
+        let mut places = Self { to, below, customers, subscriptions, waiting, awaited, before, placed, stay };
         let homes: Vec<OrganizationId> =
             std::iter::once(to.org.clone()).chain(places.before.iter().cloned()).collect();
         for home in homes {
@@ -162,13 +165,28 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The organization of the customer that an order of an unknown subscription names.
+    fn named_by(&self, record: &Record) -> Option<OrganizationId> {
+        match record {
+            Record::Order(order) => self.customers.get(order.customer.as_ref()?).cloned(),
+            _ => None, // open set: the others name nobody else
+        }
+    }
+
     /// The records of a batch, by organization, in their order. What nobody knows the customer of yet is kept for the end.
     pub(super) fn sort(&mut self, batch: Vec<IncomingRecord>) -> Vec<(OrganizationId, Vec<IncomingRecord>)> {
         let mut sorted: BTreeMap<OrganizationId, Vec<IncomingRecord>> = BTreeMap::new();
         for record in batch {
+            if !self.awaited.is_empty() && self.awaited.contains(&(record.record.kind(), record.id.clone())) {
+                self.waiting.push(record);
+                continue;
+            }
             match self.home(&record.record) {
                 Some(home) => sorted.entry(home).or_default().push(record),
-                None if self.waiting.len() < MOST_WAITING => self.waiting.push(record),
+                None if self.waiting.len() < MOST_WAITING => {
+                    self.awaited.insert((record.record.kind(), record.id.clone()));
+                    self.waiting.push(record);
+                }
                 None => sorted.entry(self.to.org.clone()).or_default().push(record),
             }
         }
@@ -183,7 +201,8 @@ impl<'a> Places<'a> {
         waiting.sort_by_key(|record| record.record.kind() != RecordKind::Subscription);
         let mut sorted: BTreeMap<OrganizationId, Vec<IncomingRecord>> = BTreeMap::new();
         for record in waiting {
-            let home = self.home(&record.record).unwrap_or_else(|| self.to.org.clone());
+            let home = self.home(&record.record).or_else(|| self.named_by(&record.record));
+            let home = home.unwrap_or_else(|| self.to.org.clone());
             sorted.entry(home).or_default().push(record);
         }
         self.count(&sorted);

@@ -258,6 +258,56 @@ fn reasons(document: &serde_json::Value) -> Vec<String> {
     warnings.iter().filter_map(|w| w["reason"].as_str()).map(str::to_owned).collect()
 }
 
+/// What was refused is a finding of each check until it comes in: a feed that comes by itself is watched by nobody.
+#[test]
+fn a_refused_record_is_told_until_it_comes_in() {
+    let mut bench = Bench::new("2023-03-20");
+    let broken = sale().replace(r#""quantity":"5""#, r#""quantity":"five""#);
+    bench.feed(&format!("{BASE}{broken}{{\n")).exits(1);
+    let told = |bench: &Bench| -> Vec<String> {
+        bench.json(&["check"]);
+        let listed = bench.json(&["finding", "list", "--code", "TU8004"]).exits(0).json();
+        let all = listed["findings"].as_array().unwrap();
+        let open = all.iter().filter(|finding| finding["state"] == "open");
+        open.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = told(&bench);
+    assert_eq!(first.len(), 2, "{first:?}");
+    assert!(
+        first.iter().any(|text| text.contains("sent order SO-1, which was refused: line 4")),
+        "{first:?}"
+    );
+    // Another import says nothing of the order; what could not be read was in the file of before.
+    bench.on("2023-03-21");
+    bench.feed(BASE).exits(0);
+    let second = told(&bench);
+    assert!(second.len() == 1 && second[0].contains("order SO-1"), "{second:?}");
+    bench.on("2023-03-22");
+    bench.feed(&sale()).exits(0);
+    assert_eq!(told(&bench), Vec::<String>::new());
+}
+
+/// What waits for its customer is followed by what comes of it later: the last version counts. An order of a subscription
+/// that nobody knows goes where the customer is that it names.
+#[test]
+fn a_record_that_waits_for_its_customer_does_not_outlive_its_newer_version() {
+    let bench = Bench::new("2023-03-20");
+    bench.json(&["org", "add", "part", "--parent", "default"]).exits(0);
+    let placed =
+        BASE.replace(r#""name":"Green Lane LLC""#, r#""name":"Green Lane LLC","organization":"part""#);
+    let corrected = sale().replace(r#""quantity":"5""#, r#""quantity":"8""#);
+    assert_ne!(corrected, sale());
+    let stray = r#"{"type":"order","id":"SO-9","kind":"sales","subscription":"s-9","customer":"c-100","completed_at":"2023-03-01T00:00:00Z","effective":"2023-03-01","period":{"start":"2023-03-01","end":"2023-04-01"},"currency":"USD","lines":[{"id":"1","charge":"recurring","product":"m365","quantity":"1","unit_price":"1.00"}]}"#;
+    let document = bench.feed(&format!("{}{placed}{corrected}{stray}\n", sale())).exits(0).json();
+    // The customer, its subscription, the two versions of its order, and the order of a subscription that is not there.
+    assert_eq!(document["placed"], serde_json::json!({ "part": 5 }), "{document}");
+    let created = bench.json(&["check", "--org", "part"]).json()["created"].clone();
+    let task = created.as_array().unwrap().iter().find(|task| task["order_id"] == "SO-1").unwrap();
+    let id = task["task_id"].as_str().unwrap();
+    let shown = bench.json(&["task", "show", id, "--org", "part"]).exits(0).json();
+    assert!(shown.to_string().contains(r#""quantity":"8""#), "{shown}");
+}
+
 /// An order that waits is kept without a word; one whose state is written otherwise than `completed` would be sold and
 /// never billed.
 #[test]
