@@ -1,9 +1,11 @@
 //! Taking in feed records: batch by batch, so that memory stays flat, and idempotent per record.
 
 mod places;
+pub(crate) mod refused;
 mod remarks;
 
 use self::places::Places;
+use self::refused::Watch;
 use self::remarks::Remarks;
 use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
@@ -130,6 +132,7 @@ where
         store.ensure_organization(to.org).await?;
     }
     let mut places = Places::load(to).await?;
+    let mut watch = Watch::load(to).await?;
     let (give, mut take) = tokio::sync::mpsc::channel(1);
     let reader = tokio::task::spawn_blocking(move || read_ahead(records, batch.max(1), &give));
     while let Some(items) = take.recv().await {
@@ -141,9 +144,13 @@ where
                     sums.add(&record.record);
                     seen.note(&record.record, &record.id);
                     remarks.note(to, places.as_ref(), &record.record);
+                    watch.take_in(&record);
                     good.push(record);
                 }
-                Err(refusal) => report.note(refusal),
+                Err(refusal) => {
+                    watch.refuse(&refusal, to.at);
+                    report.note(refusal);
+                }
             }
         }
         for (org, batch) in sorted(places.as_mut(), to, good) {
@@ -184,6 +191,7 @@ where
             }
         }
     }
+    watch.save(to).await?;
     progress(read);
     report.totals = sums.finish();
     let assigned = match to.store {

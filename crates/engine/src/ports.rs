@@ -743,6 +743,9 @@ pub struct Refusal {
     pub reason: String,
     /// Exception code, `TU8004` for most.
     pub code: String,
+    /// Kind and id of the record, where it tells them.
+    #[serde(skip)]
+    pub record: Option<Box<(RecordKind, String)>>,
     /// Whether the record was taken in all the same (a warning).
     #[serde(skip)]
     pub warning: bool,

@@ -186,6 +186,7 @@ fn told_of(source: &SourceId, gap: Gap) -> Refusal {
         file: "-".into(),
         line: 0,
         field: None,
+        record: None,
         reason: format!("{} {CLOSE_THE_GAP}", gap.message(source)),
         code: Code::Tu8005.to_string(),
         warning: true,
@@ -302,6 +303,7 @@ fn unbelieved(kind: RecordKind, mark: &SnapshotMark, why: String, warning: bool)
         file: "-".into(),
         line: 0,
         field: Some("complete".into()),
+        record: None,
         reason: format!(
             "The snapshot of {} as of {} is not believed: {why}. Nothing is taken as gone. Repair the source and \
              import it again; where it is true, send the changes as orders.",

@@ -306,6 +306,7 @@ pub async fn check_under(
     beside.extend(presence::gaps(store, org, picture.sources()).await?);
     let kept = (settings.source_keeps_days, clock.now());
     beside.extend(presence::unread(store, org, picture.sources(), kept).await?);
+    beside.extend(crate::feed::refused::told(store, org).await?);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
     let of_agreements = beside::agreements(store, clock, org, &picture, &run.tasks).await?;

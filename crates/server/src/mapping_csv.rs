@@ -45,6 +45,7 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
         file: file.to_owned(),
         line,
         field: field.map(str::to_owned),
+        record: None,
         reason: match reason.char_indices().nth(MAX_REASON) {
             Some((end, _)) => format!("{} ...", &reason[..end]),
             None => reason,

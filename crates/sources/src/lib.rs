@@ -27,5 +27,13 @@ pub use trueup_engine::records::incoming;
 
 /// A refusal without a field.
 fn refusal(file: &str, line: u64, code: &str, reason: String) -> Refusal {
-    Refusal { file: file.to_owned(), line, field: None, reason, code: code.to_owned(), warning: false }
+    Refusal {
+        file: file.to_owned(),
+        line,
+        field: None,
+        reason,
+        code: code.to_owned(),
+        record: None,
+        warning: false,
+    }
 }

@@ -137,6 +137,7 @@ fn remark(reason: String) -> Refusal {
         file: String::new(),
         line: 0,
         field: None,
+        record: None,
         reason,
         code: Code::Tu4004.to_string(),
         warning: true,

@@ -1,4 +1,4 @@
-//! Orders that the source changed after they were brought into ConnectWise.
+//! Orders that the source changed after they were brought into ConnectWise, or put aside.
 
 use super::{Picture, assess};
 use crate::failure::Failure;
@@ -6,7 +6,7 @@ use crate::ports::Store;
 use trueup_domain::feed::{Order, OrderChange, Record, RecordKind};
 use trueup_domain::finding::{Code, Finding, Severity};
 use trueup_domain::ids::OrganizationId;
-use trueup_domain::task::{TaskState, task_id_of_order};
+use trueup_domain::task::{Task, TaskState, task_id_of_order};
 
 /// Orders that changed at the source after their task was done: what was billed may no longer be what was sold.
 pub(super) async fn after_done(
@@ -24,6 +24,11 @@ pub(super) async fn after_done(
         .collect();
     for (source, (row, order)) in rows {
         let Some(task) = picture.tasks.get(&task_id_of_order(source, &order.id)) else { continue };
+        if task.state == TaskState::Ignored && task.decided_by.is_some() {
+            let key = (RecordKind::Order, order.id.as_str());
+            let before = store.find_record_at(org, source, key, row.received_at - 1).await?;
+            found.extend(completed_again(task, order, row.version, before.as_ref()));
+        }
         if task.state != TaskState::Done {
             continue;
         }
@@ -78,6 +83,27 @@ pub(super) async fn after_done(
         }
     }
     Ok(found)
+}
+
+/// What a person put aside, as what the source had withdrawn, and the source completes again: it is sold, and the task stays
+/// as the person left it.
+fn completed_again(task: &Task, order: &Order, version: u32, before: Option<&Record>) -> Option<Finding> {
+    let Some(Record::Order(before)) = before else { return None };
+    let change = OrderChange::between(before, order);
+    if !change.completed {
+        return None;
+    }
+    let message = format!(
+        "Order {} was put aside and is completed again at the source (version {version}): nothing bills it.",
+        order.shown()
+    );
+    let fix = format!("`trueup task unignore {}` takes it in again, where it is to be billed.", task.id);
+    let finding =
+        Finding::new(Code::Tu8006, assess::subject_of(task), message).severity(Severity::Error).fix(fix);
+    Some(match change.amount {
+        Some(amount) => finding.amount(amount, order.currency),
+        None => finding,
+    })
 }
 
 /// Whether a record is the order as it is: its instant counts, however it is written.

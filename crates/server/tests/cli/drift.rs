@@ -341,6 +341,20 @@ fn an_order_that_is_withdrawn_after_it_was_billed_needs_a_person() {
     bench.json(&["apply", undo["plan_id"].as_str().unwrap()]).exits(0);
     let told = bench.json(&["check"]).exits(0).json()["findings"].clone();
     assert!(!told.to_string().contains("TU8006"), "{told}");
+    // What a person has put aside stays so when the source completes it again: that is told, with the way back.
+    bench.on("2023-03-22");
+    bench.feed(&sale()).exits(0);
+    let told = bench.json(&["check"]).exits(1).json()["findings"].clone();
+    assert_eq!(
+        (&told[0]["code"], &told[0]["severity"], &told[0]["amount"]["amount"]),
+        (&"TU8006".into(), &"error".into(), &"110.00".into()),
+        "{told}"
+    );
+    assert!(told[0]["fix"].as_str().unwrap().contains(&format!("`trueup task unignore {task}`")), "{told}");
+    bench.json(&["task", "unignore", task]).exits(0);
+    let told = bench.json(&["check"]).exits(0).json()["findings"].clone();
+    assert!(!told.to_string().contains("TU8006"), "{told}");
+    bench.json(&["apply", "--all"]).exits(0);
 }
 
 #[test]

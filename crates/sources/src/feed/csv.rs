@@ -192,17 +192,18 @@ impl<R: BufRead> CsvRows<R> {
                     continue;
                 }
                 Next::Record(line) => self.row(line, records),
-                Next::TooLong(line) => Err((line, records.too_long(line))),
+                Next::TooLong(line) => Err(records.too_long(line)),
                 Next::Cut(line) | Next::Stray(line) => {
                     let reason =
                         "a quote is opened on this line and not closed before the end, or within 8 MiB; close or double it".to_owned();
-                    Err((line, records.refuse(line, INCOMPLETE, reason)))
+                    Err(records.refuse(line, INCOMPLETE, reason))
                 }
             };
             match outcome {
                 Ok(None) => {}
                 Ok(Some(step)) => return Some(step),
-                Err((line, refusal)) => {
+                Err(refusal) => {
+                    let line = refusal.line;
                     self.pending = Some((line, refusal));
                     // Without a header, or between records that are one row each, nothing else is touched.
                     if !self.ended {
@@ -243,7 +244,7 @@ impl<R: BufRead> CsvRows<R> {
         &mut self,
         line: u64,
         records: &mut Records,
-    ) -> Result<Option<(u64, Result<Option<trueup_domain::feed::Record>, Refusal>)>, (u64, Refusal)> {
+    ) -> Result<Option<(u64, Result<Option<trueup_domain::feed::Record>, Refusal>)>, Refusal> {
         if self.table.row().is_blank() {
             return Ok(None);
         }
@@ -252,7 +253,7 @@ impl<R: BufRead> CsvRows<R> {
             Ok(text) => text,
             Err(what) => {
                 let reason = format!("{what}; write the file again as UTF-8");
-                return Err((line, records.refuse(line, REFUSED, reason)));
+                return Err(records.refuse(line, REFUSED, reason));
             }
         };
         let Some(header) = &self.header else {
@@ -264,7 +265,7 @@ impl<R: BufRead> CsvRows<R> {
                 Err(reason) => {
                     // Without a header no row can be understood.
                     self.ended = true;
-                    Err((line, records.refuse(line, REFUSED, reason)))
+                    Err(records.refuse(line, REFUSED, reason))
                 }
             };
         };
@@ -277,7 +278,7 @@ impl<R: BufRead> CsvRows<R> {
                 (INCOMPLETE, "it is cut off, or cells that say nothing were left out: write them empty")
             };
             let reason = format!("the row has {} cells and the header {}; {fix}", row.len(), header.width);
-            return Err((line, records.refuse(line, code, reason)));
+            return Err(records.refuse(line, code, reason));
         }
         let named = header.kind_of(row, text);
         let kind = if named.is_empty() { records.kind } else { RecordKind::from_name(named) };

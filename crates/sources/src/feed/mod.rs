@@ -302,6 +302,7 @@ impl Records {
         match kind.clone().and_then(|kind| read_record(value, kind)) {
             Ok(record) => Ok(record),
             Err(fault) => {
+                let record = kind.as_ref().ok().and_then(|kind| named(value, *kind));
                 match kind {
                     Ok(kind) => {
                         self.refused.insert(kind);
@@ -311,6 +312,7 @@ impl Records {
                 let line = if wording == Wording::Cells { line } else { line_of(text, fault.at, line) };
                 let mut refusal = refusal(&self.file, line, fault.code, fault.reason);
                 refusal.field = Some(fault.field).filter(|field| !field.is_empty());
+                refusal.record = record;
                 Err(refusal)
             }
         }
@@ -354,6 +356,12 @@ fn kind_of(value: Value<'_>, default: Option<RecordKind>) -> Result<RecordKind, 
             format!("{} is no type of record; use one of: {}", fields::shown(named), known.join(", "));
         Fault::of(named, reason).under("type")
     })
+}
+
+/// Kind and id of a record, where it tells its id.
+fn named(value: Value<'_>, kind: RecordKind) -> Option<Box<(RecordKind, String)>> {
+    let id = value.get("id")?.as_text()?;
+    Some(Box::new((kind, id.into_owned())))
 }
 
 /// Reads a record of a kind; what it does not know goes to `ext`.

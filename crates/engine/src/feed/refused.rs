@@ -1,0 +1,154 @@
+//! Records that were refused. Whoever imports is told at once; a feed that comes by itself is watched by nobody, so that each
+//! is remembered, and is a finding of every check, until the record comes in.
+
+use super::Destination;
+use crate::failure::Failure;
+use crate::ports::{Refusal, Store};
+use crate::records::{IncomingRecord, Millis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use trueup_domain::feed::RecordKind;
+use trueup_domain::finding::{Code, Finding, Subject};
+use trueup_domain::ids::{OrganizationId, SourceId};
+
+/// So many are told one by one; of more the number is.
+const MOST: usize = 100;
+
+/// What was refused of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refused {
+    /// By what a record is, such as `order SO-1`.
+    named: BTreeMap<String, Known>,
+    /// Of the last import: what cannot be told to be any record.
+    nameless: Vec<Known>,
+    /// How many more there were in the last import.
+    more: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    file: String,
+    line: u64,
+    field: Option<String>,
+    reason: String,
+    at: Millis,
+}
+
+/// What a record is, in a word: `order SO-1`.
+fn name_of(kind: RecordKind, id: &str) -> String {
+    format!("{} {id}", kind.name())
+}
+
+/// The mark that holds what was refused of every source.
+const MARK: &str = "refused";
+
+async fn all(store: &dyn Store, org: &OrganizationId) -> Result<BTreeMap<SourceId, Refused>, Failure> {
+    let text = store.load_mark(org, MARK).await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+/// What an import refuses and takes in, beside what was refused before.
+#[derive(Default)]
+pub(super) struct Watch {
+    before: Refused,
+    now: Refused,
+}
+
+impl Watch {
+    /// What was refused of the source before; nothing where nothing is saved.
+    pub(super) async fn load(to: Destination<'_>) -> Result<Self, Failure> {
+        let before = match to.store {
+            Some(store) => all(store, to.org).await?.remove(to.source).unwrap_or_default(),
+            None => Refused::default(),
+        };
+        Ok(Self { now: Refused { named: before.named.clone(), ..Refused::default() }, before })
+    }
+
+    /// A record came in: what was refused of it is corrected.
+    pub(super) fn take_in(&mut self, record: &IncomingRecord) {
+        if !self.now.named.is_empty() {
+            self.now.named.remove(&name_of(record.record.kind(), &record.id));
+        }
+    }
+
+    /// A record was refused.
+    pub(super) fn refuse(&mut self, refusal: &Refusal, at: Millis) {
+        if refusal.warning {
+            return;
+        }
+        let known = Known {
+            file: refusal.file.clone(),
+            line: refusal.line,
+            field: refusal.field.clone(),
+            reason: refusal.reason.clone(),
+            at,
+        };
+        let name = refusal.record.as_deref().map(|(kind, id)| name_of(*kind, id));
+        match name {
+            Some(name) if self.now.named.len() < MOST || self.now.named.contains_key(&name) => {
+                self.now.named.insert(name, known);
+            }
+            None if self.now.nameless.len() < MOST => self.now.nameless.push(known),
+            Some(_) | None => self.now.more += 1,
+        }
+    }
+
+    /// Remembers what is refused by now.
+    pub(super) async fn save(self, to: Destination<'_>) -> Result<(), Failure> {
+        let Some(store) = to.store.filter(|_| self.now != self.before) else { return Ok(()) };
+        let mut known = all(store, to.org).await?;
+        if self.now == Refused::default() {
+            known.remove(to.source);
+        } else {
+            known.insert(to.source.clone(), self.now);
+        }
+        let text = serde_json::to_string(&known).unwrap_or_default();
+        Ok(store.save_mark(to.org, MARK, &text).await?)
+    }
+}
+
+/// The records that were refused and did not come in since.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn told(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    for (source, refused) in all(store, org).await? {
+        let about = |detail: String| Subject {
+            source: Some(source.clone()),
+            detail: Some(detail),
+            ..Subject::default()
+        };
+        for (name, known) in &refused.named {
+            let message = format!("Source {source} sent {name}, which was refused: {}.", known.why());
+            found.push(Finding::new(Code::Tu8004, about(name.clone()), message).fix(
+                "Correct it at the source and send it again. Where it is never to come, ignore this with a reason.",
+            ));
+        }
+        let left = refused.nameless.len() as u64 + refused.more;
+        if let Some(first) = refused.nameless.first() {
+            let others = if left > 1 { format!(" {} more were.", left - 1) } else { String::new() };
+            let message = format!(
+                "Source {source} sent what cannot be told to be any record, and it was refused: {}.{others}",
+                first.why()
+            );
+            found.push(
+                Finding::new(Code::Tu8004, about("unreadable".to_owned()), message)
+                    .fix("Correct it at the source and send it again."),
+            );
+        } else if refused.more > 0 {
+            let message = format!("Source {source} sent {} records more that were refused.", refused.more);
+            found.push(Finding::new(Code::Tu8004, about("more".to_owned()), message).fix(
+                "`trueup feed check` names each of them. Correct them at the source and send them again.",
+            ));
+        }
+    }
+    Ok(found)
+}
+
+impl Known {
+    fn why(&self) -> String {
+        let field = self.field.as_ref().map_or_else(String::new, |field| format!(", `{field}`"));
+        format!("line {}{field}: {}", self.line, self.reason)
+    }
+}
