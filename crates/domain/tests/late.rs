@@ -1027,3 +1027,36 @@ fn what_comes_after_a_renewal_that_was_caught_up_whole_is_billed_up_to_it(
     let apart = (sum - wanted).abs();
     assert!(apart <= rust_decimal::Decimal::new(4, 2), "{sum} instead of {wanted}\n{renewal_said}\n{said}");
 }
+
+/// What a late decrease gives back of the days after a cancellation is not told as paid for them.
+#[rstest]
+fn a_cancellation_tells_what_stays_paid_after_late_changes(
+    #[values((3, "46.84"), (5, "78.06"), (10, "156.13"))] (left, told): (i64, &str),
+    #[values(0, 1)] between: usize,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-01-01");
+    lab.set("credits", "on");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "8", "22.00", "17.60");
+    let january = period("2023-01-01", "2023-02-01");
+    lab.run(&order("SO-1", OrderKind::Sales, "2023-01-01", january).with(sold).0);
+    (0..5 - between).for_each(|_| drop(lab.invoice(40)));
+    let march = period("2023-03-01", "2023-04-01");
+    lab.run(
+        &order("CH-1", OrderKind::Change, "2023-03-10", march)
+            .change("1", "seat", 8, left, "22.00", "17.60")
+            .0,
+    );
+    (0..between).for_each(|_| drop(lab.invoice(40)));
+    let may = period("2023-05-01", "2023-06-01");
+    let draft = lab.plan(&[&order("CA-1", OrderKind::Cancellation, "2023-05-10", may).0]);
+    let amounts: Vec<_> = draft
+        .findings
+        .iter()
+        .filter(|f| f.code == Code::Tu6005)
+        .filter_map(|f| f.amount)
+        .map(|(a, _)| a.to_string())
+        .collect();
+    assert_eq!(amounts, [format!("-{told}")], "{}", show(&draft));
+}

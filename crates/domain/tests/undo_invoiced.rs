@@ -660,6 +660,19 @@ fn an_end_is_not_taken_back_alone_once_the_product_was_begun_again(
     assert!(!alone.changes.iter().any(|c| c.writes()), "{}", show(&alone));
     let told: Vec<_> = alone.findings.iter().map(|f| (f.code, f.severity)).collect();
     assert_eq!(told, [(Code::Tu7006, Severity::Error)], "{:#?}", alone.findings);
+    // Nor with a change of what was begun.
+    let mut changed = lab.clone();
+    let quantity = if again == "renewal" { 5 } else { 4 };
+    let mut more = order("CH-3", OrderKind::Change, "2025-04-11", april)
+        .change("1", "seat", quantity, 7, "22.00", "17.60")
+        .0;
+    more.completed_us = begun.completed_us + 1;
+    let (more_plan, more_done) = carry(&mut changed, &more);
+    bill(&mut changed, 1);
+    let beside = changed.undo(&[(&end_plan, &end_done), (&more_plan, &more_done)], &Extent::Everything);
+    assert!(beside.findings.iter().any(|f| f.code == Code::Tu7006), "{}", show(&beside));
+    let ended = |change: &&Box<Change>| change.task == end_plan.changes[0].task && change.writes();
+    assert_eq!(beside.changes.iter().filter(ended).count(), 0, "{}", show(&beside));
     let both = lab.undo(&[(&end_plan, &end_done), (&begun_plan, &begun_done)], &Extent::Everything);
     assert!(both.findings.iter().all(|f| f.severity == Severity::Warning), "{:#?}", both.findings);
     lab.apply(&both);

@@ -120,7 +120,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     straddling.retain(|reaching| lost.iter().all(|line| line.target != reaching.line.target));
     let gone: Vec<&Line> = later.iter().chain(straddling.iter().map(|s| &s.line)).collect();
     give_back_later_periods(builder, order, &ending, &gone)?;
-    paid::tell_not_given_back(builder, order, &ending, &lost)?;
+    let goes: Vec<&Line> = lost.iter().chain(gone.iter().copied()).collect();
+    paid::tell_not_given_back(builder, order, &ending, &goes)?;
     for line in &straddling {
         let why = format!("Order {} cancels on {day}", order.shown());
         caught_up::cut(builder, line, (period, &why))?;

@@ -22,13 +22,13 @@ struct Paid {
     days: Period,
 }
 
-/// Says what invoices have billed of days after a cancellation, for which the order has no refund. `lost` are one-time
-/// lines that go with it.
+/// Says what invoices have billed of days after a cancellation, or will bill of invoiced ones, for which the order has no
+/// refund. `gone` are one-time lines that go with it.
 pub(super) fn tell_not_given_back(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     ending: &Ending,
-    lost: &[Line<'_>],
+    gone: &[&Line<'_>],
 ) -> Result<(), Stop> {
     let Some(invoiced) = builder.last_invoiced_day(builder.context.agreement) else { return Ok(()) };
     let gives_back =
@@ -60,7 +60,7 @@ pub(super) fn tell_not_given_back(
             add(product, price, days)?;
         }
     }
-    for line in parts_that_stay(builder, lost) {
+    for line in parts_that_stay(builder, gone, invoiced) {
         let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
             continue;
         };
@@ -125,7 +125,9 @@ fn rest_of_line(
 }
 
 /// One-time lines for days of a recurring one, which an invoice has billed or the next one will bill of invoiced days.
-fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, lost: &[Line<'_>]) -> Vec<Line<'a>> {
+fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>], invoiced: Date) -> Vec<Line<'a>> {
+    // What the next invoice bills or gives back of invoiced days stays as well.
+    let credits = builder.context.world.settings.credits.is_on();
     let of_days = |line: &&Line<'a>| {
         line.origin.as_ref().is_some_and(|o| {
             o.role() == Role::Prorate || o.role() == Role::OneTime && begins_its_line(builder, line)
@@ -134,8 +136,9 @@ fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, lost: &[Line<'_>]) -> Vec<Line
     let stays = |line: &&Line<'a>| {
         builder.agreement_of(line).is_some_and(|agreement| !agreement.prorates)
             && !line.is_made_by(builder.context.order_id())
-            && builder.is_billed(line)
-            && !lost.iter().any(|other| other.target == line.target)
+            && (builder.is_billed(line)
+                || credits && days_of(line).is_some_and(|days| days.last_day() <= invoiced))
+            && !gone.iter().any(|other| other.target == line.target)
     };
     builder
         .own_lines()

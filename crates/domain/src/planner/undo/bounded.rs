@@ -112,7 +112,8 @@ impl<'a> TakenBack<'a> {
                 && !link.deleted
                 && !link.is_settled()
                 && link.addition > effect.addition
-                && !self.before.contains_key(&link.addition)
+                // What was made by what is taken back goes with it; what that merely changed stays.
+                && self.before.get(&link.addition) != Some(&None)
                 && link.order.as_ref().is_some_and(|order| !self.orders.contains(order))
                 && since(link) >= ended
                 && goes_on(since(link))
