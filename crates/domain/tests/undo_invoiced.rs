@@ -671,8 +671,8 @@ fn an_end_is_not_taken_back_alone_once_the_product_was_begun_again(
     bill(&mut changed, 1);
     let beside = changed.undo(&[(&end_plan, &end_done), (&more_plan, &more_done)], &Extent::Everything);
     assert!(beside.findings.iter().any(|f| f.code == Code::Tu7006), "{}", show(&beside));
-    let ended = |change: &&Box<Change>| change.task == end_plan.changes[0].task && change.writes();
-    assert_eq!(beside.changes.iter().filter(ended).count(), 0, "{}", show(&beside));
+    let ended = beside.changes.iter().filter(|c| c.task == end_plan.changes[0].task && c.writes());
+    assert_eq!(ended.count(), 0, "{}", show(&beside));
     let both = lab.undo(&[(&end_plan, &end_done), (&begun_plan, &begun_done)], &Extent::Everything);
     assert!(both.findings.iter().all(|f| f.severity == Severity::Warning), "{:#?}", both.findings);
     lab.apply(&both);

@@ -10,6 +10,7 @@ use crate::ports::{Clock, Psa, Store};
 use crate::records::{StoredPlan, TaskFilter};
 use history::{Written, carried, done_tasks, last_writers, plans_of_additions, written_for};
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::Mappings;
@@ -86,14 +87,24 @@ async fn plan_seen(
         }
     };
     let carried = carried(store, request, &written).await?;
+    let settled: Vec<BTreeSet<TaskId>> =
+        carried.iter().map(|(stored, _)| written.settled_in(&stored.id)).collect();
     let views: Vec<Carried<'_>> = carried
         .iter()
-        .map(|(stored, done)| Carried { id: &stored.id, plan: stored.body.plan(), done })
+        .zip(&settled)
+        .map(|((stored, done), settled)| Carried { id: &stored.id, plan: stored.body.plan(), done, settled })
         .collect();
     let snapshot = observe(psa, &views).await?;
-    let completed = completed_of(store, request.org, &subscriptions_of(&views, &extent)).await?;
-    let (mappings, customers, products, subscriptions) =
-        (Mappings::default(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let concerned = subscriptions_of(&views, &extent);
+    let completed = completed_of(store, request.org, &concerned).await?;
+    let (mappings, customers, products) = (Mappings::default(), BTreeMap::new(), BTreeMap::new());
+    let mut subscriptions = BTreeMap::new();
+    for (source, id) in concerned {
+        let row = store.find_record(request.org, &source, RecordKind::Subscription, id.as_str()).await?;
+        if let Some(Record::Subscription(subscription)) = row.map(|row| row.record) {
+            subscriptions.insert((source, id), subscription);
+        }
+    }
     let world = World {
         organization: request.org,
         today: clock.today(),

@@ -35,6 +35,8 @@ pub struct Carried<'a> {
     pub plan: &'a DraftPlan,
     /// The changes that were carried out, with the addition that each worked on.
     pub done: &'a BTreeMap<ChangeId, AdditionId>,
+    /// Tasks of which nothing in it is to be taken back, though they are meant: that was taken back already.
+    pub settled: &'a BTreeSet<TaskId>,
 }
 
 /// What is to be taken back.
@@ -281,7 +283,7 @@ fn effects<'a>(carried: &[Carried<'a>], plans: &'a [Cow<'_, DraftPlan>], extent:
             let then = invoicer.map_or(sight.and_then(|s| s.next_invoice), |by| by.next_invoice);
             let Some(addition) = of_plan.done.get(&change.id).copied() else { continue };
             let known = places.get(&addition).copied();
-            if !extent.holds(change, addition) {
+            if !extent.holds(change, addition) || of_plan.settled.contains(&change.task) {
                 if let Some(effect) = known.and_then(|at| effects.get_mut(at)) {
                     effect.cover(change);
                 }

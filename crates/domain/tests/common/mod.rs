@@ -415,8 +415,12 @@ impl Lab {
         credit: Credit,
     ) -> DraftPlan {
         let ids: Vec<PlanId> = (0..carried.len()).map(|n| format!("plan-{n}").into()).collect();
-        let views: Vec<Carried<'_>> =
-            carried.iter().zip(&ids).map(|((plan, done), id)| Carried { id, plan, done }).collect();
+        let settled = std::collections::BTreeSet::new();
+        let views: Vec<Carried<'_>> = carried
+            .iter()
+            .zip(&ids)
+            .map(|((plan, done), id)| Carried { id, plan, done, settled: &settled })
+            .collect();
         self.in_world(|world| undo(world, &views, extent, &BTreeMap::new(), credit))
     }
 

@@ -79,11 +79,19 @@ pub(super) struct Written {
     needless: Vec<(Task, PlanId)>,
     /// Tasks of which nothing is left to be taken back.
     gone: Vec<Task>,
+    /// For each task that was named, the plans since it was last taken back.
+    since: BTreeMap<TaskId, BTreeSet<PlanId>>,
 }
 
 impl Written {
     pub(super) fn by(plans: Vec<PlanId>) -> Self {
         Self { plans, ..Self::default() }
+    }
+
+    /// The named tasks of which nothing in a plan is to be taken back: it was, before.
+    pub(super) fn settled_in(&self, plan: &PlanId) -> BTreeSet<TaskId> {
+        let settled = self.since.iter().filter(|(_, plans)| !plans.contains(plan));
+        settled.map(|(task, _)| task.clone()).collect()
     }
 
     /// Puts aside with the others what needed no line, and tells what there is nothing left of.
@@ -156,6 +164,7 @@ pub(super) async fn written_for(
                 since.push((number, id));
             }
         }
+        written.since.insert(task.id.clone(), since.iter().map(|(_, plan)| plan.clone()).collect());
         if !since.is_empty() {
             all.extend(since);
             continue;

@@ -356,3 +356,40 @@ fn what_needed_no_line_of_its_own_goes_with_what_it_stands_on() {
     invoice(&bench);
     assert_eq!(invoiced(&bench), Decimal::from(242), "a month of five seats and one of six");
 }
+
+/// A task that was taken back, named again with one whose line the same undo touched: the undo itself is not taken back.
+#[test]
+fn what_was_taken_back_before_stays_so_beside_others() {
+    let (bench, _) = sold("on");
+    bench.json(&["setting", "set", "mapping.product_item", "many"]).exits(0);
+    let second =
+        BASE.lines().find(|line| line.contains(r#""type":"product""#)).unwrap().replace("exo-p1", "exo-p2");
+    bench.feed(&format!("{second}\n")).exits(0);
+    bench.map("product,exo-p2,7,,\n").exits(0);
+    for (id, on, line) in [
+        (
+            "CH-2",
+            "2023-03-16",
+            r#""charge":"recurring","quantity":"3","old_quantity":"0","new_quantity":"3""#,
+        ),
+        (
+            "CH-3",
+            "2023-03-17",
+            r#""charge":"recurring","quantity":"1","old_quantity":"3","new_quantity":"4""#,
+        ),
+    ] {
+        bench.feed(&order(id, "change", on, line).replace("exo-p1", "exo-p2")).exits(0);
+        bench.json(&["check"]).exits(0);
+        bench.json(&["apply", "--all"]).exits(0);
+    }
+    let ids = tasks(&bench);
+    let (first, begun, last) = (&ids[1], &ids[2], &ids[3]);
+    let undo = plan_of(&bench.json(&["undo", "--task", first, last]).exits(0).json());
+    bench.json(&["apply", &undo]).exits(0);
+    let again = bench.json(&["undo", "--task", first, begun]).exits(0).json();
+    bench.json(&["apply", &plan_of(&again)]).exits(0);
+    assert_eq!([first, begun, last].map(|id| state_of(&bench, id).0), ["ignored", "ignored", "ignored"]);
+    invoice(&bench);
+    invoice(&bench);
+    assert_eq!(invoiced(&bench), Decimal::from(220), "two months of five seats\n{again}");
+}
