@@ -15,7 +15,7 @@ use trueup_domain::ids::{
 use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::{Agreement, ObservedAddition, Snapshot};
-use trueup_domain::task::task_id_of_order;
+use trueup_domain::task::{TaskKind, task_id_of_order};
 
 type Sold = (SourceId, SubscriptionId);
 type Ends = BTreeMap<AgreementId, Option<Date>>;
@@ -117,7 +117,7 @@ impl<'a> Grounds<'a> {
                 .filter_map(|link| self.standing(link, there.get(&link.addition)?, agreement))
                 .collect();
             for line in lines.iter_mut().filter(|line| line.company != Some(agreement.company)) {
-                if let Some(company) = self.company_by_order(line.link).await? {
+                if let Some(company) = self.company_by_transfer(line.link).await? {
                     line.company = Some(company);
                 }
             }
@@ -151,13 +151,22 @@ impl<'a> Grounds<'a> {
         Some(Standing { link, there, sold, company, awaited: self.records.awaited.contains(&key) })
     }
 
-    /// The company of the customer that a line's own order is of. The record of a subscription that was transferred may name
-    /// the former customer still, or the new one already.
-    async fn company_by_order(&self, link: &AdditionLink) -> Result<Option<CompanyId>, Failure> {
+    /// The company of the customer that a line's own order is of, where that is a transfer or came after one: the record of the
+    /// subscription may name the former customer still. Where nothing but the record moved, that is to be told.
+    async fn company_by_transfer(&self, link: &AdditionLink) -> Result<Option<CompanyId>, Failure> {
         let Some(order) = &link.order else { return Ok(None) };
-        let filter = TaskFilter { ids: vec![task_id_of_order(&link.source, order)], ..TaskFilter::default() };
-        let task = self.store.list_tasks(self.org, &filter).await?.pop();
-        Ok(task.and_then(|task| self.mappings.company_of(&link.source, &task.customer)))
+        let filter = TaskFilter {
+            subscription: Some(link.subscription.to_string()),
+            source: Some(link.source.clone()),
+            ..TaskFilter::default()
+        };
+        let tasks = self.store.list_tasks(self.org, &filter).await?;
+        let own = task_id_of_order(&link.source, order);
+        let Some(own) = tasks.iter().find(|task| task.id == own) else { return Ok(None) };
+        let is_moved = tasks.iter().any(|task| {
+            task.kind == TaskKind::Transfer && (task.completed_us, task.turn) <= (own.completed_us, own.turn)
+        });
+        Ok(is_moved.then(|| self.mappings.company_of(&link.source, &own.customer)).flatten())
     }
 
     /// What was found; what is known of ends now is kept for the next look.

@@ -158,6 +158,22 @@ fn a_transferred_subscription_stands_on_the_agreement_of_its_new_customer() {
     assert_eq!(open(&bench, "TU3003"), Vec::<Value>::new());
 }
 
+/// The record of a subscription names another customer, and no transfer moved it: the former one is billed on, which is told.
+#[test]
+fn a_record_that_moves_without_a_transfer_is_told() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
+    let both = r#"{"type":"customer","id":"c-200","name":"Blue Lake Inc"}"#.to_owned() + "\n";
+    bench.feed(&format!("{BASE}{both}{}", sale())).exits(0);
+    bench.map(&format!("{MAPPINGS}customer,c-200,13,,\n")).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&BASE.replace(r#""customer":"c-100""#, r#""customer":"c-200""#)).exits(0);
+    bench.json(&["psa", "pull"]).exits(1);
+    assert_eq!(open(&bench, "TU3003").len(), 1);
+}
+
 /// A customer is mapped to the wrong company, and put right: after a plan that nobody carried out, and after one whose lines
 /// were taken back. The agreement that trueup found at the wrong company binds nobody.
 #[test]
