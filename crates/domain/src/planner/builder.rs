@@ -9,9 +9,8 @@ mod writing;
 
 use super::context::{Context, Stop, subject_of};
 use super::mark::Mark;
-use super::origin::Glance;
 use super::part::Expressed;
-use super::picture::{Line, Picture, change_id};
+use super::picture::{Line, OwnLines, Picture, change_id};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{ChangeId, LineId, OrderId, ProductId};
 use crate::money::{Exact, Money, MoneyError};
@@ -224,19 +223,17 @@ impl<'c, 'a> Builder<'c, 'a> {
     }
 
     /// The lines of the subscription, whatever agreement they are on, in the order in which they came about.
-    pub fn own_lines(&self) -> impl Iterator<Item = &Line<'a>> {
+    pub fn own_lines(&self) -> OwnLines<'_, 'a> {
         self.picture.of_subscription(self.context.subscription_no)
     }
 
     /// Those of them that are for a product in a role.
     pub fn own_lines_for<'s>(
         &'s self,
-        product: &'s ProductId,
+        product: &ProductId,
         role: Role,
     ) -> impl Iterator<Item = &'s Line<'a>> {
-        let glance = Glance::of(product, role);
-        let looks_like = move |line: &&Line<'a>| line.origin.as_ref().is_some_and(|o| o.looks_like(glance));
-        self.own_lines().filter(looks_like).filter(move |line| line.is_for(product, role))
+        self.own_lines().that_are_for(product, role)
     }
 
     /// What trueup wrote or took over for the subscription.

@@ -124,7 +124,7 @@ pub fn is_removed_by_this(builder: &Builder<'_, '_>, link: &AdditionLink) -> boo
 /// The line of the product that an earlier run of this very order has ended.
 pub fn ended_by_this<'s, 'a>(builder: &'s Builder<'_, 'a>, product: &ProductId) -> Option<&'s Line<'a>> {
     let order = builder.context.order_id()?;
-    builder.own_lines().find(|l| l.is_for(product, Role::Recurring) && l.ended_by() == Some(order))
+    builder.own_lines_for(product, Role::Recurring).find(|l| l.ended_by() == Some(order))
 }
 
 /// Whether an earlier run of this very order has ended or taken away a line of the product.
@@ -261,16 +261,15 @@ pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) ->
 
 /// The same where the product has one line at a time: then those that were replaced count as well.
 pub fn first_of_one(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
-    let open = builder.own_lines().filter(|l| l.is_for(product, Role::Recurring) && l.state.is_open());
+    let open = builder.own_lines_for(product, Role::Recurring).filter(|l| l.state.is_open());
     if open.count() > 1 { None } else { first_later(builder, product, day) }
 }
 
 /// The line of the product that bills on `day`, whichever order made it.
 pub fn billing_on<'a>(builder: &Builder<'_, 'a>, product: &ProductId, day: Date) -> Option<Line<'a>> {
     builder
-        .own_lines()
-        .filter(|l| !l.is_made_by(builder.context.order_id()))
-        .find(|l| l.is_for(product, Role::Recurring) && l.state.bills_on(day))
+        .own_lines_for(product, Role::Recurring)
+        .find(|l| !l.is_made_by(builder.context.order_id()) && l.state.bills_on(day))
         .cloned()
 }
 

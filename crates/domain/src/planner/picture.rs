@@ -2,7 +2,7 @@
 
 use super::World;
 use super::index::{Index, SubscriptionNo};
-use super::origin::Origin;
+use super::origin::{Glance, Origin};
 use super::register::Remembered;
 use crate::ids::{AgreementId, CatalogItemId, ChangeId, OrderId, ProductId};
 use crate::money::Quantity;
@@ -373,11 +373,15 @@ impl<'a> Picture<'a> {
 
     /// The lines of one subscription, whatever agreement they are on, in the order in which they came about: those that
     /// are as they were read, by agreement, then those that the plan touched.
-    pub fn of_subscription(&self, subscription: SubscriptionNo) -> impl Iterator<Item = &Line<'a>> {
+    pub fn of_subscription(&self, subscription: SubscriptionNo) -> OwnLines<'_, 'a> {
         let own = self.subscriptions.get(&subscription);
-        let read = own.into_iter().flat_map(|own| &own.read).flat_map(|agreement| self.lines_of(*agreement));
-        let touched = own.into_iter().flat_map(|own| &own.touched).filter_map(|place| self.at(place));
-        read.filter(move |line| !line.touched && line.is_whose(subscription)).chain(touched)
+        OwnLines {
+            picture: self,
+            subscription,
+            read: own.map_or(&[][..], |own| &own.read).iter(),
+            lines: [].iter(),
+            touched: own.map_or(&[][..], |own| &own.touched).iter(),
+        }
     }
 
     /// The line that carries a key.
@@ -460,6 +464,62 @@ impl<'a> Picture<'a> {
         if let Some((at, line)) = self.take(&place) {
             self.undo.push(Undo::Removed(at, Box::new(line)));
         }
+    }
+}
+
+/// The lines of one subscription. Nearly everything that is planned asks for them, most of it more than once: they are
+/// searched by one piece of code, which stays near, and not by a copy of it in each place that asks.
+pub struct OwnLines<'s, 'a> {
+    picture: &'s Picture<'a>,
+    subscription: SubscriptionNo,
+    /// Agreements that hold some as they were read and were not searched yet.
+    read: std::slice::Iter<'s, AgreementId>,
+    /// What is left of the lines of the agreement that is being searched.
+    lines: std::slice::Iter<'s, Line<'a>>,
+    touched: std::slice::Iter<'s, Place>,
+}
+
+impl<'s, 'a> OwnLines<'s, 'a> {
+    /// The next one that may be for what this is a glance of.
+    #[inline(never)]
+    fn next_like(&mut self, glance: Option<Glance>) -> Option<&'s Line<'a>> {
+        let looks_like = |line: &Line<'_>| match (&line.origin, glance) {
+            (Some(origin), Some(glance)) => origin.looks_like(glance),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        loop {
+            for line in self.lines.by_ref() {
+                if looks_like(line) && !line.touched && line.is_whose(self.subscription) {
+                    return Some(line);
+                }
+            }
+            let Some(agreement) = self.read.next() else { break };
+            self.lines = self.picture.lines_of(*agreement).iter();
+        }
+        let picture = self.picture;
+        self.touched.by_ref().filter_map(|place| picture.at(place)).find(|line| looks_like(line))
+    }
+
+    /// Those that are for a product in a role.
+    pub fn that_are_for(mut self, product: &ProductId, role: Role) -> impl Iterator<Item = &'s Line<'a>> {
+        let glance = Glance::of(product, role);
+        std::iter::from_fn(move || {
+            loop {
+                let line = self.next_like(Some(glance))?;
+                if line.origin.as_ref().is_some_and(|origin| origin.product() == product) {
+                    return Some(line);
+                }
+            }
+        })
+    }
+}
+
+impl<'s, 'a> Iterator for OwnLines<'s, 'a> {
+    type Item = &'s Line<'a>;
+
+    fn next(&mut self) -> Option<&'s Line<'a>> {
+        self.next_like(None)
     }
 }
 

@@ -117,7 +117,7 @@ pub fn has_part_already(
 /// ended it with the period that was paid.
 pub fn is_gone_already(builder: &mut Builder<'_, '_>, order: &Order, product: &ProductId, day: Date) -> bool {
     let this = builder.context.order_id();
-    let lines = || builder.own_lines().filter(|l| l.is_for(product, Role::Recurring));
+    let lines = || builder.own_lines_for(product, Role::Recurring);
     let ends_later = |by: &OrderId| {
         let known = over::carried_out(builder).find(|known| known.id == *by);
         known.is_some_and(|known| known.effective > order.effective)
