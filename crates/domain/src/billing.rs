@@ -123,7 +123,7 @@ pub fn invoice_period(snapshot: &Snapshot, agreement: &Agreement, day: Date) -> 
         return laid(start, day).and_then(|period| billed_by.cut_short(period, day));
     }
     let anchor = match (from_start, billed_by.next_invoice) {
-        (Some(start), Some(next)) if laid(start, next).is_some_and(|p| p.start() == next) => start,
+        (Some(start), Some(next)) if cycle.begins_on(start, next) => start,
         (_, Some(next)) => next,
         (Some(start), None) => start,
         (None, None) => return None,

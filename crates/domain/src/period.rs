@@ -59,7 +59,6 @@ pub fn days_between(from: Date, to: Date) -> i64 {
     from.until((Unit::Day, to)).map_or(0, |span| i64::from(span.get_days()))
 }
 
-/// The same day so many months later, or the last one of a month that lacks it.
 /// A day as it is written, `2026-03-31`: a plan has a dozen of them for every order.
 pub(crate) fn day_text(day: Date) -> SmolStr {
     let (year, month, of_month) = (day.year(), day.month().unsigned_abs(), day.day().unsigned_abs());
@@ -74,6 +73,10 @@ pub(crate) fn day_text(day: Date) -> SmolStr {
     str::from_utf8(&room).map_or_else(|_| day.to_smolstr(), SmolStr::new)
 }
 
+/// Days that every month has.
+const SHORTEST_MONTH: i8 = 28;
+
+/// The same day so many months later, or the last one of a month that lacks it.
 fn months_after(date: Date, months: i64) -> Result<Date, PeriodError> {
     let out = PeriodError::OutOfCalendar;
     let from_year_0 = i64::from(date.year()) * 12 + i64::from(date.month()) - 1;
@@ -81,6 +84,10 @@ fn months_after(date: Date, months: i64) -> Result<Date, PeriodError> {
     let year = i16::try_from(month.div_euclid(12)).map_err(|_| out.clone())?;
     // Between 1 and 12.
     let in_year = month.rem_euclid(12) as i8 + 1;
+    // Nearly all anchors lie on a day that no month lacks.
+    if date.day() <= SHORTEST_MONTH {
+        return Date::new(year, in_year, date.day()).map_err(|_| out);
+    }
     let first = Date::new(year, in_year, 1).map_err(|_| out.clone())?;
     Date::new(year, in_year, date.day().min(first.days_in_month())).map_err(|_| out)
 }
@@ -229,6 +236,12 @@ impl BillingCycle {
         anchor.checked_add(span).map_err(|_| PeriodError::OutOfCalendar)
     }
 
+    /// Whether a period of the cycle laid from `anchor` begins on `date`.
+    pub fn begins_on(self, anchor: Date, date: Date) -> bool {
+        // Where the estimate is off, the boundary next to it lies in another month, or on another day, than the date.
+        self.boundary(anchor, self.estimate(anchor, date)) == Ok(date)
+    }
+
     /// The period of the cycle laid from `anchor` that holds `date`.
     ///
     /// # Errors
@@ -284,6 +297,27 @@ impl BillingCycle {
 mod tests {
     use super::*;
     use jiff::civil::date;
+
+    #[test]
+    fn what_begins_on_a_day_is_the_period_that_holds_it() {
+        let cycles = [
+            BillingCycle::MONTHLY,
+            BillingCycle::YEARLY,
+            BillingCycle { every: 5, unit: CycleUnit::Month },
+            BillingCycle { every: 2, unit: CycleUnit::Week },
+            BillingCycle { every: 1, unit: CycleUnit::Day },
+        ];
+        let days = || (-500..900).map(|n| date(2026, 1, 28).saturating_add(Span::new().days(n)));
+        for (cycle, anchor) in
+            cycles.into_iter().flat_map(|cycle| days().step_by(17).map(move |a| (cycle, a)))
+        {
+            for day in days() {
+                let period = cycle.period_containing(anchor, day).unwrap();
+                assert!(period.contains(day));
+                assert_eq!(cycle.begins_on(anchor, day), period.start() == day, "{cycle:?} {anchor} {day}");
+            }
+        }
+    }
 
     #[test]
     fn days_are_written_as_the_library_writes_them() {

@@ -35,11 +35,12 @@ impl<'a> Builder<'_, 'a> {
     /// where the invoice that holds it stands for the period that begins there, the last day of the invoice before.
     pub fn last_before(&self, agreement: &Agreement, boundary: Date) -> Date {
         let plain = previous_day(boundary);
-        let (Some(invoice), Ok(Some(own)), Ok(Some(before))) = (
-            self.invoice_period(agreement, boundary),
-            self.subscription_period(boundary),
-            self.subscription_period(plain),
-        ) else {
+        // An invoice that begins there has billed nothing before it: both say the same day.
+        let invoice = self.invoice_period(agreement, boundary).filter(|invoice| invoice.start() != boundary);
+        let Some(invoice) = invoice else { return plain };
+        let (Ok(Some(own)), Ok(Some(before))) =
+            (self.subscription_period(boundary), self.subscription_period(plain))
+        else {
             return plain;
         };
         let stands_for_it =

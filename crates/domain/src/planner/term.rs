@@ -106,12 +106,13 @@ fn anchor_of(
     said: Period,
     subscription: Option<&Subscription>,
 ) -> Result<Date, PeriodError> {
-    let begins = |anchor: Date| {
-        cycle.period_containing(anchor, said.start()).is_ok_and(|period| period.start() == said.start())
-    };
     let named = subscription.and_then(|s| s.period).map(Period::start);
     let candidates = [named, subscription.map(|s| s.start), Some(said.end())];
-    Ok(candidates.into_iter().flatten().find(|anchor| begins(*anchor)).unwrap_or(said.start()))
+    Ok(candidates
+        .into_iter()
+        .flatten()
+        .find(|anchor| cycle.begins_on(*anchor, said.start()))
+        .unwrap_or(said.start()))
 }
 
 /// The day on which the order takes effect, within its term.
