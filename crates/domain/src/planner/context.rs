@@ -320,7 +320,8 @@ impl<'a> Context<'a> {
     }
 
     fn known(&self, product: &ProductId) -> Option<&Known<'a>> {
-        self.products.iter().find(|known| known.id == product)
+        // Nearly always it is asked with the id that it was resolved by.
+        self.products.iter().find(|known| std::ptr::eq(known.id, product) || known.id == product)
     }
 
     /// How a product is billed; every product that the task bills was resolved at the start.
@@ -373,17 +374,19 @@ fn period_of(
     cycle: BillingCycle,
     subscription: Option<&Subscription>,
 ) -> Result<Period, Stop> {
-    let billed = cycle.describe();
+    let billed = || cycle.describe();
     let why = match term::billing_period(order, cycle, subscription, world.settings.change_day) {
         Ok(period) => return Ok(period),
         Err(NoPeriod::Calendar(error)) => error.to_string(),
         Err(NoPeriod::NoWholeNumber) => {
             format!(
-                "which is longer than a billing period (it is billed {billed}) and no whole number of them"
+                "which is longer than a billing period (it is billed {}) and no whole number of them",
+                billed()
             )
         }
         Err(NoPeriod::AmountOf(line)) => format!(
-            "which holds several billing periods (it is billed {billed}), and nothing says of how many the amount of line {} is",
+            "which holds several billing periods (it is billed {}), and nothing says of how many the amount of line {} is",
+            billed(),
             order.lines.get(line).map_or("", |line| line.id.as_str())
         ),
     };

@@ -485,9 +485,11 @@ pub fn begins_again<'a>(
 ) -> Option<Line<'a>> {
     let this = builder.context.order_id();
     let others = || builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(this));
-    let is_over = order.kind == OrderKind::Renewal
-        && !others().any(|l| l.state.cancelled.is_none_or(|last| last >= day));
-    let ended = others().filter(|l| is_over && has_ended(builder, l, day));
+    if order.kind != OrderKind::Renewal || others().any(|l| l.state.cancelled.is_none_or(|last| last >= day))
+    {
+        return None;
+    }
+    let ended = others().filter(|l| has_ended(builder, l, day));
     ended.max_by_key(|l| l.state.cancelled).cloned()
 }
 

@@ -180,11 +180,12 @@ pub fn existing_line<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let ours = || builder.own_lines_for(product, Role::Recurring).filter(|l| !l.is_made_by(order));
+    let of_product: Vec<&Line<'a>> = builder.own_lines_for(product, Role::Recurring).collect();
+    let ours = || of_product.iter().copied().filter(|l| !l.is_made_by(order));
     let none_is_ours = ours().next().is_none();
     let open = ours().filter(|l| l.state.is_open()).max_by_key(|l| l.state.effective);
     // What an order ended is not the line of now where the one that followed on it is gone.
-    let is_begun = builder.own_lines_for(product, Role::Recurring).any(|l| l.is_made_by(order));
+    let is_begun = of_product.iter().any(|l| l.is_made_by(order));
     let gone = if open.is_none() && !is_begun { missing_link(builder, product) } else { None };
     // One that a person ended is what should be there, and is judged; one that an order ended counts while it bills.
     let ending = || {
@@ -246,20 +247,21 @@ pub fn line_of<'a>(
     from: Date,
 ) -> Existing<'a> {
     let order = builder.context.order_id();
-    let of_product = || builder.own_lines_for(&line.product, Role::Recurring);
-    let written = of_product().any(|l| l.is_made_by(order));
-    let others = || of_product().filter(|l| !l.is_made_by(order));
+    let of_product: Vec<&Line<'a>> = builder.own_lines_for(&line.product, Role::Recurring).collect();
+    let written = of_product.iter().any(|l| l.is_made_by(order));
+    let others = || of_product.iter().copied().filter(|l| !l.is_made_by(order));
     // What is dated to end ahead goes on until then, unless another line follows on it.
     let goes_on = |l: &Line<'a>| {
-        let follows = |last: Date| of_product().any(|other| other.state.effective > last);
+        let follows = |last: Date| of_product.iter().any(|other| other.state.effective > last);
         over::goes_on(builder, l, from) && !l.state.cancelled.is_some_and(follows)
     };
     let named = builder.named_additions(&line.product);
     // Those that a person named as one line together count as one.
     let count = |which: &dyn Fn(&Line<'a>) -> bool| {
         let is_named = |l: &&Line<'a>| named.iter().any(|id| l.target == Target::Existing(*id));
-        let (together, single): (Vec<_>, Vec<_>) = others().filter(|l| which(l)).partition(is_named);
-        single.len() + together.len().min(1)
+        let single = others().filter(|l| which(l)).filter(|l| !is_named(l)).count();
+        let together = !named.is_empty() && others().filter(is_named).any(which);
+        single + usize::from(together)
     };
     let open = count(&goes_on);
     // Once this order has written its own line, the one it replaced has ended already.
@@ -273,7 +275,7 @@ pub fn line_of<'a>(
         old_quantity.is_some_and(|old| state.quantity == old)
             && line.old_unit_price.is_none_or(|old| part::shows(context, state, old))
     };
-    let begun = if open > 0 { begun_before(builder, line, is_old, goes_on) } else { None };
+    let begun = if open > 0 { begun_before(builder, line, &of_product, is_old, goes_on) } else { None };
     if let Some(begun) = begun {
         let bills = |l: &Line| l.state.cancelled.is_none_or(|last| crate::period::next_day(last) >= from);
         return match begun.filter(bills) {
@@ -303,12 +305,12 @@ pub fn line_of<'a>(
 fn begun_before<'a>(
     builder: &Builder<'_, 'a>,
     line: &OrderLine,
+    of_product: &[&Line<'a>],
     is_old: impl Fn(&AdditionState) -> bool,
     goes_on: impl Fn(&Line<'a>) -> bool,
 ) -> Option<Option<Line<'a>>> {
     let order = builder.context.order_id()?;
-    let others =
-        || builder.own_lines_for(&line.product, Role::Recurring).filter(|l| !l.is_made_by(Some(order)));
+    let others = || of_product.iter().copied().filter(|l| !l.is_made_by(Some(order)));
     let edited = |l: &&Line| l.last_edit_by(order).is_some_and(|edit| is_old(&edit.before));
     let ended = |l: &&Line| l.ended_by() == Some(order) && is_old(&l.state);
     if let Some(begun) = others().find(edited).or(others().find(ended)) {

@@ -395,7 +395,8 @@ impl<'a> Picture<'a> {
 
     /// One line.
     pub fn find(&self, agreement: AgreementId, target: &Target) -> Option<&Line<'a>> {
-        self.lines_of(agreement).iter().find(|l| &l.target == target)
+        // What is asked for is nearly always what was touched last, and that was added last.
+        self.lines_of(agreement).iter().rev().find(|l| &l.target == target)
     }
 
     /// The line as it is now.

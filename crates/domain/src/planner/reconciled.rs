@@ -64,7 +64,6 @@ pub fn next_level(
     (day, period): (Date, Period),
 ) -> Option<Date> {
     let product = &line.product;
-    late::state_on(builder, product, day)?;
     let billed = |quantity: Quantity| billed_quantity(builder, product, quantity);
     let told = || line.new_quantity.and_then(|new| new.minus(line.quantity).ok());
     let old = line.old_quantity.or_else(told).map(billed);
@@ -81,7 +80,8 @@ pub fn next_level(
     let is_left = |level: &Level<'_>| level.replaced_by.is_some_and(|by| late::is_older(builder, by));
     let after =
         levels(builder, product).filter(|level| level.since > day && !is_left(level) && !goes_on_from(level));
-    after.map(|level| level.since).min()
+    let first = after.map(|level| level.since).min()?;
+    late::state_on(builder, product, day).map(|_| first)
 }
 
 /// Says what an order costs of the days before the level that a reconciliation wrote, of which trueup bills nothing else.

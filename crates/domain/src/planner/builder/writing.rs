@@ -114,7 +114,6 @@ impl<'a> Builder<'_, 'a> {
         if said.is_none() {
             self.tell_drift(&line)?;
         }
-        let id = self.next_id();
         let task = self.context.task;
         let state = State::from(wanted.clone());
         let origin = Made {
@@ -132,12 +131,11 @@ impl<'a> Builder<'_, 'a> {
         let formula = line.money.formula;
         let action = Action::Create { wanted };
         let carried = Key::Made(key.0.as_str().into());
-        self.push(action, key, line.role, &line.product, agreement.id, line.line_id, reason, formula);
-        if let Some(change) = self.draft.changes.last_mut() {
-            change.amount = amounts.price;
-            change.cost = amounts.cost;
-            change.true_period = true_days;
-        }
+        let mut change =
+            self.change(action, key, line.role, &line.product, agreement.id, line.line_id, reason, formula);
+        (change.amount, change.cost, change.true_period) = (amounts.price, amounts.cost, true_days);
+        let id = change.id.clone();
+        self.draft.changes.push(change);
         if let Some(said) = said {
             self.note_amended(&said);
             if matches!(line.role, Role::Recurring | Role::Quantity) {
