@@ -62,8 +62,13 @@ pub fn billed_in(
     prorates: bool,
     currency: Currency,
 ) -> Result<PriceAndCost, MoneyError> {
-    let billed = |unit| unit_billed_in(unit, state, less_included, period, prorates, currency);
-    Ok(PriceAndCost { price: billed(state.unit_price)?, cost: billed(state.unit_cost)? })
+    let Some(billed) = Billed::of(state, less_included, period, prorates)? else {
+        return Ok(PriceAndCost::default());
+    };
+    Ok(PriceAndCost {
+        price: billed.at(state.unit_price, currency)?,
+        cost: billed.at(state.unit_cost, currency)?,
+    })
 }
 
 /// The price alone that an addition adds to the invoice of `period`.
@@ -77,34 +82,53 @@ pub fn price_in(
     prorates: bool,
     currency: Currency,
 ) -> Result<Money, MoneyError> {
-    unit_billed_in(state.unit_price, state, less_included, period, prorates, currency)
+    match Billed::of(state, less_included, period, prorates)? {
+        Some(billed) => billed.at(state.unit_price, currency),
+        None => Ok(Money::ZERO),
+    }
 }
 
 fn billed_quantity(state: &AdditionState, less_included: Quantity) -> Result<Quantity, MoneyError> {
     if less_included.is_zero() { Ok(state.quantity) } else { state.quantity.minus(less_included) }
 }
 
-fn unit_billed_in(
-    unit: Money,
-    state: &AdditionState,
-    less_included: Quantity,
-    period: Period,
-    prorates: bool,
-    currency: Currency,
-) -> Result<Money, MoneyError> {
-    let days = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day))
-        .ok()
-        .and_then(|own| own.intersect(period));
-    let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else {
-        return Ok(Money::ZERO);
-    };
-    let quantity = billed_quantity(state, less_included)?;
-    if !prorates || days == period {
-        return unit.extended(quantity, currency);
+/// What an invoice bills of a line: how many, and which share of each where that is not all of it.
+struct Billed {
+    quantity: Quantity,
+    share: Option<Exact>,
+}
+
+impl Billed {
+    /// What the invoice of `period` bills of the line; none where that is nothing.
+    fn of(
+        state: &AdditionState,
+        less_included: Quantity,
+        period: Period,
+        prorates: bool,
+    ) -> Result<Option<Self>, MoneyError> {
+        let days = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day))
+            .ok()
+            .and_then(|own| own.intersect(period));
+        let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else { return Ok(None) };
+        let quantity = billed_quantity(state, less_included)?;
+        let share = if !prorates || days == period {
+            None
+        } else {
+            Some(Exact::ratio(i128::from(days.days()), i128::from(period.days()))?)
+        };
+        Ok(Some(Self { quantity, share }))
     }
-    let share = Exact::ratio(i128::from(days.days()), i128::from(period.days()))?;
-    let part = unit.exact().times(share)?.round(currency.places(), RoundingMode::HalfUp)?;
-    Money::new(part).extended(quantity, currency)
+
+    /// That at so much a unit; a share of a unit is rounded before it is multiplied.
+    fn at(&self, unit: Money, currency: Currency) -> Result<Money, MoneyError> {
+        let unit = match self.share {
+            None => unit,
+            Some(share) => {
+                Money::new(unit.exact().times(share)?.round(currency.places(), RoundingMode::HalfUp)?)
+            }
+        };
+        unit.extended(self.quantity, currency)
+    }
 }
 
 /// The period that the next invoice of the agreement bills: its own, or its parent's where it is billed there.

@@ -364,6 +364,14 @@ fn divide(dividend: i128, divisor: i128) -> (i128, i128) {
     }
 }
 
+/// The product, where 128 bits hold it: that of two that fit 64 bits always.
+fn multiply(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a) * i128::from(b)),
+        (Ok(_) | Err(_), Err(_)) | (Err(_), Ok(_)) => a.checked_mul(b),
+    }
+}
+
 fn power_of_ten(exponent: u32) -> Option<i128> {
     match short::power_of_ten(exponent) {
         Some(small) => Some(i128::from(small)),
@@ -436,8 +444,8 @@ impl Exact {
         // to reduce in the product.
         let left = Self::ratio(self.num, other.den)?;
         let right = Self::ratio(other.num, self.den)?;
-        let num = left.num.checked_mul(right.num).ok_or(MoneyError::Overflow)?;
-        let den = left.den.checked_mul(right.den).ok_or(MoneyError::Overflow)?;
+        let num = multiply(left.num, right.num).ok_or(MoneyError::Overflow)?;
+        let den = multiply(left.den, right.den).ok_or(MoneyError::Overflow)?;
         Ok(Self { num, den })
     }
 
@@ -462,6 +470,10 @@ impl Exact {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+        // What is billed is nearly always what was reckoned.
+        if self == other {
+            return Ok(Self::ZERO);
+        }
         self.plus(Self { num: other.num.checked_neg().ok_or(MoneyError::Overflow)?, den: other.den })
     }
 
@@ -479,7 +491,7 @@ impl Exact {
     /// [`MoneyError::Overflow`].
     pub fn round(self, places: u32, mode: RoundingMode) -> Result<Decimal, MoneyError> {
         let shift = power_of_ten(places).ok_or(MoneyError::Overflow)?;
-        let scaled = self.num.checked_mul(shift).ok_or(MoneyError::Overflow)?;
+        let scaled = multiply(self.num, shift).ok_or(MoneyError::Overflow)?;
         let (quotient, remainder) = divide(scaled, self.den);
         let twice = remainder.checked_mul(2).ok_or(MoneyError::Overflow)?;
         let up = match mode {

@@ -18,7 +18,7 @@ use crate::psa::{AdditionState, Snapshot};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use smol_str::ToSmolStr as _;
+use smol_str::{SmolStr, ToSmolStr as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -148,6 +148,11 @@ pub struct KeyParts<'a> {
 impl KeyParts<'_> {
     /// The key that the line carries.
     pub fn key(&self) -> OperationKey {
+        // Hardly any line is written anew.
+        let revision = match self.revision {
+            0 => SmolStr::new_static("0"),
+            times => times.to_smolstr(),
+        };
         OperationKey(short_hash(
             "tu",
             &[
@@ -157,7 +162,7 @@ impl KeyParts<'_> {
                 self.line,
                 self.role.name(),
                 &day_text(self.period_start),
-                &self.revision.to_smolstr(),
+                &revision,
             ],
             26,
         ))

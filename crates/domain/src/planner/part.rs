@@ -158,9 +158,11 @@ fn loses_much(
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
     let rounded = Money::new(unit.round(currency.places(), settings.rounding_mode)?).exact();
     let lost = size(rounded.minus(unit)?.times(quantity.exact())?)?;
-    let hundredth = size(unit.times(quantity.exact())?)?.over(Exact::ratio(100, 1)?)?;
     let is_less = |limit: Exact| -> Result<bool, MoneyError> { Ok(limit.minus(lost)?.is_negative()) };
-    Ok(is_less(tolerance(settings, currency)?)? && is_less(hundredth)?)
+    if !is_less(tolerance(settings, currency)?)? {
+        return Ok(false);
+    }
+    is_less(size(unit.times(quantity.exact())?)?.over(Exact::ratio(100, 1)?)?)
 }
 
 /// `quantity` units for a whole period, each at a price of its own.
@@ -315,9 +317,13 @@ fn whole_unit(
 /// The tolerance of rounding in a currency: the setting speaks of currencies with two places.
 pub fn tolerance(settings: &Settings, currency: Currency) -> Result<Exact, MoneyError> {
     let places = currency.places();
+    let of_two = Exact::from_decimal(settings.rounding_tolerance);
+    if places == 2 {
+        return Ok(of_two);
+    }
     let by = 10_i128.checked_pow(places.abs_diff(2)).ok_or(MoneyError::Overflow)?;
-    let scale = if places <= 2 { Exact::ratio(by, 1)? } else { Exact::ratio(1, by)? };
-    Exact::from_decimal(settings.rounding_tolerance).times(scale)
+    let scale = if places < 2 { Exact::ratio(by, 1)? } else { Exact::ratio(1, by)? };
+    of_two.times(scale)
 }
 
 /// What a line charges once. Rounding per unit is for prorated amounts: a whole price with more places than the currency
