@@ -61,7 +61,12 @@ impl Part {
         let mut picture = Picture::new(world, index);
         for group in some.clone() {
             if (group - some.start).is_multiple_of(fetch::GROUPS) {
-                fetch::read(index, tasks, division.tasks_of_all(group..some.end.min(group + fetch::GROUPS)));
+                fetch::read(
+                    world,
+                    index,
+                    tasks,
+                    division.tasks_of_all(group..some.end.min(group + fetch::GROUPS)),
+                );
             }
             part.plan_group(world, index, division.tasks_of(group), tasks, &mut picture);
             let top = division.top_of(group);
