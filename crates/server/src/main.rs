@@ -22,10 +22,16 @@ mod traces;
 
 use clap::Parser;
 use failure::{CliError, Exit};
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// A plan and an import ask for very many small pieces of memory: with this one they take less of the processors than with
+/// those of the systems.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {

@@ -1,8 +1,13 @@
 //! What the benchmarks share: numbers that are the same everywhere, and time and memory as they are reported.
 #![allow(dead_code, reason = "each benchmark uses its own part of it")]
 
+use mimalloc::MiMalloc;
 use std::hint::black_box;
 use std::time::Instant;
+
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Knuth's MMIX generator: the same numbers everywhere.
 pub struct Lcg(pub u64);
