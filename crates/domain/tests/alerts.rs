@@ -54,6 +54,7 @@ fn around() -> Around {
         company: Some(CompanyId(12)),
         names: Names { customer: "Green Lane".into(), organization: "msp".into(), fix: String::new() },
         storm: Storm::Calm,
+        shared: false,
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Around {
     pub names: Names,
     /// Whether too many tickets are made at once.
     pub storm: Storm,
+    /// Whether another alert lasts that has the same ticket: people merge them.
+    pub shared: bool,
 }
 
 /// Whether too many tickets are made at once.
@@ -277,7 +279,9 @@ impl Desk<'_> {
             let text = format!("The cause is gone since {}.", instant(at));
             self.note(thread, NoteKind::Cleared, text, "the cause is gone");
         }
-        if self.rule.close_when_cleared {
+        if self.rule.close_when_cleared && self.around.shared {
+            // It closes with the last of them.
+        } else if self.rule.close_when_cleared {
             self.turn(Side::Closed, self.rule.status_closed, "the cause is gone");
         } else if self.decision.steps.is_empty() {
             self.decision.settled = true;

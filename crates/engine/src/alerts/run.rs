@@ -121,6 +121,8 @@ pub(super) struct Work<'a> {
     pub desk: Option<Desk>,
     /// Tickets as they were read.
     pub tickets: BTreeMap<TicketId, ObservedTicket>,
+    /// The alerts that last, by their ticket: several share one that people merged.
+    pub lasting: BTreeMap<TicketId, BTreeSet<AlertId>>,
     /// Tickets that were made lately, by company.
     pub made: BTreeMap<CompanyId, Vec<Millis>>,
     pub renewed_at: Millis,
@@ -185,6 +187,7 @@ async fn held(
         boards: BTreeMap::new(),
         desk: None,
         tickets: BTreeMap::new(),
+        lasting: BTreeMap::new(),
         made: BTreeMap::new(),
         renewed_at: clock.now(),
         kept: false,
@@ -205,6 +208,11 @@ impl Work<'_> {
         self.end_storms(&mut alerts).await?;
         if let Err(error) = self.read_tickets(&alerts).await {
             return self.stop(error).await;
+        }
+        for alert in alerts.iter().filter(|alert| alert.is_open()) {
+            let Some(thread) = &alert.thread else { continue };
+            let merged = self.tickets.get(&thread.ticket).and_then(|ticket| ticket.merged_into);
+            self.lasting.entry(merged.unwrap_or(thread.ticket)).or_default().insert(alert.id.clone());
         }
         for alert in &mut alerts {
             self.renew().await?;
@@ -452,7 +460,9 @@ impl Work<'_> {
         let fix = Code::from_name(&alert.kind).map(|code| code.row().fix.to_owned()).unwrap_or_default();
         let names = Names { customer, organization: self.request.org.to_string(), fix };
         let storm = self.storm_of(alert, rule).await?;
-        Ok(Around { company: company.or_else(|| storm_company(alert)), names, storm })
+        let on_it = alert.thread.as_ref().and_then(|thread| self.lasting.get(&thread.ticket));
+        let shared = on_it.is_some_and(|alerts| alerts.iter().any(|id| *id != alert.id));
+        Ok(Around { company: company.or_else(|| storm_company(alert)), names, storm, shared })
     }
 
     async fn storm_of(&self, alert: &Alert, rule: &Rule) -> Result<Storm, Failure> {

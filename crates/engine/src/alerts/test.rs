@@ -7,8 +7,7 @@ use crate::mappings::Site;
 use crate::ports::{Psa, PsaError, WriteError};
 use serde::Serialize;
 use trueup_domain::alert::{
-    Alert, AlertId, Around, Decision, Names, Origin, Rule, Seen, Side, Step, Storm, Told, ToldState, decide,
-    resolve,
+    Alert, AlertId, Around, Decision, Names, Origin, Rule, Seen, Side, Step, Told, ToldState, decide, resolve,
 };
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{CompanyId, CustomerId, SourceId};
@@ -90,7 +89,7 @@ pub async fn test(site: Site<'_>, psa: &dyn Psa, wish: &TestWish) -> Result<Test
     let mut alert = Alert::first(id, &told).ok_or_else(|| Failure::wrong("nothing to test", "Try again."))?;
     let names =
         Names { customer: String::new(), organization: site.org.to_string(), fix: "Nothing.".to_owned() };
-    let around = Around { company: None, names, storm: Storm::Calm };
+    let around = Around { names, ..Around::default() };
     let Decision { steps, hold, .. } = decide(&alert, &Seen::NotRead, &rule, &around, now);
     let Some(Step::Make { draft, life }) = steps.into_iter().next().map(|planned| planned.step) else {
         let why = hold.map(|hold| hold.words()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The life of an alert and of its ticket: opened, repeated, cleared, returned, closed by people.
 
 use super::desk::{
-    alert, at, bare, codes, did, is_closed, notes, person_moves, record, ruled, run, tell, tickets,
+    alert, at, bare, codes, did, is_closed, notes, person, person_moves, record, ruled, run, tell, tickets,
 };
 use serde_json::json;
 
@@ -201,6 +201,33 @@ fn ax_59_a_cleared_alert_never_touches_what_a_person_closed() {
     tell(&bench, "nas", "closed", 20);
     assert!(did(&run(&bench, 30).exits(0).json()).is_empty());
     assert!(notes(&bench, ticket).is_empty());
+}
+
+#[test]
+fn merged_tickets_close_with_the_last_of_their_alerts() {
+    let bench = ruled();
+    tell(&bench, "nas", "open", 0);
+    tell(&bench, "tape", "open", 1);
+    run(&bench, 2).exits(0);
+    let ids: Vec<i64> = tickets(&bench).iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    let bundle = json!({"childTicketIds": [ids[1]], "status": {"id": 25}}).to_string();
+    let (status, answer) = person(&bench, "POST", &format!("service/tickets/{}/merge", ids[0]), &bundle);
+    assert!(status < 300, "{answer}");
+    run(&bench, 10).exits(0);
+    // What is over is noted; what lasts keeps the ticket.
+    tell(&bench, "nas", "closed", 20);
+    assert_eq!(did(&run(&bench, 21).exits(0).json()), ["noted"]);
+    assert!(!is_closed(&tickets(&bench)[0]));
+    assert!(did(&run(&bench, 22).exits(0).json()).is_empty());
+    let open = bench.json(&["alert", "list", "--state", "open"]).exits(0).json();
+    let open = open["alerts"].as_array().unwrap();
+    assert_eq!((open.len(), &open[0]["acknowledged_by"]), (1, &json!(null)), "{open:?}");
+    tell(&bench, "tape", "closed", 90);
+    let last = did(&run(&bench, 91).exits(0).json());
+    assert!(last.contains(&"closed".to_owned()), "{last:?}");
+    run(&bench, 92).exits(0);
+    assert!(tickets(&bench).iter().all(is_closed));
+    assert!(notes(&bench, ids[0])[0].contains("The cause is gone"));
 }
 
 #[test]
