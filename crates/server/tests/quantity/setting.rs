@@ -383,3 +383,74 @@ fn rules_that_mean_nothing_are_refused_and_fractions_need_a_rounding() {
     count_at(&bench, "2023-03-10T02:00:00Z", &[("c-1", "mbx", "3.0")]);
     assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["equal"]);
 }
+
+#[test]
+fn ax_12_two_tenants_in_one_tree_each_get_their_own_lines() {
+    let bench = assigned();
+    let mut other = crate::bench::Bench::new("2023-03-10");
+    other.connect("2023-04-01");
+    // The other tenant has the item under another id, and something else under the id that it has here.
+    seed(
+        &other,
+        json!({
+            "procurement/catalog": [item(77, "EXO-P1", 9.0), item(7, "OTHER", 1.0)],
+            "company/companies": [{"id": 31, "identifier": "N", "name": "N"}],
+            "finance/agreements": [super::desk::agreement(61, 31, "Cloud")],
+        }),
+    );
+    bench.json(&["org", "add", "north", "--name", "North", "--parent", "default"]).exits(0);
+    let access = &other.sandbox.as_ref().unwrap().access;
+    let text = |name: &str| access[name].as_str().unwrap();
+    let (url, company, key, id) = (text("url"), text("company"), text("public_key"), text("client_id"));
+    let add = ["--org", "north", "connection", "add", "--url", url, "--company", company];
+    let keys = ["--public-key", key, "--client-id", id];
+    bench.json(&[add.as_slice(), keys.as_slice()].concat()).exits(0);
+    let file = bench.file(
+        "north.ndjson",
+        concat!(
+            "{\"type\":\"customer\",\"id\":\"n-1\",\"name\":\"Northern\"}\n",
+            "{\"type\":\"counter\",\"customer\":\"n-1\",\"product\":\"mbx\",\"value\":\"4\",\
+             \"as_of\":\"2023-03-10T01:00:00Z\"}\n"
+        ),
+    );
+    bench.json(&["--org", "north", "feed", "import", &file]).exits(0);
+    let rows = bench.file(
+        "m.csv",
+        "kind,source_id,psa_id,scope,options\ncustomer,n-1,31,,\nagreement,customer:n-1,61,,\n",
+    );
+    bench.json(&["--org", "north", "mapping", "import", &rows]).exits(0);
+    count(&bench, &[("c-1", "mbx", "10")]);
+    let (here, there) = (mark(&bench), mark(&other));
+    let ran = bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0).json();
+    assert_eq!(verdicts(&ran), ["create"], "{ran}");
+    assert_eq!(mark(&bench), here, "the tenant of the level above is not called");
+    let made = additions(&other, 61);
+    assert_eq!((made.len(), &made[0]["product"]["id"], &made[0]["unitPrice"]), (1, &json!(77), &json!(9.0)));
+    assert!(mark(&other) > there);
+    let there = mark(&other);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!(verdicts(&ran), ["create"], "{ran}");
+    assert_eq!((quantities(&bench, 40), quantities(&other, 61)), (vec![10.0], vec![4.0]));
+    assert_eq!(mark(&other), there, "nor the one of the level below");
+    // No list mixes both: each sees the customers and lines of its own tenant.
+    let of = |org: &str| bench.json(&["--org", org, "quantity", "show"]).exits(0).json();
+    assert_eq!(
+        (&of("north")["lines"][0]["catalog_item_id"], of("north")["lines"].as_array().unwrap().len()),
+        (&json!(77), 1)
+    );
+    assert_eq!(
+        (&of("default")["lines"][0]["catalog_item_id"], of("default")["lines"].as_array().unwrap().len()),
+        (&json!(7), 1)
+    );
+    // Once the name is gone there, the id of the level above says nothing: nothing is written.
+    let gone = json!([{ "op": "replace", "path": "identifier", "value": "RENAMED" }]);
+    other.by_hand("PATCH", "procurement/catalog/77", &gone);
+    let later = bench.file(
+        "later.ndjson",
+        "{\"type\":\"counter\",\"customer\":\"n-1\",\"product\":\"mbx\",\"value\":\"6\",\"as_of\":\"2023-03-10T02:00:00Z\"}\n",
+    );
+    bench.json(&["--org", "north", "feed", "import", &later]).exits(0);
+    let ran = bench.json(&["--org", "north", "quantity", "run", "--approve"]).json();
+    assert!(codes(&ran).contains(&"TU2004".to_owned()), "{ran}");
+    assert_eq!(quantities(&other, 61), [4.0]);
+}
