@@ -15,6 +15,9 @@ const MINUTE_MS: Millis = 60_000;
 /// A day that does not exist is followed by one that does; no zone ever left out more than one.
 const LONGEST_SEARCH: i32 = 4;
 
+/// How the fingerprint of a schedule begins that fires once a month.
+const MONTHLY: &str = "monthly ";
+
 /// What is done by a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ScheduleKind {
@@ -146,6 +149,27 @@ impl Timetable {
         }
     }
 
+    /// When a schedule fires next that was reckoned from `spec` up to now, and was to fire at `planned`. A day of the month
+    /// that is over already is made up at once where the run of this month is still to come; where it is done the new day
+    /// counts from the next month on.
+    pub fn moved(
+        &self,
+        kind: ScheduleKind,
+        spec: &str,
+        planned: Option<Millis>,
+        now: Millis,
+    ) -> Option<Millis> {
+        let next = self.next_after(kind, now);
+        let (Cadence::Monthly(on, _), Some(planned)) = (self.cadence(kind), planned) else { return next };
+        if !spec.starts_with(MONTHLY) {
+            return next;
+        }
+        let (today, then) = (self.day(now)?, self.day(planned)?);
+        let is_to_come = then.first_of_month() <= today.first_of_month();
+        let fire = self.fire_on(kind, on.in_month_of(today));
+        fire.filter(|fire| is_to_come && *fire <= now).or(next)
+    }
+
     /// Whether nothing is written by itself at `at`.
     pub fn is_frozen(&self, at: Millis) -> bool {
         self.day(at).is_some_and(|day| self.freeze.holds(day))
@@ -168,7 +192,7 @@ impl Timetable {
             Cadence::Off => "off".to_owned(),
             Cadence::Minutes(minutes) => format!("{minutes}m"),
             Cadence::Daily(time) => format!("daily {time} {zone}"),
-            Cadence::Monthly(on, time) => format!("monthly {on} {time} {zone}"),
+            Cadence::Monthly(on, time) => format!("{MONTHLY}{on} {time} {zone}"),
         }
     }
 

@@ -262,3 +262,43 @@ fn ax_26_ax_27_a_missed_push_is_made_up_once_and_then_the_regular_one() {
     assert_eq!(found.fire.map(shown).as_deref(), Some("2023-04-15T02:00:00Z"));
     assert_eq!(found.next.map(shown).as_deref(), Some("2023-05-15T02:00:00Z"));
 }
+
+#[test]
+fn ax_29_a_push_day_that_is_changed_in_the_month_pushes_once_a_month() {
+    let on = |day: &str| table(&[("schedule.quantity", &format!("monthly {day} 02:00")), (TIME_ZONE, "UTC")]);
+    let kind = ScheduleKind::Quantity;
+    for (from, to, now, fire, next) in [
+        // Pushed already: the new day counts from the next month on.
+        ("15", "10", "2026-03-20T09:00:00Z", None, "2026-04-10T02:00:00Z"),
+        // Not pushed yet, and the new day is over: at the next look.
+        ("20", "10", "2026-03-12T09:00:00Z", Some("2026-03-10T02:00:00Z"), "2026-04-10T02:00:00Z"),
+        ("last", "1", "2026-02-12T09:00:00Z", Some("2026-02-01T02:00:00Z"), "2026-03-01T02:00:00Z"),
+        // Not pushed yet, and the new day is still to come.
+        ("20", "15", "2026-03-12T09:00:00Z", None, "2026-03-15T02:00:00Z"),
+        ("20", "28", "2026-03-12T09:00:00Z", None, "2026-03-28T02:00:00Z"),
+    ] {
+        let (old, new, now) = (on(from), on(to), ms(now));
+        let planned = old.next_after(kind, now);
+        let moved = new.moved(kind, &old.fingerprint(kind), planned, now);
+        let look = look(&new, kind, moved, now);
+        assert_eq!(look.fire.map(shown).as_deref(), fire, "{from} -> {to}");
+        assert_eq!(shown(look.next.unwrap()), next, "{from} -> {to}");
+        // Looked at again, nothing fires twice.
+        let again = super::look(&new, kind, look.next, now);
+        assert_eq!((again.fire, again.next), (None, look.next), "{from} -> {to}");
+    }
+    // Through a month that nothing was pushed in: the push that was missed is made up by the new day.
+    let now = ms("2026-03-12T09:00:00Z");
+    let planned = Some(ms("2026-02-20T02:00:00Z"));
+    assert_eq!(
+        on("10").moved(kind, &on("20").fingerprint(kind), planned, now).map(shown).as_deref(),
+        Some("2026-03-10T02:00:00Z")
+    );
+    // A nightly run that becomes a push on a day waits for that day.
+    let nightly = table(&[("schedule.quantity", "daily 02:00"), (TIME_ZONE, "UTC")]);
+    let planned = nightly.next_after(kind, now);
+    assert_eq!(
+        on("10").moved(kind, &nightly.fingerprint(kind), planned, now).map(shown).as_deref(),
+        Some("2026-04-10T02:00:00Z")
+    );
+}

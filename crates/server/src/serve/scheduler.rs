@@ -73,7 +73,11 @@ async fn refresh_all(service: &Service) -> Result<(), StoreError> {
             let stored = inputs.stored.get(&(org.clone(), kind.name().to_owned()));
             let runs_here = runs_here(&inputs, org, kind);
             let spec = if runs_here { table.fingerprint(kind) } else { "off".to_owned() };
-            let next = if runs_here { table.next_after(kind, now) } else { None };
+            let next = match stored {
+                _ if !runs_here => None,
+                Some(row) if row.spec != spec => table.moved(kind, &row.spec, row.next_at, now),
+                Some(_) | None => table.next_after(kind, now),
+            };
             let is_right = match stored {
                 Some(row) if row.spec == spec && row.next_at.is_some() == next.is_some() => {
                     // Beyond the next fire it comes from a clock that was ahead.
