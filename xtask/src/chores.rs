@@ -74,7 +74,7 @@ pub fn screenshots() -> Result<()> {
 /// The long suites: kills, faults and random cases in numbers that a normal run cannot afford.
 ///
 /// A test reads `TRUEUP_TORTURE` to choose its size: unset is the quick pass every `cargo test` makes, `full`
-/// the long one: 1,000 kills and 1,000 schedules of the whole. `TRUEUP_SCHEDULES` counts those of the apply core
+/// the long one: 1,000 kills, 1,000 schedules of the whole and 40 years of nights. `TRUEUP_SCHEDULES` counts those of the apply core
 /// alone, `TRUEUP_DRIVER_SCHEDULES` those of its driver, and `PROPTEST_CASES` raises every property test. Each can
 /// be set from outside to go further, or lower for a trial. Tests that make sense only here are marked ignored, with this chore as the
 /// reason. The dev profile is that of every other run, so nothing is built again; `--release` goes in by hand.

@@ -8,6 +8,10 @@
 //! is simulated for the engine: a settle time of two minutes costs nothing here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "storm/book.rs"]
+mod book;
+#[path = "storm/bug.rs"]
+mod bug;
 #[path = "storm/clock.rs"]
 mod clock;
 #[path = "storm/http.rs"]
@@ -23,35 +27,16 @@ mod run;
 #[path = "storm/store.rs"]
 mod store;
 #[path = "storm/wire.rs"]
+#[allow(dead_code, reason = "the years of nights use the rest of it")]
 mod wire;
 #[path = "storm/world.rs"]
 mod world;
 
+use bug::Bug;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-
-/// The planted bugs. Each stands in the tests alone, at the least place where its effect can be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// A create without an answer is sent again at once.
-    BlindRetry,
-    /// What is in doubt is believed after less than the server's own time.
-    ShortSettle,
-    /// Lists are read by the number of the page.
-    PageNumbers,
-    /// Leases tell no two workers apart.
-    NoFence,
-    /// Prices go through floating point.
-    FloatMoney,
-    /// What was completed before the newest order known is not looked at.
-    NoOverlap,
-    /// An agreement that looks empty is taken for empty.
-    TrustsEmptyList,
-    /// The address in a `Link` header is called.
-    FollowsLink,
-}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -7,25 +7,32 @@ use std::sync::Arc;
 use trueup_engine::ports::Clock;
 use trueup_engine::records::Millis;
 
-/// The day on which everything happens.
+/// The day on which everything happens, where it is one.
 pub const TODAY: Date = date(2023, 3, 28);
 
 /// The clock of one world.
-pub struct StormClock(pub Arc<Net>);
+#[derive(Clone)]
+pub struct StormClock {
+    /// Where time passes.
+    pub net: Arc<Net>,
+    /// The day that it stays; none goes with the instant, in UTC.
+    pub day: Option<Date>,
+}
 
 #[async_trait]
 impl Clock for StormClock {
     fn now(&self) -> Millis {
-        self.0.now()
+        self.net.now()
     }
 
     fn today(&self) -> Date {
-        TODAY
+        let instant = || jiff::Timestamp::from_millisecond(self.net.now()).unwrap();
+        self.day.unwrap_or_else(|| instant().to_zoned(jiff::tz::TimeZone::UTC).date())
     }
 
     async fn sleep_until(&self, at: Millis) {
         // A call that is on its way reaches the server before hours pass: only what the wire holds back is late.
-        self.0.idle().await;
-        self.0.advance(at).await;
+        self.net.idle().await;
+        self.net.advance(at).await;
     }
 }

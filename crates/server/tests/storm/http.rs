@@ -150,6 +150,12 @@ impl Request {
         Some(self.path().split_once("/additions/")?.1.to_owned())
     }
 
+    /// What of the service desk's tickets it is about: nothing for all of them, an id, or what is below one.
+    pub fn ticket(&self) -> Option<&str> {
+        let (_, below) = self.path().split_once("/service/tickets")?;
+        Some(below.trim_start_matches('/'))
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

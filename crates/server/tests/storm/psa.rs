@@ -1,7 +1,7 @@
 //! The Psa port on its way to the real adapter: counts what is under way, and carries those planted bugs that are a way
 //! of using the adapter.
 
-use super::Bug;
+use super::bug::Bug;
 use super::wire::Net;
 use async_trait::async_trait;
 use std::collections::BTreeMap;

@@ -1,12 +1,13 @@
 //! One schedule from its seed: portions of the feed arrive, runs go wrong, the wire calms down, and the end is judged.
 
+use super::bug::Bug;
 use super::clock::{StormClock, TODAY};
+use super::judge;
 use super::psa::StormPsa;
 use super::rng::Rng;
 use super::store::StormStore;
 use super::wire::Net;
 use super::world::{World, world};
-use super::{Bug, judge};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -120,13 +121,13 @@ impl Storm {
         fresh_database(dir.path()).await;
         let config = StoreConfig { data_dir: dir.path().to_owned(), database_url: None };
         let inner = Arc::new(SqlStore::open(config).await.unwrap());
-        let store = StormStore { inner, net: Arc::clone(&net), bug, pauses: None, orders: Arc::default() };
+        let store = StormStore::new(inner, &net, bug);
         let mut rng = Rng::of(seed, "runs");
         Self {
             seed,
             bug,
             sandbox,
-            clock: StormClock(Arc::clone(&net)),
+            clock: StormClock { net: Arc::clone(&net), day: Some(TODAY) },
             net,
             wire,
             store,
@@ -241,7 +242,7 @@ impl Storm {
 
     /// `apply --all` of one worker. How it ends does not matter before the end.
     async fn apply_all(&self, owner: &str, pauses: Option<Rng>) -> Result<bool, String> {
-        let store = StormStore { pauses: pauses.map(|rng| Arc::new(Mutex::new(rng))), ..self.store.clone() };
+        let store = self.store.paused(pauses);
         let psa = self.psa();
         let request = PlanRequest {
             org: &self.org,

@@ -1,7 +1,7 @@
 //! The Store port on its way to the real store: tells the wire what is durably begun, pauses workers, and carries those
 //! planted bugs that are a store's.
 
-use super::Bug;
+use super::bug::Bug;
 use super::rng::Rng;
 use super::wire::Net;
 use async_trait::async_trait;
@@ -42,8 +42,19 @@ pub struct Orders {
 }
 
 impl StormStore {
+    /// The store of a worker that is never stopped.
+    pub fn new(inner: Arc<SqlStore>, net: &Arc<Net>, bug: Option<Bug>) -> Self {
+        Self { inner, net: Arc::clone(net), bug, pauses: None, orders: Arc::default() }
+    }
+
+    /// The same store as a worker sees it that is stopped now and then.
+    pub fn paused(&self, pauses: Option<Rng>) -> Self {
+        Self { pauses: pauses.map(|rng| Arc::new(Mutex::new(rng))), ..self.clone() }
+    }
+
     /// Stopped (as by SIGSTOP) for longer than a lease holds; others go on meanwhile.
-    async fn maybe_pause(&self) {
+    pub async fn maybe_pause(&self) {
+        self.net.commits().await;
         let Some(rng) = &self.pauses else { return };
         if !rng.lock().unwrap().chance(60) {
             return;
@@ -217,7 +228,7 @@ impl Store for StormStore {
         self.inner.list_records_after(org, source, kind, after, limit).await
     }
     fn alerts(&self) -> &dyn trueup_engine::alerts::AlertBook {
-        self.inner.alerts()
+        self
     }
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await
@@ -367,6 +378,7 @@ impl Store for StormStore {
         self.inner.load_snapshot(org, connection).await
     }
     async fn save_plan(&self, org: &OrganizationId, plan: &StoredPlan) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.save_plan(org, plan).await
     }
     async fn find_plan(&self, org: &OrganizationId, id: &PlanId) -> Result<Option<StoredPlan>, StoreError> {
@@ -381,6 +393,7 @@ impl Store for StormStore {
         id: &PlanId,
         state: PlanState,
     ) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.set_plan_state(org, id, state).await
     }
     async fn begin_plan(
@@ -389,6 +402,7 @@ impl Store for StormStore {
         plan: &StoredPlan,
         at: Millis,
     ) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.begin_plan(org, plan, at).await
     }
     async fn ask_approval(
@@ -396,6 +410,7 @@ impl Store for StormStore {
         org: &OrganizationId,
         question: &ApprovalRow,
     ) -> Result<ApprovalRow, StoreError> {
+        self.net.commits().await;
         self.inner.ask_approval(org, question).await
     }
     async fn find_approval(&self, org: &OrganizationId, id: &str) -> Result<Option<ApprovalRow>, StoreError> {
@@ -417,6 +432,7 @@ impl Store for StormStore {
         word: &Word,
         entry: &NewAuditEntry,
     ) -> Result<Option<ApprovalRow>, StoreError> {
+        self.net.commits().await;
         self.inner.answer_approval(org, id, word, entry).await
     }
     async fn close_approval(
@@ -426,6 +442,7 @@ impl Store for StormStore {
         state: ApprovalState,
         at: Millis,
     ) -> Result<bool, StoreError> {
+        self.net.commits().await;
         self.inner.close_approval(org, id, state, at).await
     }
     async fn acquire_lease(
@@ -442,6 +459,7 @@ impl Store for StormStore {
         self.inner.release_lease(org, lease).await
     }
     async fn save_intents(&self, org: &OrganizationId, rows: &[OperationRow]) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.save_intents(org, rows).await
     }
     async fn begin_operations(
@@ -481,6 +499,7 @@ impl Store for StormStore {
         self.inner.find_operation_by_key(org, key).await
     }
     async fn save_links(&self, org: &OrganizationId, links: &[AdditionLink]) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.save_links(org, links).await
     }
     async fn list_links(&self, org: &OrganizationId) -> Result<Vec<AdditionLink>, StoreError> {
@@ -510,6 +529,7 @@ impl Store for StormStore {
         self.inner.find_quantity_line(org, line).await
     }
     async fn save_quantity_lines(&self, org: &OrganizationId, lines: &[Line]) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.save_quantity_lines(org, lines).await
     }
     async fn record_findings(
@@ -520,6 +540,7 @@ impl Store for StormStore {
         today: Date,
         findings: &[Finding],
     ) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.record_findings(org, scope, at, today, findings).await
     }
     async fn list_findings(
@@ -541,6 +562,7 @@ impl Store for StormStore {
         self.inner.decide_finding(org, id, state, until, reason, actor).await
     }
     async fn append_audit(&self, org: &OrganizationId, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+        self.net.commits().await;
         self.inner.append_audit(org, entries).await
     }
     async fn list_audit(

@@ -4,7 +4,7 @@
 //! It is a proxy and not the sandbox's own faults for two reasons: a call that is carried out late has to be late in the
 //! engine's time, which is simulated, and what a planted bug would send has to be seen as it arrives.
 
-use super::Bug;
+use super::bug::Bug;
 use super::http::{Conn, Request, Response};
 use super::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ pub struct Net {
     terrain: Terrain,
     now: AtomicI64,
     wild: AtomicBool,
+    /// Whether nothing gets through at all.
+    down: AtomicBool,
     /// Requests inside the wire.
     inside: AtomicUsize,
     /// Calls of the engine under way.
@@ -52,6 +54,8 @@ pub struct Net {
     lies: Mutex<BTreeMap<i64, Millis>>,
     /// After so many more requests the process dies; below zero it lives.
     crash_in: AtomicI64,
+    /// The same for commits of its store.
+    die_in: AtomicI64,
     pub crash: Notify,
     /// Keys and additions whose operations are durably begun.
     pub begun: Mutex<BTreeSet<String>>,
@@ -114,6 +118,7 @@ impl Net {
             terrain,
             now: AtomicI64::new(1_680_000_000_000),
             wild: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             inside: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             activity: AtomicU64::new(0),
@@ -123,6 +128,7 @@ impl Net {
             seen: Mutex::default(),
             lies: Mutex::default(),
             crash_in: AtomicI64::new(-1),
+            die_in: AtomicI64::new(-1),
             crash: Notify::new(),
             begun: Mutex::default(),
             linked: Mutex::default(),
@@ -158,12 +164,38 @@ impl Net {
         if !wild {
             self.lies.lock().unwrap().clear();
             self.crash_in.store(-1, SeqCst);
+            self.die_in.store(-1, SeqCst);
         }
+    }
+
+    pub fn is_wild(&self) -> bool {
+        self.wild.load(SeqCst)
+    }
+
+    /// ConnectWise is out of reach, or there again.
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, SeqCst);
     }
 
     /// The process dies at the so-manieth request from now.
     pub fn crash_in(&self, requests: i64) {
         self.crash_in.store(requests, SeqCst);
+    }
+
+    /// The process dies at the so-manieth place from now at which its store commits.
+    pub fn die_in(&self, commits: i64) {
+        self.die_in.store(commits, SeqCst);
+    }
+
+    /// The store is about to commit, or just did.
+    pub async fn commits(&self) {
+        if self.die_in.fetch_sub(1, SeqCst) == 0 {
+            self.note("killed at a commit");
+            self.tell("killed at a commit".to_owned());
+            self.unsettle();
+            self.crash.notify_one();
+            std::future::pending::<()>().await;
+        }
     }
 
     pub fn call_began(&self) {
@@ -218,6 +250,13 @@ impl Net {
 
     pub fn tell(&self, what: String) {
         self.story.lock().unwrap().push(format!("{} {what}", self.now()));
+    }
+
+    /// What was told so far is of no interest any more.
+    pub fn forget_story(&self) {
+        let mut story = self.story.lock().unwrap();
+        let old = story.len().saturating_sub(400);
+        story.drain(..old);
     }
 
     pub fn story(&self) -> String {
@@ -276,6 +315,10 @@ impl Net {
                 _ => self.hold(request, &mut rng).await,
             }
             self.crash.notify_one();
+            return false;
+        }
+        if self.down.load(SeqCst) {
+            self.note("out of reach");
             return false;
         }
         if wild && request.is_list() {
@@ -463,8 +506,20 @@ impl Net {
 
     /// No call without an intent.
     fn must_be_begun(&self, request: &Request) {
-        let name = if request.method == "POST" { request.key() } else { request.addition() };
-        let known = name.as_ref().is_some_and(|name| self.begun.lock().unwrap().contains(name));
+        let begun = self.begun.lock().unwrap();
+        let known = match request.ticket() {
+            // A ticket has its key, a note its mark, and a status the ticket that it is for.
+            Some(ticket) if request.method == "POST" => {
+                let body = request.body_text();
+                ticket.ends_with("/attachChildren") || begun.iter().any(|name| body.contains(name.as_str()))
+            }
+            Some(ticket) => begun.contains(&format!("ticket {ticket}")),
+            None => {
+                let name = if request.method == "POST" { request.key() } else { request.addition() };
+                name.is_some_and(|name| begun.contains(&name))
+            }
+        };
+        drop(begun);
         if !known {
             self.complain(format!("a call without an intent: {} {}", request.name(), request.body_text()));
         }
