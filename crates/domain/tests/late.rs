@@ -1060,3 +1060,27 @@ fn a_cancellation_tells_what_stays_paid_after_late_changes(
         .collect();
     assert_eq!(amounts, [format!("-{told}")], "{}", show(&draft));
 }
+
+/// Where credits are off, what stays paid of the cancelled period is told with its amount.
+#[rstest]
+#[case::within("2023-05-10", "-124.90")]
+#[case::on_its_first_day("2023-05-01", "-176.00")]
+fn without_credits_the_rest_of_the_cancelled_period_is_told(#[case] on: &str, #[case] told: &str) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-01-01");
+    lab.set("credits", "off");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sold = line("1", Charge::Recurring, "seat", "8", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2023-01-01", period("2023-01-01", "2023-02-01")).with(sold).0);
+    (0..5).for_each(|_| drop(lab.invoice(40)));
+    let draft =
+        lab.plan(&[&order("CA-1", OrderKind::Cancellation, on, period("2023-05-01", "2023-06-01")).0]);
+    let kept: Vec<_> = draft.findings.iter().filter(|f| f.code == Code::Tu4005).collect();
+    assert_eq!(kept.len(), 1, "{}", show(&draft));
+    assert_eq!(
+        kept[0].amount.map(|(amount, _)| amount.to_string()),
+        Some(told.to_owned()),
+        "{}",
+        show(&draft)
+    );
+}

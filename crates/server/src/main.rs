@@ -23,6 +23,7 @@ mod traces;
 use clap::Parser;
 use failure::{CliError, Exit};
 use mimalloc::MiMalloc;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -120,7 +121,9 @@ fn start_log(verbose: u8, form: cli::LogForm, traces: Option<&traces::Traces>) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRUEUP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let is_colored =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_colored);
     let log = match form {
         cli::LogForm::Text => log.boxed(),
         cli::LogForm::Json => log.json().flatten_event(true).boxed(),

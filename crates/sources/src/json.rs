@@ -233,7 +233,7 @@ impl Parser<'_, '_> {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => {
                     self.at = open;
-                    return self.fail("the text holds an escape that JSON does not know");
+                    return self.fail("the text holds an escape that JSON does not know, or half of a character (a surrogate without its other one)");
                 }
             }
         }

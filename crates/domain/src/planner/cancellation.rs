@@ -365,12 +365,23 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
                 let product =
                     line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
+                let kept = paid::kept_of_period(builder, line, ending, invoiced)?;
+                let currency = builder.context.currency;
+                let worth = kept.map_or_else(String::new, |kept| {
+                    format!(
+                        " The rest of the cancelled period, {} {currency}, stays paid.",
+                        kept.shown(currency)
+                    )
+                });
                 let message = format!(
                     "{name} is cancelled on {day}, but invoiced to {invoiced}, and credits are off: it ends on \
-                     {invoiced}."
+                     {invoiced}.{worth}"
                 );
                 let finding = builder.about(Code::Tu4005, &product, message);
-                builder.find(finding);
+                builder.find(match kept {
+                    Some(kept) => finding.amount(Money::ZERO.minus(kept)?, currency),
+                    None => finding,
+                });
             }
             invoiced
         }

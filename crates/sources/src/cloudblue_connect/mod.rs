@@ -265,6 +265,16 @@ fn convert(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
         Shape::Helpdesk => usage::helpdesk(value, world)?,
         Shape::Reference(what) => report(value, what, world),
         Shape::Unknown => {
+            let id = value.text_at(&["id"]).unwrap_or_default();
+            let lacking = match id.split('-').next().unwrap_or_default() {
+                "PR" => Some(("asset", "the subscription that the request is about")),
+                "UR" => Some(("usage", "the records of the usage report, or `usagefile` with them")),
+                _ => None, // open set: ids of a foreign system
+            };
+            if let Some((field, what)) = lacking {
+                let reason = format!("{id} has no `{field}`, {what}: read it whole from Connect");
+                return Err(Fault::of(value, reason).under(field));
+            }
             let reason = "this is no object of Connect that is known here: its id begins with none of the known prefixes \
                           (PR, BRP, BRV, AS, TA, TCR, PRD, UR, CA, MP, STR, …)";
             return Err(Fault::of(value.get("id").unwrap_or(value), reason).under("id"));

@@ -5,7 +5,7 @@ use super::{Ending, last_day, lines_to_end, touched_by_person, worth};
 use crate::feed::{Charge, Order};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
-use crate::money::{Exact, Money};
+use crate::money::{Exact, Money, Quantity};
 use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
@@ -100,6 +100,28 @@ fn tell(
         .fix("Have the source send a refund line with the cancellation where the days are not owed, or credit them by hand.");
     builder.find(finding);
     Ok(())
+}
+
+/// What a line that goes on up to the last invoiced day bills of the rest of the cancelled period; nothing where that is
+/// nothing, or the order gives it back itself.
+pub(super) fn kept_of_period(
+    builder: &Builder<'_, '_>,
+    line: &Line<'_>,
+    ending: &Ending,
+    invoiced: Date,
+) -> Result<Option<Money>, Stop> {
+    let first = ending.day.max(line.state.effective);
+    let Ok(rest) = Period::new(first, ending.period.end().min(next_day(invoiced))) else { return Ok(None) };
+    let mut sum = Exact::ZERO;
+    for (days, state) in late::states_within(builder, line, rest) {
+        let share = builder.share(ending.period, days)?.exact()?;
+        let included = Quantity::ZERO.minus(line.less_included)?;
+        let units = state.quantity.plus(included)?.exact().times(share)?;
+        sum = sum.plus(state.unit_price.exact().times(units)?)?;
+    }
+    let currency = builder.context.currency;
+    let kept = Money::new(sum.round(currency.places(), builder.context.world.settings.rounding_mode)?);
+    Ok(Some(kept).filter(|kept| !kept.is_zero() && !kept.is_negative()))
 }
 
 /// The days of the cancelled period that an invoice has billed of a recurring line which ends before them. Where credits
