@@ -11,6 +11,7 @@ mod jobs;
 mod journal;
 mod outbox;
 mod picture;
+mod quantity;
 mod schedules;
 mod scope;
 mod service;
