@@ -16,6 +16,26 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// Fewer accepted calls than this say nothing about a limit.
 const MIN_EVIDENCE: u64 = 10;
 
+/// So many refusals in a row at most, and then a call that is taken: they passed by themselves, as those of an overloaded server
+/// do, and are no sign of a limit.
+const PASSING: u32 = 3;
+
+/// With so many rows of them in a minute refusals are the weather. Then only very many in a row are a limit.
+const WEATHER: u64 = 3;
+const ROW_IN_WEATHER: u32 = 7;
+const ROW: u32 = 2;
+
+/// Nobody wanted a place where one was free for so long.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A pace that was wanted all this time, and of which so little was taken, is not that of the limit.
+const WANTED: Duration = MINUTE;
+const LITTLE_PERCENT: u64 = 50;
+
+/// Pauses up to this are caught up where they were for the weather, and not more than so much of them at once.
+const CAUGHT_UP: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(3);
+
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -90,6 +110,24 @@ pub(crate) struct Learnt {
     probe_after: Duration,
     probed_at: Tick,
     next_slot: Tick,
+    /// Refusals that passed by themselves.
+    #[serde(default)]
+    passed: Log,
+    /// The rows of them.
+    #[serde(default)]
+    rows: Log,
+    /// When the refusals of now began.
+    #[serde(default)]
+    refused_since: Tick,
+    /// Time lost to such refusals that may be caught up, in microseconds.
+    #[serde(default)]
+    lost: u64,
+    /// The pace before single refusals made it slower, and since when.
+    #[serde(default)]
+    before_single: Option<(Tick, Pace)>,
+    /// When nobody wanted a place for a while.
+    #[serde(default)]
+    idle_at: Tick,
 }
 
 impl Learnt {
@@ -106,6 +144,12 @@ impl Learnt {
             probe_after,
             probed_at: now,
             next_slot: now,
+            passed: Log::default(),
+            rows: Log::default(),
+            refused_since: now,
+            lost: 0,
+            before_single: None,
+            idle_at: now,
         }
     }
 
@@ -118,9 +162,14 @@ impl Learnt {
     pub(crate) fn take(&mut self, now: Tick, places: u32) -> Tick {
         let at = self.next().max(now);
         self.began(at);
+        if now.saturating_sub(self.next()) > micros(IDLE) {
+            self.idle_at = now;
+        }
         if let Some(pace) = self.pace {
             let takes = micros(pace.interval()).saturating_mul(u64::from(places));
-            self.next_slot = at.saturating_add(takes);
+            let caught_up = self.lost.min(takes / 2);
+            self.lost -= caught_up;
+            self.next_slot = at.saturating_add(takes - caught_up);
         }
         at
     }
@@ -135,7 +184,7 @@ impl Learnt {
         self.began(started);
         self.accepted.add(at, count, rules.grain);
         if self.last_cut.is_none_or(|cut| started > cut) {
-            self.strikes = 0;
+            self.pass(at, rules);
         }
         if let Some(pace) = self.pace
             && at.saturating_sub(self.probed_at) >= micros(self.probe_after)
@@ -146,6 +195,48 @@ impl Learnt {
         }
     }
 
+    /// A call was taken: what was refused before it is over.
+    fn pass(&mut self, at: Tick, rules: Rules) {
+        let row = std::mem::take(&mut self.strikes);
+        if row == 0 || row > PASSING {
+            return;
+        }
+        self.passed.add(at, row, rules.grain);
+        self.rows.add(at, 1, rules.grain);
+        if !self.is_weather(at) {
+            return;
+        }
+        let paused = self.paused_until.saturating_sub(self.refused_since);
+        if paused <= micros(CAUGHT_UP) {
+            self.lost = self.lost.saturating_add(paused).min(micros(AT_ONCE));
+        }
+        // What the first ones of them taught was not so.
+        if let Some((since, pace)) = self.before_single.take()
+            && at.saturating_sub(since) <= micros(MINUTE)
+            && self.too_little(at, pace).is_none()
+        {
+            self.pace = Some(pace);
+        }
+    }
+
+    /// Half more than is taken in a minute, where that is far below the pace although calls were waiting all the time. Half
+    /// more, since luck alone would make it less and less.
+    fn too_little(&self, now: Tick, pace: Pace) -> Option<Pace> {
+        let since = now.saturating_sub(micros(WANTED));
+        if self.idle_at > since || self.first_call.is_none_or(|first| first > since) {
+            return None;
+        }
+        let taken = self.accepted.since(since).saturating_add(self.passed.since(since));
+        let of_pace = micros(WANTED) / micros(pace.interval()).max(1);
+        let calls = u32::try_from(taken.saturating_mul(3) / 2).unwrap_or(u32::MAX);
+        let measured = Pace { calls, per: WANTED };
+        (taken * 100 < of_pace * LITTLE_PERCENT).then(|| measured.reduced())
+    }
+
+    fn is_weather(&self, now: Tick) -> bool {
+        self.rows.since(now.saturating_sub(micros(MINUTE))) >= WEATHER
+    }
+
     /// Tells whether it is an event of its own. Calls that were under way when the last refusal came are the same
     /// event, and so are those that began in the pause after it: whoever sent them had not heard of it.
     pub(crate) fn refused(&mut self, refused: Refused, teaches: bool, rules: Rules) -> bool {
@@ -153,6 +244,9 @@ impl Learnt {
         let fresh = self.last_cut.is_none_or(|cut| started > cut && started >= self.paused_until);
         self.began(started);
         if fresh {
+            if self.strikes == 0 {
+                self.refused_since = at;
+            }
             self.strikes = self.strikes.saturating_add(1);
             if of_limit && teaches {
                 self.learn(at, wait);
@@ -164,6 +258,10 @@ impl Learnt {
         });
         if fresh || wait.is_some() {
             self.paused_until = self.paused_until.max(at.saturating_add(micros(pause)));
+        }
+        if pause > CAUGHT_UP {
+            // A wait that long says nothing about how fast calls are taken.
+            self.idle_at = self.idle_at.max(self.paused_until);
         }
         self.epoch = self.paused_until;
         self.probed_at = self.paused_until;
@@ -178,28 +276,41 @@ impl Learnt {
             self.probe_after = self.probe_after.saturating_mul(2).min(Duration::from_secs(4 * 3_600));
             return;
         }
-        // Refused once more before any call was taken, and not told how long to wait: the same limit is still used up,
-        // which says nothing about a pace that was learnt from it.
-        if self.pace.is_some() && self.strikes >= 2 && wait.is_none() {
-            return;
-        }
-        self.accepted.forget_before(now.saturating_sub(micros(MINUTE)));
-        let Some(measured) = self.measure(now, wait) else {
-            if let Some(pace) = self.pace {
-                self.pace = Some(pace.tenth_slower());
-            }
+        let minute_ago = now.saturating_sub(micros(MINUTE));
+        self.accepted.forget_before(minute_ago);
+        self.passed.forget_before(minute_ago);
+        let measured = self.measure(now, wait).map(Pace::with_margin);
+        let Some(pace) = self.pace else {
+            self.pace = measured;
             return;
         };
-        self.pace = Some(match self.pace {
-            // The pace was kept and still refused, so the limit is lower than measured before.
-            Some(pace) => measured.with_margin().slower(pace.tenth_slower()).reduced(),
-            None => measured.with_margin(),
-        });
+        let row = if self.is_weather(now) { ROW_IN_WEATHER } else { ROW };
+        // No weather asks for a wait that long.
+        let is_full = wait.is_some_and(|wait| wait > CAUGHT_UP);
+        if is_full || self.strikes >= row {
+            // Nothing is taken any more: the limit is what was taken in the last minute, and that grows less until one is.
+            let of_minute = if is_full { self.measure(now, None).map(Pace::with_margin) } else { None };
+            let unknown = if is_full { pace.tenth_slower().reduced() } else { pace };
+            self.pace = Some(of_minute.or(measured).map_or(unknown, |measured| measured.slower(pace)));
+            self.before_single = None;
+        } else if let Some(measured) = measured
+            && row == ROW
+        {
+            // The pace was kept and still refused, so the limit is lower than measured before, or others call as well.
+            if self.before_single.is_none_or(|(since, _)| since < minute_ago) {
+                self.before_single = Some((now, pace));
+            }
+            self.pace = Some(measured.slower(pace.tenth_slower()).reduced());
+        } else if row == ROW_IN_WEATHER
+            && let Some(measured) = self.too_little(now, pace)
+        {
+            self.pace = Some(measured);
+        }
     }
 
     /// What the accepted calls say about the limit, where they say anything.
     fn measure(&self, now: Tick, wait: Option<Duration>) -> Option<Pace> {
-        let last_minute = self.accepted.since(0);
+        let last_minute = self.accepted.since(0).saturating_add(self.passed.since(0));
         let of = |calls: u64, per| Pace { calls: u32::try_from(calls).unwrap_or(u32::MAX), per };
         let per_minute = (last_minute >= 1).then(|| of(last_minute, MINUTE));
         let life = self.first_call.map_or(0, |first| now.saturating_sub(first));

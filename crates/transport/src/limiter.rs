@@ -69,6 +69,13 @@ impl Default for LimiterConfig {
     }
 }
 
+impl LimiterConfig {
+    fn flight(&self) -> Flight {
+        let max = self.max.max(1);
+        Flight { start: self.start.clamp(1, max), max }
+    }
+}
+
 /// So many calls in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
@@ -89,9 +96,9 @@ impl Pace {
         if self.interval() >= other.interval() { self } else { other }
     }
 
-    /// A hundredth and one call less: evenly spaced calls arrive a little unevenly.
+    /// A two hundredth and one call less: evenly spaced calls arrive a little unevenly.
     pub(crate) fn with_margin(self) -> Pace {
-        let calls = self.calls.saturating_sub(1 + self.calls / 100).max(1);
+        let calls = self.calls.saturating_sub(1 + self.calls / 200).max(1);
         Pace { calls, per: self.per }
     }
 
@@ -125,8 +132,16 @@ pub(crate) enum Feedback {
     Silent,
 }
 
+/// How many calls may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Flight {
+    start: u32,
+    max: u32,
+}
+
 #[derive(Debug)]
 struct State {
+    flight: Flight,
     window: u32,
     in_flight: u32,
     clean_since: Instant,
@@ -170,6 +185,12 @@ impl Budget {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// So many calls in flight from now on, and no more; none finds out between what the configuration says. Where fewer
+    /// were asked for since, it goes on from those.
+    pub fn fly(&self, at_once: Option<u32>) {
+        self.0.fly(at_once);
     }
 
     /// Whether nobody else holds it and nothing was learnt that would be lost with it.
@@ -236,9 +257,10 @@ impl Drop for Waiter<'_> {
 impl Limiter {
     pub(crate) fn new(config: LimiterConfig, ledger: Option<Arc<dyn Ledger>>) -> Self {
         let now = Instant::now();
-        let max = config.max.max(1);
+        let flight = config.flight();
         let state = State {
-            window: config.start.clamp(1, max),
+            flight,
+            window: flight.start,
             in_flight: 0,
             clean_since: now,
             learnt: Learnt::new(0, config.pace, config.probe_after),
@@ -252,6 +274,19 @@ impl Limiter {
             released: Notify::new(),
             queue: tokio::sync::Mutex::new(()),
             waiting: AtomicU32::new(0),
+        }
+    }
+
+    fn fly(&self, at_once: Option<u32>) {
+        let flight =
+            at_once.map_or_else(|| self.config.flight(), |n| Flight { start: n.max(1), max: n.max(1) });
+        let mut state = self.lock();
+        if state.flight != flight {
+            let was_slowed = state.window < state.flight.start;
+            state.window = if was_slowed { state.window.min(flight.max) } else { flight.start };
+            state.flight = flight;
+            drop(state);
+            self.released.notify_one();
         }
     }
 
@@ -449,7 +484,7 @@ impl Limiter {
                     state.told.accepted.add(at, 1, LOG_GRAIN);
                 }
                 if now.saturating_duration_since(state.clean_since) >= self.config.clean_step {
-                    state.window = (state.window + 1).min(self.config.max.max(1));
+                    state.window = (state.window + 1).min(state.flight.max);
                     state.clean_since = now;
                 }
             }

@@ -76,6 +76,9 @@ impl Default for SenderConfig {
     }
 }
 
+/// As many connections are kept open as calls may be under way at once, however many that are by then.
+const KEPT_OPEN: u32 = 16;
+
 /// The HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client could not be set up: {0}")]
@@ -116,7 +119,7 @@ impl Sender {
             .retry(reqwest::retry::never())
             .referer(false)
             .tcp_nodelay(true)
-            .pool_max_idle_per_host(usize::try_from(config.limiter.max).unwrap_or(usize::MAX))
+            .pool_max_idle_per_host(usize::try_from(config.limiter.max.max(KEPT_OPEN)).unwrap_or(usize::MAX))
             .pool_idle_timeout(Duration::from_secs(50))
             .dns_resolver(CheckedResolver { rules: Arc::new(config.rules.clone()) })
             .build()
@@ -275,7 +278,12 @@ impl Sender {
             Outcome::InDoubt(Doubt::TooLong { .. }) => false,
             Outcome::InDoubt(_) => true,
         };
-        if passing && call.safety == Safety::Repeatable { Step::Again } else { Step::Stop }
+        match reply.map(|r| r.status().as_u16()) {
+            _ if !passing || call.safety != Safety::Repeatable => Step::Stop,
+            // The limiter holds the next one back, so that no storm comes of it.
+            Some(503) => Step::Throttled,
+            Some(_) | None => Step::Again,
+        }
     }
 
     async fn attempt(&self, call: &Call, attempt: u32, deadline: Instant) -> Outcome {

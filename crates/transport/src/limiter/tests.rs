@@ -83,6 +83,27 @@ async fn in_flight_grows_a_clean_minute_and_halves_once_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_many_in_flight_as_were_chosen_and_fewer_once_asked_for() {
+    let budget = Budget::new(LimiterConfig::default(), None);
+    let far = Instant::now() + Duration::from_secs(100_000);
+    assert_eq!(budget.0.view().0, 4);
+    budget.fly(Some(16));
+    assert_eq!(budget.0.view().0, 16);
+    budget.0.acquire(far).await.unwrap().report(Feedback::Overloaded(None));
+    assert_eq!(budget.0.view().0, 8);
+    budget.fly(Some(16));
+    budget.fly(None);
+    assert_eq!(budget.0.view().0, 8, "another choice gives nothing back of what was asked for");
+    budget.fly(Some(2));
+    assert_eq!(budget.0.view().0, 2);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        budget.0.acquire(far).await.unwrap().report(Feedback::Accepted);
+    }
+    assert_eq!(budget.0.view().0, 2, "never more than were chosen");
+}
+
+#[tokio::test(start_paused = true)]
 async fn never_more_in_flight_than_the_window() {
     let limiter = Arc::new(Limiter::new(LimiterConfig { start: 3, ..LimiterConfig::default() }, None));
     let soon = Instant::now() + Duration::from_secs(1);
@@ -411,4 +432,113 @@ fn a_pace_that_is_known_beforehand_holds_for_all_until_something_is_learnt() {
     let other = Report { want: 1, ..Report::default() };
     let (_, later) = crate::shared::exchange(Some(&kept), 1_000_000, &other);
     assert_eq!((later.pace, later.first_in), (first_pace, Duration::from_millis(300)));
+}
+
+/// A server that takes so many calls in any minute, and of those refuses three in ten whatever the caller does: every other
+/// one of these says how long to wait.
+struct Stormy {
+    sliding: Sliding,
+    dice: u64,
+    refused_of_ten: u64,
+    sent: Vec<Instant>,
+}
+
+impl Stormy {
+    fn new(limit: usize) -> Arc<Mutex<Self>> {
+        let sliding = Sliding { limit, window: MINUTE, taken: VecDeque::new() };
+        Arc::new(Mutex::new(Self { sliding, dice: 7, refused_of_ten: 0, sent: Vec::new() }))
+    }
+
+    fn call(&mut self) -> Feedback {
+        self.sent.push(Instant::now());
+        let answer = self.sliding.call();
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (roll, bits) = ((self.dice >> 33) % 10, self.dice >> 60);
+        if answer != Feedback::Accepted || roll >= self.refused_of_ten {
+            return answer;
+        }
+        let wait = (bits & 1 == 0).then_some(Duration::from_secs(1));
+        if bits & 2 == 0 { Feedback::Throttled(wait) } else { Feedback::Overloaded(wait) }
+    }
+
+    /// The most calls that came in within any minute.
+    fn most_a_minute(&self) -> usize {
+        let within =
+            |first: &Instant| self.sent.iter().filter(|at| *at >= first && **at < *first + MINUTE).count();
+        self.sent.iter().map(within).max().unwrap_or(0)
+    }
+}
+
+/// So many calls that are taken in the end, ten at once; how long that took.
+async fn carried(limiter: &Arc<Limiter>, server: &Arc<Mutex<Stormy>>, calls: u32) -> Duration {
+    let began = Instant::now();
+    let far = began + Duration::from_secs(100_000);
+    let left = Arc::new(AtomicU32::new(calls));
+    let callers: Vec<_> = (0..10)
+        .map(|_| {
+            let (limiter, server, left) = (Arc::clone(limiter), Arc::clone(server), left.clone());
+            tokio::spawn(async move {
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                    loop {
+                        let permit = limiter.acquire(far).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(150)).await;
+                        let feedback = server.lock().unwrap().call();
+                        permit.report(feedback);
+                        if feedback == Feedback::Accepted {
+                            break;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_learnt_limit_is_used_up_to_its_margin() {
+    for start in [4, 10] {
+        let config = LimiterConfig { start, ..LimiterConfig::default() };
+        let limiter = Arc::new(Limiter::new(config, None));
+        let server = Stormy::new(600);
+        carried(&limiter, &server, 700).await;
+        let before = server.lock().unwrap().sent.len();
+        let took = carried(&limiter, &server, 700).await;
+        assert_eq!(server.lock().unwrap().sent.len() - before, 700);
+        assert!(took < Duration::from_millis(71_400), "{took:?} {:?}", limiter.view());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_costs_little_more_than_it_must() {
+    let (mut all, mut floors) = (Duration::ZERO, Duration::ZERO);
+    for seed in 1..=10 {
+        let limiter = Arc::new(Limiter::new(LimiterConfig { start: 10, ..LimiterConfig::default() }, None));
+        let server = Stormy::new(600);
+        carried(&limiter, &server, 700).await;
+        {
+            let mut server = server.lock().unwrap();
+            (server.sliding.limit, server.refused_of_ten, server.dice) = (120, 3, seed);
+            server.sent.clear();
+        }
+        let took = carried(&limiter, &server, 700).await;
+        let (sent, most) = {
+            let server = server.lock().unwrap();
+            (server.sent.len(), server.most_a_minute())
+        };
+        // 700 calls are taken of 1,000, of which the weather refuses 300; the former limit's minute comes before.
+        let floor = MINUTE * u32::try_from(sent).unwrap() / 120 + MINUTE;
+        let told = format!(
+            "seed {seed}: {took:?} of {floor:?}, {sent} calls, {most} a minute, {:?}",
+            limiter.view()
+        );
+        println!("{told}");
+        assert!(took <= floor * 125 / 100 && sent <= 1_150 && most <= 135, "{told}");
+        (all, floors) = (all + took, floors + floor);
+    }
+    // One by one luck has its part in it.
+    assert!(all <= floors * 115 / 100, "{all:?} of {floors:?}");
 }
