@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 use trueup_domain::finding::Severity;
@@ -37,6 +37,11 @@ use trueup_store::{Run, RunState, lane_owner};
 
 /// Runs of different organizations carried out at once.
 const AT_ONCE: usize = 4;
+/// A run that takes longer gives its place to others and goes on beside them, so that one huge organization does not keep the
+/// small ones waiting.
+const LONG: Duration = Duration::from_secs(5);
+/// So many such runs at most; the next one keeps its place.
+const LONG_AT_ONCE: usize = 4;
 /// A claim that is not renewed for so long is another worker's to take.
 const CLAIM_MS: i64 = 15_000;
 /// How often a claim is renewed and progress is told.
@@ -162,16 +167,15 @@ fn wait_ms(put_back: u32) -> i64 {
 /// Carries runs out until `stopping`.
 pub async fn work(service: Service, identity: Arc<Identity>, mut stopping: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    let long = Arc::new(Semaphore::new(LONG_AT_ONCE));
     let mut under_way = tokio::task::JoinSet::new();
     while !*stopping.borrow() {
         while under_way.try_join_next().is_some() {}
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            tokio::select! {
-                _ = under_way.join_next() => {}
-                _ = stopping.changed() => {}
-            }
-            continue;
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = stopping.changed() => continue,
         };
+        let Ok(place) = place else { break };
         let (name, at) = (identity.claim(), Instant::now());
         let claimed = match service.queue_time().await {
             Ok(now) => service.store.claim_run(&name, now, CLAIM_MS).await,
@@ -180,10 +184,9 @@ pub async fn work(service: Service, identity: Arc<Identity>, mut stopping: watch
         match claimed {
             Ok(Some(run)) => {
                 let claim = Claim { service: service.clone(), name, run, at };
-                let (service, stopping) = (service.clone(), stopping.clone());
+                let (service, stopping, long) = (service.clone(), stopping.clone(), long.clone());
                 under_way.spawn(async move {
-                    carry(claim, stopping).await;
-                    drop(place);
+                    beside_others(carry(claim, stopping), place, &long).await;
                     // The next run of the same organization may go now.
                     service.wake.notify_one();
                 });
@@ -200,6 +203,23 @@ pub async fn work(service: Service, identity: Arc<Identity>, mut stopping: watch
         }
     }
     while under_way.join_next().await.is_some() {}
+}
+
+/// Carries a run out in its place, which it gives back in the end, or once it takes long and there is another for it.
+async fn beside_others(run: impl Future<Output = ()>, place: OwnedSemaphorePermit, long: &Semaphore) {
+    let mut run = std::pin::pin!(run);
+    if tokio::time::timeout(LONG, &mut run).await.is_ok() {
+        return;
+    }
+    let _place = tokio::select! {
+        biased;
+        () = &mut run => return,
+        Ok(another) = long.acquire() => {
+            drop(place);
+            another
+        }
+    };
+    run.await;
 }
 
 /// A run in this worker's hands.

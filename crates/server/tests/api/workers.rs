@@ -281,6 +281,33 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
     println!("{before} of 60 runs of the large one began before the last of the small ones");
 }
 
+/// Four runs fill a worker's places, and none of them comes to an end: the fifth organization has its turn all the same.
+#[test]
+fn runs_that_take_long_keep_no_place_from_the_others() {
+    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+    let person = service.operator();
+    let world = World::new(&person);
+    world.answers_after(20_000);
+    let run = |org: &str, kind: &str| {
+        let path = format!("/api/v1/organizations/{org}/runs");
+        let started = person.post(&path, &json!({ "kind": kind })).is(202);
+        started.header("location").unwrap().to_owned()
+    };
+    let state = |location: &str| person.get(location).is(200).json()["state"].clone();
+    let slow: Vec<String> = (0..4)
+        .map(|n| {
+            let org = format!("slow-{n}");
+            person.organization(&org, Some("default"));
+            run(&org, "pull")
+        })
+        .collect();
+    wait("the slow ones", 10, || slow.iter().all(|run| state(run) == "running").then_some(()));
+    person.organization("quick", None);
+    let quick = run("quick", "check");
+    wait("the quick one", 15, || (state(&quick) == "done").then_some(()));
+    assert!(slow.iter().all(|run| state(run) == "running"), "a slow one ended: this shows nothing");
+}
+
 pub fn collect(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
