@@ -7,67 +7,14 @@
 
 mod support;
 
-use serde_json::{Map, Value, json};
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 use std::path::Path;
+use support::tenant::{ADDITIONS, PAGE, TODAY, agreement, feed, seed};
 use support::{Ran, at_most, in_earnest, number, ratio, trueup};
 use trueup_sandbox::{Sandbox, SandboxConfig};
 
-const TODAY: &str = "2026-03-10";
-const PAGE: u64 = 1_000;
-const ADDITIONS: u64 = 10;
 /// The setting `observe.rotation` as it comes.
 const ROTATION: u64 = 7;
-
-fn agreement(id: u64, changed: &str) -> Value {
-    json!({"id": id, "name": format!("Cloud {id}"), "type": {"name": "Cloud Services"}, "company": {"id": 100 + id},
-        "startDate": "2025-01-01T00:00:00Z", "billStartDate": "2025-01-01T00:00:00Z",
-        "nextInvoiceDate": "2026-03-01T00:00:00Z", "billingCycle": {"id": 2}, "_info": {"lastUpdated": changed}})
-}
-
-fn seed(agreements: u64) -> Value {
-    let addition = json!({"product": {"id": 8}, "quantity": 5.0, "unitPrice": 22.0, "unitCost": 17.6,
-        "billCustomer": "Billable", "effectiveDate": "2025-01-01T00:00:00Z", "description": "Exchange Online (Plan 2)",
-        "invoiceDescription": "Exchange Online (Plan 2), monthly"});
-    let list = Value::Array((0..ADDITIONS).map(|_| addition.clone()).collect());
-    let additions: Map<String, Value> = (1..=agreements).map(|id| (id.to_string(), list.clone())).collect();
-    let item = |id: u64, identifier: &str| {
-        json!({"id": id, "identifier": identifier, "description": identifier, "customerDescription": identifier,
-            "subcategory": {"id": 1}, "type": {"id": 1}, "price": 22.0, "cost": 17.6})
-    };
-    let companies: Vec<Value> = (1..=agreements)
-        .map(|n| json!({"id": 100 + n, "identifier": format!("C{n}"), "name": format!("Customer {n}")}))
-        .collect();
-    json!({"today": TODAY, "resources": {
-        "company/companies": companies,
-        "procurement/catalog": [item(7, "EXO-P1"), item(8, "EXO-P2")],
-        "finance/agreements": (1..=agreements).map(|id| agreement(id, "2026-01-05T00:00:00Z")).collect::<Vec<_>>(),
-        "finance/agreements/{id}/additions": additions,
-    }})
-}
-
-/// One new line for each of so many customers: a fifth of them, 2 % of ten additions each.
-fn feed(customers: impl Iterator<Item = u64>) -> (String, String) {
-    let mut feed =
-        String::from("{\"type\":\"product\",\"id\":\"exo-p1\",\"name\":\"Exchange Online (Plan 1)\"}\n");
-    let mut mappings = String::from("kind,source_id,psa_id,scope,options\nproduct,exo-p1,7,,\n");
-    for n in customers {
-        let cycle = "\"billing_cycle\":{\"every\":1,\"unit\":\"month\"}";
-        let price = "\"product\":\"exo-p1\",\"unit_price\":\"22.00\",\"unit_cost\":\"17.60\"";
-        let written = write!(
-            feed,
-            "{{\"type\":\"customer\",\"id\":\"c-{n}\",\"name\":\"Customer {n}\"}}\n\
-             {{\"type\":\"subscription\",\"id\":\"s-{n}\",\"customer\":\"c-{n}\",\"status\":\"active\",{cycle},\
-             \"start\":\"2026-03-01\",\"currency\":\"USD\",\"items\":[{{\"id\":\"seats\",\"product\":\"exo-p1\",\
-             \"quantity\":\"5\"}}]}}\n\
-             {{\"type\":\"order\",\"id\":\"SO-{n}\",\"kind\":\"sales\",\"subscription\":\"s-{n}\",\
-             \"completed_at\":\"2026-03-01T09:00:00Z\",\"period\":{{\"start\":\"2026-03-01\",\"end\":\"2026-04-01\"}},\
-             \"currency\":\"USD\",\"lines\":[{{\"id\":\"1\",\"charge\":\"recurring\",\"quantity\":\"5\",{price}}}]}}\n"
-        );
-        assert!(written.is_ok() && writeln!(mappings, "customer,c-{n},{},,", 100 + n).is_ok());
-    }
-    (feed, mappings)
-}
 
 /// The binary between a data directory and the sandbox.
 struct Bench<'a> {
@@ -158,7 +105,7 @@ fn pulls(bench: &Bench<'_>, agreements: u64) {
 }
 
 fn writes(bench: &Bench<'_>, agreements: u64) {
-    let (feed, mappings) = feed((1..=agreements).filter(|n| n % 5 == 0));
+    let (feed, mappings) = feed((1..=agreements).filter(|n| n % 5 == 0), 1);
     let count = agreements / 5;
     let (feed, mappings) = (bench.file("feed.ndjson", &feed), bench.file("mappings.csv", &mappings));
     bench.run(&["feed", "import", &feed]);

@@ -1,6 +1,8 @@
 //! What the benchmarks share: the binary as a child whose memory is watched, and lines that name their goal.
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
+pub mod tenant;
+
 use serde_json::Value;
 use std::io::Read as _;
 use std::path::Path;
@@ -62,18 +64,14 @@ pub fn trueup(data: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> 
 
 /// Waits for the end and reads the mark of the most memory as long as there is something to read.
 fn watch(child: &mut Child) -> (Option<i32>, u64) {
-    let path = format!("/proc/{}/status", child.id());
-    let mut peak_kib = 0;
+    let mut peak = 0;
     loop {
         match child.try_wait() {
-            Ok(Some(status)) => return (status.code(), peak_kib / 1_024),
+            Ok(Some(status)) => return (status.code(), peak),
             Ok(None) => {}
             Err(error) => panic!("trueup could not be waited for: {error}"),
         }
-        let status = std::fs::read_to_string(&path).unwrap_or_default();
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let now: Option<u64> = mark.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        peak_kib = peak_kib.max(now.unwrap_or(0));
+        peak = peak.max(peak_mib(child.id()));
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -100,6 +98,28 @@ pub fn at_most(name: &str, measured: u64, unit: &str, goal: u64) {
     println!("{name}: {measured} {unit}, goal at most {goal} {unit}: {verdict}");
 }
 
-fn shown(permille: u64) -> String {
+/// One result in milliseconds beside the fewest that are possible.
+pub fn of_floor(name: &str, measured: Duration, floor: Duration, goal_permille: u64) {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let found = permille(ms(measured), ms(floor));
+    let verdict = if found <= goal_permille { "met" } else { "MISSED" };
+    println!(
+        "{name}: {} ms, floor {}, ratio {}, goal at most {}: {verdict}",
+        ms(measured),
+        ms(floor),
+        shown(found),
+        shown(goal_permille)
+    );
+}
+
+/// The most memory that a process held so far, in MiB; 0 where the system does not tell.
+pub fn peak_mib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    mark.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1_024
+}
+
+/// Thousandths, as a number with a point.
+pub fn shown(permille: u64) -> String {
     format!("{}.{:03}", permille / 1_000, permille % 1_000)
 }

@@ -162,6 +162,12 @@ impl Service {
         self.up();
     }
 
+    /// The process's id; 0 where none runs.
+    #[allow(dead_code, reason = "benchmarks look at its memory")]
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Kills the process: it writes nothing down any more.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
