@@ -3,6 +3,10 @@
 //! The policy looks at each subscription for itself, so that one of them waits for people and the others go on. Brakes
 //! are another thing ([`crate::check::brakes`]): they look at the whole run, and hold it where it cannot be meant.
 
+mod exceptions;
+
+pub use exceptions::{Exception, parse as parse_exceptions};
+
 use crate::billing::extended;
 use crate::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
@@ -34,6 +38,9 @@ pub struct Policy {
     pub by_maker: bool,
     /// How many days a yes counts; 0 for ever.
     pub days: u32,
+    /// What holds for some customers and products instead.
+    #[serde(default)]
+    pub except: Vec<Exception>,
 }
 
 /// A limit of the policy.
@@ -96,13 +103,13 @@ struct OfProduct {
     is_there: bool,
     /// Money that goes back beside that.
     given_back: Money,
+    /// What is billed or given back once.
+    once: Money,
 }
 
 struct OfSubscription<'p> {
     customer: &'p CustomerId,
     currency: Currency,
-    /// What is billed or given back once.
-    once: Money,
     products: BTreeMap<&'p ProductId, OfProduct>,
 }
 
@@ -117,18 +124,13 @@ fn is_continuous(change: &Change) -> bool {
 
 impl<'p> OfSubscription<'p> {
     fn new(change: &'p Change) -> Self {
-        Self {
-            customer: &change.customer,
-            currency: change.currency,
-            once: Money::ZERO,
-            products: BTreeMap::new(),
-        }
+        Self { customer: &change.customer, currency: change.currency, products: BTreeMap::new() }
     }
 
     fn add(&mut self, change: &'p Change) -> Result<(), MoneyError> {
         let of = self.products.entry(&change.product).or_default();
         if !is_continuous(change) {
-            self.once = self.once.plus(change.amount)?;
+            of.once = of.once.plus(change.amount)?;
             if change.amount.is_negative() && matches!(change.action, Action::Create { .. }) {
                 of.given_back = of.given_back.plus(change.amount.abs())?;
             }
@@ -158,7 +160,7 @@ impl<'p> OfSubscription<'p> {
 
 /// What of a plan people have to approve, by subscription.
 pub fn needs(plan: &DraftPlan, policy: &Policy) -> BTreeMap<Whose, Need> {
-    if policy.persons == 0 && policy.two_above.is_none() {
+    if policy.asks_nobody() {
         return BTreeMap::new();
     }
     let mut all: BTreeMap<(Whose, Currency), OfSubscription<'_>> = BTreeMap::new();
@@ -174,7 +176,7 @@ pub fn needs(plan: &DraftPlan, policy: &Policy) -> BTreeMap<Whose, Need> {
         }
     }
     for ((whose, _), of) in all {
-        let need = need(&whose.1, &of, policy);
+        let need = need(&whose.1, of, policy);
         if need.persons > 0 {
             needs.entry(whose).or_default().join(need);
         }
@@ -182,23 +184,47 @@ pub fn needs(plan: &DraftPlan, policy: &Policy) -> BTreeMap<Whose, Need> {
     needs
 }
 
-fn need(subscription: &SubscriptionId, of: &OfSubscription<'_>, policy: &Policy) -> Need {
+/// A product with limits of its own is looked at for itself, and the others together.
+fn need(subscription: &SubscriptionId, of: OfSubscription<'_>, policy: &Policy) -> Need {
+    let policy = policy.of_customer(of.customer);
+    let who = format!("ubscription {subscription} of customer {}", of.customer);
     let mut need = Need::default();
-    let who = format!("Subscription {subscription} of customer {}", of.customer);
+    let mut others = BTreeMap::new();
+    for (product, moves) in of.products {
+        match policy.of_product(product) {
+            Some(own) => {
+                let alone = BTreeMap::from([(product, moves)]);
+                need.join(need_of_products(&format!("{product} of s{who}"), of.currency, &alone, &own));
+            }
+            None => drop(others.insert(product, moves)),
+        }
+    }
+    need.join(need_of_products(&format!("S{who}"), of.currency, &others, &policy));
+    need
+}
+
+fn need_of_products(
+    who: &str,
+    currency: Currency,
+    products: &BTreeMap<&ProductId, OfProduct>,
+    policy: &Policy,
+) -> Need {
+    let mut need = Need::default();
     let mut say = |limit: Limit, persons: u8, what: String| {
         if persons > 0 {
             let message = format!("{who} {what}.");
             need.join(Need { persons, reasons: vec![Reason { limit, message }] });
         }
     };
-    let (mut before, mut after) = (Decimal::ZERO, Decimal::ZERO);
-    for product in of.products.values() {
+    let (mut before, mut after, mut once) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
+    for product in products.values() {
+        once = once.saturating_add(product.once.decimal());
         before = before.saturating_add(product.before.decimal());
         after = after.saturating_add(product.after.decimal());
     }
     let level = after.saturating_sub(before).abs();
-    let moved = of.once.decimal().abs().max(level);
-    let shown = |amount: Decimal| format!("{} {}", places(amount, of.currency), of.currency);
+    let moved = once.abs().max(level);
+    let shown = |amount: Decimal| format!("{} {}", places(amount, currency), currency);
     let words = || format!("moves {}", shown(moved));
     if let Some(limit) = policy.amount.filter(|limit| moved > *limit) {
         say(Limit::Amount, policy.persons, format!("{}; the limit is {}", words(), limit.normalize()));
@@ -218,7 +244,7 @@ fn need(subscription: &SubscriptionId, of: &OfSubscription<'_>, policy: &Policy)
         );
         say(Limit::Percent, policy.persons, what);
     }
-    for (product, moves) in &of.products {
+    for (product, moves) in products {
         let (old, new) = (moves.before.decimal(), moves.after.decimal());
         if policy.new && moves.is_there && !moves.was_there {
             say(Limit::New, policy.persons, format!("gets {product} for {} a period", shown(new)));

@@ -1,7 +1,7 @@
 //! The settings that decide what is written: one table with key, default, allowed values and meaning, and the typed
 //! values read from it. A new setting is one row here and one field in [`Settings`].
 
-use crate::approval::Policy;
+use crate::approval::{self, Policy};
 use crate::mapping_rules::{ByRule, ItemRule, MappingRules, Sign};
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
@@ -45,6 +45,8 @@ pub enum ValueKind {
     Daily,
     /// E-mail addresses, or nothing.
     Addresses,
+    /// Limits of approval for single customers and products, or nothing.
+    Exceptions,
 }
 
 /// One row of the settings table.
@@ -166,6 +168,12 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::OptionalNumber,
         "what moves a subscription's bill by more waits for two people; empty does not count",
     ),
+    row(
+        "approval.except",
+        "",
+        ValueKind::Exceptions,
+        "limits that hold for a customer or a product instead of those above; a product's own limits weigh it by itself",
+    ),
     choice("approval.self", &["on", "off"], "whether who made a plan may be one of those who approve it"),
     row(
         "approval.days",
@@ -184,6 +192,11 @@ pub const SETTINGS: &[SettingRow] = &[
         "120",
         ValueKind::Seconds,
         "how long an operation in doubt waits before it is looked up",
+    ),
+    choice(
+        "calls.at_once",
+        &["auto", "1", "2", "4", "6", "8", "10", "16"],
+        "how many calls to ConnectWise are under way at once in one process: auto begins with 4 and finds out, up to 10",
     ),
     row(
         "observe.rotation",
@@ -419,6 +432,10 @@ impl SettingRow {
             }
             ValueKind::TimeZone => "the name of a time zone such as Europe/Berlin or UTC".into(),
             ValueKind::Daily => "off, or daily HH:MM such as daily 07:00".into(),
+            ValueKind::Exceptions => "customers and products with limits of their own, such as `customer ID: amount=500, cancel=off; \
+                 product ID: persons=2`, each of persons (0 to 2), amount, percent, two_above (a limit or off), new, decrease, \
+                 cancel (on or off), or nothing"
+                .into(),
             ValueKind::Addresses => "up to 20 mail addresses with commas between, or nothing".into(),
             ValueKind::Freeze => {
                 "days of the month (28..31), last, or dates (2026-12-24..2027-01-02), with commas between, or nothing"
@@ -455,6 +472,7 @@ impl SettingRow {
                 matches!(Cadence::parse(value), Some(Cadence::Off | Cadence::Daily(_)))
             }
             ValueKind::Addresses => addresses(value).is_some(),
+            ValueKind::Exceptions => approval::parse_exceptions(value).is_some(),
         };
         if good {
             Ok(())
@@ -656,6 +674,8 @@ pub struct Settings {
     pub validation_hours: u32,
     /// How long an operation in doubt waits, in seconds.
     pub settle_seconds: u64,
+    /// How many calls to ConnectWise are under way at once; none finds out.
+    pub calls_at_once: Option<u32>,
     /// In how many pulls of what changed every agreement is read at least once.
     pub rotation: u32,
     /// Whether a sync by schedule writes for the customers alone that are mapped so.
@@ -759,9 +779,11 @@ impl Settings {
                 two_above: text("approval.two_above").parse().ok(),
                 by_maker: text("approval.self") == "on",
                 days: text("approval.days").parse().unwrap_or(30),
+                except: approval::parse_exceptions(text("approval.except")).unwrap_or_default(),
             },
             validation_hours: text("validation.hours").parse().unwrap_or(24),
             settle_seconds: text("apply.settle_seconds").parse().unwrap_or(120),
+            calls_at_once: text("calls.at_once").parse().ok(),
             rotation: text("observe.rotation").parse().unwrap_or(7),
             chosen_customers: text("schedule.customers") == "chosen",
             source_keeps_days: text("source.keeps_days").parse().unwrap_or(0),

@@ -125,6 +125,74 @@ fn reasons_are_words_with_the_amounts() {
     );
 }
 
+/// What a customer or a product is allowed beside what holds for the others; the sale is of 110.00 for p.
+#[rstest]
+#[case::a_customer_may_more("customer c-100: amount=200", Does::Sells, &[])]
+#[case::another_customer("customer c-101: amount=200", Does::Sells, &[Limit::Amount])]
+#[case::a_customer_may_less("customer c-100: amount=20", Does::Grows, &[Limit::Amount])]
+#[case::nobody_is_asked("customer c-100: persons=0", Does::Sells, &[])]
+#[case::a_product_may_more("product p: amount=200", Does::Sells, &[])]
+#[case::another_product("product q: amount=200", Does::Sells, &[Limit::Amount])]
+#[case::without_an_amount("product p: amount=off, cancel=on", Does::Sells, &[])]
+#[case::its_end("product p: amount=off, cancel=on", Does::Ends, &[Limit::Cancel])]
+#[case::what_is_new("product p: amount=off, new=on", Does::Sells, &[Limit::New])]
+#[case::less("product p: amount=off, decrease=on", Does::Shrinks, &[Limit::Decrease, Limit::Decrease])]
+#[case::percent("product p: amount=off, percent=50", Does::Grows, &[Limit::Percent])]
+#[case::the_product_over_the_customer("customer c-100: amount=20; product p: amount=200", Does::Sells, &[])]
+#[case::the_customer_beside_the_product("customer c-100: cancel=on; product p: amount=200", Does::Ends, &[Limit::Cancel])]
+fn customers_and_products_have_limits_of_their_own(
+    #[case] except: &str,
+    #[case] does: Does,
+    #[case] expected: &[Limit],
+) {
+    let policy = policy(&[("persons", "1"), ("amount", "100"), ("except", except)]);
+    let limits: Vec<Limit> = need_of(&plan(does), &policy).reasons.iter().map(|r| r.limit).collect();
+    assert_eq!(limits, expected);
+}
+
+#[test]
+fn two_people_are_asked_about_one_product_and_nobody_about_the_others() {
+    let draft = lab().plan(&[&sale("A", "s-1", "p", "1"), &sale("B", "s-2", "q", "9")]);
+    let asked = needs(&draft, &policy(&[("except", "product p: persons=2")]));
+    let said: Vec<(u8, &str)> =
+        asked.values().flat_map(|need| need.reasons.iter().map(|r| (need.persons, &*r.message))).collect();
+    assert_eq!(said, [(2, "p of subscription s-1 of customer c-100 moves 22.00 USD; the limit is 0.")]);
+}
+
+/// A product with limits of its own is weighed by itself, so that the others stay below theirs.
+#[test]
+fn a_product_of_its_own_does_not_count_for_the_others() {
+    let mut order = sale("A", "s-1", "p", "5");
+    order.lines.extend(sale("A", "s-1", "q", "3").lines.into_iter().map(|mut line| {
+        line.id = "2".into();
+        line
+    }));
+    let draft = lab().plan(&[&order]);
+    let limits = |except: &str| {
+        let policy = policy(&[("persons", "1"), ("amount", "120"), ("except", except)]);
+        need_of(&draft, &policy).reasons.into_iter().map(|reason| reason.message).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(""), ["Subscription s-1 of customer c-100 moves 176.00 USD; the limit is 120."]);
+    assert_eq!(limits("product p: amount=500"), [""; 0]);
+}
+
+#[rstest]
+#[case("customer")]
+#[case("customer c-100")]
+#[case("customer c-100:")]
+#[case("customer c-100: amount")]
+#[case("customer c-100: amount=-1")]
+#[case("customer c-100: persons=3")]
+#[case("customer c-100: new=yes")]
+#[case("customer c-100: days=3")]
+#[case("vendor v: amount=1")]
+#[case("customer c-100: amount=1; customer c-100: amount=2")]
+fn what_cannot_be_understood_is_refused(#[case] except: &str) {
+    let values = BTreeMap::from([("approval.except".to_owned(), except.to_owned())]);
+    let said = Settings::from_values(&values).unwrap_err().to_string();
+    assert!(said.contains("approval.except") && said.contains("customers and products"), "{said}");
+}
+
 #[test]
 fn subscriptions_are_asked_about_one_by_one() {
     let orders = [sale("A", "s-1", "p", "1"), sale("B", "s-2", "q", "9")];

@@ -55,7 +55,9 @@ pub fn psa(
     options: &Options,
 ) -> Result<Arc<dyn Psa>, CliError> {
     let style = WriteStyle { cancelled_date: settings.cancelled_date, marker: settings.marker.clone() };
-    Ok(Arc::new(PsaAdapter::new(client(connection, options)?, style)))
+    let client = client(connection, options)?;
+    options.limits.budget(connection).fly(settings.calls_at_once);
+    Ok(Arc::new(PsaAdapter::new(client, style)))
 }
 
 /// The client of a connection.

@@ -77,6 +77,16 @@ pub(super) fn teller(bar: ProgressBar) -> impl Fn(Progress) + Send + Sync {
     }
 }
 
+/// As many calls as may come to be under way where the setting leaves it open.
+const MOST_BY_ITSELF: u32 = 10;
+
+/// A quarter more than the calls that may be under way: what is just being written into the journal must not leave a place for a
+/// call empty.
+fn steps_at_once(settings: &Settings) -> usize {
+    let calls = settings.calls_at_once.unwrap_or(MOST_BY_ITSELF);
+    usize::try_from(calls.saturating_add(calls.div_ceil(4))).unwrap_or(1)
+}
+
 /// How plans are applied here.
 pub fn options<'a>(
     app: &App,
@@ -98,6 +108,7 @@ pub fn options<'a>(
         keyed: settings.marker != MarkerPlace::None,
         progress: Some(progress),
         connection: Some(connection.to_owned()),
+        in_flight: steps_at_once(settings),
         boundary: crate::stops::told(),
         policy: Some(settings.approval.clone()),
         settings: Some(settings),

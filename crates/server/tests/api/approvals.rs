@@ -261,3 +261,47 @@ fn a_plan_that_is_out_of_date_when_it_is_approved_writes_nothing_and_says_so() {
     );
     assert_eq!(approval(&person, &id)["state"], "stale");
 }
+
+/// The limit of everybody would hold it; the one of the customer, from the level above, does not, and one of the product
+/// asks two people about exactly that product.
+#[test]
+fn customers_and_products_have_limits_of_their_own_that_are_inherited() {
+    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    ready(&person, &sandbox);
+    let except =
+        |value: &str| person.put(&format!("{ORG}/settings/approval.except"), &json!({ "value": value }));
+    set(&person, &[("approval.persons", "1"), ("approval.amount", "50")]);
+    assert_eq!(except("customer c-100: amount=much").problem(422), "invalid");
+    except("customer c-100: amount=200").is(200);
+    person.organization("below", Some("default"));
+    let all = person.get("/api/v1/organizations/below/settings").is(200).json();
+    let found = all["items"].as_array().unwrap().iter().find(|row| row["key"] == "approval.except").unwrap();
+    assert_eq!(
+        (&found["value"], &found["from"], &found["kind"], &found["own"]),
+        (
+            &json!("customer c-100: amount=200"),
+            &json!("organization:default"),
+            &json!("exceptions"),
+            &json!(false)
+        )
+    );
+
+    except("customer c-100: amount=200; product exo-p1: persons=2, amount=100").is(200);
+    let synced = run(&person, &json!({ "kind": "sync" }));
+    assert_eq!(synced["result"]["summary"]["applied"], 1, "{synced}");
+    let waiting = approvals(&person);
+    assert_eq!(waiting[0]["missing"], 2, "{waiting:?}");
+    assert_eq!(
+        waiting[0]["reasons"][0]["message"],
+        "exo-p1 of subscription s-1 of customer c-100 moves 110.00 USD; the limit is 100."
+    );
+    except("customer c-100: amount=200").is(200);
+    let synced = run(&person, &json!({ "kind": "sync" }));
+    assert_eq!(
+        (&synced["state"], &synced["result"]["summary"]["applied"]),
+        (&json!("done"), &json!(1)),
+        "{synced}"
+    );
+}

@@ -133,6 +133,9 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.approval.two_above': 'Zwei Personen ab',
   'setting.approval.two_above.help':
     'Was die Rechnung eines Abonnements um mehr bewegt, wartet auf zwei Personen. Leer: zählt nicht.',
+  'setting.approval.except': 'Andere Grenzen für einzelne Kunden und Produkte',
+  'setting.approval.except.help':
+    'Etwa „customer c-100: amount=500, cancel=off; product exo-p1: persons=2, new=on“, mit den Kennungen der Quelle. Ein Produkt mit eigenen Grenzen wird für sich gewogen.',
   'setting.approval.self': 'Den eigenen Plan freigeben',
   'setting.approval.self.help': 'Ob zählt, wer den Plan selbst gemacht hat.',
   'setting.approval.days': 'Wie lange eine Freigabe gilt, in Tagen',
@@ -237,6 +240,17 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.apply.settle_seconds': 'Warten nach unklarer Antwort, in Sekunden',
   'setting.apply.settle_seconds.help':
     'Gab ConnectWise keine klare Antwort, wird nach dieser Zeit nachgesehen, bevor etwas erneut gesendet wird.',
+  'setting.calls.at_once': 'Gleichzeitige Aufrufe an ConnectWise',
+  'setting.calls.at_once.help':
+    'In jedem Prozess. Mehr ist schneller, wenn ConnectWise weit weg ist; weniger schont einen eigenen Server. Bittet ConnectWise darum, werden es von selbst weniger.',
+  'setting.calls.at_once.auto': 'Herausfinden: 4 bis 10',
+  'setting.calls.at_once.1': '1',
+  'setting.calls.at_once.2': '2',
+  'setting.calls.at_once.4': '4',
+  'setting.calls.at_once.6': '6',
+  'setting.calls.at_once.8': '8',
+  'setting.calls.at_once.10': '10',
+  'setting.calls.at_once.16': '16',
   'setting.observe.rotation': 'Lesungen, bis alles gelesen ist',
   'setting.observe.rotation.help':
     'Wer liest, was sich geändert hat, liest auch einen Teil aller Verträge, damit Änderungen von Hand auffallen. 1: immer alles.',

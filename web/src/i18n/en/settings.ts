@@ -122,6 +122,9 @@ export const settings = {
   'setting.approval.cancel.help': 'A product that is billed no more.',
   'setting.approval.two_above': 'Two people above',
   'setting.approval.two_above.help': 'What moves the bill of a subscription by more waits for two people. Empty: does not count.',
+  'setting.approval.except': 'Other limits for single customers and products',
+  'setting.approval.except.help':
+    'Such as “customer c-100: amount=500, cancel=off; product exo-p1: persons=2, new=on”, with the ids of the source. A product with limits of its own is weighed by itself.',
   'setting.approval.self': 'May approve the own plan',
   'setting.approval.self.help': 'Whether who made a plan counts as one of those who approve it.',
   'setting.approval.days': 'How long an approval counts, in days',
@@ -218,6 +221,17 @@ export const settings = {
   'setting.apply.settle_seconds': 'Wait after an unclear answer, in seconds',
   'setting.apply.settle_seconds.help':
     'Where ConnectWise gave no clear answer, it is looked up after this time before anything is sent again.',
+  'setting.calls.at_once': 'Calls to ConnectWise at once',
+  'setting.calls.at_once.help':
+    'In each process. More is faster where ConnectWise is far away; fewer spares a server of your own. It takes fewer by itself where ConnectWise asks for that.',
+  'setting.calls.at_once.auto': 'Find out: 4 to 10',
+  'setting.calls.at_once.1': '1',
+  'setting.calls.at_once.2': '2',
+  'setting.calls.at_once.4': '4',
+  'setting.calls.at_once.6': '6',
+  'setting.calls.at_once.8': '8',
+  'setting.calls.at_once.10': '10',
+  'setting.calls.at_once.16': '16',
   'setting.observe.rotation': 'Readings until everything was read',
   'setting.observe.rotation.help':
     'A reading of what changed also reads a part of all agreements, so that edits by hand are seen. 1: always everything.',

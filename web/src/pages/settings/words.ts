@@ -37,7 +37,7 @@ export const GROUPS = [
   { id: 'alerts', begins: ['billing', 'alerts'] },
   { id: 'mapping', begins: ['mapping.'] },
   { id: 'notify', begins: ['notify.'] },
-  { id: 'keeping', begins: ['observe.', 'source.', 'validation.', 'apply.', 'retention.'] },
+  { id: 'keeping', begins: ['calls.', 'observe.', 'source.', 'validation.', 'apply.', 'retention.'] },
   { id: 'other', begins: [''] },
 ] as const;
 

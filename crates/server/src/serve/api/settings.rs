@@ -65,6 +65,7 @@ fn kind_of(kind: ValueKind) -> (&'static str, &'static [&'static str]) {
         ValueKind::Freeze => "freeze",
         ValueKind::Daily => "daily",
         ValueKind::Addresses => "addresses",
+        ValueKind::Exceptions => "exceptions",
     };
     (word, &[])
 }
