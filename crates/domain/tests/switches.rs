@@ -281,6 +281,35 @@ fn a_transfer_begins_after_what_the_former_customer_was_billed() {
     assert_eq!(billed(&mut lab, 2), [dec("0"), dec("220.00")]);
 }
 
+/// A transfer that comes after changes which were ordered later moves what they left.
+#[rstest]
+#[case::more(8, "22.00", "528.00")]
+#[case::fewer(3, "22.00", "198.00")]
+#[case::dearer(5, "25.00", "375.00")]
+fn a_late_transfer_moves_what_younger_changes_left(
+    #[case] quantity: i64,
+    #[case] price: &str,
+    #[case] new: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = two_customers();
+    lab.set("quantity_change", form);
+    let month = |on: &str| BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", month("2028-01-01")).with(seats).0);
+    billed(&mut lab, 3);
+    let transfer = moved("2028-02-10");
+    let mut change = order("CH-1", OrderKind::Change, "2028-03-20", month("2028-03-20"))
+        .change("1", "p", 5, quantity, price, "17.60")
+        .0;
+    change.completed_us = transfer.completed_us + 1;
+    lab.run(&change);
+    billed(&mut lab, 1);
+    let said = lab.run(&transfer);
+    // From May on.
+    assert_eq!(billed(&mut lab, 3)[1], dec(new), "{said}");
+}
+
 /// A cancellation that was ordered before a transfer which was carried out waits for a person: the transfer goes beyond it.
 #[test]
 fn a_cancellation_of_before_a_transfer_waits() {

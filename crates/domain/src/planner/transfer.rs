@@ -16,6 +16,7 @@ use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::psa::{Agreement, BillFlag};
 use jiff::civil::Date;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans a transfer: the lines of the former customer end where the period they paid for ends, and the lines of the new
@@ -68,6 +69,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         Some(begun) => boundary = begun,
         None => boundary = invoiced.map_or(boundary, |invoiced| boundary.max(next_day(invoiced))),
     }
+    let order = &*as_changed_since(builder, order, &old);
     if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())? {
         return Err(builder.keep_all_back());
     }
@@ -98,6 +100,41 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         builder.delete(&line, reason())?;
     }
     Ok(())
+}
+
+/// The order with the state of each product that orders which were completed later gave it before this one came: they have
+/// changed what was there on its day, and that state goes on.
+fn as_changed_since<'o>(builder: &mut Builder<'_, '_>, order: &'o Order, old: &[Line<'_>]) -> Cow<'o, Order> {
+    let mut changed = Cow::Borrowed(order);
+    let this = builder.context.order_id();
+    for (at, line) in order.lines.iter().enumerate().filter(|(_, l)| l.charge == Charge::Recurring) {
+        let alone = order.lines.iter().filter(|l| l.charge == Charge::Recurring && l.product == line.product);
+        let mut open = old.iter().filter(|l| l.is_for(&line.product, Role::Recurring) && l.state.is_open());
+        let (Some(there), None, 1) = (open.next(), open.next(), alone.count()) else { continue };
+        let Some(by) = late::given_by(there).filter(|by| late::is_younger(builder, by)) else { continue };
+        // What an earlier run of this very order has begun stays as it is.
+        let begun = builder.own_lines_for(&line.product, Role::Recurring).any(|l| l.is_made_by(this));
+        let (quantity, price) = (there.billed_quantity(), there.state.unit_price);
+        if begun || quantity == line.quantity && Some(price) == line.unit_price {
+            continue;
+        }
+        let currency = builder.context.currency;
+        let message = format!(
+            "Order {} came after order {by} had changed {}, which goes on as that one left it: {} x {} {currency}.",
+            order.shown(),
+            builder.context.product_name(&line.product),
+            quantity.shown(),
+            price.shown(currency),
+        );
+        let finding = builder.about(Code::Tu5001, &line.product, message).severity(Severity::Warning);
+        builder.find(finding);
+        let own = &mut changed.to_mut().lines[at];
+        own.quantity = quantity;
+        own.unit_price = Some(price);
+        own.unit_cost = Some(there.state.unit_cost);
+        (own.amount, own.cost_amount) = (None, None);
+    }
+    changed
 }
 
 /// The last day that invoices have billed of a line, or of what was billed once up to it.
