@@ -144,7 +144,7 @@ fn first(service: &str, rng: &mut Rng) -> i64 {
 fn billed(item: i64, sum: i64) -> i64 {
     match item {
         9 => (sum + GB - 1) / GB,
-        11 => ((sum - 2).max(0).min(60) + 4) / 5,
+        11 => ((sum - 2).clamp(0, 60) + 4) / 5,
         _ => sum,
     }
 }
