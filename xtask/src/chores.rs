@@ -63,7 +63,17 @@ pub fn screenshots() -> Result<()> {
     let folder = root().join("target").join("screenshots");
     let tools = setup::for_tests()?;
     let mut command = cargo();
-    command.args(["test", "-p", "trueup-server", "--test", "browser", "--", "--nocapture", "every_page"]);
+    command.args([
+        "test",
+        "-p",
+        "trueup-server",
+        "--test",
+        "browser",
+        "--",
+        "--nocapture",
+        "without_barriers",
+        "by_another_service",
+    ]);
     command.env("TRUEUP_SCREENSHOTS", &folder);
     tools.export(&mut command);
     run(&mut command)?;

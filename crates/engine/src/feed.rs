@@ -4,6 +4,8 @@ mod places;
 pub(crate) mod refused;
 mod remarks;
 
+pub use self::places::placed_by;
+
 use self::places::Places;
 use self::refused::Watch;
 use self::remarks::Remarks;

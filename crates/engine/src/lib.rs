@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod mappings;
 pub mod notify;
 pub mod observe;
+pub mod organizations;
 pub mod outbox;
 pub mod planning;
 pub mod ports;

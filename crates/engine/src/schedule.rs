@@ -48,6 +48,14 @@ impl ScheduleKind {
         }
     }
 
+    /// Whether it writes to ConnectWise.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Sync | Self::Quantity | Self::Alerts => true,
+            Self::Check | Self::Pull => false,
+        }
+    }
+
     /// The kind that a word means.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)

@@ -5,7 +5,7 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
-use crate::records::NewAuditEntry;
+use crate::records::{NewAuditEntry, SettingValues};
 use std::collections::BTreeMap;
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::settings::{SETTINGS, Settings, row_of};
@@ -80,7 +80,14 @@ pub async fn effective(
     org: &OrganizationId,
     overlays: &Overlays,
 ) -> Result<Vec<EffectiveSetting>, Failure> {
-    let stored = store.load_settings(org).await?;
+    effective_of(&store.load_settings(org).await?, overlays)
+}
+
+/// Every setting as it holds over what the organizations set.
+///
+/// # Errors
+/// A value that the table does not allow.
+pub fn effective_of(stored: &SettingValues, overlays: &Overlays) -> Result<Vec<EffectiveSetting>, Failure> {
     let mut all = Vec::with_capacity(SETTINGS.len());
     for row in SETTINGS {
         let from_store = stored

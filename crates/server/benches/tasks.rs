@@ -14,6 +14,8 @@
 mod bench;
 #[path = "../tests/api/http.rs"]
 mod http;
+#[path = "support/many.rs"]
+mod many;
 #[path = "../tests/api/postgres.rs"]
 mod postgres;
 mod support;
@@ -22,9 +24,6 @@ use bench::{Backend, Person, Service};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use support::{in_earnest, number};
-use trueup_domain::ids::{CustomerId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
-use trueup_domain::task::{Task, TaskKind, TaskState};
-use trueup_engine::ports::Store;
 
 const GOAL_MS: u128 = 100;
 const TIMES: usize = 5;
@@ -53,34 +52,6 @@ const ASKED: &[(&str, &str)] = &[
     ("searched among the open", "state=ready,failed&search=s-0001&sort=customer"),
 ];
 
-/// Two thirds done; as old and as mixed as a year of work leaves them.
-fn task(number: u64) -> Task {
-    let kinds = [TaskKind::Sales, TaskKind::Change, TaskKind::Billing, TaskKind::Cancellation];
-    let state = match number % 12 {
-        0 => TaskState::Ready,
-        1 => TaskState::NeedsMapping,
-        2 => TaskState::Failed,
-        3 => TaskState::Ignored,
-        _ => TaskState::Done, // the others
-    };
-    Task {
-        id: TaskId::from(format!("tk{:014x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8)),
-        source: SourceId::from(if number.is_multiple_of(3) { "market" } else { "shop" }),
-        kind: kinds[usize::try_from(number % 4).unwrap()],
-        customer: CustomerId::from(format!("c-{:04}", number % 900)),
-        subscription: SubscriptionId::from(format!("s-{:06}", number / 3)),
-        order_id: Some(OrderId::from(format!("SO-{number:06}"))),
-        completed_us: 1_735_689_600_000_000 + i64::try_from(number).unwrap() * 300_000_000,
-        turn: 0,
-        state,
-        reason: (state == TaskState::Failed).then(|| "TU7004".to_owned()),
-        decided_by: None,
-        price_source: None,
-        amendments: Vec::new(),
-        undone: 0,
-    }
-}
-
 fn asked(person: &Person<'_>, query: &str) -> (Duration, Value) {
     let path = if query.is_empty() { LIST.to_owned() } else { format!("{LIST}&{query}") };
     let begun = Instant::now();
@@ -97,13 +68,7 @@ fn tell(name: &str, tasks: u64, what: &str, took: Duration) {
 fn measure(backend: Backend, name: &str, tasks: u64) {
     let Some(mut service) = Service::start(backend, &[("TRUEUP_TODAY", "2026-01-15")]) else { return };
     let pass = service.operator().pass();
-    service.behind_its_back(async |store| {
-        let all: Vec<Task> = (0..tasks).map(task).collect();
-        let org = OrganizationId::from("default");
-        for (part, at) in all.chunks(5_000).zip(1_i64..) {
-            store.save_tasks(&org, at, part).await.unwrap();
-        }
-    });
+    many::fill(&mut service, tasks);
     let person = service.known(&pass);
     for (what, query) in ASKED {
         let slowest = (0..TIMES).map(|_| asked(&person, query).0).max().unwrap();

@@ -15,6 +15,7 @@ mod failure;
 mod limits;
 mod line_edits;
 mod mapping_csv;
+mod moving;
 mod output;
 mod serve;
 mod stops;

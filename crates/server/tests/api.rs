@@ -32,6 +32,8 @@ mod lists;
 mod many;
 #[path = "api/mapping.rs"]
 mod mapping;
+#[path = "api/moving.rs"]
+mod moving;
 #[path = "api/oidc.rs"]
 mod oidc;
 #[path = "api/operations.rs"]
@@ -40,6 +42,8 @@ mod operations;
 mod people;
 #[path = "api/postgres.rs"]
 mod postgres;
+#[path = "api/provider.rs"]
+mod provider;
 #[path = "api/sandbox.rs"]
 mod sandbox;
 #[path = "api/schedules.rs"]

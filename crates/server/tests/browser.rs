@@ -14,18 +14,26 @@ mod alerts;
 mod bench;
 #[path = "browser/demo.rs"]
 mod demo;
+#[path = "browser/door.rs"]
+mod door;
 #[path = "browser/driver.rs"]
 mod driver;
 #[path = "api/http.rs"]
 mod http;
 #[path = "browser/keyboard.rs"]
 mod keyboard;
+#[path = "browser/organizations.rs"]
+mod organizations;
 #[path = "browser/pictures.rs"]
 mod pictures;
 #[path = "api/postgres.rs"]
 mod postgres;
+#[path = "api/provider.rs"]
+mod provider;
 #[path = "browser/quantities.rs"]
 mod quantities;
+#[path = "browser/review.rs"]
+mod review;
 #[path = "browser/sandbox.rs"]
 mod sandbox;
 #[path = "browser/sold.rs"]

@@ -68,4 +68,5 @@ pub use scope::{everywhere, within};
 pub use sessions::Session;
 pub use store::{SqlStore, StoreConfig};
 pub use tokens::ApiToken;
+pub use tree::{Move, Moved};
 pub use webhooks::Webhook;

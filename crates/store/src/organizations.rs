@@ -5,6 +5,7 @@ use crate::{error, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel, QueryOrder};
 use trueup_domain::ids::OrganizationId;
+use trueup_engine::organizations::MAX_DEPTH;
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::OrganizationRow;
 
@@ -22,9 +23,6 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
-
-/// Deeper trees do not exist; the bound also keeps a broken parent from looping.
-const MAX_DEPTH: usize = 32;
 
 pub(crate) async fn ensure(store: &SqlStore, org: &OrganizationId) -> Result<(), StoreError> {
     let row = Model { id: org.to_string(), name: org.to_string(), kind: "partner".to_owned(), parent: None };
@@ -61,7 +59,12 @@ async fn find<C: ConnectionTrait>(db: &C, id: &str) -> Result<Option<Model>, Sto
 }
 
 pub(crate) async fn list(store: &SqlStore) -> Result<Vec<OrganizationRow>, StoreError> {
-    let rows = Entity::find().order_by_asc(Column::Id).all(&store.db).await.map_err(error::of_db)?;
+    list_in(&store.db).await
+}
+
+/// The same within a transaction.
+pub(crate) async fn list_in<C: ConnectionTrait>(db: &C) -> Result<Vec<OrganizationRow>, StoreError> {
+    let rows = Entity::find().order_by_asc(Column::Id).all(db).await.map_err(error::of_db)?;
     Ok(rows
         .into_iter()
         .map(|row| OrganizationRow {
@@ -78,6 +81,7 @@ pub(crate) async fn levels(store: &SqlStore, org: &OrganizationId) -> Result<Vec
     let mut levels = vec![org.to_string()];
     let mut at = find(&store.db, org.as_str()).await?.and_then(|row| row.parent);
     while let Some(parent) = at {
+        // The bound also keeps a broken parent from looping.
         if levels.len() >= MAX_DEPTH || levels.contains(&parent) {
             break;
         }

@@ -1049,6 +1049,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a move would change
+         * @description Nothing is changed by asking. What is below moves along. `obstacles` says why it cannot be moved: what is mapped and
+         *     written stands in the ConnectWise of the connection that holds now.
+         *
+         *     Needs the right `organizations.write`.
+         */
+        get: operations["organizations_foresee"];
+        put?: never;
+        /**
+         * Move an organization as it was shown
+         * @description ConnectWise is not touched. What writes by schedule and inherits something otherwise now waits until somebody lets it
+         *     go on.
+         *
+         *     Needs the right `organizations.write`.
+         */
+        post: operations["organizations_carry_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/names": {
         parameters: {
             query?: never;
@@ -1522,6 +1552,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/organizations/{org}/settings/{key}/reach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whom a setting reaches
+         * @description Of the organizations below: who inherits the value from here and changes with it, and who sets its own.
+         *
+         *     Needs the right `settings.read`.
+         */
+        get: operations["settings_reach"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/organizations/{org}/sources": {
         parameters: {
             query?: never;
@@ -1944,7 +1996,8 @@ export interface paths {
         /**
          * Sign in by another service
          * @description For browsers: sends them there. They come back to the path `back` with a session, or to `/?sign_in=` and why not:
-         *     `failed`, `unknown` (nobody here has the address, or no group that may), `disabled`.
+         *     `failed`, `unknown` (nobody here has the address, or no group that may), `disabled`, `away` (the other service is out of
+         *     reach; who does not ask for a page is answered with 502).
          */
         get: operations["session_begin"];
         put?: never;
@@ -2635,6 +2688,15 @@ export interface components {
             next_invoice_after: string;
             delta: string;
         };
+        /** @description An import that placed customers in an organization and reaches it no more. */
+        CutImportDoc: {
+            /** @description Who imports. */
+            importer: string;
+            /** @description Which source. */
+            source: string;
+            /** @description Whose customers these are. */
+            organizations: components["schemas"]["SeveralDoc"];
+        };
         /** @description What became of a decision. */
         DecidedDoc: {
             /** @description Tasks as they stand now. */
@@ -2717,6 +2779,13 @@ export interface components {
             code: string;
             message: string;
             their_words?: string | null;
+        };
+        /** @description How many are lost by a move, and how many come. */
+        ExchangeDoc: {
+            /** @description Lost. */
+            lost: number;
+            /** @description Gained. */
+            gained: number;
         };
         /** @description Sums by currency. */
         FeedTotalsDoc: {
@@ -3091,6 +3160,59 @@ export interface components {
             /** @description How much of `billed` is invoiced already. */
             invoiced: string;
         };
+        /** @description What a move would change. */
+        MoveDoc: {
+            /** @description The organization. */
+            id: string;
+            /** @description The level above now, as far as the caller knows it. */
+            former?: string | null;
+            /** @description The level above afterwards; none at the top. */
+            parent?: string | null;
+            /** @description What moves: the organization and all below it. */
+            organizations: components["schemas"]["SeveralDoc"];
+            /** @description Settings with another value, in the order of their table. */
+            settings: components["schemas"]["MovedSettingDoc"][];
+            /** @description Whose ConnectWise is another one. */
+            companies: components["schemas"]["MovedCompanyDoc"][];
+            /** @description What is inherited about quantities: assignments, rules. */
+            quantities: components["schemas"]["ExchangeDoc"];
+            /** @description Rules about alerts that are inherited. */
+            alert_rules: components["schemas"]["ExchangeDoc"];
+            /** @description People who see the organization because of a level above. */
+            people: components["schemas"]["ExchangeDoc"];
+            /** @description Imports of levels above that placed customers here. */
+            imports: components["schemas"]["CutImportDoc"][];
+            /** @description What waits afterwards until somebody lets it go on, because something that it writes by is inherited otherwise. */
+            pauses: components["schemas"]["PausedDoc"][];
+            /** @description Why it cannot be moved, in words; empty where it can. */
+            obstacles: string[];
+            /** @description Moves exactly so, and not otherwise. */
+            token: string;
+        };
+        /** @description An organization whose ConnectWise is another one afterwards. */
+        MovedCompanyDoc: {
+            /** @description Which. */
+            organization: string;
+            /** @description The login company; none without a connection. */
+            before?: string | null;
+            /** @description The one afterwards. */
+            after?: string | null;
+            /** @description Its mappings to the former one, which stand in the way. */
+            mappings: number;
+            /** @description Its lines in the former one, which stand in the way. */
+            lines: number;
+        };
+        /** @description A setting that has another value afterwards. */
+        MovedSettingDoc: {
+            /** @description The key. */
+            key: string;
+            /** @description As it holds. */
+            before: components["schemas"]["ValueFromDoc"];
+            /** @description As it would hold. */
+            after: components["schemas"]["ValueFromDoc"];
+            /** @description Where. */
+            organizations: components["schemas"]["SeveralDoc"];
+        };
         /** @description A name of a customer or a product. */
         NamedDoc: {
             /** @description The source. */
@@ -3253,6 +3375,13 @@ export interface components {
             options?: {
                 [key: string]: string;
             } | null;
+        };
+        /** @description A move as it was shown. */
+        NewMove: {
+            /** @description The organization above; the top where it is missing, which is for operators alone. */
+            parent?: string | null;
+            /** @description The token under which it was shown. */
+            token: string;
         };
         /** @description A new organization. */
         NewOrganization: {
@@ -3478,6 +3607,13 @@ export interface components {
              * @description Customers that the sources told of.
              */
             customers: number;
+        };
+        /** @description An organization below that sets a setting itself. */
+        OwnValueDoc: {
+            /** @description Which. */
+            organization: string;
+            /** @description Its value. */
+            value: string;
         };
         /** @description One page of a list. */
         Page_ActivityDoc: {
@@ -3951,6 +4087,13 @@ export interface components {
             /** @description The password from now on. */
             new: string;
         };
+        /** @description A schedule that waits after the move until somebody lets it go on. */
+        PausedDoc: {
+            /** @description Whose. */
+            organization: string;
+            /** @description Its kind. */
+            schedule: string;
+        };
         PeriodDoc: {
             start: string;
             end: string;
@@ -4184,6 +4327,17 @@ export interface components {
             plan?: components["schemas"]["PlanDoc"] | null;
             /** @description What a person should know. */
             findings: components["schemas"]["FindingDoc"][];
+        };
+        /** @description Whom the value of a setting reaches below an organization. */
+        ReachDoc: {
+            /** @description Those that inherit it from here, and change with it. */
+            inherit: components["schemas"]["SeveralDoc"];
+            /** @description Those that set it themselves, as far as nobody between does: they stay as they are. */
+            own: components["schemas"]["OwnValueDoc"][];
+            /** @description How many of those that set it themselves there are; `own` has the first of them. */
+            own_count: number;
+            /** @description How many inherit it from one of those, or set it below one. */
+            apart: number;
         };
         /** @description One reason of a proposal. */
         ReasonDoc: {
@@ -4501,6 +4655,13 @@ export interface components {
             /** @description In the order of the table. */
             items: components["schemas"]["SettingDoc"][];
         };
+        /** @description Several organizations. */
+        SeveralDoc: {
+            /** @description How many. */
+            count: number;
+            /** @description The first of them. */
+            first: string[];
+        };
         /** @description What signing in takes. */
         SignIn: {
             /** @description E-mail address. */
@@ -4774,6 +4935,13 @@ export interface components {
         UsersDoc: {
             /** @description By address. */
             items: components["schemas"]["UserDoc"][];
+        };
+        /** @description A value with the level that it comes from. */
+        ValueFromDoc: {
+            /** @description The value. */
+            value: string;
+            /** @description `default`, `file`, `organization:SLUG` (`organization:above` where the caller does not see it), `environment` or `flag`. */
+            from: string;
         };
         /** @description How people may sign in. */
         WaysDoc: {
@@ -11025,6 +11193,217 @@ export interface operations {
             };
         };
     };
+    organizations_foresee: {
+        parameters: {
+            query?: {
+                /** @description The organization above; the top where it is missing, which is for operators alone. */
+                parent?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What would change */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoveDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    organizations_carry_out: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is carried out once, and answered again for a day */
+                "idempotency-key"?: string;
+                /** @description The session's `csrf_token`; not needed with a token */
+                "x-csrf-token"?: string;
+            };
+            path: {
+                /** @description The organization */
+                org: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMove"];
+            };
+        };
+        responses: {
+            /** @description What changed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoveDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed, or not sent by the console */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not possible at present */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the media type the route takes */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     picture_names: {
         parameters: {
             query?: never;
@@ -13711,6 +14090,94 @@ export interface operations {
             };
             /** @description Not the media type the route takes */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An error of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is out of reach, or it took too long */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settings_reach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The organization */
+                org: string;
+                /** @description The key */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who inherits it and who does not */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReachDoc"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right is missing */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none in the caller's reach */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

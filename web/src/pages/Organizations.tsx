@@ -4,12 +4,13 @@ import { IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { Link, useSearchParams } from 'react-router';
 import { useWords } from '../i18n';
-import { useMay, useOrg } from '../session';
+import { useMay, useOrg, useSession } from '../session';
 import { useWord } from '../ui/Badges';
 import { Facts } from '../ui/Changes';
 import { Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 import { AddDialog, RenameDialog } from './organizations/Dialogs';
+import { MoveDialog } from './organizations/MoveDialog';
 import { Tree } from './organizations/Tree';
 import { useTree, type Forest, type Organization } from './organizations/data';
 import { AllSettings } from './settings/SettingsTable';
@@ -21,6 +22,7 @@ export default function OrganizationsPage() {
   const mayAdd = useMay('organizations.write');
   const [adding, setAdding] = useState<string | null>(null);
   const [renaming, setRenaming] = useState<Organization | null>(null);
+  const [moving, setMoving] = useState<Organization | null>(null);
   const tree = useTree();
   const chosen = params.get('of') ?? org;
   const choose = (id: string) => setParams(id === org ? {} : { of: id }, { replace: true });
@@ -59,6 +61,7 @@ export default function OrganizationsPage() {
                   choose={choose}
                   add={() => setAdding(one.id)}
                   rename={() => setRenaming(one)}
+                  move={() => setMoving(one)}
                 />
                 <Box component="section" aria-label={t('organizations.settings', { name: one.name })}>
                   <AllSettings key={one.id} org={one.id} title={t('organizations.settings', { name: one.name })} />
@@ -69,7 +72,10 @@ export default function OrganizationsPage() {
         </Grid>
       )}
       {tree.data !== undefined && (
-        <AddDialog below={adding} forest={tree.data} close={() => setAdding(null)} added={choose} />
+        <>
+          <AddDialog below={adding} forest={tree.data} close={() => setAdding(null)} added={choose} />
+          <MoveDialog one={moving} forest={tree.data} close={() => setMoving(null)} />
+        </>
       )}
       <RenameDialog one={renaming} close={() => setRenaming(null)} />
     </Page>
@@ -82,12 +88,16 @@ function Chosen(props: {
   choose: (id: string) => void;
   add: () => void;
   rename: () => void;
+  move: () => void;
 }) {
   const { t } = useWords();
   const say = useWord();
   const org = useOrg();
   const mayChange = useMay('organizations.write');
+  const session = useSession();
   const { one, forest } = props;
+  // Whoever works in an organization cannot place it elsewhere, and the only one has no other place.
+  const mayMove = mayChange && session.organization !== one.id && forest.byId.size > 1;
   const above = one.parent == null ? undefined : forest.byId.get(one.parent);
   const below = forest.below.get(one.id) ?? [];
   return (
@@ -100,6 +110,11 @@ function Chosen(props: {
               <Button size="xs" variant="default" onClick={props.rename}>
                 {t('organizations.rename')}
               </Button>
+              {mayMove && (
+                <Button size="xs" variant="default" onClick={props.move}>
+                  {t('organizations.move')}
+                </Button>
+              )}
               <Button size="xs" variant="default" onClick={props.add}>
                 {t('organizations.add.below')}
               </Button>

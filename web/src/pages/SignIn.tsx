@@ -37,13 +37,19 @@ function fromAddress(): { email: string; password: string } | null {
   return local && email !== null && password !== null ? { email, password } : null;
 }
 
-const REFUSALS = ['failed', 'unknown', 'disabled'] as const;
+const REFUSALS = ['failed', 'unknown', 'disabled', 'away'] as const;
 const BACK = 'sign_in';
 
 /** Why somebody came back from another service without a session. */
 function refusal(): (typeof REFUSALS)[number] | undefined {
   const said = new URLSearchParams(window.location.search).get(BACK);
   return REFUSALS.find((one) => one === said);
+}
+
+/** Whoever opened a page without a session comes back to it. */
+function wanted(): string {
+  const { pathname, search } = window.location;
+  return encodeURIComponent(refusal() === undefined ? pathname + search : '/');
 }
 
 export default function SignIn() {
@@ -98,7 +104,7 @@ export default function SignIn() {
         {other != null && (
           <Button
             component="a"
-            href={`${other.start}?back=/`}
+            href={`${other.start}?back=${wanted()}`}
             variant={ways.data?.password === true ? 'default' : 'filled'}
             fullWidth
             styles={{

@@ -82,9 +82,7 @@ impl<'a> Places<'a> {
         if below.is_empty() {
             return Ok(None);
         }
-        let known = store.load_mark(to.org, &mark_of(to.source)).await?;
-        let known: BTreeSet<OrganizationId> =
-            known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let known = placed_by(store, to.org, to.source).await?;
         let before: BTreeSet<OrganizationId> = known.intersection(&below).cloned().collect();
         let (customers, subscriptions) = (HashMap::new(), HashMap::new());
         let (waiting, awaited) = (Vec::new(), HashSet::new());
@@ -253,6 +251,19 @@ impl<'a> Places<'a> {
 }
 
 /// The mark that names the organizations below with customers of a source.
+/// The organizations below an importer in which its imports of a source placed customers.
+///
+/// # Errors
+/// The store's.
+pub async fn placed_by(
+    store: &dyn Store,
+    importer: &OrganizationId,
+    source: &SourceId,
+) -> Result<BTreeSet<OrganizationId>, Failure> {
+    let known = store.load_mark(importer, &mark_of(source)).await?;
+    Ok(known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
 fn mark_of(source: &SourceId) -> String {
     format!("places/{source}")
 }

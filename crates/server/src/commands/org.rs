@@ -1,12 +1,16 @@
 //! `trueup org`: the tree of organizations.
 
 use crate::app::App;
-use crate::config::slug;
+use crate::clock::SystemClock;
+use crate::compose;
+use crate::config::{Options, slug};
 use crate::failure::{CliError, Exit};
+use crate::moving::Mover;
+use crate::output::Output;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trueup_domain::ids::OrganizationId;
-use trueup_engine::ports::StoreError;
+use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::OrganizationRow;
 
 /// Organizations.
@@ -16,6 +20,25 @@ pub enum OrgCommand {
     Add(AddArgs),
     /// Lists the organizations
     List,
+    /// Places an organization, with all below it, below another one; shows what that changes, and does it with --token
+    Move(MoveArgs),
+}
+
+/// Flags of `org move`.
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("place").required(true)))]
+pub struct MoveArgs {
+    /// The organization
+    slug: String,
+    /// The organization above from now on
+    #[arg(long, value_name = "SLUG", group = "place")]
+    parent: Option<String>,
+    /// Places it at the top
+    #[arg(long, group = "place")]
+    top: bool,
+    /// The token that was shown: moves exactly so, or not at all
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 /// Flags of `org add`.
@@ -39,6 +62,7 @@ pub async fn run(app: &App, command: OrgCommand) -> Result<Exit, CliError> {
     match command {
         OrgCommand::Add(args) => add(app, args).await,
         OrgCommand::List => list(app).await,
+        OrgCommand::Move(_) => Ok(Exit::Done), // it opens the store itself
     }
 }
 
@@ -65,7 +89,11 @@ async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
 }
 
 async fn known(app: &App, id: &OrganizationId) -> Result<(), CliError> {
-    let all = app.store().list_organizations().await?;
+    known_to(app.store(), id).await
+}
+
+async fn known_to(store: &dyn Store, id: &OrganizationId) -> Result<(), CliError> {
+    let all = store.list_organizations().await?;
     if all.iter().any(|row| &row.id == id) {
         return Ok(());
     }
@@ -85,4 +113,36 @@ async fn list(app: &App) -> Result<Exit, CliError> {
         out.table(&["slug", "name", "kind", "parent"], rows);
     });
     Ok(Exit::Done)
+}
+
+/// Shows what a move changes; with the token that was shown, moves.
+///
+/// # Errors
+/// What makes no tree or stands in the way, or the store's.
+pub async fn move_to(options: Options, args: MoveArgs) -> Result<Exit, CliError> {
+    let store = compose::sql_store(&options).await?;
+    let clock = SystemClock::new(options.today);
+    let id = slug(&args.slug)?;
+    let parent = args.parent.as_deref().map(slug).transpose()?;
+    for named in [Some(&id), parent.as_ref()].into_iter().flatten() {
+        known_to(store.as_ref(), named).await?;
+    }
+    let mover = Mover { store: &store, clock: &clock, overlays: &options.overlays, actor: &options.actor };
+    let done = match &args.token {
+        Some(token) => mover.carry_out(&id, parent.as_ref(), token).await,
+        None => mover.foresee(&id, parent.as_ref()).await,
+    };
+    store.close().await?;
+    let done = done?;
+    Output::new(options.format).show(&done, |out| {
+        for line in done.lines() {
+            out.line(&line);
+        }
+        if args.token.is_some() {
+            out.line(&format!("Moved organization {id}."));
+        } else if done.is_possible() {
+            out.line(&format!("Nothing is moved yet: --token {} moves exactly so.", done.token()));
+        }
+    });
+    Ok(Exit::needs_person_if(!done.is_possible()))
 }

@@ -70,9 +70,14 @@ fn respond(method: &Method, path: &str, headers: &HeaderMap, find: Find) -> Resp
 
 /// A browser asks for a page by its type; a name with an extension is a file that is not there.
 fn wants_page(path: &str, headers: &HeaderMap) -> bool {
-    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
-    path.is_empty() || (accepts.contains("text/html") && !path.starts_with(HASHED) && !last.contains('.'))
+    path.is_empty() || (takes_pages(headers) && !path.starts_with(HASHED) && !last.contains('.'))
+}
+
+/// Whether it is a browser that goes to an address, and no program.
+pub fn takes_pages(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepts.contains("text/html")
 }
 
 fn answer(path: &str, file: EmbeddedFile, headers: &HeaderMap, find: Find) -> Response {

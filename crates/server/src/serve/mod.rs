@@ -23,7 +23,7 @@ pub mod people;
 pub mod problem;
 pub mod rights;
 mod rules;
-mod scheduler;
+pub mod scheduler;
 mod secrets;
 mod state;
 mod web;

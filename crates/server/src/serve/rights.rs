@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub enum Right {
     /// See the tree.
     OrganizationsRead,
-    /// Add and rename organizations.
+    /// Add, rename and move organizations.
     OrganizationsWrite,
     /// See settings.
     SettingsRead,
@@ -131,7 +131,7 @@ const OWN: [bool; 5] = [true, true, false, false, false];
 /// Roles and rights. Everything that asks whether something is allowed asks this table.
 pub const TABLE: [Row; 27] = [
     row(Right::OrganizationsRead, "organizations.read", "See the tree of organizations", ALL),
-    row(Right::OrganizationsWrite, "organizations.write", "Add and rename organizations", OWN),
+    row(Right::OrganizationsWrite, "organizations.write", "Add, rename and move organizations", OWN),
     row(Right::SettingsRead, "settings.read", "See settings and where each value comes from", ALL),
     row(Right::SettingsWrite, "settings.write", "Set and reset settings", RUN),
     row(Right::ConnectionsRead, "connections.read", "See connections, never their keys", ALL),

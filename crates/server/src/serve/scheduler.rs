@@ -96,7 +96,7 @@ async fn refresh_all(service: &Service) -> Result<(), StoreError> {
 
 /// A schedule that is inherited runs where there is a ConnectWise: organizations that only hold others have nothing to
 /// do. One that sets it itself means itself.
-fn runs_here(inputs: &ScheduleInputs, org: &OrganizationId, kind: ScheduleKind) -> bool {
+pub fn runs_here(inputs: &ScheduleInputs, org: &OrganizationId, kind: ScheduleKind) -> bool {
     inputs.connected.contains(org)
         || inputs.settings.get(org).is_some_and(|own| own.contains_key(kind.setting()))
 }

@@ -107,8 +107,8 @@ impl Browser {
 
     /// Runs a script that calls back.
     #[track_caller]
-    pub fn script_later(&self, script: &str) -> Value {
-        self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
+    pub fn script_later(&self, script: &str, arguments: &[Value]) -> Value {
+        self.call("POST", "/execute/async", &json!({ "script": script, "args": arguments }))
     }
 
     /// The size of the page's window; narrow ones are phones.
@@ -266,6 +266,7 @@ impl Browser {
              still().then(() => axe.run()).then((r) => done(r.violations
                .filter((v) => v.impact === 'serious' || v.impact === 'critical')
                .flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 200)} (${n.failureSummary})`))));",
+            &[],
         );
         found.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }

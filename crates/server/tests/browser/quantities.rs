@@ -6,8 +6,8 @@ use crate::demo::Demo;
 use crate::driver::Browser;
 use serde_json::{Value, json};
 
-/// Asks the API as whoever is signed in in the browser.
-pub fn ask(browser: &Browser, method: &str, path: &str, body: &Value) {
+/// Asks the API as whoever is signed in in the browser; what it answers.
+pub fn ask(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
     let script = "
         const asked = (method, path, token, body) => {
             const request = new XMLHttpRequest();
@@ -19,9 +19,10 @@ pub fn ask(browser: &Browser, method: &str, path: &str, body: &Value) {
         };
         const session = JSON.parse(asked('GET', '/api/v1/session').responseText);
         const answer = asked(arguments[0], arguments[1], session.csrf_token, JSON.stringify(arguments[2]));
-        return answer.status < 300 ? '' : answer.responseText;";
-    let refused = browser.script(script, &[json!(method), json!(path), body.clone()]);
-    assert_eq!(refused, json!(""), "{method} {path}");
+        return [answer.status, answer.responseText];";
+    let answer = browser.script(script, &[json!(method), json!(path), body.clone()]);
+    assert!(answer[0].as_u64().is_some_and(|status| status < 300), "{method} {path}: {answer}");
+    serde_json::from_str(answer[1].as_str().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Chooses from a list that opens at its field.

@@ -1,6 +1,7 @@
 //! A small world for what a clerk does: two companies in ConnectWise, and a shop that sells to them.
 //!
-//! Green Lane's agreement (40) was never invoiced; that of Harbour Clinic (41) is invoiced when a test says so.
+//! Green Lane's agreement (40) was never invoiced; that of Harbour Clinic (41) is invoiced when a test says so; that of Willow
+//! Books (42), who buys nothing unless a test says so, prorates by itself.
 
 use crate::bench::{Backend, FIRST, PASSWORD, Person, Service};
 use crate::driver::Browser;
@@ -38,19 +39,30 @@ fn item(id: i64, identifier: &str, name: &str, price: &str, cost: &str) -> Value
 fn held() -> Value {
     let contact =
         |id: i64| json!({ "id": id, "firstName": "Ada", "lastName": "Byron", "company": {"id": id} });
+    let mut prorating = agreement(42, 14, "Willow cloud");
+    prorating["prorateFlag"] = json!(true);
     json!({ "today": TODAY, "resources": {
         "company/companies": [
             { "id": 12, "identifier": "GreenLane", "name": "Green Lane LLC" },
             { "id": 13, "identifier": "HarbourClinic", "name": "Harbour Clinic" },
+            // Nobody's customer yet, and nothing is missing.
+            {
+                "id": 14, "identifier": "WillowBooks", "name": "Willow Books", "defaultContact": { "id": 14 },
+                "invoiceToEmailAddress": "billing@willow.example.com", "phoneNumber": "+1 555 0101",
+                "addressLine1": "2 Willow Way", "city": "Springfield", "state": "IL", "zip": "62702",
+                "country": { "id": 1 },
+            },
         ],
-        "company/contacts": [contact(12), contact(13)],
+        "company/contacts": [contact(12), contact(13), contact(14)],
         "procurement/catalog": [
             item(7, "MAIL", "Mail Seat", "22.00", "17.60"),
             item(8, "STORE", "Storage", "0.12", "0.08"),
             item(9, "SETUP", "Onboarding", "10.00", "5.00"),
             item(10, "FEE", "Early End", "50.00", "0.00"),
         ],
-        "finance/agreements": [agreement(40, 12, "Green Lane cloud"), agreement(41, 13, "Harbour cloud")],
+        "finance/agreements": [
+            agreement(40, 12, "Green Lane cloud"), agreement(41, 13, "Harbour cloud"), prorating,
+        ],
     } })
 }
 

@@ -91,6 +91,11 @@ fn a_mapping_is_released_with_all_that_hangs_on_it() {
     world.map_all();
     world.feed(&seats("c-1", "s-1"));
     world.write();
+    // Somebody chose the agreement of a subscription: that hangs on the customer's company.
+    let chosen =
+        serde_json::json!({ "kind": "agreement", "source": "shop", "source_id": "s-1", "psa_id": 40 });
+    let mappings = "/api/v1/organizations/default/mappings";
+    world.operator().put(mappings, &chosen).is(200);
     world.feed(&seats("c-1", "s-3"));
     world.run(&serde_json::json!({ "kind": "check" }));
     world.enter(&browser);
@@ -100,10 +105,16 @@ fn a_mapping_is_released_with_all_that_hangs_on_it() {
     browser.sees("trueup forgets what it is in ConnectWise.");
     browser.sees("One task goes back to where it lacks a mapping");
     browser.sees("2 lines in ConnectWise are looked after no more");
+    browser.sees("One mapping is released");
+    browser.tick("Release also the mappings that hang on it");
+    browser.sees("2 mappings are released");
+    browser.sees("Agreement: s-1 → #40");
     assert_eq!(browser.barriers(), Vec::<String>::new());
     browser.fill("Reason", "The customer moved to another company");
     browser.click("Release");
     browser.sees("The mapping is released");
+    let left = world.operator().get(&format!("{mappings}?kind=agreement")).is(200).json();
+    assert_eq!(left["items"], serde_json::json!([]), "what hangs on it went as well");
     browser.open(&world.page("/tasks"));
     browser.sees("Needs mapping");
     assert_eq!(world.sandbox.additions(40).len(), 2, "the lines stay as they are");

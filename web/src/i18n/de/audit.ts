@@ -78,6 +78,7 @@ export const audit: Record<keyof typeof en, string> = {
   'audit.mapping.save': 'Zugeordnet',
   'audit.organization.add': 'Organisation angelegt',
   'audit.organization.rename': 'Organisation umbenannt',
+  'audit.organization.move': 'Organisation verschoben',
   'audit.run.cancel': 'Lauf abgebrochen',
   'audit.run.start': 'Lauf gestartet',
   'audit.schedule.pause': 'Zeitplan angehalten',

@@ -70,6 +70,8 @@ export const base: Record<keyof typeof en, string> = {
   'signIn.back.unknown.fix': 'Beim anderen Dienst sind Sie angemeldet, aber niemand hier hat Ihre Adresse, oder Ihre Gruppen dürfen nicht herein. Fragen Sie, wer trueup betreibt.',
   'signIn.back.disabled': 'Ihr Zugang ist gesperrt',
   'signIn.back.disabled.fix': 'Jemand hat Ihren Zugang zu trueup gesperrt. Fragen Sie, wer es betreibt.',
+  'signIn.back.away': 'Der andere Dienst antwortet nicht',
+  'signIn.back.away.fix': 'Versuchen Sie es gleich noch einmal, oder melden Sie sich mit Ihrem Passwort an.',
 
   'password.title': 'Passwort wählen',
   'password.lead': 'Das erhaltene Passwort gilt einmal. Wählen Sie Ihr eigenes, um fortzufahren.',
@@ -225,6 +227,7 @@ export const base: Record<keyof typeof en, string> = {
   'schedule.pull': 'ConnectWise lesen',
   'schedule.sync': 'Abgleichen',
   'schedule.quantity': 'Mengen schreiben',
+  'schedule.alerts': 'Tickets nachführen',
 
   'tasks.title': 'Aufgaben',
   'tasks.lead':

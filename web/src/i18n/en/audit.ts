@@ -75,6 +75,7 @@ export const audit = {
   'audit.mapping.save': 'Mapped',
   'audit.organization.add': 'Organization added',
   'audit.organization.rename': 'Organization renamed',
+  'audit.organization.move': 'Organization moved',
   'audit.run.cancel': 'Run cancelled',
   'audit.run.start': 'Run started',
   'audit.schedule.pause': 'Schedule paused',

@@ -69,6 +69,8 @@ export const base = {
   'signIn.back.disabled': 'Your access is shut',
   'signIn.back.disabled.fix': 'Somebody shut you out of trueup. Ask whoever runs it.',
 
+  'signIn.back.away': 'The other service does not answer',
+  'signIn.back.away.fix': 'Try again in a moment, or sign in with your password.',
   'password.title': 'Choose a password',
   'password.lead': 'The password you were given works once. Choose your own to go on.',
   'password.current': 'Password of now',
@@ -219,6 +221,7 @@ export const base = {
   'schedule.pull': 'Read ConnectWise',
   'schedule.sync': 'Sync',
   'schedule.quantity': 'Write quantities',
+  'schedule.alerts': 'Bring tickets up to date',
 
   'tasks.title': 'Tasks',
   'tasks.lead': 'Each order becomes a task. A task is done when ConnectWise bills what was sold.',

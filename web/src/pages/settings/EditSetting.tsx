@@ -5,6 +5,7 @@ import { useWords } from '../../i18n';
 import { DecimalInput } from '../../ui/DecimalInput';
 import { ProblemNote } from '../../ui/Problem';
 import { useChange } from './data';
+import { Reach } from './Reach';
 import { cadenceWords, captionOf, controlOf, useSettingWords, type Setting } from './words';
 
 const MARKERS = ['auto', 'serial_number', 'custom_field', 'none'] as const;
@@ -39,6 +40,7 @@ function Form({ org, setting, close }: { org: string; setting: Setting; close: (
         <Text size="xs" c="dimmed">
           {t('settings.builtIn', { value: words.value(setting, setting.default) })}
         </Text>
+        <Reach org={org} setting={setting} />
         {change.error !== null && <ProblemNote error={change.error} />}
         <Group justify="flex-end">
           <Button variant="default" onClick={close}>
@@ -156,10 +158,18 @@ function Marker({ setting, value, setValue }: Part) {
 function Cadence({ value, setValue }: Part) {
   const words = useWords();
   const { t } = words;
-  const daily = value.startsWith('daily');
-  const time = daily ? value.slice('daily '.length) : MORNING;
-  const known = CADENCES.includes(value) || daily ? CADENCES : [...CADENCES, value];
+  const daily = value.startsWith('daily ');
+  const monthly = value.startsWith('monthly ');
+  const [day = '1', monthlyTime = MORNING] = monthly ? value.slice('monthly '.length).split(' ') : [];
+  const time = daily ? value.slice('daily '.length) : monthlyTime;
+  const known = CADENCES.includes(value) || daily || monthly ? CADENCES : [...CADENCES, value];
   const data = known.map((one) => ({ value: one, label: cadenceWords(words, one) }));
+  const days = [...Array.from({ length: 31 }, (_, at) => String(at + 1)), 'last'];
+  const begin = (kind: string | null) => {
+    if (kind === 'daily') return `daily ${time}`;
+    return kind === 'monthly' ? `monthly ${day} ${time}` : (kind ?? 'off');
+  };
+  const at = (next: string) => setValue(monthly ? `monthly ${day} ${next}` : `daily ${next}`);
   return (
     <Group align="flex-end" gap="sm">
       <Select
@@ -167,17 +177,31 @@ function Cadence({ value, setValue }: Part) {
         label={t('cadence.often')}
         aria-describedby="setting-help"
         allowDeselect={false}
-        data={[...data, { value: 'daily', label: t('cadence.dailyChoice') }]}
-        value={daily ? 'daily' : value}
-        onChange={(next) => setValue(next === 'daily' ? `daily ${MORNING}` : (next ?? 'off'))}
+        data={[
+          ...data,
+          { value: 'daily', label: t('cadence.dailyChoice') },
+          { value: 'monthly', label: t('cadence.monthlyChoice') },
+        ]}
+        value={daily ? 'daily' : monthly ? 'monthly' : value}
+        onChange={(next) => setValue(begin(next))}
         data-autofocus
       />
-      {daily && (
+      {monthly && (
+        <Select
+          flex="1 1 9rem"
+          label={t('cadence.day')}
+          allowDeselect={false}
+          data={days.map((one) => ({ value: one, label: one === 'last' ? t('cadence.lastDay') : t('cadence.dayOf', { day: one }) }))}
+          value={day}
+          onChange={(next) => next !== null && setValue(`monthly ${next} ${time}`)}
+        />
+      )}
+      {(daily || monthly) && (
         <TextInput
           type="time"
           label={t('cadence.time')}
           value={time}
-          onChange={(event) => setValue(`daily ${event.currentTarget.value}`)}
+          onChange={(event) => at(event.currentTarget.value)}
           required
           withAsterisk={false}
         />

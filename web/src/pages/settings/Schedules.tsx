@@ -22,7 +22,7 @@ type Schedule = Schemas['ScheduleDoc'];
 const BASE = '/api/v1/organizations/{org}';
 
 /** First what only reads. */
-const ORDER = ['check', 'pull', 'sync'];
+const ORDER = ['check', 'pull', 'sync', 'quantity', 'alerts'];
 /** How often each fires stands with the schedule itself. */
 const RULES = ['schedule.customers', 'schedule.time_zone', 'schedule.freeze'];
 

@@ -11,6 +11,7 @@ import { Empty, Panel, Waiting } from '../../ui/Page';
 import { ProblemNote } from '../../ui/Problem';
 import { useChange, useSettings } from './data';
 import { EditSetting } from './EditSetting';
+import { Reach } from './Reach';
 import { GROUPS, groupOf, useSettingWords, type GroupId, type Setting } from './words';
 
 /** Every setting, in groups, with a search. */
@@ -223,7 +224,7 @@ export function ResetSetting({ org, setting, close }: { org: string; setting: Se
       <Text size="sm">
         {setting !== null && t('settings.reset.lead', { value: words.value(setting) })}
       </Text>
-      <Text size="sm">{t('settings.reset.below')}</Text>
+      {setting !== null && <Reach org={org} setting={setting} />}
     </Confirm>
   );
 }

@@ -71,11 +71,13 @@ export function captionOf(value: string): string {
 export function cadenceWords({ t, tn, locale }: Words, value: string): string {
   const minutes = /^(\d+)m$/.exec(value);
   if (minutes !== null) return tn('cadence.minutes', parseInt(minutes[1] ?? '0', 10));
-  const time = /^daily (\d{2}):(\d{2})$/.exec(value);
-  if (time !== null) {
-    const at = new Date(Date.UTC(2000, 0, 1, parseInt(time[1] ?? '0', 10), parseInt(time[2] ?? '0', 10)));
-    const words = new Intl.DateTimeFormat(locale, { timeStyle: 'short', timeZone: 'UTC' });
-    return t('cadence.daily', { time: words.format(at) });
+  const timed = /^(?:daily|monthly (\d{1,2}|last)) (\d{2}):(\d{2})$/.exec(value);
+  if (timed !== null) {
+    const [, day, hour = '0', minute = '0'] = timed;
+    const at = new Date(Date.UTC(2000, 0, 1, parseInt(hour, 10), parseInt(minute, 10)));
+    const time = new Intl.DateTimeFormat(locale, { timeStyle: 'short', timeZone: 'UTC' }).format(at);
+    if (day === undefined) return t('cadence.daily', { time });
+    return day === 'last' ? t('cadence.monthlyLast', { time }) : t('cadence.monthly', { day, time });
   }
   if (value === 'hourly') return t('cadence.hourly');
   return value === 'off' ? t('cadence.off') : value;

@@ -15,6 +15,7 @@ mod mapping_create;
 mod mapping_work;
 mod mappings;
 mod oidc;
+mod organization_moves;
 mod organizations;
 mod overview;
 mod picture;
@@ -49,7 +50,9 @@ pub fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(oidc::end))
         .routes(routes!(organizations::list, organizations::add))
         .routes(routes!(organizations::show, organizations::rename))
+        .routes(routes!(organization_moves::foresee, organization_moves::carry_out))
         .routes(routes!(settings::list))
+        .routes(routes!(settings::reach))
         .routes(routes!(settings::set, settings::reset))
         .routes(routes!(connections::list, connections::add))
         .routes(routes!(connections::remove))

@@ -2,6 +2,7 @@
 
 use crate::deployment::{GroupPlace, OidcOptions};
 use crate::serve::api::session;
+use crate::serve::console;
 use crate::serve::extract::Find;
 use crate::serve::gate;
 use crate::serve::oidc::{self, Known, OidcError};
@@ -109,26 +110,33 @@ fn go(to: &str) -> Response {
 /// Sign in by another service
 ///
 /// For browsers: sends them there. They come back to the path `back` with a session, or to `/?sign_in=` and why not:
-/// `failed`, `unknown` (nobody here has the address, or no group that may), `disabled`.
+/// `failed`, `unknown` (nobody here has the address, or no group that may), `disabled`, `away` (the other service is out of
+/// reach; who does not ask for a page is answered with 502).
 #[utoipa::path(get, path = "/api/v1/session/oidc", tag = "session", params(BeginQuery),
     responses((status = 303, description = "To the other service"), (status = 409, description = "There is none", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json"),
         (status = 502, description = "The other service is out of reach", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json")))]
 pub async fn begin(
     State(service): State<Service>,
+    headers: HeaderMap,
     Find(query): Find<BeginQuery>,
 ) -> Result<Response, Problem> {
     let (oidc, redirect) = settings(&service)?;
-    let (url, value) =
-        oidc::begin(&service, oidc, redirect, own_path(query.back)).await.map_err(|error| {
+    let (url, value) = match oidc::begin(&service, oidc, redirect, own_path(query.back)).await {
+        Ok(begun) => begun,
+        Err(error) => {
             tracing::error!(%error, "nobody can sign in by the other service");
-            Problem::new(
+            if console::takes_pages(&headers) {
+                return Ok(go("/?sign_in=away"));
+            }
+            return Err(Problem::new(
                 StatusCode::BAD_GATEWAY,
                 "sign-in",
                 "The service for sign-in is out of reach",
                 "it did not say what is needed to sign in by it",
                 "Try again, or sign in with a password.",
-            )
-        })?;
+            ));
+        }
+    };
     let mut response = go(url.as_str());
     if let Some(cookie) = cookie(&service, &value, oidc::UNDER_WAY_MS / 1_000) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

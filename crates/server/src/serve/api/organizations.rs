@@ -12,8 +12,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use trueup_domain::ids::OrganizationId;
+use trueup_engine::organizations::Tree;
 use trueup_engine::ports::Store;
 use trueup_engine::records::OrganizationRow;
 use utoipa::{IntoParams, ToSchema};
@@ -117,22 +118,11 @@ fn seen_from(row: &OrganizationRow, seen: &BTreeSet<OrganizationId>) -> Organiza
     document
 }
 
-fn below(all: &[OrganizationRow], home: Option<&OrganizationId>) -> BTreeSet<OrganizationId> {
-    let Some(home) = home else { return all.iter().map(|row| row.id.clone()).collect() };
-    let mut children: BTreeMap<&OrganizationId, Vec<&OrganizationId>> = BTreeMap::new();
-    for row in all {
-        if let Some(parent) = &row.parent {
-            children.entry(parent).or_default().push(&row.id);
-        }
+pub(super) fn below(all: &[OrganizationRow], home: Option<&OrganizationId>) -> BTreeSet<OrganizationId> {
+    match home {
+        Some(home) => Tree::of(all).below(home).into_iter().collect(),
+        None => all.iter().map(|row| row.id.clone()).collect(),
     }
-    let mut seen = BTreeSet::new();
-    let mut next = vec![home];
-    while let Some(org) = next.pop() {
-        if seen.insert(org.clone()) {
-            next.extend(children.get(org).into_iter().flatten());
-        }
-    }
-    seen
 }
 
 /// Add an organization

@@ -1,5 +1,6 @@
 //! Settings, each with the level its value comes from.
 
+use crate::moving::SeveralDoc;
 use crate::serve::extract::Body;
 use crate::serve::problem::Problem;
 use crate::serve::scheduler;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::settings::{SETTINGS, SettingRow, ValueKind, row_of};
+use trueup_engine::organizations;
 use trueup_engine::settings::{self, EffectiveSetting, Level};
 use utoipa::ToSchema;
 
@@ -163,6 +165,55 @@ async fn one(service: &Service, scope: &Scope, key: &str) -> Result<Json<Setting
     responses((status = 200, description = "Every setting with its level", body = SettingsDoc)))]
 pub async fn list(State(service): State<Service>, scope: Scope) -> Result<Json<SettingsDoc>, Problem> {
     Ok(Json(SettingsDoc { items: all(&service, &scope).await? }))
+}
+
+/// An organization below that sets a setting itself.
+#[derive(Serialize, ToSchema)]
+pub struct OwnValueDoc {
+    /// Which.
+    organization: String,
+    /// Its value.
+    value: String,
+}
+
+/// Whom the value of a setting reaches below an organization.
+#[derive(Serialize, ToSchema)]
+pub struct ReachDoc {
+    /// Those that inherit it from here, and change with it.
+    inherit: SeveralDoc,
+    /// Those that set it themselves, as far as nobody between does: they stay as they are.
+    own: Vec<OwnValueDoc>,
+    /// How many of those that set it themselves there are; `own` has the first of them.
+    own_count: usize,
+    /// How many inherit it from one of those, or set it below one.
+    apart: usize,
+}
+
+/// So many that set it themselves are named.
+const NAMED: usize = 50;
+
+/// Whom a setting reaches
+///
+/// Of the organizations below: who inherits the value from here and changes with it, and who sets its own.
+#[utoipa::path(get, path = "/api/v1/organizations/{org}/settings/{key}/reach", tag = "settings",
+    params(("org" = String, Path, description = "The organization"), ("key" = String, Path, description = "The key")),
+    responses((status = 200, description = "Who inherits it and who does not", body = ReachDoc)))]
+pub async fn reach(State(service): State<Service>, scope: Scope) -> Result<Json<ReachDoc>, Problem> {
+    let key = scope.part("key");
+    row_of(key).map_err(|_| Problem::none("setting", key))?;
+    // What is below is within reach, and no level above it.
+    let tree = trueup_store::everywhere(service.store.load_tree()).await?;
+    let found = organizations::reach(&tree, &scope.org, key);
+    let own = found.own.iter().take(NAMED).map(|(organization, value)| OwnValueDoc {
+        organization: organization.to_string(),
+        value: value.clone(),
+    });
+    Ok(Json(ReachDoc {
+        inherit: SeveralDoc::of(&found.inherit),
+        own: own.collect(),
+        own_count: found.own.len(),
+        apart: found.apart,
+    }))
 }
 
 /// Set a setting
