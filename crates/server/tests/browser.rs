@@ -22,6 +22,8 @@ mod driver;
 mod http;
 #[path = "browser/keyboard.rs"]
 mod keyboard;
+#[path = "browser/mapping.rs"]
+mod mapping;
 #[path = "browser/organizations.rs"]
 mod organizations;
 #[path = "browser/pictures.rs"]

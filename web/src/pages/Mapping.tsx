@@ -1,9 +1,10 @@
 // What at the source is what in ConnectWise.
-import { Alert, Button, FileButton, Group, List, Stack, Tabs, Text } from '@mantine/core';
+import { Alert, Button, FileButton, Group, List, Select, Stack, Tabs, Text } from '@mantine/core';
 import { IconDownload, IconUpload } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useSearchParams } from 'react-router';
 import { send, type Schemas } from '../api/client';
+import { useSources } from '../api/sources';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { Page } from '../ui/Page';
@@ -23,9 +24,26 @@ export default function MappingPage() {
   const client = useQueryClient();
   const mayMap = useMay('mappings.write');
   const path = `/api/v1/organizations/${encodeURIComponent(org)}/mappings`;
+  // A file, a suggestion and an imported company are of one source.
+  const sources = useSources(org);
+  const wanted = params.get('source');
+  const usual = sources?.includes('default') === true ? 'default' : (sources?.[0] ?? 'default');
+  const source = wanted !== null && sources?.includes(wanted) === true ? wanted : usual;
+  const of = `source=${encodeURIComponent(source)}`;
+  const set = (values: Record<string, string | null>) =>
+    setParams(
+      (now) => {
+        for (const [name, value] of Object.entries(values)) {
+          if (value === null) now.delete(name);
+          else now.set(name, value);
+        }
+        return now;
+      },
+      { replace: true },
+    );
   const take = useMutation({
     mutationFn: async (file: File) =>
-      (await send(`${path}/import`, 'POST', 'text/csv', await file.text())) as Schemas['MappingImportDoc'],
+      (await send(`${path}/import?${of}`, 'POST', 'text/csv', await file.text())) as Schemas['MappingImportDoc'],
     onSuccess: () => void client.invalidateQueries(),
   });
   return (
@@ -34,9 +52,19 @@ export default function MappingPage() {
       lead={t('mapping.lead')}
       actions={
         <>
+          {sources !== undefined && sources.length > 1 && (
+            <Select
+              w={170}
+              label={t('mapping.col.source')}
+              allowDeselect={false}
+              data={sources}
+              value={source}
+              onChange={(value) => set({ source: value })}
+            />
+          )}
           <Button
             component="a"
-            href={`${path}/export`}
+            href={`${path}/export?${of}`}
             download
             variant="default"
             leftSection={<IconDownload size={16} aria-hidden />}
@@ -64,7 +92,7 @@ export default function MappingPage() {
       {take.data !== undefined && <Taken result={take.data} close={take.reset} />}
       <Tabs
         value={tab}
-        onChange={(value) => setParams(value === 'customer' || value === null ? {} : { tab: value })}
+        onChange={(value) => set({ tab: value === 'customer' ? null : value })}
         keepMounted={false}
       >
         <Tabs.List mb="lg">
@@ -77,7 +105,7 @@ export default function MappingPage() {
         {TABS.map((one) => (
           <Tabs.Panel key={one} value={one}>
             <Stack gap="lg">
-              <Content tab={one} />
+              <Content tab={one} source={source} />
             </Stack>
           </Tabs.Panel>
         ))}
@@ -86,16 +114,16 @@ export default function MappingPage() {
   );
 }
 
-function Content({ tab }: { tab: Tab }) {
+function Content({ tab, source }: { tab: Tab; source: string }) {
   switch (tab) {
     case 'customer':
     case 'product':
-      return <Records kind={tab} />;
+      return <Records kind={tab} suggest={source} />;
     case 'fee':
     case 'agreement':
       return <Others kind={tab} />;
     case 'companies':
-      return <Companies />;
+      return <Companies key={source} source={source} />;
   }
 }
 

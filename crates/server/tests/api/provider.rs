@@ -174,6 +174,7 @@ impl Provider {
     }
 
     /// Sends browsers on to this service, without a question.
+    #[allow(dead_code, reason = "the tests of the API are their own browser")]
     pub fn lead_back_to(&self, at: SocketAddr) {
         *self.back_to.lock().unwrap() = Some(at);
     }

@@ -107,7 +107,7 @@ fn a_mapping_is_released_with_all_that_hangs_on_it() {
     browser.sees("2 lines in ConnectWise are looked after no more");
     browser.sees("One mapping is released");
     browser.tick("Release also the mappings that hang on it");
-    browser.sees("2 mappings are released");
+    browser.sees("3 mappings are released");
     browser.sees("Agreement: s-1 → #40");
     assert_eq!(browser.barriers(), Vec::<String>::new());
     browser.fill("Reason", "The customer moved to another company");

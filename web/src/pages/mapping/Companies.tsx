@@ -16,13 +16,13 @@ type Company = Schemas['CompanyDoc'];
 
 const BASE = '/api/v1/organizations/{org}';
 
-function useImport(done: () => void) {
+function useImport(source: string, done: () => void) {
   const { tn } = useWords();
   const org = useOrg();
   const client = useQueryClient();
   return useMutation({
     mutationFn: (body: Schemas['CompanyImport']) =>
-      answer(api.POST(`${BASE}/companies/import`, { params: { path: { org } }, body })),
+      answer(api.POST(`${BASE}/companies/import`, { params: { path: { org } }, body: { source, ...body } })),
     onSuccess: (result) => {
       done();
       notifications.show({ color: 'green', message: tn('mapping.imported', result.saved.length) });
@@ -31,7 +31,7 @@ function useImport(done: () => void) {
   });
 }
 
-export function Companies() {
+export function Companies({ source }: { source: string }) {
   const { t } = useWords();
   const { ago } = useFormats();
   const say = useWord();
@@ -39,8 +39,8 @@ export function Companies() {
   const mayMap = useMay('mappings.write');
   const [filling, setFilling] = useState<Company | null>(null);
   const [shown, setShown] = useState(100);
-  const found = queries.useQuery('get', `${BASE}/companies`, { params: { path: { org } } });
-  const all = useImport(() => undefined);
+  const found = queries.useQuery('get', `${BASE}/companies`, { params: { path: { org }, query: { source } } });
+  const all = useImport(source, () => undefined);
   const rows = found.data?.items.filter((company) => company.customers.length === 0);
   const complete = (rows ?? []).filter((company) => company.missing.length === 0).length;
   const columns: Column<Company>[] = [
@@ -74,7 +74,12 @@ export function Companies() {
       header: t('mapping.col.do'),
       bare: true,
       cell: (company) => (
-        <Button size="compact-sm" variant="default" onClick={() => setFilling(company)}>
+        <Button
+          size="compact-sm"
+          variant="default"
+          onClick={() => setFilling(company)}
+          aria-label={t('mapping.companies.title', { name: company.name })}
+        >
           {t('mapping.companies.import')}
         </Button>
       ),
@@ -125,7 +130,7 @@ export function Companies() {
         title={t('mapping.companies.title', { name: filling?.name ?? '' })}
         closeButtonProps={{ 'aria-label': t('action.close') }}
       >
-        {filling !== null && <Fill company={filling} close={() => setFilling(null)} />}
+        {filling !== null && <Fill company={filling} source={source} close={() => setFilling(null)} />}
       </Modal>
     </>
   );
@@ -133,11 +138,11 @@ export function Companies() {
 
 type Field = keyof Schemas['Filling'];
 
-function Fill({ company, close }: { company: Company; close: () => void }) {
+function Fill({ company, source, close }: { company: Company; source: string; close: () => void }) {
   const { t } = useWords();
   const say = useWord();
   const [fill, setFill] = useState<Partial<Record<Field, string>>>({});
-  const take = useImport(close);
+  const take = useImport(source, close);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     take.mutate({ company_ids: [company.company_id], fill: company.missing.length > 0 ? fill : null });

@@ -15,7 +15,8 @@ import { MapDialog } from './MapDialog';
 import { ReleaseDialog } from './ReleaseDialog';
 import { Suggestions } from './Suggestions';
 
-export function Records({ kind }: { kind: Kind }) {
+/** `suggest` is the source whose records are proposed something. */
+export function Records({ kind, suggest }: { kind: Kind; suggest: string }) {
   const { t } = useWords();
   const org = useOrg();
   const mayMap = useMay('mappings.write');
@@ -95,7 +96,7 @@ export function Records({ kind }: { kind: Kind }) {
   const next = list.data?.page.next_cursor;
   return (
     <>
-      <Suggestions kind={kind} />
+      <Suggestions key={suggest} kind={kind} source={suggest} />
       <Box className="panel">
         <Group p="md" gap="lg" align="flex-end" className="line" role="search">
           <TextInput

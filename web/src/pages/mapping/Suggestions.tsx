@@ -30,7 +30,7 @@ function best(all: Proposal[], kind: Kind): Proposal[] {
   });
 }
 
-export function Suggestions({ kind }: { kind: Kind }) {
+export function Suggestions({ kind, source }: { kind: Kind; source: string }) {
   const { t, tn } = useWords();
   const { count } = useFormats();
   const org = useOrg();
@@ -39,10 +39,12 @@ export function Suggestions({ kind }: { kind: Kind }) {
   const [left, setLeft] = useState<Set<string>>(new Set());
   const [added, setAdded] = useState<Set<string>>(new Set());
   const [refused, setRefused] = useState<Schemas['RefusedMapping'][]>([]);
-  const found = queries.useQuery('get', `${BASE}/mappings/suggestions`, { params: { path: { org } } });
+  const found = queries.useQuery('get', `${BASE}/mappings/suggestions`, {
+    params: { path: { org }, query: { source } },
+  });
   const accept = useMutation({
     mutationFn: (items: Proposal[]) => {
-      const body = { items: items.map(({ source_id, psa_id }) => ({ kind, source_id, psa_id })) };
+      const body = { source, items: items.map(({ source_id, psa_id }) => ({ kind, source_id, psa_id })) };
       return answer(api.POST(`${BASE}/mappings/suggestions/accept`, { params: { path: { org } }, body }));
     },
     onSuccess: (done) => {
