@@ -281,6 +281,29 @@ fn a_transfer_begins_after_what_the_former_customer_was_billed() {
     assert_eq!(billed(&mut lab, 2), [dec("0"), dec("220.00")]);
 }
 
+/// Days that an averaged line has billed to the former customer hold the day of a transfer as those of any other line.
+#[rstest]
+fn a_transfer_begins_after_what_was_billed_in_every_mode(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+) {
+    let mut lab = two_customers();
+    lab.set("line_mode", mode);
+    let month = |on: &str| BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", month("2028-01-01")).with(seats).0);
+    billed(&mut lab, 3);
+    let transfer = moved("2028-03-10");
+    let mut change = order("CH-1", OrderKind::Change, "2028-04-16", month("2028-04-16"))
+        .change("1", "p", 5, 6, "22.00", "17.60")
+        .0;
+    change.completed_us = transfer.completed_us + 1;
+    lab.run(&change);
+    billed(&mut lab, 1);
+    let said = lab.run(&transfer);
+    // April was the former customer's; from May on six are the new one's.
+    assert_eq!(billed(&mut lab, 3)[1], dec("396.00"), "{said}");
+}
+
 /// A transfer that comes after changes which were ordered later moves what they left.
 #[rstest]
 #[case::more(8, "22.00", "528.00")]

@@ -144,10 +144,17 @@ fn invoiced_to(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
         return builder.last_invoiced_day(agreement);
     }
     let product = line.origin.as_ref()?.product();
-    let parts = builder.own_lines_for(product, Role::Prorate).filter(|part| {
+    let once =
+        builder.own_lines_for(product, Role::Prorate).chain(builder.own_lines_for(product, Role::OneTime));
+    let billed = once.filter(|part| {
         part.agreement == line.agreement && !part.state.quantity.is_negative() && builder.is_billed(part)
     });
-    parts.filter_map(|part| Some(part.origin.as_ref()?.true_period()?.last_day())).max()
+    // An averaged line stands for the days that it is dated by.
+    let last = |part: &Line<'_>| {
+        let true_period = part.origin.as_ref().and_then(|origin| origin.true_period());
+        true_period.map(Period::last_day).or(part.state.cancelled)
+    };
+    billed.filter_map(last).max()
 }
 
 /// The first day of the lines that an earlier run of this very order has begun.
