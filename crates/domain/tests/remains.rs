@@ -7,10 +7,11 @@ use common::*;
 use rstest::rstest;
 use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Severity};
 use trueup_domain::ids::{CompanyId, CustomerId};
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::planner::Extent;
 
 fn january() -> Period {
     period("2025-01-01", "2025-02-01")
@@ -173,7 +174,8 @@ fn a_late_cancellation_takes_away_what_was_given_back_after_it() {
     assert_eq!(lab.invoice(40), "0", "{shown}");
 }
 
-/// A transfer that comes late leaves the former customer nothing of the days that the other one pays.
+/// A transfer that comes late leaves the former customer nothing of the days that the other one pays. What an order changed
+/// after its day is taken back first.
 #[rstest]
 #[case(5, 3)]
 #[case(5, 8)]
@@ -186,7 +188,10 @@ fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] 
     lab.agreement_mut(50).company = CompanyId(13);
     lab.map(MappingKind::Customer, "c-200", 13);
     lab.run(&seats("2025-01-01", january()).0);
-    lab.run(&change("CH-1", "2025-01-11", old, new).0);
+    let mut later = change("CH-1", "2025-01-11", old, new).0;
+    later.completed_us += 1;
+    let changed = lab.plan(&[&later]);
+    let done = lab.apply(&changed);
     let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-01", january()).with(line(
         "1",
         Charge::Recurring,
@@ -196,6 +201,15 @@ fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] 
         "17.60",
     ));
     transfer.0.customer = Some(CustomerId::from("c-200"));
+    let held = lab.plan(&[&transfer.0]);
+    assert!(!held.changes.iter().any(|c| c.writes()), "{}", show(&held));
+    assert!(
+        held.findings.iter().any(|f| f.code == Code::Tu5001 && f.severity == Severity::Error),
+        "{}",
+        show(&held)
+    );
+    let back = lab.undo(&[(&changed, &done)], &Extent::Everything);
+    lab.apply(&back);
     let shown = lab.run(&transfer.0);
     assert_eq!(lab.invoice(40), "0", "{shown}");
     assert_eq!(lab.invoice(50), "110.00", "{shown}");

@@ -679,3 +679,35 @@ fn an_end_is_not_taken_back_alone_once_the_product_was_begun_again(
     billed += bill(&mut lab, 3);
     assert_eq!(billed, bill(&mut without, between + invoiced + 3) + Decimal::from(110), "{}", show(&both));
 }
+
+/// A renewal that found one product as it says and changed another stands, for the first, on what left it so.
+#[rstest]
+fn what_a_renewal_found_as_it_says_is_not_taken_back_beside_it(#[values(0, 2)] invoiced: usize) {
+    let mut lab = lab();
+    let both = |id: &str, kind: OrderKind, on: &str, price: &str, others: &str| {
+        let month = BillingCycle::MONTHLY.period_containing(day("2025-01-01"), day(on)).unwrap();
+        order(id, kind, on, month)
+            .with(line("1", Charge::Recurring, "seat", "6", price, "17.60"))
+            .with(line("2", Charge::Recurring, "other", others, "30.00", "20.00"))
+            .0
+    };
+    carry(&mut lab, &both("SO-1", OrderKind::Sales, "2025-01-01", "50.00", "4"));
+    bill(&mut lab, 1);
+    let mut first = both("RE-1", OrderKind::Renewal, "2025-02-01", "20.00", "4");
+    first.completed_us += 1;
+    let (plan, done) = carry(&mut lab, &first);
+    bill(&mut lab, 1);
+    let mut second = both("RE-2", OrderKind::Renewal, "2025-03-01", "20.00", "3");
+    second.completed_us = first.completed_us + 1;
+    carry(&mut lab, &second);
+    bill(&mut lab, invoiced);
+    let back = lab.undo(&[(&plan, &done)], &Extent::Everything);
+    let held = back.findings.iter().filter(|f| f.code == Code::Tu7006 && f.severity == Severity::Error);
+    assert!(
+        held.clone().all(|f| f.message.contains("6 at 20") && f.message.contains("6 at 50")),
+        "{:#?}",
+        back.findings
+    );
+    assert_ne!(held.count(), 0, "{}", show(&back));
+    assert!(!back.changes.iter().any(|c| c.writes()), "{}", show(&back));
+}

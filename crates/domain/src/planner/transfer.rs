@@ -69,7 +69,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         Some(begun) => boundary = begun,
         None => boundary = invoiced.map_or(boundary, |invoiced| boundary.max(next_day(invoiced))),
     }
-    let order = &*as_changed_since(builder, order, &old);
+    let order = &*as_changed_since(builder, order, &old, boundary)?;
     if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())? {
         return Err(builder.keep_all_back());
     }
@@ -103,8 +103,14 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
 }
 
 /// The order with the state of each product that orders which were completed later gave it before this one came: they have
-/// changed what was there on its day, and that state goes on.
-fn as_changed_since<'o>(builder: &mut Builder<'_, '_>, order: &'o Order, old: &[Line<'_>]) -> Cow<'o, Order> {
+/// changed what was there on its day, and that state goes on. What they changed after `boundary` is of days of both states:
+/// the transfer waits.
+fn as_changed_since<'o>(
+    builder: &mut Builder<'_, '_>,
+    order: &'o Order,
+    old: &[Line<'_>],
+    boundary: Date,
+) -> Result<Cow<'o, Order>, Stop> {
     let mut changed = Cow::Borrowed(order);
     let this = builder.context.order_id();
     for (at, line) in order.lines.iter().enumerate().filter(|(_, l)| l.charge == Charge::Recurring) {
@@ -117,6 +123,19 @@ fn as_changed_since<'o>(builder: &mut Builder<'_, '_>, order: &'o Order, old: &[
         let (quantity, price) = (there.billed_quantity(), there.state.unit_price);
         if begun || quantity == line.quantity && Some(price) == line.unit_price {
             continue;
+        }
+        let since = late::since(there);
+        if since > boundary {
+            let message = format!(
+                "Order {} moves {} on {boundary}, and order {by}, which was carried out before it, changed that on {since}.",
+                order.shown(),
+                builder.context.product_name(&line.product),
+            );
+            let fix = format!("Take order {by} back, and take it in again once this one is carried out.");
+            let finding =
+                builder.about(Code::Tu5001, &line.product, message).severity(Severity::Error).fix(fix);
+            builder.withhold(finding);
+            return Err(builder.keep_all_back());
         }
         let currency = builder.context.currency;
         let message = format!(
@@ -134,7 +153,7 @@ fn as_changed_since<'o>(builder: &mut Builder<'_, '_>, order: &'o Order, old: &[
         own.unit_cost = Some(there.state.unit_cost);
         (own.amount, own.cost_amount) = (None, None);
     }
-    changed
+    Ok(changed)
 }
 
 /// The last day that invoices have billed of a line, or of what was billed once up to it.

@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/api/v1/organizations", Somewhere(R::OrganizationsWrite), Makes),
     rule("GET", org!(""), Scoped(R::OrganizationsRead), Plain),
     rule("PATCH", org!(""), Scoped(R::OrganizationsWrite), Plain),
-    rule("GET", org!("/move"), Scoped(R::OrganizationsWrite), Plain),
+    rule("GET", org!("/move"), Scoped(R::OrganizationsRead), Plain),
     rule("POST", org!("/move"), Scoped(R::OrganizationsWrite), Makes),
     rule("GET", org!("/settings"), Scoped(R::SettingsRead), Plain),
     rule("GET", org!("/settings/{key}/reach"), Scoped(R::SettingsRead), Plain),

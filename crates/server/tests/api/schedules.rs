@@ -211,9 +211,10 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
     customer(&service.known(&pass), &json!({})).is(200);
     set(&service.known(&pass), "schedule.freeze", "1..31");
     let held = sync(&mut service);
+    // The feed has a record that was refused, which the first check tells.
     assert_eq!(
         (&held["state"], &held["result"]["frozen"], &held["result"]["held"]),
-        (&json!("done"), &json!(true), &json!(true)),
+        (&json!("needs_person"), &json!(true), &json!(true)),
         "{held}"
     );
     assert!(held["result"]["detail"].as_str().unwrap().contains("schedule.freeze"), "{held}");

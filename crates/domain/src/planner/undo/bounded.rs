@@ -150,7 +150,8 @@ impl<'a> TakenBack<'a> {
             let of_it = world.completed.of(&change.source, &change.subscription).iter();
             of_it.filter(|o| Some(&o.id) == change.order.as_ref()).any(|o| o.kind == OrderKind::Cancellation)
         };
-        let mut named = links.iter().filter(|link| link.names(&order.id));
+        // What it wrote of another product says nothing of this one.
+        let mut named = links.iter().filter(|link| link.names(&order.id) && link.product == change.product);
         if named.any(|link| link.role == Role::Recurring || !by_cancellation()) {
             return None;
         }
@@ -171,12 +172,17 @@ impl<'a> TakenBack<'a> {
         if (left.0 == quantity && costs_alike) || (order.kind == OrderKind::Sales && took_over()) {
             return None;
         }
+        // Where they are as many, their prices tell them apart.
+        let shown = |units: Quantity, price: Option<Money>| match price.filter(|_| quantity == left.0) {
+            Some(price) => format!("{} at {}", units.shown(), price.shown(change.currency)),
+            None => units.shown().to_string(),
+        };
         let message = format!(
             "Order {} says {} of it and was carried out without a line that goes on, since there was nothing to write beside \
              what is to be taken back: without that, {} would be billed.",
             order.id,
-            quantity.shown(),
-            left.0.shown()
+            shown(quantity, price),
+            shown(left.0, left.1)
         );
         Some((message, &order.id))
     }
