@@ -534,3 +534,39 @@ fn a_cancellation_that_is_made_again_beside_the_invoices_gives_back_once() {
         |kind, invoices, next_month| Step { kind, days: 0, quantity: 0, price: 0, invoices, next_month };
     play(&choice, &[step(6, 2, false), step(7, 0, true)]).unwrap();
 }
+
+/// A change that begins a product again and a renewal of it, planned together over invoiced days: what the renewal replaced was
+/// there to be renewed, also when it is planned again.
+#[test]
+fn a_renewal_that_replaced_what_was_begun_again_is_not_billed_whole() {
+    let step = |kind, quantity, price, invoices, next_month| Step {
+        kind,
+        days: 0,
+        quantity,
+        price,
+        invoices,
+        next_month,
+    };
+    let (began, renewed) = (step(0, 1, 0, 2, false), step(6, 0, 0, 0, false));
+    for (mode, anchor, before) in [
+        (2, 20, [step(6, 8, 2, 0, false), step(1, 0, 2, 0, false)]),
+        (3, 29, [step(6, 0, 3, 2, true), step(4, 0, 2, 0, false)]),
+    ] {
+        let choice = Choice {
+            mode,
+            credits: false,
+            place: false,
+            rounding: 2,
+            count: 0,
+            edit: false,
+            old_day: false,
+            anchor,
+            batch: true,
+            invoiced_from: None,
+            calendar_from: None,
+            taken_back: false,
+            taken_back_late: None,
+        };
+        play(&choice, &[&before[..], &[began.clone(), renewed.clone()]].concat()).unwrap();
+    }
+}

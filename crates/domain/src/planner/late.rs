@@ -489,6 +489,10 @@ pub fn begins_again<'a>(
     {
         return None;
     }
+    // What an earlier run of this very order put its own line in the place of was there to be renewed.
+    if has_taken(builder, product) {
+        return None;
+    }
     let ended = others().filter(|l| has_ended(builder, l, day));
     ended.max_by_key(|l| l.state.cancelled).cloned()
 }

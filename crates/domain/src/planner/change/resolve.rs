@@ -59,6 +59,7 @@ pub(super) fn resolve<'a, 'o>(
     let is_over = |l: &Line<'_>| l.state.cancelled.is_some_and(|last| last < moment.effective);
     let ended = renews
         && there.until.is_none()
+        && !there.is_replaced
         && there.also.is_empty()
         && there.existing.as_ref().is_some_and(is_over);
     if ended || late::begins_again(builder, order, &line.product, moment.effective).is_some() {
