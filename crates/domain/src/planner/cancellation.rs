@@ -365,7 +365,7 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
                 let product =
                     line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
-                let kept = paid::kept_of_period(builder, line, ending, invoiced)?;
+                let kept = paid::kept_of_period(builder, order, line, ending, invoiced)?;
                 let currency = builder.context.currency;
                 let worth = kept.map_or_else(String::new, |kept| {
                     format!(

@@ -2,10 +2,10 @@
 //! It is told with its amount.
 
 use super::{Ending, last_day, lines_to_end, touched_by_person, worth};
-use crate::feed::{Charge, Order};
+use crate::feed::{Charge, Order, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
-use crate::money::{Exact, Money, Quantity};
+use crate::money::{Exact, Money};
 use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
@@ -103,20 +103,24 @@ fn tell(
 }
 
 /// What a line that goes on up to the last invoiced day bills of the rest of the cancelled period; nothing where that is
-/// nothing, or the order gives it back itself.
+/// nothing, or where the order names a refund of its product: what is left out of that is told by itself.
 pub(super) fn kept_of_period(
     builder: &Builder<'_, '_>,
+    order: &Order,
     line: &Line<'_>,
     ending: &Ending,
     invoiced: Date,
 ) -> Result<Option<Money>, Stop> {
+    let of_it = |l: &OrderLine| line.is_for(&l.product, Role::Recurring);
+    if order.lines.iter().any(|l| l.charge == Charge::Refund && of_it(l)) {
+        return Ok(None);
+    }
     let first = ending.day.max(line.state.effective);
     let Ok(rest) = Period::new(first, ending.period.end().min(next_day(invoiced))) else { return Ok(None) };
     let mut sum = Exact::ZERO;
     for (days, state) in late::states_within(builder, line, rest) {
         let share = builder.share(ending.period, days)?.exact()?;
-        let included = Quantity::ZERO.minus(line.less_included)?;
-        let units = state.quantity.plus(included)?.exact().times(share)?;
+        let units = state.quantity.minus(line.less_included)?.exact().times(share)?;
         sum = sum.plus(state.unit_price.exact().times(units)?)?;
     }
     let currency = builder.context.currency;
