@@ -1061,7 +1061,7 @@ export interface paths {
          * @description Nothing is changed by asking. What is below moves along. `obstacles` says why it cannot be moved: what is mapped and
          *     written stands in the ConnectWise of the connection that holds now.
          *
-         *     Needs the right `organizations.write`.
+         *     Needs the right `organizations.read`.
          */
         get: operations["organizations_foresee"];
         put?: never;
