@@ -9,23 +9,18 @@
     clippy::panic,
     reason = "a benchmark whose result is wrong stops"
 )]
-#![allow(dead_code, reason = "the workbenches of the tests have more than this needs")]
 
-#[path = "../tests/api/bench.rs"]
-mod bench;
+#[allow(dead_code, reason = "the tests of the browser do more")]
 #[path = "../tests/browser/driver.rs"]
 mod driver;
-#[path = "../tests/api/http.rs"]
-mod http;
-#[path = "support/many.rs"]
-mod many;
-#[path = "../tests/api/postgres.rs"]
-mod postgres;
+#[path = "support/service.rs"]
+mod service;
 mod support;
 
-use bench::{Backend, FIRST, PASSWORD, Service};
 use driver::Browser;
 use serde_json::json;
+use service::bench::{Backend, FIRST, PASSWORD, Service};
+use service::many;
 use support::{in_earnest, number};
 
 const INTERACTIVE_MS: f64 = 1_000.0;

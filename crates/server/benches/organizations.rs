@@ -9,22 +9,15 @@
     clippy::panic,
     reason = "a benchmark whose result is wrong stops"
 )]
-#![allow(dead_code, reason = "the workbench of the API's tests has more than this needs")]
 
-#[path = "../tests/api/bench.rs"]
-mod bench;
-#[path = "support/desk.rs"]
-mod desk;
-#[path = "../tests/api/http.rs"]
-mod http;
-#[path = "../tests/api/postgres.rs"]
-mod postgres;
+#[path = "support/service.rs"]
+mod service;
 mod support;
 
-use bench::{Backend, Person};
-use desk::Sandboxes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use service::bench::{Backend, Person};
+use service::desk::{self, Sandboxes};
 use std::process::Child;
 use std::time::{Duration, Instant};
 use support::tenant::{ADDITIONS, feed, seed};

@@ -9,20 +9,13 @@
     clippy::panic,
     reason = "a benchmark whose result is wrong stops"
 )]
-#![allow(dead_code, reason = "the workbench of the API's tests has more than this needs")]
 
-#[path = "../tests/api/bench.rs"]
-mod bench;
-#[path = "support/desk.rs"]
-mod desk;
-#[path = "../tests/api/http.rs"]
-mod http;
-#[path = "../tests/api/postgres.rs"]
-mod postgres;
+#[path = "support/service.rs"]
+mod service;
 mod support;
 
-use desk::{ORG, Sandboxes};
 use serde_json::{Value, json};
+use service::desk::{self, ORG, Sandboxes};
 use std::time::{Duration, Instant};
 use support::tenant::{feed, seed};
 use support::{at_most, in_earnest, number, ratio};

@@ -8,20 +8,14 @@
     clippy::panic,
     reason = "a benchmark whose result is wrong stops"
 )]
-#![allow(dead_code, reason = "the workbench of the API's tests has more than this needs")]
 
-#[path = "../tests/api/bench.rs"]
-mod bench;
-#[path = "../tests/api/http.rs"]
-mod http;
-#[path = "support/many.rs"]
-mod many;
-#[path = "../tests/api/postgres.rs"]
-mod postgres;
+#[path = "support/service.rs"]
+mod service;
 mod support;
 
-use bench::{Backend, Person, Service};
 use serde_json::Value;
+use service::bench::{Backend, Person, Service};
+use service::many;
 use std::time::{Duration, Instant};
 use support::{in_earnest, number};
 

@@ -16,6 +16,8 @@ mod canary;
 mod connections;
 #[path = "api/creating.rs"]
 mod creating;
+#[path = "api/dumps.rs"]
+mod dumps;
 #[path = "api/figures.rs"]
 mod figures;
 #[path = "api/forms.rs"]

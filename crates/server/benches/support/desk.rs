@@ -1,6 +1,6 @@
 //! A service beside a sandbox, as the benchmarks of the service lay them out.
 
-use crate::bench::{Backend, Person, Service};
+use super::bench::{Backend, Person, Service};
 use crate::support::tenant::TODAY;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! A year of work as a list of tasks.
 
-use crate::bench::Service;
+use super::bench::Service;
 use trueup_domain::ids::{CustomerId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::task::{Task, TaskKind, TaskState};
 use trueup_engine::ports::Store as _;

@@ -1,7 +1,7 @@
 //! A workbench: the service in a process of its own, and people who are signed in to it.
 
-use crate::http::{Answer, Request};
-use crate::postgres;
+use super::http::{Answer, Request};
+use super::postgres;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -94,6 +94,12 @@ impl Service {
     /// Everything the service said on standard error so far.
     pub fn log(&self) -> PathBuf {
         self.path("service.log")
+    }
+
+    /// Where its database is, on PostgreSQL.
+    #[allow(dead_code, reason = "not every test that shares the bench needs it")]
+    pub fn database(&self) -> Option<String> {
+        self.postgres.as_ref().map(postgres::Server::url)
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

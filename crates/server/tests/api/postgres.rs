@@ -14,6 +14,16 @@ pub struct Server {
 impl Server {
     /// None where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
+        Self::started("-c fsync=off -c synchronous_commit=off -c full_page_writes=off")
+    }
+
+    /// One that a power cut does not harm, as it comes.
+    #[allow(dead_code, reason = "a benchmark's")]
+    pub fn durable() -> Option<Self> {
+        Self::started("")
+    }
+
+    fn started(options: &str) -> Option<Self> {
         let bin = bin()?;
         let dir = tempfile::tempdir().unwrap();
         let id = Command::new("id").arg("-u").output().unwrap().stdout;
@@ -26,8 +36,7 @@ impl Server {
             \"$initdb\" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1 || exit 1\n\
             printf 'CREATE ROLE trueup LOGIN\\nALTER DATABASE postgres OWNER TO trueup\\n' \
             | \"$postgres\" --single -D data postgres >role.log 2>&1 || exit 1\n\
-            \"$postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
-            -c full_page_writes=off >server.log 2>&1 &\n\
+            \"$postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= $3 >server.log 2>&1 &\n\
             server=$!; cat >/dev/null; kill -QUIT $server; wait $server";
         let mut command = if root {
             let mut command = Command::new("runuser");
@@ -40,6 +49,7 @@ impl Server {
             .args(["-c", script, "sh"])
             .arg(bin)
             .arg(dir.path())
+            .arg(options)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -67,6 +77,12 @@ impl Drop for Server {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// A tool that comes with the server.
+#[allow(dead_code, reason = "not every test that shares the server needs it")]
+pub fn tool(name: &str) -> Command {
+    Command::new(bin().unwrap().join(name))
 }
 
 fn bin() -> Option<PathBuf> {
