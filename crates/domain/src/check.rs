@@ -4,16 +4,14 @@
 
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AdditionId, AgreementId, CatalogItemId, ChangeId};
+use crate::ids::{AgreementId, ChangeId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::period::{BillingCycle, CycleUnit, days_between, next_day};
+use crate::period::{CycleUnit, days_between, next_day};
 use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Role, Target};
 use crate::planner::World;
 use crate::proration::DayCount;
-use crate::psa::{AdditionState, Agreement, Snapshot};
-use crate::settings::Settings;
+use crate::psa::{AdditionState, Agreement};
 use jiff::civil::Date;
-use rust_decimal::{Decimal, RoundingStrategy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lints a plan. Gives it back, with what is wrong, when it may not be applied.
@@ -415,108 +413,4 @@ fn money_is_conserved(draft: &DraftPlan, world: &World<'_>, after: &After, wrong
             wrong.push(Finding::new(Code::Tu6006, Subject::default(), message).severity(Severity::Error));
         }
     }
-}
-
-/// The brakes: findings (TU7007) when the plan would end or change too much of what the connection holds. `snapshot`
-/// holds every open addition of the connection that is known.
-pub fn brakes(plan: &DraftPlan, snapshot: &Snapshot, settings: &Settings) -> Vec<Finding> {
-    let limits = &settings.brakes;
-    let open: Vec<_> = snapshot.additions.values().flatten().filter(|a| a.state.is_open()).collect();
-    let known: BTreeSet<AdditionId> = open.iter().map(|a| a.id).collect();
-    let touched: BTreeSet<AdditionId> = plan
-        .changes
-        .iter()
-        .filter(|c| c.writes())
-        .filter_map(|c| match c.action.target() {
-            Some(Target::Existing(id)) if known.contains(id) => Some(*id),
-            Some(Target::Existing(_) | Target::CreatedBy(_)) | None => None,
-        })
-        .collect();
-    let ends = plan
-        .changes
-        .iter()
-        .filter(|c| matches!(c.action, Action::Cancel { .. } | Action::Delete { .. }))
-        .filter(|c| matches!(c.action.target(), Some(Target::Existing(_))))
-        .count();
-    let changes = Decimal::from(touched.len());
-    let mut held = Vec::new();
-    let mut hold = |what: String| {
-        held.push(Finding::new(Code::Tu7007, Subject::default(), what));
-    };
-    if Decimal::from(ends) > limits.cancels {
-        hold(format!("The run would end {ends} additions; the limit is {}.", limits.cancels));
-    }
-    if changes < limits.min_changes {
-        return held;
-    }
-    let total = Decimal::from(open.len());
-    let hundred = Decimal::ONE_HUNDRED;
-    if changes * hundred > limits.percent * total {
-        hold(format!(
-            "The run would end or change {changes} of {total} open additions; the limit is {} percent.",
-            limits.percent
-        ));
-    }
-    for (currency, (moved, value)) in monthly_values(plan, snapshot) {
-        if moved * hundred > limits.value_percent * value {
-            let shown = |value: Decimal| {
-                let places = currency.places();
-                value.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero)
-            };
-            hold(format!(
-                "The run would move {} {currency} of {} {currency} a month; the limit is {} percent.",
-                Money::new(shown(moved)).shown(currency),
-                Money::new(shown(value)).shown(currency),
-                limits.value_percent
-            ));
-        }
-    }
-    held
-}
-
-/// Monthly value moved by updates, ends and deletes, less what takes the place of what ends, and the monthly value of all
-/// open additions, by currency. What takes its place is of the same catalog item on the same agreement.
-fn monthly_values(plan: &DraftPlan, snapshot: &Snapshot) -> BTreeMap<Currency, (Decimal, Decimal)> {
-    let mut sums: BTreeMap<Currency, (Decimal, Decimal)> = BTreeMap::new();
-    let months = |agreement: &Agreement| {
-        let Some(cycle) = agreement.billing_cycle.map(BillingCycle::normalised) else { return Decimal::ONE };
-        let every = Decimal::from(cycle.every.max(1));
-        match cycle.unit {
-            CycleUnit::Month | CycleUnit::Year => every,
-            // A year of 365 days and a quarter has twelve months.
-            CycleUnit::Day | CycleUnit::Week => every / Decimal::new(304_375, 4),
-        }
-    };
-    let value = |state: &AdditionState, included: Quantity, agreement: &Agreement| {
-        let currency = agreement.currency?;
-        let amount = billing::extended(state, included, currency).ok()?.price.decimal();
-        Some((currency, amount / months(agreement)))
-    };
-    for (id, additions) in &snapshot.additions {
-        let Some(agreement) = snapshot.agreements.get(id) else { continue };
-        for addition in additions.iter().filter(|a| a.state.is_open()) {
-            if let Some((currency, amount)) = value(&addition.state, addition.less_included, agreement) {
-                sums.entry(currency).or_default().1 += amount;
-            }
-        }
-    }
-    let mut moved: BTreeMap<(AgreementId, CatalogItemId, Currency), (Decimal, bool)> = BTreeMap::new();
-    for change in &plan.changes {
-        let Some(agreement) = snapshot.agreements.get(&change.agreement) else { continue };
-        let amount_of = |state: Option<&AdditionState>| {
-            state
-                .filter(|s| s.is_open())
-                .and_then(|s| value(s, Quantity::ZERO, agreement))
-                .map_or(Decimal::ZERO, |v| v.1)
-        };
-        let key = (change.agreement, change.catalog_item, change.currency);
-        let (sum, is_there) = moved.entry(key).or_default();
-        *sum += amount_of(change.action.after()) - amount_of(change.action.before());
-        *is_there |= matches!(change.action.target(), Some(Target::Existing(_)));
-    }
-    // What is new alone moves nothing that was there.
-    for ((_, _, currency), (sum, _)) in moved.into_iter().filter(|(_, (_, is_there))| *is_there) {
-        sums.entry(currency).or_default().0 += sum.abs();
-    }
-    sums
 }

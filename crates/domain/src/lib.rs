@@ -8,6 +8,7 @@ pub mod alert;
 pub mod amendment;
 pub mod approval;
 pub mod billing;
+pub mod brakes;
 pub mod check;
 pub mod desired;
 pub mod feed;

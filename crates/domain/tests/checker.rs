@@ -5,11 +5,13 @@ mod common;
 use common::*;
 use rstest::rstest;
 use rust_decimal::Decimal;
-use trueup_domain::check::brakes;
+use std::collections::BTreeMap;
+use trueup_domain::brakes::Brakes;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Finding};
 use trueup_domain::period::{BillingCycle, CycleUnit, Period};
 use trueup_domain::plan::DraftPlan;
+use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::Settings;
 use trueup_domain::task::Demand;
 
@@ -76,6 +78,19 @@ fn a_part_is_no_more_than_its_whole(#[case] formula: &str, #[case] refused: bool
     assert_eq!(lab.refused(draft), wanted);
 }
 
+/// What holds the plan, of agreements that come one at a time.
+fn weighed(draft: &DraftPlan, all: &Snapshot, settings: &Settings) -> Vec<Finding> {
+    let mut brakes = Brakes::of(draft);
+    for (id, agreement) in &all.agreements {
+        brakes.add(&Snapshot {
+            agreements: BTreeMap::from([(*id, agreement.clone())]),
+            additions: BTreeMap::from([(*id, all.additions_of(*id).to_vec())]),
+            ..Snapshot::default()
+        });
+    }
+    brakes.held(settings)
+}
+
 /// 100.00 a week are 434.82 a month, of 1,434.82 that are billed.
 #[test]
 fn the_brakes_weigh_a_week_as_a_week() {
@@ -96,7 +111,7 @@ fn the_brakes_weigh_a_week_as_a_week() {
     settings.brakes.percent = Decimal::ONE_HUNDRED;
     for (percent, held) in [(31, 0), (30, 1)] {
         settings.brakes.value_percent = Decimal::from(percent);
-        let told = brakes(&draft, &lab.snapshot, &settings);
+        let told = weighed(&draft, &lab.snapshot, &settings);
         assert_eq!(told.len(), held, "{told:#?}");
     }
 }
@@ -113,8 +128,8 @@ fn the_brakes_weigh_what_a_change_moves() {
     let mut settings = Settings::from_values(&lab.settings).unwrap();
     (settings.brakes.min_changes, settings.brakes.percent) = (Decimal::ZERO, Decimal::ONE_HUNDRED);
     settings.brakes.value_percent = Decimal::from(20);
-    assert_eq!(brakes(&draft, &lab.snapshot, &settings), []);
+    assert_eq!(weighed(&draft, &lab.snapshot, &settings), []);
     settings.brakes.value_percent = Decimal::from(19);
-    let told = brakes(&draft, &lab.snapshot, &settings);
+    let told = weighed(&draft, &lab.snapshot, &settings);
     assert!(told[0].message.contains("would move 22.00 USD of 110.00 USD a month"), "{told:#?}");
 }

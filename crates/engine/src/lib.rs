@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod apply;
 pub mod applying;
 pub mod approvals;
+mod brakes;
 pub mod catalog;
 pub mod explain;
 pub mod failure;

@@ -6,6 +6,7 @@ mod gather;
 
 use crate::access::Account;
 use crate::apply::FreshReads;
+use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
@@ -16,7 +17,7 @@ use crate::tasks::assess::{Facts, Standing, assess, subject_of};
 pub(crate) use gather::completed_of;
 use gather::{Feed, demands_of};
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::check::{brakes, check};
+use trueup_domain::check::check;
 use trueup_domain::finding::{CODES, Code, Finding, Severity};
 use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
@@ -180,8 +181,8 @@ async fn try_plan(
     draft.findings.extend(prices_to_see(&draft, request.settings));
     draft.findings.extend(dates::told(&snapshot, &links));
     draft.findings.append(&mut extra);
-    let (known, was_pulled) = known_snapshot(store, request, &snapshot).await?;
-    let mut held_up = brakes(&draft, &known, request.settings);
+    let place = (request.org, request.connection);
+    let (mut held_up, was_pulled) = brakes::weigh(store, place, &draft, &snapshot, request.settings).await?;
     if !was_pulled {
         // Then what the run touches is all that is known, and it is held against itself.
         let fix = "Look at it and approve it. The connection was never read whole: after `trueup psa pull` a run is held \
@@ -530,23 +531,6 @@ fn inputs(
         inputs.push((task.clone(), demand.clone()));
     }
     inputs
-}
-
-/// Everything that is known of the connection: the last local picture, and over it what was read just now; and whether there
-/// is such a picture.
-async fn known_snapshot(
-    store: &dyn Store,
-    request: &PlanRequest<'_>,
-    fresh: &Snapshot,
-) -> Result<(Snapshot, bool), Failure> {
-    let stored = store.load_snapshot(request.org, request.connection).await?;
-    let was_pulled = stored.is_some();
-    let mut known = stored.map(|(_, snapshot)| snapshot).unwrap_or_default();
-    known.companies.extend(fresh.companies.clone());
-    known.agreements.extend(fresh.agreements.clone());
-    known.additions.extend(fresh.additions.clone());
-    known.catalog.extend(fresh.catalog.clone());
-    Ok((known, was_pulled))
 }
 
 /// Stores the plan and everything that follows from it.

@@ -520,6 +520,13 @@ pub trait Store: Send + Sync {
         after: Option<AgreementId>,
         limit: u32,
     ) -> Result<Snapshot, StoreError>;
+    /// Companies, agreements and catalog items of the local picture, without additions; none before the first pull was
+    /// finished.
+    async fn load_picture_lists(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<Snapshot>, StoreError>;
     /// The whole local picture and when it was last brought up to date.
     async fn load_snapshot(
         &self,

@@ -28,7 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{BillingModel, Order, OrderKind, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{
-    CatalogItemId, CustomerId, OrderId, OrganizationId, SourceId, SubscriptionId, TaskId,
+    AdditionId, AgreementId, CatalogItemId, CustomerId, OrderId, OrganizationId, SourceId, SubscriptionId,
+    TaskId,
 };
 use trueup_domain::mapping::{Mappings, ProductTarget};
 use trueup_domain::mapping_rules::{Broken, MappingRules, Use, needs_uses};
@@ -124,7 +125,41 @@ struct Picture {
     tasks: BTreeMap<TaskId, Task>,
     links: BTreeMap<Key, Vec<AdditionLink>>,
     mappings: Mappings,
+    /// With our own additions alone.
     psa: Option<Snapshot>,
+    /// The items of which an agreement has an open addition, whoever made it.
+    open_items: BTreeMap<AgreementId, BTreeSet<CatalogItemId>>,
+}
+
+/// Agreements of the local picture that are looked at together.
+const AT_ONCE: u32 = 250;
+
+/// Adds our own additions to the picture's lists, and tells the items of all that are open.
+async fn add_ours(
+    store: &dyn Store,
+    org: &OrganizationId,
+    links: impl Iterator<Item = &AdditionLink>,
+    psa: &mut Snapshot,
+) -> Result<BTreeMap<AgreementId, BTreeSet<CatalogItemId>>, Failure> {
+    let mut open_items = BTreeMap::new();
+    let Some(connection) = store.list_connections(org).await?.into_iter().next() else {
+        return Ok(open_items);
+    };
+    let ours: BTreeSet<(AgreementId, AdditionId)> =
+        links.map(|link| (link.agreement, link.addition)).collect();
+    let mut after = None;
+    loop {
+        let part = store.load_picture_part(org, &connection.name, after, AT_ONCE).await?;
+        let Some((last, _)) = part.agreements.last_key_value() else { return Ok(open_items) };
+        after = Some(*last);
+        for (agreement, mut additions) in part.additions {
+            let open = additions.iter().filter(|addition| addition.state.is_open());
+            open_items.insert(agreement, open.map(|addition| addition.state.catalog_item).collect());
+            additions.retain(|addition| ours.contains(&(agreement, addition.id)));
+            additions.shrink_to_fit();
+            psa.additions.insert(agreement, additions);
+        }
+    }
 }
 
 impl Picture {
@@ -151,7 +186,11 @@ impl Picture {
         for link in store.list_links(org).await? {
             links.entry((link.source.clone(), link.subscription.clone())).or_default().push(link);
         }
-        let psa = mappings::picture(store, org).await?;
+        let mut psa = mappings::picture(store, org).await?;
+        let open_items = match &mut psa {
+            Some(psa) => add_ours(store, org, links.values().flatten(), psa).await?,
+            None => BTreeMap::new(),
+        };
         let in_force = Mappings::on(store.list_mappings(org).await?, today);
         Ok(Self {
             orders,
@@ -161,6 +200,7 @@ impl Picture {
             links,
             mappings: in_force,
             psa,
+            open_items,
         })
     }
 
@@ -213,9 +253,8 @@ impl Picture {
             .agreements
             .values()
             .filter(|agreement| Some(agreement.company) == company)
-            .flat_map(|agreement| psa.additions.get(&agreement.id).into_iter().flatten())
-            .filter(|addition| addition.state.is_open())
-            .map(|addition| addition.state.catalog_item)
+            .flat_map(|agreement| self.open_items.get(&agreement.id).into_iter().flatten())
+            .copied()
             .collect();
         let products = subscription.items.iter().map(|i| &i.product);
         let mut products = products.chain(subscription.plan.iter().map(|p| &p.product)).peekable();

@@ -231,6 +231,13 @@ impl Store for SqlStore {
     ) -> Result<Snapshot, StoreError> {
         snapshots::load_part(self, org, connection, after, limit).await
     }
+    async fn load_picture_lists(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        snapshots::lists(self, org, connection).await
+    }
     async fn load_snapshot(
         &self,
         org: &OrganizationId,

@@ -306,6 +306,23 @@ pub(crate) async fn load_part(
     Ok(part)
 }
 
+pub(crate) async fn lists(
+    store: &SqlStore,
+    org: &OrganizationId,
+    connection: &str,
+) -> Result<Option<Snapshot>, StoreError> {
+    if state(store, org, connection).await?.is_none() {
+        return Ok(None);
+    }
+    let reading = Reading { store, org, connection };
+    Ok(Some(Snapshot {
+        companies: reading.all(COMPANY, CompanyId).await?,
+        agreements: reading.all(AGREEMENT, AgreementId).await?,
+        catalog: reading.all(CATALOG_ITEM, CatalogItemId).await?,
+        ..Snapshot::default()
+    }))
+}
+
 pub(crate) async fn load(
     store: &SqlStore,
     org: &OrganizationId,

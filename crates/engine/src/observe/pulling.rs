@@ -20,6 +20,8 @@ pub const OVERLAP_MS: Millis = 10 * 60 * 1_000;
 
 /// Agreements whose additions are read, then put aside together.
 const AT_ONCE: usize = 250;
+/// Companies and catalog items that are put aside together.
+const OF_A_LIST: usize = 1_000;
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,14 +198,33 @@ impl Target<'_> {
     /// Companies and catalog items, whole.
     async fn read_lists(&self, pulled: &mut Pulled) -> Result<(), Failure> {
         let companies = self.psa.list_companies(None).await?;
-        let catalog = self.psa.list_catalog_items(None).await?;
-        (pulled.companies, pulled.catalog_items) = (companies.len(), catalog.len());
-        let lists = Snapshot {
-            companies: companies.into_iter().map(|c| (c.id, c)).collect(),
-            catalog: catalog.into_iter().map(|c| (c.id, c)).collect(),
+        pulled.companies = companies.len();
+        self.put_list(companies, |some| Snapshot {
+            companies: some.map(|company| (company.id, company)).collect(),
             ..Snapshot::default()
-        };
-        Ok(self.store.stage_pull(self.org, self.connection, self.name, self.at, &lists).await?)
+        })
+        .await?;
+        let catalog = self.psa.list_catalog_items(None).await?;
+        pulled.catalog_items = catalog.len();
+        self.put_list(catalog, |some| Snapshot {
+            catalog: some.map(|item| (item.id, item)).collect(),
+            ..Snapshot::default()
+        })
+        .await
+    }
+
+    /// Puts a list aside, some of it at a time: beside it lie the rows of what is written, and these weigh more.
+    async fn put_list<T>(
+        &self,
+        list: Vec<T>,
+        part_of: impl Fn(&mut dyn Iterator<Item = T>) -> Snapshot,
+    ) -> Result<(), Failure> {
+        let mut list = list.into_iter();
+        while list.len() > 0 {
+            let part = part_of(&mut list.by_ref().take(OF_A_LIST));
+            self.store.stage_pull(self.org, self.connection, self.name, self.at, &part).await?;
+        }
+        Ok(())
     }
 
     /// How many known agreements a list of all does not hold any more.

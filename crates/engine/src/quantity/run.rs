@@ -8,13 +8,13 @@ use crate::alerts::{Activity, ActivityKind};
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
 use crate::applying::{self, Approval, Resumed, RunError};
 use crate::approvals;
+use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{ApprovalState, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::check::brakes;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AgreementId, CustomerId, OrganizationId, SourceId, TaskId};
 use trueup_domain::plan::DraftPlan;
@@ -369,11 +369,10 @@ impl Site<'_> {
 
     /// Why a whole run that nobody looks at should hold.
     async fn brakes(&self, stored: &StoredPlan, fresh: &Snapshot) -> Result<Vec<Finding>, RunError> {
-        let known = self.store.load_snapshot(self.request.org, self.request.connection).await?;
-        let mut known = known.map(|(_, snapshot)| snapshot).unwrap_or_default();
-        known.agreements.extend(fresh.agreements.clone());
-        known.additions.extend(fresh.additions.clone());
-        Ok(brakes(stored.body.plan(), &known, self.request.settings))
+        let place = (self.request.org, self.request.connection);
+        let (held, _) =
+            brakes::weigh(self.store, place, stored.body.plan(), fresh, self.request.settings).await?;
+        Ok(held)
     }
 
     async fn apply(

@@ -334,6 +334,13 @@ impl Store for SimStore {
     ) -> Result<trueup_domain::psa::Snapshot, StoreError> {
         Ok(trueup_domain::psa::Snapshot::default())
     }
+    async fn load_picture_lists(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+    ) -> Result<Option<trueup_domain::psa::Snapshot>, StoreError> {
+        Ok(None)
+    }
     async fn load_snapshot(
         &self,
         _org: &OrganizationId,

@@ -370,6 +370,13 @@ impl Store for StormStore {
     ) -> Result<Snapshot, StoreError> {
         self.inner.load_picture_part(org, connection, after, limit).await
     }
+    async fn load_picture_lists(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.load_picture_lists(org, connection).await
+    }
     async fn load_snapshot(
         &self,
         org: &OrganizationId,

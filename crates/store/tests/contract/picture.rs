@@ -4,6 +4,7 @@ use crate::support::rows::org;
 use crate::support::{Backend, Fixture};
 use rstest::rstest;
 use serde_json::json;
+use std::collections::BTreeMap;
 use trueup_domain::ids::AgreementId;
 use trueup_domain::psa::Snapshot;
 use trueup_engine::ports::{Store, StoreError};
@@ -41,6 +42,7 @@ async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
     let Some(fixture) = Fixture::new(backend).await else { return };
     let (store, org) = (&fixture.store, org("a"));
     assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), None);
+    assert_eq!(store.load_picture_lists(&org, "main").await.unwrap(), None);
     assert_eq!(store.load_picture_state(&org, "main").await.unwrap(), None);
 
     store.begin_pull(&org, "main", "p1").await.unwrap();
@@ -61,7 +63,9 @@ async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
     assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((100, all)));
     assert_eq!(store.finish_pull(&org, "main", "p2", &end(200, 2, false, &[4])).await.unwrap(), 1);
     let expected = part(&[(1, 1), (2, 1), (3, 9)]);
-    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((200, expected)));
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((200, expected.clone())));
+    let lists = Snapshot { additions: BTreeMap::new(), ..expected };
+    assert_eq!(store.load_picture_lists(&org, "main").await.unwrap(), Some(lists));
     let read: Vec<(i64, Option<i64>)> = store
         .list_picture_agreements(&org, "main")
         .await
