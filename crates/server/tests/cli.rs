@@ -14,6 +14,7 @@ mod cli {
     mod flow;
     mod mapping;
     mod moves;
+    mod organizations;
     mod place;
     mod postgres;
     mod presence;

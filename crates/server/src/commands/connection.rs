@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::compose;
+use crate::config::Options;
 use crate::failure::{CliError, Exit};
 use crate::output::{Output, documents::instant, note};
 use clap::{Args, Subcommand};
@@ -12,6 +13,7 @@ use std::io::{BufRead, IsTerminal};
 use trueup_domain::finding::Code;
 use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, Right, StoreError};
 use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
+use trueup_store::SqlStore;
 use url::Url;
 
 const KEY_VARIABLE: &str = "TRUEUP_CONNECTWISE_PRIVATE_KEY";
@@ -110,7 +112,7 @@ pub async fn run(app: &App, command: ConnectionCommand) -> Result<Exit, CliError
             remember(app, &connection.name, &tested).await?;
             Ok(show(app.out, &connection, &tested?))
         }
-        ConnectionCommand::Rotate(args) => rotate(app, args).await,
+        ConnectionCommand::Rotate(_) => Ok(Exit::Done), // it opens the store itself
         ConnectionCommand::Remove { name } => remove(app, &name).await,
     }
 }
@@ -259,8 +261,36 @@ fn mark_of(name: &str) -> String {
     format!("connection-test/{name}")
 }
 
-async fn rotate(app: &App, args: RotateArgs) -> Result<Exit, CliError> {
+/// Replaces the keys of an organization's own connection.
+///
+/// # Errors
+/// The connection belongs to a level above, the new keys do not work, or the store's.
+pub async fn rotate(options: Options, args: RotateArgs) -> Result<Exit, CliError> {
+    let store = compose::sql_store(&options).await?;
+    let app = App::over(store.clone(), options).await?;
+    let done = rotate_own(&app, &store, args).await;
+    let closed = app.store().close().await;
+    let exit = done?;
+    closed?;
+    Ok(exit)
+}
+
+/// Under a level below it would become a second connection there, and the one that others use kept its old keys.
+async fn own(app: &App, store: &SqlStore, name: &str) -> Result<(), CliError> {
+    match store.connection_owners(app.org()).await?.get(name) {
+        Some(owner) if owner != app.org() => Err(CliError::usage(
+            format!("connection `{name}` belongs to organization {owner}, a level above {}", app.org()),
+            format!(
+                "Change it there, for everybody who uses it: `trueup --org {owner} connection rotate {name}`."
+            ),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn rotate_own(app: &App, store: &SqlStore, args: RotateArgs) -> Result<Exit, CliError> {
     let old = app.connection(args.name.as_deref()).await?;
+    own(app, store, &old.name).await?;
     let connection = Connection {
         public_key: args.public_key.unwrap_or_else(|| old.public_key.clone()),
         client_id: args.client_id.unwrap_or_else(|| old.client_id.clone()),

@@ -51,6 +51,9 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Maintenance { dry_run } => return maintenance::run(options, dry_run).await,
         Command::User(command) => return user::run(options, command).await,
         Command::Org(org::OrgCommand::Move(args)) => return org::move_to(options, args).await,
+        Command::Connection(connection::ConnectionCommand::Rotate(args)) => {
+            return connection::rotate(options, args).await;
+        }
         Command::Webhook(command) => return webhook::run(options, command).await,
         Command::Feed(feed::FeedCommand::Check(args)) => {
             return feed::check(output::Output::new(options.format), args).await;
