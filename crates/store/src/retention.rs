@@ -110,13 +110,15 @@ impl SqlStore {
         let sessions = db::run(&*tx, "DELETE FROM session WHERE expires_at <= $1", [now.into()]).await?;
         let sql = "DELETE FROM kept_answer WHERE created_at < $1";
         let answers = db::run(&*tx, sql, [answers_before.into()]).await?;
+        let sql = "UPDATE webhook SET former_secret = NULL, former_until = NULL WHERE former_until <= $1";
+        let secrets = db::run(&*tx, sql, [now.into()]).await?;
         let told_before = now.saturating_sub(TOLD_KEPT_MS);
         let mut told = 0_u64;
         for sql in TOLD {
             told = told.saturating_add(db::run(&*tx, sql, [told_before.into()]).await?);
         }
         commit(tx).await?;
-        Ok(sessions.saturating_add(answers).saturating_add(told))
+        Ok(sessions.saturating_add(answers).saturating_add(secrets).saturating_add(told))
     }
 }
 

@@ -35,10 +35,12 @@ pub struct Webhook {
     pub disabled_at: Option<Millis>,
     /// Why it is off.
     pub disabled_why: Option<String>,
+    /// Until when the former secret signs beside the new one.
+    pub former_until: Option<Millis>,
 }
 
 const COLUMNS: &str = "org, id, name, url, events, below, created_by, created_at, failing_since, succeeded_at, \
-                       disabled_at, disabled_why";
+                       disabled_at, disabled_why, former_until";
 
 fn of_row(row: &QueryResult) -> Result<Webhook, StoreError> {
     let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
@@ -56,35 +58,63 @@ fn of_row(row: &QueryResult) -> Result<Webhook, StoreError> {
         succeeded_at: when("succeeded_at")?,
         disabled_at: when("disabled_at")?,
         disabled_why: row.try_get("", "disabled_why").map_err(error::of_db)?,
+        former_until: when("former_until")?,
     })
+}
+
+/// Which of the two secrets of a webhook.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// The one that is shown when it is made.
+    New,
+    /// The one before, for as long as it signs as well.
+    Former,
+}
+
+impl Which {
+    fn column(self) -> &'static str {
+        match self {
+            Self::New => "sealed_secret",
+            Self::Former => "former_secret",
+        }
+    }
+
+    fn place<'a>(self, org: &'a str, id: &'a str) -> Place<'a> {
+        let field = match self {
+            Self::New => "webhook_secret",
+            Self::Former => "former_webhook_secret",
+        };
+        Place { organization: org, connection: id, field }
+    }
 }
 
 /// A sealed secret as it lies in its row.
 pub(crate) struct Sealed {
-    pub(crate) org: String,
-    pub(crate) id: String,
+    org: String,
+    id: String,
+    which: Which,
     pub(crate) text: String,
 }
 
 impl Sealed {
     pub(crate) fn place(&self) -> Place<'_> {
-        place(&self.org, &self.id)
+        self.which.place(&self.org, &self.id)
     }
-}
-
-fn place<'a>(org: &'a str, id: &'a str) -> Place<'a> {
-    Place { organization: org, connection: id, field: "webhook_secret" }
 }
 
 /// Every sealed secret of webhooks.
 pub(crate) async fn all_sealed<C: ConnectionTrait>(db: &C) -> Result<Vec<Sealed>, StoreError> {
-    let rows = db::query(db, "SELECT org, id, sealed_secret FROM webhook ORDER BY org, id", []).await?;
-    rows.iter()
-        .map(|row| {
-            let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
-            Ok(Sealed { org: text("org")?, id: text("id")?, text: text("sealed_secret")? })
-        })
-        .collect()
+    let sql = "SELECT org, id, sealed_secret, former_secret FROM webhook ORDER BY org, id";
+    let mut all = Vec::new();
+    for row in db::query(db, sql, []).await? {
+        let (org, id): (String, String) =
+            (row.try_get("", "org").map_err(error::of_db)?, row.try_get("", "id").map_err(error::of_db)?);
+        for which in [Which::New, Which::Former] {
+            let text: Option<String> = row.try_get("", which.column()).map_err(error::of_db)?;
+            all.extend(text.map(|text| Sealed { org: org.clone(), id: id.clone(), which, text }));
+        }
+    }
+    Ok(all)
 }
 
 /// Puts a secret that was sealed anew into its row.
@@ -93,8 +123,8 @@ pub(crate) async fn reseal(
     sealed: &Sealed,
     text: String,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE webhook SET sealed_secret = $3 WHERE org = $1 AND id = $2";
-    db::run(tx, sql, [sealed.org.as_str().into(), sealed.id.as_str().into(), text.into()]).await.map(drop)
+    let sql = format!("UPDATE webhook SET {} = $3 WHERE org = $1 AND id = $2", sealed.which.column());
+    db::run(tx, &sql, [sealed.org.as_str().into(), sealed.id.as_str().into(), text.into()]).await.map(drop)
 }
 
 /// The key to seal with. Where anything is sealed already, it is the one that opens that.
@@ -134,7 +164,7 @@ impl SqlStore {
             webhook.url.as_str().into(),
             db::to_doc("the events of a webhook", &webhook.events)?.into(),
             i64::from(webhook.below).into(),
-            key.seal(place(webhook.org.as_str(), &webhook.id), secret.reveal())?.into(),
+            key.seal(Which::New.place(webhook.org.as_str(), &webhook.id), secret.reveal())?.into(),
             webhook.created_by.as_str().into(),
             webhook.created_at.into(),
         ];
@@ -171,22 +201,36 @@ impl SqlStore {
         commit(tx).await
     }
 
-    /// Gives a webhook another secret, with the audit entry.
+    /// Gives a webhook another secret, with the audit entry. The one that it had signs beside the new one until
+    /// `former_until`; without that, and of the one before it, nothing is kept.
     ///
     /// # Errors
     /// The database's, or the key's.
     pub async fn replace_webhook_secret(
         &self,
-        org: &OrganizationId,
-        id: &str,
+        (org, id): (&OrganizationId, &str),
         secret: &SecretText,
+        former_until: Option<Millis>,
         entry: &NewAuditEntry,
     ) -> Result<(), StoreError> {
         let tx = write_tx(self).await?;
         let key = sealing_key(self, &tx).await?;
-        let sql = "UPDATE webhook SET sealed_secret = $3 WHERE org = $1 AND id = $2";
-        let sealed = key.seal(place(org.as_str(), id), secret.reveal())?;
-        db::run(&*tx, sql, [org.as_str().into(), id.into(), sealed.into()]).await?;
+        let former = match former_until {
+            Some(_) => {
+                let sql = "SELECT sealed_secret FROM webhook WHERE org = $1 AND id = $2";
+                let rows = db::query(&*tx, sql, [org.as_str().into(), id.into()]).await?;
+                let row = rows.first().ok_or_else(|| nowhere(id))?;
+                let sealed: String = row.try_get("", Which::New.column()).map_err(error::of_db)?;
+                let text = key.open(Which::New.place(org.as_str(), id), &sealed)?;
+                Some(key.seal(Which::Former.place(org.as_str(), id), &text)?)
+            }
+            None => None,
+        };
+        let sealed = key.seal(Which::New.place(org.as_str(), id), secret.reveal())?;
+        let sql = "UPDATE webhook SET sealed_secret = $3, former_secret = $4, former_until = $5 \
+                   WHERE org = $1 AND id = $2";
+        let values = [org.as_str().into(), id.into(), sealed.into(), former.into(), former_until.into()];
+        db::run(&*tx, sql, values).await?;
         audit::append_in(&tx, org, vec![entry]).await?;
         commit(tx).await
     }
@@ -233,29 +277,50 @@ impl SqlStore {
         db::query(&self.db, &sql, [org.as_str().into(), id.into()]).await?.first().map(of_row).transpose()
     }
 
-    /// The secret of a webhook.
+    /// The secrets that sign for a webhook at that time: the newest one first.
     ///
     /// # Errors
-    /// The database's, or [`StoreError::KeyMissing`] where it cannot be opened.
-    pub async fn open_webhook_secret(
+    /// The database's, or [`StoreError::KeyMissing`] where one cannot be opened.
+    pub async fn open_webhook_secrets(
         &self,
         org: &OrganizationId,
         id: &str,
-    ) -> Result<SecretText, StoreError> {
-        match self.open_once(org, id).await {
+        at: Millis,
+    ) -> Result<Vec<SecretText>, StoreError> {
+        match self.open_once(org, id, at).await {
             // The key may have been rotated between reading the row and reading the key.
-            Err(StoreError::KeyMissing(_)) => self.open_once(org, id).await,
+            Err(StoreError::KeyMissing(_)) => self.open_once(org, id, at).await,
             opened => opened,
         }
     }
 
-    async fn open_once(&self, org: &OrganizationId, id: &str) -> Result<SecretText, StoreError> {
-        let sql = "SELECT sealed_secret FROM webhook WHERE org = $1 AND id = $2";
+    async fn open_once(
+        &self,
+        org: &OrganizationId,
+        id: &str,
+        at: Millis,
+    ) -> Result<Vec<SecretText>, StoreError> {
+        let sql = "SELECT sealed_secret, former_secret, former_until FROM webhook WHERE org = $1 AND id = $2";
         let rows = db::query(&self.db, sql, [org.as_str().into(), id.into()]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Damaged(format!("there is no webhook {id}")))?;
-        let sealed: String = row.try_get("", "sealed_secret").map_err(error::of_db)?;
-        Ok(SecretText::new(self.keys.get()?.open(place(org.as_str(), id), &sealed)?))
+        let row = rows.first().ok_or_else(|| nowhere(id))?;
+        let until: Option<Millis> = row.try_get("", "former_until").map_err(error::of_db)?;
+        let key = self.keys.get()?;
+        let mut secrets = Vec::new();
+        for which in [Which::New, Which::Former] {
+            if which == Which::Former && until.is_none_or(|until| at >= until) {
+                continue;
+            }
+            let sealed: Option<String> = row.try_get("", which.column()).map_err(error::of_db)?;
+            if let Some(sealed) = sealed {
+                secrets.push(SecretText::new(key.open(which.place(org.as_str(), id), &sealed)?));
+            }
+        }
+        Ok(secrets)
     }
+}
+
+fn nowhere(id: &str) -> StoreError {
+    StoreError::Damaged(format!("there is no webhook {id}"))
 }
 
 /// What waits for a webhook that is off is given up: it can be sent again by hand.

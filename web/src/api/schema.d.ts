@@ -1931,7 +1931,9 @@ export interface paths {
         put?: never;
         /**
          * Give a webhook a new secret
-         * @description What is sent from now on is signed with it; the former one signs nothing any more.
+         * @description What is sent from now on is signed with it, and for a while with the former one as well: `webhook-signature` then holds two
+         *     signatures with a blank between them, so that the receiver may take over the new one at any time within. Of the secrets
+         *     before these two none signs any more.
          *
          *     Needs the right `webhooks.write`.
          */
@@ -4987,6 +4989,8 @@ export interface components {
             failing_since?: string | null;
             /** @description When something last arrived. */
             succeeded_at?: string | null;
+            /** @description Until when the former secret signs as well; nothing where the newest one alone signs. */
+            former_until?: string | null;
             /** @description Who made it. */
             created_by: string;
             /** @description When. */
@@ -16383,7 +16387,13 @@ export interface operations {
     };
     webhooks_rotate: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description For so many hours what is sent is signed with the former secret as well; 24 where nothing is said. With 0 the former
+                 *     one, which others may know, signs nothing any more.
+                 */
+                overlap_hours?: number;
+            };
             header?: {
                 /** @description The same request with the same key is carried out once, and answered again for a day */
                 "idempotency-key"?: string;

@@ -9,7 +9,7 @@ use crate::serve::outbox::{self, sign};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use trueup_engine::ports::Clock;
-use trueup_engine::records::NewAuditEntry;
+use trueup_engine::records::{NewAuditEntry, SecretText};
 use trueup_store::{Delivery, SqlStore, Webhook};
 
 /// Rows of a list.
@@ -47,6 +47,14 @@ pub enum WebhookCommand {
         /// The webhook
         id: String,
     },
+    /// Gives a webhook a new secret, which is shown once
+    Rotate {
+        /// The webhook
+        id: String,
+        /// For so many hours the former secret signs as well; 0 where others may know it
+        #[arg(long, value_name = "N", default_value_t = 24)]
+        overlap_hours: u32,
+    },
     /// Removes a webhook with its log
     Remove {
         /// The webhook
@@ -68,6 +76,7 @@ pub async fn run(options: Options, command: WebhookCommand) -> Result<Exit, CliE
         WebhookCommand::List => list(&app, &store).await,
         WebhookCommand::Test { id } => test(&app, &store, &id).await,
         WebhookCommand::Deliveries { id } => deliveries(&app, &store, &id).await,
+        WebhookCommand::Rotate { id, overlap_hours } => rotate(&app, &store, &id, overlap_hours).await,
         WebhookCommand::Remove { id } => remove(&app, &store, &id).await,
     };
     let closed = app.store().close().await;
@@ -115,14 +124,36 @@ async fn add(
     let detail =
         json!({ "name": webhook.name, "url": webhook.url, "events": webhook.events, "below": webhook.below });
     store.add_webhook(&webhook, &secret, &entry(app, "webhook.add", &webhook.id, &detail)).await?;
-    let mut document = document(&webhook);
+    show_once(app, &webhook, &secret, &format!("Added {} ({}).", webhook.name, webhook.id));
+    Ok(Exit::Done)
+}
+
+/// A webhook with its secret, which nobody sees again.
+fn show_once(app: &App, webhook: &Webhook, secret: &SecretText, words: &str) {
+    let mut document = document(webhook);
     if let Some(object) = document.as_object_mut() {
         object.insert("secret".to_owned(), json!(secret.reveal()));
     }
     app.out.show(&document, |out| {
-        out.line(&format!("Added {} ({}).", webhook.name, webhook.id));
+        out.line(words);
         out.line(&format!("Secret, shown once: {}", secret.reveal()));
     });
+}
+
+async fn rotate(app: &App, store: &SqlStore, id: &str, hours: u32) -> Result<Exit, CliError> {
+    let mut webhook = find(app, store, id).await?;
+    webhook.former_until = outbox::overlap(app.clock.now(), Some(hours)).map_err(|reason| {
+        CliError::usage(format!("`--overlap-hours {hours}` cannot be used: {reason}"), "Give fewer.")
+    })?;
+    let secret = sign::new_secret();
+    let until = webhook.former_until.map(instant);
+    let entry = entry(app, "webhook.rotate", id, &json!({ "former_until": until }));
+    store.replace_webhook_secret((app.org(), id), &secret, webhook.former_until, &entry).await?;
+    let words = match until {
+        Some(until) => format!("Until {until} the former secret signs as well."),
+        None => "The former secret signs nothing any more.".to_owned(),
+    };
+    show_once(app, &webhook, &secret, &words);
     Ok(Exit::Done)
 }
 
@@ -131,6 +162,7 @@ fn document(webhook: &Webhook) -> Value {
         "id": webhook.id, "name": webhook.name, "url": webhook.url, "events": webhook.events,
         "below": webhook.below, "enabled": webhook.disabled_at.is_none(),
         "disabled_why": webhook.disabled_why, "failing_since": webhook.failing_since.map(instant),
+        "former_until": webhook.former_until.map(instant),
     })
 }
 

@@ -165,12 +165,24 @@ fn events_are_signed_and_sent_again_under_their_id(
     assert_eq!(receiver.wait(3)[2].header("webhook-id"), got[0].header("webhook-id"));
     let test = person.post(&format!("{ORG}/webhooks/{id}/test"), &json!({})).is(200).json();
     assert_eq!((test["kind"].as_str(), test["state"].as_str()), (Some("webhook.test"), Some("done")));
-    // A new secret signs from now on.
-    let turned = person.post(&format!("{ORG}/webhooks/{id}/rotate"), &json!({})).is(200).json();
-    person.post(&format!("{ORG}/webhooks/{id}/test"), &json!({})).is(200);
-    let last = receiver.wait(5).pop().unwrap();
-    assert_ne!(last.header("webhook-signature"), signed(&secret, &last));
-    assert_eq!(last.header("webhook-signature"), signed(turned["secret"].as_str().unwrap(), &last));
+    // A new secret signs from now on, and for a while the former one as well, unless others may know it.
+    let rotate = format!("{ORG}/webhooks/{id}/rotate");
+    let (mut former, mut count) = (secret, 4);
+    for (query, is_signed_by_both) in [("", true), ("?overlap_hours=168", true), ("?overlap_hours=0", false)]
+    {
+        let turned = person.post(&format!("{rotate}{query}"), &json!({})).is(200).json();
+        assert_eq!(turned["former_until"].is_string(), is_signed_by_both, "{turned}");
+        person.post(&format!("{ORG}/webhooks/{id}/test"), &json!({})).is(200);
+        count += 1;
+        let last = receiver.wait(count).pop().unwrap();
+        let newest = turned["secret"].as_str().unwrap().to_owned();
+        let mut wanted = vec![signed(&newest, &last)];
+        wanted.extend(is_signed_by_both.then(|| signed(&former, &last)));
+        let found: Vec<&str> = last.header("webhook-signature").split(' ').collect();
+        assert_eq!(found, wanted, "{query}");
+        former = newest;
+    }
+    assert_eq!(person.post(&format!("{rotate}?overlap_hours=169"), &json!({})).problem(422), "invalid");
     let listed = person.get(&format!("{ORG}/webhooks")).is(200).text();
     assert!(!listed.contains("whsec_"), "{listed}");
     person.delete(&format!("{ORG}/webhooks/{id}")).is(204);

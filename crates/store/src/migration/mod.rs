@@ -11,6 +11,7 @@ mod m0008_call_budget;
 mod m0009_row_security;
 mod m0010_alerts;
 mod m0011_task_list;
+mod m0012_webhook_overlap;
 mod tables;
 
 use crate::error;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_row_security::RowSecurity),
             Box::new(m0010_alerts::Alerts),
             Box::new(m0011_task_list::TaskList),
+            Box::new(m0012_webhook_overlap::WebhookOverlap),
         ]
     }
 }

@@ -24,6 +24,7 @@ fn webhook(whose: &str, id: &str, events: &[&str], below: bool) -> Webhook {
         succeeded_at: None,
         disabled_at: None,
         disabled_why: None,
+        former_until: None,
     }
 }
 
@@ -149,15 +150,32 @@ async fn the_secret_is_sealed_and_follows_the_key() {
     let store = &fixture.store;
     tree(store).await;
     add(store, &webhook("a", "w1", &[], false)).await;
-    let opened = async || store.open_webhook_secret(&org("a"), "w1").await.unwrap().reveal().to_owned();
-    assert_eq!(opened().await, "secret of w1");
+    let opened = async |at| -> Vec<String> {
+        let all = store.open_webhook_secrets(&org("a"), "w1", at).await.unwrap();
+        all.iter().map(|secret| secret.reveal().to_owned()).collect()
+    };
+    assert_eq!(opened(0).await, ["secret of w1"]);
     assert_eq!(store.rotate_key(1, "ann").await.unwrap().secrets, 1);
-    assert_eq!(opened().await, "secret of w1");
-    store
-        .replace_webhook_secret(&org("a"), "w1", &SecretText::new("new".into()), &entry("x", None))
-        .await
-        .unwrap();
-    assert_eq!(opened().await, "new");
+    assert_eq!(opened(0).await, ["secret of w1"]);
+    let replace = async |text: &str, until| {
+        let (org, secret) = (org("a"), SecretText::new(text.into()));
+        store.replace_webhook_secret((&org, "w1"), &secret, until, &entry("x", None)).await.unwrap();
+    };
+    replace("new", Some(100)).await;
+    // For a while both sign, under whichever key they lie; then the new one alone.
+    assert_eq!(store.rotate_key(2, "ann").await.unwrap().secrets, 2);
+    assert_eq!(opened(99).await, ["new", "secret of w1"]);
+    assert_eq!(opened(100).await, ["new"]);
+    let until = store.find_webhook(&org("a"), "w1").await.unwrap().unwrap().former_until;
+    assert_eq!(until, Some(100));
+    replace("newer", Some(100)).await;
+    assert_eq!(opened(99).await, ["newer", "new"], "the one before is forgotten");
+    // What signs no more goes, as does the one that was given away.
+    assert_eq!(store.forget_passing(100, 0).await.unwrap(), 1);
+    assert_eq!(opened(0).await, ["newer"]);
+    replace("newest", None).await;
+    assert_eq!(opened(0).await, ["newest"]);
+    assert_eq!(store.rotate_key(3, "ann").await.unwrap().secrets, 1);
     // A key that is gone is not made anew over what it sealed.
     std::fs::remove_file(fixture.data_dir().join("trueup.key")).unwrap();
     let secret = SecretText::new("other".into());

@@ -111,6 +111,7 @@ async fn what_is_told_of_an_organization_below_is_seen_by_whoever_asked_for_it()
         succeeded_at: None,
         disabled_at: None,
         disabled_why: None,
+        former_until: None,
     };
     let secret = SecretText::new("secret".to_owned());
     within(std::slice::from_ref(&a), async {

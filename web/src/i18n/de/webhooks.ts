@@ -54,7 +54,7 @@ export const webhooks: Record<keyof typeof en, string> = {
   'webhooks.rotate.of': 'Neues Geheimnis für {name}',
   'webhooks.rotate.title': 'Ein neues Geheimnis für „{name}“?',
   'webhooks.rotate.lead':
-    'Was von jetzt an gesendet wird, ist mit dem neuen Geheimnis unterschrieben. Das Programm weist Ereignisse ab, bis es das neue kennt; sie werden erneut versucht.',
+    'Was von jetzt an gesendet wird, ist mit dem neuen Geheimnis unterschrieben und einen Tag lang auch mit dem bisherigen. Geben Sie dem Programm an diesem Tag das neue.',
   'webhooks.remove': 'Entfernen',
   'webhooks.remove.of': 'Entfernen: {name}',
   'webhooks.remove.title': '„{name}“ entfernen?',

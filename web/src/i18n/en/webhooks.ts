@@ -53,7 +53,7 @@ export const webhooks = {
   'webhooks.rotate.of': 'New secret for {name}',
   'webhooks.rotate.title': 'A new secret for "{name}"?',
   'webhooks.rotate.lead':
-    'What is sent from now on is signed with the new secret. The program refuses events until it knows it; they are tried again.',
+    'What is sent from now on is signed with the new secret, and for a day with the former one as well. Give the program the new one within that day.',
   'webhooks.remove': 'Remove',
   'webhooks.remove.of': 'Remove: {name}',
   'webhooks.remove.title': 'Remove "{name}"?',

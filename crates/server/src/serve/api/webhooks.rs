@@ -42,6 +42,8 @@ pub struct WebhookDoc {
     failing_since: Option<String>,
     /// When something last arrived.
     succeeded_at: Option<String>,
+    /// Until when the former secret signs as well; nothing where the newest one alone signs.
+    former_until: Option<String>,
     /// Who made it.
     created_by: String,
     /// When.
@@ -64,6 +66,7 @@ impl From<&Webhook> for WebhookDoc {
             disabled_why: webhook.disabled_why.clone(),
             failing_since: webhook.failing_since.map(instant),
             succeeded_at: webhook.succeeded_at.map(instant),
+            former_until: webhook.former_until.map(instant),
             created_by: webhook.created_by.clone(),
             created_at: instant(webhook.created_at),
             secret: None,
@@ -345,18 +348,40 @@ pub async fn remove(State(service): State<Service>, scope: Scope) -> Result<Stat
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// How a webhook gets a new secret.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RotateQuery {
+    /// For so many hours what is sent is signed with the former secret as well; 24 where nothing is said. With 0 the former
+    /// one, which others may know, signs nothing any more.
+    #[param(minimum = 0, maximum = 168)]
+    overlap_hours: Option<u32>,
+}
+
 /// Give a webhook a new secret
 ///
-/// What is sent from now on is signed with it; the former one signs nothing any more.
+/// What is sent from now on is signed with it, and for a while with the former one as well: `webhook-signature` then holds two
+/// signatures with a blank between them, so that the receiver may take over the new one at any time within. Of the secrets
+/// before these two none signs any more.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/webhooks/{webhook}/rotate", tag = "webhooks",
-    params(("org" = String, Path, description = "The organization"), ("webhook" = String, Path, description = "The webhook")),
+    params(("org" = String, Path, description = "The organization"), ("webhook" = String, Path, description = "The webhook"),
+        RotateQuery),
     responses((status = 200, description = "With its secret, shown once", body = WebhookDoc)))]
-pub async fn rotate(State(service): State<Service>, scope: Scope) -> Result<Json<WebhookDoc>, Problem> {
-    let webhook = find(&service, &scope).await?;
+pub async fn rotate(
+    State(service): State<Service>,
+    scope: Scope,
+    Find(query): Find<RotateQuery>,
+) -> Result<Json<WebhookDoc>, Problem> {
+    let mut webhook = find(&service, &scope).await?;
+    webhook.former_until = outbox::overlap(service.clock.now(), query.overlap_hours)
+        .map_err(|reason| Problem::field("overlap_hours", reason))?;
     let secret = sign::new_secret();
     let actor = scope.app(&service).actor().to_owned();
-    let entry = service.entry(&actor, "webhook.rotate", format!("webhook/{}", webhook.id), &json!({}));
-    service.store.replace_webhook_secret(&scope.org, &webhook.id, &secret, &entry).await?;
+    let detail = json!({ "former_until": webhook.former_until.map(instant) });
+    let entry = service.entry(&actor, "webhook.rotate", format!("webhook/{}", webhook.id), &detail);
+    let place = (&scope.org, webhook.id.as_str());
+    service.store.replace_webhook_secret(place, &secret, webhook.former_until, &entry).await?;
     Ok(Json(WebhookDoc { secret: Some(secret.reveal().to_owned()), ..WebhookDoc::from(&webhook) }))
 }
 

@@ -22,7 +22,7 @@ use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::outbox::{is_dead, next_attempt};
 use trueup_engine::ports::{Clock, Store, StoreError};
-use trueup_engine::records::{Millis, NewAuditEntry};
+use trueup_engine::records::{Millis, NewAuditEntry, SecretText};
 use trueup_store::{Attempt, Delivery, EVENT_KINDS, Outcome, Sending, SqlStore, Webhook};
 use trueup_transport::{
     Call, HostError, HostRules, Outcome as Sent, Redactor, Refusal, Safety, Sender, SenderConfig,
@@ -45,6 +45,9 @@ const LONGEST_ANSWER: usize = 256 * 1024;
 const KEPT_ANSWER: usize = 500;
 /// The longest address.
 const LONGEST_URL: usize = 2_000;
+/// The former secret of a webhook signs beside the new one for so long: about as long as what fails is tried again.
+const OVERLAP_HOURS: u32 = 24;
+const LONGEST_OVERLAP_HOURS: u32 = 168;
 /// The name in the audit.
 const ACTOR: &str = "trueup";
 
@@ -124,8 +127,8 @@ async fn deliver(
     };
     let at = clock.now();
     let began = Instant::now();
-    let said = match store.open_webhook_secret(&webhook.org, &webhook.id).await {
-        Ok(secret) => send(options, &webhook, sending, &secret, at).await,
+    let said = match store.open_webhook_secrets(&webhook.org, &webhook.id, at).await {
+        Ok(secrets) => send(options, &webhook, sending, &secrets, at).await,
         Err(error) => Said { error: Some(error.to_string()), ..Said::default() },
     };
     let took_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -210,7 +213,7 @@ async fn send(
     options: &Options,
     webhook: &Webhook,
     sending: &Sending,
-    secret: &trueup_engine::records::SecretText,
+    secrets: &[SecretText],
     at: Millis,
 ) -> Said {
     let failed = |error: String| Said { error: Some(error), ..Said::default() };
@@ -220,12 +223,12 @@ async fn send(
         Err(reason) => return failed(reason),
     };
     let (seconds, id) = (at.div_euclid(1_000), &sending.delivery.event);
-    let Some(signature) = sign::signature(secret, id, seconds, &sending.body) else {
+    let Some(signature) = sign::signatures(secrets, id, seconds, &sending.body) else {
         return failed("the secret of the webhook is none; give it a new one".to_owned());
     };
     let sender = Sender::new(SenderConfig {
         rules: rules(options, &url),
-        redactor: Redactor::new([secret.reveal().to_owned().into()]),
+        redactor: Redactor::new(secrets.iter().map(|secret| secret.reveal().to_owned().into())),
         attempt_timeout: ANSWER,
         deadline: ANSWER,
         max_body_bytes: LONGEST_ANSWER,
@@ -295,6 +298,20 @@ pub fn checked_url(options: &Options, text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Until when the former secret of a webhook signs beside a new one; nothing where it signs no more from `now` on.
+///
+/// # Errors
+/// Why it may not be so long.
+pub fn overlap(now: Millis, hours: Option<u32>) -> Result<Option<Millis>, String> {
+    match hours.unwrap_or(OVERLAP_HOURS) {
+        0 => Ok(None),
+        hours if hours <= LONGEST_OVERLAP_HOURS => {
+            Ok(Some(now.saturating_add(i64::from(hours) * 60 * 60 * 1_000)))
+        }
+        _ => Err(format!("it is more than {LONGEST_OVERLAP_HOURS} hours")),
+    }
+}
+
 /// A webhook as it is made: name, address, kinds of events, and whether those below count.
 pub fn new_webhook(
     org: &OrganizationId,
@@ -315,6 +332,7 @@ pub fn new_webhook(
         succeeded_at: None,
         disabled_at: None,
         disabled_why: None,
+        former_until: None,
     }
 }
 

@@ -18,8 +18,15 @@ pub fn new_secret() -> SecretText {
     SecretText::new(format!("{PREFIX}{}", STANDARD.encode(bytes)))
 }
 
-/// The value of the header `webhook-signature`; none where the secret is none.
-pub fn signature(secret: &SecretText, id: &str, seconds: i64, body: &str) -> Option<String> {
+/// The value of the header `webhook-signature`: one signature for each secret, a blank between them; none where a secret is
+/// none.
+pub fn signatures(secrets: &[SecretText], id: &str, seconds: i64, body: &str) -> Option<String> {
+    let all: Option<Vec<String>> =
+        secrets.iter().map(|secret| signature(secret, id, seconds, body)).collect();
+    all.filter(|all| !all.is_empty()).map(|all| all.join(" "))
+}
+
+fn signature(secret: &SecretText, id: &str, seconds: i64, body: &str) -> Option<String> {
     let key = STANDARD.decode(secret.reveal().strip_prefix(PREFIX)?).ok()?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
     mac.update(format!("{id}.{seconds}.").as_bytes());
@@ -46,5 +53,9 @@ mod tests {
         assert!(signature(&a, "m", 1, "{}").is_some());
         assert_ne!(signature(&a, "m", 1, "{}"), signature(&b, "m", 1, "{}"));
         assert_eq!(signature(&SecretText::new("plain".to_owned()), "m", 1, "{}"), None);
+        let both = signatures(&[a.clone(), b.clone()], "m", 1, "{}").unwrap();
+        let each = [signature(&a, "m", 1, "{}").unwrap(), signature(&b, "m", 1, "{}").unwrap()];
+        assert_eq!(both.split(' ').collect::<Vec<_>>(), each);
+        assert_eq!(signatures(&[], "m", 1, "{}"), None);
     }
 }
