@@ -14,7 +14,7 @@ mod parties;
 mod products;
 mod subscriptions;
 
-pub use amounts::{Counter, Payment, SourceInvoice, SourceInvoiceLine, UsageRecord};
+pub use amounts::{Counter, Payment, SourceInvoice, SourceInvoiceLine, SummedLines, UsageRecord};
 pub use changed::OrderChange;
 pub use notices::{Alert, SnapshotMark};
 pub use orders::{Charge, Order, OrderKind, OrderLine};

@@ -376,7 +376,7 @@ fn line_value(given: Option<Money>, unit: Option<Money>, quantity: Quantity) -> 
 }
 
 /// The shortest decimal that is exactly the ratio; sums of products of decimals always have one.
-pub(crate) fn decimal(value: Exact) -> Money {
+pub fn decimal(value: Exact) -> Money {
     (0..=24)
         .find(|places| value.fits(*places))
         .and_then(|places| value.round(places, RoundingMode::HalfUp).ok())

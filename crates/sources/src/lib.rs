@@ -17,12 +17,14 @@ mod json;
 mod mailprotector;
 mod place;
 mod redact;
+mod summed;
 mod time;
 
 use trueup_engine::ports::Refusal;
 
 pub use dialect::{Dialect, ReadOptions, Records, dialect};
 pub use feed::{FeedFormat, FeedOptions, FeedReader, read_feed};
+pub use summed::{SumTotals, UsageSums, sum_usage};
 pub use trueup_engine::records::incoming;
 
 /// A refusal without a field.

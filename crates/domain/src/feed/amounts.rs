@@ -40,9 +40,25 @@ pub struct UsageRecord {
     pub status: String,
     /// The record that this one replaces.
     pub replaces: Option<String>,
+    /// The lines that it is the sum of; none where it is a line itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summed: Option<SummedLines>,
     /// Unknown fields.
     #[serde(default)]
     pub ext: Ext,
+}
+
+/// The lines that a usage record is the sum of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummedLines {
+    /// How many.
+    pub lines: u64,
+    /// So many of them are estimates.
+    pub estimates: u64,
+    /// File and line of the first one.
+    pub first: String,
+    /// File and line of the last one.
+    pub last: String,
 }
 
 /// A counted level that sets a quantity; never summed.

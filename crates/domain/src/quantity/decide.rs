@@ -284,7 +284,7 @@ impl<'a> Decider<'_, 'a> {
         let limit = self.scene.policy.stale_days;
         for reading in all {
             if let Some(doubt) = &reading.doubt {
-                let message = format!("{}: {doubt}. It is billed once it is final.", self.name(Some(item)));
+                let message = format!("{}: {doubt}.", self.name(Some(item)));
                 return Err(self.stop(Code::Tu5005, message));
             }
             let age = reading.day().map(|day| crate::period::days_between(day, today));

@@ -98,8 +98,19 @@ impl Readings {
         if self.by_key.contains_key(&key) {
             return Ok(());
         }
-        let doubt = (used.estimates > 0)
-            .then(|| format!("{} of its {} usage records are estimates", used.estimates, used.records));
+        let doubt = if used.summed > 0 && used.single > 0 {
+            Some(format!(
+                "{} usage records of the month stand beside sums of usage, and the sums may hold them already. Take in the one or the other",
+                used.single
+            ))
+        } else {
+            (used.estimates > 0).then(|| {
+                format!(
+                    "{} of its {} usage records are estimates. It is billed once they are final",
+                    used.estimates, used.records
+                )
+            })
+        };
         let reading = Reading {
             service: key.2.clone(),
             name: name.to_owned(),
@@ -140,6 +151,10 @@ pub struct UsageSum {
     pub estimates: usize,
     /// Their unit; none where they name none or several.
     pub unit: Option<String>,
+    /// So many records are sums of lines already, and stand for the lines of theirs.
+    pub summed: usize,
+    /// So many are lines themselves.
+    pub single: usize,
 }
 
 /// Whether a record's use lies in the month: it counts where it begins.
@@ -160,8 +175,22 @@ pub fn sum<'r>(
     for record in records.into_iter().filter(|record| !replaced.contains(record.id.as_str())) {
         used.sum = used.sum.plus(record.quantity)?;
         used.unit = if used.records == 0 || used.unit == record.unit { record.unit.clone() } else { None };
-        used.records += 1;
-        used.estimates += usize::from(record.status == "estimated");
+        match &record.summed {
+            Some(lines) => {
+                used.summed += 1;
+                used.records += count(lines.lines);
+                used.estimates += count(lines.estimates);
+            }
+            None => {
+                used.single += 1;
+                used.records += 1;
+                used.estimates += usize::from(record.status == "estimated");
+            }
+        }
     }
     Ok(used)
+}
+
+fn count(lines: u64) -> usize {
+    usize::try_from(lines).unwrap_or(usize::MAX)
 }

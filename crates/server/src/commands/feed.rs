@@ -14,7 +14,7 @@ use trueup_domain::money::{Currency, MoneyError};
 use trueup_engine::feed::{BATCH, Destination, ImportReport};
 use trueup_engine::ports::{Clock, Refusal};
 use trueup_engine::records::{ImportCounts, IncomingRecord, NewAuditEntry};
-use trueup_sources::{Dialect, ReadOptions, dialect, incoming};
+use trueup_sources::{Dialect, ReadOptions, UsageSums, dialect, incoming, sum_usage};
 
 /// What was sold.
 #[derive(Debug, Subcommand)]
@@ -40,6 +40,13 @@ pub struct FileArgs {
     /// The currency of amounts that name none themselves, in dialects that have such
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
+    /// Adds usage up while it is read: one record a customer or subscription, product, unit, currency and month. What an
+    /// earlier import summed of the same is replaced
+    #[arg(long)]
+    summed: bool,
+    /// What the sums are a part of, such as the name of a day or region: the sums of several parts add up
+    #[arg(long, value_name = "NAME", requires = "summed", default_value = "")]
+    part: String,
 }
 
 /// Flags of `feed import`.
@@ -64,6 +71,14 @@ struct SumsDoc {
     by_currency: BTreeMap<String, TotalsDoc>,
 }
 
+/// The lines that sums were made of.
+#[derive(Clone, Copy, Serialize)]
+struct SummedDoc {
+    lines: u64,
+    repeated: u64,
+    replaced: u64,
+}
+
 #[derive(Serialize)]
 struct ImportDoc<'a> {
     records: BTreeMap<&'static str, ImportCounts>,
@@ -73,6 +88,8 @@ struct ImportDoc<'a> {
     warnings_more: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     placed: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summed: Option<SummedDoc>,
     totals: SumsDoc,
 }
 
@@ -94,6 +111,7 @@ impl<'a> From<&'a ImportReport> for ImportDoc<'a> {
             warnings: &report.warnings,
             warnings_more: report.warnings_more,
             placed: report.placed.iter().map(|(org, count)| (org.to_string(), *count)).collect(),
+            summed: None,
             totals: SumsDoc { by_currency },
         }
     }
@@ -111,9 +129,7 @@ fn dialect_of(args: &FileArgs) -> Result<Dialect, CliError> {
     })
 }
 
-fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
-    let dialect = dialect_of(args)?;
-    let kind = args.kind.as_deref().map(kind_of).transpose()?;
+fn can_be_read(args: &FileArgs) -> Result<(), CliError> {
     for file in args.files.iter().filter(|f| f.as_path() != Path::new("-")) {
         let cannot = |why: &dyn std::fmt::Display| {
             CliError::usage(format!("{} cannot be read: {why}", file.display()), "Name readable files.")
@@ -123,9 +139,63 @@ fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
             return Err(cannot(&"it is a directory"));
         }
     }
+    Ok(())
+}
+
+fn open(args: &FileArgs, clock: SystemClock) -> Result<Items, CliError> {
+    let dialect = dialect_of(args)?;
+    let kind = args.kind.as_deref().map(kind_of).transpose()?;
+    can_be_read(args)?;
     let currency = args.currency.as_deref().map(currency_of).transpose()?;
     let options = ReadOptions { kind, currency, as_of: clock.counted_at() };
     Ok(Box::new(dialect.read(&args.files, options).map(|item| item.map(incoming))))
+}
+
+/// Adds usage up.
+async fn sum(out: Output, args: &FileArgs) -> Result<UsageSums, CliError> {
+    if dialect_of(args)? != Dialect::Feed {
+        return Err(CliError::usage(
+            format!("what comes from `{}` cannot be summed", args.from),
+            "Leave out --summed: usage of trueup's own feed alone can.",
+        ));
+    }
+    let kind = args.kind.as_deref().map(kind_of).transpose()?;
+    if kind.is_some_and(|kind| kind != RecordKind::Usage) {
+        return Err(CliError::usage(
+            "only usage can be summed".to_owned(),
+            "Leave out --type, or write --type usage.",
+        ));
+    }
+    can_be_read(args)?;
+    let files = args.files.clone();
+    let spinner = out.progress("Adding usage up");
+    let summed = tokio::task::spawn_blocking(move || sum_usage(&files, true)).await;
+    spinner.finish_and_clear();
+    let summed = summed.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
+    summed.map_err(|refusal| unsummed(&refusal))
+}
+
+fn unsummed(refusal: &Refusal) -> CliError {
+    let file = if refusal.file.is_empty() { String::new() } else { format!("{}: ", refusal.file) };
+    CliError::usage(format!("{file}{}", refusal.reason), "Nothing was taken in.")
+}
+
+/// What the sums come to, where nothing is taken in.
+fn report_of(sums: &UsageSums) -> Result<ImportReport, CliError> {
+    let totals = sums.totals().map_err(|refusal| unsummed(&refusal))?;
+    let counts = ImportCounts { new: totals.sums, ..ImportCounts::default() };
+    Ok(ImportReport {
+        records: if totals.sums > 0 {
+            BTreeMap::from([(RecordKind::Usage, counts)])
+        } else {
+            BTreeMap::new()
+        },
+        refused: sums.refused.clone(),
+        refused_more: sums.refused_more,
+        warnings: sums.warnings.clone(),
+        totals: totals.amounts,
+        ..ImportReport::default()
+    })
 }
 
 fn currency_of(code: &str) -> Result<Currency, CliError> {
@@ -143,15 +213,22 @@ fn kind_of(name: &str) -> Result<RecordKind, CliError> {
 
 /// `feed check`.
 pub async fn check(out: Output, args: FileArgs) -> Result<Exit, CliError> {
+    if args.summed {
+        let sums = sum(out, &args).await?;
+        return Ok(show(out, &report_of(&sums)?, Some(lines_of(&sums)), "valid"));
+    }
     let (org, source) = (OrganizationId::from("default"), SourceId::from("default"));
     let to = Destination { store: None, org: &org, source: &source, at: 0 };
     let report = take(out, to, open(&args, SystemClock::default())?).await?;
-    Ok(show(out, &report, "valid"))
+    Ok(show(out, &report, None, "valid"))
+}
+
+fn lines_of(sums: &UsageSums) -> SummedDoc {
+    SummedDoc { lines: sums.lines, repeated: sums.repeated, replaced: sums.replaced }
 }
 
 /// `feed import`.
 pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
-    let items = open(&args.files, app.clock)?;
     let source = source_of(Some(&args.source));
     if source.as_str().trim().is_empty() {
         return Err(CliError::usage(
@@ -160,10 +237,20 @@ pub async fn import(app: &App, args: ImportArgs) -> Result<Exit, CliError> {
         ));
     }
     let to = Destination { store: Some(app.store()), org: app.org(), source: &source, at: app.clock.now() };
+    let (items, lines): (Items, _) = if args.files.summed {
+        let sums = sum(app.out, &args.files).await?;
+        let lines = lines_of(&sums);
+        let more = sums.refused_more;
+        (Box::new(sums.into_records(&args.files.part).map(|item| item.map(incoming))), Some((lines, more)))
+    } else {
+        (open(&args.files, app.clock)?, None)
+    };
     let mut report = take(app.out, to, items).await?;
+    report.refused_more += lines.map_or(0, |(_, more)| more);
     report.warnings.extend(dialect_of(&args.files)?.remark(&report));
-    record(app, &args, &report).await?;
-    Ok(show(app.out, &report, "taken in"))
+    let lines = lines.map(|(lines, _)| lines);
+    record(app, &args, &report, lines).await?;
+    Ok(show(app.out, &report, lines, "taken in"))
 }
 
 async fn take(out: Output, to: Destination<'_>, items: Items) -> Result<ImportReport, CliError> {
@@ -174,14 +261,23 @@ async fn take(out: Output, to: Destination<'_>, items: Items) -> Result<ImportRe
     Ok(report?)
 }
 
-async fn record(app: &App, args: &ImportArgs, report: &ImportReport) -> Result<(), CliError> {
+async fn record(
+    app: &App,
+    args: &ImportArgs,
+    report: &ImportReport,
+    lines: Option<SummedDoc>,
+) -> Result<(), CliError> {
     let files: Vec<String> = args.files.files.iter().map(|f| f.display().to_string()).collect();
-    let detail = serde_json::json!({
+    let mut detail = serde_json::json!({
         "files": files,
         "from": args.files.from,
         "records": ImportDoc::from(report).records,
         "refused": report.refused.len(),
     });
+    if let (Some(lines), Some(detail)) = (lines, detail.as_object_mut()) {
+        detail.insert("summed".to_owned(), serde_json::json!(lines));
+        detail.insert("part".to_owned(), serde_json::json!(args.files.part));
+    }
     let entry = NewAuditEntry {
         at: app.clock.now(),
         actor: app.actor().to_owned(),
@@ -193,9 +289,15 @@ async fn record(app: &App, args: &ImportArgs, report: &ImportReport) -> Result<(
     Ok(app.store().append_audit(app.org(), &[entry]).await?)
 }
 
-fn show(out: Output, report: &ImportReport, what: &str) -> Exit {
-    let document = ImportDoc::from(report);
+fn show(out: Output, report: &ImportReport, summed: Option<SummedDoc>, what: &str) -> Exit {
+    let document = ImportDoc { summed, ..ImportDoc::from(report) };
     out.show(&document, |out| {
+        if let Some(SummedDoc { lines, repeated, replaced }) = document.summed {
+            out.line(&format!(
+                "{lines} lines added up; left out: {repeated} that a later line of the same id stands for, {replaced} that \
+                 another line replaces."
+            ));
+        }
         out.line(&format!("{} records {what}.", report.taken_in()));
         let rows: Vec<Vec<String>> = document
             .records

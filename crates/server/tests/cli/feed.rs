@@ -355,3 +355,44 @@ fn what_is_no_feed_is_not_taken_for_an_empty_one(#[case] text: &str) {
     let taken = bench.piped(&["feed", "import", "-", "--format", "json"], text).exits(1).json();
     assert_eq!(taken["refused"].as_array().map(Vec::len), Some(1), "{taken}");
 }
+
+#[test]
+fn usage_is_added_up_while_it_is_read_and_the_same_file_again_changes_nothing() {
+    let bench = Bench::new("2026-11-02");
+    let header = "id,customer,product,quantity,unit,unit_price,currency,start,end\n";
+    let line = |id: &str, customer: &str, quantity: &str| {
+        format!("{id},{customer},mbx,{quantity},GB,0.25,EUR,2026-10-05,2026-10-06\n")
+    };
+    let lines =
+        [header, &line("u1", "c-1", "0.1"), &line("u2", "c-1", "0.2"), "u3,c-1\n", &line("u4", "c-2", "4")]
+            .concat();
+    let file = bench.file("usage.csv", &lines);
+    let checked = bench.json(&["feed", "check", &file, "--summed"]).exits(1).json();
+    assert_eq!(checked["summed"], serde_json::json!({"lines": 3, "repeated": 0, "replaced": 0}));
+    assert_eq!(checked["refused"][0]["line"], 4, "{checked}");
+    assert_eq!(checked["totals"]["by_currency"]["EUR"]["amount"], "1.075");
+    assert!(!bench.path("data").exists());
+
+    let first = bench.json(&["feed", "import", &file, "--summed"]).exits(1).json();
+    assert_eq!(
+        (&first["records"]["usage"]["new"], &first["summed"]["lines"]),
+        (&2.into(), &3.into()),
+        "{first}"
+    );
+    assert_eq!(first["totals"], checked["totals"]);
+    let again = bench.json(&["feed", "import", &file, "--summed"]).exits(1).json();
+    assert_eq!(again["records"]["usage"]["unchanged"], 2, "{again}");
+    // A corrected file stands for the first one; another part of the month beside it.
+    let file = bench.file("usage.csv", &[header, &line("u1", "c-1", "0.5")].concat());
+    let changed = bench.json(&["feed", "import", &file, "--summed"]).exits(0).json();
+    assert_eq!(changed["records"]["usage"]["changed"], 1, "{changed}");
+    let beside = bench.json(&["feed", "import", &file, "--summed", "--part", "east"]).exits(0).json();
+    assert_eq!(beside["records"]["usage"]["new"], 1, "{beside}");
+
+    for wrong in [&["--from", "focus"][..], &["--type", "order"]] {
+        let args = [&["feed", "check", &file, "--summed"], wrong].concat();
+        bench.json(&args).exits(2);
+    }
+    let gone = bench.path("gone.csv").display().to_string();
+    bench.json(&["feed", "check", &gone, "--summed"]).exits(2);
+}

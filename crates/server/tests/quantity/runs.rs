@@ -154,6 +154,27 @@ fn usage_is_summed_over_the_month_with_corrections_in_the_place_of_what_they_rep
 }
 
 #[test]
+fn usage_that_came_added_up_is_billed_and_tells_of_how_many_lines_it_is() {
+    let bench = assigned();
+    let header = "id,customer,product,quantity,start,end\n";
+    let rows: String =
+        (1..=20).map(|day| format!("u-{day},c-1,mbx,0.55,2023-02-{day:02},2023-03-01\n")).collect();
+    let file = bench.file("usage.csv", &format!("{header}{rows}u-21,c-1,mbx,100,2023-03-01,2023-03-02\n"));
+    let came = bench.json(&["feed", "import", &file, "--summed"]).exits(0).json();
+    assert_eq!(came["records"]["usage"]["new"], 2, "{came}");
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [11.0], "{ran}");
+    assert!(ran["lines"][0]["steps"][0]["text"].as_str().unwrap().contains("the sum of 20 records"), "{ran}");
+    // Lines of the same month beside the sum may be in it already.
+    let single = "{\"type\":\"usage\",\"id\":\"u-1\",\"customer\":\"c-1\",\"product\":\"mbx\",\"quantity\":\"5\",\
+                  \"start\":\"2023-02-01\",\"end\":\"2023-03-01\"}\n";
+    bench.feed(single).exits(0);
+    let ran = run(&bench, &[]).exits(0).json();
+    assert_eq!(codes(&ran), ["TU5005"], "{ran}");
+    assert_eq!(quantities(&bench, 40), [11.0]);
+}
+
+#[test]
 fn the_policy_asks_people_about_quantities_as_about_everything() {
     let (bench, _) = five();
     bench.json(&["setting", "set", "approval.persons", "1"]).exits(0);

@@ -70,6 +70,7 @@ pub(super) fn usage(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
         },
         status: status.to_owned(),
         replaces: None,
+        summed: None,
         ext: source_of(value),
     };
     if record.amount.is_none() && record.cost_amount.is_none() {

@@ -12,6 +12,7 @@ use crate::input::{MAX_RECORD_BYTES, Next};
 use crate::refusal;
 use std::collections::HashSet;
 use std::io::BufRead;
+use std::sync::Arc;
 use trueup_domain::feed::RecordKind;
 use trueup_engine::ports::Refusal;
 
@@ -86,7 +87,7 @@ fn write_text(text: &str, out: &mut String) {
 }
 
 /// The header of a table.
-pub(super) struct Header {
+pub(crate) struct Header {
     columns: Column,
     width: usize,
     id: Option<usize>,
@@ -108,7 +109,7 @@ impl Header {
 /// The records of a table.
 pub(crate) struct CsvRows<R> {
     table: Table<R>,
-    header: Option<Header>,
+    header: Option<Arc<Header>>,
     scattered: Scattered,
     group: Option<Group>,
     /// What is handed out next.
@@ -167,6 +168,11 @@ impl<R: BufRead> CsvRows<R> {
             broken: None,
             ended: false,
         }
+    }
+
+    /// Rows of a table whose header was read before.
+    pub(crate) fn under(header: Arc<Header>, input: R, delimiter: u8) -> Self {
+        Self { header: Some(header), ..Self::new(input, delimiter, Scattered::default()) }
     }
 
     /// The next record or refusal.
@@ -259,7 +265,7 @@ impl<R: BufRead> CsvRows<R> {
         let Some(header) = &self.header else {
             return match header_of(row, text) {
                 Ok(header) => {
-                    self.header = Some(header);
+                    self.header = Some(Arc::new(header));
                     Ok(None)
                 }
                 Err(reason) => {
@@ -405,7 +411,7 @@ impl Group {
 }
 
 /// A header row.
-pub(super) fn header_of(row: &Row, text: &str) -> Result<Header, String> {
+pub(crate) fn header_of(row: &Row, text: &str) -> Result<Header, String> {
     let columns = columns_of(row, text)?;
     if !columns.parts.iter().any(|column| KNOWN_COLUMNS.contains(&column.name.as_str())) {
         let first: String = row.cell(text, 0).unwrap_or_default().chars().take(40).collect();

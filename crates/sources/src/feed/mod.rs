@@ -6,8 +6,10 @@
 
 mod csv;
 mod detect;
+
 mod orders;
 mod parties;
+pub(crate) mod rows;
 mod scattered;
 mod subscriptions;
 mod usage;

@@ -36,6 +36,7 @@ pub(crate) fn usage(value: Value<'_>) -> Result<UsageRecord, Fault> {
         status: opt(value, "status", |v| one_of(v, &["estimated", "final", "corrected"]))?
             .unwrap_or_else(|| "final".to_owned()),
         replaces: opt(value, "replaces", id)?,
+        summed: None,
         ext: Ext::default(),
     };
     if usage.subscription.is_none() && usage.customer.is_none() {

@@ -93,6 +93,11 @@ impl<R: BufRead> Table<R> {
         Self { input, delimiter, line: 1, row: Row::default(), back, back_at, returns }
     }
 
+    /// The line that the next row begins on.
+    pub(crate) fn next_line(&self) -> u64 {
+        self.line
+    }
+
     /// The row read last.
     pub(crate) fn row(&self) -> &Row {
         &self.row

@@ -1,0 +1,101 @@
+//! Ids that stand on several lines, and lines that others replace.
+//!
+//! Of each id eight bytes are kept. Those that were met twice are looked up in the files once more, letter for letter: so
+//! an id costs little memory, and two ids are never taken for one.
+
+use super::groups::{PARTS, part_of};
+use super::line::{Odd, Share};
+use hashbrown::{HashMap, HashSet};
+
+/// Hashes of one allocation.
+const CHUNK: usize = 4096;
+
+/// The hashes of ids that one thread met, by the part they belong to.
+pub(super) struct Prints(Vec<Vec<Vec<u64>>>);
+
+impl Prints {
+    pub(super) fn new() -> Self {
+        Self(vec![Vec::new(); PARTS])
+    }
+
+    pub(super) fn add(&mut self, hash: u64) {
+        let Some(chunks) = self.0.get_mut(part_of(hash)) else { return };
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(hash),
+            Some(_) | None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(hash);
+                chunks.push(chunk);
+            }
+        }
+    }
+}
+
+/// The hashes that were met more than once.
+pub(super) fn met_again(prints: Vec<Prints>) -> Vec<u64> {
+    let threads = prints.len().max(1);
+    let mut parts: Vec<Vec<Vec<u64>>> = (0..PARTS).map(|_| Vec::new()).collect();
+    for Prints(of_thread) in prints {
+        for (all, some) in parts.iter_mut().zip(of_thread) {
+            all.extend(some);
+        }
+    }
+    let each = PARTS.div_ceil(threads);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = std::iter::from_fn(|| {
+            let some: Vec<_> = parts.split_off(parts.len().saturating_sub(each));
+            (!some.is_empty())
+                .then(|| scope.spawn(move || some.into_iter().flat_map(twice).collect::<Vec<u64>>()))
+        })
+        .collect();
+        let found = threads.into_iter().map(|thread| thread.join());
+        found.flat_map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// Which of them stand there twice, once each.
+fn twice(chunks: Vec<Vec<u64>>) -> Vec<u64> {
+    let mut hashes: Vec<u64> = chunks.into_iter().flatten().collect();
+    hashes.sort_unstable();
+    let again =
+        hashes.windows(2).filter_map(|pair| (pair.first() == pair.last()).then(|| pair.first().copied())?);
+    let mut again: Vec<u64> = again.collect();
+    again.dedup();
+    again
+}
+
+/// A line that replaces another.
+#[derive(Clone, Debug)]
+pub(super) struct Replacing {
+    pub(super) place: u64,
+    pub(super) replaced: String,
+}
+
+/// A line whose id is looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    pub(super) id: Vec<u8>,
+    pub(super) place: u64,
+    pub(super) hash: u64,
+    pub(super) key: Vec<u8>,
+    pub(super) share: Share,
+    pub(super) odd: Option<Odd>,
+}
+
+/// The lines of one id each, the last one at the end.
+pub(super) fn by_id(met: Vec<Met>) -> HashMap<Vec<u8>, Vec<Met>> {
+    let mut ids: HashMap<Vec<u8>, Vec<Met>> = HashMap::new();
+    for mut line in met {
+        ids.entry(std::mem::take(&mut line.id)).or_default().push(line);
+    }
+    for lines in ids.values_mut() {
+        lines.sort_by_key(|line| line.place);
+    }
+    ids
+}
+
+/// The ids that lines replace, but for lines that are themselves followed by one of the same id.
+pub(super) fn replaced(replacing: &[Replacing], superseded: &HashSet<u64>) -> HashSet<Vec<u8>> {
+    let counts = replacing.iter().filter(|line| !superseded.contains(&line.place));
+    counts.map(|line| line.replaced.clone().into_bytes()).collect()
+}
