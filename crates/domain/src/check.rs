@@ -356,14 +356,15 @@ fn replay(draft: &DraftPlan, world: &World<'_>) -> Result<After, Box<Finding>> {
         };
         match &change.action {
             Action::Create { wanted } => {
-                lines.insert(Target::CreatedBy(change.id.clone()), (wanted.clone(), Quantity::ZERO));
+                lines.insert(Target::CreatedBy(change.id.clone()), ((**wanted).clone(), Quantity::ZERO));
             }
             Action::Update { target, before, wanted } | Action::Cancel { target, before, wanted } => {
-                let line = lines.get_mut(target).filter(|(state, _)| state == before).ok_or_else(unseen)?;
-                line.0 = wanted.clone();
+                let line =
+                    lines.get_mut(target).filter(|(state, _)| *state == **before).ok_or_else(unseen)?;
+                line.0 = (**wanted).clone();
             }
             Action::Delete { target, before } => {
-                lines.remove(target).filter(|(state, _)| state == before).ok_or_else(unseen)?;
+                lines.remove(target).filter(|(state, _)| *state == **before).ok_or_else(unseen)?;
             }
             Action::Keep { .. } => {}
         }

@@ -195,46 +195,46 @@ pub enum Target {
     CreatedBy(ChangeId),
 }
 
-/// What is done.
+/// What is done. States lie apart: every change would be as large as an edit with both of its states else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Action {
     /// A new addition.
     Create {
         /// What it should be.
-        wanted: AdditionState,
+        wanted: Box<AdditionState>,
     },
     /// Managed fields of an addition change.
     Update {
         /// Which.
         target: Target,
         /// What was seen.
-        before: AdditionState,
+        before: Box<AdditionState>,
         /// What it should be.
-        wanted: AdditionState,
+        wanted: Box<AdditionState>,
     },
     /// An addition ends: only its last billed day changes.
     Cancel {
         /// Which.
         target: Target,
         /// What was seen.
-        before: AdditionState,
+        before: Box<AdditionState>,
         /// The same with its last billed day.
-        wanted: AdditionState,
+        wanted: Box<AdditionState>,
     },
     /// An addition that was never billed goes.
     Delete {
         /// Which.
         target: Target,
         /// What was seen.
-        before: AdditionState,
+        before: Box<AdditionState>,
     },
     /// Nothing: it is as it should be.
     Keep {
         /// Which.
         target: Target,
         /// What was seen.
-        before: AdditionState,
+        before: Box<AdditionState>,
     },
 }
 
@@ -696,12 +696,12 @@ impl AdditionLink {
     pub fn edited(mut self, change: &Change, written: AdditionState) -> Self {
         if let Action::Update { before, wanted, .. } = &change.action {
             let same = |edit: &Edit| {
-                Some(edit.held) == change.true_period && edit.order == change.order && edit.before == *wanted
+                Some(edit.held) == change.true_period && edit.order == change.order && edit.before == **wanted
             };
             match (self.edits.iter().position(same), change.true_period) {
                 (Some(at), _) => self.edits.truncate(at),
                 (None, Some(held)) => {
-                    self.edits.push(Edit { held, order: change.order.clone(), before: before.clone() });
+                    self.edits.push(Edit { held, order: change.order.clone(), before: (**before).clone() });
                 }
                 (None, None) => {}
             }

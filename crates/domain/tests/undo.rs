@@ -198,8 +198,8 @@ fn an_edit_that_ends_a_line_is_judged_as_an_end(
     let (mut draft, _) = carry(&mut lab.clone(), &cancellation("2025-02-10", "2025-02-01", "2025-03-01"));
     draft.changes.retain(|c| matches!(c.action, Action::Cancel { .. }));
     let Action::Cancel { target, before, wanted: ended } = draft.changes[0].action.clone() else { panic!() };
-    let ended = trueup_domain::psa::AdditionState { cancelled: Some(day(last)), ..ended };
-    draft.changes[0].action = Action::Update { target, before, wanted: ended };
+    let ended = trueup_domain::psa::AdditionState { cancelled: Some(day(last)), ..*ended };
+    draft.changes[0].action = Action::Update { target, before, wanted: ended.into() };
     lab.set("credits", credits);
     let refused: Vec<Code> = lab.refused(draft).into_iter().filter(|c| *c == Code::Tu4005).collect();
     assert_eq!(refused, wanted);

@@ -19,10 +19,15 @@ const AGREEMENT: AgreementId = AgreementId(40);
 /// builds on it, and the run comes to its end. It used to stop there, at each run again.
 #[test]
 fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
-    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5) });
+    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5).into() });
     let wanted = AdditionState { quantity: Quantity::from(6), ..state(7, 5) };
     let target = Target::CreatedBy("c0".into());
-    let edit = change(1, AGREEMENT, "s1", Action::Update { target, before: state(7, 5), wanted });
+    let edit = change(
+        1,
+        AGREEMENT,
+        "s1",
+        Action::Update { target, before: state(7, 5).into(), wanted: wanted.into() },
+    );
     let there = ObservedAddition {
         id: AdditionId(311),
         agreement: AGREEMENT,
@@ -63,7 +68,7 @@ fn a_line_that_another_plan_wrote_is_skipped_and_the_run_ends() {
 /// agreement that comes back empty, twice, is no proof that the line never arrived.
 #[test]
 fn an_empty_list_is_not_believed_where_another_plan_has_a_line() {
-    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5) });
+    let create = change(0, AGREEMENT, "s1", Action::Create { wanted: state(7, 5).into() });
     let plan = DraftPlan { changes: vec![Box::new(create)], ..DraftPlan::default() };
     let (layout, written) = (Layout::of(&plan), BTreeMap::new());
     let sent = |known: BTreeMap<AgreementId, BTreeSet<AdditionId>>| {

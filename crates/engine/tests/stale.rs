@@ -34,8 +34,12 @@ fn seen(id: i64, state: AdditionState) -> ObservedAddition {
 fn plan() -> DraftPlan {
     let before = state(7, 5);
     let wanted = AdditionState { cancelled: Some(date(2026, 3, 16)), ..before.clone() };
-    let end = Action::Cancel { target: Target::Existing(AdditionId(300)), before, wanted };
-    let mut create = change(1, AGREEMENT, "s1", Action::Create { wanted: state(7, 8) });
+    let end = Action::Cancel {
+        target: Target::Existing(AdditionId(300)),
+        before: before.into(),
+        wanted: wanted.into(),
+    };
+    let mut create = change(1, AGREEMENT, "s1", Action::Create { wanted: state(7, 8).into() });
     create.depends_on = vec!["c0".into()];
     let sight = AgreementSight {
         status: AgreementStatus::Active,

@@ -245,7 +245,7 @@ impl<'s> Charged<'s> {
 pub fn is_charged_already(builder: &mut Builder<'_, '_>, order: &Order) -> Result<bool, MoneyError> {
     let this = builder.context.order_id();
     let created = |change: &'_ Change| match &change.action {
-        Action::Create { wanted } => Some(wanted.clone()),
+        Action::Create { wanted } => Some((**wanted).clone()),
         Action::Update { .. } | Action::Cancel { .. } | Action::Delete { .. } | Action::Keep { .. } => None,
     };
     let written: Vec<(Change, AdditionState)> =

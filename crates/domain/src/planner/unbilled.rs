@@ -116,7 +116,7 @@ fn written_difference(builder: &Builder<'_, '_>, product: &ProductId) -> Result<
     };
     let changes = || builder.own_changes().filter(|c| c.role == Role::Recurring && c.product == *product);
     let begins = changes().filter_map(|change| match &change.action {
-        Action::Create { wanted } | Action::Update { wanted, .. } => Some(wanted),
+        Action::Create { wanted } | Action::Update { wanted, .. } => Some(wanted.as_ref()),
         Action::Cancel { .. } | Action::Delete { .. } | Action::Keep { .. } => None,
     });
     // The averaged line of a period is followed by the true one; a state that holds up to a later one comes first.

@@ -389,8 +389,11 @@ impl<'a> Decider<'_, 'a> {
         );
         let key = self.edit_key("quantity", there, &wanted.display());
         let effect = self.effect(make, there, &state);
-        let action =
-            Action::Update { target: Target::Existing(there.id), before: there.state.clone(), wanted: state };
+        let action = Action::Update {
+            target: Target::Existing(there.id),
+            before: there.state.clone().into(),
+            wanted: state.into(),
+        };
         let change = self.change(line, make, action, key, effect, reason)?;
         Ok(self.planned(line, Verdict::Update, Some(change), adoption, holds))
     }
@@ -422,8 +425,11 @@ impl<'a> Decider<'_, 'a> {
         let reason = format!("{name}: nothing is counted since {since}; the line ends.");
         let key = self.edit_key("end", there, &last.to_string());
         let effect = self.effect(make, there, &state);
-        let action =
-            Action::Cancel { target: Target::Existing(there.id), before: there.state.clone(), wanted: state };
+        let action = Action::Cancel {
+            target: Target::Existing(there.id),
+            before: there.state.clone().into(),
+            wanted: state.into(),
+        };
         let change = self.change(line, make, action, key, effect, reason)?;
         Ok(self.planned(line, Verdict::End, Some(change), None, vec![hold]))
     }
@@ -527,7 +533,7 @@ impl<'a> Decider<'_, 'a> {
             "{name}: {} are counted and no line is there; price and cost are the catalog's.",
             wanted.shown()
         );
-        let change = self.change(line, make, Action::Create { wanted: state }, key, effect, reason)?;
+        let change = self.change(line, make, Action::Create { wanted: state.into() }, key, effect, reason)?;
         Ok(self.planned(line, Verdict::Create, Some(change), None, holds))
     }
 

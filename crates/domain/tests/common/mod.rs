@@ -354,7 +354,7 @@ impl Lab {
                     lines.push(ObservedAddition {
                         id,
                         agreement: change.agreement,
-                        state: wanted.clone(),
+                        state: (**wanted).clone(),
                         less_included: Default::default(),
                         marker: Some(change.key.0.clone()),
                         last_updated: None,
@@ -371,7 +371,7 @@ impl Lab {
                         true_period: change.true_period,
                         edits: Vec::new(),
                         ends: End::of_new(change),
-                        written: wanted.clone(),
+                        written: (**wanted).clone(),
                         next_invoice_at_write: self.snapshot.agreements[&change.agreement].next_invoice,
                         prorated: Prorated::of(Some(self.snapshot.agreements[&change.agreement].prorates)),
                         deleted: false,
@@ -380,9 +380,9 @@ impl Lab {
                 Action::Update { before, wanted, .. } | Action::Cancel { before, wanted, .. } => {
                     let id = target.unwrap();
                     let prorates = Some(self.snapshot.agreements[&change.agreement].prorates);
-                    lines.iter_mut().find(|a| a.id == id).unwrap().state = wanted.clone();
+                    lines.iter_mut().find(|a| a.id == id).unwrap().state = (**wanted).clone();
                     for link in self.links.iter_mut().filter(|l| l.addition == id) {
-                        *link = link.clone().edited(change, wanted.clone()).dated(before, prorates);
+                        *link = link.clone().edited(change, (**wanted).clone()).dated(before, prorates);
                     }
                 }
                 Action::Delete { .. } => {

@@ -163,26 +163,34 @@ fn add_block(
     let quantity = 100 + i64::try_from(first).unwrap();
     let create = |number: usize, item| {
         let wanted = state(item, 100 + i64::try_from(number).unwrap());
-        change(number, agreement, &subscription, Action::Create { wanted })
+        change(number, agreement, &subscription, Action::Create { wanted: wanted.into() })
     };
     let on = free.pop().and_then(|n| held.get(n));
     match (rng.below(6), on) {
         (0, Some(a)) => {
             let wanted = AdditionState { quantity: Quantity::from(quantity), ..a.state.clone() };
-            let action = Action::Update { target: Target::Existing(a.id), before: a.state.clone(), wanted };
+            let action = Action::Update {
+                target: Target::Existing(a.id),
+                before: a.state.clone().into(),
+                wanted: wanted.into(),
+            };
             plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
         }
         (1 | 2, Some(a)) => {
             // The old line ends, the new one begins: the shape of most changes.
             let wanted = AdditionState { cancelled: Some(date(2026, 3, 16)), ..a.state.clone() };
-            let action = Action::Cancel { target: Target::Existing(a.id), before: a.state.clone(), wanted };
+            let action = Action::Cancel {
+                target: Target::Existing(a.id),
+                before: a.state.clone().into(),
+                wanted: wanted.into(),
+            };
             plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
             let mut second = create(first + 1, a.state.catalog_item.0);
             second.depends_on = vec![format!("c{first}").into()];
             plan.changes.push(Box::new(second));
         }
         (3, Some(a)) => {
-            let action = Action::Delete { target: Target::Existing(a.id), before: a.state.clone() };
+            let action = Action::Delete { target: Target::Existing(a.id), before: a.state.clone().into() };
             plan.changes.push(Box::new(change(first, agreement, &subscription, action)));
         }
         (4, _) => {
@@ -191,7 +199,7 @@ fn add_block(
             let before = plan.changes[first].action.after().unwrap().clone();
             let wanted = AdditionState { quantity: Quantity::from(quantity + 500), ..before.clone() };
             let target = Target::CreatedBy(format!("c{first}").into());
-            let action = Action::Update { target, before, wanted };
+            let action = Action::Update { target, before: before.into(), wanted: wanted.into() };
             plan.changes.push(Box::new(change(first + 1, agreement, &subscription, action)));
         }
         _ => plan.changes.push(Box::new(create(first, 9))), // open set: all that is left is a plain create

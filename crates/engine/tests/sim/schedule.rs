@@ -215,7 +215,7 @@ impl<'p> Sim<'p> {
             Action::Create { wanted } => Some(Remote::create(agreement, wanted, &change.key)),
             Action::Update { wanted, .. } | Action::Cancel { wanted, .. } => {
                 let id = worker.core.addition_of(step)?;
-                Some(Write::Update { agreement, id, wanted: wanted.clone() })
+                Some(Write::Update { agreement, id, wanted: (**wanted).clone() })
             }
             Action::Delete { .. } => Some(Write::Delete { agreement, id: worker.core.addition_of(step)? }),
             Action::Keep { .. } => None,

@@ -24,8 +24,8 @@ enum EditKind {
 }
 
 impl EditKind {
-    fn action(self, line: &Line<'_>, wanted: AdditionState) -> Action {
-        let (target, before) = (line.target.clone(), (*line.state).clone());
+    fn action(self, line: &Line<'_>, wanted: Box<AdditionState>) -> Action {
+        let (target, before) = (line.target.clone(), Box::new((*line.state).clone()));
         match self {
             Self::Cancel => Action::Cancel { target, before, wanted },
             Self::Update => Action::Update { target, before, wanted },
@@ -71,7 +71,7 @@ impl<'a> Builder<'_, 'a> {
     ) {
         // One that the plan itself makes is counted there.
         let Target::Existing(_) = there.target else { return };
-        let action = Action::Keep { target: there.target.clone(), before: (*there.state).clone() };
+        let action = Action::Keep { target: there.target.clone(), before: Box::new((*there.state).clone()) };
         let reason = "It is there already.".to_owned();
         self.push(action, key, role, product, there.agreement, line_id, reason, String::new());
     }
@@ -94,7 +94,7 @@ impl<'a> Builder<'_, 'a> {
             Word::LeftOut(by) => {
                 let amounts = billed_once(&wanted, currency)?;
                 let formula = line.money.formula;
-                let action = Action::Create { wanted };
+                let action = Action::Create { wanted: wanted.into() };
                 let (role, of) = (line.role, line.line_id);
                 let mut change =
                     self.change(action, key, role, &line.product, agreement.id, of, reason, formula);
@@ -129,7 +129,7 @@ impl<'a> Builder<'_, 'a> {
         };
         let amounts = billed_once(&wanted, currency)?;
         let formula = line.money.formula;
-        let action = Action::Create { wanted };
+        let action = Action::Create { wanted: wanted.into() };
         let carried = Key::Made(key.0.as_str().into());
         let mut change =
             self.change(action, key, line.role, &line.product, agreement.id, line.line_id, reason, formula);
@@ -293,7 +293,7 @@ impl<'a> Builder<'_, 'a> {
             Word::LeftOut(by) => {
                 let effect = self.effect(line, Some(&proposed))?;
                 let formula = self.formula_of(&proposed, kind);
-                let action = kind.action(line, proposed);
+                let action = kind.action(line, proposed.into());
                 let change = self.change_of(action, proposal, line, reason, formula, effect);
                 self.leave_out(*change, effect, &by)?;
                 Ok(false)
@@ -329,7 +329,7 @@ impl<'a> Builder<'_, 'a> {
     ) -> Result<bool, Stop> {
         let effect = self.effect(line, Some(&wanted))?;
         let formula = self.formula_of(&wanted, kind);
-        self.push_edit(kind.action(line, wanted.clone()), key, line, reason, formula, effect);
+        self.push_edit(kind.action(line, wanted.clone().into()), key, line, reason, formula, effect);
         let ended_by = match kind {
             EditKind::Cancel => self.given_by(),
             EditKind::Update => None,
@@ -368,7 +368,7 @@ impl<'a> Builder<'_, 'a> {
     pub fn delete(&mut self, line: &Line, reason: String) -> Result<(), Stop> {
         let effect = self.effect(line, None)?;
         let key = self.edit_key("delete", line, "");
-        let action = Action::Delete { target: line.target.clone(), before: (*line.state).clone() };
+        let action = Action::Delete { target: line.target.clone(), before: Box::new((*line.state).clone()) };
         match self.word_on(&key, None, Some(&line.state)) {
             Word::AsProposed => {}
             Word::LeftOut(by) => {

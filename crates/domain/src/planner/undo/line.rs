@@ -249,7 +249,7 @@ fn restore<'a>(
     let seen = there.state.clone();
     let (action, reason) = match effect.before {
         None => (
-            Action::Delete { target, before: seen },
+            Action::Delete { target, before: seen.into() },
             format!("Undo of plan {plan}: no invoice has billed the line, so that it goes."),
         ),
         // Edits that came to nothing are forgotten by an edit that changes nothing.
@@ -260,7 +260,7 @@ fn restore<'a>(
             return Ok(None);
         }
         Some(before) => (
-            Action::Update { target, before: seen, wanted: before.clone() },
+            Action::Update { target, before: seen.into(), wanted: before.clone().into() },
             format!("Undo of plan {plan}: the line is as it was before."),
         ),
     };
@@ -292,13 +292,13 @@ fn end<'a>(
     let (action, reason) = if goes_on {
         let wanted = AdditionState { cancelled: Some(last), ..seen.clone() };
         (
-            Action::Cancel { target, before: seen, wanted },
+            Action::Cancel { target, before: seen.into(), wanted: wanted.into() },
             format!("Undo of plan {plan}: invoices billed the line up to {last}, and it ends there."),
         )
     } else {
         // That it is no order's any more is all there is to write.
         (
-            Action::Update { target, before: seen.clone(), wanted: seen },
+            Action::Update { target, before: seen.clone().into(), wanted: seen.into() },
             format!("Undo of plan {plan}: what invoices billed of the line is settled."),
         )
     };
@@ -352,7 +352,7 @@ fn recreate<'a>(
     }
     let amounts = billing::extended(&wanted, Quantity::ZERO, change.currency)?;
     let reason = format!("Undo of plan {plan}: the line that it removed is there again.");
-    let step = Step::on((plan, change), Action::Create { wanted }, amounts, reason);
+    let step = Step::on((plan, change), Action::Create { wanted: wanted.into() }, amounts, reason);
     Ok(Some(Step {
         role,
         true_period,

@@ -299,7 +299,7 @@ fn write(world: &World<'_>, draft: &mut DraftPlan, sum: &Sum<'_, '_>) -> Result<
     let step = Step {
         change,
         plan,
-        action: Action::Create { wanted },
+        action: Action::Create { wanted: wanted.into() },
         role: if gives_back { Role::Refund } else { Role::OneTime },
         true_period: Some(days),
         amounts: sum.owed.amounts,
@@ -333,7 +333,7 @@ fn catch_up(
         let step = Step {
             change,
             plan,
-            action: Action::Create { wanted: once(world, sum, true_days, quantity, unit) },
+            action: Action::Create { wanted: once(world, sum, true_days, quantity, unit).into() },
             role: Role::Prorate,
             true_period: Some(true_days),
             amounts: *amounts,
