@@ -106,15 +106,20 @@ impl Billed {
         period: Period,
         prorates: bool,
     ) -> Result<Option<Self>, MoneyError> {
-        let days = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day))
-            .ok()
-            .and_then(|own| own.intersect(period));
-        let Some(days) = days.filter(|_| state.bill == BillFlag::Billable) else { return Ok(None) };
+        let last = state.cancelled.unwrap_or(Date::MAX);
+        let is_on = state.effective <= last && state.effective < period.end() && last >= period.start();
+        if !is_on || state.bill != BillFlag::Billable {
+            return Ok(None);
+        }
         let quantity = billed_quantity(state, less_included)?;
-        let share = if !prorates || days == period {
-            None
-        } else {
-            Some(Exact::ratio(i128::from(days.days()), i128::from(period.days()))?)
+        // Where any day of a line bills all of it, they need not be laid against those of the period.
+        let days = || {
+            let own = Period::new(state.effective, state.cancelled.map_or(period.end(), next_day)).ok();
+            own.and_then(|own| own.intersect(period)).filter(|days| *days != period)
+        };
+        let share = match prorates.then(days).flatten() {
+            Some(days) => Some(Exact::ratio(i128::from(days.days()), i128::from(period.days()))?),
+            None => None,
         };
         Ok(Some(Self { quantity, share }))
     }

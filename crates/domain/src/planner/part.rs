@@ -107,22 +107,21 @@ pub fn prorated(
     quantity: Quantity,
     share: Share,
 ) -> Result<Expressed, MoneyError> {
-    let factor = share.exact()?;
-    let exact_unit = prices.price.exact().times(factor)?;
-    let exact = exact_unit.times(quantity.exact())?;
+    let by_unit = settings.rounding_place == RoundingPlace::Unit;
+    if share.is_whole() && by_unit {
+        return whole(settings, currency, prices, quantity);
+    }
+    let (factor, count, exact_price) = (share.exact()?, quantity.exact(), prices.price.exact());
+    let (exact_unit, exact_unit_cost) = (exact_price.times(factor)?, prices.cost.exact().times(factor)?);
+    let (exact, exact_cost) = (exact_unit.times(count)?, exact_unit_cost.times(count)?);
     let places = currency.places();
     let mode = settings.rounding_mode;
     let price = prices.price.shown(currency);
+    let unit_price = Money::new(exact_unit.round(places, mode)?);
     // A price below a cent has no part in cents, nor has one of which a hundredth is lost: its line is rounded once.
-    let by_unit = share.is_whole()
-        || prices.price.exact().fits(places) && !loses_much(settings, currency, exact_unit, quantity)?;
-    if settings.rounding_place == RoundingPlace::Unit && by_unit {
-        if share.is_whole() {
-            return whole(settings, currency, prices, quantity);
-        }
-        let exact_cost = prices.cost.exact().times(factor)?.times(quantity.exact())?;
-        let unit_price = Money::new(exact_unit.round(places, mode)?);
-        let unit_cost = Money::new(prices.cost.exact().times(factor)?.round(places, mode)?);
+    if by_unit && exact_price.fits(places) && !loses_much(settings, currency, exact_unit, unit_price, count)?
+    {
+        let unit_cost = Money::new(exact_unit_cost.round(places, mode)?);
         let unit = unit_price.shown(currency);
         let formula = text(format_args!(
             "{price} x {share} = {} -> {unit}; {} x {unit}",
@@ -133,8 +132,7 @@ pub fn prorated(
         return Ok(Expressed { quantity, unit_price, unit_cost, exact, exact_cost, named, formula });
     }
     let amount = Money::new(exact.round(places, mode)?);
-    let cost_exact = prices.cost.exact().times(factor)?.times(quantity.exact())?;
-    let cost = Money::new(cost_exact.round(places, mode)?);
+    let cost = Money::new(exact_cost.round(places, mode)?);
     let formula = text(format_args!(
         "{} x {price} x {share} = {} -> {}",
         quantity.shown(),
@@ -143,26 +141,27 @@ pub fn prorated(
     ));
     let mut expressed = spread(amount, cost, quantity, currency)?;
     expressed.exact = exact;
-    expressed.exact_cost = cost_exact;
+    expressed.exact_cost = exact_cost;
     expressed.formula = formula;
     Ok(expressed)
 }
 
-/// Whether a line of units that are rounded each is off by more than the tolerance, and by more than a hundredth of itself.
+/// Whether a line of so many units that are rounded each is off by more than the tolerance, and by more than a hundredth of
+/// itself.
 fn loses_much(
     settings: &Settings,
     currency: Currency,
     unit: Exact,
-    quantity: Quantity,
+    rounded: Money,
+    count: Exact,
 ) -> Result<bool, MoneyError> {
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
-    let rounded = Money::new(unit.round(currency.places(), settings.rounding_mode)?).exact();
-    let lost = size(rounded.minus(unit)?.times(quantity.exact())?)?;
+    let lost = size(rounded.exact().minus(unit)?.times(count)?)?;
     let is_less = |limit: Exact| -> Result<bool, MoneyError> { Ok(limit.minus(lost)?.is_negative()) };
     if !is_less(tolerance(settings, currency)?)? {
         return Ok(false);
     }
-    is_less(size(unit.times(quantity.exact())?)?.over(Exact::ratio(100, 1)?)?)
+    is_less(size(unit.times(count)?)?.over(Exact::ratio(100, 1)?)?)
 }
 
 /// `quantity` units for a whole period, each at a price of its own.
@@ -172,8 +171,8 @@ fn whole(
     prices: Prices,
     quantity: Quantity,
 ) -> Result<Expressed, MoneyError> {
-    let exact = prices.price.exact().times(quantity.exact())?;
-    let exact_cost = prices.cost.exact().times(quantity.exact())?;
+    let count = quantity.exact();
+    let (exact, exact_cost) = (prices.price.exact().times(count)?, prices.cost.exact().times(count)?);
     let Prices { price: unit_price, cost: unit_cost, .. } =
         whole_units(settings, currency, prices, quantity)?;
     let formula = text(format_args!("{} x {}", quantity.shown(), unit_price.shown(currency)));
