@@ -379,6 +379,7 @@ impl<'a> Picture<'a> {
             picture: self,
             subscription,
             read: own.map_or(&[][..], |own| &own.read).iter(),
+            beside: None,
             lines: [].iter(),
             touched: own.map_or(&[][..], |own| &own.touched).iter(),
         }
@@ -475,6 +476,8 @@ pub struct OwnLines<'s, 'a> {
     subscription: SubscriptionNo,
     /// Agreements that hold some as they were read and were not searched yet.
     read: std::slice::Iter<'s, AgreementId>,
+    /// The agreement of which none is asked for.
+    beside: Option<AgreementId>,
     /// What is left of the lines of the agreement that is being searched.
     lines: std::slice::Iter<'s, Line<'a>>,
     touched: std::slice::Iter<'s, Place>,
@@ -495,11 +498,18 @@ impl<'s, 'a> OwnLines<'s, 'a> {
                     return Some(line);
                 }
             }
-            let Some(agreement) = self.read.next() else { break };
+            let beside = self.beside;
+            let Some(agreement) = self.read.find(|agreement| Some(**agreement) != beside) else { break };
             self.lines = self.picture.lines_of(*agreement).iter();
         }
-        let picture = self.picture;
-        self.touched.by_ref().filter_map(|place| picture.at(place)).find(|line| looks_like(line))
+        let (picture, beside) = (self.picture, self.beside);
+        let touched = self.touched.by_ref().filter(|place| Some(place.agreement) != beside);
+        touched.filter_map(|place| picture.at(place)).find(|line| looks_like(line))
+    }
+
+    /// Those that are not on an agreement, of which no line is looked at.
+    pub fn beside(self, agreement: AgreementId) -> Self {
+        Self { beside: Some(agreement), ..self }
     }
 
     /// Those that are for a product in a role.

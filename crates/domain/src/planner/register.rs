@@ -108,6 +108,9 @@ impl<'a> Register<'a> {
     /// The addition with a key: the one that is ours by its link, else the first.
     pub fn find_key(&self, key: &str) -> Option<(AgreementId, AdditionId)> {
         let keys = self.keys.get_or_init(|| self.all_keys());
+        if keys.is_empty() {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         keys.find(hash, |keyed| self.is(keyed, hash, key)).map(|keyed| (keyed.home, keyed.addition))
     }

@@ -244,7 +244,7 @@ fn stays_with_its_customer(builder: &Builder<'_, '_>, demand: &Demand) -> Result
         return Ok(());
     }
     let context = builder.context;
-    let elsewhere = builder.own_lines().filter(|line| line.agreement != context.agreement.id).find(|line| {
+    let elsewhere = builder.own_lines().beside(context.agreement.id).find(|line| {
         let origin = line.origin.as_ref().filter(|origin| origin.role() == Role::Recurring);
         let other = builder.agreement_of(line).is_some_and(|a| a.company != context.company);
         other
