@@ -77,24 +77,26 @@ fn invoice_of(
     let billed = |state: &AdditionState, less_included: Quantity| {
         billing::price_in(state, less_included, period, agreement.prorates, currency)
     };
-    let (mut old, mut new) = (Money::ZERO, Money::ZERO);
-    // What no change touched lies in both lists in the same order, and is reckoned once.
+    let (mut same, mut old, mut new) = (Money::ZERO, Money::ZERO, Money::ZERO);
+    // What no change touched lies in both lists in the same order, and is reckoned and added up once.
     let mut rest = after;
     for addition in read {
         let amount = billed(&addition.state, addition.less_included)?;
-        old = old.plus(amount)?;
-        let same = rest.iter().position(|(state, _)| std::ptr::eq(*state, &addition.state));
-        let Some((changed, [_, others @ ..])) = same.map(|same| rest.split_at(same)) else { continue };
+        let at = rest.iter().position(|(state, _)| std::ptr::eq(*state, &addition.state));
+        let Some((changed, [_, others @ ..])) = at.map(|at| rest.split_at(at)) else {
+            old = old.plus(amount)?;
+            continue;
+        };
         for (state, less_included) in changed {
             new = new.plus(billed(state, *less_included)?)?;
         }
-        new = new.plus(amount)?;
+        same = same.plus(amount)?;
         rest = others;
     }
     for (state, less_included) in rest {
         new = new.plus(billed(state, *less_included)?)?;
     }
-    Ok(Some((currency, old, new)))
+    Ok(Some((currency, same.plus(old)?, same.plus(new)?)))
 }
 
 /// Counts the changes and adds the invoices up.
