@@ -337,10 +337,11 @@ fn dependencies_hold(draft: &DraftPlan, wrong: &mut Vec<Finding>) {
     }
 }
 
-/// The lines of one agreement after the plan.
-type After = BTreeMap<AgreementId, BTreeMap<Target, (AdditionState, Quantity)>>;
+/// The lines of each agreement that is written to after the plan, with what is included in each.
+pub(crate) type After = BTreeMap<AgreementId, BTreeMap<Target, (AdditionState, Quantity)>>;
 
-fn replay(draft: &DraftPlan, world: &World<'_>) -> Result<After, Box<Finding>> {
+/// The lines that a plan leaves.
+pub(crate) fn replay(draft: &DraftPlan, world: &World<'_>) -> Result<After, Box<Finding>> {
     let mut after: After = BTreeMap::new();
     for id in draft.agreements_written() {
         let lines = world.snapshot.additions_of(id).iter();

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod amendment;
 pub mod approval;
+pub mod balance;
 pub mod billing;
 pub mod brakes;
 pub mod check;

@@ -322,7 +322,7 @@ fn e12_a_billed_line_ends_on_the_last_invoiced_day() {
         "create cancellation 2023-04-01..2023-04-30 1 x 50.00 cost 0.00 = 50.00\n\
          create overuse 2023-04-01..2023-04-30 100 x 0.05 cost 0.03 = 5.00\n\
          cancel recurring 2023-01-01..2023-03-31 8 x 22.00 cost 17.60 = -176.00\n\
-         TU4002 warning\nTU4002 warning\nTU4005 warning\n"
+         TU4002 warning\nTU4002 warning\nTU6005 warning\nTU4005 warning\n"
     );
     let overuse = lab.snapshot.additions_of(trueup_domain::ids::AgreementId(40));
     let text: Vec<_> = overuse.iter().filter_map(|a| a.state.invoice_description.clone()).collect();

@@ -146,7 +146,10 @@ fn a_change_then_a_cancellation_removes_the_future_and_keeps_what_was_used() {
     lab.invoice(40);
     lab.run(&change("CH-1", "2023-03-15", 5, 8).0);
     let cancel = order("CL-1", OrderKind::Cancellation, "2023-03-20", march());
-    assert_eq!(lab.run(&cancel.0), "delete recurring 2023-04-01..- 8 x 22.00 cost 17.60 = -176.00\n");
+    assert_eq!(
+        lab.run(&cancel.0),
+        "delete recurring 2023-04-01..- 8 x 22.00 cost 17.60 = -176.00\nTU6005 warning\n"
+    );
     assert_eq!(lab.invoice(40), "36.18", "the used days of the change stay");
     assert_eq!(lab.invoice(40), "0");
 }

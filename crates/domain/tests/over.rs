@@ -364,3 +364,30 @@ fn what_a_transfer_moves_more_is_told_with_its_amount(#[case] invoiced: usize, #
     let bills = [lab.invoice(40), lab.invoice(50)];
     assert_eq!(bills, ["0", "132.00"]);
 }
+
+/// After a cancellation a change from nothing begins a product again: the next cancellation ends that.
+#[rstest]
+fn what_began_again_after_a_cancellation_is_cancelled(
+    #[values(false, true)] other_product: bool,
+    #[values(0, 1, 2)] invoiced: usize,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = lab();
+    lab.set("quantity_change", form);
+    let mut billed: Vec<String> = invoices(&mut lab, 40, 2);
+    lab.run(&cancelled("2025-02-10", february()).0);
+    let (march, april) = (period("2025-03-01", "2025-04-01"), period("2025-04-01", "2025-05-01"));
+    let product = if other_product { "y" } else { "x" };
+    let mut begins =
+        order("N", OrderKind::Change, "2025-03-01", march).change("1", product, 0, 3, "20.00", "0").0;
+    begins.completed_us += 1;
+    lab.run(&begins);
+    billed.extend(invoices(&mut lab, 40, invoiced));
+    let mut end = order("X2", OrderKind::Cancellation, "2025-04-10", april).0;
+    end.completed_us += 2;
+    let shown = lab.run(&end);
+    assert!(!shown.contains("error"), "{shown}");
+    billed.extend(invoices(&mut lab, 40, 5 - invoiced));
+    // January and February, then March and April.
+    assert_eq!(billed[..5], ["110.00", "110.00", "60.00", "60.00", "0"], "{shown}");
+}

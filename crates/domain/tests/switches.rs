@@ -333,6 +333,39 @@ fn a_late_transfer_moves_what_younger_changes_left(
     assert_eq!(billed(&mut lab, 3)[1], dec(new), "{said}");
 }
 
+/// Also a product that they added, or put in the place of the one that the transfer names.
+#[rstest]
+#[case::added(None, "990.00")]
+#[case::switched(Some(0), "660.00")]
+fn a_late_transfer_moves_what_younger_changes_began(
+    #[case] seats_left: Option<i64>,
+    #[case] new: &str,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = two_customers();
+    lab.set("quantity_change", form).set("line_mode", mode).set("credits", "on");
+    lab.product("q", 9, ProductKind::Seat, "10.00", "5.00");
+    let month = |on: &str| BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", month("2028-01-01")).with(seats).0);
+    billed(&mut lab, 3);
+    let transfer = moved("2028-02-10");
+    let mut change = order("CH-1", OrderKind::Change, "2028-03-20", month("2028-03-20"));
+    change = change.change("1", "q", 0, 22, "10.00", "5.00");
+    if let Some(left) = seats_left {
+        change = change.change("2", "p", 5, left, "22.00", "17.60");
+    }
+    let mut change = change.0;
+    change.completed_us = transfer.completed_us + 1;
+    lab.run(&change);
+    billed(&mut lab, 1);
+    let said = lab.run(&transfer);
+    assert!(!said.contains("error"), "{said}");
+    // From May on, three months.
+    assert_eq!(billed(&mut lab, 3), [dec("0"), dec(new)], "{said}");
+}
+
 /// A cancellation that was ordered before a transfer which was carried out waits for a person: the transfer goes beyond it.
 #[test]
 fn a_cancellation_of_before_a_transfer_waits() {
@@ -352,6 +385,64 @@ fn a_cancellation_of_before_a_transfer_waits() {
         "{}",
         show(&draft)
     );
+}
+
+/// A transfer that comes late leaves invoiced months with the former customer; a cancellation of before them gives them back
+/// there, and what the new customer was invoiced, to the new one.
+#[rstest]
+fn a_cancellation_after_a_late_transfer_gives_back_to_whom_was_billed(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(0, 1, 2)] between: usize,
+    #[values(None, Some(8))] changed: Option<i64>,
+    #[values("on", "off")] credits: &str,
+) {
+    let mut lab = two_customers();
+    lab.moves_apart = credits == "off";
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", credits);
+    let month = |on: &str| BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", month("2028-01-01")).with(seats).0);
+    let [mut former, mut new] = billed(&mut lab, 6);
+    let transfer = moved("2028-03-10");
+    // It is the new customer's, from the first of a month that is invoiced to the former one.
+    let change = changed.map(|quantity| {
+        let change = order("CH-1", OrderKind::Change, "2028-04-01", month("2028-04-01"));
+        let mut change = change.change("1", "p", 5, quantity, "22.00", "17.60").0;
+        change.customer = Some(CustomerId::from("c-200"));
+        change.completed_us = transfer.completed_us + 1;
+        change
+    });
+    let mut end = order("CA-1", OrderKind::Cancellation, "2028-05-01", month("2028-05-01")).0;
+    end.customer = Some(CustomerId::from("c-200"));
+    end.completed_us = transfer.completed_us + 2;
+    let mut said = lab.run(&transfer);
+    if let Some(change) = &change {
+        said += &lab.run(change);
+    }
+    let mut told = rust_decimal::Decimal::ZERO;
+    if !at_once {
+        let more = billed(&mut lab, between);
+        former += more[0];
+        new += more[1];
+    }
+    let draft = lab.plan(&[&end]);
+    let left_out = draft.findings.iter().filter(|f| f.code == Code::Tu6005).filter_map(|f| f.amount);
+    told += left_out.map(|(amount, _)| amount.decimal()).sum::<rust_decimal::Decimal>();
+    said += &show(&draft);
+    lab.apply(&draft);
+    let more = billed(&mut lab, 3);
+    former += more[0];
+    new += more[1];
+    // Five to the end of March, and what the change left in April.
+    let owed = dec("330.00") + dec("22.00") * rust_decimal::Decimal::from(changed.unwrap_or(5));
+    if credits == "on" {
+        assert_eq!(former + new + told, owed, "{former} {new} {told}\n{said}");
+    } else {
+        // What stays paid is told: with what an order on its way told of it, or by what the plan differs from its orders.
+        assert!(former + new == owed || told < dec("0"), "{former} {new} {told}\n{said}");
+    }
 }
 
 fn dec(text: &str) -> rust_decimal::Decimal {

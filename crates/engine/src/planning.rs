@@ -17,6 +17,7 @@ use crate::tasks::assess::{Facts, Standing, assess, subject_of};
 pub(crate) use gather::completed_of;
 use gather::{Feed, demands_of};
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::balance::unbalanced;
 use trueup_domain::check::check;
 use trueup_domain::finding::{CODES, Code, Finding, Severity};
 use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
@@ -151,9 +152,9 @@ async fn try_plan(
     let broken = crate::mappings::broken(store, request.org, &mappings, request.settings.mapping).await?;
     let inputs = inputs(&mut chosen.tasks, &demands, &feed, (&mappings, &broken), &mut extra);
     let inputs: Vec<TaskInput<'_>> = inputs.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-    let completed =
-        completions(store, request.org, (&chosen.tasks, &demands), &links, request.settings.line_mode)
-            .await?;
+    let of = (&chosen.tasks, &demands);
+    let (completed, carried_out) =
+        completions(store, request.org, of, &links, request.settings.line_mode).await?;
     let nothing = Snapshot::default();
     let world = World {
         organization: request.org,
@@ -172,6 +173,7 @@ async fn try_plan(
     let snapshot = observe_for(psa, &world, &inputs).await?;
     let world = World { snapshot: &snapshot, ..world };
     let mut draft = plan(&world, &inputs);
+    draft.findings.extend(unbalanced(&draft, &world, &inputs, &carried_out));
     edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
     draft.today = Some(clock.today());
     draft.note_invoicers(&snapshot);
@@ -276,14 +278,15 @@ async fn stored_tasks(
     Ok(store.list_tasks(org, &filter).await?)
 }
 
-/// When the orders were completed that are planned, and those that wrote or ended lines of the same subscriptions.
+/// When the orders were completed that are planned, and those that wrote or ended lines of the same subscriptions; and all
+/// orders of these that were carried out.
 async fn completions(
     store: &dyn Store,
     org: &OrganizationId,
     (tasks, demands): (&BTreeMap<TaskId, Task>, &BTreeMap<TaskId, Demand>),
     links: &[AdditionLink],
     line_mode: LineMode,
-) -> Result<Completions, Failure> {
+) -> Result<(Completions, Completions), Failure> {
     let looked_at: BTreeSet<(&SourceId, &SubscriptionId)> =
         tasks.values().map(|task| (&task.source, &task.subscription)).collect();
     let earlier: BTreeSet<TaskId> = links
@@ -297,7 +300,7 @@ async fn completions(
         .filter(|id| !tasks.contains_key(id))
         .collect();
     let stored = stored_tasks(store, org, earlier.iter()).await?;
-    let over = gather::carried_out(store, org, (tasks, demands, links), line_mode).await?;
+    let (over, all) = gather::carried_out(store, org, (tasks, demands, links), line_mode).await?;
     let mut known = Completions::new();
     for task in tasks.values().chain(&stored).chain(over.iter().map(|(task, _)| task)) {
         if let Some(order) = &task.order_id {
@@ -307,7 +310,7 @@ async fn completions(
     for (task, order) in over {
         known.carry_out(task.source, order);
     }
-    Ok(known)
+    Ok((known, all))
 }
 
 fn states<'t>(tasks: impl IntoIterator<Item = &'t Task>) -> BTreeMap<TaskId, TaskState> {

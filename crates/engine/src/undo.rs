@@ -10,6 +10,7 @@ use crate::ports::{Clock, Psa, Store};
 use crate::records::{StoredPlan, TaskFilter};
 use history::{Written, carried, done_tasks, last_writers, plans_of_additions, written_for};
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::balance::unbalanced;
 use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
@@ -120,6 +121,7 @@ async fn plan_seen(
     };
     let last = last_writers(store, request.org, &carried).await?;
     let mut draft = undo(&world, &views, &extent, &last, request.credit);
+    draft.findings.extend(unbalanced(&draft, &world, &[], &completed));
     draft.note_invoicers(&snapshot);
     written.note(&mut draft);
     let stored = checked(draft, &world, clock, request.connection, request.actor);

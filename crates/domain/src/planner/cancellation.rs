@@ -19,7 +19,7 @@ use super::twice;
 use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::{CatalogItemId, ProductId};
+use crate::ids::{AgreementId, CatalogItemId, ProductId};
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
@@ -28,7 +28,7 @@ use crate::settings::QuantityChange;
 use jiff::civil::Date;
 use moved::Moved;
 use remains::Remains;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use caught_up::leave_before;
 pub use remains::pieces_from;
@@ -365,23 +365,12 @@ fn end_line(builder: &mut Builder<'_, '_>, order: &Order, line: &Line, ending: &
             if line.state.cancelled.is_none_or(|at| at > invoiced) {
                 let product =
                     line.origin.as_ref().map_or_else(|| ProductId::from(""), |o| o.product().clone());
-                let kept = paid::kept_of_period(builder, order, line, ending, invoiced)?;
-                let currency = builder.context.currency;
-                let worth = kept.map_or_else(String::new, |kept| {
-                    format!(
-                        " The rest of the cancelled period, {} {currency}, stays paid.",
-                        kept.shown(currency)
-                    )
-                });
                 let message = format!(
                     "{name} is cancelled on {day}, but invoiced to {invoiced}, and credits are off: it ends on \
-                     {invoiced}.{worth}"
+                     {invoiced}."
                 );
                 let finding = builder.about(Code::Tu4005, &product, message);
-                builder.find(match kept {
-                    Some(kept) => finding.amount(Money::ZERO.minus(kept)?, currency),
-                    None => finding,
-                });
+                builder.find(finding);
             }
             invoiced
         }
@@ -476,7 +465,25 @@ fn give_back_later_periods(
     ending: &Ending,
     gone: &[&Line],
 ) -> Result<(), Stop> {
-    let agreement = builder.context.agreement;
+    // After a transfer days of the same subscription may have been invoiced to two customers.
+    let mut agreements: BTreeMap<AgreementId, &Agreement> = BTreeMap::new();
+    for line in lines_to_end(builder) {
+        agreements.extend(builder.agreement_of(&line).map(|agreement| (agreement.id, agreement)));
+    }
+    for agreement in agreements.into_values() {
+        give_back_of(builder, order, ending, gone, agreement)?;
+    }
+    Ok(())
+}
+
+/// What the invoices of one agreement have billed of whole periods after the cancelled one.
+fn give_back_of<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    ending: &Ending,
+    gone: &[&Line],
+    agreement: &'a Agreement,
+) -> Result<(), Stop> {
     let Some(paid) = builder.last_invoiced_day(agreement).map(next_day) else { return Ok(()) };
     let billed: Vec<Line> = lines_to_end(builder)
         .into_iter()
@@ -507,7 +514,9 @@ fn give_back_later_periods(
         }
         let of_it = billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == product));
         let first = of_it.map(|l| l.state.effective).min().unwrap_or(days.start());
-        value = add(value, of_changes(builder, &product, ending, (days, first), gone)?)?;
+        let gone_here: Vec<&Line> =
+            gone.iter().copied().filter(|line| line.agreement == agreement.id).collect();
+        value = add(value, of_changes(builder, (&product, agreement), ending, (days, first), &gone_here)?)?;
         let told = told::of_decreases(builder, &product, &billed, ending, days)?;
         value = (value.0.minus(told.0)?, value.1.minus(told.1)?);
         let Some(item) = item.filter(|_| !value.0.is_negative() && !value.0.is_zero()) else { continue };
@@ -542,7 +551,10 @@ pub fn give_back<'a>(
         ..money
     };
     let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
-    let key_line = format!("after:{product}");
+    let key_line = match agreement.id == context.agreement.id {
+        true => format!("after:{product}"),
+        false => format!("after:{product}@{}", agreement.id),
+    };
     write_once(builder, agreement, &key_line, product, item, Role::Refund, money, None, reason, days)
 }
 
@@ -561,7 +573,7 @@ pub fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
 /// less what was caught up.
 fn of_changes(
     builder: &Builder<'_, '_>,
-    product: &ProductId,
+    (product, agreement): (&ProductId, &Agreement),
     ending: &Ending,
     (days, first): (Period, Date),
     gone: &[&Line],
@@ -570,6 +582,7 @@ fn of_changes(
     let goes = |line: &Line| gone.iter().any(|l| l.target == line.target);
     let parts: Vec<Line> = builder
         .own_lines()
+        .filter(|l| l.agreement == agreement.id)
         .filter(|l| l.is_for(product, Role::Prorate) && !l.is_made_by(builder.context.order_id()))
         .cloned()
         .collect();

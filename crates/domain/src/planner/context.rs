@@ -499,6 +499,11 @@ fn resolve_products<'a>(
             let told = tells_what_is_free(order, source);
             let must = |l: &OrderLine| !(told && costs_nothing(l)) || is_billed(&l.product);
             needed.extend(lines.map(|l| (&l.product, must(l))));
+            // A transfer that comes late moves what orders after it began as well.
+            if order.kind == OrderKind::Transfer {
+                let there = index.links_of(subscription_no).iter().filter(|link| !link.deleted);
+                needed.extend(there.map(|link| (&link.product, false)));
+            }
             false
         }
         // What was sold before an order took it away may have to be billed.

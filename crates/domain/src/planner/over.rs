@@ -200,9 +200,21 @@ pub fn cancelled_before<'b>(builder: &'b Builder<'_, '_>) -> Option<&'b Order> {
     let end = *ends.max_by_key(|order| order.completed_us)?;
     // What is renewed up to the end does not go on after it.
     let last = cancellation::usual_last_day(builder, builder.context.agreement, end.effective);
-    let goes_on = before.iter().filter(|order| order.completed_us >= end.completed_us).any(|order| {
-        order.kind == OrderKind::Sales || order.kind == OrderKind::Renewal && order.period.last_day() > last
-    });
+    // A change that began something after it says what is sold from then on.
+    let began = |order: &Order| {
+        builder.own_lines().any(|line| {
+            line.is_made_by(Some(&order.id))
+                && line.origin.as_ref().is_some_and(|origin| origin.role() == Role::Recurring)
+                && line.state.cancelled.is_none_or(|at| at > last)
+        })
+    };
+    let goes_on =
+        before.iter().filter(|order| order.completed_us >= end.completed_us).any(|order| match order.kind {
+            OrderKind::Sales => true,
+            OrderKind::Renewal => order.period.last_day() > last,
+            OrderKind::Change => began(order),
+            OrderKind::Billing | OrderKind::Cancellation | OrderKind::Transfer => false,
+        });
     (!goes_on).then_some(end)
 }
 

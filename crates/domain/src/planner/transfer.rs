@@ -10,7 +10,7 @@ use super::picture::Line;
 use super::sales::plan_from;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::ProductId;
+use crate::ids::{OrderId, ProductId};
 use crate::money::{Money, MoneyError, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
@@ -124,36 +124,84 @@ fn as_changed_since<'o>(
         if begun || quantity == line.quantity && Some(price) == line.unit_price {
             continue;
         }
-        let since = late::since(there);
-        if since > boundary {
-            let message = format!(
-                "Order {} moves {} on {boundary}, and order {by}, which was carried out before it, changed that on {since}.",
-                order.shown(),
-                builder.context.product_name(&line.product),
-            );
-            let fix = format!("Take order {by} back, and take it in again once this one is carried out.");
-            let finding =
-                builder.about(Code::Tu5001, &line.product, message).severity(Severity::Error).fix(fix);
-            builder.withhold(finding);
+        if is_changed_after(builder, order, there, (by, boundary)) {
             return Err(builder.keep_all_back());
         }
-        let currency = builder.context.currency;
-        let message = format!(
-            "Order {} came after order {by} had changed {}, which goes on as that one left it: {} x {} {currency}.",
-            order.shown(),
-            builder.context.product_name(&line.product),
-            quantity.shown(),
-            price.shown(currency),
-        );
-        let finding = builder.about(Code::Tu5001, &line.product, message).severity(Severity::Warning);
-        builder.find(finding);
+        tell_as_left(builder, order, there, by);
         let own = &mut changed.to_mut().lines[at];
         own.quantity = quantity;
         own.unit_price = Some(price);
         own.unit_cost = Some(there.state.unit_cost);
         (own.amount, own.cost_amount) = (None, None);
     }
+    // What such an order has begun could not be named.
+    for there in old.iter().filter(|line| line.state.is_open() && is_set_to_bill(line)) {
+        let Some(product) = there.origin.as_ref().map(|origin| origin.product()) else { continue };
+        let named = order.lines.iter().any(|l| l.charge == Charge::Recurring && l.product == *product);
+        let Some(by) = late::given_by(there).filter(|by| !named && late::is_younger(builder, by)) else {
+            continue;
+        };
+        if is_changed_after(builder, order, there, (by, boundary)) {
+            return Err(builder.keep_all_back());
+        }
+        tell_as_left(builder, order, there, by);
+        changed.to_mut().lines.push(OrderLine {
+            id: format!("since:{product}").into(),
+            charge: Charge::Recurring,
+            product: product.clone(),
+            item: None,
+            quantity: there.billed_quantity(),
+            unit_price: Some(there.state.unit_price),
+            unit_cost: Some(there.state.unit_cost),
+            old_unit_price: None,
+            old_unit_cost: None,
+            old_quantity: None,
+            new_quantity: None,
+            amount: None,
+            cost_amount: None,
+            period: None,
+            description: None,
+        });
+    }
     Ok(changed)
+}
+
+/// Whether an order that was carried out changed a line after the day from which it is the other customer's; it is said.
+fn is_changed_after(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    there: &Line<'_>,
+    (by, boundary): (&OrderId, Date),
+) -> bool {
+    let since = late::since(there);
+    let Some(product) = there.origin.as_ref().map(|origin| origin.product()).filter(|_| since > boundary)
+    else {
+        return false;
+    };
+    let message = format!(
+        "Order {} moves {} on {boundary}, and order {by}, which was carried out before it, changed that on {since}.",
+        order.shown(),
+        builder.context.product_name(product),
+    );
+    let fix = format!("Take order {by} back, and take it in again once this one is carried out.");
+    let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Error).fix(fix);
+    builder.withhold(finding);
+    true
+}
+
+/// Says that what goes on is what an order that was completed later has left.
+fn tell_as_left(builder: &mut Builder<'_, '_>, order: &Order, there: &Line<'_>, by: &OrderId) {
+    let Some(product) = there.origin.as_ref().map(|origin| origin.product()) else { return };
+    let currency = builder.context.currency;
+    let message = format!(
+        "Order {} came after order {by} had changed {}, which goes on as that one left it: {} x {} {currency}.",
+        order.shown(),
+        builder.context.product_name(product),
+        there.billed_quantity().shown(),
+        there.state.unit_price.shown(currency),
+    );
+    let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Warning);
+    builder.find(finding);
 }
 
 /// The last day that invoices have billed of a line, or of what was billed once up to it.

@@ -5,6 +5,7 @@
 use jiff::civil::Date;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use trueup_domain::balance::unbalanced;
 use trueup_domain::check::check;
 use trueup_domain::feed::*;
 use trueup_domain::ids::*;
@@ -44,6 +45,8 @@ pub struct Lab {
     pub carried_out: std::collections::BTreeSet<TaskId>,
     pub next_id: i64,
     pub org: OrganizationId,
+    /// Plans whose lines come to something else than their orders are what the test is about.
+    pub moves_apart: bool,
 }
 
 pub const SOURCE: &str = "default";
@@ -65,6 +68,7 @@ impl Lab {
             carried_out: std::collections::BTreeSet::new(),
             next_id: 1000,
             org: OrganizationId::from("default"),
+            moves_apart: false,
         };
         lab.snapshot.companies.insert(
             CompanyId(12),
@@ -253,7 +257,7 @@ impl Lab {
     pub fn plan_tasks(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
         let inputs: Vec<TaskInput<'_>> =
             tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
-        self.in_world(|world| plan(world, &inputs))
+        self.in_world(&inputs, |world| plan(world, &inputs))
     }
 
     /// The agreements that the plan of these tasks needs.
@@ -295,11 +299,24 @@ impl Lab {
     }
 
     /// A plan that is made of this world, checked.
-    fn in_world(&self, make: impl FnOnce(&World<'_>) -> DraftPlan) -> DraftPlan {
-        self.with_world(|world| match check(make(world), world) {
-            Ok(checked) => checked.plan().clone(),
-            Err(refused) => panic!("the checker refused: {:#?}\n{}", refused.1, show(&refused.0)),
+    fn in_world(&self, tasks: &[TaskInput<'_>], make: impl FnOnce(&World<'_>) -> DraftPlan) -> DraftPlan {
+        self.with_world(|world| {
+            let mut draft = make(world);
+            let apart = unbalanced(&draft, world, tasks, world.completed);
+            assert!(apart.is_empty() || self.moves_apart, "{apart:#?}\n{}", show(&draft));
+            draft.findings.extend(apart);
+            match check(draft, world) {
+                Ok(checked) => checked.plan().clone(),
+                Err(refused) => panic!("the checker refused: {:#?}\n{}", refused.1, show(&refused.0)),
+            }
         })
+    }
+
+    /// By how much the lines of a plan come to something else than its orders.
+    pub fn apart(&self, draft: &DraftPlan, tasks: &[(Task, Demand)]) -> Vec<trueup_domain::finding::Finding> {
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        self.with_world(|world| unbalanced(draft, world, &inputs, world.completed))
     }
 
     /// Why the checker refuses a plan that was made by hand.
@@ -421,7 +438,7 @@ impl Lab {
             .zip(&ids)
             .map(|((plan, done), id)| Carried { id, plan, done, settled: &settled })
             .collect();
-        self.in_world(|world| undo(world, &views, extent, &BTreeMap::new(), credit))
+        self.in_world(&[], |world| undo(world, &views, extent, &BTreeMap::new(), credit))
     }
 
     /// Invoices the next period of an agreement and gives what it bills.

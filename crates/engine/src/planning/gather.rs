@@ -46,13 +46,13 @@ async fn records(
 /// Orders of the same subscriptions that were carried out and may have ended something of which no line tells: all
 /// cancellations, and of the orders that were completed after one of them or of these tasks what sells, changes or moves.
 /// Where one of these tasks tells a difference alone, changes the price of a line that was taken over, or is averaged over its
-/// period, all of them.
+/// period, all of them. With them all orders of these subscriptions that were carried out, to count what is sold.
 pub(super) async fn carried_out(
     store: &dyn Store,
     org: &OrganizationId,
     (tasks, demands, links): (&BTreeMap<TaskId, Task>, &BTreeMap<TaskId, Demand>, &[AdditionLink]),
     line_mode: LineMode,
-) -> Result<Vec<(Task, Order)>, Failure> {
+) -> Result<(Vec<(Task, Order)>, Completions), Failure> {
     let key = |task: &Task| (task.source.clone(), task.subscription.clone());
     let mut first: BTreeMap<(SourceId, SubscriptionId), i64> = BTreeMap::new();
     let by_hand = links.iter().filter(|link| link.order.is_none() && link.key.is_none() && !link.deleted);
@@ -71,21 +71,26 @@ pub(super) async fn carried_out(
     let subscriptions: BTreeSet<&SubscriptionId> =
         first.keys().map(|(_, subscription)| subscription).collect();
     if subscriptions.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let filter = TaskFilter {
         states: vec![TaskState::Done],
         subscriptions: subscriptions.into_iter().cloned().collect(),
         ..TaskFilter::default()
     };
-    let mut done = store.list_tasks(org, &filter).await?;
+    let done = store.list_tasks(org, &filter).await?;
     // What came after a cancellation may have taken it back.
     for end in done.iter().filter(|task| task.kind == TaskKind::Cancellation) {
         if let Some(first) = first.get_mut(&key(end)) {
             *first = (*first).min(end.completed_us);
         }
     }
-    done.retain(|task| {
+    let mut done = with_orders(store, org, done).await?;
+    let mut all = Completions::new();
+    for (task, order) in &done {
+        all.carry_out(task.source.clone(), order.clone());
+    }
+    done.retain(|(task, _)| {
         let planned = first.get(&key(task));
         let after = planned.is_some_and(|first| task.completed_us >= *first);
         match task.kind {
@@ -94,7 +99,7 @@ pub(super) async fn carried_out(
             TaskKind::Billing | TaskKind::Reconciliation => false,
         }
     });
-    with_orders(store, org, done).await
+    Ok((done, all))
 }
 
 /// All that is known of the orders of subscriptions that were carried out.

@@ -2,7 +2,7 @@
 //! It is told with its amount.
 
 use super::{Ending, last_day, lines_to_end, touched_by_person, worth};
-use crate::feed::{Charge, Order, OrderLine};
+use crate::feed::{Charge, Order};
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Money};
@@ -14,7 +14,7 @@ use crate::planner::late;
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What stays paid of a product, and its first and last day.
 struct Paid {
@@ -30,9 +30,10 @@ pub(super) fn tell_not_given_back(
     ending: &Ending,
     gone: &[&Line<'_>],
 ) -> Result<(), Stop> {
-    let Some(invoiced) = builder.last_invoiced_day(builder.context.agreement) else { return Ok(()) };
-    let gives_back =
-        |product: &ProductId| order.lines.iter().any(|l| l.charge == Charge::Refund && l.product == *product);
+    if !builder.context.world.settings.credits.is_on() {
+        return tell_kept(builder, order, ending);
+    }
+    let gives_back = |product: &ProductId| gives_back(order, product);
     let mut paid: BTreeMap<ProductId, Paid> = BTreeMap::new();
     let mut add = |product: &ProductId, amount: Exact, days: Period| -> Result<(), Stop> {
         let before = paid.remove(product);
@@ -50,7 +51,7 @@ pub(super) fn tell_not_given_back(
         let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
             continue;
         };
-        let Some(rest) = rest_of_line(builder, &line, ending, invoiced) else { continue };
+        let Some(rest) = rest_of_line(builder, &line, ending) else { continue };
         // An earlier run of this order may have ended it.
         let quantity = line.billed_quantity();
         line.state = AdditionState { cancelled: None, quantity, ..(*line.state).clone() }.into();
@@ -60,7 +61,7 @@ pub(super) fn tell_not_given_back(
             add(product, price, days)?;
         }
     }
-    for line in parts_that_stay(builder, gone, invoiced) {
+    for line in parts_that_stay(builder, gone) {
         let Some(product) = line.origin.as_ref().map(|o| o.product()).filter(|p| !gives_back(p)) else {
             continue;
         };
@@ -102,44 +103,44 @@ fn tell(
     Ok(())
 }
 
-/// What a line that goes on up to the last invoiced day bills of the rest of the cancelled period; nothing where that is
-/// nothing, or where the order names a refund of its product: what is left out of that is told by itself.
-pub(super) fn kept_of_period(
-    builder: &Builder<'_, '_>,
-    order: &Order,
-    line: &Line<'_>,
-    ending: &Ending,
-    invoiced: Date,
-) -> Result<Option<Money>, Stop> {
-    let of_it = |l: &OrderLine| line.is_for(&l.product, Role::Recurring);
-    if order.lines.iter().any(|l| l.charge == Charge::Refund && of_it(l)) {
-        return Ok(None);
+/// Says what stays paid of the rest of the cancelled period where credits are off: what would have gone on is the state that
+/// is cancelled, and what earlier orders changed of these days was billed, or told by them.
+fn tell_kept(builder: &mut Builder<'_, '_>, order: &Order, ending: &Ending) -> Result<(), Stop> {
+    let lines: Vec<Line<'_>> =
+        lines_to_end(builder).into_iter().filter(|line| !touched_by_person(line)).collect();
+    let product_of = |line: &Line<'_>| line.origin.as_ref().map(|o| o.product().clone());
+    let products: BTreeSet<ProductId> = lines.iter().filter_map(product_of).collect();
+    for product in products.iter().filter(|product| !gives_back(order, product)) {
+        let of_it = || lines.iter().filter(|line| line.is_for(product, Role::Recurring));
+        let invoiced = of_it().filter(|line| builder.is_billed(line)).filter_map(|line| {
+            let agreement = builder.agreement_of(line).filter(|agreement| !agreement.prorates)?;
+            builder.last_invoiced_day(agreement)
+        });
+        let Some(invoiced) = invoiced.max() else { continue };
+        let goes_on = |line: &&Line<'_>| line.state.cancelled.is_none_or(|last| last > invoiced);
+        let Ok(rest) = Period::new(ending.day, ending.period.end().min(next_day(invoiced))) else { continue };
+        let share = builder.share(ending.period, rest)?.exact()?;
+        let mut sum = Exact::ZERO;
+        for line in of_it().filter(goes_on) {
+            sum = sum.plus(worth(line, share)?.0)?;
+        }
+        if !sum.is_negative() {
+            tell(builder, product, ending, (sum, rest))?;
+        }
     }
-    let first = ending.day.max(line.state.effective);
-    let Ok(rest) = Period::new(first, ending.period.end().min(next_day(invoiced))) else { return Ok(None) };
-    let mut sum = Exact::ZERO;
-    for (days, state) in late::states_within(builder, line, rest) {
-        let share = builder.share(ending.period, days)?.exact()?;
-        let units = state.quantity.minus(line.less_included)?.exact().times(share)?;
-        sum = sum.plus(state.unit_price.exact().times(units)?)?;
-    }
-    let currency = builder.context.currency;
-    let kept = Money::new(sum.round(currency.places(), builder.context.world.settings.rounding_mode)?);
-    Ok(Some(kept).filter(|kept| !kept.is_zero() && !kept.is_negative()))
+    Ok(())
 }
 
-/// The days of the cancelled period that an invoice has billed of a recurring line which ends before them. Where credits
-/// are off it goes on up to the last invoiced day, which is told by itself.
-fn rest_of_line(
-    builder: &Builder<'_, '_>,
-    line: &Line<'_>,
-    ending: &Ending,
-    invoiced: Date,
-) -> Option<Period> {
+fn gives_back(order: &Order, product: &ProductId) -> bool {
+    order.lines.iter().any(|l| l.charge == Charge::Refund && l.product == *product)
+}
+
+/// The days of the cancelled period that an invoice has billed of a recurring line which ends before them.
+fn rest_of_line(builder: &Builder<'_, '_>, line: &Line<'_>, ending: &Ending) -> Option<Period> {
     let agreement = builder.agreement_of(line)?;
-    let ends = last_day(builder, agreement, line, ending) < builder.last_invoiced_day(agreement)?;
-    let credits = builder.context.world.settings.credits.is_on();
-    if !ends || !credits || touched_by_person(line) || !builder.is_billed(line) {
+    let invoiced = builder.last_invoiced_day(agreement)?;
+    let ends = last_day(builder, agreement, line, ending) < invoiced;
+    if !ends || touched_by_person(line) || !builder.is_billed(line) {
         return None;
     }
     // What another order has ended before bills none of them.
@@ -151,19 +152,22 @@ fn rest_of_line(
 }
 
 /// One-time lines for days of a recurring one, which an invoice has billed or the next one will bill of invoiced days.
-fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>], invoiced: Date) -> Vec<Line<'a>> {
+fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>]) -> Vec<Line<'a>> {
     // What the next invoice bills or gives back of invoiced days stays as well.
-    let credits = builder.context.world.settings.credits.is_on();
     let of_days = |line: &&Line<'a>| {
         line.origin.as_ref().is_some_and(|o| {
             o.role() == Role::Prorate || o.role() == Role::OneTime && begins_its_line(builder, line)
         })
     };
+    let is_invoiced = |line: &Line<'a>| {
+        let invoiced = builder.agreement_of(line).and_then(|agreement| builder.last_invoiced_day(agreement));
+        invoiced.zip(days_of(line)).is_some_and(|(invoiced, days)| days.last_day() <= invoiced)
+    };
     let stays = |line: &&Line<'a>| {
         builder.agreement_of(line).is_some_and(|agreement| !agreement.prorates)
+            && builder.agreement_of(line).is_some_and(|a| builder.last_invoiced_day(a).is_some())
             && !line.is_made_by(builder.context.order_id())
-            && (builder.is_billed(line)
-                || credits && days_of(line).is_some_and(|days| days.last_day() <= invoiced))
+            && (builder.is_billed(line) || is_invoiced(line))
             && !gone.iter().any(|other| other.target == line.target)
     };
     builder
