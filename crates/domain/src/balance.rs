@@ -67,6 +67,12 @@ pub fn unbalanced(
             Demand::Reconcile { .. } => of.by_other_means = true,
         }
     }
+    // What is taken back may have no line of its own.
+    if !draft.undoes.is_empty() || tasks.is_empty() {
+        for (source, subscription) in carried_out.subscriptions() {
+            all.entry((source, subscription)).or_default();
+        }
+    }
     for change in draft.changes.iter().map(Box::as_ref).chain(&draft.left_out) {
         all.entry((&change.source, &change.subscription)).or_default().by_other_means |=
             change.amended.is_some();

@@ -159,3 +159,23 @@ fn nothing_is_told_where_orders_do_not_say_it_all(#[case] key: &str, #[case] val
     draft.changes.clear();
     assert_eq!(told(&lab, &draft, &tasks), []);
 }
+
+/// An order that takes back what wrote nothing has no line of its own, and is counted all the same.
+#[test]
+fn an_undo_without_a_line_is_told() {
+    let mut lab = lab("prorate_line");
+    let gone = change("Z", "2025-01-05", month(1), 5, 0);
+    let mut gone = gone;
+    gone.completed_us += 1;
+    let taken = tasks(&lab, &[gone]);
+    let first = lab.plan_tasks(&taken);
+    lab.apply(&first);
+    // The sale that comes after it is billed up to it.
+    lab.run(&sale());
+    let mut back = DraftPlan { undoes: vec!["plan-0".into()], ..DraftPlan::default() };
+    back.outcomes.insert(taken[0].0.id.clone(), trueup_domain::plan::TaskOutcome::Undone);
+    let told = told(&lab, &back, &[]);
+    // 27 of 31 days of January, and February.
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((told[0] + dec("205.81")).abs() <= dec("0.10"), "{told:?}");
+}

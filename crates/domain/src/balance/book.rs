@@ -52,15 +52,22 @@ impl Book<'_, '_> {
         let periods = self.periods(home, before.iter().chain(&now))?;
         let (billed, each) = self.billed(after, &periods, currency)?;
         let told = self.told(currency);
+        // What was invoiced when a cancellation was written that is taken back, nobody knows here.
+        let open = match self.draft.undoes.is_empty() {
+            true => billing::open_period(self.world.snapshot, home).ok_or(Unsaid)?.start(),
+            false => Date::MIN,
+        };
         let unit = Decimal::new(1, currency.places());
         let tolerance = unit * self.roundings(before.iter().chain(&now));
-        let (mut least, mut range): (Option<(Decimal, Decimal)>, Option<(Decimal, Decimal)>) = (None, None);
+        let mut least: Option<(Decimal, Decimal)> = None;
+        let mut range: Option<(Decimal, Decimal)> = None;
         for reading in Reading::all() {
             let count = Sold {
                 periods: &periods,
                 settings: self.world.settings,
                 subscription: self.sold(),
                 reading,
+                open,
                 unit,
             };
             let (before, now) = (count.of(&before)?, count.of(&now)?);
@@ -82,8 +89,10 @@ impl Book<'_, '_> {
                 least = Some((apart, each_apart));
             }
         }
-        // Of a cancelled period more or less of it is owed, by what was billed of it and what its parts are for.
-        if range.is_some_and(|(low, high)| low <= tolerance && high >= -tolerance) {
+        // Of a cancelled period that no invoice has billed more or less of it is owed, by what its parts are for.
+        let ends = |order: &&&Order| order.kind == OrderKind::Cancellation;
+        let cut = before.iter().chain(&now).filter(ends).all(|order| order.period.start() >= open);
+        if cut && range.is_some_and(|(low, high)| low <= tolerance && high >= -tolerance) {
             return Ok(None);
         }
         let horizon = periods.last().ok_or(Unsaid)?.last_day();

@@ -72,6 +72,8 @@ pub(super) struct Sold<'a> {
     pub settings: &'a Settings,
     pub subscription: Option<&'a Subscription>,
     pub reading: Reading,
+    /// The first day that no invoice has billed.
+    pub open: Date,
     /// The smallest amount of the currency.
     pub unit: Decimal,
 }
@@ -168,6 +170,8 @@ impl Sold<'_> {
                 }
                 let value = standing.value()?;
                 let taken = match self.reading.rest {
+                    // What invoices have billed is not dropped.
+                    Rest::Dropped | Rest::Kept | Rest::Added if own.start() < self.open => Exact::ZERO,
                     Rest::Dropped => of_period.all,
                     Rest::Kept => of_period.all.minus(of_period.parts)?,
                     Rest::Added => of_period.all.minus(of_period.added)?,
@@ -260,6 +264,10 @@ impl Sold<'_> {
         };
         let is_gap =
             told.quantity != before.quantity || told.price != before.price && !before.quantity.is_zero();
+        // What takes away what is not known to be sold moves nothing.
+        if !states.contains_key(&line.product) && now.quantity.is_zero() {
+            return Ok((Exact::ZERO, Exact::ZERO));
+        }
         // Of a line with days of its own the order's do not tell the share.
         if is_gap || line.period.is_some_and(|days| days != order.period) {
             return Err(Unsaid);

@@ -130,6 +130,11 @@ impl Completions {
         self.at.get(order)
     }
 
+    /// The subscriptions of which orders are known that were carried out.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &(SourceId, SubscriptionId)> {
+        self.carried_out.keys()
+    }
+
     /// The orders of a subscription that were carried out, as far as they may have ended something.
     pub fn of(&self, source: &SourceId, subscription: &SubscriptionId) -> &[Order] {
         if self.carried_out.is_empty() {
