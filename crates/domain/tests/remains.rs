@@ -479,3 +479,42 @@ fn what_was_billed_ahead_of_a_trial_that_is_left_is_told(
     let end = cancel("2025-01-10");
     assert_eq!(told(&lab, &end), [expected], "{billed:?}\n{}", show(&lab.plan(&[&end.0])));
 }
+
+/// A product that a late change took away is given back by that change, and not once more by the cancellation after it.
+#[rstest]
+fn what_a_late_removal_gave_back_is_given_back_once(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(false, true)] at_once: bool,
+    #[values(0, 1)] between: usize,
+) {
+    let mut lab = Lab::monthly("2023-01-01", "2023-01-01");
+    lab.set("credits", "on").set("quantity_change", form).set("line_mode", mode);
+    lab.product("x", 7, ProductKind::Seat, "18.00", "0");
+    lab.product("y", 8, ProductKind::Seat, "20.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-01-01");
+    let sale = order("SO", OrderKind::Sales, "2023-01-01", period("2023-01-01", "2023-02-01"))
+        .with(line("1", Charge::Recurring, "x", "6", "18.00", "0"))
+        .with(line("2", Charge::Recurring, "y", "5", "20.00", "0"));
+    lab.run(&sale.0);
+    let bill = |lab: &mut Lab, count: usize| -> rust_decimal::Decimal {
+        (0..count).map(|_| lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap()).sum()
+    };
+    let mut billed = bill(&mut lab, 5);
+    let gone = order("Z", OrderKind::Change, "2023-02-09", period("2023-02-01", "2023-03-01"));
+    let gone = gone.change("1", "y", 5, 0, "20.00", "0").0;
+    let mut end = order("X", OrderKind::Cancellation, "2023-04-17", period("2023-04-01", "2023-05-01")).0;
+    end.completed_us = gone.completed_us + 1;
+    if at_once {
+        let draft = lab.plan(&[&gone, &end]);
+        lab.apply(&draft);
+    } else {
+        lab.run(&gone);
+        billed += bill(&mut lab, between);
+        lab.run(&end);
+    }
+    billed += bill(&mut lab, 3);
+    // January whole, eight days of y in February, and x to the end of April.
+    let apart = billed - "560.57".parse::<rust_decimal::Decimal>().unwrap();
+    assert!(apart.abs() <= "0.05".parse().unwrap(), "{billed}");
+}

@@ -152,3 +152,36 @@ fn a_renewal_after_a_cancellation_begins_again_whatever_is_invoiced(
     assert_eq!(sum.to_string(), "1020.00", "{billed:?}\n{shown}");
     assert_eq!(billed[5], "170.00", "{billed:?}\n{shown}");
 }
+
+/// A renewal that came late itself, after a younger one, left parts of its days alone: what was ordered before both and comes
+/// last is billed up to it.
+#[rstest]
+fn what_comes_after_a_renewal_that_came_late_is_billed_up_to_it(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(5, 6)] invoiced: usize,
+) {
+    let mut lab = Lab::monthly("2025-01-01", "2025-01-01");
+    lab.set("line_mode", mode).set("quantity_change", form).set("credits", "on");
+    lab.product("x", 7, ProductKind::Seat, "22.00", "0");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2025-01-01");
+    lab.run(&order("SO", OrderKind::Sales, "2025-01-01", month(1)).with(x("5", "22.00")).0);
+    let change =
+        order("CH", OrderKind::Change, "2025-03-10", month(3)).change("1", "x", 5, 9, "22.00", "0").0;
+    let renewed = |id: &str, of: u32, quantity: &str, price: &str| {
+        let start = format!("2025-{of:02}-01");
+        let mut order = order(id, OrderKind::Renewal, &start, month(of)).with(x(quantity, price)).0;
+        order.completed_us = change.completed_us + i64::from(of);
+        order
+    };
+    let mut billed: Vec<String> = (0..4).map(|_| lab.invoice(40)).collect();
+    lab.run(&renewed("R-2", 5, "7", "20.00"));
+    billed.extend((4..invoiced).map(|_| lab.invoice(40)));
+    let mut said = lab.run(&renewed("R-1", 4, "6", "24.00"));
+    said += &lab.run(&change);
+    billed.extend((invoiced..8).map(|_| lab.invoice(40)));
+    let sum: rust_decimal::Decimal = billed.iter().map(|b| b.parse::<rust_decimal::Decimal>().unwrap()).sum();
+    // Two months of five; March with nine from the tenth; April as the late renewal says; four months of the younger one.
+    let owed: rust_decimal::Decimal = "1096.45".parse().unwrap();
+    assert!((sum - owed).abs() <= "0.05".parse().unwrap(), "{sum}: {billed:?}\n{said}");
+}

@@ -445,6 +445,34 @@ fn a_cancellation_after_a_late_transfer_gives_back_to_whom_was_billed(
     }
 }
 
+/// A switch that comes after a younger order took its new plan away: each plan is billed for its own days.
+#[rstest]
+fn a_late_switch_bills_the_new_plan_up_to_its_end(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(2, 3, 4)] invoiced: usize,
+) {
+    let mut lab = two_customers();
+    lab.set("quantity_change", form).set("line_mode", mode).set("credits", "on");
+    lab.product("q", 9, ProductKind::Seat, "10.00", "5.00");
+    let month = |on: &str| BillingCycle::MONTHLY.period_containing(day("2028-01-01"), day(on)).unwrap();
+    let seats = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", month("2028-01-01")).with(seats).0);
+    let mut sum = billed(&mut lab, 2)[0];
+    let switch = order("CH-1", OrderKind::Change, "2028-03-02", month("2028-03-02"));
+    let switch = switch.change("1", "p", 5, 0, "22.00", "17.60").change("2", "q", 0, 6, "10.00", "5.00").0;
+    let gone = order("CH-2", OrderKind::Change, "2028-03-10", month("2028-03-10"));
+    let mut gone = gone.change("1", "q", 6, 0, "10.00", "5.00").0;
+    gone.completed_us = switch.completed_us + 1;
+    lab.run(&gone);
+    sum += billed(&mut lab, invoiced - 2)[0];
+    let said = lab.run(&switch);
+    sum += billed(&mut lab, 3)[0];
+    // One day of the old plan in March, and eight of the new one.
+    let apart = sum - dec("239.03");
+    assert!(apart.abs() <= dec("0.10"), "{sum}\n{said}");
+}
+
 fn dec(text: &str) -> rust_decimal::Decimal {
     text.parse().unwrap()
 }

@@ -12,6 +12,7 @@ use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
 use super::late;
 use super::lines::{self, Existing, bill_once, write_once};
+use super::over;
 use super::part;
 use super::picture::Line;
 use super::sales::once_item;
@@ -590,7 +591,11 @@ fn of_changes(
     for line in parts {
         let Some(own) = line.origin.as_ref().and_then(|o| o.true_period()) else { continue };
         let Some(shared) = own.intersect(days) else { continue };
-        let in_level = edited && own.end() > first;
+        // What took the product away left the line at its level: that is its end, and no new one.
+        let took_away = line.origin.as_ref().and_then(|o| o.order()).is_some_and(|by| {
+            over::carried_out(builder).any(|order| order.id == *by && over::ends(order, product))
+        });
+        let in_level = edited && own.end() > first && !took_away;
         if goes(&line) != in_level {
             continue;
         }

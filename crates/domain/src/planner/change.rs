@@ -317,7 +317,12 @@ fn plan_switch<'a>(
             builder.find(finding.fix("Credit by hand what was billed of it before it was set so."));
             continue;
         }
-        if let Some(days) = item.moment.part() {
+        // What came late is billed up to the next later state of its own product.
+        let own = item.moment.part().and_then(|days| match item.until {
+            Some(until) => days.before_day(until),
+            None => Some(days),
+        });
+        if let Some(days) = own {
             by_period.entry(item.moment.period).or_default().push((item, days));
         }
     }

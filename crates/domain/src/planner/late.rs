@@ -256,7 +256,24 @@ pub fn first_later(builder: &Builder<'_, '_>, product: &ProductId, day: Date) ->
         let stages = stages(link.true_period, link.order.as_ref(), &link.edits, &link.written);
         first_after(builder, product, stages, day)
     });
-    lines.chain(replaced).min()
+    lines.chain(replaced).chain(first_renewed_by_parts(builder, product, day)).min()
+}
+
+/// The day of the first later renewal that came late itself and left parts of invoiced days alone, reckoned from what was
+/// there: it says what all of these days cost, and no line shows its state.
+fn first_renewed_by_parts(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> Option<Date> {
+    let by_parts = |order: &&Order| {
+        let of_it = |line: &&Line<'_>| {
+            line.is_made_by(Some(&order.id))
+                && line.origin.as_ref().is_some_and(|origin| origin.product() == product)
+        };
+        order.kind == OrderKind::Renewal
+            && recurring_line(order, product).is_some_and(|line| line.old_quantity.is_none())
+            && builder.own_lines().find(of_it).is_some()
+            && !known_stages(builder, product).any(|stage| stage.order == Some(&order.id))
+    };
+    let days = over::younger(builder).filter(by_parts).map(|order| order.effective.max(order.period.start()));
+    days.filter(|since| *since > day).min()
 }
 
 /// The same where the product has one line at a time: then those that were replaced count as well.

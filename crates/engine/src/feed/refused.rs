@@ -14,6 +14,9 @@ use trueup_domain::ids::{OrganizationId, SourceId};
 /// So many are told one by one; of more the number is.
 const MOST: usize = 100;
 
+/// So many are remembered by what they are; of more nobody knows whether they came in.
+const KEPT: usize = 10_000;
+
 /// What was refused of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Refused {
@@ -85,7 +88,7 @@ impl Watch {
         };
         let name = refusal.record.as_deref().map(|(kind, id)| name_of(*kind, id));
         match name {
-            Some(name) if self.now.named.len() < MOST || self.now.named.contains_key(&name) => {
+            Some(name) if self.now.named.len() < KEPT || self.now.named.contains_key(&name) => {
                 self.now.named.insert(name, known);
             }
             None if self.now.nameless.len() < MOST => self.now.nameless.push(known),
@@ -119,12 +122,13 @@ pub(crate) async fn told(store: &dyn Store, org: &OrganizationId) -> Result<Vec<
             detail: Some(detail),
             ..Subject::default()
         };
-        for (name, known) in &refused.named {
+        for (name, known) in refused.named.iter().take(MOST) {
             let message = format!("Source {source} sent {name}, which was refused: {}.", known.why());
             found.push(Finding::new(Code::Tu8004, about(name.clone()), message).fix(
                 "Correct it at the source and send it again. Where it is never to come, ignore this with a reason.",
             ));
         }
+        let untold = refused.named.len().saturating_sub(MOST) as u64;
         let left = refused.nameless.len() as u64 + refused.more;
         if let Some(first) = refused.nameless.first() {
             let others = if left > 1 { format!(" {} more were.", left - 1) } else { String::new() };
@@ -136,8 +140,10 @@ pub(crate) async fn told(store: &dyn Store, org: &OrganizationId) -> Result<Vec<
                 Finding::new(Code::Tu8004, about("unreadable".to_owned()), message)
                     .fix("Correct it at the source and send it again."),
             );
-        } else if refused.more > 0 {
-            let message = format!("Source {source} sent {} records more that were refused.", refused.more);
+        }
+        let more = untold + if refused.nameless.is_empty() { refused.more } else { 0 };
+        if more > 0 {
+            let message = format!("Source {source} sent {more} records more that were refused.");
             found.push(Finding::new(Code::Tu8004, about("more".to_owned()), message).fix(
                 "`trueup feed check` names each of them. Correct them at the source and send them again.",
             ));
