@@ -15,7 +15,7 @@ use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::Mappings;
-use trueup_domain::plan::{Change, DraftPlan};
+use trueup_domain::plan::{AdditionLink, Change, DraftPlan};
 use trueup_domain::planner::{AdoptionAnswer, Carried, Credit, Extent, World, undo};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::Settings;
@@ -95,8 +95,14 @@ async fn plan_seen(
         .zip(&settled)
         .map(|((stored, done), settled)| Carried { id: &stored.id, plan: stored.body.plan(), done, settled })
         .collect();
-    let snapshot = observe(psa, &views).await?;
-    let concerned = subscriptions_of(&views, &extent);
+    let silent: BTreeSet<(SourceId, SubscriptionId)> = written.without_a_line().collect();
+    let is_of_one = |link: &&AdditionLink| {
+        !link.deleted && silent.contains(&(link.source.clone(), link.subscription.clone()))
+    };
+    let beside: BTreeSet<AgreementId> = links.iter().filter(is_of_one).map(|link| link.agreement).collect();
+    let snapshot = observe(psa, &views, beside).await?;
+    let mut concerned = subscriptions_of(&views, &extent);
+    concerned.extend(silent);
     let completed = completed_of(store, request.org, &concerned).await?;
     let (mappings, customers, products) = (Mappings::default(), BTreeMap::new(), BTreeMap::new());
     let mut subscriptions = BTreeMap::new();
@@ -121,9 +127,9 @@ async fn plan_seen(
     };
     let last = last_writers(store, request.org, &carried).await?;
     let mut draft = undo(&world, &views, &extent, &last, request.credit);
-    draft.findings.extend(unbalanced(&draft, &world, &[], &completed));
     draft.note_invoicers(&snapshot);
     written.note(&mut draft);
+    draft.findings.extend(unbalanced(&draft, &world, &[], &completed));
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;
     keep_findings(store, clock, request.org, &stored).await?;
@@ -221,12 +227,16 @@ fn subscriptions_of(carried: &[Carried<'_>], extent: &Extent) -> BTreeSet<(Sourc
     carried.iter().flat_map(of_plan).collect()
 }
 
-/// Reads the agreements that the plans wrote to, whole, and those that invoice them.
-async fn observe(psa: &dyn Psa, carried: &[Carried<'_>]) -> Result<Snapshot, Failure> {
+/// Reads the agreements that the plans wrote to and those `beside`, whole, and those that invoice them.
+async fn observe(
+    psa: &dyn Psa,
+    carried: &[Carried<'_>],
+    beside: BTreeSet<AgreementId>,
+) -> Result<Snapshot, Failure> {
     let changes = || {
         carried.iter().flat_map(|c| c.plan.changes.iter().filter(|change| c.done.contains_key(&change.id)))
     };
-    let wanted: BTreeSet<AgreementId> = changes().map(|c| c.agreement).collect();
+    let wanted: BTreeSet<AgreementId> = changes().map(|c| c.agreement).chain(beside).collect();
     let wanted: Vec<AgreementId> = wanted.into_iter().collect();
     let agreements = psa.list_agreements_by_id(&wanted).await?;
     let mut snapshot =

@@ -59,7 +59,7 @@ impl Book<'_, '_> {
         };
         let unit = Decimal::new(1, currency.places());
         let tolerance = unit * self.roundings(before.iter().chain(&now));
-        let mut least: Option<(Decimal, Decimal)> = None;
+        let mut usual: Option<(Decimal, Decimal)> = None;
         let mut range: Option<(Decimal, Decimal)> = None;
         for reading in Reading::all() {
             let count = Sold {
@@ -85,9 +85,7 @@ impl Book<'_, '_> {
                 return Ok(None);
             }
             range = Some(range.map_or((apart, apart), |(low, high)| (low.min(apart), high.max(apart))));
-            if least.is_none_or(|(least, _)| apart.abs() < least.abs()) {
-                least = Some((apart, each_apart));
-            }
+            usual = usual.or(Some((apart, each_apart)));
         }
         // Of a cancelled period that no invoice has billed more or less of it is owed, by what its parts are for.
         let ends = |order: &&&Order| order.kind == OrderKind::Cancellation;
@@ -96,7 +94,7 @@ impl Book<'_, '_> {
             return Ok(None);
         }
         let horizon = periods.last().ok_or(Unsaid)?.last_day();
-        Ok(least.map(|apart| self.finding(apart, horizon, currency)))
+        Ok(usual.map(|apart| self.finding(apart, horizon, currency)))
     }
 
     /// Its lines that go on, as they are before the plan.

@@ -7,7 +7,7 @@ use crate::records::{AuditEntry, OperationState, PlanState, StoredPlan};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
-use trueup_domain::ids::{AdditionId, ChangeId, OrganizationId, PlanId, TaskId};
+use trueup_domain::ids::{AdditionId, ChangeId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::plan::{AdditionLink, DraftPlan, TaskOutcome};
 use trueup_domain::task::{Task, TaskState};
 
@@ -86,6 +86,11 @@ pub(super) struct Written {
 impl Written {
     pub(super) fn by(plans: Vec<PlanId>) -> Self {
         Self { plans, ..Self::default() }
+    }
+
+    /// The subscriptions of what needed no line: what an order sold that came after it is told by their lines alone.
+    pub(super) fn without_a_line(&self) -> impl Iterator<Item = (SourceId, SubscriptionId)> {
+        self.needless.iter().map(|(task, _)| (task.source.clone(), task.subscription.clone()))
     }
 
     /// The named tasks of which nothing in a plan is to be taken back: it was, before.

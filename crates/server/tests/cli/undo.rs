@@ -393,3 +393,29 @@ fn what_was_taken_back_before_stays_so_beside_others() {
     invoice(&bench);
     assert_eq!(invoiced(&bench), Decimal::from(220), "two months of five seats\n{again}");
 }
+
+/// What took a product away came before its sale and wrote nothing; the sale was billed up to it. Taking that back alone leaves
+/// the sale billed by nobody: it is told with its amount before anything is written.
+#[test]
+fn an_undo_that_leaves_a_sale_billed_by_nobody_says_so() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.json(&["setting", "set", "credits", "on"]).exits(0);
+    let gone = r#""charge":"recurring","quantity":"-5","old_quantity":"5","new_quantity":"0""#;
+    bench.feed(&format!("{BASE}{}", order("CH-1", "change", "2023-03-05", gone))).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&sale()).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let ids = tasks(&bench);
+    assert_eq!(state_of(&bench, &ids[1]).0, "done", "the change");
+    let back = bench.json(&["undo", "--task", &ids[1]]).exits(0).json();
+    let told: Vec<&Value> =
+        back["findings"].as_array().unwrap().iter().filter(|finding| finding["code"] == "TU6006").collect();
+    assert_eq!(told.len(), 1, "{back}");
+    // 27 of 31 days of March, and April.
+    let amount: Decimal = told[0]["amount"]["amount"].as_str().unwrap().parse().unwrap();
+    assert!((amount + Decimal::new(20581, 2)).abs() < Decimal::ONE, "{back}");
+}
