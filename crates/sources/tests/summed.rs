@@ -113,6 +113,8 @@ fn records(sums: UsageSums, part: &str) -> (Vec<UsageRecord>, Vec<Refusal>) {
             Err(refusal) => refused.push(refusal),
         }
     }
+    // Which sum comes first says nothing.
+    records.sort_by(|one, other| one.start.cmp(&other.start));
     (records, refused)
 }
 
