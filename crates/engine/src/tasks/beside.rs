@@ -11,7 +11,7 @@ use crate::records::{FindingFilter, FindingState};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
-use trueup_domain::finding::{Code, Finding, Severity, Subject};
+use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::money::Exact;
 use trueup_domain::plan::{AdditionLink, Role};
@@ -233,7 +233,7 @@ pub async fn put_off(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Find
     Ok(of_check.collect())
 }
 
-/// Those that were not said before in these words, and what needs a person until somebody puts it aside.
+/// Those that were not said before in these words.
 pub(super) async fn news(
     store: &dyn Store,
     org: &OrganizationId,
@@ -247,11 +247,6 @@ pub(super) async fn news(
         ..FindingFilter::default()
     };
     let known = store.list_findings(org, &filter).await?;
-    let said = |finding: &Finding| {
-        known.iter().any(|k| {
-            let put_aside = matches!(k.state, FindingState::Muted | FindingState::Ignored);
-            k.finding.message == finding.message && (put_aside || finding.severity != Severity::Error)
-        })
-    };
+    let said = |finding: &Finding| known.iter().any(|k| k.finding.message == finding.message);
     Ok(found.iter().filter(|finding| !said(finding)).cloned().collect())
 }
