@@ -1,7 +1,7 @@
 //! Who has to say yes to a plan: the policy, what of a plan it concerns and why, and whether enough people said so.
 //!
 //! The policy looks at each subscription for itself, so that one of them waits for people and the others go on. Brakes
-//! are another thing ([`crate::check::brakes`]): they look at the whole run, and hold it where it cannot be meant.
+//! are another thing ([`crate::brakes`]): they look at the whole run, and hold it where it cannot be meant.
 
 mod exceptions;
 
