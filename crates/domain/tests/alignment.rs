@@ -7,7 +7,10 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Finding, Severity};
+use trueup_domain::ids::{CompanyId, CustomerId};
+use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::DraftPlan;
 
 /// Five seats from 12 January by periods from the 12th, on an agreement that is invoiced from the 1st.
 fn lab() -> Lab {
@@ -192,4 +195,80 @@ fn a_line_whose_first_invoice_stands_for_a_cancelled_period_goes(
     let gone = order("CL-1", OrderKind::Cancellation, on, period("2025-03-12", "2025-04-12"));
     let shown = lab.run(&gone.0);
     assert_eq!([lab.invoice(40), lab.invoice(40)], billed, "{shown}");
+}
+
+/// What the former customer's last invoice stands for reaches beyond it: the other one begins after that, and each period
+/// is billed to one of them, whole, whenever the transfer comes.
+#[rstest]
+fn a_transfer_begins_after_the_period_that_the_last_invoice_stands_for(
+    #[values("2025-03-12", "2025-03-20", "2025-03-05")] on: &str,
+    #[values(2, 3, 4, 5)] invoices: usize,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("on", "off")] credits: &str,
+) {
+    let mut lab = lab();
+    lab.set("line_mode", mode).set("credits", credits);
+    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
+    other.id = CompanyId(13);
+    lab.snapshot.companies.insert(other.id, other);
+    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
+    lab.agreement_mut(50).company = CompanyId(13);
+    lab.map(MappingKind::Customer, "c-200", 13);
+    let mut months = Vec::new();
+    let mut invoice = |lab: &mut Lab| months.push([lab.invoice(40), lab.invoice(50)]);
+    for _ in 0..invoices {
+        invoice(&mut lab);
+    }
+    let february = period("2025-02-12", "2025-03-12");
+    let of = if on == "2025-03-05" { february } else { period("2025-03-12", "2025-04-12") };
+    let mut moved = order("TR-1", OrderKind::Transfer, on, of).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "5",
+        "22.00",
+        "17.60",
+    ));
+    moved.0.customer = Some(CustomerId::from("c-200"));
+    let shown = lab.run(&moved.0);
+    for _ in invoices..7 {
+        invoice(&mut lab);
+    }
+    let by_the_order = if on == "2025-03-20" { 3 } else { 2 };
+    let theirs =
+        |month: usize| if month < invoices.max(by_the_order) { ["110.00", "0"] } else { ["0", "110.00"] };
+    let wanted: Vec<_> = (0..7).map(theirs).collect();
+    assert_eq!(months, wanted, "{shown}");
+}
+
+fn kept(draft: &DraftPlan) -> Vec<String> {
+    let told = draft.findings.iter().filter(|f| matches!(f.code, Code::Tu6005 | Code::Tu4005));
+    told.filter_map(|f| f.amount).map(|(amount, _)| amount.decimal().to_string()).collect()
+}
+
+/// The invoice of March stands for the period of 12 March: what stays paid of the rest of it is told up to its end.
+#[rstest]
+#[case::in_the_month_of_its_invoice("2025-03-20", None, "-81.61")]
+#[case::in_the_month_after("2025-04-05", None, "-24.84")]
+#[case::changed_after_its_invoice("2025-03-25", Some("2025-03-20"), "-102.19")]
+fn what_stays_paid_is_told_up_to_the_end_of_what_the_invoice_stands_for(
+    #[case] on: &str,
+    #[case] changed: Option<&str>,
+    #[case] told: &str,
+    #[values("on", "off")] credits: &str,
+) {
+    let mut lab = lab();
+    lab.set("credits", credits);
+    for _ in 0..3 {
+        lab.invoice(40);
+    }
+    let of = period("2025-03-12", "2025-04-12");
+    if let Some(changed) = changed {
+        lab.run(&change(changed, of, 8).0);
+    }
+    let draft = lab.plan(&[&order("CL-1", OrderKind::Cancellation, on, of).0]);
+    assert_eq!(kept(&draft), [told], "{:#?}", draft.findings);
+    lab.apply(&draft);
+    let part = if changed.is_some() { "48.96" } else { "0" };
+    assert_eq!([lab.invoice(40), lab.invoice(40)], [part, "0"], "{}", show(&draft));
 }

@@ -346,3 +346,56 @@ fn a_transfer_that_broke_off_writes_nothing_twice(
         show(&draft)
     );
 }
+
+/// A change that came while an earlier one was taken back, and tells what that one starts from, was reckoned without it: taken
+/// in again, the earlier one is billed up to there.
+#[rstest]
+fn a_change_that_a_later_one_knows_nothing_of_is_billed_up_to_that(
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+    #[values((6, "22.00"), (5, "30.00"))] (second, price): (i64, &str),
+) {
+    let mut lab = lab(mode, quantity_change);
+    let (february, april_of) = (period("2028-02-01", "2028-03-01"), period("2028-04-01", "2028-05-01"));
+    let first = order("CH-1", OrderKind::Change, "2028-02-10", february)
+        .change("1", "seat", 5, 8, "22.00", "17.60")
+        .0;
+    let mut later = order("CH-2", OrderKind::Change, "2028-04-10", april_of)
+        .change("1", "seat", 5, second, price, "17.60")
+        .0;
+    later.completed_us = first.completed_us + 1;
+    let mut billed = rust_decimal::Decimal::ZERO;
+    let mut invoice = |lab: &mut Lab, times: usize| {
+        for _ in 0..times {
+            billed += lab.invoice(40).parse::<rust_decimal::Decimal>().unwrap();
+        }
+        billed
+    };
+    invoice(&mut lab, 2);
+    let plan = lab.plan(&[&first]);
+    let done = lab.apply(&plan);
+    invoice(&mut lab, 1);
+    let back = lab.undo(&[(&plan, &done)], &trueup_domain::planner::Extent::Everything);
+    lab.apply(&back);
+    invoice(&mut lab, 1);
+    lab.run(&later);
+    let mut again = lab.task(&first);
+    again.undone = 1;
+    let draft = lab.plan_tasks(&[(again, trueup_domain::task::Demand::Order(Box::new(first)))]);
+    lab.apply(&draft);
+    let shown = show(&draft);
+    let all = invoice(&mut lab, 3);
+    // January and all but 20 days of February at 5, March and 9 days of April at 8, and then what the later one says.
+    let level = |n: i64, days: i64, of: i64, price: &str| {
+        rust_decimal::Decimal::from(n * days) * price.parse::<rust_decimal::Decimal>().unwrap()
+            / rust_decimal::Decimal::from(of)
+    };
+    let wanted = level(5, 1, 1, "22")
+        + level(5, 9, 29, "22")
+        + level(8, 20, 29, "22")
+        + level(8, 1, 1, "22")
+        + level(8, 9, 30, "22")
+        + level(second, 21, 30, price)
+        + level(second, 3, 1, price);
+    assert!((all - wanted).abs() < "0.40".parse().unwrap(), "{all} instead of {wanted}\n{shown}");
+}

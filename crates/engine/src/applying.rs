@@ -278,7 +278,8 @@ async fn settle(
     crate::undo::settle_findings(store, clock, org, draft, &taken_back).await.map_err(as_apply_error)?;
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
-    findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)
+    findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)?;
+    findings::settle_failures(store, clock, org, &tasks).await.map_err(as_apply_error)
 }
 
 fn as_apply_error(failure: Failure) -> ApplyError {

@@ -89,6 +89,18 @@ pub fn once_each(findings: &mut Vec<Finding>) {
 /// its line (TU3007) is told by every pull as long as it does.
 const TOLD_BY_DONE: [Code; 4] = [Code::Tu3007, Code::Tu4002, Code::Tu5001, Code::Tu6006];
 
+/// Codes by which a write fails: once the task is done, none did.
+const OF_FAILED_WRITES: [Code; 8] = [
+    Code::Tu1001,
+    Code::Tu1002,
+    Code::Tu1003,
+    Code::Tu1004,
+    Code::Tu1005,
+    Code::Tu1006,
+    Code::Tu1007,
+    Code::Tu4001,
+];
+
 /// Resolves what only told how finished tasks were written. What leaves money with a person to decide stays open.
 ///
 /// # Errors
@@ -102,6 +114,25 @@ pub async fn settle_done(
     let done =
         tasks.values().filter(|task| task.state == TaskState::Done).map(|task| task.id.clone()).collect();
     let scope = Scope { looked_at: &done, judged: Some(&TOLD_BY_DONE), general: "done" };
+    record(store, clock, org, scope, &[]).await
+}
+
+/// Resolves what told that writes of these tasks failed, for those of them that are done by now.
+///
+/// # Errors
+/// The store's.
+pub async fn settle_failures(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    tasks: &[Task],
+) -> Result<(), Failure> {
+    let done: BTreeSet<TaskId> =
+        tasks.iter().filter(|task| task.state == TaskState::Done).map(|task| task.id.clone()).collect();
+    if done.is_empty() {
+        return Ok(());
+    }
+    let scope = Scope { looked_at: &done, judged: Some(&OF_FAILED_WRITES), general: "done" };
     record(store, clock, org, scope, &[]).await
 }
 

@@ -342,14 +342,14 @@ const OPEN: [TaskState; 6] = [
 pub(crate) async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Result<Chosen, Failure> {
     let mut chosen = Chosen::default();
     match &request.choice {
-        Choice::All => chosen.tasks = all_open(store, request.org).await?,
+        Choice::All => (chosen.tasks, chosen.skipped) = all_open(store, request.org).await?,
         Choice::ByItself => {
             let mappings = Mappings::new(store.list_mappings(request.org).await?);
-            chosen.tasks = all_open(store, request.org).await?;
+            (chosen.tasks, _) = all_open(store, request.org).await?;
             leave_to_persons(&mappings, request.settings, &mut chosen);
         }
         Choice::Among(ids) => {
-            chosen.tasks = all_open(store, request.org).await?;
+            (chosen.tasks, _) = all_open(store, request.org).await?;
             chosen.tasks.retain(|id, _| ids.contains(id));
         }
         Choice::Tasks(ids) => choose_by_id(store, request.org, ids, &mut chosen).await?,
@@ -362,10 +362,17 @@ pub(crate) async fn choose(store: &dyn Store, request: &PlanRequest<'_>) -> Resu
     Ok(chosen)
 }
 
-async fn all_open(store: &dyn Store, org: &OrganizationId) -> Result<BTreeMap<TaskId, Task>, Failure> {
+/// The unfinished tasks of orders; and the reconciliations that are ready, with why they are none of them.
+async fn all_open(
+    store: &dyn Store,
+    org: &OrganizationId,
+) -> Result<(BTreeMap<TaskId, Task>, Vec<(TaskId, String)>), Failure> {
     let filter = TaskFilter { states: OPEN.to_vec(), ..TaskFilter::default() };
-    let tasks = store.list_tasks(org, &filter).await?;
-    Ok(by_id(tasks.into_iter().filter(|t| t.kind != TaskKind::Reconciliation)))
+    let (apart, of_orders): (Vec<Task>, Vec<Task>) =
+        store.list_tasks(org, &filter).await?.into_iter().partition(|t| t.kind == TaskKind::Reconciliation);
+    let ready = apart.into_iter().filter(|task| task.state == TaskState::Ready);
+    let left = ready.map(|task| (task.id, crate::tasks::BY_A_PERSON.to_owned())).collect();
+    Ok((by_id(of_orders.into_iter()), left))
 }
 
 /// Leaves out the tasks of customers who are not synced by themselves, and with them every task of their subscriptions:

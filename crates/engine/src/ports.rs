@@ -290,6 +290,9 @@ pub enum StoreError {
     /// A row that must be unique is there already.
     #[error("{0} is there already")]
     Conflict(String),
+    /// A text that the database does not take: it holds the character NUL.
+    #[error("a text cannot be stored: {0}")]
+    Unfit(String),
     /// A stored row cannot be read back.
     #[error("a stored row is damaged: {0}")]
     Damaged(String),
@@ -303,6 +306,7 @@ impl StoreError {
             Self::NotWritable(_) => Code::Tu9102,
             Self::OutOfReach(_) | Self::Fenced | Self::Conflict(_) => Code::Tu9103,
             Self::WrongVersion(_) | Self::Damaged(_) => Code::Tu9104,
+            Self::Unfit(_) => Code::Tu8004,
             Self::KeyMissing(_) => Code::Tu9105,
         }
     }

@@ -332,6 +332,7 @@ pub async fn check_under(
     run.settle_reconciliations();
     run.broken = picture.broken(settings.mapping, &run.tasks);
     run.take_turns();
+    run.follow_transfers();
     run.reopen_empty(store, org).await?;
     run.judge_all();
     run.block_later_ones();
@@ -345,7 +346,10 @@ pub async fn check_under(
     beside.extend(presence::gaps(store, org, picture.sources()).await?);
     let kept = (settings.source_keeps_days, clock.now());
     beside.extend(presence::unread(store, org, picture.sources(), kept).await?);
-    beside.extend(crate::feed::refused::told(store, org).await?);
+    // What was refused is billed by nobody until it comes in: that is told each time.
+    let refused = crate::feed::refused::told(store, org).await?;
+    run.report.findings.extend(beside::standing(store, org, &refused).await?);
+    run.all_findings.extend(refused);
     run.report.findings.extend(beside::news(store, org, &beside).await?);
     run.all_findings.extend(beside);
     let of_agreements = beside::agreements(store, clock, org, &picture, &run.tasks).await?;
@@ -614,6 +618,31 @@ impl Run<'_> {
         }
     }
 
+    /// Gives the tasks that are still to be carried out to whom their orders are by now: one that names somebody is theirs,
+    /// and one that names nobody is the customer's to whom the last transfer before it has moved the subscription, which
+    /// may have come after the task was made.
+    fn follow_transfers(&mut self) {
+        let mut others: Vec<(TaskId, CustomerId)> = Vec::new();
+        for task in self.tasks.values().filter(|task| may_judge(task) && task.kind != TaskKind::Billing) {
+            let Some(id) = &task.order_id else { continue };
+            let orders = self.completed_orders_of(&(task.source.clone(), task.subscription.clone()));
+            let Some(own) = orders.iter().find(|order| order.id == *id) else { continue };
+            let moved = || {
+                let before = orders.iter().filter(|other| {
+                    other.kind == OrderKind::Transfer && other.completed_us < own.completed_us
+                });
+                before.max_by_key(|other| other.completed_us)?.customer.clone()
+            };
+            let whose = own.customer.clone().or_else(moved).filter(|customer| *customer != task.customer);
+            others.extend(whose.map(|customer| (task.id.clone(), customer)));
+        }
+        for (id, customer) in others {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.customer = customer;
+            }
+        }
+    }
+
     fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {
         let places = self.picture.places.get(key).map_or(&[][..], Vec::as_slice);
         let orders = self.picture.orders_of(&key.0);
@@ -844,8 +873,14 @@ fn may_judge(task: &Task) -> bool {
     }
 }
 
+/// Why a run over all tasks leaves a reconciliation out.
+pub(crate) const BY_A_PERSON: &str = "a reconciliation starts when a person asks for it: `plan --task ID`";
+
 fn stand(task: &mut Task, standing: Standing) -> Vec<Finding> {
     let (state, reason, found) = match standing {
+        Standing::Ready if task.kind == TaskKind::Reconciliation => {
+            (TaskState::Ready, Some(BY_A_PERSON.to_owned()), Vec::new())
+        }
         Standing::Ready => (TaskState::Ready, None, Vec::new()),
         Standing::NeedsMapping(found) => {
             let codes: BTreeSet<String> = found.iter().map(|f| f.code.to_string()).collect();

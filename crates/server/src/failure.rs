@@ -148,6 +148,7 @@ impl From<StoreError> for CliError {
             | StoreError::NotWritable(_)
             | StoreError::WrongVersion(_)
             | StoreError::KeyMissing(_)
+            | StoreError::Unfit(_)
             | StoreError::Damaged(_) => Exit::Usage,
         };
         let coded = Self::coded(exit, error.code(), error.to_string());
@@ -157,6 +158,11 @@ impl From<StoreError> for CliError {
                 fix:
                     "Copy the data directory aside, then restore database and key file from the same backup."
                         .to_owned(),
+                ..coded
+            },
+            StoreError::Unfit(_) => Self {
+                fix: "Take the character NUL out of what was entered, and try again. Nothing was saved."
+                    .to_owned(),
                 ..coded
             },
             _ => coded, // open set: the others say all there is to say

@@ -21,6 +21,9 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// The longest row: ids, scope and options are short.
 const MAX_ROW_BYTES: usize = 64 * 1024;
 
+/// The longest id of a feed: a longer one maps nothing.
+const MAX_ID_CHARS: usize = 200;
+
 /// What is told of a broken row.
 const MAX_REASON: usize = 400;
 
@@ -145,8 +148,11 @@ fn columns_of(header: &csv::StringRecord) -> Result<Columns, String> {
 }
 
 fn mapping_of(row: &csv::StringRecord, columns: &Columns, source: &SourceId) -> Result<Mapping, Fault> {
-    let [kind, source_id, psa_id, scope, options] =
-        columns.0.map(|at| plain(at.and_then(|at| row.get(at)).unwrap_or_default()));
+    let cells = columns.0.map(|at| at.and_then(|at| row.get(at)).unwrap_or_default());
+    if let Some((name, _)) = HEADER.into_iter().zip(cells).find(|(_, cell)| cell.contains('\0')) {
+        return Err((Some(name), "it holds the character NUL, which no text has".into()));
+    }
+    let [kind, source_id, psa_id, scope, options] = cells.map(plain);
     let kind = MappingKind::from_name(&kind).ok_or_else(|| {
         let all: Vec<&str> = MappingKind::ALL.iter().map(|k| k.name()).collect();
         (Some("kind"), format!("`{kind}` is no kind of mapping; use one of {}", all.join(", ")))
@@ -187,6 +193,19 @@ fn check_source_id(kind: MappingKind, id: &str) -> Result<(), Fault> {
     let bad = |reason: String| Err((Some("source_id"), reason));
     if id.is_empty() {
         return bad("the id at the source is missing".into());
+    }
+    let parts = id.strip_prefix("subscription:").filter(|_| kind == MappingKind::Addition).unwrap_or(id);
+    let parts = parts.strip_prefix("customer:").filter(|_| kind == MappingKind::Agreement).unwrap_or(parts);
+    let longest = match kind {
+        MappingKind::Addition => {
+            parts.split_once('/').map_or(0, |(s, p)| s.chars().count().max(p.chars().count()))
+        }
+        MappingKind::Customer | MappingKind::Product | MappingKind::Agreement | MappingKind::Fee => {
+            parts.chars().count()
+        }
+    };
+    if longest > MAX_ID_CHARS {
+        return bad(format!("an id at the source has at most {MAX_ID_CHARS} characters"));
     }
     match kind {
         MappingKind::Customer | MappingKind::Product => Ok(()),

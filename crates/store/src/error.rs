@@ -69,6 +69,8 @@ fn of_sqlstate(code: &str, text: String) -> StoreError {
         "53100" | "25006" => StoreError::NotWritable(message),
         // serialization_failure, deadlock_detected, lock_not_available: trying again helps
         "40001" | "40P01" | "55P03" => StoreError::OutOfReach(message),
+        // character_not_in_repertoire, untranslatable_character: a NUL, in a text or in JSON
+        "22021" | "22P05" => StoreError::Unfit(message),
         _ => match code.get(..2) {
             // connection, authorisation, unknown database, resources, operator intervention, system
             Some("08" | "28" | "3D" | "53" | "57" | "58") => StoreError::OutOfReach(message),
@@ -109,7 +111,8 @@ mod tests {
     fn sqlstates_fall_into_their_classes() {
         assert!(matches!(of_sqlstate("57P01", String::new()), StoreError::OutOfReach(_)));
         assert!(matches!(of_sqlstate("53100", String::new()), StoreError::NotWritable(_)));
-        assert!(matches!(of_sqlstate("22021", String::new()), StoreError::Damaged(_)));
+        assert!(matches!(of_sqlstate("22021", String::new()), StoreError::Unfit(_)));
+        assert!(matches!(of_sqlstate("22003", String::new()), StoreError::Damaged(_)));
         assert!(matches!(of_sqlstate("", String::new()), StoreError::Damaged(_)));
     }
 

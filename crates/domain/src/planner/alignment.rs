@@ -10,7 +10,7 @@ use crate::billing;
 use crate::finding::{Code, Severity};
 use crate::ids::ProductId;
 use crate::money::Quantity;
-use crate::period::{Period, PeriodError, previous_day};
+use crate::period::{Period, PeriodError, next_day, previous_day};
 use crate::plan::Role;
 use crate::psa::Agreement;
 use jiff::civil::Date;
@@ -67,6 +67,12 @@ impl<'a> Builder<'_, 'a> {
         };
         let stands_for_it = next.start() == day && last.contains(own.start()) && next.contains(own.end());
         if stands_for_it && !agreement.prorates { own.end() } else { day }
+    }
+
+    /// The first day that invoices of an agreement have not paid for; none where nothing is invoiced.
+    pub fn paid_up_to(&self, agreement: &'a Agreement) -> Option<Date> {
+        let after = self.last_invoiced_day(agreement).map(next_day)?;
+        Some(self.paid_for(agreement, after))
     }
 
     fn invoice_period(&self, agreement: &Agreement, day: Date) -> Option<Period> {

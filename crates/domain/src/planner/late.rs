@@ -192,6 +192,21 @@ fn is_reckoned_from_what_was_there(
     renewal.and_then(|order| recurring_line(order, product)).is_some_and(|line| line.old_quantity.is_none())
 }
 
+/// The day from which the next later change holds, where it came while this order was taken back, and tells the quantity
+/// which `line` starts from as what there was before it: its part was reckoned without this order, and says what its days
+/// cost. Of an order that merely comes late the same may be told by another one between them that is still to come.
+pub fn counted_without(builder: &Builder<'_, '_>, line: &OrderLine, day: Date) -> Option<Date> {
+    let from = line.old_quantity.filter(|from| line.new_quantity.is_some_and(|to| to != *from))?;
+    if builder.context.task.undone == 0 {
+        return None;
+    }
+    let after = known_stages(builder, &line.product).filter(|stage| stage.since > day);
+    let next = after.min_by_key(|stage| stage.since)?;
+    let by = next.order.and_then(|by| over::younger(builder).find(|order| order.id == *by))?;
+    let told = recurring_line(by, &line.product)?.old_quantity;
+    (by.kind == OrderKind::Change && told == Some(from)).then_some(next.since)
+}
+
 /// The lines of the product that a later order took away when it put its own in their place: what they bill up to there
 /// stands. What an undo took away is as if it had never been.
 fn replaced_lines<'a>(
@@ -335,7 +350,7 @@ pub fn overtaking(
     Some((newest.order?.clone(), newest.state.clone(), before))
 }
 
-/// The state that an order gave the product within some days, after the first of them.
+/// The state that an order gave the product on one of some days.
 pub fn given_within(
     builder: &Builder<'_, '_>,
     product: &ProductId,
@@ -343,7 +358,7 @@ pub fn given_within(
     days: Period,
 ) -> Option<AdditionState> {
     known_stages(builder, product)
-        .find(|stage| stage.order == Some(order) && stage.since > days.start() && days.contains(stage.since))
+        .find(|stage| stage.order == Some(order) && days.contains(stage.since))
         .map(|stage| stage.state.clone())
 }
 

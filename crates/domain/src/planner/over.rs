@@ -47,15 +47,15 @@ pub fn is_billed_up_to_its_end(builder: &Builder<'_, '_>, product: &ProductId, d
     })
 }
 
-/// Whether a cancellation that was ordered later, for a day after this one, has ended or taken away the line of a product:
-/// what comes before it is billed up to there, as what it found no line of is.
-pub fn is_cancelled_since(
+/// Whether an order that came later in turn, for a day after this one, has ended or taken away the line of a product for
+/// good: what comes before it is billed up to there, as what it found no line of is.
+pub fn is_ended_since(
     builder: &Builder<'_, '_>,
     product: &ProductId,
     existing: Option<&Line<'_>>,
     day: Date,
 ) -> bool {
-    let mut later = younger(builder).filter(|o| o.kind == OrderKind::Cancellation && o.effective > day);
+    let mut later = younger(builder).filter(|o| ends(o, product) && o.effective > day);
     later.any(|by| match existing {
         Some(line) => ender(builder, line) == Some(&by.id),
         None => {
@@ -125,6 +125,20 @@ pub fn last_day(builder: &Builder<'_, '_>, day: Date) -> Option<Date> {
     let end = cancelled_before(builder)?;
     let last = || cancellation::usual_last_day(builder, builder.context.agreement, end.effective);
     (end.effective > day).then(last)
+}
+
+/// The first day on which a change bills a line no more that it took away; none where something else ended the line.
+pub fn taken_away(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
+    let product = line.origin.as_ref()?.product();
+    let by = line.ended_by().and_then(|by| carried_out(builder).find(|order| order.id == *by))?;
+    (by.kind == OrderKind::Change && ends(by, product)).then(|| taken_away_on(builder, by))
+}
+
+/// Whether an order that was carried out put a product in the place of another one.
+pub fn is_switch(builder: &Builder<'_, '_>, order: &OrderId, to: &ProductId) -> bool {
+    let order =
+        carried_out(builder).find(|carried| carried.id == *order && carried.kind == OrderKind::Change);
+    order.is_some_and(|order| !ends(order, to) && order.lines.iter().any(|line| ends(order, &line.product)))
 }
 
 /// The order that gave a line the end that it has: the one that dated it, or the cancellation for a later day that came

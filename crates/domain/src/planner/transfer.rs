@@ -61,13 +61,13 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     tell_nothing_ends(builder, order, old.is_empty());
     // Invoices that bill nothing of a line hold no day of it back.
     let billed = old.iter().filter(|line| is_set_to_bill(line));
-    let invoiced = billed.filter_map(|line| invoiced_to(builder, line)).max();
+    let paid = billed.filter_map(|line| paid_up_to(builder, line)).max();
     // An earlier run of this very order that broke off has begun the new customer's lines: that day stays, whatever was
     // invoiced since, or they would be written again from a later one.
     let said = boundary;
     match begun_on(builder) {
         Some(begun) => boundary = begun,
-        None => boundary = invoiced.map_or(boundary, |invoiced| boundary.max(next_day(invoiced))),
+        None => boundary = paid.map_or(boundary, |paid| boundary.max(paid)),
     }
     let order = &*as_changed_since(builder, order, &old, boundary)?;
     if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())? {
@@ -86,7 +86,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             continue;
         };
         // What both were invoiced for is given back to the former one.
-        let paid = builder.last_invoiced_day(agreement).map_or(boundary, next_day).max(boundary);
+        let paid = builder.paid_up_to(agreement).map_or(boundary, |paid| paid.max(boundary));
         give_back_since(builder, order, agreement, line, (boundary, paid))?;
         let last = builder.last_before(agreement, paid);
         if line.state.cancelled.is_none_or(|at| at > last) {
@@ -204,11 +204,12 @@ fn tell_as_left(builder: &mut Builder<'_, '_>, order: &Order, there: &Line<'_>, 
     builder.find(finding);
 }
 
-/// The last day that invoices have billed of a line, or of what was billed once up to it.
-fn invoiced_to(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
+/// The day up to which invoices have billed a line, or what was billed once up to it: the last one stands for the period
+/// that begins in it.
+fn paid_up_to(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
     let agreement = builder.agreement_of(line)?;
     if builder.is_billed(line) {
-        return builder.last_invoiced_day(agreement);
+        return builder.paid_up_to(agreement);
     }
     let product = line.origin.as_ref()?.product();
     let once =
@@ -219,7 +220,7 @@ fn invoiced_to(builder: &Builder<'_, '_>, line: &Line<'_>) -> Option<Date> {
     // An averaged line stands for the days that it is dated by.
     let last = |part: &Line<'_>| {
         let true_period = part.origin.as_ref().and_then(|origin| origin.true_period());
-        true_period.map(Period::last_day).or(part.state.cancelled)
+        true_period.map(Period::end).or(part.state.cancelled.map(next_day))
     };
     billed.filter_map(last).max()
 }

@@ -239,13 +239,30 @@ pub(super) async fn news(
     org: &OrganizationId,
     found: &[Finding],
 ) -> Result<Vec<Finding>, Failure> {
+    const KNOWN: [FindingState; 4] =
+        [FindingState::Open, FindingState::Recurred, FindingState::Muted, FindingState::Ignored];
+    without(store, org, found, &KNOWN).await
+}
+
+/// Those that nobody put aside in these words.
+pub(super) async fn standing(
+    store: &dyn Store,
+    org: &OrganizationId,
+    found: &[Finding],
+) -> Result<Vec<Finding>, Failure> {
+    without(store, org, found, &[FindingState::Muted, FindingState::Ignored]).await
+}
+
+async fn without(
+    store: &dyn Store,
+    org: &OrganizationId,
+    found: &[Finding],
+    states: &[FindingState],
+) -> Result<Vec<Finding>, Failure> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let filter = FindingFilter {
-        states: vec![FindingState::Open, FindingState::Recurred, FindingState::Muted, FindingState::Ignored],
-        ..FindingFilter::default()
-    };
+    let filter = FindingFilter { states: states.to_vec(), ..FindingFilter::default() };
     let known = store.list_findings(org, &filter).await?;
     let said = |finding: &Finding| known.iter().any(|k| k.finding.message == finding.message);
     Ok(found.iter().filter(|finding| !said(finding)).cloned().collect())

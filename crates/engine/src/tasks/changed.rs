@@ -3,7 +3,7 @@
 use super::{Picture, assess};
 use crate::failure::Failure;
 use crate::ports::Store;
-use trueup_domain::feed::{Order, OrderChange, Record, RecordKind};
+use trueup_domain::feed::{Order, OrderChange, OrderKind, Record, RecordKind};
 use trueup_domain::finding::{Code, Finding, Severity};
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::task::{Task, TaskState, task_id_of_order};
@@ -93,11 +93,18 @@ fn completed_again(task: &Task, order: &Order, version: u32, before: Option<&Rec
     if !change.completed {
         return None;
     }
+    let (so, wanted) = match order.kind {
+        OrderKind::Cancellation => ("what it ends is billed on", "to end"),
+        OrderKind::Transfer => ("the former customer is billed on", "to move"),
+        OrderKind::Sales | OrderKind::Change | OrderKind::Renewal | OrderKind::Billing => {
+            ("nothing of it is billed", "to be billed")
+        }
+    };
     let message = format!(
-        "Order {} was put aside and is completed again at the source (version {version}): nothing bills it.",
+        "Order {} was put aside and is completed again at the source (version {version}): {so}.",
         order.shown()
     );
-    let fix = format!("`trueup task unignore {}` takes it in again, where it is to be billed.", task.id);
+    let fix = format!("`trueup task unignore {}` takes it in again, where it is {wanted}.", task.id);
     let finding =
         Finding::new(Code::Tu8006, assess::subject_of(task), message).severity(Severity::Error).fix(fix);
     Some(match change.amount {

@@ -1,6 +1,6 @@
 //! `trueup apply`: carries a stored plan out, or plans and applies every ready task.
 
-use super::plan::{AdoptionArgs, find, print};
+use super::plan::{AdoptionArgs, find, note_left_out, print};
 use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::output::contract::{ChangeDoc, Lines, Outcome, Outcomes, PlanDoc, SummaryDoc};
@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding};
-use trueup_domain::ids::{ChangeId, PlanId};
+use trueup_domain::ids::{ChangeId, PlanId, TaskId};
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::{MarkerPlace, Settings};
 use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Progress};
@@ -128,6 +128,7 @@ async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliErr
     let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
     let applied = applied?;
+    note_left_out(&applied.left);
     show(app, &applied.stored, &applied.document);
     if applied.held {
         note(
@@ -147,8 +148,8 @@ pub struct Applied {
     pub needs_person: bool,
     /// Whether a limit holds the run.
     pub held: bool,
-    /// How many tasks were left out, for persons to start.
-    pub left: usize,
+    /// The tasks that were left out for persons to start, with why.
+    pub left: Vec<(TaskId, String)>,
 }
 
 /// The holder of leases on the command line.
@@ -196,7 +197,13 @@ pub async fn apply_one(
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
     let decided = Decided::of(app.store(), app.org()).await?;
     let grave = decided.leaves_an_error(stored.body.plan().findings.iter().chain(&report.findings));
-    Ok(Applied { stored, document, needs_person: report.needs_attention() || grave, held: false, left: 0 })
+    Ok(Applied {
+        stored,
+        document,
+        needs_person: report.needs_attention() || grave,
+        held: false,
+        left: Vec::new(),
+    })
 }
 
 /// An approved plan, made anew where the same comes out: what others wrote beside it meanwhile is no reason to refuse what
@@ -227,7 +234,7 @@ fn waits(app: &App, stored: StoredPlan, finding: &Finding) -> Applied {
     let mut document = document_of(app, &stored, &ApplyReport::default(), found);
     finished(&mut document);
     document.summary = Some(SummaryDoc::of(&document.changes, 0));
-    Applied { stored, document, needs_person: true, held: true, left: 0 }
+    Applied { stored, document, needs_person: true, held: true, left: Vec::new() }
 }
 
 /// The plan with the state that apply left it in.
@@ -262,6 +269,7 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
     let applied = apply_every(app, settings, &wanted, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
     let applied = applied?;
+    note_left_out(&applied.left);
     show(app, &applied.stored, &applied.document);
     if applied.held {
         note(
@@ -334,7 +342,7 @@ pub async fn apply_every(
     document.summary = Some(SummaryDoc::of(&document.changes, psa.calls()));
     let decided = Decided::of(app.store(), app.org()).await?;
     let needs_person = needs_person(&run, &stored, &decided) || decided.leaves_an_error(&put_off);
-    let left = run.planned.skipped.len();
+    let left = run.planned.skipped;
     Ok(Applied { stored, document, needs_person, held: !run.held.is_empty(), left })
 }
 

@@ -9,6 +9,7 @@ use crate::output::{Output, follow, note};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
@@ -29,7 +30,7 @@ pub struct PlanArgs {
     /// These tasks, and the earlier ones of their subscriptions
     #[arg(long, value_name = "ID", num_args = 1.., conflicts_with_all = ["all", "reconcile"])]
     task: Vec<String>,
-    /// Every task that is not finished (the default)
+    /// Every task of an order that is not finished (the default); a reconciliation is planned where it is named
     #[arg(long, conflicts_with = "reconcile")]
     all: bool,
     /// Reconciles a billing period, START..END, of which END no longer counts
@@ -149,13 +150,27 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
     let spinner = app.out.progress("Planning, calls to ConnectWise:");
     let planning = make_plan(app.store(), psa.as_ref(), &app.clock, &request);
     let planned = follow(&spinner, || psa.calls(), planning).await?;
-    for (task, reason) in &planned.skipped {
-        note(&format!("task {task} is left out: {reason}"));
-    }
+    note_left_out(&planned.skipped);
     let stored = &planned.stored;
     let document = PlanDoc::new(stored, app.org(), &Outcomes::new(), &planned.brakes, lines(args.all_lines));
     app.out.show(&document, |out| print(out, stored, &document));
     exit_of(app, stored).await
+}
+
+/// Says which tasks a plan left out; of many with one reason, how many.
+pub(super) fn note_left_out(skipped: &[(TaskId, String)]) {
+    const NAMED: usize = 3;
+    let mut by_reason: BTreeMap<&str, Vec<&TaskId>> = BTreeMap::new();
+    for (task, reason) in skipped {
+        by_reason.entry(reason).or_default().push(task);
+    }
+    for (reason, tasks) in by_reason {
+        let named: Vec<String> = tasks.iter().take(NAMED).map(|task| format!("task {task}")).collect();
+        let more = tasks.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let verb = if tasks.len() == 1 { "is" } else { "are" };
+        note(&format!("{}{more} {verb} left out: {reason}", named.join(", ")));
+    }
 }
 
 /// The edits in a file, or on standard input.

@@ -91,3 +91,17 @@ fn a_customer_is_synced_by_itself_or_not() {
     let lines: Vec<u64> = parsed.refused.iter().map(|r| r.line).collect();
     assert_eq!(lines, [4, 5]);
 }
+
+#[test]
+fn what_no_feed_can_hold_maps_nothing() {
+    let id = "x".repeat(201);
+    let parsed = read(&format!(
+        "kind,source_id,psa_id,scope,options\ncustomer,c\0x,12,,\ncustomer,{id},12,,\nproduct,p-1,7,,do_not_bill=a\0b\n\
+         addition,subscription:{id}/p-1,311,,\nagreement,customer:{id},40,,\ncustomer,ok,12,,\n"
+    ));
+    let faults: Vec<(u64, &str)> =
+        parsed.refused.iter().map(|r| (r.line, r.field.as_deref().unwrap_or_default())).collect();
+    let id = "source_id";
+    assert_eq!(faults, [(2, id), (3, id), (4, "options"), (5, id), (6, id)]);
+    assert_eq!(parsed.mappings.len(), 1);
+}

@@ -36,6 +36,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Find<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::holds_nul("query"));
+        }
         let Query(query) = Query::try_from_uri(&parts.uri)
             .map_err(|e| Problem::malformed(format!("the query cannot be read: {}", e.body_text())))?;
         Ok(Self(query))
@@ -61,6 +64,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             ));
         }
         let bytes = bytes(request, state).await?;
+        if holds_nul(&bytes) {
+            return Err(Problem::holds_nul("body"));
+        }
         // The reader would also take the fields of an object as a list in their order, which is nobody's contract.
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if first.is_some_and(|byte| *byte != b'{') && serde_json::from_slice::<IgnoredAny>(&bytes).is_ok() {
@@ -79,6 +85,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
         }
     }
+}
+
+/// Whether a text of some JSON holds the character NUL: databases take none.
+fn holds_nul(json: &[u8]) -> bool {
+    let mut escaped = false;
+    json.iter().enumerate().any(|(at, byte)| {
+        let begins = escaped && json.get(at..at + 5).is_some_and(|escape| escape == b"u0000");
+        escaped = *byte == b'\\' && !escaped;
+        begins
+    })
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
@@ -142,6 +158,12 @@ pub fn too_large() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nul_is_seen_and_its_name_is_none() {
+        assert!(holds_nul(br#"{"a": "x\u0000"}"#) && holds_nul(br#"{"a": "\\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a": "\\u0000", "b": "u0000", "c": "\u0001"}"#));
+    }
 
     #[test]
     fn a_whole_number_may_have_a_point() {

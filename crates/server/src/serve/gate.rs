@@ -160,6 +160,9 @@ async fn path_parts(parts: &mut Parts) -> Result<BTreeMap<String, String>, Probl
     let raw = RawPathParams::from_request_parts(parts, &())
         .await
         .map_err(|_| Problem::malformed("the path is not UTF-8"))?;
+    if raw.iter().any(|(_, value)| value.contains('\0')) {
+        return Err(Problem::holds_nul("path"));
+    }
     Ok(raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 

@@ -151,6 +151,11 @@ impl Problem {
         )
     }
 
+    /// A part of the request (`body`, `query`, `path`) holds the character NUL: databases take none.
+    pub fn holds_nul(part: &str) -> Self {
+        Self::field(part, "it holds the character NUL, which no text has")
+    }
+
     /// A field has no usable value.
     pub fn field(field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
@@ -214,6 +219,7 @@ impl From<StoreError> for Problem {
                 Self::conflict(format!("{what} is there already"), "Choose another one.")
             }
             StoreError::Fenced => Self::conflict(error.to_string(), "Try again in a moment."),
+            StoreError::Unfit(_) => Self::holds_nul("body"),
             StoreError::OutOfReach(_) | StoreError::NotWritable(_) | StoreError::InUse(_) => {
                 // The database's words may name hosts and files; they are for the log.
                 tracing::error!(%error, "the store failed");

@@ -494,8 +494,8 @@ fn of_applied(applied: Applied) -> Ended {
     let mut result = json!(applied.document);
     if let Some(object) = result.as_object_mut() {
         object.insert("held".to_owned(), Value::Bool(applied.held));
-        if applied.left > 0 {
-            object.insert("left_to_persons".to_owned(), json!(applied.left));
+        if !applied.left.is_empty() {
+            object.insert("left_to_persons".to_owned(), json!(applied.left.len()));
         }
     }
     ended(applied.needs_person, result)

@@ -79,3 +79,29 @@ fn the_trap_sees_who_calls() {
     person.post(&format!("{ORG}/connections"), &body);
     assert!(caught.join().unwrap());
 }
+
+/// No text has the character NUL, and no database takes one: whoever sends it is told so, signed in or not.
+#[test]
+fn a_nul_is_refused_wherever_it_stands() {
+    use crate::bench::Backend;
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let Some(service) = Service::start(backend, &[]) else { continue };
+        let person = service.operator();
+        let nul = "a\u{0}b";
+        let signed_out = person.post("/api/v1/session", &json!({ "email": nul, "password": "x" }));
+        let organization = person.post(
+            "/api/v1/organizations",
+            &json!({ "id": "p-1", "name": nul, "kind": "partner", "parent": "default" }),
+        );
+        let query = person.get(&format!("{ORG}/tasks?customer=a%00b"));
+        let path = person.get(&format!("{ORG}/tasks/a%00b"));
+        for answer in [signed_out, organization, query, path] {
+            assert_eq!(answer.status, 422, "{}", answer.text());
+            assert!(answer.text().contains("NUL"), "{}", answer.text());
+        }
+        let rows = "kind,source_id,psa_id,scope,options\ncustomer,c\u{0}x,101,,\n";
+        let path = format!("{ORG}/mappings/import?source=shop");
+        let told = person.request("POST", &path).body("text/csv", rows).send(service.at);
+        assert!(told.text().contains("NUL"), "{}", told.text());
+    }
+}

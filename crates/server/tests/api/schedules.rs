@@ -211,12 +211,21 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
     customer(&service.known(&pass), &json!({})).is(200);
     set(&service.known(&pass), "schedule.freeze", "1..31");
     let held = sync(&mut service);
-    // The feed has a record that was refused, which the first check tells.
+    // The feed has a record that was refused, which each check tells until somebody puts it aside.
     assert_eq!(
         (&held["state"], &held["result"]["frozen"], &held["result"]["held"]),
         (&json!("needs_person"), &json!(true), &json!(true)),
         "{held}"
     );
+    let person = service.known(&pass);
+    let found = person.get(&format!("{ORG}/findings?code=TU8004")).is(200).json();
+    let refused = found["items"][0]["finding_id"].as_str().unwrap();
+    person
+        .post(
+            &format!("{ORG}/findings/{refused}/decide"),
+            &json!({ "decision": "ignore", "reason": "never to come" }),
+        )
+        .is(200);
     assert!(held["result"]["detail"].as_str().unwrap().contains("schedule.freeze"), "{held}");
     assert_eq!(held["result"]["pull"]["whole"], false, "it still reads: {held}");
     assert_eq!(held["result"]["pull"]["agreements_in_turn"], 0, "the share of the day was read: {held}");

@@ -57,7 +57,13 @@ fn the_base_of_a_recent_change_is_reconciled(#[case] change_first: bool) {
         plan["totals"]["create"].clone()
     };
     if change_first {
-        let ran = bench.json(&["apply", "--all"]).exits(0).json();
+        let ran = bench.json(&["apply", "--all"]).exits(0);
+        // What no run over all tasks carries out says so, in the run and in its row.
+        let why = "a reconciliation starts when a person asks for it";
+        assert!(ran.err.contains(&format!("is left out: {why}")), "{}", ran.err);
+        let ran = ran.json();
+        let ready = bench.json(&["task", "list", "--state", "ready"]).exits(0).json();
+        assert!(ready["tasks"][0]["reason"].as_str().unwrap().starts_with(why), "{ready}");
         assert_eq!(ran["findings"][0]["code"], "TU8006", "{ran}");
         assert_eq!(ran["findings"][0]["amount"]["amount"], "110.00", "{ran}");
         assert_eq!(reconciled(), 1);

@@ -76,3 +76,35 @@ fn what_cannot_be_reached_moves_no_task_to_applying() {
     let tasks = bench.json(&["task", "list", "--state", "planned"]).exits(0).json();
     assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(2));
 }
+
+/// One write without an answer and one that failed, of several orders: the run that goes on with that plan brings both in,
+/// and nothing is told of the failure any more.
+#[test]
+fn a_failure_that_a_resumed_plan_makes_good_is_told_no_more() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    let subscription = BASE.lines().find(|line| line.contains("\"subscription\"")).unwrap();
+    let number = |text: &str, n: usize| {
+        text.replace("\"s-1\"", &format!("\"s-{n}\"")).replace("SO-1", &format!("SO-{n}"))
+    };
+    let more: String =
+        (2..=5).map(|n| format!("{}\n{}", number(subscription, n), number(&sale(), n))).collect();
+    bench.feed(&format!("{BASE}{}{more}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    let of = |nth: u32, status: u32| json!({ "match": { "method": "POST", "path_contains": "additions" }, "nth": nth, "action": "status", "status": status });
+    bench.control("faults", &json!({ "schedule": [of(2, 502), of(4, 400)] }));
+    let first = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(
+        (&first["summary"]["applied"], &first["summary"]["failed"], &first["summary"]["in_doubt"]),
+        (&json!(3), &json!(1), &json!(1)),
+        "{first}"
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    bench.json(&["apply", "--all"]).exits(0);
+    let done = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    assert_eq!(done["tasks"].as_array().map(Vec::len), Some(5), "{done}");
+    let open = bench.json(&["finding", "list", "--state", "open"]).exits(0).json();
+    assert_eq!(open["findings"], json!([]));
+}

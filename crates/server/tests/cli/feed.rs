@@ -282,6 +282,17 @@ fn a_refused_record_is_told_until_it_comes_in() {
     bench.feed(BASE).exits(0);
     let second = told(&bench);
     assert!(second.len() == 1 && second[0].contains("order SO-1"), "{second:?}");
+    // Each check says so, and none passes for one with nothing to do, until somebody puts it aside.
+    let open = |bench: &Bench| bench.json(&["finding", "list", "--state", "open", "--code", "TU8004"]).json();
+    for _ in 0..2 {
+        let checked = bench.json(&["check"]).exits(1).json();
+        assert!(checked["findings"].to_string().contains("order SO-1"), "{checked}");
+    }
+    let id = open(&bench)["findings"][0]["finding_id"].as_str().unwrap().to_owned();
+    bench.json(&["finding", "ignore", &id, "--reason", "never to come"]).exits(0);
+    let aside = bench.json(&["check"]).json()["findings"].to_string();
+    assert!(!aside.contains("order SO-1"), "{aside}");
+    bench.json(&["finding", "reopen", &id]).exits(0);
     bench.on("2023-03-22");
     bench.feed(&sale()).exits(0);
     assert_eq!(told(&bench), Vec::<String>::new());

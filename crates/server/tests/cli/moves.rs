@@ -1,6 +1,6 @@
 //! A subscription that a person brings to another agreement, because its own was cancelled.
 
-use super::bench::{BASE, Bench, MAPPINGS, order, sale};
+use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use serde_json::{Value, json};
 
 /// Quantity, first and last day of the additions of an agreement.
@@ -156,6 +156,49 @@ fn a_transferred_subscription_stands_on_the_agreement_of_its_new_customer() {
     assert_eq!(lines(&bench, "50"), ["5.0 x 22.0 2023-04-01..-"]);
     bench.json(&["psa", "pull"]).exits(0);
     assert_eq!(open(&bench, "TU3003"), Vec::<Value>::new());
+}
+
+/// A change that was taken back so that a transfer which came after it could be carried out: taken in again it is the new
+/// customer's.
+#[test]
+fn what_makes_way_for_a_late_transfer_is_the_new_customers_then() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
+    let both = r#"{"type":"customer","id":"c-200","name":"Blue Lake Inc"}"#.to_owned() + "\n";
+    bench.feed(&format!("{BASE}{both}{}{}", sale(), upgrade())).exits(0);
+    bench.map(&format!("{MAPPINGS}customer,c-200,13,,\n")).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let transfer = order("TR-1", "transfer", "2023-03-01", r#""charge":"recurring","quantity":"5""#)
+        .replace(r#""subscription":"s-1""#, r#""subscription":"s-1","customer":"c-200""#)
+        .replace("T09:", "T10:");
+    let now = BASE.replace(r#""customer":"c-100""#, r#""customer":"c-200""#);
+    bench.feed(&format!("{now}{transfer}")).exits(0);
+    bench.json(&["check"]);
+    let held = bench.json(&["apply", "--all"]).exits(1).json().to_string();
+    assert!(
+        held.contains("Take order CH-1 back, and take it in again once this one is carried out."),
+        "{held}"
+    );
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    let change = tasks["tasks"].as_array().unwrap().iter().find(|t| t["order_id"] == "CH-1").unwrap();
+    let change = change["task_id"].as_str().unwrap();
+    let undo = bench.json(&["undo", "--task", change]).exits(0).json();
+    bench.json(&["apply", undo["plan_id"].as_str().unwrap()]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(lines(&bench, "50"), ["5.0 x 22.0 2023-03-01..-"]);
+    bench.json(&["task", "unignore", change]).exits(0);
+    bench.json(&["check"]);
+    let done = bench.json(&["apply", "--all"]).json();
+    let open: Vec<String> = lines(&bench, "50").into_iter().filter(|line| line.ends_with("..-")).collect();
+    assert_eq!(open, ["8.0 x 22.0 2023-04-01..-"], "{done}");
+    let shown = bench.json(&["task", "show", change]).exits(0).json();
+    assert_eq!(
+        (&shown["task"]["customer_id"], &shown["task"]["state"]),
+        (&json!("c-200"), &json!("done")),
+        "{shown}"
+    );
 }
 
 /// The record of a subscription names another customer, and no transfer moved it: the former one is billed on, which is told.

@@ -1,16 +1,17 @@
 //! What a cancellation leaves paid: days after it that invoices have billed, and for which the order gives nothing back.
 //! It is told with its amount.
 
-use super::{Ending, last_day, lines_to_end, touched_by_person, worth};
+use super::{Ending, lines_to_end, touched_by_person, worth};
 use crate::feed::{Charge, Order};
 use crate::finding::{Code, Severity};
-use crate::ids::ProductId;
+use crate::ids::{OrderId, ProductId};
 use crate::money::{Exact, Money};
 use crate::period::{Period, next_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::late;
+use crate::planner::over;
 use crate::planner::picture::Line;
 use crate::psa::AdditionState;
 use jiff::civil::Date;
@@ -114,11 +115,11 @@ fn tell_kept(builder: &mut Builder<'_, '_>, order: &Order, ending: &Ending) -> R
         let of_it = || lines.iter().filter(|line| line.is_for(product, Role::Recurring));
         let invoiced = of_it().filter(|line| builder.is_billed(line)).filter_map(|line| {
             let agreement = builder.agreement_of(line).filter(|agreement| !agreement.prorates)?;
-            builder.last_invoiced_day(agreement)
+            Some((builder.last_invoiced_day(agreement)?, builder.paid_up_to(agreement)?))
         });
-        let Some(invoiced) = invoiced.max() else { continue };
+        let Some((invoiced, paid)) = invoiced.max() else { continue };
         let goes_on = |line: &&Line<'_>| line.state.cancelled.is_none_or(|last| last > invoiced);
-        let Ok(rest) = Period::new(ending.day, ending.period.end().min(next_day(invoiced))) else { continue };
+        let Ok(rest) = Period::new(ending.day, ending.period.end().min(paid)) else { continue };
         let share = builder.share(ending.period, rest)?.exact()?;
         let mut sum = Exact::ZERO;
         for line in of_it().filter(goes_on) {
@@ -138,17 +139,18 @@ fn gives_back(order: &Order, product: &ProductId) -> bool {
 /// The days of the cancelled period that an invoice has billed of a recurring line which ends before them.
 fn rest_of_line(builder: &Builder<'_, '_>, line: &Line<'_>, ending: &Ending) -> Option<Period> {
     let agreement = builder.agreement_of(line)?;
-    let invoiced = builder.last_invoiced_day(agreement)?;
-    let ends = last_day(builder, agreement, line, ending) < invoiced;
-    if !ends || touched_by_person(line) || !builder.is_billed(line) {
+    let paid = builder.paid_up_to(agreement)?;
+    if touched_by_person(line) || !builder.is_billed(line) {
         return None;
     }
     // What another order has ended before bills none of them.
     let by_this = line.ended_by().is_some() && line.ended_by() == builder.context.order_id();
-    let own_end =
-        line.state.cancelled.filter(|_| !by_this).map_or(Date::MAX, |last| last.tomorrow().unwrap_or(last));
+    let own_end = line.state.cancelled.filter(|_| !by_this);
+    let own_end = own_end.map_or(Date::MAX, |last| builder.paid_for(agreement, next_day(last)));
+    // What a change took away it has given back, or told.
+    let own_end = over::taken_away(builder, line).map_or(own_end, |day| own_end.min(day));
     let first = ending.day.max(line.state.effective);
-    Period::new(first, ending.period.end().min(next_day(invoiced)).min(own_end)).ok()
+    Period::new(first, ending.period.end().min(paid).min(own_end)).ok()
 }
 
 /// One-time lines for days of a recurring one, which an invoice has billed or the next one will bill of invoiced days.
@@ -160,8 +162,8 @@ fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>]) -> Vec<Lin
         })
     };
     let is_invoiced = |line: &Line<'a>| {
-        let invoiced = builder.agreement_of(line).and_then(|agreement| builder.last_invoiced_day(agreement));
-        invoiced.zip(days_of(line)).is_some_and(|(invoiced, days)| days.last_day() <= invoiced)
+        let paid = builder.agreement_of(line).and_then(|agreement| builder.paid_up_to(agreement));
+        paid.zip(days_of(line)).is_some_and(|(paid, days)| days.end() <= paid)
     };
     let stays = |line: &&Line<'a>| {
         builder.agreement_of(line).is_some_and(|agreement| !agreement.prorates)
@@ -223,12 +225,16 @@ fn rest_of_part(
     });
     let Some(rest) = rest else { return Ok(None) };
     let units = builder.units_in(rest, ending.period)?;
-    // An averaged line holds days of before as well: what counts is the state that its order gave.
-    let averaged = origin
-        .order()
-        .filter(|_| days == ending.period)
-        .and_then(|order| late::given_within(builder, product, order, days));
-    let price = match averaged {
+    // An averaged line holds days of before as well, and that of a switch what it gives back of another product: what counts is
+    // the state that its order gave.
+    let given = |order: &OrderId| {
+        let within = match days == ending.period {
+            true => days.from_day(next_day(days.start()))?,
+            false => Some(days).filter(|_| over::is_switch(builder, order, product))?,
+        };
+        late::given_within(builder, product, order, within)
+    };
+    let price = match origin.order().and_then(given) {
         Some(state) => state.unit_price.exact().times(state.quantity.exact())?.times(units)?,
         None => worth(line, units.over(builder.units_in(days, ending.period)?)?)?.0,
     };

@@ -131,7 +131,7 @@ fn old_lines<'a>(
     let taken_now = existing.as_ref().is_some_and(|there| builder.was_taken_over_now(there));
     let goes_up_to_its_end = taken_now
         || over::is_billed_up_to_its_end(builder, &line.product, moment.effective)
-        || over::is_cancelled_since(builder, &line.product, existing.as_ref(), moment.said);
+        || over::is_ended_since(builder, &line.product, existing.as_ref(), moment.said);
     if !goes_up_to_its_end && late::was_ended(builder, order, line, existing.as_ref(), moment.effective) {
         return Ok(None);
     }
@@ -182,7 +182,9 @@ impl<'a> Old<'a> {
         };
         let days = (moment.said, moment.period);
         let level = absolute.then(|| reconciled::next_level(builder, line, days)).flatten();
-        let until = later.into_iter().chain(level).min().map(of_one).into_iter().chain(ahead);
+        let without = later.and_then(|_| late::counted_without(builder, line, moment.said));
+        let later = later.into_iter().chain(without);
+        let until = later.chain(level).min().map(of_one).into_iter().chain(ahead);
         let until = until.chain(over::since(builder, &line.product)?).min();
         let (existing, also) = match until {
             Some(_) => (late::billing_on(builder, &line.product, moment.effective), Vec::new()),
