@@ -240,3 +240,55 @@ async fn decimals_and_dates_arrive_as_written() {
     assert_eq!(fields[1].text(), None);
     assert_eq!(fields[2].text().as_deref(), Some("7.50"));
 }
+
+/// A navigable page: in the order that was asked for, with what the `Link` header says of the next one, and never its host.
+#[tokio::test]
+async fn a_page_by_number_says_whether_another_one_follows() {
+    let server = server().await;
+    let canary = MockServer::start().await;
+    let link = format!(
+        "<{}/steal?page=2>; rel=\"next\", <{}/steal?page=1>; rel=\"first\"",
+        canary.uri(),
+        canary.uri()
+    );
+    let of = |number: &str| {
+        Mock::given(method("GET"))
+            .and(path(format!("{ROOT}/finance/agreements")))
+            .and(query_param("orderBy", "name desc"))
+            .and(query_param("pageSize", "2"))
+            .and(query_param("page", number))
+    };
+    of("1")
+        .respond_with(json(200, &page([9, 4].into_iter())).insert_header("link", link.as_str()))
+        .mount(&server)
+        .await;
+    of("2").respond_with(json(200, &page([7].into_iter())).insert_header("link", "")).mount(&server).await;
+    of("3").respond_with(bare(200, &page([2, 1].into_iter()))).mount(&server).await;
+    let client = client(&server);
+    let mut seen = Vec::new();
+    for number in 1..=3 {
+        let page = client
+            .page::<trueup_connectwise::client::wire::Agreement>(
+                "/finance/agreements",
+                &Query::all(),
+                "name desc",
+                (number, 2),
+            )
+            .await
+            .unwrap();
+        seen.push((page.records.iter().map(|a| a.id).collect::<Vec<_>>(), page.has_next));
+    }
+    assert_eq!(seen, [(vec![9, 4], true), (vec![7], false), (vec![2, 1], true)]);
+    assert!(canary.received_requests().await.unwrap().is_empty());
+    for wrong in [(0, 2), (1, 0), (1, 1_001)] {
+        let refused = client
+            .page::<trueup_connectwise::client::wire::Agreement>(
+                "/finance/agreements",
+                &Query::all(),
+                "id asc",
+                wrong,
+            )
+            .await;
+        assert!(matches!(refused, Err(ClientError::Invalid(_))), "{wrong:?}");
+    }
+}

@@ -8,7 +8,7 @@ mod common;
 
 use common::{Lcg, measure, report_beside, reset_peak};
 use jiff::civil::{Date, date};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::Decimal;
 use trueup_domain::feed::{
     BillingModel, Charge, Ext, Order, OrderKind, OrderLine, Product, ProductKind, Subscription,
@@ -278,6 +278,7 @@ impl Scene {
             subscriptions: &self.subscriptions,
             completed: &completed,
             adoption: AdoptionAnswer::Propose,
+            unlinked: &BTreeSet::new(),
         };
         let inputs: Vec<TaskInput<'_>> =
             self.tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();

@@ -73,6 +73,14 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, MoneyError> {
     Ok(slim)
 }
 
+/// Reads what was kept: what is reckoned from numbers within the range of [`parse_decimal`] may lie outside it.
+fn parse_kept(text: &str) -> Result<Decimal, MoneyError> {
+    parse_decimal(text).or_else(|error| match error {
+        MoneyError::OutOfRange(_) => Decimal::from_str_exact(text).map_err(|_| error),
+        other => Err(other),
+    })
+}
+
 macro_rules! decimal_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -142,7 +150,7 @@ macro_rules! decimal_type {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
+                parse_kept(&text).map(Self).map_err(de::Error::custom)
             }
         }
     };

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Finding, Severity};
 use trueup_domain::ids::AgreementId;
-use trueup_domain::money::Currency;
+use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::DraftPlan;
 use trueup_domain::task::{Demand, Task};
@@ -375,5 +375,17 @@ proptest! {
             .chain([Step { days, quantity: 0, price: 3, named: None, next_month: false, ends: true }])
             .collect();
         play(&Choice { ahead: false, ..choice }, &within)?;
+    }
+}
+
+proptest! {
+    /// Whatever can be reckoned can be kept and read again.
+    #[test]
+    fn what_is_written_down_is_read_again(mantissa in -(1_i128 << 95)..(1_i128 << 95), scale in 0_u32..=28) {
+        let value = Decimal::from_i128_with_scale(mantissa, scale);
+        let kept = serde_json::to_string(&Money::new(value)).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Money>(&kept).unwrap(), Money::new(value));
+        let kept = serde_json::to_string(&Quantity::new(value)).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Quantity>(&kept).unwrap(), Quantity::new(value));
     }
 }

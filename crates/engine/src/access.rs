@@ -16,7 +16,8 @@ const SEEN_WHOLE: [(&str, &str); 4] = [
 ];
 
 /// Codes that say why ConnectWise did not answer as it should, whatever was asked.
-const OF_THE_CONNECTION: [Code; 5] = [Code::Tu1001, Code::Tu1002, Code::Tu1003, Code::Tu1005, Code::Tu1006];
+const OF_THE_CONNECTION: [Code; 6] =
+    [Code::Tu1001, Code::Tu1002, Code::Tu1003, Code::Tu1005, Code::Tu1006, Code::Tu1007];
 
 /// For what rights are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

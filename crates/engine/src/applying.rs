@@ -279,7 +279,7 @@ async fn settle(
     let looked_at: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
     findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)?;
-    findings::settle_failures(store, clock, org, &tasks).await.map_err(as_apply_error)
+    findings::settle_written(store, clock, org, &tasks).await.map_err(as_apply_error)
 }
 
 fn as_apply_error(failure: Failure) -> ApplyError {
@@ -451,9 +451,9 @@ pub async fn look_at_rights(
         return Ok(());
     }
     let creates = request.settings.create_missing_products.is_on();
-    let lacking =
-        access::lacking(psa, |right| creates || !right.is_for_new_items()).await.map_err(ApplyError::Psa)?;
     let account = access::Account { store, clock, org: request.org, connection: request.connection };
+    let asked = access::lacking(psa, |right| creates || !right.is_for_new_items()).await;
+    let lacking = account.told(asked.map_err(Failure::Psa)).await.map_err(as_apply_error)?;
     if lacking.is_empty() {
         account.rights(access::Rights::ToWrite, &lacking).await?;
         return Ok(());

@@ -89,8 +89,8 @@ pub fn once_each(findings: &mut Vec<Finding>) {
 /// its line (TU3007) is told by every pull as long as it does.
 const TOLD_BY_DONE: [Code; 4] = [Code::Tu3007, Code::Tu4002, Code::Tu5001, Code::Tu6006];
 
-/// Codes by which a write fails: once the task is done, none did.
-const OF_FAILED_WRITES: [Code; 8] = [
+/// Codes that tell why something was not written: of a task that is done nothing was left.
+const OF_WHAT_IS_NOT_WRITTEN: [Code; 24] = [
     Code::Tu1001,
     Code::Tu1002,
     Code::Tu1003,
@@ -98,7 +98,23 @@ const OF_FAILED_WRITES: [Code; 8] = [
     Code::Tu1005,
     Code::Tu1006,
     Code::Tu1007,
+    Code::Tu2001,
+    Code::Tu2002,
+    Code::Tu2003,
+    Code::Tu2004,
+    Code::Tu2005,
+    Code::Tu2007,
+    Code::Tu2008,
+    Code::Tu3001,
+    Code::Tu3002,
+    Code::Tu3004,
+    Code::Tu3005,
+    Code::Tu3006,
     Code::Tu4001,
+    Code::Tu4003,
+    Code::Tu7001,
+    Code::Tu7003,
+    Code::Tu7004,
 ];
 
 /// Resolves what only told how finished tasks were written. What leaves money with a person to decide stays open.
@@ -113,15 +129,16 @@ pub async fn settle_done(
 ) -> Result<(), Failure> {
     let done =
         tasks.values().filter(|task| task.state == TaskState::Done).map(|task| task.id.clone()).collect();
-    let scope = Scope { looked_at: &done, judged: Some(&TOLD_BY_DONE), general: "done" };
+    let codes: Vec<Code> = TOLD_BY_DONE.iter().chain(&OF_WHAT_IS_NOT_WRITTEN).copied().collect();
+    let scope = Scope { looked_at: &done, judged: Some(&codes), general: "done" };
     record(store, clock, org, scope, &[]).await
 }
 
-/// Resolves what told that writes of these tasks failed, for those of them that are done by now.
+/// Resolves what told why these tasks were not written, for those of them that are done by now.
 ///
 /// # Errors
 /// The store's.
-pub async fn settle_failures(
+pub async fn settle_written(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
@@ -132,7 +149,7 @@ pub async fn settle_failures(
     if done.is_empty() {
         return Ok(());
     }
-    let scope = Scope { looked_at: &done, judged: Some(&OF_FAILED_WRITES), general: "done" };
+    let scope = Scope { looked_at: &done, judged: Some(&OF_WHAT_IS_NOT_WRITTEN), general: "done" };
     record(store, clock, org, scope, &[]).await
 }
 

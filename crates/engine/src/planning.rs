@@ -155,7 +155,7 @@ async fn try_plan(
     let of = (&chosen.tasks, &demands);
     let (completed, carried_out) =
         completions(store, request.org, of, &links, request.settings.line_mode).await?;
-    let nothing = Snapshot::default();
+    let (nothing, none) = (Snapshot::default(), BTreeSet::new());
     let world = World {
         organization: request.org,
         today: clock.today(),
@@ -168,10 +168,12 @@ async fn try_plan(
         subscriptions: &feed.subscriptions,
         completed: &completed,
         adoption: request.adoption,
+        unlinked: &none,
     };
     let asked_at = clock.now();
     let snapshot = observe_for(psa, &world, &inputs).await?;
-    let world = World { snapshot: &snapshot, ..world };
+    let unlinked = unlinked(store, request.org, &snapshot, &links).await?;
+    let world = World { snapshot: &snapshot, unlinked: &unlinked, ..world };
     let mut draft = plan(&world, &inputs);
     draft.findings.extend(unbalanced(&draft, &world, &inputs, &carried_out));
     edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
@@ -210,6 +212,26 @@ async fn try_plan(
         skipped: chosen.skipped,
         reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
     }))
+}
+
+/// Keys of our own journal among those of the additions that no link told of when the links were read: an operation whose
+/// outcome is not known wrote them, or another run meanwhile.
+async fn unlinked(
+    store: &dyn Store,
+    org: &OrganizationId,
+    snapshot: &Snapshot,
+    links: &[AdditionLink],
+) -> Result<BTreeSet<String>, Failure> {
+    let known: BTreeSet<&str> =
+        links.iter().filter_map(|link| link.key.as_ref()).map(|key| key.0.as_str()).collect();
+    let markers = snapshot.additions.values().flatten().filter_map(|addition| addition.marker.as_deref());
+    if markers.clone().all(|marker| known.contains(marker)) {
+        return Ok(BTreeSet::new());
+    }
+    let under_way = store.list_unresolved_operations(org).await?.into_iter().map(|operation| operation.key);
+    let linked = store.list_links(org).await?.into_iter().filter_map(|link| link.key).map(|key| key.0);
+    let own: BTreeSet<String> = under_way.chain(linked).collect();
+    Ok(own.into_iter().filter(|key| !known.contains(key.as_str())).collect())
 }
 
 /// A draft after its check, ready to be kept; each finding once, with those of the check.

@@ -124,6 +124,7 @@ async fn plan_seen(
         subscriptions: &subscriptions,
         completed: &completed,
         adoption: AdoptionAnswer::Propose,
+        unlinked: &BTreeSet::new(),
     };
     let last = last_writers(store, request.org, &carried).await?;
     let mut draft = undo(&world, &views, &extent, &last, request.credit);

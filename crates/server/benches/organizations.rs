@@ -185,6 +185,8 @@ fn workers(organizations: u64, latency: Duration) {
     let Some(service) = desk::service("api", Backend::Postgres, AT_ONCE) else { return };
     let person = service.operator();
     let names = |round: &str| -> Vec<String> { (0..organizations).map(|n| format!("{round}-{n}")).collect() };
+    // The first secret makes the key, which each worker has to have.
+    person.post(&format!("{}/connections", desk::path("default")), &all.connection(0)).is(201);
     let mut processes = vec![Process(service.worker())];
     for (round, from) in [("one", 0), ("four", organizations)] {
         for (name, number) in names(round).iter().zip(from..) {

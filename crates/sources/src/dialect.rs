@@ -2,6 +2,7 @@
 
 use crate::cloudblue_connect::ConnectReader;
 use crate::cloudblue_simpleapi::SimpleApiReader;
+use crate::feed::once::{self, Twice};
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
 use crate::focus::FocusReader;
 use crate::input;
@@ -117,10 +118,15 @@ impl Source for RecordSource {
 
 fn feed_file(path: PathBuf, kind: Option<RecordKind>) -> Records {
     let name = input::shown_name(&path);
-    match input::open(&path) {
-        Ok(input) => {
+    match once::open(&path) {
+        Ok(Twice { input, path, kept }) => {
             let options = FeedOptions { file_name: name, kind, format: FeedFormat::Auto, path: Some(path) };
-            Box::new(read_feed(input, options))
+            let mut records = read_feed(input, options);
+            Box::new(std::iter::from_fn(move || {
+                // It goes with its last record.
+                let _ = &kept;
+                records.next()
+            }))
         }
         Err(error) => Box::new(std::iter::once(Err(input::not_opened(&name, &error)))),
     }

@@ -408,6 +408,10 @@ fn scattered_rows_are_refused() {
     let apart = "the rows of this order do not stand together; a part of them must not pass for the whole: sort the \
                  table by `id` and send it again";
     assert_eq!(ids(&found), [format!("2: {apart}"), "o-2".into(), format!("4: {apart}"), "o-3".into()]);
+    // Each says which record it is of, so that it can be told until it comes in.
+    let of =
+        |item: &Result<Record, Refusal>| item.as_ref().err()?.record.as_ref().map(|record| record.1.clone());
+    assert_eq!(found.iter().filter_map(of).collect::<Vec<_>>(), ["o-1", "o-1"]);
     // Of what is read once it is known only at the second part, and said.
     let found = ids(&read(csv.as_bytes(), FeedFormat::Auto, None));
     assert_eq!((&found[0][..], &found[1][..], &found[3][..]), ("o-1", "o-2", "o-3"));

@@ -47,9 +47,11 @@ pub struct RecordVersion {
     pub record: Record,
 }
 
-const COLUMNS: usize = 8;
+/// Values that all rows of a statement share, and those of each.
+const IN_COMMON: usize = 3;
+const OF_A_ROW: usize = 5;
 /// Rows of one statement.
-const CHUNK: usize = 2_500;
+const CHUNK: usize = 1_250;
 
 type Key<'a> = (RecordKind, &'a str);
 
@@ -276,52 +278,84 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// Inserts rows by hand-laid SQL: it is the same for every full chunk, so that it is prepared once.
+    /// Inserts rows by hand-laid SQL: it is the same for every full chunk, so that it is prepared once. The next chunk is laid
+    /// out while the database works on the one before.
     async fn insert(
         &self,
         table: &str,
         rows: &[(&IncomingRecord, i64)],
         conflict: &str,
     ) -> Result<(), StoreError> {
-        for part in rows.chunks(CHUNK) {
-            let mut sql = format!(
-                "INSERT INTO {table} (org, source, received_at, kind, id, version, hash, doc) VALUES "
-            );
-            let mut values: Vec<Value> = Vec::with_capacity(part.len() * COLUMNS);
-            for (row, (incoming, version)) in part.iter().enumerate() {
-                sql.push_str(if row == 0 { "(" } else { ",(" });
-                self.marks(&mut sql, values.len())?;
-                sql.push(')');
-                values.extend([
-                    self.org.into(),
-                    self.source.into(),
-                    self.at.into(),
-                    incoming.record.kind().name().into(),
-                    incoming.id.as_str().into(),
-                    (*version).into(),
-                    incoming.hash.as_str().into(),
-                    db::to_doc("a record", &incoming.record)?.into(),
-                ]);
-            }
-            sql.push(' ');
-            sql.push_str(conflict);
-            db::run(self.tx, &sql, values).await?;
+        let mut laid: Option<(String, Vec<Value>)> = None;
+        for part in rows.chunks(CHUNK).map(Some).chain([None]) {
+            let running = async {
+                match laid.take() {
+                    Some((sql, values)) => db::run(self.tx, &sql, values).await.map(drop),
+                    None => Ok(()),
+                }
+            };
+            let laying = async { part.map(|part| self.lay_out(table, part, conflict)).transpose() };
+            let (ran, next) = futures::join!(running, laying);
+            ran?;
+            laid = next?;
         }
         Ok(())
     }
 
-    /// The parameters of one row. SQLite's are left without numbers: it looks a numbered one up by walking through all
-    /// of them, which makes a long statement slow by the square of its length.
-    fn marks(&self, sql: &mut String, bound: usize) -> Result<(), StoreError> {
-        if self.tx.get_database_backend() == DbBackend::Sqlite {
-            sql.push_str("?,?,?,?,?,?,?,?");
-            return Ok(());
+    /// What all rows have in common is bound once.
+    fn lay_out(
+        &self,
+        table: &str,
+        part: &[(&IncomingRecord, i64)],
+        conflict: &str,
+    ) -> Result<(String, Vec<Value>), StoreError> {
+        let mut values: Vec<Value> = Vec::with_capacity(IN_COMMON + part.len() * OF_A_ROW);
+        values.extend([self.org.into(), self.source.into(), self.at.into()]);
+        let mut sql = format!(
+            "INSERT INTO {table} (org, source, received_at, kind, id, version, hash, doc) \
+             SELECT o.org, o.source, o.received_at, r.column1, r.column2, r.column3, r.column4, r.column5 \
+             FROM (SELECT {} AS org, {} AS source, {} AS received_at) o CROSS JOIN (VALUES ",
+            self.mark(1),
+            self.mark(2),
+            self.mark(3)
+        );
+        for (row, (incoming, version)) in part.iter().enumerate() {
+            sql.push_str(if row == 0 { "(" } else { ",(" });
+            for column in 1..=OF_A_ROW {
+                let comma = if column == 1 { "" } else { "," };
+                write!(sql, "{comma}{}", self.mark(values.len() + column))
+                    .map_err(|e| error::damaged("a statement", e))?;
+            }
+            sql.push(')');
+            values.extend([
+                incoming.record.kind().name().into(),
+                incoming.id.as_str().into(),
+                (*version).into(),
+                incoming.hash.as_str().into(),
+                db::to_doc("a record", &incoming.record)?.into(),
+            ]);
         }
-        for column in 1..=COLUMNS {
-            let comma = if column == 1 { "" } else { "," };
-            write!(sql, "{comma}${}", bound + column).map_err(|e| error::damaged("a statement", e))?;
+        // Without a condition SQLite would take `ON` for that of a join.
+        write!(sql, ") r WHERE true {conflict}").map_err(|e| error::damaged("a statement", e))?;
+        Ok((sql, values))
+    }
+
+    /// A parameter. SQLite's are left without numbers: it looks a numbered one up by walking through all of them, which
+    /// makes a long statement slow by the square of its length.
+    fn mark(&self, number: usize) -> Mark {
+        Mark((self.tx.get_database_backend() != DbBackend::Sqlite).then_some(number))
+    }
+}
+
+/// A parameter in the text of a statement.
+struct Mark(Option<usize>);
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(number) => write!(f, "${number}"),
+            None => f.write_str("?"),
         }
-        Ok(())
     }
 }
 

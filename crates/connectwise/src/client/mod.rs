@@ -20,7 +20,7 @@ pub mod wire;
 
 pub use cond::{Cond, Literal};
 pub use error::{ApiError, ClientError, FieldError};
-pub use page::Query;
+pub use page::{Page, Query};
 pub use patch::PatchOp;
 pub(crate) use rights::right_of;
 pub use session::{API_VERSION, ClientConfig, ConnectWiseClient, Credentials};

@@ -1,7 +1,7 @@
 //! Lists: read whole, or an error.
 //!
-//! Pages are asked for forward-only (`id` greater than the last one seen), which records that come and go meanwhile
-//! cannot shift. Of the `Link` header only its presence counts; no address in an answer is ever called.
+//! Whole lists are asked for forward-only (`id` greater than the last one seen), which records that come and go meanwhile
+//! cannot shift; a single page of somebody who looks around is a navigable one. Of the `Link` header only its presence counts; no address in an answer is ever called.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -23,8 +23,21 @@ const URL_RESERVE: usize = 255;
 /// Nobody has a million pages; a server that never ends must not hold us for ever.
 const MAX_PAGES: usize = 10_000;
 
+/// The most records of a page that the vendor gives.
+const LARGEST_PAGE: u32 = 1_000;
+
 /// What the server gives when it does not heed the page size.
 const DEFAULT_PAGE: usize = 25;
+
+/// One page of a list in an order of one's own, and whether another one follows. While records come and go, pages shift:
+/// a list that has to be whole is read by [`ConnectWiseClient::list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The records, in the order that was asked for.
+    pub records: Vec<T>,
+    /// Whether ConnectWise says that there is a next page.
+    pub has_next: bool,
+}
 
 /// What to ask a list for.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +167,36 @@ impl ConnectWiseClient {
             }
         }
         Err(ClientError::NotUnderstood { call, why: format!("the list did not end after {MAX_PAGES} pages") })
+    }
+
+    /// Reads the `number`th page (from 1) of `size` records (at most 1,000), by `order` (`name asc`, `id desc`): for
+    /// somebody who looks at the first few. No address in the answer is called.
+    ///
+    /// # Errors
+    /// Every way in which there is no such page, and an order or a size that ConnectWise does not take.
+    pub async fn page<T: Record + DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &Query,
+        order: &str,
+        (number, size): (u32, u32),
+    ) -> Result<Page<T>, ClientError> {
+        if number == 0 || !(1..=LARGEST_PAGE).contains(&size) {
+            return Err(ClientError::Invalid(format!(
+                "page {number} of {size} records: pages count from 1 and hold 1 to {LARGEST_PAGE}"
+            )));
+        }
+        let mut text = query.text();
+        self.check_length(path, &format!("{text}{}", encode(order)))?;
+        if !text.is_empty() {
+            text.push('&');
+        }
+        let text = format!("{text}orderBy={}&pageSize={size}&page={number}", encode(order));
+        let reply = self.send(Request::read(path, &text)).await?;
+        let records: Vec<T> = decode_list(&reply, &format!("GET {path}"))?;
+        let full = u32::try_from(records.len()).is_ok_and(|received| received >= size);
+        let has_next = reply.header("link").map_or(full, names_next);
+        Ok(Page { records, has_next })
     }
 
     /// Reads the records whose `field` is one of many ids, in as few calls as the length of a URL allows.
@@ -300,6 +343,11 @@ fn check_order<T: Record>(page: &[T], after: Option<i64>, call: &str) -> Result<
     Ok(last)
 }
 
+/// Whether a `Link` header names a next page.
+fn names_next(link: &str) -> bool {
+    link.contains("rel=\"next\"") || link.contains("rel=next")
+}
+
 /// What a page says about what comes after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -351,8 +399,7 @@ impl ConnectWiseClient {
         if !by_keys {
             habit.learn(LinkHabit::SENDS);
         }
-        let next = link.contains("rel=\"next\"") || link.contains("rel=next");
-        if next && received > 0 { End::More } else { End::Sure }
+        if names_next(link) && received > 0 { End::More } else { End::Sure }
     }
 }
 

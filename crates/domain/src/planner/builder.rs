@@ -8,6 +8,7 @@ mod placing;
 mod writing;
 
 use super::context::{Context, Stop, subject_of};
+use super::left_out;
 use super::mark::Mark;
 use super::part::Expressed;
 use super::picture::{Line, OwnLines, Picture, change_id};
@@ -197,7 +198,10 @@ impl<'c, 'a> Builder<'c, 'a> {
             format!("{} {currency} for {name}, {days}, is left out: {why}.", rounded.shown(currency));
         let subject = Subject { detail: Some(detail.to_owned()), ..self.context.subject_of_product(product) };
         let finding = Finding::new(Code::Tu6005, subject, message).amount(rounded, currency);
-        self.find(finding);
+        self.find(match left_out::fix(why, rounded) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        });
         Ok(())
     }
 

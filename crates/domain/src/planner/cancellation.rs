@@ -24,6 +24,7 @@ use crate::ids::{AgreementId, CatalogItemId, ProductId};
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
+use crate::planner::left_out;
 use crate::psa::Agreement;
 use crate::settings::QuantityChange;
 use jiff::civil::Date;
@@ -403,8 +404,7 @@ fn tell_used_days(
     if price.is_zero() {
         return Ok(());
     }
-    let why = "they were never invoiced, and the order has no line for them";
-    Ok(builder.left_out(&product, used, price, why)?)
+    Ok(builder.left_out(&product, used, price, left_out::NEVER_INVOICED)?)
 }
 
 /// Keeps a refund back that is larger than what its product is billed for the whole period and its days: the source may
@@ -542,7 +542,7 @@ pub fn give_back<'a>(
     let context = builder.context;
     let credits = context.world.settings.credits.is_on();
     let Some(item) = context.world.snapshot.catalog.get(&item).filter(|_| credits) else {
-        return Ok(builder.left_out(product, days, Exact::ZERO.minus(price)?, "credits are off")?);
+        return Ok(builder.left_out(product, days, Exact::ZERO.minus(price)?, left_out::CREDITS_OFF)?);
     };
     let money = part::one_unit(context.world.settings, context.currency, price, cost)?;
     let money = part::Expressed {
@@ -766,7 +766,7 @@ pub fn fee(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, day: 
     };
     if amount.is_negative() && !builder.context.world.settings.credits.is_on() {
         let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
-        builder.left_out(&line.product, days, amount, "credits are off")?;
+        builder.left_out(&line.product, days, amount, left_out::CREDITS_OFF)?;
         return Ok(());
     }
     let settings = builder.context.world.settings;

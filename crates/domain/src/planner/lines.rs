@@ -12,6 +12,7 @@ use crate::ids::ProductId;
 use crate::money::{Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::period::Period;
 use crate::plan::{Role, Target};
+use crate::planner::left_out;
 use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use crate::settings::{PriceSource, ProrationBy, RoundingPlace};
@@ -545,7 +546,7 @@ pub fn bill_once<'a>(
     };
     let credit = money.exact.is_negative();
     if credit && line.charge != Charge::Discount && !settings.credits.is_on() {
-        builder.left_out(&line.product, days, money.exact, "credits are off")?;
+        builder.left_out(&line.product, days, money.exact, left_out::CREDITS_OFF)?;
         return Ok(());
     }
     let text = |what: &str| {

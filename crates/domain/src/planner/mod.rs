@@ -17,6 +17,7 @@ mod fetch;
 mod groups;
 mod index;
 mod late;
+mod left_out;
 mod lines;
 mod mark;
 mod modes;
@@ -97,6 +98,9 @@ pub struct World<'a> {
     pub completed: &'a Completions,
     /// The answer about adoption.
     pub adoption: AdoptionAnswer,
+    /// Keys of our own journal whose additions no link tells of: their outcome is not known yet, or another run has just
+    /// written them.
+    pub unlinked: &'a BTreeSet<String>,
 }
 
 /// What is known of orders beside those that are planned: when they were completed, and what those were that were carried

@@ -3,6 +3,7 @@
 
 use super::builder::Builder;
 use super::context::{Context, Stop};
+use super::left_out::BEFORE_GO_LIVE;
 use super::{change, part, sales};
 use crate::billing;
 use crate::feed::{BillingModel, Charge, Order, OrderKind, OrderLine};
@@ -17,10 +18,6 @@ use crate::settings::LineMode;
 use jiff::civil::Date;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Why something before go-live is left out.
-const BEFORE_GO_LIVE: &str =
-    "it lies before go-live, and is billed or given back by hand where it was not yet";
 
 /// More places than any currency has: what is cut to a share of its days is rounded where it is written.
 const PLACES: u32 = 9;

@@ -47,6 +47,8 @@ pub struct Lab {
     pub org: OrganizationId,
     /// Plans whose lines come to something else than their orders are what the test is about.
     pub moves_apart: bool,
+    /// Keys of operations whose outcome is not known.
+    pub unlinked: std::collections::BTreeSet<String>,
 }
 
 pub const SOURCE: &str = "default";
@@ -69,6 +71,7 @@ impl Lab {
             next_id: 1000,
             org: OrganizationId::from("default"),
             moves_apart: false,
+            unlinked: std::collections::BTreeSet::new(),
         };
         lab.snapshot.companies.insert(
             CompanyId(12),
@@ -295,6 +298,7 @@ impl Lab {
             subscriptions: &self.subscriptions,
             completed: &completed,
             adoption: self.adoption,
+            unlinked: &self.unlinked,
         })
     }
 

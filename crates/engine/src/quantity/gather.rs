@@ -52,6 +52,7 @@ pub(super) struct Gathered {
     adoption: AdoptionAnswer,
     /// No order stands behind a level.
     completed: Completions,
+    unlinked: BTreeSet<String>,
 }
 
 /// A comparison with the picture that it stands on.
@@ -103,6 +104,7 @@ impl Gathered {
             due_only: false,
             adoption: AdoptionAnswer::Propose,
             completed: Completions::new(),
+            unlinked: BTreeSet::new(),
             config,
         };
         for source in sources {
@@ -186,6 +188,7 @@ impl Gathered {
             subscriptions: &self.subscriptions,
             completed: &self.completed,
             adoption: self.adoption,
+            unlinked: &self.unlinked,
         }
     }
 

@@ -108,3 +108,53 @@ fn a_failure_that_a_resumed_plan_makes_good_is_told_no_more() {
     let open = bench.json(&["finding", "list", "--state", "open"]).exits(0).json();
     assert_eq!(open["findings"], json!([]));
 }
+
+/// Amounts within the feed's range whose product lies outside it: what is planned of them can be read again, with the answer
+/// of its write lost as well.
+#[test]
+fn amounts_that_grow_beyond_the_feeds_range_are_kept() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    let huge = sale()
+        .replace(r#""quantity":"5""#, r#""quantity":"999999999999""#)
+        .replace(r#""unit_price":"22.00""#, r#""unit_price":"99999999.99""#);
+    bench.feed(&format!("{BASE}{huge}")).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]);
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "POST", "path_contains": "additions"}, "action": "drop_after"}]}),
+    );
+    bench.json(&["apply", "--all", "--approve"]).exits(1);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let done = bench.json(&["apply", "--all", "--approve"]).exits(0).json();
+    assert_eq!(done["summary"]["in_doubt"], 0, "{done}");
+    let plans = bench.json(&["plan", "list"]).exits(0).json();
+    assert!(!plans["plans"].as_array().unwrap().is_empty(), "{plans}");
+    bench.json(&["plan", "show", plans["plans"][0]["plan_id"].as_str().unwrap()]).exits(0);
+    assert_eq!(additions(&bench), 1);
+}
+
+/// Other orders of a product whose line is in doubt: its key is our own journal's, and no other installation's.
+#[test]
+fn a_line_in_doubt_is_not_taken_for_somebody_elses() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "60");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "POST", "path_contains": "additions"}, "action": "drop_after"}]}),
+    );
+    bench.json(&["apply", "--all"]).exits(1);
+    let subscription = BASE.lines().find(|line| line.contains("\"subscription\"")).unwrap();
+    let second = |text: &str| text.replace("\"s-1\"", "\"s-2\"").replace("SO-1", "SO-2");
+    bench.feed(&format!("{}\n{}", second(subscription), second(&sale()))).exits(0);
+    bench.json(&["check"]);
+    let planned = bench.json(&["plan", "--all"]).json();
+    assert!(!planned.to_string().contains("TU2007"), "{planned}");
+    assert_eq!(planned["changes"].as_array().map(Vec::len), Some(1), "{planned}");
+}

@@ -298,6 +298,38 @@ fn a_refused_record_is_told_until_it_comes_in() {
     assert_eq!(told(&bench), Vec::<String>::new());
 }
 
+/// The rows of an order that stand apart in a table are refused whole, also where the table comes through a pipe; and a row
+/// that is cut says which order it was of. Both are told until they come in.
+#[test]
+fn what_a_table_takes_apart_or_cuts_is_told_by_its_order() {
+    let bench = Bench::new("2023-03-20");
+    bench.feed(BASE).exits(0);
+    let row = |id: &str, line: &str, rest: &str| {
+        format!(
+            "order,{id},sales,s-1,2023-03-01T09:00:00Z,2023-03-01,2023-04-01,USD,{line},recurring,exo-p1{rest}\n"
+        )
+    };
+    let table = format!(
+        "type,id,kind,subscription,completed_at,period.start,period.end,currency,line.id,line.charge,line.product,\
+         line.quantity,line.unit_price,line.unit_cost\n{}{}{}{}",
+        row("SO-1", "1", ",5,22.00,17.60"),
+        row("SO-2", "1", ",1,22.00,17.60"),
+        row("SO-1", "2", ",1,22.00,17.60"),
+        row("SO-3", "1", ",5"),
+    );
+    let taken = bench.piped(&["feed", "import", "-", "--format", "json"], &table).exits(1).json();
+    assert_eq!(taken["records"]["order"]["new"], 1, "{taken}");
+    bench.json(&["check"]).exits(1);
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    assert!(!tasks.to_string().contains("SO-1") && tasks.to_string().contains("SO-2"), "{tasks}");
+    // The next import of the source says nothing of them.
+    bench.feed(BASE).exits(0);
+    bench.json(&["check"]).exits(1);
+    let told =
+        bench.json(&["finding", "list", "--code", "TU8004", "--state", "open"]).exits(0).json().to_string();
+    assert!(told.contains("order SO-1") && told.contains("order SO-3"), "{told}");
+}
+
 /// Of many records that were refused none is forgotten with the next import.
 #[test]
 fn of_many_refused_records_none_is_forgotten() {

@@ -172,17 +172,23 @@ fn why_connectwise_did_not_answer_is_kept() {
         let of_connection = |f: &&Value| f["code"].as_str().is_some_and(|code| code.starts_with("TU100"));
         list["findings"].as_array().unwrap().iter().filter(of_connection).cloned().collect::<Vec<_>>()
     };
-    for args in [&["apply", "--all"][..], &["psa", "pull"], &["plan"]] {
+    let every: [(&[&str], u16, &str); 4] = [
+        (&["apply", "--all"], 503, "TU1001"),
+        (&["apply", "--all"], 401, "TU1002"),
+        (&["psa", "pull"], 401, "TU1002"),
+        (&["plan"], 401, "TU1002"),
+    ];
+    for (args, status, code) in every {
         bench.control(
             "faults",
-            &json!({"schedule": [{"match": {}, "action": "status", "status": 401, "times": 1000}]}),
+            &json!({"schedule": [{"match": {}, "action": "status", "status": status, "times": 1000}]}),
         );
         bench.json(args).exits(3);
         let found = kept();
         assert_eq!(found.len(), 1, "{args:?}: {found:?}");
         assert_eq!(
             (&found[0]["code"], &found[0]["subject"]["detail"]),
-            (&json!("TU1002"), &json!("connection connectwise"))
+            (&json!(code), &json!("connection connectwise"))
         );
         bench.control("faults", &json!({"schedule": []}));
         bench.json(&["psa", "pull"]).exits(0);

@@ -210,18 +210,17 @@ impl<R: BufRead> CsvRows<R> {
                 Ok(Some(step)) => return Some(step),
                 Err(refusal) => {
                     let line = refusal.line;
-                    self.pending = Some((line, refusal));
                     // Without a header, or between records that are one row each, nothing else is touched.
-                    if !self.ended {
-                        self.breaks(line);
-                    }
+                    let record = if self.ended { None } else { self.breaks(line, records.kind) };
+                    self.pending = Some((line, Refusal { record: refusal.record.or(record), ..refusal }));
                 }
             }
         }
     }
 
-    /// A record is taken in whole or not at all: one whose rows may include a broken one is refused.
-    fn breaks(&mut self, line: u64) {
+    /// A record is taken in whole or not at all: one whose rows may include a broken one is refused. Returns which one the row
+    /// says to be of, where that can be told; `usual` is the kind of rows that name none.
+    fn breaks(&mut self, line: u64, usual: Option<RecordKind>) -> Option<Box<(RecordKind, String)>> {
         let row = self.table.row();
         // The last cell of a row that is cut may be cut itself.
         let is_whole = |at: &usize| {
@@ -231,11 +230,15 @@ impl<R: BufRead> CsvRows<R> {
             column.filter(is_whole).and_then(|at| row.cell_lossy(at)).filter(|text| !text.is_empty())
         };
         let (id, kind) = self.header.as_ref().map_or((None, None), |header| (header.id, header.kind));
-        let kind = told(kind).and_then(|name| RecordKind::from_name(&name));
-        if kind.is_some_and(|kind| list_of(kind).is_none()) {
-            return;
-        }
+        let kind = match kind {
+            Some(at) => told(Some(at)).and_then(|name| RecordKind::from_name(&name)),
+            None => usual,
+        };
         let id = told(id);
+        let record = kind.zip(id.clone()).map(Box::new);
+        if kind.is_some_and(|kind| list_of(kind).is_none()) {
+            return record;
+        }
         if let Some(group) = &mut self.group
             && !group.list.is_empty()
             && id.as_ref().is_none_or(|id| *id == group.id)
@@ -243,6 +246,7 @@ impl<R: BufRead> CsvRows<R> {
             group.lacks(line);
         }
         self.broken = Some(Broken { line, id });
+        record
     }
 
     #[allow(clippy::type_complexity)]
@@ -398,7 +402,9 @@ impl Group {
     fn finish(self, records: &mut Records) -> (u64, Result<Option<trueup_domain::feed::Record>, Refusal>) {
         if let Some(reason) = self.fault {
             records.refused.insert(self.kind);
-            return (self.line, Err(refusal(&records.file, self.line, REFUSED, reason)));
+            let record = (!self.id.is_empty()).then(|| Box::new((self.kind, self.id)));
+            let refused = Refusal { record, ..refusal(&records.file, self.line, REFUSED, reason) };
+            return (self.line, Err(refused));
         }
         let json = if self.list.is_empty() {
             self.head

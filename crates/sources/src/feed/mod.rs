@@ -6,7 +6,7 @@
 
 mod csv;
 mod detect;
-
+pub(crate) mod once;
 mod orders;
 mod parties;
 pub(crate) mod rows;

@@ -70,7 +70,10 @@ impl<'a> Builder<'_, 'a> {
         let other = self.picture.lines_of(agreement.id).iter().filter(on_item).find_map(|there| {
             let origin = match &there.origin {
                 Some(origin) => origin,
-                None => return there.key().map(|_| (there, None)),
+                None => {
+                    let foreign = there.key().filter(|key| !context.world.unlinked.contains(*key));
+                    return foreign.map(|_| (there, None));
+                }
             };
             if origin.role() != Role::Recurring || origin.subscription == Some(context.subscription_no) {
                 return None;

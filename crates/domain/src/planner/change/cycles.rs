@@ -9,6 +9,7 @@ use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
+use crate::planner::left_out;
 use crate::planner::lines::write_once;
 use crate::planner::part;
 use crate::planner::picture::Line;
@@ -120,7 +121,7 @@ fn give_back<'a>(
         return Ok(());
     }
     if !context.world.settings.credits.is_on() {
-        builder.left_out(product, days, Exact::ZERO.minus(price)?, "credits are off")?;
+        builder.left_out(product, days, Exact::ZERO.minus(price)?, left_out::CREDITS_OFF)?;
         return Ok(());
     }
     let money = part::one_unit(context.world.settings, context.currency, price, cost)?;

@@ -11,6 +11,7 @@ use crate::period::Period;
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
+use crate::planner::left_out;
 use crate::planner::lines::{PartPolicy, bill_once, item_of, part_policy, write_once};
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
@@ -38,7 +39,7 @@ pub(super) fn write_part<'a>(
         return Ok(());
     }
     if money.exact.is_negative() && !builder.context.world.settings.credits.is_on() {
-        builder.left_out(product, days, money.exact, "credits are off")?;
+        builder.left_out(product, days, money.exact, left_out::CREDITS_OFF)?;
         return Ok(());
     }
     match policy? {
@@ -178,7 +179,7 @@ pub(super) fn bill_gap<'a>(
         return Ok(());
     }
     if money.exact.is_negative() && !credits {
-        builder.left_out(&item.line.product, gap, money.exact, "credits are off")?;
+        builder.left_out(&item.line.product, gap, money.exact, left_out::CREDITS_OFF)?;
         return Ok(());
     }
     let home = builder.context.agreement;
@@ -426,7 +427,7 @@ fn net_parts<'a>(
             return Ok(());
         }
         if net.is_negative() && !settings.credits.is_on() {
-            builder.left_out(product, days, net, "credits are off")?;
+            builder.left_out(product, days, net, left_out::CREDITS_OFF)?;
             return Ok(());
         }
         // What is billed of an invoiced period is dated over the whole open one, so nobody prorates it.

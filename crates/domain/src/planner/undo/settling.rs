@@ -8,6 +8,7 @@ use crate::ids::{AdditionId, AgreementId, ChangeId, OrderId, ProductId, SourceId
 use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::period::{Period, next_day};
 use crate::plan::{Action, Change, DraftPlan, Role, Undoing};
+use crate::planner::left_out;
 use crate::planner::{World, safe_text};
 use crate::psa::{AdditionState, Agreement, BillFlag, ObservedAddition};
 use jiff::civil::Date;
@@ -210,7 +211,7 @@ pub(super) fn settle(
     let left_out = match credit {
         Credit::LeaveOut => Some("the undo is to give nothing back"),
         Credit::Propose if world.settings.credits.is_on() => None,
-        Credit::Propose => Some("credits are off"),
+        Credit::Propose => Some(left_out::CREDITS_OFF),
     };
     for sums in all.into_values() {
         let mut sums: Vec<Sum<'_, '_>> = sums.into_values().collect();
