@@ -163,6 +163,7 @@ fn plan_with(lab: &Lab, tasks: &[(Task, Demand)], threads: usize) -> DraftPlan {
         subscriptions: &lab.subscriptions,
         completed: &lab.completed.borrow(),
         adoption: lab.adoption,
+        unlinked: &std::collections::BTreeSet::new(),
     };
     let inputs: Vec<_> = tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
     plan_on(&world, &inputs, threads)
