@@ -56,7 +56,14 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
         code: Code::Tu8004.to_string(),
         warning: false,
     };
-    let columns = match reader.headers().map_err(|e| e.to_string()).and_then(columns_of) {
+    let columns = match reader
+        .headers()
+        .map_err(|error| match error.kind() {
+            csv::ErrorKind::Utf8 { .. } => "the file is not UTF-8; save it as UTF-8".to_owned(),
+            _ => error.to_string(), // open set: the library's own
+        })
+        .and_then(columns_of)
+    {
         Ok(columns) => columns,
         Err(reason) => {
             parsed.refused.push(refuse(1, (None, reason)));
@@ -70,6 +77,12 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
             Ok(row) => {
                 let line = row.position().map_or(0, csv::Position::line);
                 if row.iter().all(str::is_empty) {
+                    continue;
+                }
+                if row.iter().skip(columns.width).any(|cell| !cell.is_empty()) {
+                    let reason =
+                        "the row has more cells than the header; quote cells that hold a comma".to_owned();
+                    parsed.refused.push(refuse(line, (None, reason)));
                     continue;
                 }
                 if row.as_slice().len() > MAX_ROW_BYTES {
@@ -101,7 +114,11 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                parsed.refused.push(refuse(line, (None, format!("the row cannot be read: {error}"))));
+                let reason = match error.kind() {
+                    csv::ErrorKind::Utf8 { .. } => "the row is not UTF-8; save the file as UTF-8".to_owned(),
+                    _ => format!("the row cannot be read: {error}"), // open set: the library's own
+                };
+                parsed.refused.push(refuse(line, (None, reason)));
             }
         }
     }
@@ -130,7 +147,10 @@ fn twice(first: &mut Mapping, line: u64, again: Mapping) -> Result<(), Fault> {
 }
 
 /// Where each column of the file stands.
-struct Columns([Option<usize>; 5]);
+struct Columns {
+    at: [Option<usize>; 5],
+    width: usize,
+}
 
 fn columns_of(header: &csv::StringRecord) -> Result<Columns, String> {
     let names: Vec<String> =
@@ -144,11 +164,11 @@ fn columns_of(header: &csv::StringRecord) -> Result<Columns, String> {
             return Err(format!("the header lacks the column `{name}`; it must be {}", HEADER.join(",")));
         }
     }
-    Ok(Columns(at))
+    Ok(Columns { at, width: names.len() })
 }
 
 fn mapping_of(row: &csv::StringRecord, columns: &Columns, source: &SourceId) -> Result<Mapping, Fault> {
-    let cells = columns.0.map(|at| at.and_then(|at| row.get(at)).unwrap_or_default());
+    let cells = columns.at.map(|at| at.and_then(|at| row.get(at)).unwrap_or_default());
     if let Some((name, _)) = HEADER.into_iter().zip(cells).find(|(_, cell)| cell.contains('\0')) {
         return Err((Some(name), "it holds the character NUL, which no text has".into()));
     }

@@ -60,7 +60,7 @@ fn apply_decision(task: &mut Task, actor: &str, decision: &Decision) -> Result<(
             return Err(Failure::wrong("a task is ignored for a reason, and none was given", "Say why."));
         }
         Decision::Ignore(_) if busy || task.state == TaskState::Done => {
-            return refuse("ignored", "Let the next `trueup apply` finish what is under way.");
+            return refuse("ignored", in_the_way(task));
         }
         Decision::Ignore(reason) => {
             task.state = TaskState::Ignored;
@@ -78,7 +78,7 @@ fn apply_decision(task: &mut Task, actor: &str, decision: &Decision) -> Result<(
             );
         }
         Decision::Retry if task.state.is_final() => {
-            return refuse("tried again", "`trueup task unignore` takes an ignored task back in.");
+            return refuse("tried again", if_over(task));
         }
         Decision::Retry => back_to_ready(task),
     }
@@ -116,3 +116,23 @@ async fn unblock(
     store.save_tasks(org, clock.now(), &free).await?;
     Ok(())
 }
+
+/// What to do about a task that cannot be put aside.
+fn in_the_way(task: &Task) -> &'static str {
+    if task.state == TaskState::Done {
+        TAKE_BACK
+    } else {
+        "Let the next `trueup apply` finish what is under way."
+    }
+}
+
+/// What to do about a task that is over and should be tried again.
+fn if_over(task: &Task) -> &'static str {
+    if task.state == TaskState::Done {
+        TAKE_BACK
+    } else {
+        "`trueup task unignore` takes an ignored task back in."
+    }
+}
+
+const TAKE_BACK: &str = "It is carried out; `trueup undo --task` takes back what it wrote, and `trueup task unignore` takes it in again.";

@@ -105,3 +105,12 @@ fn what_no_feed_can_hold_maps_nothing() {
     assert_eq!(faults, [(2, id), (3, id), (4, "options"), (5, id), (6, id)]);
     assert_eq!(parsed.mappings.len(), 1);
 }
+
+#[test]
+fn a_row_with_more_cells_than_the_header_is_refused_unless_they_are_empty() {
+    let parsed = read("kind,source_id,psa_id\ncustomer,c-1,12,,,\ncustomer,c-2,12,x\n");
+    assert_eq!((parsed.mappings.len(), parsed.refused.len(), parsed.refused[0].line), (1, 1, 3));
+    let parsed =
+        parse(&b"kind,source_id,psa_id\ncustomer,c-\xff,12\n"[..], "m.csv", &SourceId::from("default"));
+    assert!(parsed.refused[0].reason.contains("UTF-8"), "{:?}", parsed.refused);
+}
