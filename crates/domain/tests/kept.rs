@@ -106,3 +106,28 @@ fn what_a_late_change_gave_back_is_not_told_again(
     // 14 of 30 days of 110.00.
     assert_eq!(told(&lab, &cancel.0), [("exo".to_owned(), "-51.33".to_owned())]);
 }
+
+/// A change that comes after the cancellation which followed it: what it adds is billed to the end of the cancelled period, and
+/// what of that nobody owes is told.
+#[rstest]
+fn what_a_late_change_adds_after_the_cancellation_is_told(
+    #[values("end_and_create", "edit_in_place")] quantity_change: &str,
+    #[values("on", "off")] credits: &str,
+) {
+    let mut lab = lab(None, quantity_change);
+    lab.set("credits", credits);
+    for _ in 0..2 {
+        lab.invoice(40);
+    }
+    lab.run(&cancellation("2023-02-20", month(2)).0);
+    let late =
+        order("CH-1", OrderKind::Change, "2023-02-10", month(2)).change("1", "exo", 5, 8, "22.00", "17.60");
+    let draft = lab.plan(&[&late.0]);
+    let of = draft.findings.iter().filter(|f| f.code == Code::Tu6005).filter_map(|f| f.amount.as_ref());
+    // 3 x 22.00 for 9 of 28 days.
+    assert_eq!(of.map(|(amount, _)| amount.to_string()).collect::<Vec<_>>(), ["-21.21"], "{}", show(&draft));
+    lab.apply(&draft);
+    // 3 x 22.00 x 19/28, rounded for each unit.
+    assert_eq!(lab.invoice(40), "44.79");
+    assert_eq!(lab.invoice(40), "0");
+}

@@ -236,6 +236,6 @@ fn a_line_that_was_dated_by_hand_and_ended_by_a_cancellation_is_ended() {
     // What was ordered before it is billed up to the end of the month that it cancelled.
     assert_eq!(
         show(&lab.plan(&[&late.0])),
-        "create prorate 2028-03-10..2028-03-31 3 x 15.61 cost 12.49 = 46.83\nTU5001 warning\n"
+        "create prorate 2028-03-10..2028-03-31 3 x 15.61 cost 12.49 = 46.83\nTU5001 warning\nTU6005 warning\n"
     );
 }

@@ -38,6 +38,21 @@ pub fn since(builder: &Builder<'_, '_>, product: &ProductId) -> Result<Option<Da
     Ok(first)
 }
 
+/// The days from a later cancellation up to `until`, where that is the end of the period which it cancelled: what comes before
+/// it is billed through them, and nobody owes them.
+pub fn paid_beyond<'b>(
+    builder: &'b Builder<'_, '_>,
+    until: Date,
+) -> Result<Option<(&'b Order, Period)>, PeriodError> {
+    for order in younger(builder).filter(|order| order.kind == OrderKind::Cancellation) {
+        let said = taken_away_on(builder, order);
+        if said < until && billing_period(builder, order, said)?.end() == until {
+            return Ok(Period::new(said, until).ok().map(|days| (order, days)));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a later order took the product away after `day` and gave nothing back of it: what comes before it is billed up
 /// to there, whatever has ended its line so.
 pub fn is_billed_up_to_its_end(builder: &Builder<'_, '_>, product: &ProductId, day: Date) -> bool {

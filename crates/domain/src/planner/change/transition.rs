@@ -4,7 +4,7 @@ use super::cycles;
 use super::parts::{bill_gap, bill_part, credit_form};
 use super::{Item, Moment, named};
 use crate::feed::{Order, OrderKind, OrderLine};
-use crate::finding::Code;
+use crate::finding::{Code, Severity};
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, day_text, next_day, previous_day};
 use crate::plan::{Role, Target};
@@ -452,12 +452,43 @@ pub(super) fn late_transition<'a>(
     };
     if !item.ahead {
         late::tell(builder, order, product, item.moment.said, last);
+        tell_paid_beyond(builder, item, until)?;
     }
     bill_late(builder, order, item, part_is_told, (effective, until))?;
     match apart.filter(|_| quantity_is_left) {
         Some((rest, from, to)) => bill_late(builder, order, &rest, part_is_told, (from, to)),
         None => Ok(()),
     }
+}
+
+/// Says what a change that came after the cancellation which followed it bills of the days after that: the cancellation has told
+/// what the state that it found costs of them, and this is beside it.
+fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: Date) -> Result<(), Stop> {
+    let product = &item.line.product;
+    let Some((by, days)) = over::paid_beyond(builder, until)? else { return Ok(()) };
+    let Some(days) = days.from_day(item.moment.effective.max(days.start())) else { return Ok(()) };
+    let (by, day) = (by.shown().to_string(), days.start());
+    let units = builder.units_in(days, item.moment.period)?;
+    let exact = item.difference()?.0.times(units)?;
+    let context = builder.context;
+    let currency = context.currency;
+    let amount = Money::new(exact.round(currency.places(), context.world.settings.rounding_mode)?);
+    if amount.is_zero() || amount.is_negative() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is cancelled for {day} by order {by}, and what this order adds is billed to the end of that period as well; nothing \
+         is given back for {days}: {} {currency}.",
+        context.product_name(product),
+        amount.shown(currency)
+    );
+    let finding = builder
+        .about(Code::Tu6005, product, message)
+        .severity(Severity::Warning)
+        .amount(-amount, currency)
+        .fix("Credit it by hand where these days are not owed.");
+    builder.find(finding);
+    Ok(())
 }
 
 /// The same change of the quantity, without the change of the price.
