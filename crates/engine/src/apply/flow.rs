@@ -16,8 +16,19 @@ impl Core<'_> {
         }
     }
 
+    /// As [`Self::queue`], before all others.
+    pub(super) fn queue_first(&mut self, lane: usize) {
+        if let Some(state) = self.lanes.get_mut(lane)
+            && !state.queued
+        {
+            state.queued = true;
+            self.ready.push_front(lane);
+        }
+    }
+
     pub(super) fn begin_ready(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        while self.in_flight < self.rules.in_flight.max(1) {
+        // A read for a write holds a place as well: it is made when its write can follow.
+        while self.in_flight.saturating_add(self.reads_open) < self.rules.in_flight.max(1) {
             let Some(lane) = self.ready.pop_front() else { break };
             if let Some(state) = self.lanes.get_mut(lane) {
                 state.queued = false;
@@ -110,11 +121,12 @@ impl Core<'_> {
         let layout = self.layout;
         let Some(step) = layout.steps.get(number) else { return };
         for later in &step.needed_by {
-            if let Some(lane) = layout.steps.get(*later).map(|s| s.lane) {
+            if let Some(lane) = layout.steps.get(*later).map(|s| s.lane).filter(|lane| *lane != step.lane) {
                 self.queue(lane);
             }
         }
-        self.queue(step.lane);
+        // An agreement is written to its end before the next one, so that one read serves all its steps.
+        self.queue_first(step.lane);
     }
 
     pub(super) fn finish(&mut self, number: usize, out: &mut Vec<Effect>) {

@@ -42,6 +42,8 @@ pub(super) struct Slot {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct LaneState {
+    /// It has steps that are not over.
+    pub(super) open: bool,
     pub(super) read_at: Option<Millis>,
     pub(super) looking: bool,
     /// When the last read began, whether it was of use or not.
@@ -190,6 +192,11 @@ impl<'p> Core<'p> {
             out.push(Effect::Done);
             return;
         }
+        for lane in &open {
+            if let Some(state) = self.lanes.get_mut(*lane) {
+                state.open = true;
+            }
+        }
         let seen = |lane: &usize| {
             self.layout.lanes.get(*lane).is_some_and(|l| self.plan.sights.contains_key(&l.agreement))
         };
@@ -197,9 +204,19 @@ impl<'p> Core<'p> {
         if self.headers_open {
             out.push(Effect::ReadHeaders);
         }
+        // Of a plan that was begun nothing can be refused as a whole any more: each agreement is read when its turn comes,
+        // but those at once that an operation in doubt may have written to.
+        let begun = self.entries.iter().any(|entry| entry.attempts > 0 && entry.state != State::Intent);
         for lane in open {
-            self.look(lane, out);
+            if !begun || self.is_in_doubt(lane) {
+                self.look(lane, out);
+            }
         }
+    }
+
+    fn is_in_doubt(&self, lane: usize) -> bool {
+        let steps = self.layout.lanes.get(lane).map(|l| l.steps.as_slice()).unwrap_or_default();
+        steps.iter().any(|number| self.entries.get(*number).is_some_and(Entry::unresolved))
     }
 
     pub(super) fn look(&mut self, lane: usize, out: &mut Vec<Effect>) {
@@ -214,8 +231,8 @@ impl<'p> Core<'p> {
 
     pub(super) fn compare_headers(&mut self, fresh: &BTreeMap<AgreementId, Agreement>) {
         for (number, lane) in self.layout.lanes.iter().enumerate() {
-            let read = self.lanes.get(number).is_some_and(|l| l.looking || l.read_at.is_some());
-            if let Some(sight) = self.plan.sights.get(&lane.agreement).filter(|_| read)
+            let open = self.lanes.get(number).is_some_and(|l| l.open);
+            if let Some(sight) = self.plan.sights.get(&lane.agreement).filter(|_| open)
                 && let invoicer = self.plan.invoicers.get(&lane.agreement)
                 && let Some(found) = super::stale::check_header(lane.agreement, sight, invoicer, fresh)
             {
@@ -254,7 +271,11 @@ impl<'p> Core<'p> {
                 if self.stage == Stage::Checking { self.stale = true } else { self.lane_stale(lane, out) }
             }
         }
-        self.queue(lane);
+        match self.stage {
+            // What was read for the write that comes next is written next, before the read grows old.
+            Stage::Running => self.queue_first(lane),
+            Stage::Checking | Stage::Saving | Stage::Over => self.queue(lane),
+        }
     }
 
     pub(super) fn look_failed(&mut self, lane: usize, error: OperationError) {
