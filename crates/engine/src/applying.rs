@@ -9,6 +9,7 @@ use crate::catalog;
 use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
+use crate::observe::Trust;
 use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store, StoreError};
 use crate::records::{
@@ -499,6 +500,9 @@ pub async fn apply_all(
     let mut may_create = request.settings.create_missing_products.is_on();
     let policy = &request.settings.approval;
     loop {
+        // Once something did not fit, what was read before the run began is not built on again.
+        let trust = if earlier.is_empty() { request.trust } else { Trust::Nothing };
+        let request = &PlanRequest { trust, ..request.clone() };
         let planned = make_plan(store, psa, clock, request).await?;
         if std::mem::take(&mut may_create)
             && catalog::create_missing(store, psa, clock, request, &planned).await? > 0

@@ -3,13 +3,17 @@
 mod drifting;
 pub(crate) mod grounds;
 mod pulling;
+pub(crate) mod recent;
 mod reversals;
 
 pub use drifting::{Told, tell_drift};
 pub use pulling::{OVERLAP_MS, Pulled, Reach, pull, pull_telling};
+pub use recent::Trust;
 
 use crate::failure::Failure;
 use crate::ports::Psa;
+use crate::records::Millis;
+use recent::Recent;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::mapping::{MappingKind, Mappings};
@@ -18,18 +22,20 @@ use trueup_domain::planner::{TaskInput, World, agreements_of_interest};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::task::TaskKind;
 
-/// Reads what the plan of these tasks needs, afresh and with as few calls as possible: the mapped companies, their
-/// agreements, the additions of the agreements of interest alone, and the mapped catalog items.
+/// Reads what the plan of these tasks needs, with as few calls as possible: the mapped companies, their agreements and the
+/// mapped catalog items afresh, and the additions of the agreements of interest alone, as far as they are not known from
+/// just before. Returns with it when the additions of each agreement were read.
 ///
 /// `world.snapshot` is not looked at.
 ///
 /// # Errors
 /// The PSA's.
-pub async fn observe_for(
+pub(crate) async fn observe_for(
     psa: &dyn Psa,
     world: &World<'_>,
     tasks: &[TaskInput<'_>],
-) -> Result<Snapshot, Failure> {
+    recent: &Recent<'_>,
+) -> Result<(Snapshot, BTreeMap<AgreementId, Millis>), Failure> {
     let mut snapshot = Snapshot::default();
     let companies = companies_of(world, tasks);
     if !companies.is_empty() {
@@ -51,13 +57,14 @@ pub async fn observe_for(
             .filter(|id| snapshot.agreements.contains_key(id))
             .collect()
     };
+    let mut read_at = BTreeMap::new();
     if !wanted.is_empty() {
-        snapshot.additions = psa.list_additions_of(&wanted).await?;
+        recent::put(recent.additions_of(&wanted, world.links).await?, &mut snapshot, &mut read_at);
         // One that went away in between must not pass for one without lines.
         let additions = &snapshot.additions;
         snapshot.agreements.retain(|id, _| additions.contains_key(id) || !wanted.contains(id));
     }
-    Ok(snapshot)
+    Ok((snapshot, read_at))
 }
 
 fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {

@@ -10,7 +10,8 @@ use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
-use crate::observe::observe_for;
+use crate::observe::recent::{self, Recent};
+use crate::observe::{Trust, observe_for};
 use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
 use crate::tasks::assess::{Facts, Standing, assess, subject_of};
@@ -67,6 +68,8 @@ pub struct PlanRequest<'a> {
     pub price_source: Option<PriceSource>,
     /// What is set of lines that these tasks propose, from now on.
     pub edits: Vec<LineEdit>,
+    /// What a pull of the same run has just read and need not be read again.
+    pub trust: Trust,
 }
 
 /// A plan that was made and stored.
@@ -145,6 +148,8 @@ async fn try_plan(
     let (demands, mut extra) = demands_of(store, request.org, &mut chosen).await?;
     let mut feed = Feed::read(store, request.org, &chosen.tasks, &demands).await?;
     let mappings = Mappings::on(store.list_mappings(request.org).await?, clock.today());
+    let place = (request.org, request.connection);
+    let recent = Recent::before_links((psa, store, clock), place, request.trust).await?;
     let links = store.list_links(request.org).await?;
     let takes_over = request.adoption == AdoptionAnswer::TakeSingle;
     let of = (&chosen.tasks, links.as_slice());
@@ -170,8 +175,7 @@ async fn try_plan(
         adoption: request.adoption,
         unlinked: &none,
     };
-    let asked_at = clock.now();
-    let snapshot = observe_for(psa, &world, &inputs).await?;
+    let (snapshot, read_at) = observe_for(psa, &world, &inputs, &recent).await?;
     let unlinked = unlinked(store, request.org, &snapshot, &links).await?;
     let world = World { snapshot: &snapshot, unlinked: &unlinked, ..world };
     let mut draft = plan(&world, &inputs);
@@ -185,7 +189,6 @@ async fn try_plan(
     draft.findings.extend(prices_to_see(&draft, request.settings));
     draft.findings.extend(dates::told(&snapshot, &links));
     draft.findings.append(&mut extra);
-    let place = (request.org, request.connection);
     let (mut held_up, was_pulled) = brakes::weigh(store, place, &draft, &snapshot, request.settings).await?;
     if !was_pulled {
         // Then what the run touches is all that is known, and it is held against itself.
@@ -210,7 +213,7 @@ async fn try_plan(
         brakes: held_up,
         tasks: chosen.tasks.into_values().collect(),
         skipped: chosen.skipped,
-        reads: snapshot.additions.into_iter().map(|(id, list)| (id, (asked_at, list))).collect(),
+        reads: recent::take(snapshot.additions, &read_at),
     }))
 }
 

@@ -524,6 +524,14 @@ pub trait Store: Send + Sync {
         after: Option<AgreementId>,
         limit: u32,
     ) -> Result<Snapshot, StoreError>;
+    /// The additions of these agreements as the picture holds them, with the instant at which the pull began that read
+    /// them. Left out is what was never read, and what ConnectWise said was touched since.
+    async fn load_picture_additions(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, (Millis, Vec<ObservedAddition>)>, StoreError>;
     /// Companies, agreements and catalog items of the local picture, without additions; none before the first pull was
     /// finished.
     async fn load_picture_lists(

@@ -4,6 +4,8 @@
 #[path = "cli/bench.rs"]
 #[allow(dead_code, reason = "the command line's tests use all of it")]
 mod bench;
+#[path = "delta/recent.rs"]
+mod recent;
 
 use jiff::Timestamp;
 use rstest::rstest;
@@ -123,11 +125,17 @@ impl World {
 
     /// A person sets the quantity of the addition on an agreement.
     async fn edit_addition(&self, agreement: i64, quantity: i64) {
-        let id = AgreementId(agreement);
-        let mut state = self.psa.list_additions(id).await.unwrap()[0].state.clone();
+        self.set_quantity(agreement, agreement * 10, quantity).await;
+    }
+
+    /// A person sets the quantity of an addition.
+    async fn set_quantity(&self, agreement: i64, addition: i64, quantity: i64) {
+        let (id, addition) = (AgreementId(agreement), AdditionId(addition));
+        let all = self.psa.list_additions(id).await.unwrap();
+        let mut state = all.into_iter().find(|a| a.id == addition).unwrap().state;
         state.quantity = quantity.into();
         let change = FieldChange { field: Field::Quantity, from: None, to: Some(quantity.to_string()) };
-        self.psa.update_addition(id, AdditionId(agreement * 10), &state, &[change]).await.unwrap();
+        self.psa.update_addition(id, addition, &state, &[change]).await.unwrap();
     }
 
     async fn quantity_known(&self, agreement: i64) -> String {

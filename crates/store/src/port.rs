@@ -14,7 +14,7 @@ use trueup_domain::finding::Finding;
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId, SourceId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{AdditionLink, OperationKey};
-use trueup_domain::psa::Snapshot;
+use trueup_domain::psa::{ObservedAddition, Snapshot};
 use trueup_domain::quantity::config::EntryKey;
 use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::task::Task;
@@ -221,6 +221,14 @@ impl Store for SqlStore {
         connection: &str,
     ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
         snapshots::agreements(self, org, connection).await
+    }
+    async fn load_picture_additions(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, (Millis, Vec<ObservedAddition>)>, StoreError> {
+        snapshots::additions(self, org, connection, agreements).await
     }
     async fn load_picture_part(
         &self,

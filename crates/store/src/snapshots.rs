@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId, OrganizationId};
-use trueup_domain::psa::Snapshot;
+use trueup_domain::psa::{ObservedAddition, Snapshot};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{Millis, PictureState, PulledEnd};
 
@@ -287,6 +287,37 @@ pub(crate) async fn agreements(
             Ok((AgreementId(id), row.try_get("", "read_at").map_err(error::of_db)?))
         })
         .collect()
+}
+
+/// Agreements that one statement names.
+const NAMED: usize = 500;
+
+pub(crate) async fn additions(
+    store: &SqlStore,
+    org: &OrganizationId,
+    connection: &str,
+    agreements: &[AgreementId],
+) -> Result<BTreeMap<AgreementId, (Millis, Vec<ObservedAddition>)>, StoreError> {
+    let mut found = BTreeMap::new();
+    for some in agreements.chunks(NAMED) {
+        let names: Vec<String> = (3..some.len() + 3).map(|number| format!("${number}")).collect();
+        // One that ConnectWise said was touched counts as never read.
+        let sql = format!(
+            "SELECT p.id AS id, p.read_at AS read_at, p.doc AS doc FROM picture_part p WHERE p.org = $1 \
+             AND p.connection = $2 AND p.kind = 'additions' AND p.id IN ({}) AND NOT EXISTS (SELECT 1 \
+             FROM picture_hint h WHERE h.org = p.org AND h.connection = p.connection AND h.id = p.id)",
+            names.join(", ")
+        );
+        let place: [Value; 2] = [org.as_str().into(), connection.into()];
+        let values: Vec<Value> = place.into_iter().chain(some.iter().map(|id| id.0.into())).collect();
+        for row in db::query(&store.db, &sql, values).await? {
+            let id: i64 = row.try_get("", "id").map_err(error::of_db)?;
+            let read_at: Millis = row.try_get("", "read_at").map_err(error::of_db)?;
+            let doc: String = row.try_get("", "doc").map_err(error::of_db)?;
+            found.insert(AgreementId(id), (read_at, db::from_doc("the picture of ConnectWise", &doc)?));
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) async fn load_part(

@@ -5,7 +5,8 @@ use super::effects::{Held, Ports, failure};
 use super::layout::Layout;
 use super::record::Recorder;
 use super::run::Run;
-use super::{ApplyError, ApplyOptions, ApplyReport, FreshReads, look};
+use super::{ApplyError, ApplyOptions, ApplyReport, FreshReads};
+use crate::observe::recent;
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{OperationRow, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -253,13 +254,7 @@ fn overtaken(
     unresolved: &[OperationRow],
     own: &PlanId,
 ) -> BTreeSet<AgreementId> {
-    let written = links.values().filter(|link| {
-        let Some((_, list)) = reads.get(&link.agreement) else { return false };
-        match list.iter().find(|seen| seen.id == link.addition) {
-            Some(seen) => link.deleted || !look::holds(&seen.state, &link.written),
-            None => !link.deleted,
-        }
-    });
-    let open = unresolved.iter().filter(|row| row.plan != *own);
-    written.map(|link| link.agreement).chain(open.map(|row| row.agreement)).collect()
+    let mut found = recent::overtaken(reads, links.values());
+    found.extend(unresolved.iter().filter(|row| row.plan != *own).map(|row| row.agreement));
+    found
 }

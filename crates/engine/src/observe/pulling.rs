@@ -45,6 +45,8 @@ pub enum Reach {
 /// What a pull read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
+    /// When it began. What it has read lies in the picture under this instant.
+    pub at: Millis,
     /// Whether everything was read.
     pub whole: bool,
     /// Companies, which are always read whole.
@@ -114,7 +116,7 @@ async fn pull_seen(
     let name = uuid::Uuid::now_v7().simple().to_string();
     store.begin_pull(org, connection, &name).await?;
     let to = Target { psa, store, org, connection, name: &name, at, tell };
-    let mut pulled = Pulled::default();
+    let mut pulled = Pulled { at, ..Pulled::default() };
     let lists = reach != Reach::Hinted;
     if lists {
         to.read_lists(&mut pulled).await?;

@@ -1,9 +1,11 @@
 //! What a comparison needs: what people set, what was counted, and ConnectWise read afresh.
 
 use super::run::Request;
+use crate::apply::FreshReads;
 use crate::failure::Failure;
+use crate::observe::recent::{self, Recent};
 use crate::ports::{Clock, Psa, Store};
-use crate::records::{Connection, StoredRecord};
+use crate::records::{Connection, Millis, StoredRecord};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Product, Record, RecordKind, UsageRecord};
@@ -12,7 +14,7 @@ use trueup_domain::ids::{
 };
 use trueup_domain::mapping::Mappings;
 use trueup_domain::period::Period;
-use trueup_domain::plan::{AdditionLink, Role};
+use trueup_domain::plan::{AdditionLink, DraftPlan, Role};
 use trueup_domain::planner::{AdoptionAnswer, Completions, World};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::quantity::compare::Inputs;
@@ -59,6 +61,17 @@ pub(super) struct Gathered {
 pub(super) struct Compared {
     pub plan: QuantityPlan,
     pub snapshot: Snapshot,
+    /// When the additions of each agreement were read.
+    read_at: BTreeMap<AgreementId, Millis>,
+}
+
+impl Compared {
+    /// The reads that a plan of it stands on: apply need not read again what is young enough.
+    pub fn reads_of(&self, plan: &DraftPlan) -> FreshReads {
+        let written: BTreeSet<AgreementId> = plan.changes.iter().map(|change| change.agreement).collect();
+        let read = |id| Some((id, self.snapshot.additions.get(&id)?.clone()));
+        recent::take(written.into_iter().filter_map(read), &self.read_at)
+    }
 }
 
 impl Gathered {
@@ -203,31 +216,33 @@ impl Gathered {
         }
     }
 
-    /// Reads ConnectWise and compares. Before anything is said to be missing, the other agreements of its company are
-    /// read as well.
+    /// Reads ConnectWise, as far as it is not known, and compares. Before anything is said to be missing, the other
+    /// agreements of its company are read as well.
     pub async fn compare(
         &self,
         psa: &dyn Psa,
         clock: &dyn Clock,
         request: &Request<'_>,
+        recent: &Recent<'_>,
     ) -> Result<Compared, Failure> {
         let mut snapshot = self.headers(psa).await?;
         let wanted = {
             let world = self.world(request, clock, request.settings, &snapshot);
             agreements_of_interest(&Scene::new(&world, self.inputs()))
         };
-        read_additions(psa, &mut snapshot, wanted).await?;
+        let mut read_at = BTreeMap::new();
+        self.add_additions(recent, &mut snapshot, &mut read_at, wanted).await?;
         for _ in 0..ROUNDS {
             let world = self.world(request, clock, request.settings, &snapshot);
             let compared = plan(&Scene::new(&world, self.inputs()));
             if compared.unread.is_empty() {
-                return Ok(Compared { plan: compared, snapshot });
+                return Ok(Compared { plan: compared, snapshot, read_at });
             }
-            read_additions(psa, &mut snapshot, compared.unread).await?;
+            self.add_additions(recent, &mut snapshot, &mut read_at, compared.unread).await?;
         }
         let world = self.world(request, clock, request.settings, &snapshot);
         let plan = plan(&Scene::new(&world, self.inputs()));
-        Ok(Compared { plan, snapshot })
+        Ok(Compared { plan, snapshot, read_at })
     }
 
     /// Companies and agreements of the customers that something was counted for, and the catalog items.
@@ -288,23 +303,25 @@ impl Gathered {
         }
         Ok(snapshot)
     }
-}
 
-async fn read_additions(
-    psa: &dyn Psa,
-    snapshot: &mut Snapshot,
-    wanted: BTreeSet<AgreementId>,
-) -> Result<(), Failure> {
-    let wanted: Vec<AgreementId> =
-        wanted.into_iter().filter(|id| !snapshot.additions.contains_key(id)).collect();
-    if wanted.is_empty() {
-        return Ok(());
+    async fn add_additions(
+        &self,
+        recent: &Recent<'_>,
+        snapshot: &mut Snapshot,
+        read_at: &mut BTreeMap<AgreementId, Millis>,
+        wanted: BTreeSet<AgreementId>,
+    ) -> Result<(), Failure> {
+        let wanted: Vec<AgreementId> =
+            wanted.into_iter().filter(|id| !snapshot.additions.contains_key(id)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let read = recent.additions_of(&wanted, &self.links).await?;
+        // One that went away in between must not pass for one without lines.
+        snapshot.agreements.retain(|id, _| read.contains_key(id) || !wanted.contains(id));
+        recent::put(read, snapshot, read_at);
+        Ok(())
     }
-    let read = psa.list_additions_of(&wanted).await?;
-    // One that went away in between must not pass for one without lines.
-    snapshot.agreements.retain(|id, _| read.contains_key(id) || !wanted.contains(id));
-    snapshot.additions.extend(read);
-    Ok(())
 }
 
 /// Entries whose item was chosen in another tenant name the item of the same identifier in this one, letter for letter;

@@ -11,6 +11,8 @@ use crate::approvals;
 use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
+use crate::observe::Trust;
+use crate::observe::recent::Recent;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{ApprovalState, PlanBody, PlanState, StoredPlan};
@@ -44,6 +46,8 @@ pub struct Request<'a> {
     pub only: Option<BTreeSet<(SourceId, CustomerId)>>,
     /// Whether only agreements are written whose next invoice is near (`quantity.before_invoice_days`).
     pub due_only: bool,
+    /// What of the local picture stands in for a read.
+    pub trust: Trust,
 }
 
 /// What would be written, and why.
@@ -104,8 +108,9 @@ async fn preview_seen(
     account: Account<'_>,
 ) -> Result<Preview, Failure> {
     account.sees_all(psa).await?;
+    let recent = recent(store, psa, clock, request).await?;
     let gathered = Gathered::read(store, psa, clock, request).await?;
-    let mut compared = gathered.compare(psa, clock, request).await?;
+    let mut compared = gathered.compare(psa, clock, request, &recent).await?;
     set_aside_doubts(store, request.org, &mut compared.plan).await?;
     let site = Site { store, psa, clock, request, gathered: &gathered };
     let stored = site.made(&mut compared, &|_| true);
@@ -136,17 +141,22 @@ pub async fn run(
     account.told(account.sees_all(psa).await).await?;
     let resumed = applying::resume(store, psa, clock, request.org, options).await?;
     let mut report = RunReport { resumed, ..RunReport::default() };
+    // What did not fit is read afresh once it is compared again.
+    let mut afresh: BTreeSet<AgreementId> = BTreeSet::new();
     for round in 1.. {
         report.findings.clear();
         report.waiting.clear();
+        let recent = recent(store, psa, clock, request).await?.but(&afresh);
         let gathered = Gathered::read(store, psa, clock, request).await?;
-        let mut compared = gathered.compare(psa, clock, request).await?;
+        let mut compared = gathered.compare(psa, clock, request, &recent).await?;
         set_aside_doubts(store, request.org, &mut compared.plan).await?;
         let site = Site { store, psa, clock, request, gathered: &gathered };
         let stale = site.carry_out(&mut compared, approval, options, &mut report).await?;
         if !stale || round >= ROUNDS {
             break;
         }
+        let plans = report.outcomes.iter().map(|outcome| outcome.stored.body.plan());
+        afresh.extend(plans.flat_map(|plan| plan.changes.iter().map(|change| change.agreement)));
     }
     store
         .alerts()
@@ -154,6 +164,16 @@ pub async fn run(
         .await
         .map_err(Failure::from)?;
     Ok(report)
+}
+
+/// Where the additions of a comparison come from.
+async fn recent<'a>(
+    store: &'a dyn Store,
+    psa: &'a dyn Psa,
+    clock: &'a dyn Clock,
+    request: &'a Request<'_>,
+) -> Result<Recent<'a>, Failure> {
+    Recent::before_links((psa, store, clock), (request.org, request.connection), request.trust).await
 }
 
 /// What the log says of a run.
@@ -294,7 +314,7 @@ impl Site<'_> {
             if let Some(stored) = stored {
                 let held = if given { Vec::new() } else { self.brakes(&stored, &compared.snapshot).await? };
                 if held.is_empty() || approvals_given(self, &stored).await? {
-                    stale |= self.apply(stored, options, report, &mut done).await?;
+                    stale |= self.apply((stored, compared), options, report, &mut done).await?;
                 } else {
                     hold(compared, &goes, &held);
                     waiting.push(Asked { stored, holds: held });
@@ -330,7 +350,7 @@ impl Site<'_> {
             let already = waiting.iter().any(|asked| asked.holds_lines_of(key));
             if let Some(stored) = self.made(compared, &of).filter(|_| !already) {
                 if approvals_given(self, &stored).await? {
-                    stale |= self.apply(stored, options, report, &mut done).await?;
+                    stale |= self.apply((stored, compared), options, report, &mut done).await?;
                 } else {
                     waiting.push(Asked { stored, holds });
                 }
@@ -377,12 +397,14 @@ impl Site<'_> {
 
     async fn apply(
         &self,
-        stored: StoredPlan,
+        (stored, compared): (StoredPlan, &Compared),
         options: &ApplyOptions<'_>,
         report: &mut RunReport,
         done: &mut BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport>,
     ) -> Result<bool, RunError> {
         self.store.save_plan(self.request.org, &stored).await?;
+        let reads = compared.reads_of(stored.body.plan());
+        let options = &ApplyOptions { fresh_reads: Some(&reads), ..options.clone() };
         let applied =
             applying::apply(self.store, self.psa, self.clock, self.request.org, &stored, options).await;
         let applied = match applied {

@@ -325,6 +325,14 @@ impl Store for SimStore {
     ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
         Ok(BTreeMap::new())
     }
+    async fn load_picture_additions(
+        &self,
+        _org: &OrganizationId,
+        _connection: &str,
+        _agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, (Millis, Vec<trueup_domain::psa::ObservedAddition>)>, StoreError> {
+        Ok(BTreeMap::new())
+    }
     async fn load_picture_part(
         &self,
         _org: &OrganizationId,

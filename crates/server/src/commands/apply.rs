@@ -18,6 +18,7 @@ use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Progress};
 use trueup_engine::applying::{self, Approval, RunReport};
 use trueup_engine::approvals::{self, Voice};
 use trueup_engine::findings::Decided;
+use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_engine::ports::Clock;
 use trueup_engine::records::{PlanState, StoredPlan};
@@ -223,6 +224,7 @@ pub async fn fresh(app: &App, settings: &Settings, id: &PlanId) -> Result<PlanId
         choice: Choice::All,
         price_source: None,
         edits: Vec::new(),
+        trust: Trust::Nothing,
     };
     let fresh = applying::fresh(app.store(), psa.as_ref(), &app.clock, &request, stored).await?;
     Ok(fresh.id)
@@ -265,6 +267,7 @@ async fn all(app: &App, settings: &Settings, args: &ApplyArgs) -> Result<Exit, C
         adoption: args.adoption.answer(),
         approval: if args.approve { Approval::Given } else { Approval::Needed },
         choice: if args.unattended { Choice::ByItself } else { Choice::All },
+        trust: Trust::Nothing,
     };
     let applied = apply_every(app, settings, &wanted, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
@@ -301,6 +304,8 @@ pub struct RunOver<'a> {
     pub approval: Approval,
     /// Which tasks.
     pub choice: Choice,
+    /// What a pull of the same run has just read.
+    pub trust: Trust,
 }
 
 /// Plans and applies every ready task.
@@ -325,6 +330,7 @@ pub async fn apply_every(
         choice: wanted.choice.clone(),
         price_source: None,
         edits: Vec::new(),
+        trust: wanted.trust,
     };
     applying::look_at_rights(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let options = options(app, settings, &connection, owner, tell);

@@ -17,6 +17,7 @@ use trueup_domain::period::Period;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::PriceSource;
 use trueup_engine::findings::{self, Decided};
+use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
 use trueup_engine::records::{FindingFilter, PlanState, StoredPlan};
@@ -146,6 +147,7 @@ async fn make(app: &App, args: PlanArgs) -> Result<Exit, CliError> {
             PriceSourceArg::Connectwise => PriceSource::Connectwise,
         }),
         edits: args.edits.as_deref().map(edits_in).transpose()?.unwrap_or_default(),
+        trust: Trust::Nothing,
     };
     let spinner = app.out.progress("Planning, calls to ConnectWise:");
     let planning = make_plan(app.store(), psa.as_ref(), &app.clock, &request);

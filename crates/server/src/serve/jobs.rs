@@ -13,6 +13,7 @@ use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::settings::Settings;
 use trueup_engine::apply::Progress;
 use trueup_engine::jobs::{self, GridRow, JobRequest, Whom};
+use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_store::{Run, SqlStore};
 
@@ -38,6 +39,7 @@ fn plan_request<'a>(
         choice: Choice::All,
         price_source: None,
         edits: Vec::new(),
+        trust: Trust::Nothing,
     })
 }
 

@@ -29,9 +29,10 @@ use trueup_domain::planner::AdoptionAnswer;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
 use trueup_engine::jobs::Whom;
-use trueup_engine::observe::{self, Reach};
+use trueup_engine::observe::{self, Reach, Trust};
 use trueup_engine::planning::Choice;
 use trueup_engine::ports::{Clock, StoreError};
+use trueup_engine::records::Millis;
 use trueup_engine::tasks;
 use trueup_store::{Run, RunState, lane_owner};
 
@@ -44,6 +45,8 @@ const LONG: Duration = Duration::from_secs(5);
 const LONG_AT_ONCE: usize = 4;
 /// A claim that is not renewed for so long is another worker's to take.
 const CLAIM_MS: i64 = 15_000;
+/// A day.
+const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 /// How often a claim is renewed and progress is told.
 const RENEW: Duration = Duration::from_millis(500);
 /// How often the queue is looked at where nobody rings.
@@ -364,7 +367,7 @@ async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, 
     let wish: RunWish = serde_json::from_str(&run.request).map_err(|_| damaged())?;
     match kind {
         RunKind::Check => check(app, &wish).await,
-        RunKind::Pull => pull(claim, app, &wish).await,
+        RunKind::Pull => Ok(pull(claim, app, &wish).await?.0),
         RunKind::Apply => {
             let id = PlanId::from(wish.plan_id.ok_or_else(damaged)?);
             let settings = app.settings().await?;
@@ -418,8 +421,13 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
     }
     let mut before = serde_json::Map::new();
     let mut needs_person = false;
+    let mut trust = Trust::Nothing;
     if wish.changed {
-        for (name, part) in [("check", check(app, wish).await?), ("pull", pull(claim, app, wish).await?)] {
+        let checked = check(app, wish).await?;
+        let (read, at) = pull(claim, app, wish).await?;
+        // What it has read just now need not be read once more for the plan.
+        trust = Trust::ReadAt(at);
+        for (name, part) in [("check", checked), ("pull", read)] {
             needs_person |= part.state == RunState::NeedsPerson;
             before.insert(name.to_owned(), part.result);
         }
@@ -435,6 +443,7 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
             adoption: adoption(wish.adopt.as_deref()).map_err(|_| damaged())?,
             approval: if wish.approve { Approval::Given } else { Approval::Needed },
             choice: if wish.scheduled { Choice::ByItself } else { Choice::All },
+            trust,
         };
         let steps = steps.clone();
         let tell = move |progress| steps.tell(progress);
@@ -449,7 +458,9 @@ async fn sync(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> R
     Ok(ended)
 }
 
-/// Writes the quantities of what is only counted. On a day of the freeze it writes only what somebody approved.
+/// Writes the quantities of what is only counted. On a day of the freeze it writes only what somebody approved. A schedule
+/// pulls first and compares with the picture, in which nothing is older than `observe.rotation` days; a person's run reads
+/// each agreement.
 async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Ended, CliError> {
     if let Some(off) = switched_off(app, wish).await? {
         return Ok(off);
@@ -459,6 +470,15 @@ async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>
         let detail = "nothing is written today (schedule.freeze) that nobody approved; the next run goes on";
         return Ok(ended(!wish.scheduled, json!({ "frozen": true, "held": true, "detail": detail })));
     }
+    let mut before = None;
+    let mut trust = Trust::Nothing;
+    if wish.scheduled {
+        let changed = RunWish { changed: true, ..wish.clone() };
+        let (read, at) = pull(claim, app, &changed).await?;
+        trust =
+            Trust::ReadSince(at.saturating_sub(DAY_MS.saturating_mul(app.settings().await?.rotation.into())));
+        before = Some(read);
+    }
     let only: BTreeSet<_> = wish.customers.iter().cloned().collect();
     let wanted = quantity::Wanted {
         connection: wish.connection.clone(),
@@ -466,11 +486,19 @@ async fn quantities(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>
         adopt: adoption(wish.adopt.as_deref()).map_err(|_| damaged())? == AdoptionAnswer::TakeSingle,
         approve: wish.approve,
         due: wish.scheduled,
+        trust,
     };
     let steps = steps.clone();
     let tell = move |progress| steps.tell(progress);
     let (document, needs_person) = quantity::run_of(app, &wanted, &claim.lanes(), &tell).await?;
-    Ok(ended(needs_person, json!(document)))
+    let mut ended = ended(needs_person, json!(document));
+    if let (Some(read), Some(object)) = (before, ended.result.as_object_mut()) {
+        if read.state == RunState::NeedsPerson {
+            ended.state = RunState::NeedsPerson;
+        }
+        object.insert("pull".to_owned(), read.result);
+    }
+    Ok(ended)
 }
 
 /// A schedule bills nothing where billing is switched off, and that is no fault; who asks for it is told so.
@@ -520,7 +548,8 @@ async fn reach(claim: &Claim, app: &App, wish: &RunWish, connection: &str) -> Re
     Ok(Reach::Changed { rotation: app.settings().await?.rotation })
 }
 
-async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliError> {
+/// Reads ConnectWise into the local picture, and returns with it when that began.
+async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<(Ended, Millis), CliError> {
     let (name, psa) = app.psa(wish.connection.as_deref()).await?;
     let reach = reach(claim, app, wish, &name).await?;
     let pulled = observe::pull(psa.as_ref(), app.store(), &app.clock, app.org(), &name, reach).await?;
@@ -536,7 +565,7 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliErro
             "agreements_gone": pulled.gone,
             "agreements_different": pulled.different,
         });
-        return Ok(ended(false, document));
+        return Ok((ended(false, document), pulled.at));
     }
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     // What vanished over there suspends what stands on it, and what came back frees it.
@@ -558,5 +587,5 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<Ended, CliErro
         "changed_by_people": told.drift.findings.len(),
         "other_findings": told.beside.len(),
     });
-    Ok(ended(!(told.drift.findings.is_empty() && told.beside.is_empty()), document))
+    Ok((ended(!(told.drift.findings.is_empty() && told.beside.is_empty()), document), pulled.at))
 }

@@ -25,8 +25,9 @@ use trueup_domain::task::TaskState;
 use trueup_engine::apply::ApplyOptions;
 use trueup_engine::applying::{self, Approval};
 use trueup_engine::feed::{BATCH, Destination, import};
+use trueup_engine::observe::{Reach, Trust, pull};
 use trueup_engine::planning::{Choice, PlanRequest};
-use trueup_engine::ports::{Clock, Store, WriteStyle};
+use trueup_engine::ports::{Clock, Psa, Store, WriteStyle};
 use trueup_engine::records::TaskFilter;
 use trueup_engine::tasks;
 use trueup_sandbox::{Sandbox, SandboxConfig};
@@ -240,10 +241,23 @@ impl Storm {
         }
     }
 
+    /// Every other night pulls first, and plans a while later on what the pull has read.
+    async fn pulled(&self, store: &dyn Store, psa: &dyn Psa) -> Trust {
+        if self.seed.is_multiple_of(2) {
+            return Trust::Nothing;
+        }
+        let reach = Reach::Changed { rotation: 2 };
+        let pulled = pull(psa, store, &self.clock, &self.org, "main", reach).await;
+        let pause = i64::try_from(self.seed % 3).unwrap() * 50_000;
+        self.clock.sleep_until(self.clock.now() + pause).await;
+        pulled.map_or(Trust::Nothing, |pulled| Trust::ReadAt(pulled.at))
+    }
+
     /// `apply --all` of one worker. How it ends does not matter before the end.
     async fn apply_all(&self, owner: &str, pauses: Option<Rng>) -> Result<bool, String> {
         let store = self.store.paused(pauses);
         let psa = self.psa();
+        let trust = self.pulled(&store, &psa).await;
         let request = PlanRequest {
             org: &self.org,
             connection: "main",
@@ -253,6 +267,7 @@ impl Storm {
             choice: Choice::All,
             price_source: None,
             edits: Vec::new(),
+            trust,
         };
         let options = self.options(owner);
         let run = applying::apply_all(&store, &psa, &self.clock, &request, Approval::Given, &options).await;

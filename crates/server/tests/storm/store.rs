@@ -15,7 +15,7 @@ use trueup_domain::finding::Finding;
 use trueup_domain::ids::*;
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::plan::{Action, AdditionLink, OperationKey, Target};
-use trueup_domain::psa::Snapshot;
+use trueup_domain::psa::{ObservedAddition, Snapshot};
 use trueup_domain::quantity::config::EntryKey;
 use trueup_domain::quantity::{Entry, Level, Line, LineKey};
 use trueup_domain::task::Task;
@@ -360,6 +360,14 @@ impl Store for StormStore {
         connection: &str,
     ) -> Result<BTreeMap<AgreementId, Option<Millis>>, StoreError> {
         self.inner.list_picture_agreements(org, connection).await
+    }
+    async fn load_picture_additions(
+        &self,
+        org: &OrganizationId,
+        connection: &str,
+        agreements: &[AgreementId],
+    ) -> Result<BTreeMap<AgreementId, (Millis, Vec<ObservedAddition>)>, StoreError> {
+        self.inner.load_picture_additions(org, connection, agreements).await
     }
     async fn load_picture_part(
         &self,

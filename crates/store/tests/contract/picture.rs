@@ -64,7 +64,7 @@ async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
     assert_eq!(store.finish_pull(&org, "main", "p2", &end(200, 2, false, &[4])).await.unwrap(), 1);
     let expected = part(&[(1, 1), (2, 1), (3, 9)]);
     assert_eq!(store.load_snapshot(&org, "main").await.unwrap(), Some((200, expected.clone())));
-    let lists = Snapshot { additions: BTreeMap::new(), ..expected };
+    let lists = Snapshot { additions: BTreeMap::new(), ..expected.clone() };
     assert_eq!(store.load_picture_lists(&org, "main").await.unwrap(), Some(lists));
     let read: Vec<(i64, Option<i64>)> = store
         .list_picture_agreements(&org, "main")
@@ -74,6 +74,13 @@ async fn a_pull_replaces_what_it_read_and_leaves_the_rest(
         .map(|(id, at)| (id.0, at))
         .collect();
     assert_eq!(read, [(1, Some(100)), (2, Some(200)), (3, Some(200))]);
+    // Some of them, each as it was read last.
+    let some = [AgreementId(1), AgreementId(3), AgreementId(4)];
+    let known = store.load_picture_additions(&org, "main", &some).await.unwrap();
+    let as_read = |id: i64, at: i64| (AgreementId(id), (at, expected.additions[&AgreementId(id)].clone()));
+    assert_eq!(known, BTreeMap::from([as_read(1, 100), as_read(3, 200)]));
+    assert!(store.load_picture_additions(&org, "other", &some).await.unwrap().is_empty());
+    assert!(store.load_picture_additions(&org, "main", &[]).await.unwrap().is_empty());
 
     // In parts, by the order of the ids.
     let first = store.load_picture_part(&org, "main", None, 2).await.unwrap();
@@ -145,6 +152,8 @@ async fn a_hinted_agreement_counts_as_unread_until_a_pull_that_began_later(
     hint("other", 1).await;
     hint("main", 99).await;
     assert_eq!(unread().await, [2]);
+    let known = store.load_picture_additions(&org, "main", &[AgreementId(1), AgreementId(2)]).await.unwrap();
+    assert_eq!(known.keys().map(|id| id.0).collect::<Vec<_>>(), [1]);
     let whole = store.load_snapshot(&org, "main").await.unwrap();
     assert_eq!(whole, Some((100, part(&[(1, 1), (2, 1)]))), "a hint changes no picture");
     // The pull may have read the agreement before what the second hint is about.

@@ -18,6 +18,7 @@ use trueup_domain::quantity::chain::Step;
 use trueup_domain::settings::Settings;
 use trueup_engine::apply::Progress;
 use trueup_engine::applying::Approval;
+use trueup_engine::observe::Trust;
 use trueup_engine::quantity::{self, Preview, Request, RunReport, tenant_of};
 use utoipa::ToSchema;
 
@@ -129,6 +130,8 @@ pub struct Wanted {
     pub approve: bool,
     /// Only agreements whose next invoice is near.
     pub due: bool,
+    /// What of the local picture stands in for a read.
+    pub trust: Trust,
 }
 
 impl From<CompareArgs> for Wanted {
@@ -192,6 +195,7 @@ fn request<'a>(
         adopt: wanted.adopt,
         only: wanted.only.clone(),
         due_only: wanted.due,
+        trust: wanted.trust,
     }
 }
 

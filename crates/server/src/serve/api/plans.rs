@@ -19,6 +19,7 @@ use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
 use trueup_domain::period::Period;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::PriceSource;
+use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::ports::Store;
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
@@ -212,6 +213,7 @@ pub async fn make(
         choice,
         price_source,
         edits: edits(&wish.edits)?,
+        trust: Trust::Nothing,
     };
     let planned = make_plan(app.store(), psa.as_ref(), &app.clock, &request).await?;
     let document =
