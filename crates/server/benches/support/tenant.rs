@@ -69,3 +69,66 @@ fn sold(n: u64, line: u64) -> String {
          \"currency\":\"USD\",\"lines\":[{{\"id\":\"1\",\"charge\":\"recurring\",\"quantity\":\"5\",{price}}}]}}\n"
     )
 }
+
+/// Services that are counted for each customer.
+pub const SERVICES: u64 = 10;
+
+/// A tenant of so many agreements with one addition for each service, each a catalog item of its own from 11 on.
+pub fn counted_seed(agreements: u64) -> Value {
+    let services = 1..=SERVICES;
+    let addition = |service: u64| {
+        json!({"product": {"id": 10 + service}, "quantity": 5.0, "unitPrice": 3.0, "unitCost": 1.0,
+            "billCustomer": "Billable", "effectiveDate": "2025-01-01T00:00:00Z"})
+    };
+    let item = |service: u64| {
+        json!({"id": 10 + service, "identifier": format!("SVC-{service}"), "description": format!("Service {service}"),
+            "customerDescription": format!("Service {service}"), "subcategory": {"id": 1}, "type": {"id": 1},
+            "price": 3.0, "cost": 1.0})
+    };
+    let list: Vec<Value> = services.clone().map(addition).collect();
+    let additions: Map<String, Value> = (1..=agreements).map(|id| (id.to_string(), json!(list))).collect();
+    let mut seed = seed(0);
+    let companies = (1..=agreements)
+        .map(|n| json!({"id": 100 + n, "identifier": format!("C{n}"), "name": format!("Customer {n}")}));
+    let resources = &mut seed["resources"];
+    resources["company/companies"] = companies.collect();
+    resources["procurement/catalog"] = services.map(item).collect();
+    resources["finance/agreements"] =
+        (1..=agreements).map(|id| agreement(id, "2026-01-05T00:00:00Z")).collect();
+    resources["finance/agreements/{id}/additions"] = Value::Object(additions);
+    seed
+}
+
+/// Customers with their mappings, and the services.
+pub fn counted(customers: u64) -> (String, String) {
+    let mut feed = String::new();
+    let mut mappings = String::from("kind,source_id,psa_id,scope,options\n");
+    for service in 1..=SERVICES {
+        let record =
+            format!("{{\"type\":\"product\",\"id\":\"svc-{service}\",\"name\":\"Service {service}\"}}\n");
+        feed.push_str(&record);
+    }
+    for n in 1..=customers {
+        assert!(writeln!(mappings, "customer,c-{n},{},,\nagreement,customer:c-{n},{n},,", 100 + n).is_ok());
+        assert!(
+            writeln!(feed, "{{\"type\":\"customer\",\"id\":\"c-{n}\",\"name\":\"Customer {n}\"}}").is_ok()
+        );
+    }
+    (feed, mappings)
+}
+
+/// What is counted of every service for each customer at an hour of the day: five, and one more of one service for those
+/// that `grows` names.
+pub fn levels(customers: u64, hour: u64, grows: impl Fn(u64) -> bool) -> String {
+    let mut feed = String::new();
+    for (n, service) in (1..=customers).flat_map(|n| (1..=SERVICES).map(move |service| (n, service))) {
+        let level = 5 + u64::from(grows(n) && service == 1 + n % SERVICES);
+        let line = writeln!(
+            feed,
+            "{{\"type\":\"counter\",\"customer\":\"c-{n}\",\"product\":\"svc-{service}\",\"value\":\"{level}\",\
+             \"as_of\":\"{TODAY}T{hour:02}:00:00Z\"}}"
+        );
+        assert!(line.is_ok());
+    }
+    feed
+}
