@@ -3,8 +3,9 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Psa, PsaError, Right, Store};
+use std::collections::BTreeMap;
 use trueup_domain::finding::{Code, Finding, Subject};
-use trueup_domain::ids::OrganizationId;
+use trueup_domain::ids::{AgreementId, OrganizationId};
 
 /// Functions of a security role of which a run needs to see every record: with `Inquire My` the others are missing from
 /// the answers, and nothing says so.
@@ -125,6 +126,24 @@ impl Account<'_> {
             return Ok(());
         }
         self.keep(&format!("connection/{}", self.connection), &found).await
+    }
+
+    /// Keeps which agreements could not be understood, or that all could.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn unread(self, unread: &BTreeMap<AgreementId, PsaError>) -> Result<(), Failure> {
+        let of = |(agreement, error): (&AgreementId, &PsaError)| {
+            let subject = Subject {
+                agreement: Some(*agreement),
+                detail: Some(format!("connection {}", self.connection)),
+                ..Subject::default()
+            };
+            let message = format!("{}; the agreement stays as it was known.", error.message);
+            Finding::new(error.code, subject, message)
+        };
+        let found: Vec<Finding> = unread.iter().map(of).collect();
+        self.keep(&format!("unread/{}", self.connection), &found).await
     }
 
     fn finding(self, code: Code, message: String) -> Finding {

@@ -13,7 +13,7 @@ pub use recent::Trust;
 use crate::failure::Failure;
 use crate::ports::Psa;
 use crate::records::Millis;
-use recent::Recent;
+use recent::{Recent, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::mapping::{MappingKind, Mappings};
@@ -24,7 +24,8 @@ use trueup_domain::task::TaskKind;
 
 /// Reads what the plan of these tasks needs, with as few calls as possible: the mapped companies, their agreements and the
 /// mapped catalog items afresh, and the additions of the agreements of interest alone, as far as they are not known from
-/// just before. Returns with it when the additions of each agreement were read.
+/// just before. Returns with it when the additions of each agreement were read, and which could not be understood: what
+/// stands on one of those must not be planned.
 ///
 /// `world.snapshot` is not looked at.
 ///
@@ -35,7 +36,7 @@ pub(crate) async fn observe_for(
     world: &World<'_>,
     tasks: &[TaskInput<'_>],
     recent: &Recent<'_>,
-) -> Result<(Snapshot, BTreeMap<AgreementId, Millis>), Failure> {
+) -> Result<(Snapshot, BTreeMap<AgreementId, Millis>, Unreadable), Failure> {
     let mut snapshot = Snapshot::default();
     let companies = companies_of(world, tasks);
     if !companies.is_empty() {
@@ -57,14 +58,17 @@ pub(crate) async fn observe_for(
             .filter(|id| snapshot.agreements.contains_key(id))
             .collect()
     };
-    let mut read_at = BTreeMap::new();
+    let (mut read_at, mut unreadable) = (BTreeMap::new(), Unreadable::new());
     if !wanted.is_empty() {
-        recent::put(recent.additions_of(&wanted, world.links).await?, &mut snapshot, &mut read_at);
+        let (reads, others) = recent.additions_of(&wanted, world.links).await?;
+        recent::put(reads, &mut snapshot, &mut read_at);
+        unreadable = others;
         // One that went away in between must not pass for one without lines.
-        let additions = &snapshot.additions;
-        snapshot.agreements.retain(|id, _| additions.contains_key(id) || !wanted.contains(id));
+        let stays = |id: &AgreementId| snapshot.additions.contains_key(id) || unreadable.contains_key(id);
+        let gone: Vec<AgreementId> = wanted.into_iter().filter(|id| !stays(id)).collect();
+        gone.iter().for_each(|id| drop(snapshot.agreements.remove(id)));
     }
-    Ok((snapshot, read_at))
+    Ok((snapshot, read_at, unreadable))
 }
 
 fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {

@@ -10,7 +10,7 @@ use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
-use crate::observe::recent::{self, Recent};
+use crate::observe::recent::{self, Recent, Unreadable};
 use crate::observe::{Trust, observe_for};
 use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
@@ -20,12 +20,12 @@ use gather::{Feed, demands_of};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::balance::unbalanced;
 use trueup_domain::check::check;
-use trueup_domain::finding::{CODES, Code, Finding, Severity};
-use trueup_domain::ids::{OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::finding::{CODES, Code, Finding, Severity, Subject};
+use trueup_domain::ids::{AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, plan};
+use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, agreements_of_interest, plan};
 use trueup_domain::price_watch::prices_to_see;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{LineMode, PriceSource, Settings};
@@ -175,7 +175,12 @@ async fn try_plan(
         adoption: request.adoption,
         unlinked: &none,
     };
-    let (snapshot, read_at) = observe_for(psa, &world, &inputs, &recent).await?;
+    let (mut snapshot, read_at, unreadable) = observe_for(psa, &world, &inputs, &recent).await?;
+    let unread = standing_on(&World { snapshot: &snapshot, ..world }, &inputs, &unreadable);
+    snapshot.agreements.retain(|id, _| !unreadable.contains_key(id));
+    let inputs: Vec<TaskInput<'_>> =
+        inputs.into_iter().filter(|input| !unread.contains_key(&input.task.id)).collect();
+    extra.extend(leave_unread(&mut chosen.tasks, &unread, &unreadable));
     let unlinked = unlinked(store, request.org, &snapshot, &links).await?;
     let world = World { snapshot: &snapshot, unlinked: &unlinked, ..world };
     let mut draft = plan(&world, &inputs);
@@ -215,6 +220,48 @@ async fn try_plan(
         skipped: chosen.skipped,
         reads: recent::take(snapshot.additions, &read_at),
     }))
+}
+
+/// The tasks that stand on an agreement whose additions could not be understood, with that agreement; and those of the same
+/// subscriptions. Nothing is concluded from what is not known.
+fn standing_on(
+    world: &World<'_>,
+    inputs: &[TaskInput<'_>],
+    unreadable: &Unreadable,
+) -> BTreeMap<TaskId, AgreementId> {
+    if unreadable.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut of_subscriptions: BTreeMap<(&SourceId, &SubscriptionId), AgreementId> = BTreeMap::new();
+    for input in inputs {
+        let wanted = agreements_of_interest(world, std::slice::from_ref(input));
+        if let Some(agreement) = wanted.into_iter().find(|id| unreadable.contains_key(id)) {
+            of_subscriptions.insert((&input.task.source, &input.task.subscription), agreement);
+        }
+    }
+    let on = |input: &TaskInput<'_>| {
+        let agreement = of_subscriptions.get(&(&input.task.source, &input.task.subscription))?;
+        Some((input.task.id.clone(), *agreement))
+    };
+    inputs.iter().filter_map(on).collect()
+}
+
+/// Leaves these tasks out of the plan, each with what ConnectWise answered: the next run tries again.
+fn leave_unread(
+    tasks: &mut BTreeMap<TaskId, Task>,
+    unread: &BTreeMap<TaskId, AgreementId>,
+    unreadable: &Unreadable,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (id, agreement) in unread {
+        let (Some(task), Some(error)) = (tasks.get_mut(id), unreadable.get(agreement)) else { continue };
+        let subject = Subject { agreement: Some(*agreement), ..subject_of(task) };
+        let message = format!("{}; nothing of this order was planned.", error.message);
+        found.push(Finding::new(error.code, subject, message));
+        task.state = TaskState::Failed;
+        task.reason = Some(error.code.to_string());
+    }
+    found
 }
 
 /// Keys of our own journal among those of the additions that no link told of when the links were read: an operation whose

@@ -168,15 +168,16 @@ pub trait Psa: Send + Sync {
         &self,
         agreements: &[AgreementId],
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError>;
-    /// [`Psa::list_additions_of`], which tells of each agreement that was read.
-    async fn list_additions_telling(
+    /// [`Psa::list_additions_of`], which tells of each agreement that was read, and keeps apart those of which ConnectWise
+    /// answered something that is not understood (TU1007): they keep no other waiting.
+    async fn list_additions_each(
         &self,
         agreements: &[AgreementId],
         tell: &(dyn Fn() + Send + Sync),
-    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+    ) -> Result<Lists, PsaError> {
         let read = self.list_additions_of(agreements).await?;
         read.keys().for_each(|_| tell());
-        Ok(read)
+        Ok(Lists { read, unreadable: BTreeMap::new() })
     }
     /// Catalog items by id; `None` reads all.
     async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError>;
@@ -264,6 +265,15 @@ pub struct NewItem {
     pub price: Option<Money>,
     /// Cost of one, where the source knows it.
     pub cost: Option<Money>,
+}
+
+/// The additions of many agreements.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// Of those that were read. One that ConnectWise says is not there is in neither.
+    pub read: BTreeMap<AgreementId, Vec<ObservedAddition>>,
+    /// Why the others could not be understood.
+    pub unreadable: BTreeMap<AgreementId, PsaError>,
 }
 
 /// A failure of the store.

@@ -107,6 +107,8 @@ pub struct PulledEnd {
     pub lists: bool,
     /// Agreements that ConnectWise said are not there.
     pub gone: Vec<AgreementId>,
+    /// Agreements whose additions could not be understood: they stay as they are known.
+    pub unread: Vec<AgreementId>,
 }
 
 /// Which tasks are wanted; empty fields mean all.

@@ -102,7 +102,7 @@ fn a_night_later(service: &mut Service) {
         let state = PictureState { at: at - DAY_MS, shared_at: Some(at - DAY_MS), ..state };
         store.begin_pull(&org, "connectwise", "yesterday").await.unwrap();
         store.stage_pull(&org, "connectwise", "yesterday", at - DAY_MS, &picture).await.unwrap();
-        let end = PulledEnd { state, whole: true, lists: true, gone: Vec::new() };
+        let end = PulledEnd { state, whole: true, lists: true, gone: Vec::new(), unread: Vec::new() };
         store.finish_pull(&org, "connectwise", "yesterday", &end).await.unwrap();
         let all = store.list_schedules(&org).await.unwrap();
         let row = all.into_iter().find(|row| row.kind == "quantity").unwrap();

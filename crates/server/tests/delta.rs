@@ -112,7 +112,7 @@ impl World {
         self.store.begin_pull(&self.org, "main", "pretended").await.unwrap();
         let lists = Snapshot { additions: [].into(), agreements: [].into(), ..self.picture().await };
         self.store.stage_pull(&self.org, "main", "pretended", 0, &lists).await.unwrap();
-        let end = PulledEnd { state, whole: false, lists: true, gone: Vec::new() };
+        let end = PulledEnd { state, whole: false, lists: true, gone: Vec::new(), unread: Vec::new() };
         self.store.finish_pull(&self.org, "main", "pretended", &end).await.unwrap();
     }
 

@@ -132,6 +132,14 @@ pub(crate) async fn finish(
     guard(&tx, org, connection).await?;
     has_the_turn(&tx, org, connection, pull).await?;
     let changed = count_changed(&tx, org, connection, pull).await?;
+    for unread in &end.unread {
+        let sql = "INSERT INTO picture_stage (org, connection, pull, kind, id, read_at, doc) \
+                   SELECT org, connection, $3, kind, id, read_at, doc FROM picture_part \
+                   WHERE org = $1 AND connection = $2 AND kind IN ('agreement', 'additions') AND id = $4 \
+                   ON CONFLICT DO NOTHING";
+        let values: [Value; 4] = [org.as_str().into(), connection.into(), pull.into(), unread.0.into()];
+        db::run(&*tx, sql, values).await?;
+    }
     let whole: &[&str] = match (end.whole, end.lists) {
         (true, _) => &[COMPANY, CATALOG_ITEM, AGREEMENT, ADDITIONS],
         (false, true) => &[COMPANY, CATALOG_ITEM],
@@ -159,6 +167,14 @@ pub(crate) async fn finish(
     // What was hinted at while the pull went on may have come after its read: that waits for the next one.
     let sql = "DELETE FROM picture_hint WHERE org = $1 AND connection = $2 AND pull = $3";
     db::run(&*tx, sql, [org.as_str().into(), connection.into(), pull.into()]).await?;
+    for unread in &end.unread {
+        // Its turn may be far off, and what changed there is told once: it counts as never read.
+        let sql = "INSERT INTO picture_hint (org, connection, id, at) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (org, connection, id) DO UPDATE SET at = excluded.at, pull = NULL";
+        let values: [Value; 4] =
+            [org.as_str().into(), connection.into(), unread.0.into(), end.state.at.into()];
+        db::run(&*tx, sql, values).await?;
+    }
     let runs = i64::try_from(end.state.runs).unwrap_or(i64::MAX);
     let sql = "INSERT INTO picture (org, connection, at, watermark, runs, shared_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (org, connection) DO UPDATE SET at = excluded.at, watermark = excluded.watermark, \

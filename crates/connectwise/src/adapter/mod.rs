@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::stream::{StreamExt, TryStreamExt};
+use futures::stream::StreamExt;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use trueup_domain::finding::Code;
@@ -22,7 +22,7 @@ use trueup_domain::ticket::{
     Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
 };
 use trueup_engine::ports::{
-    NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle,
+    Lists, NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle,
 };
 use trueup_engine::records::Millis;
 
@@ -234,31 +234,37 @@ impl Psa for PsaAdapter {
         &self,
         agreements: &[AgreementId],
     ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
-        self.list_additions_telling(agreements, &|| {}).await
+        let Lists { read, unreadable } = self.list_additions_each(agreements, &|| {}).await?;
+        match unreadable.into_values().next() {
+            Some(error) => Err(error),
+            None => Ok(read),
+        }
     }
 
-    async fn list_additions_telling(
+    async fn list_additions_each(
         &self,
         agreements: &[AgreementId],
         tell: &(dyn Fn() + Send + Sync),
-    ) -> Result<BTreeMap<AgreementId, Vec<ObservedAddition>>, PsaError> {
+    ) -> Result<Lists, PsaError> {
         let unique: BTreeSet<AgreementId> = agreements.iter().copied().collect();
-        futures::stream::iter(unique)
-            .map(|id| async move {
-                match self.additions(id).await {
-                    Ok(additions) => {
-                        tell();
-                        Ok(Some((id, additions)))
-                    }
-                    Err(ClientError::Refused(api)) if api.is_record_missing() => Ok(None),
-                    Err(error) => Err(error),
+        let mut lists = Lists::default();
+        let mut reading = futures::stream::iter(unique)
+            .map(|id| async move { (id, self.additions(id).await) })
+            .buffer_unordered(LISTS_AT_ONCE);
+        while let Some((id, found)) = reading.next().await {
+            match found {
+                Ok(additions) => {
+                    tell();
+                    lists.read.insert(id, additions);
                 }
-            })
-            .buffer_unordered(LISTS_AT_ONCE)
-            .try_filter_map(|found| async move { Ok(found) })
-            .try_collect()
-            .await
-            .map_err(psa_error)
+                Err(ClientError::Refused(api)) if api.is_record_missing() => {}
+                Err(error @ ClientError::NotUnderstood { .. }) => {
+                    lists.unreadable.insert(id, psa_error(error));
+                }
+                Err(error) => return Err(psa_error(error)),
+            }
+        }
+        Ok(lists)
     }
 
     async fn list_catalog_items(&self, ids: Option<&[CatalogItemId]>) -> Result<Vec<CatalogItem>, PsaError> {

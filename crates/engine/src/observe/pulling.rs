@@ -4,9 +4,10 @@
 //! changed also reads one in `rotation` of all agreements: after so many pulls every one was read, whatever
 //! ConnectWise says about it.
 
+use super::recent::Unreadable;
 use crate::access::Account;
 use crate::failure::Failure;
-use crate::ports::{Clock, Psa, PsaError, Store};
+use crate::ports::{Clock, Lists, Psa, PsaError, Store};
 use crate::records::{Millis, PictureState, PulledEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,6 +62,8 @@ pub struct Pulled {
     pub in_turn: usize,
     /// Agreements that are not there any more.
     pub gone: usize,
+    /// Agreements of which ConnectWise answered something that is not understood (TU1007): they stay as they are known.
+    pub unread: usize,
     /// Agreements whose additions were not as they were known.
     pub different: u64,
 }
@@ -146,14 +149,16 @@ async fn pull_seen(
     // Without lists the first answer is that about agreements. What changed while it was made lies within the overlap.
     let watermark =
         begun.or_else(|| (!lists).then(|| psa.server_time()).flatten()).or(mark.filter(|_| !lists));
-    let gone = to.read(wanted, &mut pulled).await?;
+    let (gone, unread) = to.read(wanted, &mut pulled).await?;
     pulled.gone = pulled.gone.saturating_add(gone.len());
+    pulled.unread = unread.len();
     // A pull without a share must not take the turn of one.
     let runs = before.map_or(0, |b| b.runs).saturating_add(u64::from(shares));
     let shared_at = if shares { Some(at) } else { before.and_then(|b| b.shared_at) };
     let state = PictureState { at, watermark, runs, shared_at };
-    let end = PulledEnd { state, whole: pulled.whole, lists, gone };
+    let end = PulledEnd { state, whole: pulled.whole, lists, gone, unread: unread.keys().copied().collect() };
     pulled.different = store.finish_pull(org, connection, &name, &end).await?;
+    account.unread(&unread).await?;
     Ok(pulled)
 }
 
@@ -265,31 +270,40 @@ impl Target<'_> {
     }
 
     /// Reads the additions and puts them aside part by part; the next part is read while the last one is written.
-    /// Returns the agreements that are not there any more.
-    async fn read(&self, wanted: Wanted, pulled: &mut Pulled) -> Result<Vec<AgreementId>, Failure> {
+    /// Returns the agreements that are not there any more, and those that could not be understood.
+    async fn read(
+        &self,
+        wanted: Wanted,
+        pulled: &mut Pulled,
+    ) -> Result<(Vec<AgreementId>, Unreadable), Failure> {
         let Wanted { read, mut records, mut gone } = wanted;
+        let mut unread = Unreadable::new();
         let ids: Vec<AgreementId> = read.into_iter().collect();
         let mut waiting = Snapshot::default();
         let done = AtomicUsize::new(0);
         let tell = || (self.tell)(done.fetch_add(1, Ordering::Relaxed) + 1, ids.len());
         for chunk in ids.chunks(AT_ONCE) {
             let put = std::mem::take(&mut waiting);
-            let reading = async { Ok::<_, Failure>(self.psa.list_additions_telling(chunk, &tell).await?) };
-            let (additions, ()) = futures::try_join!(reading, self.put_aside(put))?;
-            for id in chunk.iter().filter(|id| !additions.contains_key(id)) {
+            let reading = async { Ok::<_, Failure>(self.psa.list_additions_each(chunk, &tell).await?) };
+            let (Lists { read: additions, unreadable }, ()) =
+                futures::try_join!(reading, self.put_aside(put))?;
+            let is_told = |id: &&AgreementId| additions.contains_key(id) || unreadable.contains_key(id);
+            for id in chunk.iter().filter(|id| !is_told(id)) {
                 self.must_be_gone(*id).await?;
                 gone.push(*id);
             }
             pulled.read += additions.len();
-            let agreements = additions.keys().filter_map(|id| records.remove_entry(id)).collect();
+            let told = additions.keys().chain(unreadable.keys());
+            let agreements = told.filter_map(|id| records.remove_entry(id)).collect();
             waiting = Snapshot { agreements, additions, ..Snapshot::default() };
+            unread.extend(unreadable);
         }
         self.put_aside(waiting).await?;
-        Ok(gone)
+        Ok((gone, unread))
     }
 
     async fn put_aside(&self, part: Snapshot) -> Result<(), Failure> {
-        if part.additions.is_empty() {
+        if part.additions.is_empty() && part.agreements.is_empty() {
             return Ok(());
         }
         Ok(self.store.stage_pull(self.org, self.connection, self.name, self.at, &part).await?)

@@ -6,12 +6,15 @@
 
 use crate::apply::{FreshReads, look};
 use crate::failure::Failure;
-use crate::ports::{Clock, Psa, Store};
+use crate::ports::{Clock, Lists, Psa, PsaError, Store};
 use crate::records::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::{ObservedAddition, Snapshot};
+
+/// Agreements whose additions could not be understood, and why.
+pub(crate) type Unreadable = BTreeMap<AgreementId, PsaError>;
 
 /// What of the local picture stands in for a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,21 +75,22 @@ impl<'a> Recent<'a> {
         self
     }
 
-    /// The additions of these agreements, each with the instant before it was read. One that ConnectWise says is not there
-    /// is left out.
+    /// The additions of these agreements, each with the instant before it was read, and beside them those whose answer was
+    /// not understood. One that ConnectWise says is not there is in neither.
     pub async fn additions_of(
         &self,
         wanted: &[AgreementId],
         links: &[AdditionLink],
-    ) -> Result<FreshReads, Failure> {
+    ) -> Result<(FreshReads, Unreadable), Failure> {
         let mut reads = self.known(wanted, links).await?;
         let missing: Vec<AgreementId> = wanted.iter().copied().filter(|id| !reads.contains_key(id)).collect();
-        if !missing.is_empty() {
-            let at = self.clock.now();
-            let read = self.psa.list_additions_of(&missing).await?;
-            reads.extend(read.into_iter().map(|(id, list)| (id, (at, list))));
+        if missing.is_empty() {
+            return Ok((reads, Unreadable::new()));
         }
-        Ok(reads)
+        let at = self.clock.now();
+        let Lists { read, unreadable } = self.psa.list_additions_each(&missing, &|| {}).await?;
+        reads.extend(read.into_iter().map(|(id, list)| (id, (at, list))));
+        Ok((reads, unreadable))
     }
 
     async fn known(&self, wanted: &[AgreementId], links: &[AdditionLink]) -> Result<FreshReads, Failure> {

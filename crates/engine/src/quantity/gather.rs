@@ -316,7 +316,10 @@ impl Gathered {
         if wanted.is_empty() {
             return Ok(());
         }
-        let read = recent.additions_of(&wanted, &self.links).await?;
+        let (read, unreadable) = recent.additions_of(&wanted, &self.links).await?;
+        if let Some(error) = unreadable.into_values().next() {
+            return Err(error.into());
+        }
         // One that went away in between must not pass for one without lines.
         snapshot.agreements.retain(|id, _| read.contains_key(id) || !wanted.contains(id));
         recent::put(read, snapshot, read_at);

@@ -39,6 +39,7 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
         "agreements_changed": pulled.changed,
         "agreements_in_turn": pulled.in_turn,
         "agreements_gone": pulled.gone,
+        "agreements_unread": pulled.unread,
         "agreements_different": pulled.different,
         "as_written": told.drift.unchanged,
         "changed_by_people": told.drift.findings.len(),
@@ -54,6 +55,13 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
             out.line(&format!(
                 "{} agreements were changed since the last pull, {} were read because it was their turn, {} are gone.",
                 pulled.changed, pulled.in_turn, pulled.gone
+            ));
+        }
+        if pulled.unread > 0 {
+            out.line(&format!(
+                "The additions of {} agreements could not be understood, and stay as they were known: `trueup finding list` names \
+                 each.",
+                pulled.unread
             ));
         }
         if !told.drift.findings.is_empty() {
@@ -74,7 +82,8 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
 }
 
 /// What a pull looks at itself. What open tasks wait for is said by `check`.
-const OF_PULLS: [Code; 12] = [
+const OF_PULLS: [Code; 13] = [
+    Code::Tu1007,
     Code::Tu2002,
     Code::Tu2004,
     Code::Tu3003,

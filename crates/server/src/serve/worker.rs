@@ -563,9 +563,10 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<(Ended, Millis
             "agreements_changed": pulled.changed,
             "agreements_in_turn": pulled.in_turn,
             "agreements_gone": pulled.gone,
+            "agreements_unread": pulled.unread,
             "agreements_different": pulled.different,
         });
-        return Ok((ended(false, document), pulled.at));
+        return Ok((ended(pulled.unread > 0, document), pulled.at));
     }
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     // What vanished over there suspends what stands on it, and what came back frees it.
@@ -582,10 +583,12 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<(Ended, Millis
         "agreements_changed": pulled.changed,
         "agreements_in_turn": pulled.in_turn,
         "agreements_gone": pulled.gone,
+        "agreements_unread": pulled.unread,
         "agreements_different": pulled.different,
         "as_written": told.drift.unchanged,
         "changed_by_people": told.drift.findings.len(),
         "other_findings": told.beside.len(),
     });
-    Ok((ended(!(told.drift.findings.is_empty() && told.beside.is_empty()), document), pulled.at))
+    let is_clean = told.drift.findings.is_empty() && told.beside.is_empty() && pulled.unread == 0;
+    Ok((ended(!is_clean, document), pulled.at))
 }

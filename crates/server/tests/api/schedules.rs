@@ -242,7 +242,7 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
         let picture = store.load_snapshot(&org, "connectwise").await.unwrap().unwrap().1;
         let lists = Snapshot { additions: [].into(), agreements: [].into(), ..picture };
         store.stage_pull(&org, "connectwise", "x", 0, &lists).await.unwrap();
-        let end = PulledEnd { state, whole: false, lists: true, gone: vec![] };
+        let end = PulledEnd { state, whole: false, lists: true, gone: vec![], unread: vec![] };
         store.finish_pull(&org, "connectwise", "x", &end).await.unwrap();
     });
     let left = sync(&mut service);

@@ -121,7 +121,7 @@ fn a_reconciliation_brings_a_subscription_there_without_an_order() {
 }
 
 /// Another company (13) with a monthly agreement (50) of its own.
-fn another_company(bench: &Bench) {
+pub(super) fn another_company(bench: &Bench) {
     let state = bench.ask("state");
     let copy = |kind: &str, changes: &[(&str, Value)]| {
         let mut row = state["resources"][kind].as_array().unwrap()[0].clone();

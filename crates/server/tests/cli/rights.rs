@@ -1,6 +1,7 @@
 //! Rights that are missing: named where a connection is tested, at the start of a run, and where a call is refused.
 
 use super::bench::{BASE, Bench, MAPPINGS, sale};
+use super::moves::another_company;
 use serde_json::{Value, json};
 
 const ADD: &str = "Finance > Agreements > Add All";
@@ -194,4 +195,59 @@ fn why_connectwise_did_not_answer_is_kept() {
         bench.json(&["psa", "pull"]).exits(0);
         assert!(kept().is_empty(), "{args:?}");
     }
+}
+
+/// An addition that nobody can understand keeps its own agreement waiting, and nobody else: plans, runs and pulls go on, and say
+/// which one it is until it can be read again.
+#[test]
+fn an_addition_that_is_not_understood_keeps_no_other_customer_waiting() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
+    let theirs = |text: &str| {
+        text.replace("c-100", "c-200")
+            .replace("\"s-1\"", "\"s-2\"")
+            .replace("SO-1", "SO-2")
+            .replace("Green Lane", "Blue Lake")
+    };
+    bench.feed(&format!("{BASE}{}{}{}", sale(), theirs(BASE), theirs(&sale()))).exits(0);
+    bench.map(&format!("{MAPPINGS}customer,c-200,13,,\n")).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    let seed = |quantity: &Value| {
+        let line = json!({ "id": 900, "product": { "id": 7 }, "quantity": quantity, "unitPrice": 1.0, "unitCost": 1.0,
+            "effectiveDate": "2023-03-01T00:00:00Z", "billCustomer": "Billable" });
+        bench.control(
+            "seed",
+            &json!({ "resources": { "finance/agreements/{id}/additions": { "50": [line] } } }),
+        );
+    };
+    seed(&json!(7_922_816_251_426_433_759_354_u128 as f64));
+    let pulled = bench.json(&["psa", "pull"]).exits(1).json();
+    assert_eq!((&pulled["agreements"], &pulled["agreements_unread"]), (&json!(2), &json!(1)), "{pulled}");
+    let told = || {
+        let list = bench.json(&["finding", "list", "--code", "TU1007", "--state", "open"]).exits(0).json();
+        list["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["subject"]["agreement"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(), [50]);
+    let ran = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(ran["summary"]["applied"], 1, "{ran}");
+    let failed = bench.json(&["task", "list", "--state", "failed"]).exits(0).json();
+    assert_eq!(
+        (&failed["tasks"][0]["customer_id"], &failed["tasks"][0]["reason"]),
+        (&json!("c-200"), &json!("TU1007")),
+        "{failed}"
+    );
+    // The pull of what changed asks again as long as it is not understood.
+    assert_eq!(bench.json(&["psa", "pull", "--changed"]).exits(1).json()["agreements_unread"], 1);
+    seed(&json!(1.0));
+    assert_eq!(bench.json(&["psa", "pull", "--changed"]).exits(0).json()["agreements_unread"], 0);
+    assert!(told().len() == 1, "the task's own until it is tried again: {:?}", told());
+    bench.json(&["apply", "--all"]).json();
+    assert!(told().is_empty(), "{:?}", told());
 }

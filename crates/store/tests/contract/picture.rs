@@ -31,7 +31,13 @@ fn part(agreements: &[(i64, u32)]) -> Snapshot {
 
 fn end(at: i64, runs: u64, whole: bool, gone: &[i64]) -> PulledEnd {
     let state = PictureState { at, watermark: Some(at - 5), runs, shared_at: Some(at) };
-    PulledEnd { state, whole, lists: true, gone: gone.iter().copied().map(AgreementId).collect() }
+    PulledEnd {
+        state,
+        whole,
+        lists: true,
+        gone: gone.iter().copied().map(AgreementId).collect(),
+        unread: Vec::new(),
+    }
 }
 
 #[rstest]
@@ -166,4 +172,35 @@ async fn a_hinted_agreement_counts_as_unread_until_a_pull_that_began_later(
     begin("p4").await;
     finish("p4").await;
     assert!(unread().await.is_empty());
+}
+
+/// A whole pull that did not understand one agreement: it stays as it was known, counts as never read until a pull has read
+/// it, and one that nobody knew is there to be asked for again.
+#[rstest]
+#[tokio::test]
+async fn what_a_pull_could_not_understand_stays_as_it_was(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, org) = (&fixture.store, org("a"));
+    let pull = async |name: &str, at: i64, part: &Snapshot, unread: &[i64]| {
+        store.begin_pull(&org, "main", name).await.unwrap();
+        store.stage_pull(&org, "main", name, at, part).await.unwrap();
+        let unread = unread.iter().copied().map(AgreementId).collect();
+        let end = PulledEnd { unread, ..end(at, 1, true, &[]) };
+        store.finish_pull(&org, "main", name, &end).await.unwrap();
+        let read = store.list_picture_agreements(&org, "main").await.unwrap();
+        read.into_iter().map(|(id, at)| (id.0, at)).collect::<Vec<_>>()
+    };
+    assert_eq!(pull("p1", 100, &part(&[(1, 1), (2, 1)]), &[]).await, [(1, Some(100)), (2, Some(100))]);
+    // Of 2 the list is not understood, and of 3, which is new: their own records were.
+    let mut told = part(&[(1, 5), (2, 1), (3, 1)]);
+    told.additions.retain(|id, _| id.0 == 1);
+    assert_eq!(pull("p2", 200, &told, &[2, 3]).await, [(1, Some(200)), (2, None), (3, None)]);
+    let known = store.load_snapshot(&org, "main").await.unwrap().unwrap().1;
+    assert_eq!(known.additions, part(&[(1, 5), (2, 1)]).additions);
+    assert!(store.load_picture_additions(&org, "main", &[AgreementId(2)]).await.unwrap().is_empty());
+    let all = part(&[(1, 5), (2, 7), (3, 1)]);
+    assert_eq!(pull("p3", 300, &all, &[]).await, [(1, Some(300)), (2, Some(300)), (3, Some(300))]);
+    assert_eq!(store.load_snapshot(&org, "main").await.unwrap().unwrap().1, all);
 }
