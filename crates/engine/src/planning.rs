@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::balance::unbalanced;
 use trueup_domain::check::check;
 use trueup_domain::finding::{CODES, Code, Finding, Severity, Subject};
-use trueup_domain::ids::{AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
@@ -545,15 +545,38 @@ async fn hold_behind_operations(
     for task in store.list_tasks(org, &filter).await? {
         busy.entry((task.source, task.subscription)).or_insert(task.id);
     }
+    let in_doubt = subscriptions_in_doubt(store, org).await?;
     chosen.waiting = chosen
         .tasks
         .values()
         .filter_map(|t| {
-            let behind = busy.get(&(t.source.clone(), t.subscription.clone()))?;
-            (behind != &t.id).then(|| (t.id.clone(), behind.clone()))
+            let of = (t.source.clone(), t.subscription.clone());
+            // The task itself waits as well where the journal says so: another worker may have moved it on meanwhile.
+            let behind = busy.get(&of).filter(|behind| *behind != &t.id).or_else(|| in_doubt.get(&of))?;
+            Some((t.id.clone(), behind.clone()))
         })
         .collect();
     Ok(())
+}
+
+/// The subscriptions with an operation in the journal whose outcome is not known, each with its task. The states of tasks
+/// do not tell all of them: of two workers at one plan, the one that only looked may have moved its tasks last.
+async fn subscriptions_in_doubt(
+    store: &dyn Store,
+    org: &OrganizationId,
+) -> Result<BTreeMap<(SourceId, SubscriptionId), TaskId>, Failure> {
+    let mut plans: BTreeMap<PlanId, Vec<ChangeId>> = BTreeMap::new();
+    for operation in store.list_unresolved_operations(org).await? {
+        plans.entry(operation.plan).or_default().push(operation.change);
+    }
+    let mut found = BTreeMap::new();
+    for (id, changes) in plans {
+        let Some(plan) = store.find_plan(org, &id).await? else { continue };
+        for change in plan.body.plan().changes.iter().filter(|change| changes.contains(&change.id)) {
+            found.insert((change.source.clone(), change.subscription.clone()), change.task.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// The tasks that the planner sees. What is not billed at all, and what waits, is settled here.
