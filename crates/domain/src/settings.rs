@@ -195,7 +195,7 @@ pub const SETTINGS: &[SettingRow] = &[
     ),
     choice(
         "calls.at_once",
-        &["auto", "1", "2", "4", "6", "8", "10", "16"],
+        &["auto", "1", "2", "4", "6", "8", "10"],
         "how many calls to ConnectWise are under way at once in one process: auto begins with 4 and finds out, up to 10",
     ),
     row(

@@ -2,6 +2,7 @@
 
 use crate::config::Options;
 use crate::failure::{CliError, Exit};
+use crate::log;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub async fn sql_store(options: &Options) -> Result<Arc<SqlStore>, CliError> {
     }
     let config = StoreConfig { data_dir: options.data_dir.clone(), database_url: options.database.clone() };
     let store = Arc::new(SqlStore::open(config).await?);
+    log::keep_in(dir);
     if options.database.is_some() {
         options.limits.share(&store);
     }

@@ -133,6 +133,14 @@ impl CliError {
     }
 }
 
+/// What happened, as the log keeps it.
+impl std::fmt::Display for CliError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = self.code.map(|code| format!("{code}: ")).unwrap_or_default();
+        write!(f, "{code}{}", self.message)
+    }
+}
+
 impl From<Problem> for CliError {
     fn from(problem: Problem) -> Self {
         Self::usage(problem.detail.clone(), problem.fix.clone())

@@ -14,6 +14,7 @@ mod deployment;
 mod failure;
 mod limits;
 mod line_edits;
+mod log;
 mod mapping_csv;
 mod moving;
 mod output;
@@ -21,14 +22,10 @@ mod serve;
 mod stops;
 mod traces;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use failure::{CliError, Exit};
 use mimalloc::MiMalloc;
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// A plan and an import ask for very many small pieces of memory: with this one they take less of the processors than with
 /// those of the systems.
@@ -36,8 +33,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
+    let matches = cli::Cli::command().try_get_matches();
+    let (cli, name) = match matches.and_then(|found| Ok((cli::Cli::from_arg_matches(&found)?, named(&found))))
+    {
+        Ok(found) => found,
         Err(error) => return usage(&error),
     };
     if cli.global.quiet {
@@ -53,10 +52,16 @@ fn main() -> ExitCode {
     };
     let traces =
         traces_of(&cli).and_then(|options| traces::Traces::start(&options, runtime.handle().clone()));
-    start_log(cli.global.verbose, cli.log(), traces.as_ref());
+    log::start(cli.global.verbose, cli.log(), traces.as_ref());
     let ended = match runtime.block_on(commands::run(cli)) {
-        Ok(exit) => exit.into(),
-        Err(error) => error.report(json),
+        Ok(exit) => {
+            tracing::info!(command = name, ?exit, "ended");
+            exit.into()
+        }
+        Err(error) => {
+            tracing::info!(command = name, "stopped: {error}");
+            error.report(json)
+        }
     };
     if let Some(traces) = traces {
         traces.finish();
@@ -67,6 +72,13 @@ fn main() -> ExitCode {
         Some(why) => CliError::output_lost(why).report(false),
         None => ended,
     }
+}
+
+/// The words of the command, such as `feed import`: without its arguments, which may be anything.
+fn named(matches: &clap::ArgMatches) -> String {
+    let below = |of: &clap::ArgMatches| of.subcommand().map(|(name, below)| (name.to_owned(), below.clone()));
+    let words = std::iter::successors(below(matches), |(_, of)| below(of)).map(|(name, _)| name);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Help and version go to standard output; wrong usage goes to standard error, and as a document where JSON is asked
@@ -112,24 +124,4 @@ fn traces_of(cli: &cli::Cli) -> Option<deployment::TraceOptions> {
         cli::Command::Serve(_) => config::resolve(&cli.global).ok()?.traces,
         _ => None, // open set: no other command
     }
-}
-
-fn start_log(verbose: u8, form: cli::LogForm, traces: Option<&traces::Traces>) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug", // open set: a count of flags
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TRUEUP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let is_colored =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_colored);
-    let log = match form {
-        cli::LogForm::Text => log.boxed(),
-        cli::LogForm::Json => log.json().flatten_event(true).boxed(),
-    };
-    // Each has a filter of its own: what is traced does not depend on how much is logged.
-    let registry = tracing_subscriber::registry().with(log.with_filter(filter));
-    let _ = registry.with(traces.map(traces::Traces::layer)).try_init();
 }

@@ -200,8 +200,8 @@ pub enum ClientError {
         /// How long it asks to wait, where it says so.
         wait: Option<Duration>,
     },
-    /// Nobody knows whether a write was carried out.
-    #[error("the outcome of {call} is unknown: {why}; look the record up before sending it again")]
+    /// Nobody knows whether a write was carried out: look the record up before sending it again.
+    #[error("the outcome of {call} is unknown: {why}")]
     InDoubt {
         /// Method and path of the call.
         call: String,

@@ -3,7 +3,8 @@
 use crate::app::App;
 use crate::failure::{CliError, Exit};
 use crate::output::documents::{
-    FINDING_HEADER, FindingDoc, StoredFindingDoc, TASK_HEADER, TaskDoc, finding_rows, task_rows,
+    ORDER_LINE_HEADER, STORED_FINDING_HEADER, StoredFindingDoc, TASK_HEADER, TaskDoc, order_line_rows,
+    stored_finding_rows, task_rows,
 };
 use crate::output::note;
 use clap::{Args, Subcommand};
@@ -12,6 +13,7 @@ use trueup_domain::feed::{Record, RecordKind};
 use trueup_domain::ids::{SourceId, TaskId};
 use trueup_domain::task::{Task, TaskState};
 use trueup_engine::failure::Failure;
+use trueup_engine::findings;
 use trueup_engine::records::{FindingFilter, TaskFilter};
 use trueup_engine::tasks::{self, Decision};
 
@@ -114,23 +116,33 @@ async fn show(app: &App, id: &TaskId) -> Result<Exit, CliError> {
     };
     let plan = app.store().find_plan_of_task(app.org(), id).await?;
     let filter = FindingFilter { task: Some(id.clone()), ..FindingFilter::default() };
-    let findings = app.store().list_findings(app.org(), &filter).await?;
+    let findings = findings::list(app.store(), app.org(), &filter).await?;
     let documents: Vec<StoredFindingDoc> = findings.iter().map(StoredFindingDoc::from).collect();
     let order = order.and_then(|row| match row.record {
-        Record::Order(order) => Some(json!({ "version": row.version, "record": order })),
+        Record::Order(order) => Some((row.version, order)),
         _ => None, // open set: another kind has no order's fields
     });
+    let kept = order.as_ref().map(|(version, order)| json!({ "version": version, "record": order }));
     let document = json!({
-        "task": TaskDoc::from(&task), "plan_id": plan, "findings": documents, "order": order,
+        "task": TaskDoc::from(&task), "plan_id": plan, "findings": &documents, "order": kept,
     });
     app.out.show(&document, |out| {
         out.table(TASK_HEADER, task_rows(std::slice::from_ref(&task)));
+        if let Some((version, order)) = &order {
+            out.line(&format!(
+                "Order {}, completed {}, effective {}, period {}, version {version}:",
+                order.shown(),
+                order.completed_at,
+                order.effective,
+                order.period
+            ));
+            out.table(ORDER_LINE_HEADER, order_line_rows(order));
+        }
         if let Some(plan) = &plan {
             out.line(&format!("Answered by plan {plan}."));
         }
         if !findings.is_empty() {
-            let short: Vec<FindingDoc> = findings.iter().map(|f| FindingDoc::from(&f.finding)).collect();
-            out.table(FINDING_HEADER, finding_rows(&short));
+            out.table(STORED_FINDING_HEADER, stored_finding_rows(&documents));
         }
     });
     Ok(Exit::Done)

@@ -4,9 +4,10 @@ use crate::line_edits::LineEditDoc;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::Order;
 use trueup_domain::finding::{Finding, Subject};
 use trueup_domain::ids::TaskId;
-use trueup_domain::money::{Currency, Money};
+use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::settings::PriceSource;
 use trueup_domain::task::Task;
 use trueup_engine::records::{FindingState, Millis, StoredFinding};
@@ -97,6 +98,36 @@ pub fn task_rows(tasks: &[Task]) -> Vec<Vec<String>> {
             ]
         })
         .collect()
+}
+
+/// Columns of an order's lines.
+pub const ORDER_LINE_HEADER: &[&str] = &["charge", "product", "quantity", "unit price", "amount", "period"];
+
+/// An order's lines as rows, with what they say and nothing that trueup concluded from it.
+pub fn order_line_rows(order: &Order) -> Vec<Vec<String>> {
+    let money = |value: Option<Money>| value.map(|amount| amount.display(order.currency));
+    let rows = order.lines.iter().map(|line| {
+        let quantity = match (line.old_quantity, line.new_quantity) {
+            (None, None) => line.quantity.display(),
+            (old, new) => {
+                let shown = |at: Option<Quantity>| at.map_or_else(|| "?".to_owned(), Quantity::display);
+                format!("{} -> {}", shown(old), shown(new))
+            }
+        };
+        let price = match (money(line.old_unit_price), money(line.unit_price)) {
+            (Some(old), Some(new)) if old != new => Some(format!("{old} -> {new}")),
+            (_, new) => new,
+        };
+        vec![
+            line.charge.name().to_owned(),
+            line.product.to_string(),
+            quantity,
+            price.unwrap_or_default(),
+            money(line.amount).unwrap_or_default(),
+            line.period.map(|period| period.to_string()).unwrap_or_default(),
+        ]
+    });
+    rows.collect()
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -29,7 +29,7 @@ pub const LONGEST_BODY: usize = 1024 * 1024;
 /// Answers longer than this are not kept; none of the routes gives such.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Fields of an answer that are shown once: the kept answer has them empty.
-const SHOWN_ONCE: [&str; 3] = ["token", "one_time_password", "address"];
+const SHOWN_ONCE: [&str; 4] = ["token", "one_time_password", "address", "secret"];
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -121,4 +121,38 @@ fn again(kept: &KeptAnswer) -> Result<Response, Problem> {
         headers.insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SHOWN_ONCE;
+    use crate::serve::docs;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    /// Every field of the document that says it is shown once, wherever it stands.
+    fn shown_once(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                for (name, field) in map {
+                    let said = field["description"].as_str().unwrap_or_default();
+                    // A route's description may say so of its answer; a field has a type.
+                    if said.contains("shown once") && field.get("type").is_some() {
+                        found.insert(name.clone());
+                    }
+                    shown_once(field, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| shown_once(item, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn what_is_shown_once_is_not_kept() {
+        let document = serde_json::to_value(docs::document()).unwrap();
+        let mut found = BTreeSet::new();
+        shown_once(&document["components"]["schemas"], &mut found);
+        assert_eq!(found, SHOWN_ONCE.iter().map(|name| (*name).to_owned()).collect());
+    }
 }

@@ -216,7 +216,18 @@ fn through_the_api(
     let person = Person::sign_in(service, FIRST, PASSWORD);
     // Shown once, in the answers that make them: these two are not among what is searched.
     let body = json!({ "name": "canary", "rights": ["records.read"] });
-    let made = person.post(&format!("{ORG}/tokens"), &body);
+    // With a key the answer is kept to be given again, and what it shows once is not.
+    let keyed = |path: &str, body: &Value| {
+        let request = person.request("POST", path).header("Idempotency-Key", path).json(body);
+        let first = request.send(service.at);
+        let again = request.send(service.at);
+        if first.status < 300 {
+            assert_eq!((again.status, again.header("idempotency-replayed")), (first.status, Some("true")));
+        }
+        (first, again)
+    };
+    let (made, again) = keyed(&format!("{ORG}/tokens"), &body);
+    said.answer("the same token again", again);
     let body = json!({ "name": "canary", "rights": ["audit.read"] });
     let made = if made.status == 201 { made } else { person.post(&format!("{ORG}/tokens"), &body).is(201) };
     let token = made.json();
@@ -245,10 +256,15 @@ fn through_the_api(
         let body = if route == "test" { json!({}) } else { json!({ "private_key": PRIVATE_KEY }) };
         said.answer(route, person.post(&format!("{ORG}/connections/connectwise/{route}"), &body));
     }
-    let made = person.post(&format!("{ORG}/webhooks"), &json!({ "name": "canary", "url": url })).is(201);
-    let made = made.json();
-    let webhook = made["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned();
+    let (made, again) = keyed(&format!("{ORG}/webhooks"), &json!({ "name": "canary", "url": url }));
+    said.answer("the same webhook again", again);
+    let made = made.is(201).json();
     let hook = format!("{ORG}/webhooks/{}", made["id"].as_str().unwrap());
+    let (rotated, again) = keyed(&format!("{hook}/rotate"), &json!({}));
+    said.answer("the same secret again", again);
+    let rotated = rotated.is(200).json();
+    // The one that was shown last: the former went the same ways.
+    let webhook = rotated["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned();
     said.answer("a test of a webhook", person.post(&format!("{hook}/test"), &json!({}))).is(200);
     said.answer("the log of a webhook", person.get(&format!("{hook}/deliveries"))).is(200);
     let run = person.post(&format!("{ORG}/runs"), &json!({ "kind": "pull" }));

@@ -4,6 +4,7 @@ use crate::bench::{Backend, Person, Service};
 use crate::http::Request;
 use crate::schedules::Process;
 use crate::work::{ORG, Sandbox};
+use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -262,22 +263,39 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
     service.stop();
     service.up_as("all");
     let person = service.known(&pass);
-    let started = |org: &str| {
+    // When the runs of an organization began and ended, the first first.
+    let runs = |org: &str| {
         wait("the runs", 120, || {
             let path = format!("/api/v1/organizations/{org}/runs?limit=200");
             let all = person.get(&path).is(200).json()["items"].as_array().unwrap().clone();
             let ended = all.iter().all(|run| run["state"] == "done");
             ended.then(|| {
-                let at = |run: &Value| run["started_at"].as_str().unwrap().to_owned();
-                all.iter().map(at).collect::<Vec<String>>()
+                let at = |run: &Value, field: &str| run[field].as_str().unwrap().parse().unwrap();
+                let mut all: Vec<(Timestamp, Timestamp)> =
+                    all.iter().map(|run| (at(run, "started_at"), at(run, "finished_at"))).collect();
+                all.sort();
+                all
             })
         })
     };
+    let of_the_large: Vec<Timestamp> = runs("default").into_iter().map(|(began, _)| began).collect();
+    assert_eq!(of_the_large.len(), 60);
+    for small in ["small-a", "small-b", "small-c"] {
+        // From when one run ended until the next began this organization waited for its turn. The large one may have
+        // had its own turn in between, as it may come first; a second one is the small one's.
+        let mut waits_since = Timestamp::MIN;
+        for (began, ended) in runs(small) {
+            let before = of_the_large.iter().filter(|at| **at > waits_since && **at < began).count();
+            assert!(
+                before <= 1,
+                "{before} runs of the large one began while {small} waited for one of its own"
+            );
+            waits_since = ended;
+        }
+    }
     let last_of_the_small =
-        ["small-a", "small-b", "small-c"].iter().flat_map(|org| started(org)).max().unwrap();
-    let before = started("default").into_iter().filter(|at| *at <= last_of_the_small).count();
-    // Each has its turn: first all four, then all four again.
-    assert!(before <= 6, "{before} runs of the large one began before the last of the small ones");
+        ["small-a", "small-b", "small-c"].iter().flat_map(|org| runs(org)).max().unwrap().0;
+    let before = of_the_large.iter().filter(|at| **at <= last_of_the_small).count();
     println!("{before} of 60 runs of the large one began before the last of the small ones");
 }
 

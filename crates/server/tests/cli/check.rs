@@ -592,3 +592,20 @@ fn a_sale_before_a_transfer_is_not_the_new_customers() {
     let checked = bench.json(&["check"]).json();
     assert_eq!(checked["created"][0]["customer_id"], "c-100", "{checked}");
 }
+
+/// People see what the order says beside the task: its lines, from how many to how many.
+#[test]
+fn a_task_is_shown_with_its_order() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(&format!("{BASE}{}{}", sale(), upgrade())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    let tasks = bench.json(&["task", "list"]).exits(0).json();
+    let change = tasks["tasks"].as_array().unwrap().iter().find(|task| task["kind"] == "change").unwrap();
+    let shown = bench.run(&["task", "show", change["task_id"].as_str().unwrap()]).exits(0);
+    let order = change["order_id"].as_str().unwrap();
+    for told in [format!("Order {order}, completed "), "5 -> 8".to_owned(), "recurring".to_owned()] {
+        assert!(shown.out.contains(&told), "{told}: {}", shown.out);
+    }
+}

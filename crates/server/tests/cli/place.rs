@@ -306,3 +306,29 @@ fn a_backup_takes_the_place_of_no_file() {
     assert!(refused["error"]["fix"].as_str().unwrap().contains("another file"), "{refused}");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "mine");
 }
+
+/// What was done and why something stopped can be looked up afterwards; what people are shown does not change by it.
+#[test]
+fn the_log_is_in_the_data_directory() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.feed(BASE).exits(0);
+    let refused = bench.json(&["task", "show", "9999"]);
+    assert!(!refused.err.contains("stopped"), "{}", refused.err);
+    let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    let logs: Vec<String> = std::fs::read_dir(bench.path("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "log"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(logs.len(), 1, "one day, one file");
+    for told in ["command=\"feed import\" exit=Done", "command=\"task show\"", &said] {
+        assert!(logs[0].contains(told), "{told}: {}", logs[0]);
+    }
+    // A command that opens no data directory leaves none behind.
+    let sample = bench.file("sample.ndjson", BASE);
+    let elsewhere = bench.path("untouched");
+    bench.command(&["feed", "check", &sample]).env("TRUEUP_DATA_DIR", &elsewhere).output().unwrap();
+    assert!(!elsewhere.exists());
+}

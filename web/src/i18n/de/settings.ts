@@ -250,7 +250,6 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.calls.at_once.6': '6',
   'setting.calls.at_once.8': '8',
   'setting.calls.at_once.10': '10',
-  'setting.calls.at_once.16': '16',
   'setting.observe.rotation': 'Lesungen, bis alles gelesen ist',
   'setting.observe.rotation.help':
     'Wer liest, was sich geändert hat, liest auch einen Teil aller Verträge, damit Änderungen von Hand auffallen. 1: immer alles.',

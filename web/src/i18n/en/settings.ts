@@ -231,7 +231,6 @@ export const settings = {
   'setting.calls.at_once.6': '6',
   'setting.calls.at_once.8': '8',
   'setting.calls.at_once.10': '10',
-  'setting.calls.at_once.16': '16',
   'setting.observe.rotation': 'Readings until everything was read',
   'setting.observe.rotation.help':
     'A reading of what changed also reads a part of all agreements, so that edits by hand are seen. 1: always everything.',
