@@ -485,6 +485,74 @@ fn a_price_change_after_a_change_that_told_no_old_price_bills_the_days_up_to_it(
     assert!((billed - wanted).abs() < dec("0.20"), "{billed} instead of {wanted}\n{shown}");
 }
 
+/// The same where the source names the amount of the price change: for the days that a later order has billed at the old price
+/// already, its share is not billed once more. What a later order names itself has reckoned with it.
+#[rstest]
+fn a_named_amount_of_a_late_change_is_that_of_the_days_up_to_the_later_order(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values(0, 1, 2)] before: usize,
+    #[values(true, false)] switches: bool,
+    #[values(true, false)] both_named: bool,
+    #[values(true, false)] is_named: bool,
+) {
+    if both_named && !is_named {
+        return;
+    }
+    let mut lab = lab("2025-01-01");
+    lab.set("quantity_change", form).set("credits", "on");
+    lab.product("backup", 8, ProductKind::Seat, "40.00", "32.00");
+    let price = || {
+        let mut price = order("CH-1", OrderKind::Change, "2025-01-02", january());
+        price = price.change("1", "seat", 30, 30, "25.00", "20.00");
+        price.0.lines[0].old_unit_price = Some("22.00".parse().unwrap());
+        // 30 x 3.00 x 30 of 31 days.
+        price.0.lines[0].amount = is_named.then(|| "87.10".parse().unwrap());
+        price.0
+    };
+    let later = || {
+        let mut later = order("CH-2", OrderKind::Change, "2025-01-16", january());
+        later = if switches {
+            later.change("1", "seat", 30, 0, "25.00", "20.00").change("2", "backup", 0, 30, "40.00", "32.00")
+        } else {
+            later.change("1", "seat", 30, 20, "25.00", "20.00")
+        };
+        if both_named {
+            // As if the price change had come in turn: 30 x 15.00, or 10 x 25.00 less, for 16 of 31 days.
+            let last = later.0.lines.len() - 1;
+            for line in &mut later.0.lines {
+                line.amount = Some("0.00".parse().unwrap());
+            }
+            later.0.lines[last].amount = Some(if switches { "232.26" } else { "-129.03" }.parse().unwrap());
+        }
+        later.0
+    };
+    let sale = || {
+        let mut sale = sale("2025-01-01", "2025-02-01").0;
+        for line in &mut sale.lines {
+            line.quantity = 30.into();
+        }
+        sale
+    };
+    let come = |orders: [Order; 3], lab: &mut Lab| {
+        let mut shown = String::new();
+        let mut billed = rust_decimal::Decimal::ZERO;
+        let [first, second, third] = orders;
+        shown += &lab.run(&first);
+        for (at, order) in [second, third].iter().enumerate() {
+            if at == 1 {
+                billed += total(lab, before);
+            }
+            shown += &lab.run(order);
+        }
+        (billed + total(lab, 3 - before), shown)
+    };
+    let (out_of_turn, shown) = come([sale(), later(), price()], &mut lab);
+    let new = if switches { dec("1200") } else { dec("500") };
+    let part = if switches { dec("450") } else { dec("-250") };
+    let wanted = dec("660") + dec("87.10") + part * dec("16") / dec("31") + new * dec("2");
+    assert!((out_of_turn - wanted).abs() < dec("0.20"), "{out_of_turn} instead of {wanted}\n{shown}");
+}
+
 // --- Renewals --------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -117,6 +117,10 @@ const OF_WHAT_IS_NOT_WRITTEN: [Code; 24] = [
     Code::Tu7004,
 ];
 
+/// Codes whose warnings about a finished task stay until a person has answered them: what was written is known to differ from
+/// what the orders say, and no later look at the task would find it again.
+const LEFT_TO_A_PERSON: [Code; 2] = [Code::Tu5001, Code::Tu6006];
+
 /// Resolves what only told how finished tasks were written. What leaves money with a person to decide stays open.
 ///
 /// # Errors
@@ -131,7 +135,25 @@ pub async fn settle_done(
         tasks.values().filter(|task| task.state == TaskState::Done).map(|task| task.id.clone()).collect();
     let codes: Vec<Code> = TOLD_BY_DONE.iter().chain(&OF_WHAT_IS_NOT_WRITTEN).copied().collect();
     let scope = Scope { looked_at: &done, judged: Some(&codes), general: "done" };
-    record(store, clock, org, scope, &[]).await
+    let left = of_tasks(store, org, |task, finding| {
+        done.contains(task) && finding.severity > Severity::Info && LEFT_TO_A_PERSON.contains(&finding.code)
+    });
+    let left = left.await?;
+    record(store, clock, org, scope, &left).await
+}
+
+/// Findings of single tasks that were known before and stand: recorded again with what a run found, they are left as they are.
+///
+/// # Errors
+/// The store's.
+pub async fn of_tasks(
+    store: &dyn Store,
+    org: &OrganizationId,
+    is_meant: impl Fn(&TaskId, &Finding) -> bool,
+) -> Result<Vec<Finding>, Failure> {
+    let known = Known::of(store, org).await?.of_task.into_iter();
+    let all = known.flat_map(|(task, findings)| findings.into_iter().map(move |one| (task.clone(), one)));
+    Ok(all.filter(|(task, finding)| is_meant(task, finding)).map(|(_, finding)| finding).collect())
 }
 
 /// Resolves what told why these tasks were not written, for those of them that are done by now.

@@ -13,9 +13,43 @@ use trueup_domain::settings::SETTINGS;
 /// Deeper trees do not exist: whoever walks up one stops there.
 pub const MAX_DEPTH: usize = 32;
 
+/// What an organization may be, the highest first.
+pub const KINDS: [&str; 4] = ["operator", "partner", "customer", "site"];
+
+/// What an organization is where nobody says it: a site below a customer or a site, else a partner.
+pub fn usual_kind(parent: Option<&OrganizationRow>) -> &'static str {
+    match parent.map(|parent| parent.kind.as_str()) {
+        Some("customer" | "site") => "site",
+        _ => "partner", // open set: kinds are kept as text
+    }
+}
+
+/// Whether one of a kind may stand below one of another: beside its equals or below its betters.
+///
+/// # Errors
+/// [`Failure::Wrong`] where it may not, or where there is no such kind.
+pub fn may_stand_below(kind: &str, parent: Option<&OrganizationRow>) -> Result<(), Failure> {
+    let rank = |kind: &str| KINDS.iter().position(|one| *one == kind);
+    if rank(kind).is_none() {
+        return Err(Failure::wrong(
+            format!("`{kind}` is none of {}", KINDS.join(", ")),
+            "Choose one of them.",
+        ));
+    }
+    match parent {
+        Some(parent) if rank(kind) < rank(&parent.kind) => Err(Failure::wrong(
+            format!("{kind} cannot stand below {}, which is a {}", parent.id, parent.kind),
+            format!("The order is {}: choose another kind or place.", KINDS.join(", ")),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// All organizations with what is inherited along them.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
+    /// Each as it is stored.
+    pub rows: BTreeMap<OrganizationId, OrganizationRow>,
     /// The level above each; none at the top.
     pub parents: BTreeMap<OrganizationId, Option<OrganizationId>>,
     /// What each sets itself.
@@ -28,7 +62,8 @@ impl Tree {
     /// The organizations alone.
     pub fn of(rows: &[OrganizationRow]) -> Self {
         let parents = rows.iter().map(|row| (row.id.clone(), row.parent.clone())).collect();
-        Self { parents, ..Self::default() }
+        let rows = rows.iter().map(|row| (row.id.clone(), row.clone())).collect();
+        Self { rows, parents, ..Self::default() }
     }
 
     /// The organization and the levels above it, nearest first.
@@ -176,6 +211,9 @@ pub fn foresee(
             format!("{parent} is below {org}: the two would be above each other")
         };
         return Err(Failure::wrong(message, "Choose an organization that is not below it."));
+    }
+    if let Some(row) = tree.rows.get(org) {
+        may_stand_below(&row.kind, parent.and_then(|parent| tree.rows.get(parent)))?;
     }
     if former.as_ref() == parent {
         let place = parent.map_or_else(|| "at the top".to_owned(), |parent| format!("below {parent}"));

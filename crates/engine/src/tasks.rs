@@ -307,7 +307,9 @@ pub async fn check_under(
     let site = mappings::Site { store, clock, org, actor: BY_RULE, overlays };
     mappings::by_rule::apply(site, settings.mapping_by).await?;
     let picture = Picture::read(store, org, clock.today()).await?;
+    let of_plans = findings::of_tasks(store, org, |_, finding| is_of_a_plan(finding)).await?;
     let mut run = Run {
+        plans_say: of_plans.iter().filter_map(|one| Some((one.subject.task.clone()?, one.code))).collect(),
         picture: &picture,
         today: clock.today(),
         by_term: settings.line_mode == LineMode::Commitment,
@@ -369,7 +371,10 @@ pub async fn check_under(
     });
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
-    findings::record(store, clock, org, scope, &all_findings).await?;
+    let is_left_out = |id: &TaskId| tasks.get(id).is_none_or(|task| task.state == TaskState::Ignored);
+    let left = of_plans.into_iter().filter(|finding| !finding.subject.task.as_ref().is_some_and(is_left_out));
+    let recorded: Vec<Finding> = all_findings.iter().cloned().chain(left).collect();
+    findings::record(store, clock, org, scope, &recorded).await?;
     picture.review(store, clock, org, &broken, &all_findings).await?;
     findings::settle_done(store, clock, org, &tasks).await?;
     for (name, mark) in marks {
@@ -407,7 +412,11 @@ pub async fn judge_again(
         return Ok(Vec::new());
     }
     let picture = Picture::read(store, org, clock.today()).await?;
+    // What was said of the line of a product may be over with its mapping.
+    let is_meant = |finding: &Finding| is_of_a_plan(finding) && !OF_MAPPINGS.contains(&finding.code);
+    let of_plans = findings::of_tasks(store, org, |_, finding| is_meant(finding)).await?;
     let mut run = Run {
+        plans_say: of_plans.iter().filter_map(|one| Some((one.subject.task.clone()?, one.code))).collect(),
         picture: &picture,
         today: clock.today(),
         by_term: false,
@@ -444,6 +453,8 @@ struct Run<'a> {
     all_findings: Vec<Finding>,
     /// The rules that mappings break.
     broken: Broken,
+    /// What plans found wanting, and still stands.
+    plans_say: BTreeSet<(TaskId, Code)>,
 }
 
 impl Run<'_> {
@@ -813,7 +824,11 @@ impl Run<'_> {
             };
             let was_ignored = task.state == TaskState::Ignored;
             let standing = assess(task, order, facts);
+            let said = said_by_a_plan(task, &self.plans_say);
             let found = stand(task, standing);
+            if task.state == TaskState::Ready && task.reason.is_none() {
+                task.reason = said;
+            }
             // A task that was left out before is no news.
             if !(was_ignored && task.state == TaskState::Ignored) {
                 self.report.findings.extend(found.iter().cloned());
@@ -870,6 +885,27 @@ fn may_judge(task: &Task) -> bool {
         | TaskState::Done
         | TaskState::Failed
         | TaskState::InDoubt => false,
+    }
+}
+
+/// What a plan found wanting, where that is why the task stands as it does: a check looks for other things, and only a plan
+/// says that it is mended.
+fn said_by_a_plan(task: &Task, plans_say: &BTreeSet<(TaskId, Code)>) -> Option<String> {
+    let codes: Option<Vec<Code>> = task.reason.as_deref()?.split(", ").map(Code::from_name).collect();
+    let mut codes = codes?;
+    codes.retain(|code| plans_say.contains(&(task.id.clone(), *code)));
+    let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+    (!codes.is_empty()).then(|| codes.join(", "))
+}
+
+/// Whether only a plan, which sees what ConnectWise holds, can have found it: no check finds it again, and none says that it is
+/// mended.
+fn is_of_a_plan(finding: &Finding) -> bool {
+    match finding.code {
+        // A rule that mappings break is told of the whole task, a line that is in the way of the product.
+        Code::Tu2007 => finding.subject.product.is_some(),
+        Code::Tu8006 => finding.subject.detail.as_deref() != Some(changed::DETAIL),
+        code => !JUDGED.contains(&code), // open set: codes come with what finds them
     }
 }
 

@@ -17,7 +17,8 @@ pub use transition::new_line;
 use super::builder::Builder;
 use super::context::Stop;
 use super::late;
-use super::lines::{self, PartPolicy, bill_once};
+use super::lines::{self, PartPolicy, bill_once, cut_to};
+use super::over;
 use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use super::sales::once_item;
@@ -38,8 +39,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use transition::transition;
 
 /// One product's change.
+#[derive(Clone)]
 struct Item<'a, 'o> {
-    line: &'o OrderLine,
+    line: Cow<'o, OrderLine>,
     item: &'a CatalogItem,
     existing: Option<Line<'a>>,
     /// Other lines that bill the old state: what several bill together, and what follows on the one of today.
@@ -64,6 +66,34 @@ impl Item<'_, '_> {
         let old_price = self.old.price.exact().times(self.old_quantity.exact())?;
         let old_cost = self.old.cost.exact().times(self.old_quantity.exact())?;
         Ok((price.minus(old_price)?, cost.minus(old_cost)?))
+    }
+
+    /// The same, where a change comes late: an amount that the order names is that of the days before one alone, if what was
+    /// carried out from that day on was reckoned from the state before this change. A later order that names an amount itself
+    /// has reckoned with this one, so that the two amounts are billed as they are.
+    fn up_to(&self, builder: &Builder<'_, '_>, order: &Order, until: Date) -> Result<Self, Stop> {
+        let period = self.moment.period;
+        let days = self.line.period.or_else(|| period.from_day(self.moment.effective));
+        let rest = days.and_then(|days| days.before_day(until));
+        let (Some(days), Some(rest), true) = (days, rest, self.line.amount.is_some()) else {
+            return Ok(self.clone());
+        };
+        let is_of_the_period = period.intersect(days) == Some(days);
+        if rest == days
+            || !is_of_the_period
+            || order.kind == OrderKind::Renewal
+            || self.is_reckoned_with(builder)
+        {
+            return Ok(self.clone());
+        }
+        let line = cut_to(builder, &self.line, period, (days, rest))?;
+        Ok(Self { line: Cow::Owned(line), ..self.clone() })
+    }
+
+    /// Whether a later order that was carried out before names an amount itself, as this one does.
+    fn is_reckoned_with(&self, builder: &Builder<'_, '_>) -> bool {
+        let names = |line: &OrderLine| line.product == self.line.product && line.amount.is_some();
+        self.line.amount.is_some() && over::younger(builder).any(|later| later.lines.iter().any(names))
     }
 }
 
@@ -345,6 +375,8 @@ fn net_switch<'a>(
     let mut net_cost = Exact::ZERO;
     let mut terms = Vec::new();
     for (item, own) in parts {
+        let item =
+            &item.until.map_or_else(|| Ok((*item).clone()), |until| item.up_to(builder, order, until))?;
         let share = builder.share(period, *own)?;
         let (price, cost) = if let Some(amount) = item.line.amount {
             (amount.exact(), item.line.cost_amount.unwrap_or_default().exact())

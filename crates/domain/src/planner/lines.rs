@@ -28,6 +28,30 @@ pub enum PartPolicy<'a> {
     LeftOut(&'static str),
 }
 
+/// More places than any currency has: what is cut to its days is rounded where it is written.
+const PLACES: u32 = 9;
+
+/// What a line says of some of the days that it names amounts for: their share of price and cost. `days` are those that it
+/// names, `rest` those that are left of them.
+///
+/// # Errors
+/// Days outside the period, or an amount that cannot be kept exactly.
+pub fn cut_to(
+    builder: &Builder<'_, '_>,
+    line: &OrderLine,
+    period: Period,
+    (days, rest): (Period, Period),
+) -> Result<OrderLine, Stop> {
+    let of_all = builder.share(period, rest)?.exact()?.over(builder.share(period, days)?.exact()?)?;
+    let cut = |amount: Option<Money>| -> Result<Option<Money>, Stop> {
+        let Some(amount) = amount else { return Ok(None) };
+        let exact = amount.exact().times(of_all)?;
+        Ok(Some(Money::new(exact.round(PLACES, RoundingMode::HalfUp)?.normalize())))
+    };
+    let (amount, cost_amount) = (cut(line.amount)?, cut(line.cost_amount)?);
+    Ok(OrderLine { amount, cost_amount, period: Some(rest), ..line.clone() })
+}
+
 /// Who bills part periods of this task.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::{OrderId, ProductId};
-use crate::money::Quantity;
+use crate::money::{Money, Quantity};
 use crate::period::{Period, PeriodError, next_day};
 use crate::plan::{AdditionLink, Role};
 use crate::settings::ChangeDay;
@@ -101,6 +101,25 @@ fn taken_away_on(builder: &Builder<'_, '_>, order: &Order) -> Date {
         (OrderKind::Change, ChangeDay::Old) => next_day(order.effective),
         _ => order.effective, // open set: every other order counts from its day
     }
+}
+
+/// The day on which a switch that came before an older change of the price took the product away, and gave back what the line
+/// cost then: the price of before that change. One that tells another old price, or an amount of its own, has reckoned with
+/// it. `said` and `old` are the day and the old price of the older change.
+pub fn switched_without(
+    builder: &Builder<'_, '_>,
+    product: &ProductId,
+    (said, old): (Date, Money),
+) -> Option<Date> {
+    let switches = younger(builder).filter(|by| by.kind == OrderKind::Change && ends(by, product));
+    let days = switches.filter_map(|by| {
+        let of_it = || by.lines.iter().filter(|line| line.product == *product);
+        let gone = of_it().find(|line| line.charge == Charge::Recurring)?;
+        let names = of_it().any(|line| line.amount.is_some() || line.charge != Charge::Recurring);
+        let day = taken_away_on(builder, by);
+        (!names && gone.old_unit_price.is_none_or(|told| told == old) && day > said).then_some(day)
+    });
+    days.min()
 }
 
 /// The first day after those that a change gave back of a product that it took away.

@@ -4,7 +4,7 @@ use super::{Picture, assess};
 use crate::failure::Failure;
 use crate::ports::Store;
 use trueup_domain::feed::{Order, OrderChange, OrderKind, Record, RecordKind};
-use trueup_domain::finding::{Code, Finding, Severity};
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::task::{Task, TaskState, task_id_of_order};
 
@@ -63,7 +63,7 @@ pub(super) async fn after_done(
                 row.version,
                 sum.unwrap_or_default()
             );
-            let mut finding = Finding::new(Code::Tu8006, assess::subject_of(task), message).fix(
+            let mut finding = Finding::new(Code::Tu8006, subject_of(task), message).fix(
                 "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
             );
             if change.withdrawn {
@@ -83,6 +83,13 @@ pub(super) async fn after_done(
         }
     }
     Ok(found)
+}
+
+/// What tells these findings from those of plans about the same task.
+pub(super) const DETAIL: &str = "the order at the source";
+
+fn subject_of(task: &Task) -> Subject {
+    Subject { detail: Some(DETAIL.to_owned()), ..assess::subject_of(task) }
 }
 
 /// What a person put aside, as what the source had withdrawn, and the source completes again: it is sold, and the task stays
@@ -105,8 +112,7 @@ fn completed_again(task: &Task, order: &Order, version: u32, before: Option<&Rec
         order.shown()
     );
     let fix = format!("`trueup task unignore {}` takes it in again, where it is {wanted}.", task.id);
-    let finding =
-        Finding::new(Code::Tu8006, assess::subject_of(task), message).severity(Severity::Error).fix(fix);
+    let finding = Finding::new(Code::Tu8006, subject_of(task), message).severity(Severity::Error).fix(fix);
     Some(match change.amount {
         Some(amount) => finding.amount(amount, order.currency),
         None => finding,

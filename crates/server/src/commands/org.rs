@@ -10,6 +10,7 @@ use crate::output::Output;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trueup_domain::ids::OrganizationId;
+use trueup_engine::organizations;
 use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::OrganizationRow;
 
@@ -49,9 +50,9 @@ pub struct AddArgs {
     /// Display name [default: the slug]
     #[arg(long)]
     name: Option<String>,
-    /// What it is
-    #[arg(long, default_value = "partner", value_parser = ["operator", "partner", "customer", "site"])]
-    kind: String,
+    /// What it is [default: site below a customer or a site, else partner]
+    #[arg(long, value_parser = ["operator", "partner", "customer", "site"])]
+    kind: Option<String>,
     /// The organization above
     #[arg(long, value_name = "SLUG")]
     parent: Option<String>,
@@ -69,11 +70,14 @@ pub async fn run(app: &App, command: OrgCommand) -> Result<Exit, CliError> {
 async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
     let id = slug(&args.slug)?;
     let parent = args.parent.as_deref().map(slug).transpose()?;
-    if let Some(parent) = &parent {
-        known(app, parent).await?;
-    }
+    let above = match &parent {
+        Some(parent) => Some(known(app.store(), parent).await?),
+        None => None,
+    };
+    let kind = args.kind.unwrap_or_else(|| organizations::usual_kind(above.as_ref()).to_owned());
+    organizations::may_stand_below(&kind, above.as_ref())?;
     let name = args.name.unwrap_or_else(|| id.to_string());
-    let row = OrganizationRow { id, name, kind: args.kind, parent };
+    let row = OrganizationRow { id, name, kind, parent };
     match app.store().add_organization(&row).await {
         Ok(()) => {}
         Err(StoreError::Conflict(_)) => {
@@ -88,16 +92,11 @@ async fn add(app: &App, args: AddArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-async fn known(app: &App, id: &OrganizationId) -> Result<(), CliError> {
-    known_to(app.store(), id).await
-}
-
-async fn known_to(store: &dyn Store, id: &OrganizationId) -> Result<(), CliError> {
-    let all = store.list_organizations().await?;
-    if all.iter().any(|row| &row.id == id) {
-        return Ok(());
-    }
-    Err(CliError::usage(format!("there is no organization `{id}`"), "`trueup org list` shows them."))
+async fn known(store: &dyn Store, id: &OrganizationId) -> Result<OrganizationRow, CliError> {
+    let found = store.list_organizations().await?.into_iter().find(|row| &row.id == id);
+    found.ok_or_else(|| {
+        CliError::usage(format!("there is no organization `{id}`"), "`trueup org list` shows them.")
+    })
 }
 
 async fn list(app: &App) -> Result<Exit, CliError> {
@@ -125,7 +124,7 @@ pub async fn move_to(options: Options, args: MoveArgs) -> Result<Exit, CliError>
     let id = slug(&args.slug)?;
     let parent = args.parent.as_deref().map(slug).transpose()?;
     for named in [Some(&id), parent.as_ref()].into_iter().flatten() {
-        known_to(store.as_ref(), named).await?;
+        known(store.as_ref(), named).await?;
     }
     let mover = Mover { store: &store, clock: &clock, overlays: &options.overlays, actor: &options.actor };
     let done = match &args.token {

@@ -3,8 +3,10 @@
 
 use crate::bench::{Backend, Person, Service};
 use crate::http::Answer;
+use crate::work::{FEED, ORG, Sandbox, run};
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// (method, path, right): every operation of the document that works in an organization of its path.
 fn operations(service: &Service) -> Vec<(String, String, Option<String>)> {
@@ -189,4 +191,95 @@ fn settings_show_their_level_and_are_audited() {
     assert_eq!(admin.put(&path("shop", "nothing"), &json!({ "value": "on" })).problem(404), "not-found");
     admin.delete(&path("shop", "credits")).is(200);
     assert_eq!(shown(&admin).0, "on");
+}
+
+#[test]
+fn nobody_stands_below_what_is_less() {
+    let service = Service::sqlite();
+    let operator = service.operator();
+    let add = |body: &Value| operator.post("/api/v1/organizations", body);
+    add(&json!({ "id": "shop", "kind": "customer" })).is(201);
+    assert_eq!(add(&json!({ "id": "till", "parent": "shop" })).is(201).json()["kind"], "site");
+    for (kind, parent) in [("operator", "shop"), ("partner", "shop"), ("customer", "till")] {
+        let answer = add(&json!({ "id": "odd", "kind": kind, "parent": parent }));
+        assert_eq!(answer.problem(422), "invalid", "{kind} below {parent}");
+        assert!(answer.text().contains("cannot stand below"), "{}", answer.text());
+    }
+    assert_eq!(add(&json!({ "id": "reseller" })).is(201).json()["kind"], "partner");
+    let move_ = operator.get("/api/v1/organizations/reseller/move?parent=shop");
+    assert!(move_.status >= 400 && move_.text().contains("cannot stand below"), "{}", move_.text());
+}
+
+/// One of each thing that has an address, in the default organization: by the word of the path.
+fn one_of_each(person: &Person<'_>) -> BTreeMap<&'static str, String> {
+    let sandbox = Sandbox::start();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let feed = person
+        .request("POST", "/api/v1/feed?organization=default&source=shop")
+        .body("application/x-ndjson", FEED);
+    feed.send(person.service.at).is(200);
+    run(person, &json!({ "kind": "check" }));
+    for (kind, id, number) in [("customer", "c-100", 12), ("product", "exo-p1", 7)] {
+        let body = json!({ "kind": kind, "source": "shop", "source_id": id, "psa_id": number });
+        person.put(&format!("{ORG}/mappings"), &body).is(200);
+    }
+    run(person, &json!({ "kind": "check" }));
+    let plan = person.post(&format!("{ORG}/plans"), &json!({})).is(201).json();
+    let applied = run(person, &json!({ "kind": "apply", "plan_id": plan["plan_id"] }));
+    let made = |path: &str, body: &Value| person.post(&format!("{ORG}/{path}"), body).is(201).json();
+    let user = made("users", &json!({ "email": "of@default.example", "role": "read_only" }));
+    let token = made("tokens", &json!({ "name": "theirs", "rights": ["records.read"] }));
+    let hook = made("webhooks", &json!({ "name": "theirs", "url": "https://hook.example.com/" }));
+    let first = |path: &str| person.get(&format!("{ORG}/{path}")).is(200).json()["items"][0].clone();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let all = [
+        ("task", text(&first("tasks")["task_id"])),
+        ("plan", text(&plan["plan_id"])),
+        ("run", text(&first("runs")["run_id"])),
+        ("finding", text(&first("findings?state=resolved")["finding_id"])),
+        ("addition", text(&applied["result"]["changes"][0]["addition_id"])),
+        ("agreement", text(&applied["result"]["changes"][0]["agreement_id"])),
+        ("connection", "connectwise".to_owned()),
+        ("user", text(&user["id"])),
+        ("token", text(&token["id"])),
+        ("webhook", text(&hook["id"])),
+    ];
+    for (what, id) in &all {
+        assert!(!id.is_empty() && id != "null", "no {what}");
+    }
+    all.into_iter().collect()
+}
+
+#[test]
+fn what_is_there_in_another_organization_is_unknown_in_the_own_one() {
+    let environment = [("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")];
+    let service = Service::start(Backend::Sqlite, &environment).unwrap();
+    let operator = service.operator();
+    let theirs = one_of_each(&operator);
+    operator.organization("north", None);
+    let admin = operator.colleague("north", "admin");
+    let mut walked = BTreeMap::new();
+    for (method, path, right) in operations(&service) {
+        let Some((_, below)) = path.split_once("{org}/") else { continue };
+        let Some(what) = below.split(['{', '}']).nth(1).filter(|_| right.is_some()) else { continue };
+        let Some(id) = theirs.get(what) else { continue };
+        let real = ask(&admin, &method, &filled(&path, "north", id));
+        let invented = ask(&admin, &method, &filled(&path, "north", "987654321"));
+        assert_eq!(real.status, invented.status, "{method} {path}");
+        assert_eq!(
+            real.text().replace(&format!("`{id}`"), "ID"),
+            invented.text().replace("`987654321`", "ID"),
+            "{method} {path}"
+        );
+        // It is there, for those whose it is: the answer above is no answer about nothing.
+        if method == "GET" && below.matches('{').count() == 1 && !path.ends_with("/events") {
+            operator.get(&filled(&path, "default", id)).is(200);
+            *walked.entry(what.to_owned()).or_insert(0) += 1;
+        }
+    }
+    assert!(walked.len() >= 7, "{walked:?}");
+    for (what, id) in [("webhooks", "webhook"), ("tokens", "token"), ("users", "user")] {
+        let list = operator.get(&format!("{ORG}/{what}")).is(200).text();
+        assert!(list.contains(&theirs[id]), "{what}: somebody of another organization took {id} away");
+    }
 }

@@ -218,8 +218,12 @@ fn doctor_says_what_is_fine_and_what_is_not() {
 
 /// An open addition with the mapped item, as a person would have made it.
 fn by_hand(bench: &Bench) {
+    by_hand_of(bench, 5);
+}
+
+fn by_hand_of(bench: &Bench, seats: i64) {
     let addition = serde_json::json!({
-        "id": 900, "product": {"id": 7}, "quantity": 5, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
+        "id": 900, "product": {"id": 7}, "quantity": seats, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
         "effectiveDate": "2023-03-01T00:00:00Z",
     });
     bench.control(
@@ -254,6 +258,36 @@ fn a_line_that_is_there_already_is_proposed_and_taken_over_when_asked() {
         assert_eq!(explained["values"][name]["value"], value, "{explained}");
         assert_eq!(explained["values"][name]["formula"], "there before, taken over as it was");
     }
+}
+
+/// What only a plan can see stands until a plan sees it otherwise, or a person has answered it: a check looks for other things.
+#[test]
+fn a_check_leaves_what_a_plan_has_said() {
+    let bench = ready(&sale());
+    by_hand_of(&bench, 4);
+    let open = |code: &str| {
+        let findings = bench.json(&["finding", "list"]).exits(0).json();
+        findings["findings"].as_array().unwrap().iter().filter(|f| f["code"] == code).count()
+    };
+    let reason = || bench.json(&["task", "list"]).exits(0).json()["tasks"][0]["reason"].clone();
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!((open("TU3007"), reason()), (1, "TU3007".into()));
+    let checked = bench.json(&["check"]).exits(0).json();
+    assert_eq!(checked["moved"].as_array().map(Vec::len), Some(0), "{checked}");
+    assert_eq!((open("TU3007"), reason()), (1, "TU3007".into()));
+
+    bench.json(&["apply", "--all", "--adopt"]);
+    assert_eq!((open("TU3007"), open("TU5001")), (0, 1), "four are billed, and five are sold");
+    bench.json(&["check"]);
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["check"]);
+    assert_eq!(open("TU5001"), 1, "nobody has answered it");
+    let findings = bench.json(&["finding", "list"]).exits(0).json();
+    let told = findings["findings"].as_array().unwrap().iter().find(|f| f["code"] == "TU5001").unwrap();
+    let id = told["finding_id"].as_str().unwrap();
+    bench.json(&["finding", "ignore", id, "--reason", "they pay for four"]).exits(0);
+    bench.json(&["check"]).exits(0);
+    assert_eq!(open("TU5001"), 0);
 }
 
 #[test]

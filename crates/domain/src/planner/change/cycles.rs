@@ -28,20 +28,7 @@ pub(super) fn of_old<'a>(builder: &Builder<'_, 'a>, item: &Item<'a, '_>) -> Opti
 
 /// The same item as something new: what it was before is billed and given back by the periods of its own.
 pub(super) fn as_new<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
-    Item {
-        line: item.line,
-        item: item.item,
-        existing: item.existing.clone(),
-        also: item.also.clone(),
-        old_quantity: Quantity::ZERO,
-        new_quantity: item.new_quantity,
-        delta: item.new_quantity,
-        old: item.old,
-        new: item.new,
-        moment: item.moment,
-        until: None,
-        ahead: false,
-    }
+    Item { old_quantity: Quantity::ZERO, delta: item.new_quantity, until: None, ahead: false, ..item.clone() }
 }
 
 /// Ends the old line with the last period that is paid for, or to be, and gives back what is left of that from the day of

@@ -157,7 +157,8 @@ pub(super) fn bill_gap<'a>(
     } else {
         None
     };
-    let money = match named_whole {
+    let of_these = item.line.amount.filter(|_| whole && item.line.period == Some(gap) && gap != period);
+    let money = match named_whole.or(of_these) {
         Some(amount) => named(builder, item, amount, gap, period)?,
         None => left::capped(builder, &item.line.product, gap, period, part_money(builder, item, share)?)?,
     };

@@ -20,6 +20,7 @@ use crate::planner::twice;
 use crate::psa::{AdditionState, CatalogItem};
 use crate::settings::PriceSource;
 use jiff::civil::Date;
+use std::borrow::Cow;
 
 /// Old and new state of one line, or nothing where it asks for nothing or is kept back. From the day `ahead` on an older
 /// order gave another state: then the item is of the days before it.
@@ -76,7 +77,7 @@ pub(super) fn resolve<'a, 'o>(
     let Old { existing, also, until, .. } = there;
     let ahead = ahead.is_some() && until == ahead;
     let item = Item {
-        line,
+        line: Cow::Borrowed(line),
         item,
         existing,
         also,

@@ -22,6 +22,7 @@ use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
 use crate::settings::{LineMode, QuantityChange};
 use jiff::civil::Date;
+use std::borrow::Cow;
 
 /// Ends the old line, begins the new one, and bills what lies between.
 pub(super) fn transition<'a>(
@@ -99,7 +100,7 @@ fn begin_new<'a>(
             builder,
             order,
             &modes::Shift {
-                line: item.line,
+                line: &item.line,
                 item: item.item,
                 existing: item.existing.clone(),
                 old_value: (
@@ -438,7 +439,8 @@ pub(super) fn late_transition<'a>(
             product,
             item.moment.said,
             (item.new_quantity, item.new.price),
-        )?,
+        )?
+        .or_else(|| over::switched_without(builder, product, (item.moment.said, item.old.price))),
         false => None,
     };
     // From there on the new price is billed, and of this order what it changes in quantity is left.
@@ -454,8 +456,9 @@ pub(super) fn late_transition<'a>(
         late::tell(builder, order, product, item.moment.said, last);
         tell_paid_beyond(builder, item, until)?;
     }
-    bill_late(builder, order, item, part_is_told, (effective, until))?;
-    match apart.filter(|_| quantity_is_left) {
+    let named = item.up_to(builder, order, until)?;
+    bill_late(builder, order, &named, part_is_told, (effective, until))?;
+    match apart.filter(|_| quantity_is_left && !item.is_reckoned_with(builder)) {
         Some((rest, from, to)) => bill_late(builder, order, &rest, part_is_told, (from, to)),
         None => Ok(()),
     }
@@ -493,20 +496,9 @@ fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: D
 
 /// The same change of the quantity, without the change of the price.
 fn at_old_price<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
-    Item {
-        line: item.line,
-        item: item.item,
-        existing: item.existing.clone(),
-        also: item.also.clone(),
-        old_quantity: item.old_quantity,
-        new_quantity: item.new_quantity,
-        delta: item.delta,
-        old: item.old,
-        new: item.old,
-        moment: item.moment,
-        until: item.until,
-        ahead: item.ahead,
-    }
+    // What the order says of both says nothing of one of them.
+    let line = OrderLine { amount: None, cost_amount: None, period: None, ..(*item.line).clone() };
+    Item { line: Cow::Owned(line), new: item.old, ..item.clone() }
 }
 
 /// What a change that came late costs from a day up to another one.
@@ -587,7 +579,7 @@ pub(super) fn create_or_edit<'a>(
     let mut line = new_line(
         builder,
         order,
-        item.line,
+        &item.line,
         item.item,
         item.new_quantity,
         item.new,

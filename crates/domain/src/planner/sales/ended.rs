@@ -3,18 +3,14 @@
 
 use super::{Sold, full_prices, later_state, names_part};
 use crate::feed::{Charge, Order, OrderLine};
-use crate::money::{Exact, Money, RoundingMode};
 use crate::period::Period;
 use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
-use crate::planner::lines::{PartPolicy, part_policy, write_once};
+use crate::planner::lines::{PartPolicy, cut_to, part_policy, write_once};
 use crate::planner::over;
 use crate::planner::part;
 use std::borrow::Cow;
-
-/// More places than any currency has: what is cut to its days is rounded where it is written.
-const PLACES: u32 = 9;
 
 /// The last days that are billed of a sale, where they are a part of a period.
 #[derive(Clone, Copy)]
@@ -104,14 +100,5 @@ pub(super) fn cut_part<'o>(
     let Some(rest) = last.and_then(|last| days.before_day(last.days.end())) else {
         return Ok((Cow::Borrowed(line), days));
     };
-    let period = sold.period;
-    let of_all = builder.share(period, rest)?.exact()?.over(builder.share(period, days)?.exact()?)?;
-    let cut = |amount: Option<Money>| -> Result<Option<Money>, Stop> {
-        let of_rest = |amount: Money| -> Result<Exact, Stop> { Ok(amount.exact().times(of_all)?) };
-        let amount = amount.map(of_rest).transpose()?;
-        let rounded = amount.map(|a| a.round(PLACES, RoundingMode::HalfUp)).transpose()?;
-        Ok(rounded.map(|rounded| Money::new(rounded.normalize())))
-    };
-    let (amount, cost_amount) = (cut(line.amount)?, cut(line.cost_amount)?);
-    Ok((Cow::Owned(OrderLine { amount, cost_amount, period: Some(rest), ..line.clone() }), rest))
+    Ok((Cow::Owned(cut_to(builder, line, sold.period, (days, rest))?), rest))
 }

@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;
 use trueup_domain::ids::OrganizationId;
-use trueup_engine::organizations::Tree;
+use trueup_engine::organizations::{self, Tree};
 use trueup_engine::ports::Store;
 use trueup_engine::records::OrganizationRow;
 use utoipa::{IntoParams, ToSchema};
-
-const KINDS: [&str; 4] = ["operator", "partner", "customer", "site"];
 
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,7 +53,7 @@ pub struct NewOrganization {
     /// Display name; the slug where it is missing.
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
-    /// What it is; a partner where it is missing.
+    /// What it is: never more than the one above. Where it is missing, a site below customers and sites, else a partner.
     #[schema(pattern = "^(operator|partner|customer|site)$")]
     kind: Option<String>,
     /// The organization above; only operators may leave it out.
@@ -135,10 +133,6 @@ pub async fn add(
 ) -> Result<Response, Problem> {
     let id = slug(&body.id)
         .map_err(|_| Problem::field("id", "use 1 to 64 lower-case letters, digits, `-` and `_`"))?;
-    let kind = body.kind.unwrap_or_else(|| "partner".to_owned());
-    if !KINDS.contains(&kind.as_str()) {
-        return Err(Problem::field("kind", format!("`{kind}` is none of {}", KINDS.join(", "))));
-    }
     let parent = body.parent.map(OrganizationId::from);
     match &parent {
         Some(parent) => within_reach(&service, &caller, parent).await?,
@@ -150,6 +144,13 @@ pub async fn add(
         }
         None => {}
     }
+    let above = match &parent {
+        Some(parent) => service.store.find_organization(parent).await?,
+        None => None,
+    };
+    let kind = body.kind.unwrap_or_else(|| organizations::usual_kind(above.as_ref()).to_owned());
+    organizations::may_stand_below(&kind, above.as_ref())
+        .map_err(|wrong| Problem::field("kind", wrong.to_string()))?;
     let name = match body.name {
         Some(name) => checked("name", &name, 200)?,
         None => id.to_string(),

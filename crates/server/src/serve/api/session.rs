@@ -172,6 +172,15 @@ fn audit_home(person: &Person) -> OrganizationId {
 /// The address that failures are counted for. Only the last entry was written by our own proxy: the ones before it are
 /// the client's word.
 fn client_address(service: &Service, peer: SocketAddr, headers: &HeaderMap) -> String {
+    if !service.behind_proxy && peer.ip().is_loopback() && headers.contains_key("x-forwarded-for") {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "a proxy on this machine names who is behind it, which is ignored: everybody is counted as one at \
+                 sign-in; set TRUEUP_BEHIND_PROXY=true"
+            );
+        });
+    }
     let forwarded = headers
         .get_all("x-forwarded-for")
         .iter()
