@@ -553,6 +553,47 @@ fn a_named_amount_of_a_late_change_is_that_of_the_days_up_to_the_later_order(
     assert!((out_of_turn - wanted).abs() < dec("0.20"), "{out_of_turn} instead of {wanted}\n{shown}");
 }
 
+/// A change comes late that two others follow: one more change, then a switch, which has taken the line of that one away. It
+/// is billed up to the first of them, as it is where the switch alone follows.
+#[rstest]
+fn a_change_before_a_change_and_a_switch_is_billed_up_to_the_first(
+    #[values("end_and_create", "edit_in_place")] form: &str,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values(0, 1, 2)] before: usize,
+    #[values(true, false)] between: bool,
+) {
+    let run = |in_turn: bool| {
+        let mut lab = lab("2025-01-01");
+        lab.product("backup", 8, ProductKind::Seat, "40.00", "32.00");
+        lab.set("quantity_change", form).set("line_mode", mode).set("credits", "on");
+        let late = change("CH-1", "2025-01-10", january(), 5, 8).0;
+        let mut next = change("CH-2", "2025-01-12", january(), 8, 6).0;
+        next.completed_us += 1;
+        let old = if between { 6 } else { 8 };
+        let switch = order("CH-3", OrderKind::Change, "2025-01-16", january())
+            .change("1", "seat", old, 0, "22.00", "17.60")
+            .change("2", "backup", 0, old, "40.00", "32.00");
+        let mut shown = lab.run(&sale("2025-01-01", "2025-02-01").0);
+        let mut billed = total(&mut lab, before);
+        let mut follow = vec![switch.0];
+        if between {
+            follow.insert(0, next);
+        }
+        if in_turn {
+            follow.insert(0, late);
+        } else {
+            follow.push(late);
+        }
+        for order in &follow {
+            shown += &lab.run(order);
+        }
+        billed += total(&mut lab, 3 - before);
+        (billed, shown)
+    };
+    let ((out_of_turn, shown), (in_turn, so)) = (run(false), run(true));
+    assert!((out_of_turn - in_turn).abs() < dec("0.10"), "{out_of_turn} instead of {in_turn}\n{shown}\n{so}");
+}
+
 // --- Renewals --------------------------------------------------------------------------------------------------------
 
 #[test]

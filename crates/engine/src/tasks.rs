@@ -349,7 +349,8 @@ pub async fn check_under(
     let kept = (settings.source_keeps_days, clock.now());
     beside.extend(presence::unread(store, org, picture.sources(), kept).await?);
     // What was refused is billed by nobody until it comes in: that is told each time.
-    let refused = crate::feed::refused::told(store, org).await?;
+    let mut refused = crate::feed::refused::told(store, org).await?;
+    refused.extend(beside::incomplete(&picture));
     run.report.findings.extend(beside::standing(store, org, &refused).await?);
     run.all_findings.extend(refused);
     run.report.findings.extend(beside::news(store, org, &beside).await?);

@@ -65,6 +65,8 @@ pub struct ScheduleInputs {
     pub settings: BTreeMap<OrganizationId, BTreeMap<String, String>>,
     /// Organizations with a connection of their own.
     pub connected: BTreeSet<OrganizationId>,
+    /// Organizations that hold records: what is placed in one by an import above is its own to bring into ConnectWise.
+    pub stocked: BTreeSet<OrganizationId>,
     /// The schedules as they are stored.
     pub stored: BTreeMap<(OrganizationId, String), Schedule>,
 }
@@ -115,7 +117,7 @@ impl SqlStore {
         db::query(&self.db, &sql, [now.into(), i64::from(limit).into()]).await?.iter().map(of_row).collect()
     }
 
-    /// What all schedules are reckoned from, in four queries however many organizations there are.
+    /// What all schedules are reckoned from, in five queries however many organizations there are.
     ///
     /// # Errors
     /// The database's.
@@ -139,6 +141,13 @@ impl SqlStore {
             inputs
                 .connected
                 .insert(OrganizationId::from(row.try_get::<String>("", "org").map_err(error::of_db)?));
+        }
+        // By the index of each organization: how many records there are does not matter.
+        let sql = "SELECT o.id FROM organization AS o WHERE EXISTS (SELECT r.id FROM record AS r WHERE r.org = o.id)";
+        for row in db::query(&self.db, sql, []).await? {
+            inputs
+                .stocked
+                .insert(OrganizationId::from(row.try_get::<String>("", "id").map_err(error::of_db)?));
         }
         for row in db::query(&self.db, &format!("SELECT {COLUMNS} FROM schedule"), []).await? {
             let schedule = of_row(&row)?;

@@ -71,8 +71,10 @@ pub fn is_ended_since(
     day: Date,
 ) -> bool {
     let mut later = younger(builder).filter(|o| ends(o, product) && o.effective > day);
+    // What followed on this line may be what the other one took away.
+    let follows = |by: &OrderId| younger(builder).any(|order| order.id == *by && order.effective > day);
     later.any(|by| match existing {
-        Some(line) => ender(builder, line) == Some(&by.id),
+        Some(line) => ender(builder, line).is_some_and(|ender| *ender == by.id || follows(ender)),
         None => {
             let mut links = builder.own_links_for(product, Role::Recurring);
             links.any(|link| link.deleted && link.removed_by() == Some(&by.id))

@@ -10,7 +10,7 @@ use crate::presence::Gone;
 use crate::records::{FindingFilter, FindingState};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
+use trueup_domain::feed::{Order, OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::money::Exact;
@@ -199,6 +199,40 @@ async fn summed(
             None => return Ok((sums, estimates)),
         }
     }
+}
+
+/// The status of an order of which a bill or file lost rows: sources give it, so that a part is not taken for the whole.
+const INCOMPLETE: &str = "incomplete";
+
+/// Orders that came in without some of their rows: they are sold, and nothing of them is billed until they come whole.
+pub(super) fn incomplete(picture: &Picture) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for source in picture.orders.keys() {
+        let mut of_source: Vec<&Order> = picture
+            .orders_of(source)
+            .iter()
+            .map(|(_, order)| order)
+            .filter(|o| o.status == INCOMPLETE)
+            .collect();
+        of_source.sort_by(|a, b| a.id.cmp(&b.id));
+        let Some(first) = of_source.first() else { continue };
+        let message = match of_source.len() {
+            1 => format!(
+                "Order {} of source {source} came without all of its rows: nothing of it is billed.",
+                first.shown()
+            ),
+            count => format!(
+                "{count} orders of source {source} came without all of their rows, such as {}: nothing of them is billed.",
+                first.shown()
+            ),
+        };
+        let detail = Some("orders without all rows".to_owned());
+        let subject = Subject { source: Some(source.clone()), detail, ..Subject::default() };
+        found.push(Finding::new(Code::Tu8002, subject, message).fix(
+            "Correct the rows that were refused, and import the bill or file again whole; it takes the place of what is here.",
+        ));
+    }
+    found
 }
 
 /// Use that is not final yet: what is billed of it by hand or by an order may change.

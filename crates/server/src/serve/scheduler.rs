@@ -94,11 +94,25 @@ async fn refresh_all(service: &Service) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A schedule that is inherited runs where there is a ConnectWise: organizations that only hold others have nothing to
-/// do. One that sets it itself means itself.
+/// A schedule that is inherited runs where there is a ConnectWise, or where there is something to bring into the one of a
+/// level above: organizations that only hold others have nothing to do. One that sets it itself means itself.
 pub fn runs_here(inputs: &ScheduleInputs, org: &OrganizationId, kind: ScheduleKind) -> bool {
+    let is_connected = || lineage(inputs, org).iter().any(|level| inputs.connected.contains(*level));
     inputs.connected.contains(org)
         || inputs.settings.get(org).is_some_and(|own| own.contains_key(kind.setting()))
+        || (inputs.stocked.contains(org) && is_connected())
+}
+
+/// The organization and the levels above it, nearest first.
+fn lineage<'a>(inputs: &'a ScheduleInputs, org: &'a OrganizationId) -> Vec<&'a OrganizationId> {
+    let mut lineage = vec![org];
+    while let Some(Some(parent)) = lineage.last().and_then(|last| inputs.parents.get(*last)) {
+        if lineage.contains(&parent) {
+            break;
+        }
+        lineage.push(parent);
+    }
+    lineage
 }
 
 /// The values that hold for an organization, weakest first: file, tree from the top, environment, flags.
@@ -114,14 +128,7 @@ fn values_of(inputs: &ScheduleInputs, org: &OrganizationId, options: &Options) -
         }
     };
     overlay(&options.overlays.file);
-    let mut lineage = vec![org];
-    while let Some(Some(parent)) = lineage.last().and_then(|last| inputs.parents.get(*last)) {
-        if lineage.contains(&parent) {
-            break;
-        }
-        lineage.push(parent);
-    }
-    for level in lineage.iter().rev() {
+    for level in lineage(inputs, org).iter().rev() {
         if let Some(own) = inputs.settings.get(*level) {
             overlay(own);
         }

@@ -327,3 +327,33 @@ fn on_a_day_of_the_freeze_only_what_was_approved_is_written() {
     assert!(approved["result"]["frozen"].is_null(), "{approved}");
     assert_eq!(approved["state"], "done", "{approved}");
 }
+
+/// An import above places customers below, and what comes down the tree brings them into the ConnectWise of above.
+#[rstest]
+fn what_is_placed_below_is_looked_at_by_the_schedule_from_above(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let environment = [("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")];
+    let Some(service) = Service::start(backend, &environment) else { return };
+    let person = service.operator();
+    let sandbox = crate::work::Sandbox::start();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    person.organization("shop", Some("default"));
+    person.organization("empty", Some("default"));
+    person.put(&format!("{ORG}/settings/schedule.check"), &json!({ "value": "1m" })).is(200);
+    let records = r#"{"type":"customer","id":"c-1","name":"Corner shop","organization":"shop"}"#;
+    let feed = person
+        .request("POST", "/api/v1/feed?organization=default&source=market")
+        .body("application/x-ndjson", records);
+    feed.send(service.at).is(200);
+    let next = |org: &str| {
+        let list = person.get(&format!("/api/v1/organizations/{org}/schedules")).is(200).json();
+        of(&list, "check")["next_at"].clone()
+    };
+    let began = Instant::now();
+    while !next("shop").is_string() {
+        assert!(began.elapsed() < Duration::from_secs(90), "nobody looks at what was placed");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(next("empty").is_null(), "there is nothing to do");
+}

@@ -224,6 +224,7 @@ fn one_of_each(person: &Person<'_>) -> BTreeMap<&'static str, String> {
         person.put(&format!("{ORG}/mappings"), &body).is(200);
     }
     run(person, &json!({ "kind": "check" }));
+    run(person, &json!({ "kind": "pull" }));
     let plan = person.post(&format!("{ORG}/plans"), &json!({})).is(201).json();
     let applied = run(person, &json!({ "kind": "apply", "plan_id": plan["plan_id"] }));
     let made = |path: &str, body: &Value| person.post(&format!("{ORG}/{path}"), body).is(201).json();

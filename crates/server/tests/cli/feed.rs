@@ -413,6 +413,47 @@ fn a_bill_that_comes_file_by_file_is_told() {
     assert_eq!(whole["totals"]["by_currency"]["USD"]["amount"], "3.75");
 }
 
+/// A bill with a broken row holds its orders back: each check says that nothing of them is billed, whatever else is imported, until
+/// the bill comes whole.
+#[test]
+fn a_bill_that_lacks_rows_is_told_until_it_comes_whole() {
+    let bench = Bench::new("2024-10-05");
+    let head = "BillingAccountId,SubAccountId,ProviderName,ServiceName,BillingPeriodStart,BillingPeriodEnd,\
+                BillingCurrency,BilledCost,EffectiveCost";
+    let row = |customer: &str, cost: &str| {
+        format!("a,{customer},P,S,2024-09-01 00:00:00,2024-10-01 00:00:00,USD,{cost},{cost}\n")
+    };
+    let take = |rows: String| {
+        let file = bench.file("bill.csv", &format!("{head}\n{rows}"));
+        bench.json(&["feed", "import", "--from", "focus", &file])
+    };
+    take(format!("{}{}", row("c-1", "1.25"), row("c-2", "much"))).exits(1);
+    let other = bench.file("other.ndjson", r#"{"type":"customer","id":"zz","name":"Other"}"#);
+    bench.json(&["feed", "import", &other]).exits(0);
+    for _ in 0..2 {
+        let checked = bench.json(&["check"]).exits(1).json();
+        let told = checked["findings"].to_string();
+        assert!(told.contains("TU8002") && told.contains("nothing of"), "{checked}");
+    }
+    take(format!("{}{}", row("c-1", "1.25"), row("c-2", "2.50"))).exits(0);
+    bench.json(&["check"]);
+    let open = bench.json(&["finding", "list", "--code", "TU8002"]).exits(0).json();
+    assert_eq!(open["findings"].as_array().map(Vec::len), Some(0), "{open}");
+}
+
+/// A request that was refused is the order that it would have been: an import of something else does not let it be forgotten.
+#[test]
+fn a_refused_request_is_told_until_it_comes_in() {
+    let bench = Bench::new("2024-10-05");
+    let bad = r#"[{"id":"PR-1-1","type":"purchase","status":"approved"}]"#;
+    let file = bench.file("requests.json", bad);
+    bench.json(&["feed", "import", "--from", "cloudblue-connect", &file]).exits(1);
+    let other = bench.file("other.ndjson", r#"{"type":"customer","id":"zz","name":"Other"}"#);
+    bench.json(&["feed", "import", &other]).exits(0);
+    let checked = bench.json(&["check"]).exits(1).json();
+    assert!(checked["findings"].to_string().contains("PR-1-1"), "{checked}");
+}
+
 /// An export that failed writes an error in the place of records: that is no empty table.
 #[rstest::rstest]
 #[case("null")]

@@ -33,7 +33,7 @@ use crate::json::{Kind, Room, Value};
 use crate::refusal;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
-use trueup_domain::feed::{Customer, Ext, Product, Record, Subscription};
+use trueup_domain::feed::{Customer, Ext, Product, Record, RecordKind, Subscription};
 use trueup_domain::money::Currency;
 use trueup_engine::ports::Refusal;
 
@@ -234,9 +234,16 @@ impl ConnectReader {
             let line = crate::feed::line_of(text, fault.at, line);
             let mut refusal = refusal(&self.world.file, line, fault.code, fault.reason);
             refusal.field = Some(fault.field).filter(|field| !field.is_empty());
+            refusal.record = order_of(value).map(|id| Box::new((RecordKind::Order, id)));
             self.world.out.push_back(Err(refusal));
         }
     }
+}
+
+/// The order that a request would have been: what is refused of it is known until it comes in.
+fn order_of(value: Value<'_>) -> Option<String> {
+    let id = value.text_at(&["id"])?;
+    (id.starts_with("PR-") || id.starts_with("BRP-")).then(|| id.into_owned())
 }
 
 fn convert(value: Value<'_>, world: &mut World) -> Result<(), Fault> {

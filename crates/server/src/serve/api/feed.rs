@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
 use trueup_domain::feed::RecordKind;
-use trueup_domain::ids::SourceId;
+use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_engine::feed::{BATCH, Destination, ImportReport, import};
+use trueup_engine::organizations::Tree;
 use trueup_engine::ports::{Clock, Refusal, Store};
 use trueup_sources::{Dialect, ReadOptions, dialect, incoming};
 use utoipa::{IntoParams, ToSchema};
@@ -276,7 +277,11 @@ async fn take(
         source: &source,
         at: service.clock.now(),
     };
-    let mut report = import(to, records, BATCH, |_| ()).await?;
+    // A feed may place customers in the organizations below.
+    let tree = Tree::of(&service.store.list_organizations().await?);
+    let reach: Vec<OrganizationId> =
+        tree.lineage(&scope.org).into_iter().cloned().chain(tree.below(&scope.org)).collect();
+    let mut report = trueup_store::within(&reach, import(to, records, BATCH, |_| ())).await?;
     report.warnings.extend(dialect.remark(&report));
     Ok(report)
 }
