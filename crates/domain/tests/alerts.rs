@@ -553,5 +553,11 @@ proptest! {
         alert.take(&told(ToldState::Open, now));
         remote.run(&mut alert, &rule, &around, now);
         prop_assert!(alert.thread.is_some());
+        let thread = alert.thread.as_ref().unwrap();
+        // It is over, or without a ticket, only where a person said so since it was opened last.
+        let by_person = thread.closed.as_ref().is_some_and(|closed| closed.cycle == alert.cycle);
+        prop_assert!(by_person || alert.is_open(), "{:?}", alert);
+        let there = remote.tickets.get(&thread.ticket.0);
+        prop_assert!(by_person || there.is_some_and(|ticket| !ticket.closed), "{:?}", alert);
     }
 }

@@ -140,6 +140,10 @@ impl Alert {
             Fact::Closed { by } => by.clone(),
             Fact::Gone => {
                 thread.gone = true;
+                // That a closed ticket is deleted says nothing about the cause.
+                if thread.closed.is_some() {
+                    return;
+                }
                 "somebody who deleted the ticket".to_owned()
             }
             Fact::Reopened => {

@@ -117,6 +117,26 @@ fn a_deleted_ticket_counts_as_closed_by_a_person_and_its_return_gets_a_new_one()
 }
 
 #[test]
+fn a_closed_ticket_that_is_deleted_says_nothing_about_an_alert_that_opens_later() {
+    for means in ["acknowledge", "close", "ignore"] {
+        let bench = ruled();
+        bench.json(&["alert", "set", "*", &format!("closed_by_person={means}")]).exits(0);
+        tell(&bench, "nas", "open", 0);
+        run(&bench, 1).exits(0);
+        tell(&bench, "nas", "closed", 60);
+        run(&bench, 61).exits(0);
+        let ticket = tickets(&bench)[0]["id"].as_i64().unwrap();
+        let (status, answer) = person(&bench, "DELETE", &format!("service/tickets/{ticket}"), "");
+        assert_eq!(status, 204, "{answer}");
+        tell(&bench, "nas", "open", 180);
+        assert_eq!(did(&run(&bench, 181).exits(0).json()), ["made"], "{means}");
+        let known = alert(&bench);
+        assert_eq!((&known["state"], tickets(&bench).len()), (&json!("open"), 1), "{means}: {known}");
+        assert!(did(&run(&bench, 300).exits(0).json()).is_empty(), "{means}");
+    }
+}
+
+#[test]
 fn what_is_told_in_bursts_is_one_ticket_each() {
     let bench = ruled();
     let all: String =
