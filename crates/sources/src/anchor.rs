@@ -9,6 +9,7 @@
 //!   file server and 0 where it does not.
 //! - Accounts and storage are told only of an organization whose persons were read whole. One whose list is not there, or
 //!   not whole, counts nothing, which is no count of 0.
+//! - A list of persons with none in it and a total of 0 is whole: its name says of which organization (`persons.101.json`).
 //! - A row of the activity is an alert: its kind is what was done, its subject what it was done to. Two rows of the same
 //!   organization, type and subject have one key.
 
@@ -101,6 +102,14 @@ impl World {
                 let line = crate::feed::line_of(&text, fault.at, 1);
                 let refusal = crate::refusal(&file, line, fault.code, fault.reason);
                 self.said.push(Refusal { field: Some(fault.field).filter(|f| !f.is_empty()), ..refusal });
+            }
+        }
+        // Without a person in it, its name says of which organization it is: `persons.101.json`.
+        if results.children().next().is_none() && total.is_some() {
+            let stem = answers::stem(path);
+            if let Some(id) = stem.strip_prefix("persons.") {
+                file.clone_into(&mut self.persons.entry(id.to_owned()).or_default().file);
+                of_file.insert(id.to_owned());
             }
         }
         // A list of persons is of one organization; its total counts all pages of it.

@@ -32,6 +32,20 @@ pub(crate) fn text_of(path: &Path) -> Result<String, Refusal> {
     }
 }
 
+/// What files of one list have in common: `users.domain1` of `users.domain1.json`, `users.domain1.headers` and
+/// `users.domain1.p2.json`.
+pub(crate) fn stem(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.strip_suffix(".headers").or_else(|| name.strip_suffix(".json")).unwrap_or(&name);
+    let is_page = |part: &str| {
+        part.strip_prefix('p').is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match stem.rsplit_once('.') {
+        Some((list, page)) if is_page(page) => list.to_owned(),
+        Some(_) | None => stem.to_owned(),
+    }
+}
+
 /// An id that an API writes as a whole number, or as text.
 pub(crate) fn id(value: Value<'_>) -> Result<String, Fault> {
     let raw = value.raw();

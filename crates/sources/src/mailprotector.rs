@@ -11,9 +11,12 @@
 //!   is given, it is that customer's; else the domain is refused.
 //! - A count is told only where it is whole: all pages of a domain, and all domains of its customer. One that is not whole
 //!   is no smaller count, but none.
-//! - Of a customer that was read whole, a group without users counts 0.
+//! - A list without a user counts where its headers say that it has 0: its name says of which domain it is
+//!   (`users.domain7.json`, or `users.alder.example.json`).
+//! - Of a customer that was read whole, a group without users counts 0. Which groups there are is told by the users of all
+//!   customers, and by a list of user groups (`user_groups….json`), where the last user of one may have gone.
 
-use crate::answers;
+use crate::answers::{self, stem};
 use crate::fields::{self, Fault, INCOMPLETE, REFUSED};
 use crate::input;
 use crate::json::{Kind, Room, Value};
@@ -24,6 +27,11 @@ use trueup_domain::feed::{Counter, Ext, Record};
 use trueup_domain::ids::{CustomerId, ProductId};
 use trueup_domain::money::Quantity;
 use trueup_engine::ports::Refusal;
+
+/// What names of lists of user groups begin with.
+const GROUPS: &str = "user_groups";
+/// What names of lists of users begin with.
+const USERS: &str = "users";
 
 /// Rows of a page of a list, where nothing else is said.
 const PAGE: usize = 25;
@@ -60,6 +68,8 @@ struct World {
     domain_names: BTreeMap<String, String>,
     lists: BTreeMap<String, Users>,
     totals: BTreeMap<String, usize>,
+    /// Lists of users of which a page was empty, with its file.
+    empty: BTreeMap<String, String>,
     /// Of each domain and group the users that count.
     users: BTreeMap<(String, String), BTreeSet<String>>,
     groups: BTreeSet<String>,
@@ -67,19 +77,6 @@ struct World {
     read: BTreeSet<String>,
     incomplete: BTreeSet<String>,
     said: Vec<Refusal>,
-}
-
-/// What belongs together: `users.domain1` of `users.domain1.json`, `users.domain1.headers` and `users.domain1.p2.json`.
-fn stem(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".headers").or_else(|| name.strip_suffix(".json")).unwrap_or(&name);
-    let is_page = |part: &str| {
-        part.strip_prefix('p').is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    match stem.rsplit_once('.') {
-        Some((list, page)) if is_page(page) => list.to_owned(),
-        Some(_) | None => stem.to_owned(),
-    }
 }
 
 impl World {
@@ -106,6 +103,9 @@ impl World {
             let reason = "this is no list of Mailprotector; an answer that says an error counts nothing. Save the list \
                           again";
             return self.said.push(crate::refusal(&file, 1, REFUSED, reason.to_owned()));
+        }
+        if value.children().next().is_none() && stem(path).starts_with(USERS) {
+            self.empty.insert(stem(path), file.clone());
         }
         for row in value.children() {
             if let Err(fault) = self.row(row, path, &file) {
@@ -144,6 +144,10 @@ impl World {
         }
         let id = fields::req(row, "id", answers::id)?;
         let name = fields::req(row, "name", fields::text)?;
+        if stem(path).starts_with(GROUPS) {
+            self.groups.insert(name);
+            return Ok(());
+        }
         if let Some(customer) = row.get("customer") {
             let of = fields::req(customer, "id", answers::id).map_err(|fault| fault.under("customer"))?;
             if let Some(name) = customer.text_at(&["name"]) {
@@ -211,6 +215,42 @@ impl World {
         }
     }
 
+    /// A list without a user is one of 0 users where it says that it is whole, and its name says of which domain it is.
+    fn judge_empty(&mut self) {
+        let empty = std::mem::take(&mut self.empty);
+        for (stem, file) in empty.iter().filter(|(stem, _)| !self.lists.contains_key(*stem)) {
+            let domain = self.domain_of(stem);
+            let reason = match (self.totals.get(stem), domain) {
+                (Some(0), Some(domain)) => {
+                    self.read.insert(domain);
+                    continue;
+                }
+                (Some(0), None) => "there is no user in the file, and its name is that of no domain of the list of domains; \
+                                    name it `users.domainID.json`, with the id of the domain"
+                    .to_owned(),
+                (Some(total), _) => format!(
+                    "the list has {total} users, and none of them is in the file; save its pages as well. Until then they are \
+                     not counted"
+                ),
+                (None, _) => "there is no user in the file, and no headers tell that there is none; save the headers beside it. \
+                              Until then nothing is 0"
+                    .to_owned(),
+            };
+            self.said.push(crate::refusal(file, 1, INCOMPLETE, reason));
+        }
+    }
+
+    /// The domain that the name of a list of users names, by its id or its own name.
+    fn domain_of(&self, stem: &str) -> Option<String> {
+        let named = stem.strip_prefix(USERS)?.strip_prefix('.')?;
+        let id = named.strip_prefix("domain").unwrap_or(named);
+        if self.domains.contains_key(id) {
+            return Some(id.to_owned());
+        }
+        let by_name = self.domain_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(named));
+        by_name.map(|(id, _)| id.clone())
+    }
+
     /// Of each customer the domains, as far as they are known.
     fn customers_of_domains(&mut self) -> BTreeMap<String, BTreeSet<String>> {
         let only = match self.customers.keys().collect::<Vec<_>>().as_slice() {
@@ -241,6 +281,7 @@ impl World {
 
     fn into_results(mut self, as_of: Option<Timestamp>) -> Vec<Result<Record, Refusal>> {
         self.judge_lists();
+        self.judge_empty();
         let of_customers = self.customers_of_domains();
         let mut counters = Vec::new();
         for (customer, domains) in &of_customers {

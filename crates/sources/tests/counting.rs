@@ -118,6 +118,65 @@ fn mp_34_an_answer_that_says_an_error_counts_nothing() {
 }
 
 #[test]
+fn mp_30_a_list_without_a_user_is_one_of_none_where_it_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = "X-Pagination: {\"total\":0,\"per_page\":25,\"page\":1}\n";
+    let user = r#"[{"id":1,"name":"u","user_type":{"name":"Standard"},"domain":{"id":1,"name":"alder.example"},
+        "user_group":{"name":"Bracket"}}]"#;
+    let domains = r#"[{"id":1,"name":"alder.example","customer":{"id":1,"name":"One"}},
+        {"id":2,"name":"parked.example","customer":{"id":1,"name":"One"}},
+        {"id":3,"name":"birch.example","customer":{"id":2,"name":"Two"}}]"#;
+    let mut files = vec![
+        written(&dir, "domains.json", domains),
+        written(&dir, "users.domain1.json", user),
+        written(&dir, "users.domain2.json", "[]"),
+        written(&dir, "users.domain2.headers", none),
+        written(&dir, "users.birch.example.json", "[]"),
+    ];
+    // Nothing says that the list of the third domain is whole.
+    let (records, refused) = read("mailprotector", &files);
+    let said: Vec<&str> = refused.iter().map(|refusal| refusal.code.as_str()).collect();
+    assert_eq!(said, ["TU8002", "TU8002"], "{refused:?}");
+    assert_eq!(levels(&records), BTreeMap::from([level("1", "Bracket", "1")]));
+    files.push(written(&dir, "users.birch.example.headers", none));
+    let (records, refused) = read("mailprotector", &files);
+    assert_eq!(refused, []);
+    assert_eq!(levels(&records), BTreeMap::from([level("1", "Bracket", "1"), level("2", "Bracket", "0")]));
+
+    // The last user of a group is gone: the list of groups still names it.
+    files.push(written(&dir, "user_groups.json", r#"[{"id":1,"name":"Bracket"}]"#));
+    written(&dir, "users.domain1.json", "[]");
+    files.push(written(&dir, "users.domain1.headers", none));
+    let (records, refused) = read("mailprotector", &files);
+    assert_eq!(refused, []);
+    assert_eq!(levels(&records), BTreeMap::from([level("1", "Bracket", "0"), level("2", "Bracket", "0")]));
+
+    // One that says of no domain whose it is, and one that lacks what it says to have.
+    written(&dir, "users.birch.example.headers", &none.replace(":0", ":4"));
+    files.extend([written(&dir, "users.json", "[]"), written(&dir, "users.headers", none)]);
+    let (_, refused) = read("mailprotector", &files);
+    let said: Vec<&str> = refused.iter().map(|refusal| refusal.code.as_str()).collect();
+    assert_eq!(said, ["TU8002", "TU8002", "TU8002"], "{refused:?}");
+}
+
+#[test]
+fn ax_35_an_organization_without_a_person_counts_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = r#"{"results":[],"total":0}"#;
+    let (records, refused) = read("anchor", &[written(&dir, "persons.101.json", none)]);
+    assert_eq!(refused, []);
+    assert_eq!(
+        levels(&records),
+        BTreeMap::from([level("101", "accounts", "0"), level("101", "storage", "0")])
+    );
+    // A total that is missing, or that is not reached, says that nothing was read.
+    for text in [r#"{"results":[]}"#, r#"{"results":[],"total":3}"#] {
+        let (records, _) = read("anchor", &[written(&dir, "persons.101.json", text)]);
+        assert_eq!(levels(&records), BTreeMap::new(), "{text}");
+    }
+}
+
+#[test]
 fn a_full_page_without_headers_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let users: Vec<String> = (0..25)
