@@ -12,6 +12,7 @@ use crate::commands::apply::{self, Applied, RunOver};
 use crate::commands::check;
 use crate::commands::quantity;
 use crate::failure::CliError;
+use crate::output::documents::instant;
 use crate::serve::api::adoption;
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
-use trueup_domain::finding::Severity;
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::PlanId;
 use trueup_domain::planner::AdoptionAnswer;
 use trueup_engine::apply::Progress;
@@ -57,6 +58,10 @@ const MOST_ATTEMPTS: u32 = 5;
 const FIRST_WAIT_MS: i64 = 2_000;
 /// The longest such wait.
 const LONGEST_WAIT_MS: i64 = 120_000;
+/// A push on a day of the month that could not be made is tried again after so long,
+const FIRST_PUSH_WAIT_MS: i64 = 60 * 60 * 1_000;
+/// and after so long from then on: its own next day is a month away.
+const PUSH_WAIT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// A run that was put back so often fails.
 const MOST_PUT_BACK: u32 = 40;
 /// A run under way gets so long to end after the stop; then it goes back to the queue.
@@ -348,7 +353,11 @@ async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(ended) => Outcome::Ended(ended),
+        Ok(Outcome::Ended(ended)) => Outcome::Ended(ended),
+        Ok(Outcome::Later(wait_ms)) => {
+            tracing::warn!(run = run.id, put_back = run.put_back, "a push is put off");
+            Outcome::Later(wait_ms)
+        }
         Err(error) if error.is_busy() && run.put_back < MOST_PUT_BACK => {
             tracing::info!(
                 run = run.id,
@@ -361,10 +370,63 @@ async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
     }
 }
 
-async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Ended, CliError> {
+async fn execute(claim: &Claim, app: &App, steps: &Arc<Steps>) -> Result<Outcome, CliError> {
     let run = &claim.run;
     let kind = RunKind::from_name(&run.kind).ok_or_else(damaged)?;
     let wish: RunWish = serde_json::from_str(&run.request).map_err(|_| damaged())?;
+    if kind == RunKind::Quantity && wish.scheduled && app.settings().await?.quantity.push_day.is_some() {
+        return push(claim, app, &wish, steps).await;
+    }
+    execute_once(claim, app, (kind, wish), steps).await.map(Outcome::Ended)
+}
+
+/// A push on a day of the month. One that could not be made, or falls on a day of the freeze, is made up as soon as it can
+/// be: the next one is a month away. Until then it is told.
+async fn push(claim: &Claim, app: &App, wish: &RunWish, steps: &Arc<Steps>) -> Result<Outcome, CliError> {
+    let done = quantities(claim, app, wish, steps).await;
+    let first = claim.run.put_back == 0;
+    let (wait_ms, why) = match &done {
+        Err(error) if error.is_busy() => return done.map(Outcome::Ended),
+        Err(error) => {
+            let told = &error.document()["error"];
+            let wait_ms = if first { FIRST_PUSH_WAIT_MS } else { PUSH_WAIT_MS };
+            // What has no code is a matter of settings: trying again says the same.
+            (
+                Some(wait_ms).filter(|_| told["code"].is_string()),
+                told["message"].as_str().unwrap_or_default().to_owned(),
+            )
+        }
+        Ok(ended) if ended.result["frozen"] == true => (
+            Some(FIRST_PUSH_WAIT_MS),
+            "nothing is written on a day of the freeze (schedule.freeze)".to_owned(),
+        ),
+        Ok(_) => (None, String::new()),
+    };
+    let late = |wait_ms: Millis| {
+        let message = format!(
+            "The quantities of this push day (schedule.quantity) are not pushed yet: {why}. It is tried again at {}.",
+            instant(app.clock.now().saturating_add(wait_ms))
+        );
+        let subject = Subject { detail: Some(PUSH.to_owned()), ..Subject::default() };
+        Finding::new(Code::Tu9001, subject, message)
+    };
+    let found: Vec<Finding> = wait_ms.map(late).into_iter().collect();
+    app.store().record_findings(app.org(), PUSH, app.clock.now(), app.clock.today(), &found).await?;
+    match wait_ms {
+        Some(wait_ms) => Ok(Outcome::Later(wait_ms)),
+        None => done.map(Outcome::Ended),
+    }
+}
+
+/// What findings of a push are told under.
+const PUSH: &str = "push/quantity";
+
+async fn execute_once(
+    claim: &Claim,
+    app: &App,
+    (kind, wish): (RunKind, RunWish),
+    steps: &Arc<Steps>,
+) -> Result<Ended, CliError> {
     match kind {
         RunKind::Check => check(app, &wish).await,
         RunKind::Pull => Ok(pull(claim, app, &wish).await?.0),

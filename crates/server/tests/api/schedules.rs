@@ -270,6 +270,68 @@ fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
     assert_eq!(additions(), 1);
 }
 
+/// Lets a run that waits for its turn go at once.
+fn hurry(service: &mut Service) {
+    service.behind_its_back(async |store| {
+        let run = store.claim_run("test", now() + 48 * HOUR_MS, 1_000).await.unwrap().unwrap();
+        store.put_run_back(&run, "test", 0).await.unwrap();
+    });
+}
+
+#[test]
+fn ax_26_ax_47_a_push_that_could_not_be_made_is_made_up_and_told_meanwhile() {
+    let mut service =
+        Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+    let sandbox = Sandbox::start();
+    let control = sandbox.access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let control = control.split('/').next().unwrap().parse().unwrap();
+    let faults = |schedule: &Value| {
+        Request::new("POST", "/sandbox/faults").json(&json!({ "schedule": schedule })).send(control).is(200);
+    };
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let set = |person: &Person<'_>, key: &str, value: &str| {
+        person.put(&format!("{ORG}/settings/schedule.{key}"), &json!({ "value": value })).is(200);
+    };
+    set(&person, "freeze", "1..31");
+    let day = jiff::Timestamp::from_millisecond(now()).unwrap().strftime("%-d").to_string();
+    set(&person, "quantity", &format!("monthly {day} 00:00"));
+    let pass = person.pass();
+    due(&mut service, "quantity", now() - 24 * HOUR_MS);
+    let is_of_push = |finding: &Value| finding["subject"]["detail"] == "push/quantity";
+    let waits = |service: &Service, times: u32| {
+        let person = service.known(&pass);
+        let began = Instant::now();
+        loop {
+            let all = runs(&person);
+            let [run] = all.as_slice() else { panic!("{all:?}") };
+            let found = person.get(&format!("{ORG}/findings?code=TU9001")).is(200).json();
+            let told = found["items"].as_array().unwrap().iter().find(|one| is_of_push(one));
+            if let (Some(told), true) = (told, run["state"] == "queued" && run["attempts"] == times) {
+                assert!(run["not_before"].is_string() && run["finished_at"].is_null(), "{run}");
+                return told["message"].as_str().unwrap().to_owned();
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "it is not put off: {run} {found}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    assert!(waits(&service, 1).contains("schedule.freeze"));
+    set(&service.known(&pass), "freeze", "");
+    faults(
+        &json!([{ "match": { "path_contains": "/" }, "action": "status", "status": 503, "retry_after": 7_200,
+        "times": 10_000 }]),
+    );
+    hurry(&mut service);
+    assert!(!waits(&service, 3).contains("schedule.freeze"));
+    faults(&json!([]));
+    hurry(&mut service);
+    let person = service.known(&pass);
+    let all = fired(&person, "quantity", 1);
+    assert_eq!((all.len(), &all[0]["state"]), (1, &json!("done")), "{all:?}");
+    let found = person.get(&format!("{ORG}/findings?code=TU9001")).is(200).json();
+    assert!(!found["items"].as_array().unwrap().iter().any(is_of_push), "{found}");
+}
+
 #[test]
 fn schedules_come_down_the_tree_to_where_there_is_a_connectwise() {
     let service = Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
