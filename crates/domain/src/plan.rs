@@ -586,6 +586,22 @@ pub struct Footing {
     pub settings: String,
     /// Of each task that it writes for.
     pub tasks: BTreeMap<TaskId, TaskFooting>,
+    /// Of each line of what is only counted: what was counted, and what people set, by which it came about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<CountedFooting>,
+}
+
+/// What a line of what is only counted came about by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedFooting {
+    /// On which agreement.
+    pub agreement: AgreementId,
+    /// Billed as what.
+    pub item: CatalogItemId,
+    /// The name of the item as it was when its services were assigned to it.
+    pub name: String,
+    /// The levels and what was set, as a hash.
+    pub levels: String,
 }
 
 /// What one task was planned by.

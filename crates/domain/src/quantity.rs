@@ -13,6 +13,7 @@ pub mod compare;
 pub mod config;
 mod decide;
 mod find;
+mod footing;
 mod left;
 pub mod line;
 pub mod reading;
@@ -20,9 +21,10 @@ mod wants;
 
 pub use compare::{Planned, QuantityPlan, Scene, agreements_of_interest, plan};
 pub use config::{Assignment, Config, Entry, Level, Pick, ServiceTarget, Ticks};
-pub use line::{Line, LineKey, Verdict, quantity_subscription, quantity_task};
+pub use footing::footings;
+pub use line::{Line, LineKey, Told, Verdict, quantity_subscription, quantity_task};
 pub use reading::{Origin, Reading, ReadingKey, Readings, UsageSum};
-pub use wants::chosen_agreement;
+pub use wants::{billed_as, chosen_agreement};
 
 use crate::schedule::MonthDay;
 use rust_decimal::Decimal;

@@ -3,12 +3,13 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
+use crate::quantity;
 use crate::records::{StoredPlan, TaskFilter};
 use std::collections::BTreeMap;
 use trueup_domain::feed::{Record, RecordKind, Subscription};
 use trueup_domain::ids::{OrganizationId, ProductId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
-use trueup_domain::plan::{DraftPlan, Footing, TaskFooting, TaskOutcome, short_hash};
+use trueup_domain::plan::{CountedFooting, DraftPlan, Footing, TaskFooting, TaskOutcome, short_hash};
 use trueup_domain::settings::Settings;
 use trueup_domain::task::{Demand, Task, TaskState};
 
@@ -27,7 +28,12 @@ pub(crate) fn of(
         let subscription = subscriptions.get(&(task.source.clone(), task.subscription.clone()));
         Some((id.clone(), of_task(task, demand, mappings, subscription)))
     });
-    Footing { settings: of_settings(settings), tasks: footing.collect() }
+    Footing { settings: of_settings(settings), tasks: footing.collect(), counted: Vec::new() }
+}
+
+/// What a plan of what is only counted stands on.
+pub(crate) fn of_counted(counted: Vec<CountedFooting>, settings: &Settings) -> Footing {
+    Footing { settings: of_settings(settings), tasks: BTreeMap::new(), counted }
 }
 
 fn of_task(
@@ -106,6 +112,9 @@ pub(crate) async fn moved(
     let Some(footing) = &stored.body.plan().stands_on else { return Ok(None) };
     if footing.settings != of_settings(settings) {
         return Ok(Some("a setting that decides what is written was changed".to_owned()));
+    }
+    if let Some(why) = quantity::moved(store, clock, org, settings, &footing.counted).await? {
+        return Ok(Some(why));
     }
     if footing.tasks.is_empty() {
         return Ok(None);

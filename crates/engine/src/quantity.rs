@@ -8,6 +8,7 @@ mod overview;
 mod run;
 mod set;
 
+pub(crate) use gather::moved;
 pub use gather::tenant_of;
 pub use overview::{CustomerRow, LevelRow, Overview, ServiceRow, overview};
 pub use run::{Outcome, Preview, Request, RunReport, preview, run};

@@ -111,6 +111,8 @@ pub struct Planned {
     pub change: Option<Change>,
     /// The addition that is taken over.
     pub adoption: Option<Adoption>,
+    /// The name of its item as it was when its services were assigned to it.
+    pub name: String,
     /// Why it waits for a person: what it holds goes into no unattended run.
     pub holds: Vec<Finding>,
 }

@@ -4,20 +4,20 @@ use super::Decrease;
 use super::chain::{Chain, Part, Rule, compute};
 use super::compare::{Planned, QuantityPlan, Scene};
 use super::config::Pick;
-use super::find::{Found, find, links_of};
-use super::line::{Line, LineKey, Verdict, quantity_subscription, quantity_task};
+use super::find::{Found, beside, find, links_of};
+use super::line::{Line, LineKey, Told, Verdict, quantity_subscription, quantity_task};
 use super::reading::{Origin, Reading};
 use super::wants::{Counted, adds_up, services_of, subject_of};
 use crate::billing::{self, PriceAndCost};
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{ChangeId, ProductId};
-use crate::money::{Currency, MoneyError, Quantity};
+use crate::ids::{AdditionId, ChangeId, ProductId};
+use crate::money::{Currency, Money, MoneyError, Quantity};
 use crate::plan::{Action, Adoption, Change, KeyParts, OperationKey, Role, Target, edit_key};
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem, ObservedAddition};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Decides what becomes of one line.
 pub(super) struct Decider<'s, 'a> {
@@ -84,11 +84,16 @@ impl<'a> Decider<'_, 'a> {
                 .iter()
                 .min_by_key(|reading| instant(&reading.as_of))
                 .map(|reading| reading.as_of.clone()),
+            told: self.parts.iter().flat_map(told_of).collect(),
             zero_since: None,
         };
         // What is there is shown also where nothing can be written.
         let pick = self.scene.config.pick(owner.source, owner.customer, item);
         let found = find(self.scene, self.key, pick);
+        if let Found::Own(there) | Found::Picked(there) = &found {
+            let told: Vec<Finding> = self.beside(there.id).collect();
+            self.plan.findings.extend(told);
+        }
         if let Found::Own(there) | Found::Picked(there) | Found::Candidate(there) = &found {
             line.addition = Some(there.id);
             line.observed = Some(there.state.quantity);
@@ -97,13 +102,11 @@ impl<'a> Decider<'_, 'a> {
             Ok(planned) => Some(planned),
             Err(Stop(finding)) => {
                 // What was not billed does not count as told: else it would be as new as itself the next time.
-                if let Some(before) = self.before(&line).and_then(|before| before.as_of.clone()) {
-                    line.as_of = Some(before);
-                }
+                line.told = self.before().map(|before| before.told.clone()).unwrap_or_default();
                 line.why.clone_from(&finding.message);
                 line.code = Some(finding.code);
                 self.plan.findings.push(*finding);
-                Some(Planned { line, change: None, adoption: None, holds: Vec::new() })
+                Some(Planned { line, change: None, adoption: None, name: String::new(), holds: Vec::new() })
             }
         }
     }
@@ -164,6 +167,33 @@ impl<'a> Decider<'_, 'a> {
             _ if wanted.is_zero() => Ok(nothing(line, "nothing is counted, and no line is there")),
             other => Err(self.not_found(other, item)),
         }
+    }
+
+    /// What bills the same beside the line: it goes on, and a person should know.
+    fn beside(&self, own: AdditionId) -> impl Iterator<Item = Finding> {
+        let agreement = self.scene.world.snapshot.agreements.get(&self.key.0);
+        let item = self.scene.world.snapshot.catalog.get(&self.key.1);
+        beside(self.scene, self.key, own).map(move |there| {
+            let message = format!(
+                "{}: addition {own} is the line, and addition {} of agreement {} bills {} of the same item beside it.",
+                self.name(item),
+                there.id,
+                self.key.0,
+                there.state.quantity.shown()
+            );
+            let subject = Subject { addition: Some(there.id), ..self.subject() };
+            let finding = Finding::new(Code::Tu3007, subject, message)
+                .severity(Severity::Warning)
+                .fix("End the one that is not meant, or say that it is the line (`trueup quantity pick`).");
+            let worth = agreement.and_then(|agreement| {
+                let currency = agreement.currency?;
+                Some((billing::extended(&there.state, there.less_included, currency).ok()?.price, currency))
+            });
+            match worth {
+                Some((price, currency)) => finding.amount(Money::new(price.decimal()), currency),
+                None => finding,
+            }
+        })
     }
 
     fn not_found(&mut self, found: Found<'_>, item: &CatalogItem) -> Stop {
@@ -273,12 +303,12 @@ impl<'a> Decider<'_, 'a> {
         Err(Stop(Box::new(self.finding(Code::Tu2007, message).fix(fix))))
     }
 
-    /// The line as the run before left it, where it was made of the same.
-    fn before(&self, line: &Line) -> Option<&'a Line> {
-        self.scene.before.get(&self.key).filter(|before| before.services == line.services)
+    /// The line as the run before left it.
+    fn before(&self) -> Option<&'a Line> {
+        self.scene.before.get(&self.key)
     }
 
-    /// No level that is old, estimated, or older than the one that was billed last.
+    /// No level that is old, estimated, still to come, or older than the one of the same that was told last.
     fn is_fresh(&self, line: &Line, all: &[&Reading], item: &CatalogItem) -> Result<(), Stop> {
         let today = self.scene.world.today;
         let limit = self.scene.policy.stale_days;
@@ -287,9 +317,20 @@ impl<'a> Decider<'_, 'a> {
                 let message = format!("{}: {doubt}.", self.name(Some(item)));
                 return Err(self.stop(Code::Tu5005, message));
             }
-            let age = reading.day().map(|day| crate::period::days_between(day, today));
             let is_counter = matches!(reading.origin, Origin::Counter);
-            if let Some(age) = age.filter(|age| is_counter && limit > 0 && *age > i64::from(limit)) {
+            let Some(age) = age_of(reading, today).filter(|_| is_counter) else { continue };
+            if age < -DAYS_AHEAD {
+                let message = format!(
+                    "{}: {} was counted on {}, which is still to come. The quantity stays as it is, and the level is not \
+                     remembered.",
+                    self.name(Some(item)),
+                    reading.name,
+                    reading.as_of
+                );
+                let fix = "Set the clock of the source right; the next level of today is billed.";
+                return Err(Stop(Box::new(self.finding(Code::Tu5005, message).fix(fix))));
+            }
+            if limit > 0 && age > i64::from(limit) {
                 let message = format!(
                     "{}: {} was counted {age} days ago, on {}; the limit is {limit} (quantity.stale_days). The quantity \
                      stays as it is.",
@@ -300,16 +341,27 @@ impl<'a> Decider<'_, 'a> {
                 return Err(self.stop(Code::Tu5005, message));
             }
         }
-        let before = self.before(line);
-        if let (Some(now), Some(then)) = (&line.as_of, before.and_then(|before| before.as_of.as_ref()))
-            && let (Some(now_at), Some(then_at)) = (instant(now), instant(then))
-            && now_at < then_at
-        {
-            let message = format!(
-                "{}: the source tells a level of {now}, and one of {then} was billed already. The later one stays.",
-                self.name(Some(item))
-            );
-            return Err(self.stop(Code::Tu5005, message));
+        let before: BTreeMap<_, &Told> = self
+            .before()
+            .into_iter()
+            .flat_map(|before| &before.told)
+            .map(|told| (told.key(), told))
+            .collect();
+        for now in &line.told {
+            if let Some(then) = before.get(&now.key())
+                && let (Some(now_at), Some(then_at)) = (instant(&now.as_of), instant(&then.as_of))
+                && now_at < then_at
+            {
+                let message = format!(
+                    "{}: the source tells a level of {} of {}, and one of {} was told already. The later one stays.",
+                    self.name(Some(item)),
+                    self.scene.service_name(&now.source, &now.service),
+                    now.as_of,
+                    then.as_of
+                );
+                let fix = "Wait for the next level of the source: it is billed as soon as it is later than that one.";
+                return Err(Stop(Box::new(self.finding(Code::Tu5005, message).fix(fix))));
+            }
         }
         Ok(())
     }
@@ -649,7 +701,8 @@ impl<'a> Decider<'_, 'a> {
             line.code = Some(hold.code);
             line.why.clone_from(&hold.message);
         }
-        Planned { line, change, adoption, holds }
+        let name = self.owner().map(|owner| owner.identifier.to_owned()).unwrap_or_default();
+        Planned { line, change, adoption, name, holds }
     }
 }
 
@@ -668,7 +721,25 @@ fn nothing(line: &Line, why: &str) -> Planned {
     let mut line = line.clone();
     line.verdict = Verdict::Equal;
     why.clone_into(&mut line.why);
-    Planned { line, change: None, adoption: None, holds: Vec::new() }
+    Planned { line, change: None, adoption: None, name: String::new(), holds: Vec::new() }
+}
+
+/// A level may be of tomorrow: where its source is, today may be over already.
+const DAYS_AHEAD: i64 = 1;
+
+/// How many days ago a level was counted, where its text names a day.
+fn age_of(reading: &Reading, today: Date) -> Option<i64> {
+    reading.day().map(|day| crate::period::days_between(day, today))
+}
+
+fn told_of<'c>(counted: &'c Counted<'_>) -> impl Iterator<Item = Told> + 'c {
+    counted.readings.iter().map(|reading| Told {
+        source: counted.source.clone(),
+        customer: counted.whose.clone(),
+        service: counted.service.clone(),
+        unit: reading.unit.clone(),
+        as_of: reading.as_of.clone(),
+    })
 }
 
 /// An instant of a source; a date counts from its first moment.

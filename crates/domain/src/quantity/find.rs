@@ -45,20 +45,28 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
     let there: Vec<&ObservedAddition> =
         snapshot.additions_of(agreement).iter().filter(|a| a.state.catalog_item == item).collect();
     let links: Vec<&AdditionLink> = links_of(scene, key).collect();
+    // Once somebody picked one, the ones before it are the line's no more.
+    let since = match pick {
+        Some(Pick::Addition(id)) => links.iter().position(|link| link.addition == id).unwrap_or_default(),
+        Some(Pick::Create { .. }) | None => 0,
+    };
+    let links = links.get(since..).unwrap_or_default();
     let is_ours =
         |addition: &&&ObservedAddition| links.iter().any(|l| !l.deleted && l.addition == addition.id);
     let ours: Vec<&ObservedAddition> =
         there.iter().filter(is_ours).filter(|a| a.state.is_open()).copied().collect();
+    let open: Vec<&ObservedAddition> = there.iter().filter(|a| a.state.is_open()).copied().collect();
+    // What somebody said counts before what is remembered.
+    if let Some(Pick::Addition(id)) = pick
+        && let Some(picked) = open.iter().find(|a| a.id == id)
+    {
+        let is_own = ours.iter().any(|own| own.id == id);
+        return if is_own { Found::Own(picked) } else { Found::Picked(picked) };
+    }
     match ours.as_slice() {
         [one] => return Found::Own(one),
         [] => {}
         several => return Found::Several(several.iter().map(|a| a.id).collect()),
-    }
-    let open: Vec<&ObservedAddition> = there.iter().filter(|a| a.state.is_open()).copied().collect();
-    if let Some(Pick::Addition(id)) = pick
-        && let Some(picked) = open.iter().find(|a| a.id == id)
-    {
-        return Found::Picked(picked);
     }
     let (of_orders, free): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| is_of_orders(scene, a.id));
     let anew = matches!(pick, Some(Pick::Create { known }) if known == links.len());
@@ -84,6 +92,18 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
         return Found::EndedBefore(ended.id);
     }
     elsewhere(scene, key)
+}
+
+/// Other open additions of the line's item on its agreement, which no order wrote: they bill beside it.
+pub fn beside<'a>(
+    scene: &Scene<'a>,
+    (agreement, item): LineKey,
+    own: AdditionId,
+) -> impl Iterator<Item = &'a ObservedAddition> {
+    let there = scene.world.snapshot.additions_of(agreement).iter();
+    there.filter(move |a| {
+        a.id != own && a.state.catalog_item == item && a.state.is_open() && !is_of_orders(scene, a.id)
+    })
 }
 
 fn is_of_orders(scene: &Scene<'_>, addition: AdditionId) -> bool {

@@ -73,10 +73,36 @@ pub struct Line {
     pub why: String,
     /// The code of what stands in the way, or of what it waits for.
     pub code: Option<Code>,
-    /// The instant of the oldest level in it, as the source wrote it; of a level that is refused, that of the one before.
+    /// The instant of the oldest level in it, as the source wrote it.
     pub as_of: Option<String>,
+    /// The levels that were told last; those that were refused are not among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     /// Since when its quantity is 0, where it is.
     pub zero_since: Option<Date>,
+}
+
+/// When a level of a line was counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The source.
+    pub source: SourceId,
+    /// For whom it was counted.
+    pub customer: CustomerId,
+    /// The service.
+    pub service: ProductId,
+    /// In which unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// When: a date or an instant, as the source wrote it.
+    pub as_of: String,
+}
+
+impl Told {
+    /// What makes it a level of something else.
+    pub fn key(&self) -> (&SourceId, &CustomerId, &ProductId, Option<&str>) {
+        (&self.source, &self.customer, &self.service, self.unit.as_deref())
+    }
 }
 
 impl Line {

@@ -1,7 +1,7 @@
 //! What a source counted of a service for a customer: the level of a counter, or use that is summed over a month.
 
 use crate::feed::{Counter, UsageRecord};
-use crate::ids::{CustomerId, ProductId, SourceId};
+use crate::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::money::{MoneyError, Quantity};
 use crate::period::Period;
 use jiff::civil::Date;
@@ -66,6 +66,7 @@ pub type ReadingKey = (SourceId, CustomerId, ProductId);
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
     by_key: BTreeMap<ReadingKey, Vec<Reading>>,
+    strays: BTreeMap<(SourceId, ProductId), BTreeMap<SubscriptionId, Quantity>>,
 }
 
 impl Readings {
@@ -122,6 +123,27 @@ impl Readings {
         };
         self.by_key.insert(key, vec![reading]);
         Ok(())
+    }
+
+    /// Takes use of a subscription in that nobody knows: whose it is cannot be told.
+    pub fn add_stray(
+        &mut self,
+        source: &SourceId,
+        service: &ProductId,
+        subscription: &SubscriptionId,
+        used: &UsageSum,
+    ) {
+        if used.records > 0 {
+            let of_service = self.strays.entry((source.clone(), service.clone())).or_default();
+            of_service.insert(subscription.clone(), used.sum);
+        }
+    }
+
+    /// Use of subscriptions that nobody knows, by service.
+    pub fn strays(
+        &self,
+    ) -> impl Iterator<Item = (&SourceId, &ProductId, &BTreeMap<SubscriptionId, Quantity>)> {
+        self.strays.iter().map(|((source, service), used)| (source, service, used))
     }
 
     /// The levels of a service for a customer.

@@ -4,9 +4,11 @@ use super::compare::Scene;
 use super::config::ServiceTarget;
 use super::line::{LineKey, quantity_subscription, quantity_task};
 use super::reading::Reading;
+use crate::feed::Customer;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId, SourceId};
+use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::{MappingKind, Mappings};
+use crate::money::Quantity;
 use crate::psa::{Agreement, AgreementStatus, CompanyState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,12 +78,18 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
     let mut unassigned: BTreeMap<(&SourceId, &ProductId), Missed> = BTreeMap::new();
     let mut homeless: BTreeMap<(&SourceId, &CustomerId), (Unbilled, Missed)> = BTreeMap::new();
     let mut homes: BTreeMap<(&SourceId, &CustomerId), Result<AgreementId, Unbilled>> = BTreeMap::new();
+    let agreements = looked_at_agreements(scene);
     for ((source, whose, service), readings) in scene.readings.iter() {
         if !scene.config.sources().contains(source) {
             continue;
         }
-        let Some(customer) = billed_as(scene, source, whose) else { continue };
-        if !scene.looks_at(source, customer) {
+        let world = scene.world;
+        let known = (world.mappings, world.customers);
+        let customer = billed_as(known, scene.policy.with_children, source, whose);
+        // A line is made of all of its levels, whoever is looked at: those of others on the same agreements belong to it.
+        let looked_at = scene.looks_at(source, customer) || scene.looks_at(source, whose);
+        let agreement = || chosen_agreement(world.mappings, source, customer);
+        if !looked_at && agreement().is_none_or(|id| !agreements.contains(&id)) {
             continue;
         }
         let level = || {
@@ -96,6 +104,7 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
             match scene.config.assignment(source, service, customer).map(|found| found.target) {
                 Some(ServiceTarget::Item { id, identifier, .. }) => (*id, identifier.as_str()),
                 Some(ServiceTarget::NotAssigned) => continue,
+                None if !looked_at => continue,
                 None => {
                     let missed = unassigned.entry((source, service)).or_default();
                     missed.customers.insert(customer.clone());
@@ -109,6 +118,7 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
                 let counted = Counted { source, customer, whose, service, readings, identifier };
                 wants.lines.entry((*agreement, item)).or_default().push(counted);
             }
+            Err(_) if !looked_at => {}
             Err(finding) => {
                 let entry = homeless.entry((source, customer)).or_default();
                 entry.0.clone_from(finding);
@@ -116,6 +126,10 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
             }
         }
     }
+    let of_looked_at = |part: &Counted<'_>| {
+        scene.looks_at(part.source, part.customer) || scene.looks_at(part.source, part.whose)
+    };
+    wants.lines.retain(|_, parts| parts.iter().any(of_looked_at));
     for ((source, customer), (finding, missed)) in homeless {
         wants.unclear.insert((source.clone(), customer.clone()));
         wants.findings.extend(finding.map(|mut finding| {
@@ -126,7 +140,51 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
     for ((source, service), missed) in unassigned {
         wants.findings.push(not_assigned(scene, source, service, &missed));
     }
+    // Whose it is cannot be told: it is looked at where everybody is.
+    let strays = scene.readings.strays().filter(|_| scene.only.is_none());
+    wants.findings.extend(strays.filter_map(|(source, service, used)| stray(scene, source, service, used)));
     wants
+}
+
+/// The agreements of the customers that are looked at; of no interest where everybody is.
+fn looked_at_agreements(scene: &Scene<'_>) -> BTreeSet<AgreementId> {
+    let world = scene.world;
+    let known = (world.mappings, world.customers);
+    let chosen = |(source, customer): &(SourceId, CustomerId)| {
+        let billed = billed_as(known, scene.policy.with_children, source, customer);
+        chosen_agreement(world.mappings, source, billed)
+    };
+    scene.only.into_iter().flatten().filter_map(chosen).collect()
+}
+
+/// Use of subscriptions that nobody knows; none where the service is billed for nobody.
+fn stray(
+    scene: &Scene<'_>,
+    source: &SourceId,
+    service: &ProductId,
+    used: &BTreeMap<SubscriptionId, Quantity>,
+) -> Option<Finding> {
+    let everybody = CustomerId::from("");
+    let target = scene.config.assignment(source, service, &everybody).map(|found| found.target);
+    if !scene.config.sources().contains(source) || matches!(target, Some(ServiceTarget::NotAssigned)) {
+        return None;
+    }
+    let levels: Vec<String> = used.iter().map(|(id, sum)| format!("{} by {id}", sum.display())).collect();
+    let subject = Subject {
+        source: Some(source.clone()),
+        product: Some(service.clone()),
+        detail: Some("unknown subscriptions".to_owned()),
+        ..Subject::default()
+    };
+    let message = format!(
+        "{} is used by {} subscriptions that source {source} never told, so that nobody can say whose use it is. Not \
+         billed: {}.",
+        scene.service_name(source, service),
+        used.len(),
+        listed(&levels)
+    );
+    let fix = "Take the subscriptions in (`trueup feed import`), or let the use name its customer.";
+    Some(Finding::new(Code::Tu2001, subject, message).fix(fix))
 }
 
 fn not_assigned(scene: &Scene<'_>, source: &SourceId, service: &ProductId, missed: &Missed) -> Finding {
@@ -148,22 +206,26 @@ fn not_assigned(scene: &Scene<'_>, source: &SourceId, service: &ProductId, misse
 
 /// The customer who is billed for what was counted for `whose`: itself, or the nearest one above that has a company,
 /// where levels of customers below count for it.
-fn billed_as<'a>(scene: &Scene<'a>, source: &'a SourceId, whose: &'a CustomerId) -> Option<&'a CustomerId> {
-    let world = scene.world;
-    let mapped = |customer: &CustomerId| world.mappings.customer(source, customer).is_some();
-    if !scene.policy.with_children || mapped(whose) {
-        return Some(whose);
+pub fn billed_as<'a>(
+    (mappings, customers): (&Mappings, &'a BTreeMap<(SourceId, CustomerId), Customer>),
+    with_children: bool,
+    source: &SourceId,
+    whose: &'a CustomerId,
+) -> &'a CustomerId {
+    let mapped = |customer: &CustomerId| mappings.customer(source, customer).is_some();
+    if !with_children || mapped(whose) {
+        return whose;
     }
-    let mut at = world.customers.get(&(source.clone(), whose.clone()));
+    let mut at = customers.get(&(source.clone(), whose.clone()));
     // A tree deeper than this is a circle.
     for _ in 0..32 {
         let Some(parent) = at.and_then(|customer| customer.parent.as_ref()) else { break };
         if mapped(parent) {
-            return Some(parent);
+            return parent;
         }
-        at = world.customers.get(&(source.clone(), parent.clone()));
+        at = customers.get(&(source.clone(), parent.clone()));
     }
-    Some(whose)
+    whose
 }
 
 /// The agreement on which a customer is billed; none without a finding where it is not to be billed at all.

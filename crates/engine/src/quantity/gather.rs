@@ -10,11 +10,11 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Product, Record, RecordKind, UsageRecord};
 use trueup_domain::ids::{
-    AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId, SourceId,
+    AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId,
 };
 use trueup_domain::mapping::Mappings;
 use trueup_domain::period::Period;
-use trueup_domain::plan::{AdditionLink, DraftPlan, Role};
+use trueup_domain::plan::{AdditionLink, CountedFooting, DraftPlan, Role};
 use trueup_domain::planner::{AdoptionAnswer, Completions, World};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::quantity::compare::Inputs;
@@ -22,7 +22,7 @@ use trueup_domain::quantity::config::ServiceTarget;
 use trueup_domain::quantity::reading::{is_in, sum};
 use trueup_domain::quantity::{
     Config, Entry, Level, Line, LineKey, Policy, QuantityPlan, ReadingKey, Readings, Scene,
-    agreements_of_interest, chosen_agreement, plan,
+    agreements_of_interest, billed_as, chosen_agreement, footings, plan,
 };
 use trueup_domain::settings::Settings;
 
@@ -47,8 +47,7 @@ pub(super) struct Gathered {
     pub links: Vec<AdditionLink>,
     pub customers: BTreeMap<(SourceId, CustomerId), Customer>,
     pub products: BTreeMap<(SourceId, ProductId), Product>,
-    subscriptions:
-        BTreeMap<(SourceId, trueup_domain::ids::SubscriptionId), trueup_domain::feed::Subscription>,
+    subscriptions: BTreeMap<(SourceId, SubscriptionId), trueup_domain::feed::Subscription>,
     pub only: Option<BTreeSet<(SourceId, CustomerId)>>,
     due_only: bool,
     adoption: AdoptionAnswer,
@@ -63,6 +62,8 @@ pub(super) struct Compared {
     pub snapshot: Snapshot,
     /// When the additions of each agreement were read.
     read_at: BTreeMap<AgreementId, Millis>,
+    /// What the lines that something is done for stand on.
+    pub footings: BTreeMap<LineKey, CountedFooting>,
 }
 
 impl Compared {
@@ -161,14 +162,21 @@ impl Gathered {
         .await?;
         let month = month_of_use(clock.today(), self.policy.usage_of_this_month)?;
         let used = used_in(store, org, source, month).await?;
-        for ((customer, product), records) in &used.by_key {
-            let replaced: BTreeSet<&str> = used.replaced.iter().map(String::as_str).collect();
-            let sum = sum(records, &replaced).map_err(|error| {
+        let replaced: BTreeSet<&str> = used.replaced.iter().map(String::as_str).collect();
+        let summed = |whose: &str, product: &ProductId, records: &[UsageRecord]| {
+            sum(records, &replaced).map_err(|error| {
                 Failure::wrong(
-                    format!("the use of {product} by customer {customer} cannot be summed: {error}"),
+                    format!("the use of {product} by {whose} cannot be summed: {error}"),
                     "Correct the records at the source.",
                 )
-            })?;
+            })
+        };
+        for ((subscription, product), records) in &used.strays {
+            let sum = summed(&format!("subscription {subscription}"), product, records)?;
+            self.readings.add_stray(source, product, subscription, &sum);
+        }
+        for ((customer, product), records) in &used.by_key {
+            let sum = summed(&format!("customer {customer}"), product, records)?;
             let key: ReadingKey = (source.clone(), customer.clone(), product.clone());
             if sum.records > 0 {
                 self.readings.add_usage(key, &name(product), &sum, month).map_err(|error| {
@@ -236,13 +244,21 @@ impl Gathered {
             let world = self.world(request, clock, request.settings, &snapshot);
             let compared = plan(&Scene::new(&world, self.inputs()));
             if compared.unread.is_empty() {
-                return Ok(Compared { plan: compared, snapshot, read_at });
+                let footings = self.footings(&compared);
+                return Ok(Compared { plan: compared, snapshot, read_at, footings });
             }
             self.add_additions(recent, &mut snapshot, &mut read_at, compared.unread).await?;
         }
         let world = self.world(request, clock, request.settings, &snapshot);
         let plan = plan(&Scene::new(&world, self.inputs()));
-        Ok(Compared { plan, snapshot, read_at })
+        let footings = self.footings(&plan);
+        Ok(Compared { plan, snapshot, read_at, footings })
+    }
+
+    fn footings(&self, plan: &QuantityPlan) -> BTreeMap<LineKey, CountedFooting> {
+        let acting = plan.lines.iter().filter(|planned| planned.acts());
+        let lines = acting.map(|planned| (planned.line.key(), planned.name.clone())).collect();
+        footings(&self.inputs(), (&self.mappings, &self.customers), &lines)
     }
 
     /// Companies and agreements of the customers that something was counted for, and the catalog items.
@@ -250,19 +266,26 @@ impl Gathered {
         let mut snapshot = Snapshot::default();
         let looked_at =
             |key: &(SourceId, CustomerId)| self.only.as_ref().is_none_or(|only| only.contains(key));
-        let mut customers: BTreeSet<(SourceId, CustomerId)> = BTreeSet::new();
-        for ((source, customer, _), _) in self.readings.iter() {
-            customers.insert((source.clone(), customer.clone()));
-            // Levels below may count for a customer above.
-            if self.policy.with_children {
-                let parent =
-                    self.customers.get(&(source.clone(), customer.clone())).and_then(|c| c.parent.clone());
-                customers.extend(parent.map(|parent| (source.clone(), parent)));
-            }
+        // Levels below may count for a customer above.
+        let known = (&self.mappings, &self.customers);
+        let chosen =
+            |(source, customer): &(SourceId, CustomerId)| chosen_agreement(&self.mappings, source, customer);
+        let billed = |(source, whose): (&SourceId, &CustomerId)| {
+            (source.clone(), billed_as(known, self.policy.with_children, source, whose).clone())
+        };
+        let mut customers: BTreeSet<(SourceId, CustomerId)> =
+            self.readings.iter().map(|((source, whose, _), _)| billed((source, whose))).collect();
+        // Of some customers the lines are looked at whole: others may have a part in them.
+        if let Some(only) = &self.only {
+            let own: BTreeSet<(SourceId, CustomerId)> =
+                only.iter().map(|(source, whose)| billed((source, whose))).collect();
+            let agreements: BTreeSet<AgreementId> = own.iter().filter_map(chosen).collect();
+            customers.retain(|key| {
+                own.contains(key) || chosen(key).is_some_and(|agreement| agreements.contains(&agreement))
+            });
         }
         let companies: BTreeSet<CompanyId> = customers
             .iter()
-            .filter(|key| self.policy.with_children || looked_at(key))
             .filter_map(|(source, customer)| self.mappings.company_of(source, customer))
             .collect();
         if !companies.is_empty() {
@@ -285,10 +308,7 @@ impl Gathered {
             .filter(|id| !snapshot.agreements.contains_key(id))
             .collect();
         // One of another company may have been chosen: it is looked at, to say so.
-        let chosen = customers
-            .iter()
-            .filter(|key| looked_at(key))
-            .filter_map(|(source, customer)| chosen_agreement(&self.mappings, source, customer));
+        let chosen = customers.iter().filter_map(chosen);
         let missing: BTreeSet<AgreementId> =
             missing.into_iter().chain(chosen.filter(|id| !snapshot.agreements.contains_key(id))).collect();
         if !missing.is_empty() {
@@ -325,6 +345,34 @@ impl Gathered {
         recent::put(read, snapshot, read_at);
         Ok(())
     }
+}
+
+/// Whether lines stand on the same as they did: what was counted, and what people set. In words what moved.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn moved(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    settings: &Settings,
+    then: &[CountedFooting],
+) -> Result<Option<String>, Failure> {
+    if then.is_empty() {
+        return Ok(None);
+    }
+    let config = super::config(store, org).await?;
+    let sources = config.sources().clone();
+    let gathered = Gathered::local(store, clock, org, (settings.quantity.clone(), config), &sources).await?;
+    let lines = then.iter().map(|line| (line.line(), line.name.clone())).collect();
+    let now = footings(&gathered.inputs(), (&gathered.mappings, &gathered.customers), &lines);
+    let other = then.iter().find(|line| now.get(&line.line()) != Some(line));
+    Ok(other.map(|line| {
+        format!(
+            "what is counted for `{}` on agreement {}, or what is set for it, is another since",
+            line.name, line.agreement
+        )
+    }))
 }
 
 /// Entries whose item was chosen in another tenant name the item of the same identifier in this one, letter for letter;
@@ -392,6 +440,8 @@ fn month_of_use(today: Date, this_month: bool) -> Result<Period, Failure> {
 #[derive(Default)]
 struct Used {
     by_key: BTreeMap<(CustomerId, ProductId), Vec<UsageRecord>>,
+    /// Of subscriptions that nobody knows.
+    strays: BTreeMap<(SubscriptionId, ProductId), Vec<UsageRecord>>,
     replaced: BTreeSet<String>,
 }
 
@@ -420,8 +470,12 @@ async fn used_in(
     for record in of_subscriptions {
         let Some(id) = &record.subscription else { continue };
         let row = store.find_record(org, source, RecordKind::Subscription, id.as_str()).await?;
-        if let Some(StoredRecord { record: Record::Subscription(subscription), .. }) = row {
-            used.by_key.entry((subscription.customer, record.product.clone())).or_default().push(record);
+        let product = record.product.clone();
+        match row.map(|row| row.record) {
+            Some(Record::Subscription(subscription)) => {
+                used.by_key.entry((subscription.customer, product)).or_default().push(record);
+            }
+            Some(_) | None => used.strays.entry((id.clone(), product)).or_default().push(record),
         }
     }
     Ok(used)

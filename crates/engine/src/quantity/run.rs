@@ -2,7 +2,7 @@
 //! plan of its own that its yes carries out.
 
 use super::gather::{Compared, Gathered};
-use super::is_plan_of_quantities;
+use super::{is_plan_of_quantities, set};
 use crate::access::Account;
 use crate::alerts::{Activity, ActivityKind};
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
@@ -11,6 +11,7 @@ use crate::approvals;
 use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
+use crate::footing;
 use crate::observe::Trust;
 use crate::observe::recent::Recent;
 use crate::planning::checked;
@@ -48,6 +49,16 @@ pub struct Request<'a> {
     pub due_only: bool,
     /// What of the local picture stands in for a read.
     pub trust: Trust,
+}
+
+impl Request<'_> {
+    /// Refuses customers that nobody knows: nothing would be done for them, and nothing said.
+    async fn knows_whom(&self, store: &dyn Store) -> Result<(), Failure> {
+        for (source, customer) in self.only.iter().flatten() {
+            set::known((store, self.org), source, customer).await?;
+        }
+        Ok(())
+    }
 }
 
 /// What would be written, and why.
@@ -107,6 +118,7 @@ async fn preview_seen(
     request: &Request<'_>,
     account: Account<'_>,
 ) -> Result<Preview, Failure> {
+    request.knows_whom(store).await?;
     account.sees_all(psa).await?;
     let recent = recent(store, psa, clock, request).await?;
     let gathered = Gathered::read(store, psa, clock, request).await?;
@@ -138,6 +150,7 @@ pub async fn run(
 ) -> Result<RunReport, RunError> {
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
+    request.knows_whom(store).await?;
     account.told(account.sees_all(psa).await).await?;
     let resumed = applying::resume(store, psa, clock, request.org, options).await?;
     let mut report = RunReport { resumed, ..RunReport::default() };
@@ -265,6 +278,9 @@ impl Site<'_> {
                 return None;
             }
             draft.note_invoicers(&compared.snapshot);
+            let acting = compared.plan.lines.iter().filter(|planned| planned.acts() && of(planned));
+            let counted = acting.filter_map(|planned| compared.footings.get(&planned.line.key()).cloned());
+            draft.stands_on = Some(footing::of_counted(counted.collect(), self.request.settings));
             let stored = checked(draft, &world, self.clock, self.request.connection, self.request.actor);
             let PlanBody::Draft(refused) = &stored.body else { return Some(stored) };
             let wrong: Vec<Finding> = refused
@@ -404,7 +420,8 @@ impl Site<'_> {
     ) -> Result<bool, RunError> {
         self.store.save_plan(self.request.org, &stored).await?;
         let reads = compared.reads_of(stored.body.plan());
-        let options = &ApplyOptions { fresh_reads: Some(&reads), ..options.clone() };
+        // It was made of what is told at this moment: what it stands on need not be looked at again.
+        let options = &ApplyOptions { fresh_reads: Some(&reads), settings: None, ..options.clone() };
         let applied =
             applying::apply(self.store, self.psa, self.clock, self.request.org, &stored, options).await;
         let applied = match applied {

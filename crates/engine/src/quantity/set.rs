@@ -2,17 +2,18 @@
 
 use crate::failure::Failure;
 use crate::mappings::Site;
-use crate::ports::Psa;
+use crate::ports::{Psa, Store};
 use crate::records::NewAuditEntry;
 use serde_json::json;
 use std::collections::BTreeSet;
 use trueup_domain::feed::{Record, RecordKind};
-use trueup_domain::ids::{AdditionId, CatalogItemId, CustomerId, ProductId, SourceId};
-use trueup_domain::plan::Role;
+use trueup_domain::ids::{AdditionId, CatalogItemId, CustomerId, OrganizationId, ProductId, SourceId};
+use trueup_domain::mapping::{Mapping, MappingKind, Mappings};
+use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::psa::CatalogItem;
 use trueup_domain::quantity::chain::Rule;
 use trueup_domain::quantity::config::{EntryKey, ServiceTarget};
-use trueup_domain::quantity::{Config, Entry, Pick};
+use trueup_domain::quantity::{Config, Entry, LineKey, Pick, chosen_agreement};
 
 /// What a service is to be billed as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,15 +192,23 @@ fn refuse_a_second_service(
 /// Sets how levels become the quantity of an item.
 ///
 /// # Errors
-/// [`Failure::Wrong`] for a rule that means nothing; the store's.
+/// [`Failure::Wrong`] for a rule that means nothing, or of an item that is not there; the store's or ConnectWise's.
 pub async fn set_rule(
     site: Site<'_>,
+    psa: &dyn Psa,
     source: &SourceId,
     item: CatalogItemId,
     customer: Option<&CustomerId>,
     rule: Rule,
 ) -> Result<Entry, Failure> {
     rule.check().map_err(|error| Failure::wrong(error.to_string(), "Correct the rule."))?;
+    let found = psa.list_catalog_items(Some(&[item])).await?;
+    if found.is_empty() {
+        return Err(no_item(&format!("with the id {item}")));
+    }
+    if let Some(customer) = customer {
+        known((site.store, site.org), source, customer).await?;
+    }
     let entry = Entry::Product { item, customer: customer.cloned(), rule };
     save(site, source, entry.clone(), "quantity.rule").await?;
     Ok(entry)
@@ -208,7 +217,8 @@ pub async fn set_rule(
 /// Switches a customer on or off, and ticks the services that are billed.
 ///
 /// # Errors
-/// [`Failure::Wrong`] where billing is on and nothing is ticked, or a ticked service is assigned nowhere; the store's.
+/// [`Failure::Wrong`] where billing is on and nothing is ticked, a ticked service is assigned nowhere, or nobody knows the
+/// customer; the store's.
 pub async fn set_customer(
     site: Site<'_>,
     source: &SourceId,
@@ -242,41 +252,72 @@ pub async fn set_customer(
             "Assign it first (`trueup quantity assign`).",
         ));
     }
+    known((site.store, site.org), source, customer).await?;
     let entry = Entry::Customer { customer: customer.clone(), billing, ticked };
     save(site, source, entry.clone(), "quantity.customer").await?;
     Ok(entry)
 }
 
+/// Refuses a customer that the source never told and nobody mapped: what is said of it would mean nothing.
+pub(super) async fn known(
+    (store, org): (&dyn Store, &OrganizationId),
+    source: &SourceId,
+    customer: &CustomerId,
+) -> Result<(), Failure> {
+    if store.find_record(org, source, RecordKind::Customer, customer.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    // Something may be counted for one of whom nothing else was told.
+    let counters = format!("{customer}/");
+    let after = store.list_records_after(org, source, RecordKind::Counter, Some(&counters), 1).await?;
+    if after.first().is_some_and(|row| row.record.id().starts_with(&counters)) {
+        return Ok(());
+    }
+    let is_mapped = |mapping: &Mapping| {
+        mapping.kind == MappingKind::Customer
+            && &mapping.source == source
+            && mapping.source_id == customer.as_str()
+    };
+    if store.list_mappings(org).await?.iter().any(is_mapped) {
+        return Ok(());
+    }
+    Err(Failure::wrong(
+        format!("source {source} knows no customer {customer}"),
+        "Write the id as the source has it (`trueup quantity customers` shows them), or take the customer in first.",
+    ))
+}
+
 /// Says which addition a customer's line of an item is, or that a new one is meant.
 ///
 /// # Errors
-/// The store's.
+/// [`Failure::Wrong`] where there is no such customer, agreement, service or open addition; the store's or ConnectWise's.
 pub async fn pick(
     site: Site<'_>,
+    psa: &dyn Psa,
     source: &SourceId,
     customer: &CustomerId,
     item: CatalogItemId,
     addition: Option<AdditionId>,
 ) -> Result<Entry, Failure> {
+    known((site.store, site.org), source, customer).await?;
+    is_assigned(site, psa, source, item).await?;
+    let mappings = Mappings::on(site.store.list_mappings(site.org).await?, site.clock.today());
+    let agreement = chosen_agreement(&mappings, source, customer).ok_or_else(|| {
+        Failure::wrong(
+            format!("no agreement is chosen for customer {customer}"),
+            "Choose one (`mapping import`, kind agreement, source_id customer:ID).",
+        )
+    })?;
+    let links = site.store.list_links(site.org).await?;
     let pick = match addition {
-        Some(addition) => Pick::Addition(addition),
+        Some(addition) => {
+            can_be_picked(psa, &links, (agreement, item), addition).await?;
+            Pick::Addition(addition)
+        }
         None => {
-            let name = format!("customer:{customer}");
-            let chosen = site.store.list_mappings(site.org).await?.into_iter().find(|mapping| {
-                mapping.kind == trueup_domain::mapping::MappingKind::Agreement
-                    && &mapping.source == source
-                    && mapping.source_id == name
-            });
-            let agreement = chosen.and_then(|mapping| mapping.psa_id).ok_or_else(|| {
-                Failure::wrong(
-                    format!("no agreement is chosen for customer {customer}"),
-                    "Choose one (`mapping import`, kind agreement, source_id customer:ID).",
-                )
-            })?;
-            let links = site.store.list_links(site.org).await?;
             let of_line = links.iter().filter(|link| {
                 link.role == Role::Quantity
-                    && link.agreement.0 == agreement
+                    && link.agreement == agreement
                     && link.written.catalog_item == item
             });
             Pick::Create { known: of_line.count() }
@@ -285,6 +326,61 @@ pub async fn pick(
     let entry = Entry::Line { customer: customer.clone(), item, pick };
     save(site, source, entry.clone(), "quantity.pick").await?;
     Ok(entry)
+}
+
+/// Refuses an item that bills no service. One that was chosen in another tenant is the one of the same name here.
+async fn is_assigned(
+    site: Site<'_>,
+    psa: &dyn Psa,
+    source: &SourceId,
+    item: CatalogItemId,
+) -> Result<(), Failure> {
+    let found = psa.list_catalog_items(Some(&[item])).await?.into_iter().next();
+    let found = found.ok_or_else(|| no_item(&format!("with the id {item}")))?;
+    let config = super::config(site.store, site.org).await?;
+    let is_it = |entry: &Entry| match entry {
+        Entry::Service { target: ServiceTarget::Item { id, identifier, .. }, .. } => {
+            *id == item || *identifier == found.identifier
+        }
+        Entry::Service { target: ServiceTarget::NotAssigned, .. }
+        | Entry::Product { .. }
+        | Entry::Customer { .. }
+        | Entry::Line { .. } => false,
+    };
+    if config.iter().any(|(of, _, entry)| of == source && is_it(entry)) {
+        return Ok(());
+    }
+    Err(Failure::wrong(
+        format!("no service of source {source} is assigned to catalog item `{}` ({item})", found.identifier),
+        "Name the item that bills the service (`trueup quantity services`), or assign it first.",
+    ))
+}
+
+/// Refuses an addition that could never be the line's.
+async fn can_be_picked(
+    psa: &dyn Psa,
+    links: &[AdditionLink],
+    (agreement, item): LineKey,
+    addition: AdditionId,
+) -> Result<(), Failure> {
+    let of_order =
+        |link: &&AdditionLink| link.addition == addition && !link.deleted && link.role != Role::Quantity;
+    let additions = psa.list_additions(agreement).await?;
+    let why = match additions.iter().find(|there| there.id == addition) {
+        None => format!("agreement {agreement} of the customer has no addition {addition}"),
+        Some(there) if there.state.catalog_item != item => {
+            format!("addition {addition} is of catalog item {}, not of item {item}", there.state.catalog_item)
+        }
+        Some(_) if links.iter().any(|link| of_order(&link)) => {
+            format!("addition {addition} bills an order")
+        }
+        Some(there) if !there.state.is_open() => format!("addition {addition} is ended"),
+        Some(_) => return Ok(()),
+    };
+    Err(Failure::wrong(
+        why,
+        "Name an open addition of the item on the agreement that is chosen for the customer.",
+    ))
 }
 
 /// Removes what the organization itself set, so that the level above counts again. Returns whether there was anything.

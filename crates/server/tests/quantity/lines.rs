@@ -228,6 +228,61 @@ fn mp_26_ax_42_two_open_additions_are_left_alone_until_somebody_picks() {
 }
 
 #[test]
+fn a_second_addition_by_hand_is_told_and_the_line_moves_to_it_where_somebody_says_so() {
+    let (bench, own) = five();
+    let second = add(&bench, 40, 7, "6");
+    count_at(&bench, "2023-03-10T02:00:00Z", &[("c-1", "mbx", "8")]);
+    let ran = run(&bench, &[]).exits(0).json();
+    assert_eq!(
+        (verdicts(&ran), codes(&ran)),
+        (vec!["update".to_owned()], vec!["TU3007".to_owned()]),
+        "{ran}"
+    );
+    let finding = &ran["findings"][0];
+    let message = finding["message"].as_str().unwrap();
+    assert!(message.contains(&format!("addition {second}")), "{message}");
+    assert_eq!(finding["amount"]["amount"], "132.00", "{finding}");
+    assert_eq!(quantities(&bench, 40), [8.0, 6.0]);
+
+    let id = second.to_string();
+    bench.json(&["quantity", "pick", "--customer", "c-1", "--item", "7", "--addition", &id]).exits(0);
+    let ran = run(&bench, &[]).exits(0).json();
+    assert_eq!(verdicts(&ran), ["update"], "{ran}");
+    assert_eq!(quantities(&bench, 40), [8.0, 8.0]);
+    assert!(ran["findings"][0]["message"].as_str().unwrap().contains(&format!("addition {own}")), "{ran}");
+    // So it stays, and nothing is left to tell once the other one is ended.
+    patch(&bench, 40, own, "cancelledDate", json!("2023-04-30T00:00:00Z"));
+    count_at(&bench, "2023-03-10T03:00:00Z", &[("c-1", "mbx", "9")]);
+    let ran = run(&bench, &[]).exits(0).json();
+    assert_eq!((verdicts(&ran), codes(&ran).len()), (vec!["update".to_owned()], 0), "{ran}");
+    assert_eq!(quantities(&bench, 40), [9.0]);
+}
+
+#[test]
+fn a_word_about_what_is_not_there_is_refused() {
+    let (bench, addition) = five();
+    add(&bench, 40, 7, "6");
+    seed(&bench, json!({ "procurement/catalog": [item(8, "OTHER", 3.0)] }));
+    let other = add(&bench, 40, 8, "1").to_string();
+    let own = addition.to_string();
+    for (args, says) in [
+        (vec!["pick", "--customer", "c-1", "--item", "7", "--addition", "999999"], "999999"),
+        (vec!["pick", "--customer", "c-1", "--item", "7", "--addition", &other], "item 8"),
+        (vec!["pick", "--customer", "nobody", "--item", "7", "--addition", &own], "nobody"),
+        (vec!["pick", "--customer", "nobody", "--item", "7", "--create"], "nobody"),
+        (vec!["pick", "--customer", "c-1", "--item", "777", "--create"], "777"),
+        (vec!["customer", "nobody", "--billing", "off"], "nobody"),
+        (vec!["rule", "--item", "777", "--add-up", "on"], "777"),
+    ] {
+        let all: Vec<&str> = std::iter::once("quantity").chain(args).collect();
+        let refused = bench.json(&all).exits(2).json();
+        assert!(refused["error"].to_string().contains(says), "{all:?}: {refused}");
+    }
+    let kept = bench.json(&["quantity", "assignments"]).exits(0).json();
+    assert_eq!(kept["entries"].as_array().unwrap().len(), 1, "nothing of it is kept: {kept}");
+}
+
+#[test]
 fn mp_27_ax_41_what_a_person_ended_stays_ended_until_somebody_decides() {
     let (bench, addition) = five();
     patch(&bench, 40, addition, "cancelledDate", json!("2023-04-30T00:00:00Z"));
@@ -355,6 +410,34 @@ fn a_fall_that_was_held_is_written_once_somebody_approved_it() {
 }
 
 #[test]
+fn a_question_is_out_of_date_where_the_source_or_somebody_said_otherwise_since() {
+    let (bench, _) = five();
+    let asked = |ran: &serde_json::Value| ran["waiting"][0]["plan_id"].as_str().unwrap().to_owned();
+    let applied = |plan: &str| {
+        let ran = bench.json(&["apply", plan]);
+        (ran.exit, ran.out.contains("TU7001"))
+    };
+    // A broken night, and the source is right again in the morning.
+    count(&bench, &[("c-1", "mbx", "0")]);
+    let plan = asked(&run(&bench, &[]).exits(1).json());
+    count_at(&bench, "2023-03-10T07:00:00Z", &[("c-1", "mbx", "6")]);
+    assert_eq!(applied(&plan), (1, true));
+    assert_eq!(quantities(&bench, 40), [5.0]);
+    // Switched off since.
+    count_at(&bench, "2023-03-10T08:00:00Z", &[("c-1", "mbx", "1")]);
+    let plan = asked(&run(&bench, &[]).exits(1).json());
+    bench.json(&["quantity", "customer", "c-1", "--billing", "off"]).exits(0);
+    assert_eq!(applied(&plan), (1, true));
+    bench.json(&["quantity", "customer", "c-1", "--billing", "on"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [5.0]);
+    // The same level counted again asks for the same, and so does another one of something else.
+    let plan = asked(&run(&bench, &[]).exits(1).json());
+    count_at(&bench, "2023-03-10T09:00:00Z", &[("c-1", "mbx", "1"), ("c-1", "arc", "7")]);
+    assert_eq!(applied(&plan), (0, false));
+    assert_eq!(quantities(&bench, 40), [1.0]);
+}
+
+#[test]
 fn mp_37_ax_48_a_creation_without_an_answer_makes_one_line() {
     let mut bench = assigned();
     bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
@@ -415,6 +498,58 @@ fn an_old_counter_and_one_older_than_the_last_are_not_billed() {
         "{ran}"
     );
     assert_eq!(quantities(&bench, 40), [8.0]);
+}
+
+#[test]
+fn of_levels_that_are_added_up_none_goes_back_behind_what_was_billed() {
+    let bench = assigned();
+    bench.json(&["quantity", "rule", "--item", "7", "--add-up", "on"]).exits(0);
+    bench.json(&["quantity", "assign", "arc", "--item", "7"]).exits(0);
+    count_at(&bench, "2023-03-10T01:00:00Z", &[("c-1", "arc", "3")]);
+    count_at(&bench, "2023-03-10T09:00:00Z", &[("c-1", "mbx", "10")]);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [13.0]);
+    // Older than the level of its service, and newer than that of the other one.
+    count_at(&bench, "2023-03-10T05:00:00Z", &[("c-1", "mbx", "9")]);
+    for _ in 0..2 {
+        let ran = run(&bench, &["--approve"]).exits(0).json();
+        assert_eq!(codes(&ran), ["TU5005"], "{ran}");
+        assert_eq!(quantities(&bench, 40), [13.0]);
+    }
+    count_at(&bench, "2023-03-10T04:00:00Z", &[("c-1", "arc", "2")]);
+    count_at(&bench, "2023-03-10T09:00:00Z", &[("c-1", "mbx", "10")]);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"]);
+    assert_eq!(quantities(&bench, 40), [12.0]);
+}
+
+#[test]
+fn a_counter_of_a_day_to_come_is_not_billed_and_locks_nothing() {
+    let (mut bench, _) = five();
+    for (at, level) in [("2099-01-01T00:00:00Z", "9"), ("2023-03-12T00:00:00Z", "8")] {
+        count_at(&bench, at, &[("c-1", "mbx", level)]);
+        let ran = run(&bench, &["--approve"]).exits(0).json();
+        assert_eq!(
+            (verdicts(&ran), codes(&ran)),
+            (vec!["refused".to_owned()], vec!["TU5005".to_owned()]),
+            "{ran}"
+        );
+        assert_eq!(quantities(&bench, 40), [5.0]);
+    }
+    // The day after is today already where the source is.
+    count_at(&bench, "2023-03-11T03:00:00+14:00", &[("c-1", "mbx", "6")]);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"]);
+    bench.on("2023-03-11");
+    count_at(&bench, "2023-03-11T05:00:00Z", &[("c-1", "mbx", "7")]);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"]);
+    assert_eq!(quantities(&bench, 40), [7.0]);
+
+    // Nor where it is the first level of all.
+    let bench = assigned();
+    count_at(&bench, "2099-01-01T00:00:00Z", &[("c-1", "mbx", "9")]);
+    assert_eq!(codes(&run(&bench, &["--approve"]).exits(0).json()), ["TU5005"]);
+    count(&bench, &[("c-1", "mbx", "4")]);
+    assert_eq!(verdicts(&run(&bench, &["--approve"]).exits(0).json()), ["create"]);
+    assert_eq!(quantities(&bench, 40), [4.0]);
 }
 
 #[test]

@@ -33,6 +33,35 @@ fn mp_20_ax_17_a_run_for_one_customer_touches_that_one_alone() {
 }
 
 #[test]
+fn mp_20_a_run_for_one_customer_writes_the_whole_sum_that_it_has_a_part_in() {
+    let bench = assigned();
+    bench.json(&["setting", "set", "mapping.customer_company", "many"]).exits(0);
+    bench.feed("{\"type\":\"customer\",\"id\":\"c-9\",\"name\":\"Branch\"}\n").exits(0);
+    bench.map("customer,c-9,12,,\nagreement,customer:c-9,40,,\n").exits(0);
+    more_customers(&bench, 1);
+    bench.json(&["quantity", "rule", "--item", "7", "--add-up", "on"]).exits(0);
+    count(&bench, &[("c-1", "mbx", "10"), ("c-9", "mbx", "4"), ("c-2", "mbx", "3")]);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [14.0]);
+    count_at(
+        &bench,
+        "2023-03-10T02:00:00Z",
+        &[("c-1", "mbx", "11"), ("c-9", "mbx", "5"), ("c-2", "mbx", "4")],
+    );
+    for customer in ["c-1", "c-9"] {
+        let ran = run(&bench, &["--customer", customer]).exits(0).json();
+        assert_eq!(verdicts(&ran).len(), 1, "{ran}");
+        assert_eq!(
+            (quantities(&bench, 40), quantities(&bench, 52)),
+            (vec![16.0], vec![3.0]),
+            "{customer}: {ran}"
+        );
+    }
+    let refused = run(&bench, &["--customer", "nobody"]).exits(2).json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("nobody"), "{refused}");
+}
+
+#[test]
 fn ax_30_push_now_and_then_the_regular_one_write_once() {
     let (bench, _) = five();
     count(&bench, &[("c-1", "mbx", "8")]);
@@ -151,6 +180,44 @@ fn usage_is_summed_over_the_month_with_corrections_in_the_place_of_what_they_rep
     let ran = run(&bench, &[]).exits(0).json();
     assert_eq!(codes(&ran), ["TU5005"], "{ran}");
     assert_eq!(quantities(&bench, 40), [17.25]);
+}
+
+#[test]
+fn use_of_a_subscription_that_nobody_knows_is_told_until_it_is_known() {
+    let bench = assigned();
+    let used = |id: &str, of: &str, quantity: &str, more: &str| {
+        format!(
+            "{{\"type\":\"usage\",\"id\":\"{id}\",\"subscription\":\"{of}\",\"product\":\"mbx\",\"quantity\":\
+             \"{quantity}\",\"start\":\"2023-02-03\",\"end\":\"2023-02-04\"{more}}}\n"
+        )
+    };
+    let feed = [
+        used("u-1", "s-nope", "7", ""),
+        used("u-2", "s-nope", "2", ""),
+        // What another record replaces does not count here either.
+        used("u-3", "s-nope", "1.5", ",\"replaces\":\"u-2\""),
+    ];
+    bench.feed(&feed.concat()).exits(0);
+    let ran = run(&bench, &["--approve"]).exits(1).json();
+    assert_eq!((verdicts(&ran).len(), codes(&ran)), (0, vec!["TU2001".to_owned()]), "{ran}");
+    let message = ran["findings"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("8.5") && message.contains("s-nope") && message.contains("Mailbox"),
+        "{message}"
+    );
+    // It is somebody's business as long as it is so, and gone with what is missing.
+    let listed = bench.json(&["finding", "list"]).exits(0).json();
+    assert_eq!(listed["findings"].as_array().unwrap().len(), 1, "{listed}");
+    let known = json!({ "type": "subscription", "id": "s-nope", "customer": "c-1", "status": "active",
+        "currency": "USD", "billing_cycle": { "every": 1, "unit": "month" }, "start": "2023-01-01",
+        "period": { "start": "2023-03-01", "end": "2023-04-01" },
+        "items": [{ "id": "seats", "product": "mbx", "quantity": "1" }] });
+    bench.feed(&format!("{known}\n")).exits(0);
+    bench.json(&["quantity", "rule", "--item", "7", "--decimals", "1"]).exits(0);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!((quantities(&bench, 40), codes(&ran).len()), (vec![8.5], 0), "{ran}");
+    let listed = bench.json(&["finding", "list"]).exits(0).json();
+    assert_eq!(listed["findings"], json!([]), "{listed}");
 }
 
 #[test]

@@ -308,6 +308,27 @@ fn ax_39_levels_below_count_for_the_nearest_with_a_company_where_that_is_set() {
 }
 
 #[test]
+fn ax_39_levels_far_below_count_whoever_else_counts() {
+    let bench = assigned();
+    bench
+        .feed(concat!(
+            "{\"type\":\"customer\",\"id\":\"d-1\",\"name\":\"Department\",\"parent\":\"c-1\"}\n",
+            "{\"type\":\"customer\",\"id\":\"s-1\",\"name\":\"Site\",\"parent\":\"d-1\"}\n"
+        ))
+        .exits(0);
+    bench.json(&["setting", "set", "quantity.children", "without_company"]).exits(0);
+    count(&bench, &[("s-1", "mbx", "3")]);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [3.0], "{ran}");
+    count(&bench, &[("d-1", "mbx", "2")]);
+    let ran = run(&bench, &["--customer", "c-1"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [5.0], "{ran}");
+    count_at(&bench, "2023-03-10T02:00:00Z", &[("s-1", "mbx", "4")]);
+    let ran = run(&bench, &["--customer", "s-1"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [6.0], "{ran}");
+}
+
+#[test]
 fn ax_06_ax_07_an_assignment_above_holds_below_until_a_level_sets_its_own() {
     let bench = assigned();
     seed(&bench, json!({ "procurement/catalog": [item(8, "OWN", 3.0)] }));

@@ -143,7 +143,9 @@ impl Desk {
         let psa = self.psa();
         for (item, rule) in rules() {
             let rule = serde_json::from_value(rule).unwrap();
-            quantity::set_rule(self.site(), &self.source, CatalogItemId(item), None, rule).await.unwrap();
+            quantity::set_rule(self.site(), &psa, &self.source, CatalogItemId(item), None, rule)
+                .await
+                .unwrap();
         }
         for service in SERVICES {
             let (id, wanted) = (service.into(), Assign::Item(CatalogItemId(item_of(service))));
@@ -204,7 +206,8 @@ impl Desk {
     pub async fn pick(&self, customer: usize, item: i64, addition: Option<i64>) {
         let who = CustomerId::from(format!("c-{customer}").as_str());
         let addition = addition.map(trueup_domain::ids::AdditionId);
-        quantity::pick(self.site(), &self.source, &who, CatalogItemId(item), addition).await.unwrap();
+        let psa = self.psa();
+        quantity::pick(self.site(), &psa, &self.source, &who, CatalogItemId(item), addition).await.unwrap();
     }
 
     /// Switches a customer on or off.

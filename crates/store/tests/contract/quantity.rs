@@ -43,6 +43,7 @@ fn line(agreement: i64, item: i64, quantity: &str) -> Line {
         why: "it falls".to_owned(),
         code: Some(Code::Tu5002),
         as_of: Some("2023-03-10T01:00:00Z".to_owned()),
+        told: Vec::new(),
         zero_since: Some(date(2023, 3, 9)),
     }
 }
@@ -118,6 +119,7 @@ async fn a_line_is_kept_as_the_last_run_saw_it(
         chain: None,
         verdict: Verdict::Refused,
         code: None,
+        told: Vec::new(),
         zero_since: None,
         addition: None,
         ..line(40, 7, "1")

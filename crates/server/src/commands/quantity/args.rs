@@ -106,6 +106,9 @@ pub struct RuleArgs {
     /// The source [default: default]
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
+    /// The connection [default: the nearest one]
+    #[arg(long, value_name = "NAME")]
+    pub(super) connection: Option<String>,
     /// Whether several services, or customers on one agreement, are billed as their sum
     #[arg(long, value_enum)]
     pub(super) add_up: Option<Toggle>,
@@ -185,6 +188,9 @@ pub struct PickArgs {
     /// The source [default: default]
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
+    /// The connection [default: the nearest one]
+    #[arg(long, value_name = "NAME")]
+    pub(super) connection: Option<String>,
     #[command(flatten)]
     pub(super) what: PickWhat,
 }

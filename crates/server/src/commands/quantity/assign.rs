@@ -224,7 +224,9 @@ pub(super) async fn pick(app: &App, args: PickArgs) -> Result<Exit, CliError> {
     let source = source_of(args.source.as_deref());
     let customer = CustomerId::from(args.customer);
     let addition = args.what.addition.map(AdditionId);
-    let entry = quantity::pick(site(app), &source, &customer, CatalogItemId(args.item), addition).await?;
+    let (_, psa) = app.psa(args.connection.as_deref()).await?;
+    let item = CatalogItemId(args.item);
+    let entry = quantity::pick(site(app), psa.as_ref(), &source, &customer, item, addition).await?;
     app.out.show(&json!({ "picked": entry }), |out| out.line(&format!("{customer}: {}", what(&entry))));
     Ok(Exit::Done)
 }

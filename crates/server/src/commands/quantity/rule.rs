@@ -128,7 +128,9 @@ pub(super) async fn rule(app: &App, args: RuleArgs) -> Result<Exit, CliError> {
     let holds = config.rule(&source, item, &whose);
     let wanted = changed(holds.clone(), &args)?;
     if wanted != holds {
-        quantity::set_rule(site(app), &source, item, customer.as_ref(), wanted.clone()).await?;
+        let (_, psa) = app.psa(args.connection.as_deref()).await?;
+        let who = customer.as_ref();
+        quantity::set_rule(site(app), psa.as_ref(), &source, item, who, wanted.clone()).await?;
     }
     app.out.show(&json!({ "item": item, "customer": customer, "rule": wanted }), |out| {
         out.line(&serde_json::to_string_pretty(&wanted).unwrap_or_default());

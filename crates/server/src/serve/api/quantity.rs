@@ -293,7 +293,9 @@ pub async fn rule(
     body.rule.check().map_err(|error| Problem::field("rule", error.to_string()))?;
     let app = scope.app(&service);
     let item = CatalogItemId(body.catalog_item_id);
-    let entry = quantity::set_rule(site(&app), &source, item, customer.as_ref(), body.rule).await?;
+    let (_, psa) = app.psa(None).await.map_err(CliError::problem)?;
+    let entry =
+        quantity::set_rule(site(&app), psa.as_ref(), &source, item, customer.as_ref(), body.rule).await?;
     Ok(saved(&entry, None))
 }
 
@@ -360,7 +362,8 @@ pub async fn pick(
     let customer = CustomerId::from(checked("customer", &body.customer, 200)?);
     let (item, addition) = (CatalogItemId(body.catalog_item_id), body.addition_id.map(AdditionId));
     let app = scope.app(&service);
-    let entry = quantity::pick(site(&app), &source, &customer, item, addition).await?;
+    let (_, psa) = app.psa(None).await.map_err(CliError::problem)?;
+    let entry = quantity::pick(site(&app), psa.as_ref(), &source, &customer, item, addition).await?;
     Ok(saved(&entry, None))
 }
 
