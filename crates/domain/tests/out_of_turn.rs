@@ -399,3 +399,33 @@ fn a_change_that_a_later_one_knows_nothing_of_is_billed_up_to_that(
         + level(second, 3, 1, price);
     assert!((all - wanted).abs() < "0.40".parse().unwrap(), "{all} instead of {wanted}\n{shown}");
 }
+
+/// The sale of the evening of 9 January in New York, and the switch of the morning of the tenth in Auckland, which is the earlier
+/// instant: nobody can tell which came first, and nothing is billed beside the other.
+#[test]
+fn a_switch_that_lies_before_its_sale_by_the_offset_alone_waits() {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.today = day("2028-01-31");
+    lab.set("credits", "on");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let at = |mut order: Order, text: &str| {
+        order.completed_at = text.to_owned();
+        order.completed_us = text.parse::<jiff::Timestamp>().unwrap().as_microsecond();
+        order
+    };
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    let sale = order("SO-1", OrderKind::Sales, "2028-01-09", january()).with(sold).0;
+    lab.run(&at(sale, "2028-01-09T23:30:00-05:00"));
+    let switch = order("CH-1", OrderKind::Change, "2028-01-10", january())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "extra", 0, 5, "30.00", "20.00")
+        .0;
+    let draft = lab.plan(&[&at(switch.clone(), "2028-01-10T00:15:00+13:00")]);
+    assert!(draft.changes.is_empty(), "{}", show(&draft));
+    assert_eq!(draft.findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::Tu8004]);
+    // In one offset it is after the sale, and carried out.
+    let draft = lab.plan(&[&at(switch, "2028-01-10T00:15:00-05:00")]);
+    assert!(!draft.changes.is_empty());
+}

@@ -5,7 +5,7 @@ use crate::serve::problem::Problem;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::settings::SettingError;
 use trueup_engine::apply::ApplyError;
 use trueup_engine::applying::RunError;
@@ -116,6 +116,14 @@ impl CliError {
             "fix": self.fix,
             "their_words": self.their_words,
         }})
+    }
+
+    /// As a finding, where it is something that the machine lacks (its key, its disk, its database) and nobody may be looking.
+    pub fn of_the_machine(&self) -> Option<Finding> {
+        let code = self.code.filter(|code| code.row().name.starts_with("TU91"))?;
+        let subject = Subject { detail: Some("runs".to_owned()), ..Subject::default() };
+        let message = format!("A run could not be carried out: {}.", self.message.trim_end_matches('.'));
+        Some(Finding::new(code, subject, message).severity(Severity::Error).fix(self.fix.clone()))
     }
 
     /// Prints it and gives the exit code.

@@ -53,6 +53,20 @@ pub(crate) fn place<'a>(organization: &'a str, connection: &'a str) -> Place<'a>
     Place { organization, connection, field: "private_key" }
 }
 
+impl SqlStore {
+    /// Looks whether the key of this data directory opens what is sealed in the database. Nothing sealed needs none.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyMissing`] where it is another one or none, and the database's.
+    pub async fn try_key(&self) -> Result<(), StoreError> {
+        let Some(row) = Entity::find().order_by_asc(Column::Org).one(&self.db).await.map_err(error::of_db)?
+        else {
+            return Ok(());
+        };
+        row.opened(&self.keys.get()?).map(drop)
+    }
+}
+
 pub(crate) async fn save(
     store: &SqlStore,
     org: &OrganizationId,

@@ -133,9 +133,58 @@ impl Moment {
     }
 }
 
+/// Keeps a change back that lies before the only sale of what it changes by its instant, and after it by the civil day that it
+/// counts from: the two were written with different offsets, and which came first cannot be told.
+fn lies_before_its_sale(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
+    // The instant has 19 characters; fractions of a second and the offset follow.
+    let offset = |order: &Order| {
+        let rest = order.completed_at.get(19..).unwrap_or_default();
+        rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit()).to_owned()
+    };
+    let sells = |by: &Order, line: &OrderLine| {
+        let same = |l: &OrderLine| l.charge == Charge::Recurring && l.product == line.product;
+        by.lines.iter().any(same)
+    };
+    let from_some = |line: &&OrderLine| {
+        line.charge == Charge::Recurring && line.old_quantity.is_some_and(|old| old > Quantity::ZERO)
+    };
+    for line in order.lines.iter().filter(from_some) {
+        let is_sale = |by: &&Order| {
+            by.kind == OrderKind::Sales
+                && sells(by, line)
+                && by.effective <= order.effective
+                && offset(by) != offset(order)
+        };
+        let Some(sale) = over::younger(builder).find(is_sale).cloned() else { continue };
+        let older = over::carried_out(builder).any(|by| late::is_older(builder, &by.id) && sells(by, line));
+        let is_other = |one: &Line<'_>| !one.is_made_by(Some(&sale.id));
+        if older || builder.own_lines_for(&line.product, Role::Recurring).any(is_other) {
+            continue;
+        }
+        let message = format!(
+            "Order {} changes {} and was completed {}, before its sale {} ({}), and counts from {}, which is no earlier day than \
+             that of the sale: which of them came first cannot be told.",
+            order.shown(),
+            builder.context.product_name(&line.product),
+            order.completed_at,
+            sale.shown(),
+            sale.completed_at,
+            order.effective
+        );
+        let finding = builder.about(Code::Tu8004, &line.product, message).severity(Severity::Error).fix(
+            "Let the source write both with the same offset, or correct the one that is wrong, and import it again; where the \
+             change is not to be billed, ignore the task.",
+        );
+        builder.withhold(finding);
+        return Err(builder.keep_all_back());
+    }
+    Ok(())
+}
+
 /// Plans a change or renewal order.
 pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let said = day_of(builder, order)?;
+    lies_before_its_sale(builder, order)?;
     let mut explicit: BTreeSet<&ProductId> = order
         .lines
         .iter()

@@ -113,6 +113,13 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
              security. Sign in as a role of its own (docs/operations.md).",
         );
     }
+    if let Err(error) = store.try_key().await {
+        // A worker by itself could only fail the runs that others carry out.
+        if !start.api {
+            return Err(error.into());
+        }
+        tracing::warn!("{error}: runs that need ConnectWise fail until the key is put back");
+    }
     let first = first_administrator(&store, &clock).await?;
     let format_json = options.format == output::Format::Json;
     let service = Service::new(Inner {

@@ -32,7 +32,7 @@ use trueup_engine::applying::Approval;
 use trueup_engine::jobs::Whom;
 use trueup_engine::observe::{self, Reach, Trust};
 use trueup_engine::planning::Choice;
-use trueup_engine::ports::{Clock, StoreError};
+use trueup_engine::ports::{Clock, Store, StoreError};
 use trueup_engine::records::Millis;
 use trueup_engine::tasks;
 use trueup_store::{Run, RunState, lane_owner};
@@ -352,6 +352,7 @@ async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
         }
         Err(error) => Err(error.into()),
     };
+    tell_of_the_machine(service, run, done.as_ref().err()).await;
     match done {
         Ok(Outcome::Ended(ended)) => Outcome::Ended(ended),
         Ok(Outcome::Later(wait_ms)) => {
@@ -367,6 +368,18 @@ async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
             Outcome::Later(wait_ms(run.put_back))
         }
         Err(error) => Outcome::Ended(Ended { state: RunState::Failed, result: json!(error.problem()) }),
+    }
+}
+
+/// Keeps what the machine lacks as a finding, as long as runs end so: nobody looks at the result of what a schedule began.
+async fn tell_of_the_machine(service: &Service, run: &Run, error: Option<&CliError>) {
+    let found: Vec<Finding> = error.and_then(CliError::of_the_machine).into_iter().collect();
+    if error.is_some() && found.is_empty() {
+        return;
+    }
+    let (now, today) = (service.clock.now(), service.clock.today());
+    if let Err(error) = service.store.record_findings(&run.org, "machine", now, today, &found).await {
+        tracing::error!(%error, run = run.id, "what the machine lacks cannot be kept");
     }
 }
 

@@ -340,3 +340,39 @@ pub fn collect(value: &Value, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn a_worker_without_the_key_takes_no_run() {
+    let Some(service) = Service::start_as("api", Backend::Postgres, &ENVIRONMENT) else { return };
+    let person = service.operator();
+    let world = World::new(&person);
+    let empty = service.path("nothing-in-it");
+    let refused = service
+        .command(&["serve", "--role", "worker", "--format", "json"])
+        .env("TRUEUP_DATA_DIR", &empty)
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let said: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(said["error"]["code"], "TU9105", "{said}");
+    assert!(world.sandbox.access["url"].is_string());
+}
+
+#[test]
+fn a_lost_key_is_a_finding_until_it_is_back() {
+    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+    let person = service.operator();
+    let world = World::new(&person);
+    let open = || {
+        let all = person.get(&format!("{ORG}/findings?state=open")).is(200).json();
+        all["items"].as_array().unwrap().iter().filter(|f| f["code"] == "TU9105").count()
+    };
+    let (key, aside) = (service.path("data/trueup.key"), service.path("aside.key"));
+    std::fs::rename(&key, &aside).unwrap();
+    let failed = crate::work::run(&person, &json!({ "kind": "pull" }));
+    assert_eq!((&failed["state"], open()), (&json!("failed"), 1), "{failed}");
+    std::fs::rename(&aside, &key).unwrap();
+    let done = crate::work::run(&person, &json!({ "kind": "pull" }));
+    assert_eq!((&done["state"], open()), (&json!("done"), 0), "{done}");
+    assert!(world.sandbox.access["url"].is_string());
+}

@@ -44,8 +44,9 @@ pub struct RunQuery {
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     /// `check` turns new orders into tasks; `pull` reads ConnectWise; `apply` carries a plan out; `sync` plans and
-    /// applies every ready task.
-    #[schema(pattern = "^(check|pull|apply|sync)$")]
+    /// applies every ready task, and with `changed` checks and pulls what changed before; `quantity` counts and writes
+    /// levels; `alerts` makes and closes tickets.
+    #[schema(pattern = "^(check|pull|apply|sync|quantity|alerts)$")]
     kind: String,
     /// The plan of `apply`.
     plan_id: Option<String>,

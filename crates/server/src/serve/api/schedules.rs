@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 /// A schedule.
 #[derive(Serialize, ToSchema)]
 pub struct ScheduleDoc {
-    /// `check`, `sync` or `pull`.
+    /// `check`, `sync`, `pull`, `quantity` or `alerts`.
     #[schema(value_type = String)]
     kind: &'static str,
     /// The setting that says how often.
@@ -87,7 +87,7 @@ pub async fn list(State(service): State<Service>, scope: Scope) -> Result<Json<S
 /// A run that it started already goes on.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/schedules/{schedule}/pause", tag = "schedules",
     params(("org" = String, Path, description = "The organization"),
-        ("schedule" = String, Path, description = "`check`, `sync` or `pull`")),
+        ("schedule" = String, Path, description = "`check`, `sync`, `pull`, `quantity` or `alerts`")),
     responses((status = 200, description = "As it is now", body = ScheduleDoc)))]
 pub async fn pause(State(service): State<Service>, scope: Scope) -> Result<Json<ScheduleDoc>, Problem> {
     change(&service, &scope, true).await
@@ -98,7 +98,7 @@ pub async fn pause(State(service): State<Service>, scope: Scope) -> Result<Json<
 /// It fires at its next time; what it would have done meanwhile is not caught up.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/schedules/{schedule}/resume", tag = "schedules",
     params(("org" = String, Path, description = "The organization"),
-        ("schedule" = String, Path, description = "`check`, `sync` or `pull`")),
+        ("schedule" = String, Path, description = "`check`, `sync`, `pull`, `quantity` or `alerts`")),
     responses((status = 200, description = "As it is now", body = ScheduleDoc)))]
 pub async fn resume(State(service): State<Service>, scope: Scope) -> Result<Json<ScheduleDoc>, Problem> {
     change(&service, &scope, false).await
