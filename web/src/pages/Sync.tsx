@@ -264,9 +264,11 @@ function Result({ run, plan: id }: { run: string; plan: string }) {
   const plan = usePlan(org, id, false);
   const heading = useRef<HTMLHeadingElement>(null);
   const ended = now !== null && isOver(now);
+  // A quick run may be over before its plan is here.
+  const shown = plan.data !== undefined;
   useEffect(() => {
-    if (ended) heading.current?.focus();
-  }, [ended]);
+    if (ended && shown) heading.current?.focus();
+  }, [ended, shown]);
   return (
     <Stack gap="lg">
       <RunProgress id={run} />
