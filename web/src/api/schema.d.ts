@@ -3391,7 +3391,7 @@ export interface components {
             id: string;
             /** @description Display name; the slug where it is missing. */
             name?: string | null;
-            /** @description What it is; a partner where it is missing. */
+            /** @description What it is: never more than the one above. Where it is missing, a site below customers and sites, else a partner. */
             kind?: string | null;
             /** @description The organization above; only operators may leave it out. */
             parent?: string | null;
@@ -3473,7 +3473,8 @@ export interface components {
         NewRun: {
             /**
              * @description `check` turns new orders into tasks; `pull` reads ConnectWise; `apply` carries a plan out; `sync` plans and
-             *     applies every ready task.
+             *     applies every ready task, and with `changed` checks and pulls what changed before; `quantity` counts and writes
+             *     levels; `alerts` makes and closes tickets.
              */
             kind: string;
             /** @description The plan of `apply`. */
@@ -4572,7 +4573,7 @@ export interface components {
         };
         /** @description A schedule. */
         ScheduleDoc: {
-            /** @description `check`, `sync` or `pull`. */
+            /** @description `check`, `sync`, `pull`, `quantity` or `alerts`. */
             kind: string;
             /** @description The setting that says how often. */
             setting: string;
@@ -13578,7 +13579,7 @@ export interface operations {
             path: {
                 /** @description The organization */
                 org: string;
-                /** @description `check`, `sync` or `pull` */
+                /** @description `check`, `sync`, `pull`, `quantity` or `alerts` */
                 schedule: string;
             };
             cookie?: never;
@@ -13696,7 +13697,7 @@ export interface operations {
             path: {
                 /** @description The organization */
                 org: string;
-                /** @description `check`, `sync` or `pull` */
+                /** @description `check`, `sync`, `pull`, `quantity` or `alerts` */
                 schedule: string;
             };
             cookie?: never;
