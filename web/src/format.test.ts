@@ -5,7 +5,10 @@ describe('amounts', () => {
   it('are exact, however long', () => {
     const { money } = formatsOf('en-US');
     expect(money('12345678901234567.123456', 'USD')).toBe('$12,345,678,901,234,567.123456');
-    expect(money('0.1', 'USD')).toBe('$0.1');
+    expect(money('0.1', 'USD')).toBe('$0.10');
+    expect(money('22', 'USD')).toBe('$22.00');
+    expect(money('22.125', 'USD')).toBe('$22.125');
+    expect(money('500', 'JPY')).toBe('¥500');
     expect(money('9007199254740993.00', 'USD')).toBe('$9,007,199,254,740,993.00');
   });
   it('are written as the reader writes them', () => {

@@ -56,8 +56,9 @@ export function formatsOf(locale: string): Formats {
   };
   const inCurrency = (amount: string, currency: string, signDisplay: 'auto' | 'exceptZero') => {
     if (!DECIMAL.test(amount)) return `${amount} ${currency}`;
-    // As many places as the text has: the API gives the currency's own number of them, or more where a price has more.
-    const digits = Math.min(places(amount), 20);
+    // As many places as the text has, where a price has more than its currency; never fewer than that one has.
+    const own = numbers({ style: 'currency', currency }).resolvedOptions().minimumFractionDigits ?? 0;
+    const digits = Math.min(Math.max(places(amount), own), 20);
     return numbers({
       style: 'currency',
       currency,

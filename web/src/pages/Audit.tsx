@@ -37,6 +37,14 @@ const GROUPS = [
   'access',
 ] as const;
 
+/** The instant at which a day begins where the reader is, so many days later; nothing where it is no day. */
+function startOf(day: string, later: number): string | undefined {
+  const [year, month, date] = day.split('-').map(Number);
+  if (year === undefined || month === undefined || date === undefined) return undefined;
+  const at = new Date(year, month - 1, date + later);
+  return Number.isNaN(at.getTime()) ? undefined : at.toISOString();
+}
+
 async function load(org: string, query: Record<string, string | number>) {
   const page = await answer(api.GET(PATH, { params: { path: { org }, query } }));
   return { page, names: await fetchNames(org, wishOf(page.items)) };
@@ -52,6 +60,8 @@ export default function AuditPage() {
   const action = params.get('what') ?? '';
   const actor = params.get('who') ?? '';
   const addition = params.get('line') ?? '';
+  const search = params.get('search') ?? '';
+  const [from, to] = [params.get('from') ?? '', params.get('to') ?? ''];
   const set = (name: string, value: string) =>
     setParams(
       (now) => {
@@ -65,7 +75,11 @@ export default function AuditPage() {
   if (action !== '') filter['action'] = `${action}.`;
   if (actor !== '') filter['actor'] = actor;
   if (/^\d+$/.test(addition)) filter['addition'] = addition;
-  const isFiltered = action !== '' || actor !== '' || addition !== '';
+  if (search !== '') filter['search'] = search;
+  const [since, until] = [startOf(from, 0), startOf(to, 1)];
+  if (since !== undefined) filter['since'] = since;
+  if (until !== undefined) filter['until'] = until;
+  const isFiltered = [action, actor, addition, search, from, to].some((one) => one !== '');
   const pages = usePages(JSON.stringify([org, filter]));
   if (pages.cursor !== undefined) filter['cursor'] = pages.cursor;
   const list = useQuery({
@@ -120,6 +134,30 @@ export default function AuditPage() {
     <Page title={t('audit.title')} lead={t('audit.lead')}>
       <Box className="panel">
         <Group p="md" gap="sm" align="flex-end" className="line" role="search">
+          <TextInput
+            label={t('audit.filter.search')}
+            placeholder={t('audit.filter.search.hint')}
+            flex="1 1 16rem"
+            maw={360}
+            defaultValue={search}
+            key={`search ${search}`}
+            onBlur={(event) => set('search', event.currentTarget.value.trim())}
+            onKeyDown={(event) => event.key === 'Enter' && set('search', event.currentTarget.value.trim())}
+          />
+          <TextInput
+            type="date"
+            label={t('audit.filter.from')}
+            w={150}
+            value={from}
+            onChange={(event) => set('from', event.currentTarget.value)}
+          />
+          <TextInput
+            type="date"
+            label={t('audit.filter.to')}
+            w={150}
+            value={to}
+            onChange={(event) => set('to', event.currentTarget.value)}
+          />
           <Select
             label={t('audit.filter.what')}
             w={220}

@@ -359,7 +359,9 @@ function NextRuns() {
   const planned = (found.data?.items ?? []).filter((one) => one.next_at != null || one.paused);
   return (
     <Panel title={t('overview.next')}>
-      {found.data === undefined ? (
+      {found.error !== null && found.data === undefined ? (
+        <ProblemNote error={found.error} retry={() => void found.refetch()} />
+      ) : found.data === undefined ? (
         <Waiting rows={2} />
       ) : planned.length === 0 ? (
         <Text size="sm" c="dimmed">
@@ -402,7 +404,9 @@ function LastRuns() {
         </Link>
       }
     >
-      {found.data === undefined ? (
+      {found.error !== null && found.data === undefined ? (
+        <ProblemNote error={found.error} retry={() => void found.refetch()} />
+      ) : found.data === undefined ? (
         <Waiting rows={3} />
       ) : found.data.items.length === 0 ? (
         <Text size="sm" c="dimmed">

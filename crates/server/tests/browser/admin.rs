@@ -116,6 +116,15 @@ fn a_setting_is_inherited_overridden_and_reset() {
     browser.open(&format!("http://{}/o/north/audit?what=setting", service.at));
     browser.sees("Setting reset");
     browser.sees("Setting changed");
+    // It is searched by what it is about, and by days.
+    browser.open(&format!("http://{}/o/north/audit?search=credits", service.at));
+    browser.sees("Setting reset");
+    browser.open(&format!("http://{}/o/north/audit?search=nobody-did-this", service.at));
+    browser.sees("No entry fits these filters");
+    browser.open(&format!("http://{}/o/north/audit?from=2020-01-01&to=2020-01-02", service.at));
+    browser.sees("No entry fits these filters");
+    browser.open(&format!("http://{}/o/north/audit?from=2020-01-01", service.at));
+    browser.sees("Setting reset");
     assert_eq!(browser.barriers(), Vec::<String>::new());
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
