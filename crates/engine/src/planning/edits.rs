@@ -5,7 +5,7 @@ use crate::records::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::amendment::{Amendment, Decision};
 use trueup_domain::ids::TaskId;
-use trueup_domain::plan::{DraftPlan, OperationKey};
+use trueup_domain::plan::{Action, Change, DraftPlan, OperationKey};
 use trueup_domain::task::Task;
 
 /// What is set of one proposed line from now on.
@@ -50,6 +50,12 @@ pub(super) fn settle(
         let proposal = change.amended.as_ref().map_or(&change.key, |amended| &amended.proposal);
         proposed.insert((&change.task, proposal));
     }
+    let named = |change: &&Change| {
+        let of = change.amended.as_ref().map(|amended| &amended.proposal);
+        of.is_some_and(|of| edits.iter().any(|edit| edit.proposal == *of))
+    };
+    // Kept with its task, what no plan can write would stop each later one.
+    draft.changes.iter().map(AsRef::as_ref).filter(named).try_for_each(may_be)?;
     for edit in edits {
         if !proposed.iter().any(|(_, proposal)| **proposal == edit.proposal) {
             return Err(Failure::wrong(
@@ -62,6 +68,32 @@ pub(super) fn settle(
                 task.amendments.retain(|known| known.proposal != edit.proposal);
             }
         }
+    }
+    Ok(())
+}
+
+/// Whether a line can be as somebody set it.
+fn may_be(change: &Change) -> Result<(), Failure> {
+    let (Action::Create { wanted } | Action::Update { wanted, .. } | Action::Cancel { wanted, .. }) =
+        &change.action
+    else {
+        return Ok(());
+    };
+    if let Some(last) = wanted.cancelled.filter(|last| *last < wanted.effective) {
+        return Err(Failure::wrong(
+            format!("the last billed day {last} lies before the first one, {}", wanted.effective),
+            "Set another last day, or leave the line out.",
+        ));
+    }
+    let proposed = change.amended.as_ref().and_then(|amended| amended.proposed.as_ref());
+    if wanted.quantity.is_negative() && proposed.is_some_and(|proposed| !proposed.quantity.is_negative()) {
+        return Err(Failure::wrong(
+            format!(
+                "a quantity of {} would give money back for what is to be billed",
+                wanted.quantity.shown()
+            ),
+            "Set a quantity of 0 or more, or leave the line out.",
+        ));
     }
     Ok(())
 }

@@ -121,9 +121,17 @@ fn edits_that_mean_nothing_are_refused_and_change_nothing() {
         assert!(ran.out.contains(said) || ran.err.contains(said), "{said}: {} {}", ran.out, ran.err);
     }
     bench.json(&["plan", "--task", &task, "--edits", "nowhere.json"]).exits(2);
-    // A value that may not be: the plan is refused by its check, and says why.
-    let file = bench.file("edits.json", &json!([{ "key": key, "cancelled": "2022-01-31" }]).to_string());
-    let refused = bench.json(&["plan", "--task", &task, "--edits", &file]).exits(1).json();
-    assert_eq!(refused["state"], "refused");
-    assert!(refused["findings"].to_string().contains("TU4003"), "{refused}");
+    // What no plan could write is not kept: the other tasks of the organization would wait for it.
+    let cases = [
+        (json!({ "key": key, "cancelled": "2022-01-31" }), "2022-01-31 lies before the first one"),
+        (json!({ "key": key, "quantity": "-3" }), "would give money back"),
+    ];
+    for (edit, said) in cases {
+        let file = bench.file("edits.json", &json!([edit]).to_string());
+        let ran = bench.json(&["plan", "--task", &task, "--edits", &file]).exits(2);
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+    }
+    let planned = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(planned["changes"][0]["fields"]["quantity"]["to"], "5", "{planned}");
+    assert!(planned["changes"][0].get("edited").is_none(), "{planned}");
 }
