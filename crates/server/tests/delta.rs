@@ -499,3 +499,37 @@ fn the_command_reads_what_changed_and_says_so() {
     let help = bench.run(&["psa", "pull", "--help"]).exits(0).out;
     assert!(help.contains("observe.rotation"), "{help}");
 }
+
+/// A pull of what changed need not read an agreement that trueup has just written to: that is no reason to accuse people.
+#[test]
+fn what_trueup_wrote_after_the_last_read_is_nobodys_edit() {
+    let mut bench = bench::Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    // Nobody has touched the agreement itself for long.
+    let mut agreements = bench.ask("state")["resources"]["finance/agreements"].clone();
+    agreements[0]["_info"] = json!({ "lastUpdated": "2023-01-01T00:00:00Z" });
+    bench.control("seed", &json!({ "resources": { "finance/agreements": agreements } }));
+    bench.feed(&format!("{}{}", bench::BASE, bench::sale())).exits(0);
+    bench.map(bench::MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let told = || {
+        let findings = bench.json(&["finding", "list"]).exits(0).json();
+        let codes: Vec<String> = findings["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap().to_owned())
+            .collect();
+        codes
+    };
+    let pulled = bench.json(&["psa", "pull", "--changed", "--set", "observe.rotation=100"]).exits(0).json();
+    assert_eq!(pulled["agreements_read"], 0, "{pulled}");
+    assert_eq!(told(), Vec::<String>::new());
+    // Once it is read, what people did counts.
+    let line = bench.ask("state")["resources"]["finance/agreements/{id}/additions"]["40"][0]["id"].clone();
+    bench.by_hand("DELETE", &format!("finance/agreements/40/additions/{line}"), &json!({}));
+    bench.json(&["psa", "pull"]).exits(0);
+    assert_eq!(told(), ["TU3008"]);
+}

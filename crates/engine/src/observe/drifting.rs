@@ -4,13 +4,20 @@ use super::grounds::{self, Grounds, Records};
 use super::reversals::Reversals;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
+use std::collections::BTreeSet;
 use trueup_domain::desired::{Drift, Originals, drift};
 use trueup_domain::finding::Finding;
-use trueup_domain::ids::{AgreementId, OrganizationId};
+use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId};
 use trueup_domain::plan::AdditionLink;
 
 /// Agreements that are compared at once: the picture of a large tenant is never whole in memory.
 const AT_ONCE: u32 = 250;
+
+/// So many of the newest entries of an addition are looked at.
+const LAST_ENTRIES: u32 = 20;
+
+/// What the audit calls a write of trueup to an addition.
+const WRITES: [&str; 4] = ["addition.create", "addition.update", "addition.cancel", "addition.delete"];
 
 /// What the picture holds, and what is not as trueup left it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +61,17 @@ pub async fn tell_drift(
         let count = last.map_or(rest.len(), |last| rest.partition_point(|link| link.agreement <= last));
         let (ours, behind) = rest.split_at(count);
         rest = behind;
-        let found = drift(ours, &part);
+        let mut found = drift(ours, &part);
+        let overtaken = written_since(store, (org, connection), ours, &found.findings).await?;
+        let known: Vec<AdditionLink>;
+        let ours = if overtaken.is_empty() {
+            ours
+        } else {
+            known = ours.iter().filter(|link| !overtaken.contains(&link.addition)).cloned().collect();
+            found = drift(&known, &part);
+            found.unread += overtaken.len();
+            known.as_slice()
+        };
         reversals.note(ours, &part);
         grounds.note(ours, &part).await?;
         told.beside.extend(originals.told(&part, clock.today()));
@@ -78,4 +95,30 @@ pub async fn tell_drift(
     store.record_findings(org, &grounds::scope_of(connection), now, today, &agreements).await?;
     told.beside.extend(agreements);
     Ok(told)
+}
+
+/// The lines with a finding to which trueup itself wrote after their agreement was read: the picture is of before that, and says
+/// nothing of what people did since. A pull of what changed need not have read the agreement: its own record does not change
+/// with its additions.
+async fn written_since(
+    store: &dyn Store,
+    (org, connection): (&OrganizationId, &str),
+    ours: &[AdditionLink],
+    findings: &[Finding],
+) -> Result<BTreeSet<AdditionId>, Failure> {
+    let mut overtaken = BTreeSet::new();
+    if findings.is_empty() {
+        return Ok(overtaken);
+    }
+    let read_at = store.list_picture_agreements(org, connection).await?;
+    let suspects: BTreeSet<AdditionId> =
+        findings.iter().filter_map(|finding| finding.subject.addition).collect();
+    for link in ours.iter().filter(|link| suspects.contains(&link.addition)) {
+        let Some(Some(read)) = read_at.get(&link.agreement) else { continue };
+        let entries = store.list_audit(org, Some(link.addition), LAST_ENTRIES).await?;
+        if entries.iter().any(|row| row.entry.at > *read && WRITES.contains(&row.entry.action.as_str())) {
+            overtaken.insert(link.addition);
+        }
+    }
+    Ok(overtaken)
 }
