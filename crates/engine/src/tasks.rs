@@ -373,7 +373,10 @@ pub async fn check_under(
     let looked_at: BTreeSet<TaskId> = tasks.keys().cloned().collect();
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(JUDGED), general: "check" };
     let is_left_out = |id: &TaskId| tasks.get(id).is_none_or(|task| task.state == TaskState::Ignored);
-    let left = of_plans.into_iter().filter(|finding| !finding.subject.task.as_ref().is_some_and(is_left_out));
+    // Findings of other codes are no matter of a check, and stay without this.
+    let left = of_plans.into_iter().filter(|finding| {
+        JUDGED.contains(&finding.code) && !finding.subject.task.as_ref().is_some_and(is_left_out)
+    });
     let recorded: Vec<Finding> = all_findings.iter().cloned().chain(left).collect();
     findings::record(store, clock, org, scope, &recorded).await?;
     picture.review(store, clock, org, &broken, &all_findings).await?;
