@@ -13,7 +13,7 @@ use trueup_domain::approval::{
     Answer, Limit, Need, Policy, Reason, Whose, Word, answer, counted, mark, needs,
 };
 use trueup_domain::finding::{Code, Finding, Subject};
-use trueup_domain::ids::{OrganizationId, TaskId};
+use trueup_domain::ids::{OrganizationId, PlanId, TaskId};
 use trueup_domain::plan::{DraftPlan, TaskOutcome};
 use trueup_domain::task::TaskState;
 
@@ -452,8 +452,10 @@ pub async fn settle(
     for whose in policy.map(|policy| needs(plan, policy)).unwrap_or_default().into_keys() {
         ids.insert(mark(&stored.connection, plan, Some(&BTreeSet::from([whose]))));
     }
+    // What was approved may have been asked about with another plan that says the same.
+    let carried_out = (state == ApprovalState::Applied).then_some(&stored.id);
     for id in ids {
-        close(store, clock, org, &id, state).await?;
+        close(store, clock, org, &id, (state, carried_out)).await?;
     }
     Ok(())
 }
@@ -463,9 +465,9 @@ async fn close(
     clock: &dyn Clock,
     org: &OrganizationId,
     id: &str,
-    state: ApprovalState,
+    (state, carried_out): (ApprovalState, Option<&PlanId>),
 ) -> Result<(), StoreError> {
-    if store.close_approval(org, id, state, clock.now()).await? {
+    if store.close_approval(org, id, state, carried_out, clock.now()).await? {
         store.record_findings(org, &scope_of(id), clock.now(), clock.today(), &[]).await?;
     }
     Ok(())
@@ -481,7 +483,7 @@ pub async fn withdraw(
     org: &OrganizationId,
     id: &str,
 ) -> Result<(), StoreError> {
-    close(store, clock, org, id, ApprovalState::Withdrawn).await
+    close(store, clock, org, id, (ApprovalState::Withdrawn, None)).await
 }
 
 /// Takes back the questions about what would not be written any more: after a run over all tasks these are `current`.
@@ -499,7 +501,7 @@ pub async fn withdraw_others(
     for row in store.list_approvals(org, true, None, MOST_OPEN).await? {
         if row.connection == connection && !current.contains(&row.id) && !is_planned(store, org, &row).await?
         {
-            close(store, clock, org, &row.id, ApprovalState::Withdrawn).await?;
+            close(store, clock, org, &row.id, (ApprovalState::Withdrawn, None)).await?;
         }
     }
     Ok(())

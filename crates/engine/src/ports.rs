@@ -600,12 +600,13 @@ pub trait Store: Send + Sync {
         word: &Word,
         entry: &NewAuditEntry,
     ) -> Result<Option<ApprovalRow>, StoreError>;
-    /// Closes a question. Returns whether it was open.
+    /// Closes a question, and says by which plan it was carried out, where it was. Returns whether it was open.
     async fn close_approval(
         &self,
         org: &OrganizationId,
         id: &str,
         state: ApprovalState,
+        carried_out: Option<&PlanId>,
         at: Millis,
     ) -> Result<bool, StoreError>;
 

@@ -126,6 +126,11 @@ impl CliError {
         Some(Finding::new(code, subject, message).severity(Severity::Error).fix(self.fix.clone()))
     }
 
+    /// Whether the work goes on by itself once the database takes it again.
+    pub fn passes_with_the_database(&self) -> bool {
+        matches!(self.code, Some(Code::Tu9102 | Code::Tu9103))
+    }
+
     /// Prints it and gives the exit code.
     pub fn report(&self, as_json: bool) -> ExitCode {
         if as_json {

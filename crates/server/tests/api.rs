@@ -22,6 +22,8 @@ mod dumps;
 mod figures;
 #[path = "api/forms.rs"]
 mod forms;
+#[path = "api/full_disk.rs"]
+mod full_disk;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/http.rs"]

@@ -161,7 +161,7 @@ pub(crate) async fn close(
     store: &SqlStore,
     org: &OrganizationId,
     id: &str,
-    state: ApprovalState,
+    (state, carried_out): (ApprovalState, Option<&PlanId>),
     at: Millis,
 ) -> Result<bool, StoreError> {
     // Nearly always there is none: that is seen without the write lock.
@@ -170,8 +170,10 @@ pub(crate) async fn close(
     }
     let tx = write_tx(store).await?;
     db::guard(&tx, org.as_str(), "approvals").await?;
-    let sql = "UPDATE approval SET state = $3, closed_at = $4 WHERE org = $1 AND id = $2 AND state = 'open'";
-    let values = [org.as_str().into(), id.into(), db::word(&state)?.into(), at.into()];
+    let sql = "UPDATE approval SET state = $3, closed_at = $4, plan = COALESCE($5, plan) \
+               WHERE org = $1 AND id = $2 AND state = 'open'";
+    let plan = carried_out.map(|plan| plan.as_str().to_owned());
+    let values = [org.as_str().into(), id.into(), db::word(&state)?.into(), at.into(), plan.into()];
     let closed = db::run(&*tx, sql, values).await? > 0;
     commit(tx).await?;
     Ok(closed)

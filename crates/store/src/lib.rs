@@ -37,6 +37,7 @@ mod plans;
 mod port;
 mod quantity;
 mod retention;
+mod room;
 mod rotation;
 mod runs;
 mod schedules;

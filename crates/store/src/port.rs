@@ -311,9 +311,10 @@ impl Store for SqlStore {
         org: &OrganizationId,
         id: &str,
         state: ApprovalState,
+        carried_out: Option<&PlanId>,
         at: Millis,
     ) -> Result<bool, StoreError> {
-        approvals::close(self, org, id, state, at).await
+        approvals::close(self, org, id, (state, carried_out), at).await
     }
     async fn acquire_lease(
         &self,

@@ -1,6 +1,7 @@
 //! Opening the store: the data directory, its lock, the database, the migrations.
 
 use crate::group::Waiting;
+use crate::room::Room;
 use crate::seal::KeyFile;
 use crate::{backup, db, error, lock, migration, scope};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend};
@@ -41,6 +42,8 @@ pub struct SqlStore {
     pub(crate) writers: Option<Arc<Mutex<()>>>,
     /// Steps of the journal that wait for one of those writers to take them along.
     pub(crate) waiting: Waiting,
+    /// The room beside the embedded database; none on PostgreSQL.
+    pub(crate) room: Option<Room>,
     /// The lock on the data directory, given back when the store is closed, or dropped: then after the pool, which is a
     /// field above it.
     held: std::sync::Mutex<Option<File>>,
@@ -81,11 +84,13 @@ impl SqlStore {
             let _ = db::run(&db, sql, []).await;
         }
         let writers = lock.is_some().then(Arc::default);
+        let room = lock.is_some().then(|| Room::in_dir(&config.data_dir));
         Ok(Self {
             db,
             keys: KeyFile::in_dir(&config.data_dir),
             writers,
             waiting: Waiting::default(),
+            room,
             held: std::sync::Mutex::new(lock),
         })
     }

@@ -2376,7 +2376,7 @@ export interface components {
             /** @description The connection. */
             connection: string;
             /** @description The address to enter in ConnectWise; shown once. ConnectWise puts the id of the record behind it. */
-            address: string;
+            address?: string | null;
         };
         /** @description A catalog item. */
         CatalogItemDoc: {
@@ -17175,6 +17175,15 @@ export interface operations {
             };
             /** @description A value cannot be used */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -192,7 +192,7 @@ function Callback({ name }: { name: string }) {
         <Text size="sm" maw="44rem">
           {t('connections.callback.lead')}
         </Text>
-        {make.data !== undefined && (
+        {make.data?.address != null && (
           <ShownOnce
             title={t('connections.callback.made')}
             value={make.data.address}

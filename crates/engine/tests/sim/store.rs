@@ -422,6 +422,7 @@ impl Store for SimStore {
         _org: &OrganizationId,
         _id: &str,
         _state: ApprovalState,
+        _carried_out: Option<&PlanId>,
         _at: Millis,
     ) -> Result<bool, StoreError> {
         Ok(false)

@@ -21,6 +21,6 @@ async fn live() -> impl IntoResponse {
 async fn ready(
     State(service): State<Service>,
 ) -> Result<([(header::HeaderName, &'static str); 1], Json<Value>), Problem> {
-    service.store.ping().await?;
+    service.store.ready().await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))))
 }

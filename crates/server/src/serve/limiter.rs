@@ -28,6 +28,13 @@ struct Failures {
     free: u32,
 }
 
+/// An attempt whose outcome is not known yet: what it counts for, and when each failed last before it.
+#[derive(Debug)]
+pub struct Attempt {
+    at: Millis,
+    before: [(String, Millis); 3],
+}
+
 impl Failures {
     fn open_at(&self) -> Millis {
         let over = self.count.saturating_sub(self.free);
@@ -65,8 +72,9 @@ impl SignInLimiter {
         (open > now).then(|| u64::try_from((open - now + 999) / 1_000).unwrap_or(1))
     }
 
-    /// Notes a failure.
-    pub fn failed(&self, address: &str, account: &str, now: Millis) {
+    /// Notes an attempt as a failure, before its outcome is known: attempts at the same time do not slip through
+    /// together.
+    pub fn attempted(&self, address: &str, account: &str, now: Millis) -> Attempt {
         let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if map.len() >= MOST {
             map.retain(|_, failures| now.saturating_sub(failures.last) < FORGET_MS);
@@ -76,23 +84,29 @@ impl SignInLimiter {
         {
             map.remove(&oldest);
         }
-        for (key, free) in Self::keys(address, account) {
-            let failures = map.entry(key).or_insert(Failures { count: 0, last: now, free });
+        let before = Self::keys(address, account).map(|(key, free)| {
+            let failures = map.entry(key.clone()).or_insert(Failures { count: 0, last: now, free });
+            let last = failures.last;
             if now.saturating_sub(failures.last) >= FORGET_MS {
                 failures.count = 0;
             }
             failures.count = failures.count.saturating_add(1);
             failures.last = now;
-        }
+            (key, last)
+        });
+        Attempt { at: now, before }
     }
 
-    /// Notes a success: what was counted for this attempt is taken back, and this account is no stranger at this
-    /// address.
-    pub fn succeeded(&self, address: &str, account: &str) {
+    /// Notes a success: what was counted for this attempt is taken back, with the wait that it began, and this account
+    /// is no stranger at this address.
+    pub fn succeeded(&self, attempt: Attempt) {
         let mut map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (at, (key, _)) in Self::keys(address, account).into_iter().enumerate() {
+        for (at, (key, last)) in attempt.before.into_iter().enumerate() {
             let left = map.get_mut(&key).map_or(0, |failures| {
                 failures.count = failures.count.saturating_sub(1);
+                if failures.last == attempt.at {
+                    failures.last = last;
+                }
                 failures.count
             });
             if at == 0 || left == 0 {
@@ -111,26 +125,42 @@ mod tests {
         let limiter = SignInLimiter::default();
         for at in 0..5 {
             assert_eq!(limiter.wait("1.2.3.4", "a", at), None);
-            limiter.failed("1.2.3.4", "a", at);
+            limiter.attempted("1.2.3.4", "a", at);
         }
         assert_eq!(limiter.wait("1.2.3.4", "a", 5), None);
-        limiter.failed("1.2.3.4", "a", 5);
+        limiter.attempted("1.2.3.4", "a", 5);
         assert_eq!(limiter.wait("1.2.3.4", "a", 5), Some(1));
-        limiter.failed("1.2.3.4", "a", 5);
+        limiter.attempted("1.2.3.4", "a", 5);
         assert_eq!(limiter.wait("1.2.3.4", "a", 5), Some(2));
         assert_eq!(limiter.wait("1.2.3.4", "b", 5), None, "another account");
         assert_eq!(limiter.wait("5.6.7.8", "a", 5), None, "the same account from elsewhere");
         assert_eq!(limiter.wait("1.2.3.4", "a", 5 + FORGET_MS), None);
         for _ in 0..60 {
-            limiter.failed("1.2.3.4", "a", 9);
+            limiter.attempted("1.2.3.4", "a", 9);
         }
         assert_eq!(limiter.wait("1.2.3.4", "a", 9), Some(900));
         for _ in 0..200 {
-            limiter.failed("9.9.9.9", "good", 9);
-            limiter.succeeded("9.9.9.9", "good");
+            let attempt = limiter.attempted("9.9.9.9", "good", 9);
+            limiter.succeeded(attempt);
         }
         assert_eq!(limiter.wait("9.9.9.9", "good", 9), None, "who signs in often is no guesser");
-        limiter.succeeded("1.2.3.4", "a");
+        let attempt = limiter.attempted("1.2.3.4", "a", 9);
+        limiter.succeeded(attempt);
         assert!(limiter.wait("1.2.3.4", "a", 9).is_some(), "the address itself has to wait");
+    }
+
+    #[test]
+    fn a_success_begins_no_wait() {
+        let limiter = SignInLimiter::default();
+        for at in 0..31 {
+            limiter.attempted("1.2.3.4", &format!("nobody-{at}"), 0);
+        }
+        assert_eq!(limiter.wait("1.2.3.4", "a", 0), Some(1));
+        let attempt = limiter.attempted("1.2.3.4", "a", 1_000);
+        assert_eq!(limiter.wait("1.2.3.4", "a", 1_000), Some(2), "not known yet");
+        limiter.succeeded(attempt);
+        assert_eq!(limiter.wait("1.2.3.4", "a", 1_000), None);
+        limiter.attempted("1.2.3.4", "a", 1_000);
+        assert_eq!(limiter.wait("1.2.3.4", "a", 1_000), Some(2), "the guesses before are not forgiven");
     }
 }

@@ -1,6 +1,8 @@
 //! Lists are cut into pages; a cursor says where the next one begins. Cursors are opaque to callers.
 
 use super::problem::Problem;
+use super::secrets;
+use axum::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,27 @@ use utoipa::ToSchema;
 const USUAL: u32 = 50;
 /// Rows of a page at most.
 pub const MOST: u32 = 200;
+
+tokio::task_local! {
+    /// Which list the request asks for.
+    static LIST: String;
+}
+
+/// Carries a request out for which cursors are those of its own list: the same path, filters and order. How many rows
+/// a page has may change on the way.
+pub fn of_list<F: Future>(uri: &Uri, work: F) -> impl Future<Output = F::Output> + use<F> {
+    let query = uri.query().unwrap_or_default();
+    let mut asked: Vec<_> = url::form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name != "cursor" && name != "limit")
+        .collect();
+    asked.sort();
+    let mark = secrets::hash(&format!("{} {asked:?}", uri.path()));
+    LIST.scope(mark.chars().take(12).collect(), work)
+}
+
+fn list() -> String {
+    LIST.try_with(Clone::clone).unwrap_or_default()
+}
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,23 +87,27 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Mark(String, String);
+struct Mark(String, String, String);
 
 fn encode((value, id): &(String, String)) -> String {
-    let json = serde_json::to_vec(&Mark(value.clone(), id.clone())).unwrap_or_default();
+    let json = serde_json::to_vec(&Mark(value.clone(), id.clone(), list())).unwrap_or_default();
     URL_SAFE_NO_PAD.encode(json)
 }
 
 /// What a cursor means.
 ///
 /// # Errors
-/// It is none of ours.
+/// It is none of ours, or that of another list or another search.
 pub fn decode(cursor: Option<&str>) -> Result<Option<(String, String)>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
-    let wrong = || Problem::field("cursor", "it was not given by this list");
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    let Mark(value, id) = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
-    Ok(Some((value, id)))
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| foreign())?;
+    let Mark(value, id, of) = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+    if of == list() { Ok(Some((value, id))) } else { Err(foreign()) }
+}
+
+/// What a cursor of something else is answered.
+pub fn foreign() -> Problem {
+    Problem::field("cursor", "it was not given by this list, or not by this search of it")
 }
 
 #[cfg(test)]

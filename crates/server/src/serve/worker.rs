@@ -367,6 +367,11 @@ async fn attempt(claim: Claim, steps: Arc<Steps>) -> Outcome {
             );
             Outcome::Later(wait_ms(run.put_back))
         }
+        // Nothing is half done: it goes on by itself, however long that takes.
+        Err(error) if error.passes_with_the_database() => {
+            tracing::error!(%error, run = run.id, "a run waits for the database");
+            Outcome::Later(wait_ms(run.put_back))
+        }
         Err(error) => Outcome::Ended(Ended { state: RunState::Failed, result: json!(error.problem()) }),
     }
 }

@@ -138,13 +138,18 @@ impl Service {
 
     /// Starts the process (again).
     pub fn up(&mut self) {
-        let mut child = self
-            .command(&["--format", "json", "serve", "--listen", "127.0.0.1:0"])
-            .args(&self.args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let serve = self.command(&["--format", "json", "serve", "--listen", "127.0.0.1:0"]);
+        // A file that may not grow is an error of the write, as a full disk is, and not the end of the process.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(serve.get_program());
+        command.args(serve.get_args()).args(&self.args).current_dir(self.dir.path()).stdin(Stdio::null());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();

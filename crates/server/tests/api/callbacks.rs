@@ -5,6 +5,7 @@ use crate::http::{Answer, Request};
 use crate::work::{ORG, Sandbox, run};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rstest::rstest;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -38,17 +39,20 @@ fn audit(person: &Person<'_>) -> usize {
     person.get(&format!("{ORG}/audit?limit=200")).is(200).json()["items"].as_array().unwrap().len()
 }
 
-#[test]
-fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing() {
-    let service = Service::start(
-        Backend::Sqlite,
+#[rstest]
+fn a_signed_callback_is_taken_as_a_hint_and_a_forged_one_changes_nothing(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(
+        backend,
         &[
             ("TRUEUP_TODAY", "2023-03-20"),
             ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
             ("TRUEUP_PUBLIC_URL", "http://trueup.example.com"),
         ],
-    )
-    .unwrap();
+    ) else {
+        return;
+    };
     let sandbox = Sandbox::start();
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
@@ -268,9 +272,13 @@ fn callbacks_have_a_limit() {
     assert!(statuses.contains(&401) && statuses.last() == Some(&429), "{:?}", statuses.last());
 }
 
-#[test]
-fn without_the_services_own_address_none_is_made_and_the_former_one_stays() {
-    let service = Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+#[rstest]
+fn without_the_services_own_address_none_is_made_and_the_former_one_stays(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]) else {
+        return;
+    };
     let sandbox = Sandbox::start();
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);

@@ -2,6 +2,7 @@
 
 use crate::bench::{Backend, Service};
 use crate::work::{FEED, ORG, Sandbox, run};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 const LOCAL: [(&str, &str); 3] = [
@@ -16,9 +17,11 @@ fn only(list: &Value) -> Value {
     items[0].clone()
 }
 
-#[test]
-fn a_connection_of_a_level_above_is_changed_there_alone() {
-    let service = Service::start(Backend::Sqlite, &LOCAL).unwrap();
+#[rstest]
+fn a_connection_of_a_level_above_is_changed_there_alone(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &LOCAL) else { return };
     let person = service.operator();
     let sandbox = Sandbox::start();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
@@ -63,9 +66,11 @@ fn a_connection_of_a_level_above_is_changed_there_alone() {
     assert_eq!(audit.json()["items"].as_array().unwrap().len(), 1, "{}", audit.text());
 }
 
-#[test]
-fn a_connection_that_lines_were_written_over_is_removed_only_when_that_is_said() {
-    let service = Service::start(Backend::Sqlite, &LOCAL).unwrap();
+#[rstest]
+fn a_connection_that_lines_were_written_over_is_removed_only_when_that_is_said(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &LOCAL) else { return };
     let person = service.operator();
     let sandbox = Sandbox::start();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);

@@ -145,14 +145,16 @@ fn what_connectwise_lacks_is_made_once_and_billed(
     }
 }
 
-#[test]
-fn what_is_asked_for_twice_or_carried_out_late_is_made_once() {
+#[rstest]
+fn what_is_asked_for_twice_or_carried_out_late_is_made_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let environment = [
         ("TRUEUP_TODAY", "2023-03-20"),
         ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
         ("TRUEUP_APPLY_SETTLE_SECONDS", "1"),
     ];
-    let Some(service) = Service::start(Backend::Sqlite, &environment) else { return };
+    let Some(service) = Service::start(backend, &environment) else { return };
     let sandbox = Sandbox::seeded(SEED);
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);

@@ -2,6 +2,7 @@
 
 use crate::bench::{Backend, Person, Service};
 use crate::work::{FEED, ORG, Sandbox, run};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 const ENVIRONMENT: [(&str, &str); 2] =
@@ -11,9 +12,11 @@ fn figures(person: &Person<'_>) -> Value {
     person.get(&format!("{ORG}/figures?months=3")).is(200).json()
 }
 
-#[test]
-fn money_waits_as_unmapped_and_is_billed_once_it_is_mapped_and_set() {
-    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn money_waits_as_unmapped_and_is_billed_once_it_is_mapped_and_set(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
     let sandbox = Sandbox::start();
     let person = service.operator();
     let nothing = figures(&person);

@@ -2,6 +2,7 @@
 
 use crate::bench::{Backend, Service};
 use crate::work::{ORG, Sandbox};
+use rstest::rstest;
 use serde_json::json;
 
 #[test]
@@ -18,9 +19,11 @@ fn a_whole_number_may_be_written_with_a_point() {
     assert_eq!(answer.problem(422), "invalid");
 }
 
-#[test]
-fn no_source_has_a_name_that_is_empty_or_too_long() {
-    let service = Service::sqlite();
+#[rstest]
+fn no_source_has_a_name_that_is_empty_or_too_long(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let person = service.operator();
     for source in [String::new(), "s".repeat(101)] {
         let mapping = json!({ "kind": "customer", "source": source, "source_id": "a", "psa_id": 1 });
@@ -55,9 +58,9 @@ fn a_board_of_a_number_that_connectwise_never_gives_is_no_wrong_address() {
     }
 }
 
-#[test]
-fn a_key_of_a_request_is_printable() {
-    let service = Service::sqlite();
+#[rstest]
+fn a_key_of_a_request_is_printable(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let person = service.operator();
     let body = r#"{"name":"a","rights":["tasks.read"]}"#;
     for (key, status) in [("once", 201), ("o nce", 201), ("o\tnce", 422), ("", 422)] {

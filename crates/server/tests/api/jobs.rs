@@ -115,9 +115,11 @@ fn what_was_validated_without_errors_is_uploaded_once(
     assert!(list["next_cursor"].is_string());
 }
 
-#[test]
-fn a_validation_holds_until_something_changes() {
-    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn a_validation_holds_until_something_changes(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
     let sandbox = Sandbox::start();
     let person = service.operator();
     ready(&person, &sandbox);
@@ -145,9 +147,11 @@ fn a_validation_holds_until_something_changes() {
     assert_eq!(person.post(&ended, &json!({})).problem(409), "conflict");
 }
 
-#[test]
-fn what_people_approve_waits_also_in_an_upload() {
-    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn what_people_approve_waits_also_in_an_upload(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
     let sandbox = Sandbox::start();
     let person = service.operator();
     ready(&person, &sandbox);
@@ -162,10 +166,12 @@ fn what_people_approve_waits_also_in_an_upload() {
     assert_eq!((&again["state"], additions(&sandbox)), (&json!("success"), 1), "{again}");
 }
 
-#[test]
-fn a_job_that_waits_is_cancelled_and_holds_releases_up() {
+#[rstest]
+fn a_job_that_waits_is_cancelled_and_holds_releases_up(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     // Nobody works here.
-    let service = Service::start_as("api", Backend::Sqlite, &ENVIRONMENT).unwrap();
+    let Some(service) = Service::start_as("api", backend, &ENVIRONMENT) else { return };
     let person = service.operator();
     push(&person, FEED);
     map(&person, "customer", "c-100", 12);

@@ -64,3 +64,40 @@ fn sources_tasks_by_age_and_the_audit(#[values(Backend::Sqlite, Backend::Postgre
     let nobody = person.colleague("default", "billing");
     assert_eq!(nobody.get(&format!("{ORG}/sources")).status, 200);
 }
+
+/// A cursor belongs to what was asked: with another list, organization or search it would leave rows out, or bring some
+/// twice, without a word.
+#[test]
+fn a_cursor_is_for_its_own_list_and_search() {
+    let service = Service::sqlite();
+    let person = service.operator();
+    for org in ["north", "south"] {
+        person.organization(org, None);
+    }
+    for value in ["on", "off", "on"] {
+        person.put(&format!("{ORG}/settings/credits"), &json!({ "value": value })).is(200);
+    }
+    let audit = "/api/v1/organizations/default/audit";
+    let page = person.get(&format!("{audit}?limit=1&action=setting.")).is(200).json();
+    let cursor = page["next_cursor"].as_str().unwrap_or_else(|| panic!("{page}"));
+    let first = page["items"][0]["number"].clone();
+    for own in [
+        format!("{audit}?action=setting.&cursor={cursor}"),
+        format!("{audit}?cursor={cursor}&limit=7&action=setting."),
+    ] {
+        let next = person.get(&own).is(200).json();
+        let items = next["items"].as_array().unwrap();
+        assert!(!items.is_empty() && items.iter().all(|row| row["number"] != first), "{next}");
+    }
+    for other in [
+        format!("{audit}?limit=1&cursor={cursor}"),
+        format!("{audit}?limit=1&action=user.&cursor={cursor}"),
+        format!("/api/v1/organizations/north/audit?limit=1&action=setting.&cursor={cursor}"),
+        format!("/api/v1/organizations/default/runs?cursor={cursor}"),
+        format!("/api/v1/organizations?cursor={cursor}"),
+    ] {
+        let refused = person.get(&other);
+        assert!(refused.text().contains("not given by this list"), "{other}: {}", refused.text());
+        assert_eq!(refused.problem(422), "invalid", "{other}");
+    }
+}

@@ -93,9 +93,11 @@ fn ax_11_a_move_is_told_first_and_done_exactly_so(
     }
 }
 
-#[test]
-fn nothing_is_placed_below_itself_out_of_reach_or_by_those_within() {
-    let service = Service::sqlite();
+#[rstest]
+fn nothing_is_placed_below_itself_out_of_reach_or_by_those_within(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let operator = service.operator();
     tree(&operator);
     let of =
@@ -119,10 +121,12 @@ fn nothing_is_placed_below_itself_out_of_reach_or_by_those_within() {
     assert_eq!(told["settings"][0]["after"], json!({ "value": "on", "from": "organization:above" }));
 }
 
-#[test]
-fn what_is_mapped_in_one_connectwise_is_not_moved_out_of_it() {
+#[rstest]
+fn what_is_mapped_in_one_connectwise_is_not_moved_out_of_it(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let environment = [("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")];
-    let service = Service::start(Backend::Sqlite, &environment).unwrap();
+    let Some(service) = Service::start(backend, &environment) else { return };
     let operator = service.operator();
     tree(&operator);
     let sandbox = Sandbox::start();
@@ -147,9 +151,11 @@ fn what_is_mapped_in_one_connectwise_is_not_moved_out_of_it() {
     assert_eq!(operator.post(&path("clinic"), &wish).problem(409), "conflict");
 }
 
-#[test]
-fn ax_09_whom_a_setting_reaches_is_counted_before_it_is_saved() {
-    let service = Service::sqlite();
+#[rstest]
+fn ax_09_whom_a_setting_reaches_is_counted_before_it_is_saved(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let operator = service.operator();
     tree(&operator);
     set(&operator, "clinic", "schedule.quantity", "off");

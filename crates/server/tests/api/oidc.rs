@@ -1,8 +1,9 @@
 //! Signing in by another service, by a small one of the test's own.
 
-use crate::bench::{PASSWORD, Person, Service};
+use crate::bench::{Backend, PASSWORD, Person, Service};
 use crate::http::{Answer, Request};
 use crate::provider::{Provider, SECRET, Says, says};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 /// The whole way of a browser, with what the other service says.
@@ -36,10 +37,12 @@ fn refused(answer: &Answer, why: &str) {
     assert_eq!(cookie_of(answer, "trueup_session"), None);
 }
 
-#[test]
-fn a_known_address_signs_in_by_another_service() {
+#[rstest]
+fn a_known_address_signs_in_by_another_service(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let provider = Provider::start();
-    let service = provider.service(&[]);
+    let Some(service) = provider.service_on(backend, &[]) else { return };
     let operator = service.operator();
     let ways = service.get("/api/v1/session/ways").is(200).json();
     assert_eq!(ways["oidc"], json!({ "name": "Single sign-on", "start": "/api/v1/session/oidc" }));

@@ -195,9 +195,9 @@ fn a_restore_without_the_key_says_that_secrets_are_unreadable() {
     assert!(verified["error"].is_null(), "{verified}");
 }
 
-#[test]
-fn what_is_old_goes_and_the_audit_stays() {
-    let mut service = Service::sqlite();
+#[rstest]
+fn what_is_old_goes_and_the_audit_stays(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(mut service) = Service::start(backend, &[]) else { return };
     let person = service.operator();
     let started = person.post(&format!("{ORG}/runs"), &serde_json::json!({ "kind": "check" })).is(202);
     let location = started.header("location").unwrap().to_owned();

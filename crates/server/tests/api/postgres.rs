@@ -1,14 +1,67 @@
 //! A throw-away PostgreSQL where one is installed: own directory, own socket, no network. It ends with the test, also
 //! when that is killed: its shell waits on a pipe.
 
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
 pub struct Server {
     child: Child,
     dir: TempDir,
+}
+
+/// An empty installation, made once a process; each server begins with a copy. Its shell takes it away when the process
+/// has ended, however that was.
+struct Made {
+    _shell: Child,
+    dir: PathBuf,
+}
+
+static MADE: OnceLock<Made> = OnceLock::new();
+
+impl Made {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap().keep();
+        give(&dir);
+        let script = "(\"$1/initdb\" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync \
+            && printf 'CREATE ROLE trueup LOGIN\\nALTER DATABASE postgres OWNER TO trueup\\n' \
+            | \"$1/postgres\" --single -D data postgres) >made.log 2>&1 && echo made\n\
+            cat >/dev/null; cd / && rm -rf \"$2\"";
+        let mut shell = shell(&dir, script).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "made\n", "initdb: {:?}", std::fs::read_to_string(dir.join("made.log")));
+        Self { _shell: shell, dir }
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap().stdout;
+    String::from_utf8(id).unwrap().trim() == "0"
+}
+
+/// PostgreSQL refuses to run as root: then its own user does it.
+fn give(dir: &Path) {
+    if is_root() {
+        assert!(Command::new("chown").arg("postgres").arg(dir).status().unwrap().success());
+    }
+}
+
+/// A shell in a directory, as a user whom PostgreSQL accepts: `$1` are its programs, `$2` is the directory.
+fn shell(dir: &Path, script: &str) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    let script = format!("cd \"$2\" || exit 1\n{script}");
+    command.args(["-c", &script, "sh"]).arg(bin().unwrap()).arg(dir).stdin(Stdio::piped());
+    command
 }
 
 impl Server {
@@ -25,45 +78,26 @@ impl Server {
 
     fn started(options: &str) -> Option<Self> {
         let bin = bin()?;
+        let made = MADE.get_or_init(Made::new);
         let dir = tempfile::tempdir().unwrap();
-        let id = Command::new("id").arg("-u").output().unwrap().stdout;
-        let root = String::from_utf8(id).unwrap().trim() == "0";
-        if root {
-            // PostgreSQL refuses to run as root.
-            assert!(Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success());
-        }
-        let script = "initdb=$1/initdb; postgres=$1/postgres; cd \"$2\" || exit 1\n\
-            \"$initdb\" -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1 || exit 1\n\
-            printf 'CREATE ROLE trueup LOGIN\\nALTER DATABASE postgres OWNER TO trueup\\n' \
-            | \"$postgres\" --single -D data postgres >role.log 2>&1 || exit 1\n\
-            \"$postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= $3 >server.log 2>&1 &\n\
+        give(dir.path());
+        let script = "cp -R \"$4\" data || exit 1\n\
+            \"$1/postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= $3 >server.log 2>&1 &\n\
             server=$!; cat >/dev/null; kill -QUIT $server; wait $server";
-        let mut command = if root {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
-        let child = command
-            .args(["-c", script, "sh"])
-            .arg(bin)
-            .arg(dir.path())
-            .arg(options)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = shell(dir.path(), script).arg(options).arg(made.dir.join("data")).spawn().unwrap();
         let server = Self { child, dir };
-        let socket = server.dir.path().join(".s.PGSQL.5432");
-        for _ in 0..300 {
-            if socket.exists() {
-                break;
+        for _ in 0..3_000 {
+            let ready = Command::new(bin.join("pg_isready"))
+                .args(["-q", "-h"])
+                .arg(server.dir.path())
+                .status()
+                .unwrap();
+            if ready.success() {
+                return Some(server);
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(socket.exists(), "PostgreSQL did not start within 30 s");
-        std::thread::sleep(Duration::from_millis(500));
-        Some(server)
+        panic!("PostgreSQL did not start within 30 s");
     }
 
     pub fn url(&self) -> String {

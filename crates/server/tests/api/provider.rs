@@ -181,6 +181,11 @@ impl Provider {
 
     /// A service that lets people sign in here.
     pub fn service(&self, more: &[(&str, &str)]) -> Service {
+        self.service_on(Backend::Sqlite, more).unwrap()
+    }
+
+    /// The same on a database; none where there is no PostgreSQL.
+    pub fn service_on(&self, backend: Backend, more: &[(&str, &str)]) -> Option<Service> {
         let issuer = self.issuer();
         let own = [
             ("TRUEUP_OIDC_ISSUER", issuer.as_str()),
@@ -189,7 +194,7 @@ impl Provider {
             ("TRUEUP_PUBLIC_URL", "http://trueup.example.com"),
             ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"),
         ];
-        Service::start(Backend::Sqlite, &[&own[..], more].concat()).unwrap()
+        Service::start(backend, &[&own[..], more].concat())
     }
 
     /// What the browser does at the other service: gives the path that it comes back to.

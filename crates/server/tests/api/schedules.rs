@@ -163,10 +163,12 @@ fn what_was_missed_is_made_up_once_whoever_looks_and_whatever_the_clock_says(
     drop(others);
 }
 
-#[test]
-fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers() {
+#[rstest]
+fn what_a_schedule_writes_goes_by_the_freeze_and_by_its_customers(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let environment = [("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")];
-    let mut service = Service::start(Backend::Sqlite, &environment).unwrap();
+    let Some(mut service) = Service::start(backend, &environment) else { return };
     let sandbox = Sandbox::start();
     let control = sandbox.access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
     let control = control.split('/').next().unwrap().parse().unwrap();
@@ -278,10 +280,13 @@ fn hurry(service: &mut Service) {
     });
 }
 
-#[test]
-fn ax_26_ax_47_a_push_that_could_not_be_made_is_made_up_and_told_meanwhile() {
-    let mut service =
-        Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+#[rstest]
+fn ax_26_ax_47_a_push_that_could_not_be_made_is_made_up_and_told_meanwhile(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]) else {
+        return;
+    };
     let sandbox = Sandbox::start();
     let control = sandbox.access["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
     let control = control.split('/').next().unwrap().parse().unwrap();
@@ -304,7 +309,12 @@ fn ax_26_ax_47_a_push_that_could_not_be_made_is_made_up_and_told_meanwhile() {
         let began = Instant::now();
         loop {
             let all = runs(&person);
-            let [run] = all.as_slice() else { panic!("{all:?}") };
+            assert!(all.len() < 2, "{all:?}");
+            let Some(run) = all.first() else {
+                assert!(began.elapsed() < Duration::from_secs(30), "it does not fire");
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            };
             let found = person.get(&format!("{ORG}/findings?code=TU9001")).is(200).json();
             let told = found["items"].as_array().unwrap().iter().find(|one| is_of_push(one));
             if let (Some(told), true) = (told, run["state"] == "queued" && run["attempts"] == times) {
@@ -332,9 +342,13 @@ fn ax_26_ax_47_a_push_that_could_not_be_made_is_made_up_and_told_meanwhile() {
     assert!(!found["items"].as_array().unwrap().iter().any(is_of_push), "{found}");
 }
 
-#[test]
-fn schedules_come_down_the_tree_to_where_there_is_a_connectwise() {
-    let service = Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+#[rstest]
+fn schedules_come_down_the_tree_to_where_there_is_a_connectwise(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]) else {
+        return;
+    };
     let sandbox = Sandbox::start();
     let person = service.operator();
     for (id, parent) in [("partner", "default"), ("linked", "partner"), ("other", "partner")] {
@@ -371,13 +385,16 @@ fn schedules_come_down_the_tree_to_where_there_is_a_connectwise() {
     assert_eq!(colleague.post(&pause, &json!({})).problem(404), "not-found");
 }
 
-#[test]
-fn on_a_day_of_the_freeze_only_what_was_approved_is_written() {
-    let service = Service::start(
-        Backend::Sqlite,
+#[rstest]
+fn on_a_day_of_the_freeze_only_what_was_approved_is_written(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(
+        backend,
         &[("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")],
-    )
-    .unwrap();
+    ) else {
+        return;
+    };
     let sandbox = Sandbox::start();
     let person = service.operator();
     person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);

@@ -1,6 +1,7 @@
 //! Mails about findings, by a small server of the test's own.
 
 use crate::bench::{Backend, Person, Service};
+use rstest::rstest;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -135,7 +136,7 @@ impl Server {
         self.all()
     }
 
-    fn service(&self, more: &[(&str, &str)]) -> Service {
+    fn service(&self, backend: Backend, more: &[(&str, &str)]) -> Option<Service> {
         let port = self.at.port().to_string();
         let own = [
             ("TRUEUP_MAIL_HOST", "127.0.0.1"),
@@ -143,7 +144,7 @@ impl Server {
             ("TRUEUP_MAIL_SECURITY", "none"),
             ("TRUEUP_MAIL_FROM", "trueup@example.com"),
         ];
-        Service::start(Backend::Sqlite, &[&own[..], more].concat()).unwrap()
+        Service::start(backend, &[&own[..], more].concat())
     }
 }
 
@@ -174,11 +175,13 @@ fn an_error(person: &Person<'_>, name: &str) {
 
 const LISTED: (&str, &str) = ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1");
 
-#[test]
-fn an_error_is_told_at_once_to_everybody_and_once() {
+#[rstest]
+fn an_error_is_told_at_once_to_everybody_and_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let server = Server::start(&[Does::Later, Does::Takes]);
     let login = [("TRUEUP_MAIL_USER", "robot"), ("TRUEUP_MAIL_PASSWORD", "s3cret-of-mail"), LISTED];
-    let service = server.service(&login);
+    let Some(service) = server.service(backend, &login) else { return };
     let person = service.operator();
     set(&person, "notify.to", "ann@example.com, bob@example.com");
     set(&person, "notify.language", "de");
@@ -199,10 +202,12 @@ fn an_error_is_told_at_once_to_everybody_and_once() {
     assert!(!log.contains("s3cret-of-mail"));
 }
 
-#[test]
-fn a_process_that_dies_while_it_mails_loses_nothing_and_is_known_by_the_id() {
+#[rstest]
+fn a_process_that_dies_while_it_mails_loses_nothing_and_is_known_by_the_id(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let server = Server::start(&[Does::TakesSilently, Does::Takes]);
-    let mut service = server.service(&[LISTED]);
+    let Some(mut service) = server.service(backend, &[LISTED]) else { return };
     {
         let person = service.operator();
         set(&person, "notify.to", "ann@example.com");
@@ -217,10 +222,10 @@ fn a_process_that_dies_while_it_mails_loses_nothing_and_is_known_by_the_id() {
     assert_eq!(server.all().len(), 2);
 }
 
-#[test]
-fn an_address_that_nobody_has_is_said() {
+#[rstest]
+fn an_address_that_nobody_has_is_said(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let server = Server::start(&[Does::Refuses]);
-    let service = server.service(&[LISTED]);
+    let Some(service) = server.service(backend, &[LISTED]) else { return };
     let person = service.operator();
     set(&person, "notify.to", "nobody@example.com");
     an_error(&person, "first");
@@ -239,10 +244,10 @@ fn an_address_that_nobody_has_is_said() {
     );
 }
 
-#[test]
-fn what_waits_is_told_once_a_day() {
+#[rstest]
+fn what_waits_is_told_once_a_day(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let server = Server::start(&[Does::Takes]);
-    let mut service = server.service(&[LISTED]);
+    let Some(mut service) = server.service(backend, &[LISTED]) else { return };
     let pass = {
         let person = service.operator();
         set(&person, "notify.to", "ann@example.com");

@@ -1,12 +1,15 @@
 //! Starting, the first administrator, health, stopping.
 
-use crate::bench::{FIRST, PASSWORD, Person, Service};
+use crate::bench::{Backend, FIRST, PASSWORD, Person, Service};
 use crate::http::Request;
+use rstest::rstest;
 use serde_json::json;
 
-#[test]
-fn the_first_administrator_is_made_once_and_has_to_change_the_password() {
-    let mut service = Service::sqlite();
+#[rstest]
+fn the_first_administrator_is_made_once_and_has_to_change_the_password(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &[]) else { return };
     assert_eq!(service.announced["first_administrator"]["email"], FIRST);
     let one_time = service.announced["first_administrator"]["one_time_password"].as_str().unwrap().to_owned();
     {
@@ -47,9 +50,11 @@ fn health_needs_nobody_and_everything_else_does() {
     assert!(docs.contains("swagger"), "{docs}");
 }
 
-#[test]
-fn people_are_added_from_the_command_line_too() {
-    let mut service = Service::sqlite();
+#[rstest]
+fn people_are_added_from_the_command_line_too(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &[]) else { return };
     assert_eq!(service.stop(), 0);
     let added = service.run(&["user", "add", "Ann@Example.com", "--role", "billing"]);
     assert_eq!(

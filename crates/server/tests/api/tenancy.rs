@@ -85,9 +85,11 @@ fn a_foreign_organization_is_answered_like_one_that_does_not_exist(
     assert_eq!(admin.post("/api/v1/organizations", &json!({ "id": "x" })).problem(422), "invalid");
 }
 
-#[test]
-fn every_role_does_what_the_table_says_and_refusals_are_audited() {
-    let service = Service::sqlite();
+#[rstest]
+fn every_role_does_what_the_table_says_and_refusals_are_audited(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let operator = service.operator();
     operator.organization("north", None);
     let table =
@@ -155,9 +157,9 @@ fn service_audit(operator: &Person<'_>, role: &str) -> usize {
     }
 }
 
-#[test]
-fn settings_show_their_level_and_are_audited() {
-    let service = Service::sqlite();
+#[rstest]
+fn settings_show_their_level_and_are_audited(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let operator = service.operator();
     operator.organization("north", None);
     operator.organization("shop", Some("north"));
@@ -193,9 +195,9 @@ fn settings_show_their_level_and_are_audited() {
     assert_eq!(shown(&admin).0, "on");
 }
 
-#[test]
-fn nobody_stands_below_what_is_less() {
-    let service = Service::sqlite();
+#[rstest]
+fn nobody_stands_below_what_is_less(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let operator = service.operator();
     let add = |body: &Value| operator.post("/api/v1/organizations", body);
     add(&json!({ "id": "shop", "kind": "customer" })).is(201);
@@ -251,10 +253,12 @@ fn one_of_each(person: &Person<'_>) -> BTreeMap<&'static str, String> {
     all.into_iter().collect()
 }
 
-#[test]
-fn what_is_there_in_another_organization_is_unknown_in_the_own_one() {
+#[rstest]
+fn what_is_there_in_another_organization_is_unknown_in_the_own_one(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let environment = [("TRUEUP_TODAY", "2023-03-20"), ("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")];
-    let service = Service::start(Backend::Sqlite, &environment).unwrap();
+    let Some(service) = Service::start(backend, &environment) else { return };
     let operator = service.operator();
     let theirs = one_of_each(&operator);
     operator.organization("north", None);

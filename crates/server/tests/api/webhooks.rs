@@ -189,9 +189,11 @@ fn events_are_signed_and_sent_again_under_their_id(
     assert_eq!(person.get(&path).problem(404), "not-found");
 }
 
-#[test]
-fn a_process_that_dies_while_it_sends_loses_nothing() {
-    let mut service = Service::start(Backend::Sqlite, &LISTED).unwrap();
+#[rstest]
+fn a_process_that_dies_while_it_sends_loses_nothing(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &LISTED) else { return };
     let receiver = Receiver::start(&[0, 200]);
     {
         let person = service.operator();
@@ -212,9 +214,11 @@ fn a_process_that_dies_while_it_sends_loses_nothing() {
     assert_eq!(receiver.all().len(), 2, "what arrived is not sent again");
 }
 
-#[test]
-fn events_below_are_told_where_they_are_asked_for() {
-    let service = Service::start(Backend::Sqlite, &LISTED).unwrap();
+#[rstest]
+fn events_below_are_told_where_they_are_asked_for(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &LISTED) else { return };
     let person = service.operator();
     person.organization("north", None);
     person.organization("north-shop", Some("north"));
@@ -233,9 +237,9 @@ fn events_below_are_told_where_they_are_asked_for() {
     assert_eq!((below.all().len(), own.all().len(), foreign.all().len()), (2, 1, 0));
 }
 
-#[test]
-fn what_is_gone_is_switched_off_and_said() {
-    let service = Service::start(Backend::Sqlite, &LISTED).unwrap();
+#[rstest]
+fn what_is_gone_is_switched_off_and_said(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &LISTED) else { return };
     let person = service.operator();
     let receiver = Receiver::start(&[410, 200]);
     let (id, _) = add(&person, "default", &json!({ "name": "gone", "url": receiver.url() }));
@@ -285,9 +289,9 @@ fn a_webhook_is_judged_where_it_is_entered() {
     assert_eq!(person.get(&format!("{ORG}/webhooks/{id}")).json()["url"], "https://example.com/");
 }
 
-#[test]
-fn the_command_line_adds_tests_and_removes() {
-    let mut service = Service::sqlite();
+#[rstest]
+fn the_command_line_adds_tests_and_removes(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(mut service) = Service::start(backend, &[]) else { return };
     assert_eq!(service.stop(), 0);
     let receiver = Receiver::start(&[200, 500]);
     let made = service.run(&["webhook", "add", "crm", &receiver.url(), "--event", "plan.applied"]);

@@ -162,9 +162,9 @@ fn an_address_inside_is_not_called_for_anybody_over_the_network() {
     assert_eq!(person.get(&format!("{ORG}/connections")).json()["items"], json!([]));
 }
 
-#[test]
-fn what_is_no_feed_is_refused_whole() {
-    let service = Service::sqlite();
+#[rstest]
+fn what_is_no_feed_is_refused_whole(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[]) else { return };
     let person = service.operator();
     let push = |query: &str, kind: &str| {
         let path = format!("/api/v1/feed?organization=default{query}");

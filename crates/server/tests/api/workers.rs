@@ -220,9 +220,11 @@ fn a_worker_that_begins_anew_in_its_directory_goes_on_at_once() {
     world.all_are_written_once(&person, &location);
 }
 
-#[test]
-fn a_service_that_was_killed_goes_on_within_two_seconds_of_its_start() {
-    let mut service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn a_service_that_was_killed_goes_on_within_two_seconds_of_its_start(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &ENVIRONMENT) else { return };
     let (pass, location, world) = {
         let person = service.operator();
         let world = World::new(&person);
@@ -300,9 +302,11 @@ fn one_organization_with_very_many_runs_keeps_no_other_waiting(
 }
 
 /// Four runs fill a worker's places, and none of them comes to an end: the fifth organization has its turn all the same.
-#[test]
-fn runs_that_take_long_keep_no_place_from_the_others() {
-    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn runs_that_take_long_keep_no_place_from_the_others(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
     let person = service.operator();
     let world = World::new(&person);
     world.answers_after(20_000);
@@ -358,9 +362,9 @@ fn a_worker_without_the_key_takes_no_run() {
     assert!(world.sandbox.access["url"].is_string());
 }
 
-#[test]
-fn a_lost_key_is_a_finding_until_it_is_back() {
-    let service = Service::start(Backend::Sqlite, &ENVIRONMENT).unwrap();
+#[rstest]
+fn a_lost_key_is_a_finding_until_it_is_back(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
     let person = service.operator();
     let world = World::new(&person);
     let open = || {

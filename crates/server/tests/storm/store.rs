@@ -455,10 +455,11 @@ impl Store for StormStore {
         org: &OrganizationId,
         id: &str,
         state: ApprovalState,
+        carried_out: Option<&PlanId>,
         at: Millis,
     ) -> Result<bool, StoreError> {
         self.net.commits().await;
-        self.inner.close_approval(org, id, state, at).await
+        self.inner.close_approval(org, id, state, carried_out, at).await
     }
     async fn acquire_lease(
         &self,

@@ -52,11 +52,21 @@ async fn questions_are_asked_answered_and_closed(
     assert_eq!(row.words, [word("ann", false, 11), word("ann", true, 5)]);
     assert_eq!(store.find_approval(&a, "q1").await.unwrap(), Some(row));
 
-    assert!(store.close_approval(&a, "q1", ApprovalState::Applied, 30).await.unwrap());
-    assert!(!store.close_approval(&a, "q1", ApprovalState::Stale, 31).await.unwrap(), "it is closed");
-    assert!(!store.close_approval(&a, "nothing", ApprovalState::Stale, 31).await.unwrap());
+    assert!(
+        store
+            .close_approval(&a, "q1", ApprovalState::Applied, Some(&PlanId::from("p-later")), 30)
+            .await
+            .unwrap()
+    );
+    assert!(!store.close_approval(&a, "q1", ApprovalState::Stale, None, 31).await.unwrap(), "it is closed");
+    assert!(!store.close_approval(&a, "nothing", ApprovalState::Stale, None, 31).await.unwrap());
     let closed = store.find_approval(&a, "q1").await.unwrap().unwrap();
     assert_eq!((closed.state, closed.closed_at), (ApprovalState::Applied, Some(30)));
+    assert_eq!(
+        closed.plan.as_str(),
+        "p-later",
+        "the plan that was written, not the one that was asked about"
+    );
     let late = store.answer_approval(&a, "q1", &word("bob", true, 32), &said).await.unwrap();
     assert_eq!(late, None, "what is closed takes no answer");
     assert_eq!(
@@ -75,7 +85,7 @@ async fn questions_are_asked_answered_and_closed(
     assert_eq!(store.find_approval(&b, "q2").await.unwrap(), None);
     assert!(store.list_approvals(&b, false, None, 9).await.unwrap().is_empty());
     assert_eq!(store.answer_approval(&b, "q2", &word("bob", true, 1), &said).await.unwrap(), None);
-    assert!(!store.close_approval(&b, "q2", ApprovalState::Stale, 1).await.unwrap());
+    assert!(!store.close_approval(&b, "q2", ApprovalState::Stale, None, 1).await.unwrap());
 
     // Asked anew after it was closed, it is open again.
     let row = store.ask_approval(&a, &question("q1", "p1", 40)).await.unwrap();

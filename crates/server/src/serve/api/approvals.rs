@@ -72,7 +72,7 @@ pub async fn list(
     let limit = page::limit(query.limit)?;
     let before = match page::decode(query.cursor.as_deref())? {
         Some((at, id)) => {
-            let at = at.parse().map_err(|_| Problem::field("cursor", "it was not given by this list"))?;
+            let at = at.parse().map_err(|_| page::foreign())?;
             Some((at, id))
         }
         None => None,

@@ -100,9 +100,7 @@ pub async fn list(
 ) -> Result<Json<Page<EntryDoc>>, Problem> {
     let limit = page::limit(query.limit)?;
     let before = match page::decode(query.cursor.as_deref())? {
-        Some((_, number)) => {
-            Some(number.parse().map_err(|_| Problem::field("cursor", "it was not given by this list"))?)
-        }
+        Some((_, number)) => Some(number.parse().map_err(|_| page::foreign())?),
         None => None,
     };
     let wanted = AuditPage {

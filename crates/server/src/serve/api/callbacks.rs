@@ -92,7 +92,7 @@ pub struct CallbackDoc {
     /// The connection.
     connection: String,
     /// The address to enter in ConnectWise; shown once. ConnectWise puts the id of the record behind it.
-    address: String,
+    address: Option<String>,
 }
 
 /// Make the address for callbacks of a connection
@@ -127,7 +127,7 @@ pub async fn make(
     let entry = service.entry(&actor, "callback.make", format!("connection/{connection}"), &json!({}));
     service.store.save_callback(&callback, &entry).await?;
     let address = format!("{}/api/v1/callbacks/{token}?recordId=", base.as_str().trim_end_matches('/'));
-    Ok((StatusCode::CREATED, Json(CallbackDoc { connection, address })))
+    Ok((StatusCode::CREATED, Json(CallbackDoc { connection, address: Some(address) })))
 }
 
 /// Take the address for callbacks of a connection away

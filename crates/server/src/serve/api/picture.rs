@@ -274,8 +274,7 @@ async fn connection(service: &Service, scope: &Scope) -> Result<Option<String>, 
 }
 
 fn after(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
-    let wrong = || Problem::field("cursor", "it was not given by this list");
-    page::decode(cursor)?.map(|(_, id)| id.parse().map_err(|_| wrong())).transpose()
+    page::decode(cursor)?.map(|(_, id)| id.parse().map_err(|_| page::foreign())).transpose()
 }
 
 /// The product catalog of ConnectWise, as last read

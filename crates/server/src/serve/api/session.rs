@@ -3,7 +3,7 @@
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Known};
 use crate::serve::gate::cookie_name;
-use crate::serve::limiter::SignInLimiter;
+use crate::serve::limiter::Attempt;
 use crate::serve::problem::Problem;
 use crate::serve::rights::Right;
 use crate::serve::secrets;
@@ -100,23 +100,9 @@ pub async fn sign_in(
     headers: HeaderMap,
     Body(body): Body<SignIn>,
 ) -> Result<Response, Problem> {
-    let now = service.clock.now();
     let address = client_address(&service, peer, &headers);
     let email: String = body.email.trim().to_lowercase().chars().take(254).collect();
-    let limiter: &SignInLimiter = &service.limiter;
-    if let Some(seconds) = limiter.wait(&address, &email, now) {
-        let mut problem = Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too-many-attempts",
-            "Too many attempts",
-            "signing in failed too often from here",
-            "Wait, then try again.",
-        );
-        problem.retry_after = Some(seconds);
-        return Err(problem);
-    }
-    // Counted before the answer is known: attempts at the same time do not slip through together.
-    limiter.failed(&address, &email, now);
+    let attempt = attempt(&service, &address, &email)?;
     let person = service.store.find_person_by_email(&email).await?;
     let fits = body.password.len() <= secrets::LONGEST_PASSWORD
         && secrets::verify_password(body.password, person.as_ref().map(|p| p.password_hash.clone())).await;
@@ -130,12 +116,29 @@ pub async fn sign_in(
             "Check both; an administrator can give a new one-time password.",
         ));
     };
-    limiter.succeeded(&address, &email);
+    service.limiter.succeeded(attempt);
     let (session, value) = begin(&service, &person, "password").await?;
     let rights = crate::serve::rights::Role::from_name(&person.role).map(|r| r.rights()).unwrap_or_default();
     let mut response = Json(SessionDoc::of(&session, &person, rights)).into_response();
     give_cookie(&service, &mut response, &value);
     Ok(response)
+}
+
+/// Lets a password be tried, where it was not wrong too often.
+fn attempt(service: &Service, address: &str, email: &str) -> Result<Attempt, Problem> {
+    let now = service.clock.now();
+    if let Some(seconds) = service.limiter.wait(address, email, now) {
+        let mut problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "Too many attempts",
+            "the password was wrong too often from here",
+            "Wait, then try again.",
+        );
+        problem.retry_after = Some(seconds);
+        return Err(problem);
+    }
+    Ok(service.limiter.attempted(address, email, now))
 }
 
 /// Begins a session of a person, and says so in the audit; with the value of its cookie.
@@ -239,7 +242,8 @@ pub async fn sign_out(State(service): State<Service>, Known(caller): Known) -> R
 ///
 /// Ends every other session of the person.
 #[utoipa::path(put, path = "/api/v1/session/password", tag = "session", request_body = PasswordChange,
-    responses((status = 200, description = "Changed", body = SessionDoc)))]
+    responses((status = 200, description = "Changed", body = SessionDoc),
+        (status = 429, description = "Too many attempts", body = crate::serve::problem::ProblemDocument, content_type = "application/problem+json")))]
 pub async fn change_password(
     State(service): State<Service>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -251,17 +255,12 @@ pub async fn change_password(
         return Err(Problem::forbidden("a token has no password", "Sign in as a person."));
     };
     let (session, person) = known.as_ref();
-    let now = service.clock.now();
     let address = client_address(&service, peer, &headers);
-    if let Some(seconds) = service.limiter.wait(&address, &person.email, now) {
-        let mut problem = Problem::conflict("the password was wrong too often", "Wait, then try again.");
-        problem.retry_after = Some(seconds);
-        return Err(problem);
-    }
+    let attempt = attempt(&service, &address, &person.email)?;
     if !secrets::verify_password(body.current.clone(), Some(person.password_hash.clone())).await {
-        service.limiter.failed(&address, &person.email, now);
         return Err(Problem::field("current", "it is not the password of now"));
     }
+    service.limiter.succeeded(attempt);
     if body.current == body.new {
         return Err(Problem::field("new", "it is the password of now"));
     }
