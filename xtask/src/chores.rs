@@ -31,7 +31,28 @@ pub fn test(arguments: &[OsString]) -> Result<()> {
         command.env("PROPTEST_RNG_SEED", "1");
     }
     tools.export(&mut command);
-    run(&mut command)
+    let all = run(&mut command);
+    if !arguments.is_empty() {
+        return all;
+    }
+    all.and(test_on_postgres(&tools))
+}
+
+/// Suites that run on SQLite by themselves once more, on PostgreSQL.
+fn test_on_postgres(tools: &setup::TestTools) -> Result<()> {
+    if tools.postgres.is_none() {
+        println!("skipped: alerts, quantity and delta on PostgreSQL");
+        return Ok(());
+    }
+    let mut command = cargo();
+    command.args(["test", "-p", "trueup-server", "--no-fail-fast"]);
+    for suite in ["alerts", "quantity", "delta"] {
+        command.args(["--test", suite]);
+    }
+    // Their settings and single lines are the core's, and take no other way in the store than their runs do.
+    command.args(["--", "--skip", "quantity::setting", "--skip", "quantity::lines"]);
+    tools.export(&mut command);
+    run(command.env("TRUEUP_TEST_ON", "postgres"))
 }
 
 /// Everything a change must satisfy beside its tests; the quick ones first.

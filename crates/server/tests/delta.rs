@@ -85,7 +85,8 @@ impl World {
         let config = SandboxConfig { seed: Some(seed), ..SandboxConfig::default() };
         let sandbox = trueup_sandbox::start(config).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open(StoreConfig { data_dir: dir.path().to_owned(), database_url: None });
+        let database_url = bench::postgres::Server::database();
+        let store = SqlStore::open(StoreConfig { data_dir: dir.path().to_owned(), database_url });
         let (psa, store) = (psa_of(&sandbox, 1_000), store.await.unwrap());
         Self { sandbox, psa, store, org: OrganizationId::from("a"), _dir: dir }
     }

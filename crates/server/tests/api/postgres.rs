@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -83,7 +84,7 @@ impl Server {
         give(dir.path());
         let script = "cp -R \"$4\" data || exit 1\n\
             \"$1/postgres\" -D \"$2/data\" -k \"$2\" -c listen_addresses= $3 >server.log 2>&1 &\n\
-            server=$!; cat >/dev/null; kill -QUIT $server; wait $server";
+            server=$!; cat >/dev/null; kill -QUIT $server; wait $server; cd / && rm -rf \"$2\"";
         let child = shell(dir.path(), script).arg(options).arg(made.dir.join("data")).spawn().unwrap();
         let server = Self { child, dir };
         for _ in 0..3_000 {
@@ -98,6 +99,27 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("PostgreSQL did not start within 30 s");
+    }
+
+    /// A database of its own on a server that all tests of the process share, where the suite is asked to run on
+    /// PostgreSQL.
+    #[allow(dead_code, reason = "not every test that shares the server needs it")]
+    pub fn database() -> Option<String> {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        if std::env::var_os("TRUEUP_TEST_ON").is_none_or(|wanted| wanted != "postgres") {
+            return None;
+        }
+        let server =
+            SHARED.get_or_init(|| Self::start().expect("TRUEUP_TEST_ON=postgres, and there is none"));
+        let name = format!("bench{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("CREATE DATABASE {name} OWNER trueup");
+        let mut psql = tool("psql");
+        let made = psql
+            .args(["-q", "-X", "-U", "postgres", "-d", "postgres", "-c", &sql, "-h"])
+            .arg(server.dir.path());
+        assert!(made.status().unwrap().success());
+        Some(server.url().replacen("/postgres?", &format!("/{name}?"), 1))
     }
 
     pub fn url(&self) -> String {

@@ -1,5 +1,9 @@
 //! A workbench: a data directory, a sandbox, and the binary between them.
 
+#[path = "../api/postgres.rs"]
+#[allow(dead_code, reason = "it is the tests' of the service as well")]
+pub mod postgres;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::Value;
@@ -73,10 +77,11 @@ fn binary() -> Command {
 impl Bench {
     /// An empty data directory on a day.
     pub fn new(today: &str) -> Self {
+        let database = postgres::Server::database().map(|url| ("TRUEUP_DATABASE_URL".to_owned(), url));
         Self {
             dir: tempfile::tempdir().unwrap(),
             today: today.to_owned(),
-            environment: Vec::new(),
+            environment: database.into_iter().collect(),
             sandbox: None,
         }
     }
