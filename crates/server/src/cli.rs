@@ -190,7 +190,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "TRUEUP_LISTEN")]
     pub listen: SocketAddr,
     /// Where people reach the service, such as `https://trueup.example.com`; with https, cookies travel over it alone
-    #[arg(long, value_name = "URL", env = "TRUEUP_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", env = "TRUEUP_PUBLIC_URL", value_parser = origin)]
     pub public_url: Option<Url>,
     /// Serves /metrics and /health at this address as well; with --role worker it is the only one. An address that is
     /// not loopback needs TRUEUP_METRICS_TOKEN
@@ -273,6 +273,17 @@ pub enum UserCommand {
         #[arg(long)]
         name: Option<String>,
     },
+}
+
+/// An address under which the whole service is reached: it stands at the root of its host.
+fn origin(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let named = !url.username().is_empty() || url.password().is_some();
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare || named {
+        return Err("name scheme, host and port alone, such as https://trueup.example.com".to_owned());
+    }
+    Ok(url)
 }
 
 #[cfg(test)]

@@ -156,7 +156,31 @@ impl KeyFile {
             Some(None) => self.forget_next(),
             None => {}
         }
-        Ok((next.create()?, false))
+        let key = next.create()?;
+        if let Err(error) = self.make_alike(&next) {
+            self.forget_next();
+            return Err(error);
+        }
+        Ok((key, false))
+    }
+
+    /// Gives a file that will take the place of the key its owner and mode: whoever rotates may be another one than the
+    /// service, which has to read it afterwards.
+    #[cfg(unix)]
+    fn make_alike(&self, next: &Self) -> Result<(), StoreError> {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let io = |e: std::io::Error| error::of_io(&next.0.display().to_string(), &e);
+        let (old, new) = (std::fs::metadata(&self.0).map_err(io)?, std::fs::metadata(&next.0).map_err(io)?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            chown(&next.0, Some(old.uid()), Some(old.gid())).map_err(io)?;
+        }
+        std::fs::set_permissions(&next.0, old.permissions()).map_err(io)
+    }
+
+    /// Owners are a matter of Unix alone.
+    #[cfg(not(unix))]
+    fn make_alike(&self, _: &Self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Takes away the new key of a rotation that changed nothing.

@@ -167,6 +167,8 @@ pub async fn run(start: Start, mut options: Options) -> Result<Exit, CliError> {
     let watched = match start.metrics_listen {
         Some(at) => {
             let listener = listen(at).await?;
+            let at = listener.local_addr().map_err(|e| cannot_listen(at, &e))?;
+            note(&format!("Numbers and health are at http://{at}/metrics and http://{at}/health/ready."));
             Some(tokio::spawn(web::serve(web::watching(service.clone()), listener, stopping.clone())))
         }
         None => None,
@@ -264,7 +266,8 @@ fn announce(service: &Service, at: SocketAddr, first: Option<&(String, String)>,
         );
         return;
     }
-    output::print(&format!("trueup listens at {url} (reference: {url}/docs)"));
+    let here = service.public_url.as_ref().map(|_| format!("; here it listens at http://{at}"));
+    output::print(&format!("trueup is at {url} (reference: {url}/docs){}", here.unwrap_or_default()));
     if let Some((email, password)) = first {
         output::print(&format!("First administrator: {email}, one-time password: {password}"));
         output::print("The password is shown once and has to be changed at the first sign-in.");

@@ -15,6 +15,38 @@ use utoipa::ToSchema;
 /// The media type.
 const MEDIA_TYPE: &str = "application/problem+json";
 
+/// What the command line does, and the route that does it: what stops a request tells both, and a caller of the API has
+/// the routes.
+const BY_ROUTE: [(&str, &str, &str); 14] = [
+    ("psa pull", "POST", "/runs"),
+    ("apply --all", "POST", "/runs"),
+    ("apply ID", "POST", "/runs"),
+    ("plan list", "GET", "/plans"),
+    ("audit list", "GET", "/audit"),
+    ("task list", "GET", "/tasks"),
+    ("task unignore", "POST", "/tasks/decide"),
+    ("finding list", "GET", "/findings"),
+    ("approval list", "GET", "/approvals"),
+    ("mapping list", "GET", "/mappings"),
+    ("setting list", "GET", "/settings"),
+    ("connection add", "POST", "/connections"),
+    ("quantity assign", "PUT", "/quantity/assignments"),
+    ("quantity services", "GET", "/quantity"),
+];
+
+/// A way out as a caller of the API goes it.
+fn by_route(fix: String) -> String {
+    BY_ROUTE.iter().fold(fix, |fix, (command, method, end)| {
+        let kind = match *command {
+            "psa pull" => " {\"kind\": \"pull\"}",
+            "apply --all" => " {\"kind\": \"sync\"}",
+            "apply ID" => " {\"kind\": \"apply\"}",
+            _ => "", // open set: these take what the reference page says
+        };
+        fix.replace(&format!("`trueup {command}`"), &format!("`{method} …{end}{kind}`"))
+    })
+}
+
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldFault {
@@ -96,7 +128,7 @@ impl Problem {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
-            fix: fix.into(),
+            fix: by_route(fix.into()),
             code: None,
             their_words: None,
             fields: Vec::new(),
@@ -276,6 +308,22 @@ impl From<ApplyError> for Problem {
             ApplyError::NotChecked | ApplyError::Busy(_) | ApplyError::Waits(_) => {
                 Self::coded(StatusCode::CONFLICT, code, error.to_string())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::rules;
+
+    #[test]
+    fn what_a_command_does_is_told_as_a_route_that_there_is() {
+        let problem = Problem::conflict("nothing is known", "Run `trueup psa pull` first.");
+        assert_eq!(problem.fix, "Run `POST …/runs {\"kind\": \"pull\"}` first.");
+        for (command, method, end) in BY_ROUTE {
+            let path = format!("/api/v1/organizations/{{org}}{end}");
+            assert!(rules::find(method, &path).is_some(), "{command}: {method} {path}");
         }
     }
 }

@@ -3,7 +3,9 @@
 use crate::bench::{Backend, FIRST, PASSWORD, Person, Service};
 use crate::http::Request;
 use rstest::rstest;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 const TOKEN: &str = "a-token-for-prometheus";
 const ORG: &str = "/api/v1/organizations/default";
@@ -214,4 +216,84 @@ fn what_is_old_goes_and_the_audit_stays(#[values(Backend::Sqlite, Backend::Postg
     assert_eq!(of(&[&later[..], &["maintenance"]].concat()), Some(1));
     assert_eq!(of(&[&later[..], &["maintenance"]].concat()), None);
     assert_eq!(entries(), before + 1, "the audit keeps everything, and says what went");
+}
+
+/// Whoever rotates may be another one than the service: it has to read the key afterwards.
+#[cfg(unix)]
+#[test]
+fn a_new_key_belongs_to_whom_the_old_one_did() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let mut service =
+        Service::start(Backend::Sqlite, &[("TRUEUP_CONNECTWISE_PRIVATE_KEY", "secret")]).unwrap();
+    assert_eq!(service.stop(), 0);
+    let keys = ["--company", "c", "--public-key", "pk", "--client-id", "id"];
+    // The keys are stored although nothing answers there.
+    service
+        .command(&[&["connection", "add", "--url", "http://127.0.0.1:1"], &keys[..]].concat())
+        .output()
+        .unwrap();
+    let key = service.path("data/trueup.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root gives files away.
+    let given = chown(&key, Some(65_534), Some(65_534)).is_ok();
+    let before = std::fs::read(&key).unwrap();
+    let rotated = service.run(&["key", "rotate"]);
+    assert_ne!(std::fs::read(&key).unwrap(), before, "{rotated}");
+    let after = std::fs::metadata(&key).unwrap();
+    assert_eq!(after.mode() & 0o777, 0o640);
+    if given {
+        assert_eq!((after.uid(), after.gid()), (65_534, 65_534));
+    }
+}
+
+#[test]
+fn a_public_address_is_the_root_of_a_host_and_the_start_says_where_all_is() {
+    let service = Service::sqlite();
+    for wrong in [
+        "ftp://t.example.com",
+        "https://t.example.com/path",
+        "https://u:p@t.example.com",
+        "https://t.example.com?a",
+        "t",
+    ] {
+        let refused = service.command(&["serve", "--public-url", wrong]).output().unwrap();
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{wrong}: {words}");
+        assert!(words.contains("--public-url"), "{words}");
+    }
+
+    let mut elsewhere =
+        service.command(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+    elsewhere.args(["--public-url", "https://t.example.com"]).env("TRUEUP_METRICS_TOKEN", TOKEN);
+    let mut elsewhere = elsewhere
+        .env("TRUEUP_DATA_DIR", service.path("elsewhere"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(elsewhere.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let noted = BufReader::new(elsewhere.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let numbers = noted.into_iter().find(|line| line.contains("/metrics")).unwrap_or_default();
+    let _ = elsewhere.kill();
+    let _ = elsewhere.wait();
+    assert!(said.contains("https://t.example.com") && said.contains("http://127.0.0.1:"), "{said}");
+    assert!(numbers.contains("http://127.0.0.1:") && !numbers.contains(":0/"), "{numbers}");
+}
+
+#[test]
+fn what_stops_a_request_is_told_with_the_route_that_helps() {
+    let sandbox = crate::sandbox::Sandbox::start();
+    let service = Service::start(Backend::Sqlite, &[("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")]).unwrap();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    for path in ["mappings/suggestions", "companies"] {
+        let answer = person.get(&format!("{ORG}/{path}"));
+        let fix = answer.json()["fix"].as_str().unwrap().to_owned();
+        assert_eq!(answer.problem(409), "conflict");
+        assert!(
+            fix.contains("`POST …/runs {\"kind\": \"pull\"}`") && !fix.contains("trueup psa"),
+            "{path}: {fix}"
+        );
+    }
 }

@@ -288,3 +288,43 @@ fn what_is_there_in_another_organization_is_unknown_in_the_own_one(
         assert!(list.contains(&theirs[id]), "{what}: somebody of another organization took {id} away");
     }
 }
+
+/// Ids of organizations and addresses of people are the installation's: one that is taken cannot be had. Who has it is told
+/// nobody, and whoever tries is in the audit.
+#[rstest]
+fn a_name_that_is_taken_says_no_more_and_is_audited(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let operator = service.operator();
+    for (id, parent) in [("north", None), ("south", None), ("north-shop", Some("north"))] {
+        operator.organization(id, parent);
+    }
+    operator.colleague("south", "billing");
+    let admin = operator.colleague("north", "admin");
+    let organization =
+        |id: &str| admin.post("/api/v1/organizations", &json!({ "id": id, "parent": "north" }));
+    let (foreign, own) = (organization("south"), organization("north-shop"));
+    assert_eq!(foreign.text().replace("south", "ID"), own.text().replace("north-shop", "ID"));
+    assert_eq!(foreign.problem(409), "conflict");
+    let person = |email: &str| {
+        let body = json!({ "email": email, "role": "billing" });
+        admin.post("/api/v1/organizations/north/users", &body)
+    };
+    let (foreign, own) = (person("billing@south.example.com"), person("admin@north.example.com"));
+    let told = |answer: &Answer, email: &str| answer.text().replace(email, "ADDRESS");
+    assert_eq!(told(&foreign, "billing@south.example.com"), told(&own, "admin@north.example.com"));
+    assert_eq!(foreign.problem(409), "conflict");
+    let audit = operator.get("/api/v1/organizations/north/audit?action=access.taken").is(200).json();
+    let asked: Vec<&str> =
+        audit["items"].as_array().unwrap().iter().map(|e| e["object"].as_str().unwrap()).collect();
+    assert_eq!(
+        asked,
+        [
+            "user/admin@north.example.com",
+            "user/billing@south.example.com",
+            "organization/north-shop",
+            "organization/south"
+        ]
+    );
+}

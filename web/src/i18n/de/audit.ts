@@ -64,6 +64,7 @@ export const audit: Record<keyof typeof en, string> = {
   'audit.approval.approve': 'Freigegeben',
   'audit.approval.refuse': 'Abgelehnt',
   'audit.access.denied': 'Anfrage abgewiesen: das Recht fehlte',
+  'audit.access.taken': 'Einen Namen verlangt, der vergeben ist',
   'audit.agreement.create': 'Vertrag angelegt',
   'audit.callback.make': 'Rückrufadresse erzeugt',
   'audit.callback.end': 'Rückrufadresse weggenommen',

@@ -61,6 +61,7 @@ export const audit = {
   'audit.approval.approve': 'Approved',
   'audit.approval.refuse': 'Refused',
   'audit.access.denied': 'Request refused: the right was missing',
+  'audit.access.taken': 'Asked for a name that is taken',
   'audit.agreement.create': 'Agreement made',
   'audit.callback.make': 'Callback address made',
   'audit.callback.end': 'Callback address taken away',

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::organizations::{self, Tree};
-use trueup_engine::ports::Store;
+use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::OrganizationRow;
 use utoipa::{IntoParams, ToSchema};
 
@@ -157,7 +157,11 @@ pub async fn add(
     };
     let row = OrganizationRow { id, name, kind, parent };
     // A taken slug may be a foreign one: the answer says no more than that it is taken.
-    service.store.add_organization(&row).await?;
+    let added = service.store.add_organization(&row).await;
+    if matches!(added, Err(StoreError::Conflict(_))) {
+        taken(&service, &caller.actor, &caller.audit_home(), format!("organization/{}", row.id)).await?;
+    }
+    added?;
     let document = OrganizationDoc::from(&row);
     let entry = service.entry(
         &caller.actor,
@@ -168,6 +172,20 @@ pub async fn add(
     service.store.append_audit(&row.id, &[entry]).await?;
     let location = format!("/api/v1/organizations/{}", row.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(document)).into_response())
+}
+
+/// Notes in the audit that somebody asked for a name that is taken: who tries many of them wants to know whose they are.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn taken(
+    service: &Service,
+    actor: &str,
+    org: &OrganizationId,
+    object: String,
+) -> Result<(), StoreError> {
+    let entry = service.entry(actor, "access.taken", object, &json!({}));
+    service.store.append_audit(org, &[entry]).await
 }
 
 /// One organization

@@ -130,7 +130,12 @@ pub async fn add(
     let name = body.name.map(|name| checked("name", &name, 200)).transpose()?;
     let email = people::address(&body.email).map_err(|reason| Problem::field("email", reason))?;
     let wanted = people::Wanted { org: Some(scope.org.clone()), email, name, role };
-    let (person, password) = people::add(&service.store, &service.clock, scope.actor(), wanted).await?;
+    let asked = format!("user/{}", wanted.email);
+    let added = people::add(&service.store, &service.clock, scope.actor(), wanted).await;
+    if added.as_ref().is_err_and(|problem| problem.status() == StatusCode::CONFLICT) {
+        super::organizations::taken(&service, scope.actor(), &scope.org, asked).await?;
+    }
+    let (person, password) = added?;
     let document = UserDoc { one_time_password: Some(password), ..UserDoc::from(&person) };
     let location = format!("/api/v1/organizations/{}/users/{}", scope.org, person.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(document)).into_response())
