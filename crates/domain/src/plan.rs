@@ -653,11 +653,30 @@ pub struct Adoption {
     pub role: Role,
     /// What it holds.
     pub state: AdditionState,
+    /// How trueup itself wrote it, where the journal does not know of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
+}
+
+/// What an order did to a line in a run that the journal does not know of: it was lost, or put back from before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The order.
+    pub order: Option<OrderId>,
+    /// The key that the line carries, where the order made it.
+    pub key: Option<OperationKey>,
+    /// Of a line that the order made, the days that it is for, where its dates do not tell them; of one that it gave another
+    /// quantity or price, the days of its period from its own on.
+    pub days: Option<Period>,
 }
 
 impl Adoption {
-    /// The days of a line that somebody had dated to end when it was taken over: what ends it earlier is an order.
-    pub fn dated(&self) -> Option<Period> {
+    /// The days that the line is truly for, where its own dates do not tell them: those that it was written for; or those
+    /// of a line that somebody had dated to end when it was taken over: what ends it earlier is an order.
+    pub fn true_period(&self) -> Option<Period> {
+        if let Some(replayed) = self.replayed.as_ref().filter(|replayed| replayed.key.is_some()) {
+            return replayed.days;
+        }
         Period::new(self.state.effective, next_day(self.state.cancelled?)).ok()
     }
 }
@@ -728,6 +747,16 @@ impl AdditionLink {
             self.ends.push(End { order: self.order.clone(), ..End::default() });
         }
         Self { written, ..self }
+    }
+
+    /// The link after an order was carried out of which the journal does not know, by the state in which it left the line.
+    pub fn replayed(mut self, by: &Replayed, state: AdditionState) -> Self {
+        if let Some(held) = by.days {
+            self.edits.push(Edit { held, order: by.order.clone(), before: self.written });
+        }
+        let ended = by.order.as_ref().filter(|_| state.cancelled.is_some());
+        self.ends = End::after(self.ends, ended, state.cancelled);
+        Self { written: state, ..self }
     }
 
     /// Whether the line is there and counts for nothing any more: an undo took back what invoices had billed of it, or made

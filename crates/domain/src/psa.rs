@@ -254,6 +254,11 @@ pub struct AdditionState {
 }
 
 impl AdditionState {
+    /// Quantity, price and cost.
+    pub fn amounts(&self) -> (Quantity, Money, Money) {
+        (self.quantity, self.unit_price, self.unit_cost)
+    }
+
     /// Whether the addition bills on `day`.
     pub fn bills_on(&self, day: Date) -> bool {
         self.effective <= day && self.cancelled.is_none_or(|last| day <= last)

@@ -13,7 +13,7 @@ use crate::observe::Trust;
 use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store, StoreError};
 use crate::records::{
-    ApprovalState, OperationError, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter,
+    ApprovalState, OperationError, OperationRow, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::approval::Whose;
@@ -269,6 +269,9 @@ async fn settle(
     let mut tasks = tasks_of(store, org, draft).await?;
     // What a person put aside in the meantime, or a later plan finished, stays as it is.
     tasks.retain(|t| !t.state.is_final());
+    // Another worker went on with the plan since the report was made: where it leaves its tasks is for it to say.
+    let theirs = overtaken(draft, report, &store.list_operations(org, &stored.id).await?);
+    tasks.retain(|t| !theirs.contains(&t.id));
     for task in &mut tasks {
         (task.state, task.reason) = standing(draft, report, &task.id);
     }
@@ -281,6 +284,23 @@ async fn settle(
     let scope = findings::Scope { looked_at: &looked_at, judged: Some(&OF_APPLY), general: "apply" };
     findings::record(store, clock, org, scope, &report.findings).await.map_err(as_apply_error)?;
     findings::settle_written(store, clock, org, &tasks).await.map_err(as_apply_error)
+}
+
+/// The tasks with an operation that the journal knows another outcome of than the report.
+fn overtaken<'d>(draft: &'d DraftPlan, report: &ApplyReport, rows: &[OperationRow]) -> BTreeSet<&'d TaskId> {
+    let told: BTreeMap<&ChangeId, ChangeState> =
+        report.changes.iter().map(|change| (&change.change_id, change.state)).collect();
+    let moved = |row: &&OperationRow| {
+        let Some(told) = told.get(&row.change) else { return false };
+        match row.state {
+            OperationState::Sending | OperationState::InDoubt => *told != ChangeState::InDoubt,
+            OperationState::Done => *told != ChangeState::Applied,
+            OperationState::Refused => *told != ChangeState::Failed,
+            OperationState::Intent | OperationState::Skipped => false,
+        }
+    };
+    let changes: BTreeSet<&ChangeId> = rows.iter().filter(moved).map(|row| &row.change).collect();
+    draft.changes.iter().filter(|change| changes.contains(&change.id)).map(|change| &change.task).collect()
 }
 
 fn as_apply_error(failure: Failure) -> ApplyError {

@@ -3,6 +3,7 @@
 mod dates;
 mod edits;
 mod gather;
+mod journal;
 
 use crate::access::Account;
 use crate::apply::FreshReads;
@@ -17,11 +18,12 @@ use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
 use crate::tasks::assess::{Facts, Standing, assess, subject_of};
 pub(crate) use gather::completed_of;
 use gather::{Feed, demands_of};
+use journal::Journal;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::balance::unbalanced;
 use trueup_domain::check::check;
 use trueup_domain::finding::{CODES, Code, Finding, Severity, Subject};
-use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
+use trueup_domain::ids::{AgreementId, OrganizationId, PlanId, SourceId, SubscriptionId, TaskId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
@@ -135,6 +137,7 @@ async fn try_plan(
     clock: &dyn Clock,
     request: &PlanRequest<'_>,
 ) -> Result<Option<Planned>, Failure> {
+    let journal = Journal::now(store, request.org).await?;
     let mut chosen = choose(store, request).await?;
     let before: BTreeMap<TaskId, TaskState> = match request.choice {
         Choice::All | Choice::ByItself | Choice::Among(_) | Choice::Tasks(_) => states(chosen.tasks.values()),
@@ -203,7 +206,10 @@ async fn try_plan(
     }
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     let turn = turn_to_keep(store, clock, request.org).await?;
-    let kept = if have_moved(store, request.org, &before).await? {
+    let planned = inputs.iter().map(|input| input.task);
+    let overtaken = have_moved(store, request.org, &before).await?
+        || journal.has_moved(store, request.org, planned).await?;
+    let kept = if overtaken {
         Ok(false)
     } else {
         keep(store, clock, request, &stored, &mut chosen).await.map(|()| true)
@@ -545,7 +551,7 @@ async fn hold_behind_operations(
     for task in store.list_tasks(org, &filter).await? {
         busy.entry((task.source, task.subscription)).or_insert(task.id);
     }
-    let in_doubt = subscriptions_in_doubt(store, org).await?;
+    let in_doubt = journal::in_doubt(store, org).await?;
     chosen.waiting = chosen
         .tasks
         .values()
@@ -557,26 +563,6 @@ async fn hold_behind_operations(
         })
         .collect();
     Ok(())
-}
-
-/// The subscriptions with an operation in the journal whose outcome is not known, each with its task. The states of tasks
-/// do not tell all of them: of two workers at one plan, the one that only looked may have moved its tasks last.
-async fn subscriptions_in_doubt(
-    store: &dyn Store,
-    org: &OrganizationId,
-) -> Result<BTreeMap<(SourceId, SubscriptionId), TaskId>, Failure> {
-    let mut plans: BTreeMap<PlanId, Vec<ChangeId>> = BTreeMap::new();
-    for operation in store.list_unresolved_operations(org).await? {
-        plans.entry(operation.plan).or_default().push(operation.change);
-    }
-    let mut found = BTreeMap::new();
-    for (id, changes) in plans {
-        let Some(plan) = store.find_plan(org, &id).await? else { continue };
-        for change in plan.body.plan().changes.iter().filter(|change| changes.contains(&change.id)) {
-            found.insert((change.source.clone(), change.subscription.clone()), change.task.clone());
-        }
-    }
-    Ok(found)
 }
 
 /// The tasks that the planner sees. What is not billed at all, and what waits, is settled here.

@@ -18,6 +18,7 @@ mod cli {
     mod place;
     mod postgres;
     mod presence;
+    mod restored;
     mod rights;
     mod settings;
     mod terminal;

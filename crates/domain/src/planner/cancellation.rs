@@ -119,7 +119,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let later = later_lines(builder, order.effective);
     let lost = remains.lost(builder)?;
     let mut straddling = caught_up::straddling(builder, &ending);
-    straddling.retain(|reaching| lost.iter().all(|line| line.target != reaching.line.target));
+    straddling.retain(|reaching| lost.iter().chain(&later).all(|line| line.target != reaching.line.target));
     let gone: Vec<&Line> = later.iter().chain(straddling.iter().map(|s| &s.line)).collect();
     give_back_later_periods(builder, order, &ending, &gone)?;
     let goes: Vec<&Line> = lost.iter().chain(gone.iter().copied()).collect();

@@ -213,7 +213,13 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         match resolve(builder, order, line, moment, goes)? {
             Asked::For(item) => items.push(*item),
             Asked::ByHand => settled.extend([line.product.clone()]),
-            Asked::Nothing if builder.kept_back() > kept_back => settled.extend([line.product.clone()]),
+            Asked::Nothing if builder.kept_back() > kept_back => {
+                // The half that comes is billed beside the one that goes, and what lies between is of both.
+                if is_half_of_a_switch(&lines, line) {
+                    return Err(builder.keep_all_back());
+                }
+                settled.extend([line.product.clone()]);
+            }
             Asked::Nothing => {}
         }
     }
@@ -244,6 +250,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         let kept_back = builder.kept_back();
         transition(builder, order, item, part_is_told, is_told_apart)?;
         if builder.kept_back() > kept_back {
+            if switch.contains(&index) && goes(&index) {
+                return Err(builder.keep_all_back());
+            }
             settled.extend([item.line.product.clone()]);
             cannot_begin |= switch.contains(&index) && !goes(&index);
         }
@@ -273,6 +282,14 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         }
     }
     builder.last_steps()
+}
+
+/// Whether a line of an order is one half of a plan switch, by what the order says.
+fn is_half_of_a_switch(lines: &[Cow<'_, OrderLine>], line: &OrderLine) -> bool {
+    let old = |l: &OrderLine| l.old_quantity.is_some_and(|old| old > Quantity::ZERO);
+    let new = |l: &OrderLine| l.new_quantity.is_none_or(|new| new > Quantity::ZERO);
+    let (goes, comes) = (|l: &OrderLine| old(l) && !new(l), |l: &OrderLine| !old(l) && new(l));
+    goes(line) && lines.iter().any(|l| comes(l)) || comes(line) && lines.iter().any(|l| goes(l))
 }
 
 /// Whether a line can be dated by the day of the change, where ConnectWise reckons the part from that. Invoiced days

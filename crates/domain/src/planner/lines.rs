@@ -8,10 +8,10 @@ use super::part::{self, Expressed, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, OrderLine, ProductKind};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::ProductId;
+use crate::ids::{AdditionId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::period::Period;
-use crate::plan::{Role, Target};
+use crate::plan::{AdditionLink, Role, Target};
 use crate::planner::left_out;
 use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
@@ -394,20 +394,42 @@ pub fn several_open(builder: &Builder<'_, '_>, product: &ProductId, lines: &[Lin
 }
 
 /// An open line that we wrote and that is gone from an agreement that was read whole.
-fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<crate::ids::AdditionId> {
+fn missing_link(builder: &Builder<'_, '_>, product: &ProductId) -> Option<AdditionId> {
+    missing_links(builder).find(|link| &link.product == product).map(|link| link.addition)
+}
+
+fn missing_links<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b AdditionLink> {
     let context = builder.context;
-    builder
-        .own_links()
-        .iter()
-        .filter(|l| {
-            &l.product == product
-                && l.role == Role::Recurring
-                && !l.deleted
-                && l.written.is_open()
-                && context.world.snapshot.additions.contains_key(&l.agreement)
-        })
-        .find(|l| !context.index.register.was_read(l))
-        .map(|l| l.addition)
+    let is_open = |l: &&AdditionLink| {
+        l.role == Role::Recurring
+            && !l.deleted
+            && l.written.is_open()
+            && context.world.snapshot.additions.contains_key(&l.agreement)
+    };
+    let open = builder.own_links().iter().copied().filter(is_open);
+    open.filter(|l| !context.index.register.was_read(l))
+}
+
+/// Keeps back what would go on as if the subscription had no line, where one that trueup wrote and nobody ended is not in
+/// ConnectWise any more: whether there is such a line. A mapping of it to another addition is the answer.
+pub fn is_any_gone(builder: &mut Builder<'_, '_>) -> bool {
+    let order = builder.context.order_id();
+    let gone = missing_links(builder).filter(|link| link.order.as_ref() != order);
+    let gone: Vec<(AdditionId, ProductId)> = gone.map(|link| (link.addition, link.product.clone())).collect();
+    let mut found = false;
+    for (addition, product) in gone {
+        if !builder.named_additions(&product).is_empty() {
+            continue;
+        }
+        let message = format!(
+            "Addition {addition}, which billed {}, is not in ConnectWise any more.",
+            builder.context.product_name(&product)
+        );
+        let finding = builder.about(Code::Tu3008, &product, message);
+        builder.withhold(finding);
+        found = true;
+    }
+    found
 }
 
 /// What a person did to a line that trueup wrote: the finding that says so.

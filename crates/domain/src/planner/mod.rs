@@ -32,6 +32,7 @@ mod quantity;
 mod reconcile;
 mod reconciled;
 mod register;
+mod replayed;
 mod run;
 mod sales;
 mod sums;

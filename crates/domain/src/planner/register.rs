@@ -23,7 +23,7 @@ pub struct Register<'a> {
     keyed: bool,
     threads: usize,
     hasher: DefaultHashBuilder,
-    keys: OnceLock<HashTable<Keyed>>,
+    keys: OnceLock<Keys>,
     homes: OnceLock<HashMap<AdditionId, AgreementId>>,
 }
 
@@ -49,6 +49,14 @@ struct Keyed {
     hash: u64,
     home: AgreementId,
     addition: AdditionId,
+}
+
+/// The additions that have a key.
+#[derive(Debug, Default)]
+struct Keys {
+    of: HashTable<Keyed>,
+    /// Whether one of them is nobody's by the links.
+    some_unknown: bool,
 }
 
 /// Where the link of an addition is, among those that hold.
@@ -107,12 +115,21 @@ impl<'a> Register<'a> {
 
     /// The addition with a key: the one that is ours by its link, else the first.
     pub fn find_key(&self, key: &str) -> Option<(AgreementId, AdditionId)> {
-        let keys = self.keys.get_or_init(|| self.all_keys());
-        if keys.is_empty() {
+        let keys = self.keys();
+        if keys.of.is_empty() {
             return None;
         }
         let hash = self.hasher.hash_one(key);
-        keys.find(hash, |keyed| self.is(keyed, hash, key)).map(|keyed| (keyed.home, keyed.addition))
+        keys.of.find(hash, |keyed| self.is(keyed, hash, key)).map(|keyed| (keyed.home, keyed.addition))
+    }
+
+    /// Whether an addition carries a key of which no link tells.
+    pub fn has_unknown_keys(&self) -> bool {
+        self.keys().some_unknown
+    }
+
+    fn keys(&self) -> &Keys {
+        self.keys.get_or_init(|| self.all_keys())
     }
 
     fn is(&self, keyed: &Keyed, hash: u64, key: &str) -> bool {
@@ -120,16 +137,19 @@ impl<'a> Register<'a> {
         keyed.hash == hash && there().and_then(|addition| self.own_key(addition)) == Some(key)
     }
 
-    fn all_keys(&self) -> HashTable<Keyed> {
-        let mut keys = HashTable::new();
+    fn all_keys(&self) -> Keys {
+        let mut all = Keys::default();
         if !self.keyed && !self.is_any_marked() {
-            return keys;
+            return all;
         }
+        let keys = &mut all.of;
         for (home, addition) in self.additions() {
             if !self.keyed && addition.marker.is_none() {
                 continue;
             }
-            let Some(key) = self.own_key(addition) else { continue };
+            let link = self.link_of(addition.id).map(|remembered| remembered.link);
+            let Some(key) = Key::of(addition, link) else { continue };
+            all.some_unknown |= link.is_none();
             let hash = self.hasher.hash_one(key);
             match keys.find_mut(hash, |keyed| self.is(keyed, hash, key)) {
                 // Of a line and the copy that a person made of it the line counts, wherever the copy is.
@@ -144,7 +164,7 @@ impl<'a> Register<'a> {
                 }
             }
         }
-        keys
+        all
     }
 
     /// Whether any addition that was read carries something in the place of a key.

@@ -8,8 +8,8 @@ use super::mark::{Mark, Step};
 use super::picture::{Line, Picture};
 use super::sums::{self, Written};
 use super::{
-    TaskInput, World, cancellation, change, fetch, late, moving, over, quantity, reconcile, sales, term,
-    transfer, unbilled, usage,
+    TaskInput, World, cancellation, change, fetch, late, moving, over, quantity, reconcile, replayed, sales,
+    term, transfer, unbilled, usage,
 };
 use crate::feed::{Order, OrderKind};
 use crate::finding::{Code, Finding, Severity, Subject};
@@ -206,6 +206,9 @@ fn demanded(builder: &mut Builder<'_, '_>, demand: &Demand) -> Result<(), Stop> 
         Demand::Order(order) => {
             let order = &*term::within(order, builder.context.order_period);
             names_something(builder, order)?;
+            if replayed::was_carried_out(builder, order) {
+                return Ok(());
+            }
             let judged = quantity::judged(builder, order);
             let cut = &*unbilled::cut(builder, judged)?;
             moving::plan(builder, Some(order), None)?;

@@ -5,7 +5,7 @@ use super::builder::Builder;
 use super::cancellation;
 use super::context::Stop;
 use super::late;
-use super::lines::billed_quantity;
+use super::lines::{self, billed_quantity};
 use super::picture::Line;
 use super::sales::plan_from;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
@@ -57,6 +57,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
         };
         old.extend(named.filter(of_another));
+    }
+    if moved_on.is_none() && lines::is_any_gone(builder) {
+        return Err(builder.keep_all_back());
     }
     tell_nothing_ends(builder, order, old.is_empty());
     // Invoices that bill nothing of a line hold no day of it back.

@@ -641,6 +641,7 @@ impl<'a> Decider<'_, 'a> {
             product: line.services.first().cloned().unwrap_or_else(|| ProductId::from("")),
             role: Role::Quantity,
             state: there.state.clone(),
+            replayed: None,
         }
     }
 

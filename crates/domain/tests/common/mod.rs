@@ -351,7 +351,7 @@ impl Lab {
                 role: Role::Recurring,
                 order: None,
                 key: None,
-                true_period: adoption.dated(),
+                true_period: adoption.true_period(),
                 edits: Vec::new(),
                 ends: Vec::new(),
                 written: adoption.state.clone(),

@@ -223,8 +223,12 @@ impl Recorder<'_> {
 
     /// What is remembered of an adopted addition: the link it has, with the values of now, or a new one.
     fn link_of(&self, adoption: &Adoption) -> AdditionLink {
+        let replayed = adoption.replayed.as_ref();
         if let Some(known) = self.known(adoption) {
-            let true_period = if known.order.is_none() { adoption.dated() } else { known.true_period };
+            if let Some(by) = replayed {
+                return known.clone().replayed(by, adoption.state.clone());
+            }
+            let true_period = if known.order.is_none() { adoption.true_period() } else { known.true_period };
             return AdditionLink { written: adoption.state.clone(), true_period, ..known.clone() };
         }
         AdditionLink {
@@ -234,9 +238,9 @@ impl Recorder<'_> {
             subscription: adoption.subscription.clone(),
             product: adoption.product.clone(),
             role: adoption.role,
-            order: None,
-            key: None,
-            true_period: adoption.dated(),
+            order: replayed.and_then(|by| by.order.clone()),
+            key: replayed.and_then(|by| by.key.clone()),
+            true_period: adoption.true_period(),
             edits: Vec::new(),
             ends: Vec::new(),
             written: adoption.state.clone(),
@@ -280,6 +284,8 @@ impl Recorder<'_> {
             "before": known.unwrap_or(&adoption.state),
             "after": adoption.state,
             "reason": match known {
+                _ if adoption.replayed.is_some() => "an order left it so in a run that the journal does not know of: the \
+                    journal was lost, or put back from before; nothing was written to ConnectWise",
                 Some(_) => "a person changed it, and the mapping of the addition takes it over with the values it has",
                 None => "taken over as it is: nothing was written to ConnectWise",
             },

@@ -63,7 +63,10 @@ pub fn schedule(seed: u64, bug: Option<Bug>) -> Result<Counts, String> {
         let mut storm = Storm::new(seed, bug).await;
         let result = tokio::time::timeout(Duration::from_secs(300), storm.whole()).await;
         let result = result.unwrap_or_else(|_| Err("it does not come to an end".to_owned()));
-        result.map_err(|what| format!("{what}\n{}", storm.net.story()))
+        match result {
+            Ok(counts) => Ok(counts),
+            Err(what) => Err(format!("{what}\n{}\n{}", storm.net.story(), storm.journal().await)),
+        }
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
@@ -332,6 +335,38 @@ impl Storm {
         let tasks = self.store.list_tasks(&self.org, &TaskFilter::default()).await.unwrap();
         let open: Vec<_> = tasks.iter().filter(|t| t.state != TaskState::Done).collect();
         Err(format!("it does not come to rest: {last:?}, {open:?}"))
+    }
+
+    /// What the store knows in the end, told where a schedule fails.
+    async fn journal(&self) -> String {
+        let mut told = String::new();
+        for task in self.store.list_tasks(&self.org, &TaskFilter::default()).await.unwrap_or_default() {
+            let (state, reason) = (task.state.name(), task.reason.as_deref().unwrap_or_default());
+            told.push_str(&format!("task {} {:?} {state} {reason}\n", task.id, task.order_id));
+        }
+        let mut plans = self.store.list_plans(&self.org, 1_000).await.unwrap_or_default();
+        plans.reverse();
+        for plan in plans {
+            let operations = self.store.list_operations(&self.org, &plan.id).await.unwrap_or_default();
+            told.push_str(&format!("plan {} {:?}, made at {}\n", plan.id, plan.state, plan.created_at));
+            let Ok(Some(stored)) = self.store.find_plan(&self.org, &plan.id).await else { continue };
+            for change in &stored.body.plan().changes {
+                let row = operations.iter().find(|row| row.change == change.id);
+                let left = row.map(|row| (row.state, row.addition, row.updated_at));
+                let wanted = change.action.after();
+                told.push_str(&format!(
+                    "  {} {} {} {} of {}, {:?} from {:?}: {left:?}\n",
+                    change.key.0,
+                    change.action.op(),
+                    change.order.as_ref().map_or("", |order| order.as_str()),
+                    change.reason,
+                    change.task,
+                    wanted.map(|state| state.quantity.decimal()),
+                    wanted.map(|state| state.effective),
+                ));
+            }
+        }
+        told
     }
 
     fn writes(&self) -> usize {

@@ -5,7 +5,8 @@ use crate::billing;
 use crate::finding::{Code, Finding, Subject};
 use crate::ids::{AdditionId, ProductId};
 use crate::mapping_rules::ItemRule;
-use crate::plan::{Adoption, Role, Target, TaskOutcome};
+use crate::period::Period;
+use crate::plan::{Adoption, OperationKey, Replayed, Role, Target, TaskOutcome};
 use crate::planner::AdoptionAnswer;
 use crate::planner::context::Stop;
 use crate::planner::origin::{Made, Origin};
@@ -16,37 +17,91 @@ use jiff::civil::Date;
 impl<'a> Builder<'_, 'a> {
     /// Takes a line over: it becomes the subscription's recurring line for the product, without a write.
     pub fn adopt(&mut self, line: &Line<'a>, product: &ProductId) {
-        let Target::Existing(addition) = line.target else { return };
+        self.own(line, product, Role::Recurring, None);
+    }
+
+    /// Owns a line again that carries a key of this task and that the journal does not know of: it was lost, or put back
+    /// from before the line was written. `true_days` are those that the line is for, where its dates do not tell them.
+    pub fn own_again(
+        &mut self,
+        line: &Line<'a>,
+        key: OperationKey,
+        product: &ProductId,
+        role: Role,
+        true_days: Option<Period>,
+    ) {
+        if line.origin.is_none() {
+            let order = self.given_by().cloned();
+            self.own(line, product, role, Some(Replayed { order, key: Some(key), days: true_days }));
+        }
+    }
+
+    /// Takes a line of the subscription as the order of the task left it in a run that the journal does not know of. `days`
+    /// are those of its period from the order's day on.
+    pub fn take_as_left(&mut self, line: &Line<'a>, product: &ProductId, days: Option<Period>) {
+        let (Some(order), Some(origin)) = (self.given_by(), &line.origin) else { return };
+        let was = Line { state: origin.written().clone().into(), ..line.clone() };
+        let edited = days.filter(|_| was.state.amounts() != line.state.amounts());
+        let by = Replayed { order: Some(order.clone()), key: None, days: edited };
+        self.draft.adoptions.extend(self.adoption_of(line, product, Role::Recurring, Some(by)));
+        if let Some(held) = edited {
+            self.picture.note_edit(&was, held, Some(order));
+        }
+        let ended = line.state.cancelled.is_some().then_some(order);
+        self.picture.set_state(line, (*line.state).clone(), ended);
+    }
+
+    /// The line with the key of a line of this task, and the key, where the journal does not know of it.
+    pub fn unknown(&self, line_id: &str, role: Role, day: Date) -> Option<(Line<'a>, OperationKey)> {
+        let key = self.key(line_id, role, day);
+        let line = self.picture.find_key(&key).filter(|line| line.origin.is_none())?;
+        Some((line.clone(), key))
+    }
+
+    /// Lines of the task's agreement with a key that the journal does not know of.
+    pub fn unknown_lines(&self) -> impl Iterator<Item = &Line<'a>> {
+        let lines = self.picture.lines_of(self.context.agreement.id).iter();
+        lines.filter(|line| line.origin.is_none() && line.key().is_some())
+    }
+
+    fn adoption_of(
+        &self,
+        line: &Line<'_>,
+        product: &ProductId,
+        role: Role,
+        replayed: Option<Replayed>,
+    ) -> Option<Adoption> {
+        let Target::Existing(addition) = line.target else { return None };
         let task = self.context.task;
-        let adoption = Adoption {
+        Some(Adoption {
             addition,
             agreement: line.agreement,
             task: task.id.clone(),
             source: task.source.clone(),
             subscription: task.subscription.clone(),
             product: product.clone(),
-            role: Role::Recurring,
+            role,
             state: (*line.state).clone(),
+            replayed,
+        })
+    }
+
+    fn own(&mut self, line: &Line<'a>, product: &ProductId, role: Role, replayed: Option<Replayed>) {
+        let order = self.given_by().filter(|_| replayed.is_some());
+        let Some(adoption) = self.adoption_of(line, product, role, replayed) else { return };
+        let origin = Made {
+            source: &self.context.task.source,
+            product: product.clone(),
+            role,
+            order,
+            true_period: adoption.true_period(),
+            edits: Vec::new(),
+            ends: Vec::new(),
+            written: line.state.clone(),
+            next_invoice_at_write: None,
         };
-        let dated = adoption.dated();
         self.draft.adoptions.push(adoption);
-        self.picture.claim(
-            line,
-            Origin::made(
-                self.context.subscription_no,
-                Made {
-                    source: &task.source,
-                    product: product.clone(),
-                    role: Role::Recurring,
-                    order: None,
-                    true_period: dated,
-                    edits: Vec::new(),
-                    ends: Vec::new(),
-                    written: line.state.clone(),
-                    next_invoice_at_write: None,
-                },
-            ),
-        );
+        self.picture.claim(line, Origin::made(self.context.subscription_no, origin));
     }
 
     /// The additions with the item that nobody has claimed and that bill from `from` on, on the agreement of the task.

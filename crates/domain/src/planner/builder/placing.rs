@@ -117,7 +117,12 @@ impl<'a> Builder<'_, 'a> {
         true_days: Period,
     ) -> Result<(), Stop> {
         let key = self.key(&line.line_id, line.role, true_days.start());
-        if self.is_there(&key, &line) {
+        let as_it_is = |there: &AdditionState| {
+            let is_plain =
+                there.effective == true_days.start() && there.cancelled == Some(true_days.last_day());
+            (!is_plain).then_some(true_days)
+        };
+        if self.is_there(&key, &line, as_it_is) {
             return Ok(());
         }
         let first = self.context.billed_from(&line.product);
@@ -174,7 +179,11 @@ impl<'a> Builder<'_, 'a> {
         anchor: Period,
     ) -> Result<(), Stop> {
         let key = self.key(&line.line_id, line.role, line.key_day.unwrap_or(start));
-        if self.is_there(&key, &line) {
+        let since = line.since.unwrap_or(start);
+        let held_before = |effective: Date| {
+            Period::new(since, effective.max(next_day(since))).ok().filter(|_| since != effective)
+        };
+        if self.is_there(&key, &line, |there| held_before(there.effective)) {
             // The days before it have a line of their own, which the run that wrote this one may not have come to.
             let moved = self.picture.find_key(&key).and_then(Line::moved_to);
             if let Some(next) = moved.filter(|next| line.key_day.is_none() && *next > start) {
@@ -238,10 +247,7 @@ impl<'a> Builder<'_, 'a> {
             description: line.description.take(),
             invoice_description: None,
         };
-        let since = line.since.unwrap_or(start);
-        let held_before =
-            Period::new(since, effective.max(next_day(since))).ok().filter(|_| since != effective);
-        self.push_create(agreement, line, wanted, key, held_before, reason)
+        self.push_create(agreement, line, wanted, key, held_before(effective), reason)
     }
 
     /// A one-time line for the days from `start` to `next` that were invoiced before the line could be written.
@@ -257,7 +263,7 @@ impl<'a> Builder<'_, 'a> {
         let before = self.picture.find_key(&key).and_then(|there| there.origin.as_ref()?.true_period());
         if let Some(end) = before.map(Period::end).filter(|end| *end < next) {
             // An earlier run came this far: what was invoiced since then follows on it.
-            self.is_there(&key, &NewLine { role: Role::Prorate, ..line.clone() });
+            self.is_there(&key, &NewLine { role: Role::Prorate, ..line.clone() }, |_| before);
             return self.catch_up(agreement, line, end, next, anchor);
         }
         let days = Period::new(start, next)?;

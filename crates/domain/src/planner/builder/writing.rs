@@ -47,10 +47,19 @@ impl<'a> Builder<'_, 'a> {
         self.picture.find_key(&self.key(line_id, role, day))
     }
 
-    pub(super) fn is_there(&mut self, key: &OperationKey, line: &NewLine<'_>) -> bool {
+    /// Whether the line is there or was, whatever became of it since. One that the journal does not know of is owned
+    /// again; `for_days` tells the days that it is for from the first one that it is dated on.
+    pub(super) fn is_there(
+        &mut self,
+        key: &OperationKey,
+        line: &NewLine<'_>,
+        for_days: impl FnOnce(&AdditionState) -> Option<Period>,
+    ) -> bool {
         let Some(there) = self.picture.find_key(key).cloned() else {
             return self.context.index.was_removed(key);
         };
+        let true_days = for_days(&there.state);
+        self.own_again(&there, key.clone(), &line.product, line.role, true_days);
         self.push_keep(&there, key.clone(), line.role, &line.product, line.line_id.clone());
         true
     }

@@ -62,10 +62,9 @@ fn begin_new<'a>(
     let whole = effective == period.start();
     let invoiced = !agreement.prorates && builder.is_invoiced(agreement, period.start());
     let policy = if whole || part_is_told { None } else { Some(part_policy(builder)?) };
-    if matches!(policy, Some(PartPolicy::Connectwise))
-        && builder.is_invoiced(agreement, effective)
-        && item.existing.is_some()
-    {
+    // What the source names the parts of is written as it names them, and the new line begins with the next period.
+    let by_dates = matches!(policy, Some(PartPolicy::Connectwise)) || agreement.prorates && !is_told_apart;
+    if by_dates && builder.is_invoiced(agreement, effective) && item.existing.is_some() {
         let message = format!(
             "{effective} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
              any more, and the new one would be caught up on top of it.",
@@ -217,7 +216,19 @@ fn over_with_its_term(
     begin: Date,
 ) -> Option<Date> {
     let goes_on = order.kind == OrderKind::Renewal || item.new_quantity.is_zero() || !item.also.is_empty();
-    sales::over_with_its_term(builder, item.existing.as_ref().filter(|_| !goes_on)?, begin)
+    if goes_on {
+        return None;
+    }
+    match &item.existing {
+        Some(before) => sales::over_with_its_term(builder, before, begin),
+        // What comes for another product, or beside it, ends with the term of the lines that are there.
+        None => {
+            let mut own = builder
+                .own_lines()
+                .filter(|line| line.origin.as_ref().is_some_and(|origin| origin.role() == Role::Recurring));
+            own.find_map(|line| sales::over_with_its_term(builder, line, begin))
+        }
+    }
 }
 
 /// The last day of what takes the old line's place, where an order before this one has ended that ahead. What begins from
