@@ -5,10 +5,11 @@ mod common;
 use common::*;
 use rstest::rstest;
 use trueup_domain::feed::*;
+use trueup_domain::finding::Code;
 use trueup_domain::ids::*;
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
-use trueup_domain::psa::ObservedAddition;
+use trueup_domain::psa::{BillFlag, ObservedAddition};
 
 fn month(number: i8) -> Period {
     period(&format!("2023-{number:02}-01"), &format!("2023-{:02}-01", number + 1))
@@ -126,6 +127,24 @@ fn what_was_over_before_the_first_day_is_not_in_the_way_of_others(#[case] sold: 
     let draft = lab.plan(&[&sale, &end]);
     lab.apply(&draft);
     assert_eq!(lab.invoice(40), "0", "{}", show(&draft));
+}
+
+/// What takes the place of a line that somebody set not to be billed is not billed either, and that is said with what it is
+/// worth: the next look finds nothing that was changed by a person.
+#[rstest]
+fn what_takes_the_place_of_an_unbilled_line_is_said(
+    #[values("end_and_create", "edit_in_place")] how: &str,
+    #[values("2023-02-01", "2023-02-10")] on: &str,
+) {
+    let mut lab = sold();
+    lab.set("quantity_change", how);
+    let line = &mut lab.snapshot.additions.get_mut(&AgreementId(40)).unwrap()[0];
+    line.state.bill = BillFlag::DoNotBill;
+    let change = order("CH-1", OrderKind::Change, on, month(2)).change("1", "seat", 5, 8, "22.00", "17.60").0;
+    let draft = lab.plan(&[&change]);
+    let said: Vec<_> = draft.findings.iter().filter(|f| f.code == Code::Tu8006).collect();
+    let amounts: Vec<_> = said.iter().map(|f| f.amount.as_ref().unwrap().0.to_string()).collect();
+    assert_eq!(amounts, ["176.00"], "{:#?}", draft.findings);
 }
 
 /// A line that is dated by its commitment does not go on by itself, and what takes its place in the last period of the term

@@ -9,6 +9,7 @@ use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, day_text, next_day, previous_day};
 use crate::plan::{Role, Target};
 use crate::planner::builder::{Builder, NewLine};
+use crate::planner::by_hand;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy, standing_text, write_once};
@@ -557,6 +558,18 @@ pub(super) fn create_or_edit<'a>(
     let settings = builder.context.world.settings;
     let name = builder.context.product_name(&item.line.product);
     let ends = ends_ahead(builder, order, item);
+    // What takes a line's place is billed as that is: sold and set not to be billed is said with what it is worth by now.
+    if let Some(line) = item.existing.as_ref().filter(|line| line.state.bill != BillFlag::Billable) {
+        let shown = shown_as(builder, item)?;
+        let state = AdditionState {
+            quantity: item.new_quantity,
+            unit_price: shown.price,
+            unit_cost: shown.cost,
+            ..(*line.state).clone()
+        };
+        let now = Line { state: state.into(), ..line.clone() };
+        by_hand::tell_if_not_billed(builder, &item.line.product, &now, item.new_quantity);
+    }
     let goes_on = |l: &&Line| l.state.is_open() || ends.is_some_and(|last| last >= begin);
     let alone = item.existing.as_ref().filter(|l| goes_on(l) && item.also.is_empty());
     // What an earlier run of this order began with a line of its own is finished so.
