@@ -5,7 +5,7 @@
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
@@ -39,10 +39,21 @@ pub struct Parsed {
 /// What is wrong with a row: the field, and the reason.
 type Fault = (Option<&'static str>, String);
 
+/// What parts the cells, by the header: a comma, else what spreadsheets write where the comma is in numbers.
+fn separator_of(input: &mut impl BufRead) -> u8 {
+    // What cannot be read is told by whoever reads the rows.
+    let begin = input.fill_buf().unwrap_or_default();
+    let header = begin.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let found = [b',', b';', b'\t'].into_iter().find(|separator| header.contains(separator));
+    found.unwrap_or(b',')
+}
+
 /// Reads a file. Every bad row is refused with line, field and reason; the others are taken.
 pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
-    let limited = input.take(MAX_FILE_BYTES);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(limited);
+    let mut limited = BufReader::new(input.take(MAX_FILE_BYTES));
+    let separator = separator_of(&mut limited);
+    let mut builder = csv::ReaderBuilder::new();
+    let mut reader = builder.delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(limited);
     let mut parsed = Parsed::default();
     let refuse = |line: u64, (field, reason): Fault| Refusal {
         file: file.to_owned(),
@@ -123,7 +134,7 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
         }
     }
     let line = reader.position().line();
-    if reader.into_inner().limit() == 0 {
+    if reader.into_inner().into_inner().limit() == 0 {
         let reason = "the file is longer than 64 MiB, and what follows is not read; split it".to_owned();
         parsed.refused.push(refuse(line, (None, reason)));
     }

@@ -106,6 +106,28 @@ fn a_change_that_prorates_shows_amounts_and_formula_and_usage_is_billed_once() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// The part of an open period and the line from the next one on are no reason to speak of invoices.
+#[test]
+fn a_change_in_an_open_period_is_no_warning() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.map_all();
+    world.feed(&seats("c-1", "s-1"));
+    world.write();
+    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
+    grown["old_quantity"] = json!("5");
+    grown["new_quantity"] = json!("8");
+    world.feed(&[order("CH-1", "change", "s-1", "2023-03-15", &[grown])]);
+    world.enter(&browser);
+    world.wizard(&browser, "CH-1", "Green Lane");
+    browser.sees("Part of a period");
+    browser.sees("Effect on the next invoices");
+    let shown = browser.text();
+    assert!(!shown.contains("is invoiced up to"), "{shown}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 /// A cancellation with its fee.
 fn cancelled(id: &str, subscription: &str) -> Value {
     let mut fee = line("1", "cancellation", "early-end", "1", "50.00", "0.00");

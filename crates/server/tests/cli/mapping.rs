@@ -1,6 +1,7 @@
 //! Mappings in bulk.
 
 use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
+use rstest::rstest;
 use serde_json::json;
 
 #[test]
@@ -32,6 +33,25 @@ fn an_export_is_what_an_import_takes() {
     let file = other.file("export.csv", &csv);
     other.json(&["mapping", "import", &file]).exits(0);
     assert_eq!(other.run(&["mapping", "export"]).exits(0).out, csv);
+}
+
+/// What a spreadsheet saves where the comma is in numbers, with and without the mark of UTF-8.
+#[rstest]
+#[case(";", "")]
+#[case(";", "\u{feff}")]
+#[case("\t", "")]
+fn a_file_of_another_separator_is_taken(#[case] separator: &str, #[case] mark: &str) {
+    let bench = Bench::new("2023-03-20");
+    let rows = format!(
+        "kind,source_id,psa_id,scope,options\n{MAPPINGS}agreement,customer:c-100,40,,\"proration=41\"\n"
+    );
+    let file = bench.file("mappings.csv", &format!("{mark}{}", rows.replace(',', separator)));
+    let taken = bench.json(&["mapping", "import", &file]).exits(0).json();
+    assert_eq!(taken["saved"], 3, "{taken}");
+    let other = Bench::new("2023-03-20");
+    other.map(rows.split_once('\n').unwrap().1).exits(0);
+    let export = |bench: &Bench| bench.run(&["mapping", "export"]).exits(0).out;
+    assert_eq!(export(&bench), export(&other));
 }
 
 #[test]

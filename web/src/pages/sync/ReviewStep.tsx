@@ -206,12 +206,14 @@ function Warnings(props: { agreements: Agreement[]; changes: Change[]; task: str
 
 /**
  * The first day that is not invoiced. The agreement is as it was last read; the lines were computed from what stands there
- * now: what is caught up begins on that day, after the days that it bills.
+ * now: what is caught up begins on that day, after the days that it bills. A recurring line that begins after the days since
+ * which its state holds is an ordinary one: what lies between is billed beside it.
  */
 function nextInvoice(one: Agreement, changes: Change[]): string | null {
   const days = changes.flatMap((change) => {
     const first = change.fields['effectiveDate']?.to;
-    const bills = change.agreement_id === one.agreement_id && change.op === 'create' ? change.true_period : null;
+    const made = change.agreement_id === one.agreement_id && change.op === 'create' && change.role !== 'recurring';
+    const bills = made ? change.true_period : null;
     return bills != null && first != null && first > bills.start && first >= bills.end ? [first] : [];
   });
   const known = one.next_invoice ?? '';
