@@ -224,11 +224,7 @@ pub fn existing_line<'a>(
         return judge(builder, product, line);
     }
     if let Some(gone) = gone {
-        let message = format!(
-            "Addition {gone}, which billed {}, is not in ConnectWise any more.",
-            builder.context.product_name(product)
-        );
-        let finding = builder.about(Code::Tu3008, product, message);
+        let finding = is_gone(builder, product, gone);
         if let Some(taken) = builder.take_mapped(product, None) {
             builder.find(finding.severity(Severity::Info));
             return Existing::Line(Box::new(taken));
@@ -410,6 +406,13 @@ fn missing_links<'b>(builder: &'b Builder<'_, '_>) -> impl Iterator<Item = &'b A
     open.filter(|l| !context.index.register.was_read(l))
 }
 
+/// TU3008 of a line that is not there any more.
+fn is_gone(builder: &Builder<'_, '_>, product: &ProductId, addition: AdditionId) -> Finding {
+    let name = builder.context.product_name(product);
+    let message = format!("Addition {addition}, which billed {name}, is not in ConnectWise any more.");
+    builder.about(Code::Tu3008, product, message)
+}
+
 /// Keeps back what would go on as if the subscription had no line, where one that trueup wrote and nobody ended is not in
 /// ConnectWise any more: whether there is such a line. A mapping of it to another addition is the answer.
 pub fn is_any_gone(builder: &mut Builder<'_, '_>) -> bool {
@@ -421,11 +424,7 @@ pub fn is_any_gone(builder: &mut Builder<'_, '_>) -> bool {
         if !builder.named_additions(&product).is_empty() {
             continue;
         }
-        let message = format!(
-            "Addition {addition}, which billed {}, is not in ConnectWise any more.",
-            builder.context.product_name(&product)
-        );
-        let finding = builder.about(Code::Tu3008, &product, message);
+        let finding = is_gone(builder, &product, addition);
         builder.withhold(finding);
         found = true;
     }

@@ -560,13 +560,7 @@ pub(super) fn create_or_edit<'a>(
     let ends = ends_ahead(builder, order, item);
     // What takes a line's place is billed as that is: sold and set not to be billed is said with what it is worth by now.
     if let Some(line) = item.existing.as_ref().filter(|line| line.state.bill != BillFlag::Billable) {
-        let shown = shown_as(builder, item)?;
-        let state = AdditionState {
-            quantity: item.new_quantity,
-            unit_price: shown.price,
-            unit_cost: shown.cost,
-            ..(*line.state).clone()
-        };
+        let state = in_place(builder, item, line)?;
         let now = Line { state: state.into(), ..line.clone() };
         by_hand::tell_if_not_billed(builder, &item.line.product, &now, item.new_quantity);
     }
@@ -579,13 +573,7 @@ pub(super) fn create_or_edit<'a>(
         let paid = builder.last_invoiced_day(agreement).is_some_and(|last| next_day(last) >= begin);
         let unbilled_from_begin = there.state.effective == begin && !builder.is_billed(there);
         if edits && (paid || unbilled_from_begin) && there.state.catalog_item == item.item.id {
-            let shown = shown_as(builder, item)?;
-            let wanted = AdditionState {
-                quantity: item.new_quantity,
-                unit_price: shown.price,
-                unit_cost: shown.cost,
-                ..(*there.state).clone()
-            };
+            let wanted = in_place(builder, item, there)?;
             let reason = format!(
                 "Order {} changes {name} from {} to {}; the next invoice bills the new state whole.",
                 order.shown(),
@@ -614,6 +602,17 @@ pub(super) fn create_or_edit<'a>(
     line.since = Some(item.moment.said);
     let last = commitment_last(builder, begin).into_iter().chain(ends).min();
     builder.recurring(agreement, line, begin, last, anchor)
+}
+
+/// What a line holds once it shows the new state.
+fn in_place(builder: &Builder<'_, '_>, item: &Item<'_, '_>, line: &Line<'_>) -> Result<AdditionState, Stop> {
+    let shown = shown_as(builder, item)?;
+    Ok(AdditionState {
+        quantity: item.new_quantity,
+        unit_price: shown.price,
+        unit_cost: shown.cost,
+        ..(*line.state).clone()
+    })
 }
 
 /// Price and cost of the new state as an open-ended line shows them.
