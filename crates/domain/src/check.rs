@@ -19,15 +19,21 @@ use std::collections::{BTreeMap, BTreeSet};
 /// # Errors
 /// The draft and the findings that keep it from being applied.
 pub fn check(draft: DraftPlan, world: &World<'_>) -> Result<CheckedPlan, Box<(DraftPlan, Vec<Finding>)>> {
+    let wrong = violations(&draft, world);
+    if wrong.is_empty() { Ok(CheckedPlan::new(draft)) } else { Err(Box::new((draft, wrong))) }
+}
+
+/// What keeps a plan from being applied, each with the task whose line it is.
+pub(crate) fn violations(draft: &DraftPlan, world: &World<'_>) -> Vec<Finding> {
     let mut wrong = Vec::new();
-    keys_are_unique(&draft, world, &mut wrong);
-    changes_fit(&draft, world, &mut wrong);
-    dependencies_hold(&draft, &mut wrong);
-    match replay(&draft, world) {
-        Ok(after) => money_is_conserved(&draft, world, &after, &mut wrong),
+    keys_are_unique(draft, world, &mut wrong);
+    changes_fit(draft, world, &mut wrong);
+    dependencies_hold(draft, &mut wrong);
+    match replay(draft, world) {
+        Ok(after) => money_is_conserved(draft, world, &after, &mut wrong),
         Err(finding) => wrong.push(*finding),
     }
-    if wrong.is_empty() { Ok(CheckedPlan::new(draft)) } else { Err(Box::new((draft, wrong))) }
+    wrong
 }
 
 fn subject(change: &Change) -> Subject {

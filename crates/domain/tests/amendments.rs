@@ -7,7 +7,7 @@ use trueup_domain::amendment::{Amendment, Decision, Ending, Values};
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::period::{BillingCycle, Period};
-use trueup_domain::plan::{Action, DraftPlan, OperationKey, Role};
+use trueup_domain::plan::{Action, DraftPlan, OperationKey, Role, TaskOutcome};
 use trueup_domain::task::{Demand, Task};
 
 fn january() -> Period {
@@ -200,6 +200,44 @@ fn a_line_cannot_be_set_to_end_before_it_begins() {
     let values = Values { ending: Some(Ending::On(day("2027-12-01"))), ..Values::default() };
     let (task, demand) = amended(&lab, &sale.0, vec![(key, set(values))]);
     assert_eq!(lab.refused(lab.drafted(&[(task, demand)])), [Code::Tu4003]);
+}
+
+/// One line that may not be written keeps its own subscription back, and nobody else.
+#[test]
+fn what_the_checker_refuses_of_one_subscription_leaves_the_others_in_the_plan() {
+    let mut lab = lab();
+    lab.subscription("s-2", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let (sale, change) = (sale(), change());
+    let mut other = order("SO-2", OrderKind::Sales, "2028-01-01", january()).with(line(
+        "1",
+        Charge::Recurring,
+        "seat",
+        "3",
+        "20.00",
+        "10.00",
+    ));
+    other.0.subscription = "s-2".into();
+    let key = key_of(&lab.plan(&[&sale.0]), "create");
+    let values = Values { ending: Some(Ending::On(day("2027-12-01"))), ..Values::default() };
+    let wrong = amended(&lab, &sale.0, vec![(key, set(values))]);
+    let with = |order: &OrderDraft| (lab.task(&order.0), Demand::Order(Box::new(order.0.clone())));
+    let tasks = [wrong.clone(), with(&change), with(&other)];
+    assert_eq!(lab.refused(lab.drafted(&tasks)), [Code::Tu4003]);
+
+    let draft = lab.passing(&tasks);
+    let outcome = |of: &Order| draft.outcomes[&lab.task(of).id].clone();
+    assert_eq!(outcome(&sale.0), TaskOutcome::Failed);
+    assert_eq!(outcome(&change.0), TaskOutcome::Blocked);
+    assert_eq!(outcome(&other.0), TaskOutcome::Planned);
+    let written: Vec<String> = draft.changes.iter().map(|c| c.subscription.to_string()).collect();
+    assert_eq!(written, ["s-2"]);
+    let told = draft.findings.iter().find(|f| f.code == Code::Tu4003).unwrap();
+    assert_eq!(told.subject.task, Some(lab.task(&sale.0).id));
+    assert!(told.message.ends_with("The order is left out of this plan; the others are in it."), "{told:?}");
+    assert_eq!(lab.refused(draft), []);
+
+    // Where nothing else is asked for, the plan shows what was refused.
+    assert_eq!(lab.passing(std::slice::from_ref(&wrong)).changes.len(), 1);
 }
 
 /// Words about lines that the task does not propose change nothing, and what equals the proposal is no amendment.

@@ -5,6 +5,7 @@
 mod common;
 use common::*;
 use rstest::rstest;
+use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
 use trueup_domain::period::{BillingCycle, Period};
@@ -159,4 +160,41 @@ fn what_costs_nothing_in_the_catalog_is_told(#[case] charged: &str, #[case] told
     assert_eq!(finding.and_then(|f| f.amount).map(|(amount, _)| amount.to_string()).as_deref(), told);
     assert!(lab.run(&sold.0).contains("create recurring"));
     assert_eq!(lab.invoice(40), "110.00");
+}
+
+/// A plan switch that comes late makes up for the periods that were invoiced since, net of what the old plan was billed for,
+/// also with credits off; its part of a period is billed by trueup alone.
+#[rstest]
+#[case::known_at_once(0, ["110.00", "150.00", "150.00", "150.00"])]
+#[case::after_an_invoice(1, ["110.00", "150.00", "150.00", "150.00"])]
+#[case::after_two(2, ["110.00", "110.00", "190.00", "150.00"])]
+#[case::after_three(3, ["110.00", "110.00", "110.00", "230.00"])]
+fn a_plan_switch_that_comes_late_costs_the_difference(
+    #[case] invoices: usize,
+    #[case] expected: [&str; 4],
+    #[values("connectwise", "none", "trueup")] who: &str,
+    #[values("off", "on")] credits: &str,
+) {
+    let mut lab = lab();
+    lab.set("credits", credits);
+    if who != "connectwise" {
+        lab.set("price_source", "marketplace").set("proration_by", who);
+    }
+    let mut sold = sale("2028-01-01", "5");
+    sold.0.lines[0].unit_price = Some("22.00".parse().unwrap());
+    lab.run(&sold.0);
+    let mut billed: Vec<String> = (0..invoices).map(|_| lab.invoice(40)).collect();
+    lab.today = day("2028-03-05");
+    let switch = order("CH-1", OrderKind::Change, "2028-01-15", january())
+        .change("1", "seat", 5, 0, "22.00", "17.60")
+        .change("2", "extra", 0, 5, "30.00", "20.00");
+    let shown = lab.run(&switch.0);
+    billed.extend((invoices..4).map(|_| lab.invoice(40)));
+    let mut expected = expected.map(|amount| amount.parse::<Decimal>().unwrap());
+    if who == "trueup" {
+        // 5 x 8.00 for 17 of 31 days.
+        expected[invoices] += Decimal::new(2194, 2);
+    }
+    let billed: Vec<Decimal> = billed.iter().map(|amount| amount.parse().unwrap()).collect();
+    assert_eq!(billed, expected, "{shown}");
 }

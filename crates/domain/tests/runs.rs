@@ -45,6 +45,10 @@ struct Choice {
     calendar_from: Option<i8>,
     /// Every plan is taken back and made again.
     taken_back: bool,
+    /// Prices come from ConnectWise, which asks the same for a seat at all times.
+    catalog: bool,
+    /// Nobody bills part periods.
+    unprorated: bool,
     /// Beside the run every plan is taken back after so many invoices.
     taken_back_late: Option<usize>,
 }
@@ -64,21 +68,26 @@ fn choices() -> impl Strategy<Value = Choice> {
     (
         (0_usize..4, any::<bool>(), any::<bool>(), 0_usize..4, 0_usize..COUNTS.len()),
         (any::<bool>(), any::<bool>(), prop_oneof![Just(1_i8), Just(20), 28_i8..=31], any::<bool>()),
+        0_usize..6,
     )
-        .prop_map(|((mode, credits, place, rounding, count), (edit, old_day, anchor, batch))| Choice {
-            mode,
-            credits,
-            place,
-            rounding,
-            count,
-            edit,
-            old_day,
-            anchor,
-            batch,
-            invoiced_from: None,
-            calendar_from: None,
-            taken_back: false,
-            taken_back_late: None,
+        .prop_map(|((mode, credits, place, rounding, count), (edit, old_day, anchor, batch), who)| {
+            Choice {
+                mode,
+                credits,
+                place,
+                rounding,
+                count,
+                edit,
+                old_day,
+                anchor,
+                batch,
+                invoiced_from: None,
+                calendar_from: None,
+                taken_back: false,
+                catalog: who == 4,
+                unprorated: who == 5,
+                taken_back_late: None,
+            }
         })
 }
 
@@ -139,7 +148,9 @@ impl Run {
         }
         lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
         lab.product("fee", 8, ProductKind::OneTime, "5.00", "1.00");
-        lab.item(20, "0", "0");
+        lab.item(20, if choice.catalog { "50.00" } else { "0" }, "0");
+        lab.set("proration_by", if choice.unprorated { "none" } else { "trueup" });
+        lab.set("price_source", if choice.catalog { "connectwise" } else { "marketplace" });
         lab.map(trueup_domain::mapping::MappingKind::Fee, "cancellation", 20);
         lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, &anchor.to_string());
         lab.set("line_mode", ["prorate_line", "single", "dual", "commitment"][choice.mode]);
@@ -347,7 +358,8 @@ fn play(choice: &Choice, steps: &[Step]) -> Result<(), TestCaseError> {
         match step.kind {
             // More, fewer, dearer, cheaper.
             0..=4 => {
-                let new_price = if step.kind > 2 { 2000 + step.price * 150 } else { price };
+                let asked = if choice.catalog { price } else { 2000 + step.price * 150 };
+                let new_price = if step.kind > 2 { asked } else { price };
                 let new_quantity = if step.kind == 3 { quantity } else { step.quantity };
                 if quantity == 0 && new_quantity == 0 {
                     continue;
@@ -369,11 +381,13 @@ fn play(choice: &Choice, steps: &[Step]) -> Result<(), TestCaseError> {
             }
             // A fee, and use of the period; no two orders charge the same, since a second one would wait.
             5 => {
-                let fee = 750 + i64::try_from(index).unwrap();
+                let place = i64::try_from(index).unwrap();
+                let (used, times, fee) =
+                    if choice.catalog { (500, place + 1, 500) } else { (5, 1, 750 + place) };
                 let made = order(&id, OrderKind::Billing, &on.to_string(), period)
-                    .with(line("1", Charge::Overuse, "fee", &step.quantity.to_string(), "0.05", "0.03"))
-                    .with(line("2", Charge::OneTime, "fee", "1", &cents(fee), "1.00"));
-                run.charge(value(step.quantity, 5).plus(value(1, fee)).unwrap());
+                    .with(line("1", Charge::Overuse, "fee", &step.quantity.to_string(), &cents(used), "0.03"))
+                    .with(line("2", Charge::OneTime, "fee", &times.to_string(), &cents(fee), "1.00"));
+                run.charge(value(step.quantity, used).plus(value(times, fee)).unwrap());
                 run.order(made.0);
             }
             // A renewal at the start of the next period.
@@ -381,7 +395,7 @@ fn play(choice: &Choice, steps: &[Step]) -> Result<(), TestCaseError> {
                 month += 1;
                 at = 0;
                 let period = run.period(month);
-                let new_price = 2000 + step.price * 150;
+                let new_price = if choice.catalog { price } else { 2000 + step.price * 150 };
                 let made = order(&id, OrderKind::Renewal, &period.start().to_string(), period).with(line(
                     "1",
                     Charge::Recurring,
@@ -464,6 +478,19 @@ proptest! {
         play(&choice, &steps)?;
     }
 
+    /// With ConnectWise's prices no part of a period is billed: it is said, and all else is as it is with the same prices of a
+    /// marketplace.
+    #[test]
+    fn with_prices_of_connectwise_what_was_charged_is_billed_or_said(choice in choices(), steps in steps()) {
+        play(&Choice { catalog: true, ..choice }, &steps)?;
+    }
+
+    /// The same where parts of periods are not billed at all.
+    #[test]
+    fn without_proration_what_was_charged_is_billed_or_said(choice in choices(), steps in steps()) {
+        play(&Choice { unprorated: true, ..choice }, &steps)?;
+    }
+
     /// Taking a plan back leaves nothing of it, and making it again leaves the same as the first time.
     #[test]
     fn what_is_taken_back_and_made_again_is_as_it_was(choice in choices(), steps in steps()) {
@@ -528,6 +555,8 @@ fn a_cancellation_that_is_made_again_beside_the_invoices_gives_back_once() {
         invoiced_from: Some(1),
         calendar_from: None,
         taken_back: false,
+        catalog: false,
+        unprorated: false,
         taken_back_late: Some(1),
     };
     let step =
@@ -565,6 +594,8 @@ fn a_renewal_that_replaced_what_was_begun_again_is_not_billed_whole() {
             invoiced_from: None,
             calendar_from: None,
             taken_back: false,
+            catalog: false,
+            unprorated: false,
             taken_back_late: None,
         };
         play(&choice, &[&before[..], &[began.clone(), renewed.clone()]].concat()).unwrap();

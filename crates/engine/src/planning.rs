@@ -27,7 +27,9 @@ use trueup_domain::ids::{AgreementId, OrganizationId, PlanId, SourceId, Subscrip
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin, Mappings};
 use trueup_domain::mapping_rules::Broken;
 use trueup_domain::plan::{Action, AdditionLink, Change, DraftPlan, TaskOutcome};
-use trueup_domain::planner::{AdoptionAnswer, Completions, TaskInput, World, agreements_of_interest, plan};
+use trueup_domain::planner::{
+    AdoptionAnswer, Completions, TaskInput, World, agreements_of_interest, plan, plan_what_passes,
+};
 use trueup_domain::price_watch::prices_to_see;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::{LineMode, PriceSource, Settings};
@@ -186,7 +188,9 @@ async fn try_plan(
     extra.extend(leave_unread(&mut chosen.tasks, &unread, &unreadable));
     let unlinked = unlinked(store, request.org, &snapshot, &links).await?;
     let world = World { snapshot: &snapshot, unlinked: &unlinked, ..world };
-    let mut draft = plan(&world, &inputs);
+    // Who sets a line sees at once what is wrong with it.
+    let mut draft =
+        if request.edits.is_empty() { plan_what_passes(&world, &inputs) } else { plan(&world, &inputs) };
     draft.findings.extend(unbalanced(&draft, &world, &inputs, &carried_out));
     edits::settle(&mut chosen.tasks, &request.edits, &draft)?;
     draft.today = Some(clock.today());

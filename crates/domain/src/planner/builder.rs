@@ -7,6 +7,7 @@ mod moving;
 mod placing;
 mod writing;
 
+use super::change::Half;
 use super::context::{Context, Stop, subject_of};
 use super::left_out;
 use super::mark::Mark;
@@ -65,6 +66,10 @@ pub struct Builder<'c, 'a> {
     last_key: RefCell<Option<(LineKey, OperationKey)>>,
     /// Whose state a line shows that is brought to another agreement: no order of the task gave it.
     moves: Option<Option<&'a OrderId>>,
+    /// Whether what is billed of invoiced days waits in `halves`, to be netted with the other product of a switch.
+    pub nets: bool,
+    /// What waits so.
+    pub halves: Vec<Half<'a>>,
 }
 
 /// What tells the lines of one task apart.
@@ -108,7 +113,8 @@ impl<'c, 'a> Builder<'c, 'a> {
     pub fn new(context: &'c Context<'a>, picture: &'c mut Picture<'a>, draft: &'c mut DraftPlan) -> Self {
         let before = Mark::of(draft);
         let (last, last_key) = (Vec::new(), RefCell::default());
-        Self { context, picture, draft, before, withheld: Vec::new(), last, last_key, moves: None }
+        let (withheld, halves) = (Vec::new(), Vec::new());
+        Self { context, picture, draft, before, withheld, last, last_key, moves: None, nets: false, halves }
     }
 
     /// Tells what became of the task.

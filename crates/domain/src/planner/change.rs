@@ -5,12 +5,14 @@ mod ahead;
 mod cycles;
 mod hand_price;
 mod left;
+mod netting;
 mod parts;
 mod renewal;
 mod resolve;
 pub mod signed;
 mod transition;
 
+pub use netting::Half;
 pub use parts::fell_back;
 pub use transition::new_line;
 
@@ -233,6 +235,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let switched = if by_dates { BTreeSet::new() } else { switch.clone() };
     let mut parts_of = Vec::with_capacity(items.len());
     let mut cannot_begin = false;
+    let credits = builder.context.world.settings.credits.is_on();
     for index in order_of {
         let item = &items[index];
         if cannot_begin && goes(&index) {
@@ -248,7 +251,9 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
             old: cycles::of_old(builder, item).map(|(_, own)| own),
         }));
         let kept_back = builder.kept_back();
+        builder.nets = !credits && switched.contains(&index);
         transition(builder, order, item, part_is_told, is_told_apart)?;
+        builder.nets = false;
         if builder.kept_back() > kept_back {
             if switch.contains(&index) && goes(&index) {
                 return Err(builder.keep_all_back());
@@ -260,6 +265,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     if order.kind == OrderKind::Renewal {
         renewal::tell_left_out(builder, order, said)?;
     }
+    netting::settle(builder, order)?;
     if !cannot_begin {
         plan_switch(builder, order, &items, &switched, &explicit)?;
     }

@@ -27,6 +27,7 @@ mod origin;
 mod over;
 mod part;
 mod parts;
+mod passing;
 mod picture;
 mod quantity;
 mod reconcile;
@@ -57,6 +58,7 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use builder::safe_text;
+pub use passing::plan_what_passes;
 pub(crate) use picture::change_id;
 pub(crate) use sums::{add_up, of as sights_of};
 pub use undo::{Carried, Credit, Extent, undo};

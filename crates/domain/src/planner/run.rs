@@ -125,7 +125,8 @@ impl Part {
     }
 }
 
-fn blocked(task: &Task, earlier: &Task) -> Finding {
+/// What is said of a task that an earlier one of its subscription holds up.
+pub(super) fn blocked(task: &Task, earlier: &Task) -> Finding {
     let what =
         earlier.order_id.as_ref().map_or_else(|| earlier.id.to_string(), |order| format!("order {order}"));
     let subject = Subject {

@@ -13,7 +13,7 @@ use trueup_domain::mapping::*;
 use trueup_domain::period::*;
 use trueup_domain::plan::*;
 use trueup_domain::planner::{
-    AdoptionAnswer, Carried, Completions, Credit, Extent, TaskInput, World, plan, undo,
+    AdoptionAnswer, Carried, Completions, Credit, Extent, TaskInput, World, plan, plan_what_passes, undo,
 };
 use trueup_domain::psa::*;
 use trueup_domain::settings::Settings;
@@ -275,6 +275,13 @@ impl Lab {
         let inputs: Vec<TaskInput<'_>> =
             tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
         self.with_world(|world| plan(world, &inputs))
+    }
+
+    /// The plan of what passes the checker, before the checker sees it.
+    pub fn passing(&self, tasks: &[(Task, Demand)]) -> DraftPlan {
+        let inputs: Vec<TaskInput<'_>> =
+            tasks.iter().map(|(task, demand)| TaskInput { task, demand }).collect();
+        self.with_world(|world| plan_what_passes(world, &inputs))
     }
 
     /// What is made of this world as it stands.

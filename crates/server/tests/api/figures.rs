@@ -70,3 +70,46 @@ fn money_waits_as_unmapped_and_is_billed_once_it_is_mapped_and_set(
     assert_eq!(billed["risk"][0]["kind"], "below_cost", "{billed}");
     assert_eq!(billed["risk"][0]["amount"], "38.00", "5 x 7.60: {billed}");
 }
+
+/// A line that somebody set to days that nobody may bill: the order fails with what is wrong, and the other customers' orders are
+/// carried out.
+#[rstest]
+fn what_may_not_be_written_of_one_order_keeps_nobody_else_waiting(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &ENVIRONMENT) else { return };
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let other = FEED.replace("\"s-1\"", "\"s-2\"").replace("\"SO-1\"", "\"SO-2\"");
+    for records in [FEED, &other] {
+        let path = "/api/v1/feed?organization=default&source=shop";
+        person.request("POST", path).body("application/x-ndjson", records).send(service.at).is(200);
+    }
+    for (kind, id, to) in [("customer", "c-100", 12), ("product", "exo-p1", 7)] {
+        let body = json!({ "kind": kind, "source": "shop", "source_id": id, "psa_id": to });
+        person.put(&format!("{ORG}/mappings"), &body).is(200);
+    }
+    run(&person, &json!({ "kind": "check" }));
+    let plan = person.post(&format!("{ORG}/plans"), &json!({})).is(201).json();
+    let of = |order: &str| {
+        let changes = plan["changes"].as_array().unwrap();
+        changes.iter().find(|change| change["order_id"] == order).unwrap().clone()
+    };
+    let (wrong, right) = (of("SO-1"), of("SO-2"));
+    let edits = json!({ "edits": [{ "key": wrong["key"], "effective": "2022-12-01" }] });
+    let refused = person.post(&format!("{ORG}/plans"), &edits).is(201).json();
+    assert_eq!((&refused["state"], refused["changes"].as_array().unwrap().len()), (&json!("refused"), 2));
+
+    let ended = run(&person, &json!({ "kind": "apply" }));
+    assert_eq!(ended["result"]["summary"]["applied"], 1, "{ended}");
+    let task = |change: &Value| {
+        let id = change["task_id"].as_str().unwrap();
+        person.get(&format!("{ORG}/tasks/{id}")).is(200).json()
+    };
+    assert_eq!(task(&right)["state"], "done");
+    assert_eq!(task(&wrong)["state"], "failed");
+    let findings = person.get(&format!("{ORG}/findings?severity=error")).is(200).json();
+    let told = findings["items"].to_string();
+    assert!(told.contains("is left out of this plan; the others are in it"), "{told}");
+}

@@ -1,6 +1,7 @@
 //! The part period of a change: what the days from the change on cost more or less.
 
 use super::left;
+use super::netting::Half;
 use super::transition::{reason_of, whole_difference};
 use super::{Item, Moment, Told, moment_of, named};
 use crate::feed::{Charge, Order, OrderLine};
@@ -177,6 +178,12 @@ pub(super) fn bill_gap<'a>(
         money
     };
     if money.exact.is_zero() {
+        return Ok(());
+    }
+    if builder.nets {
+        let (line_id, product) = (item.line.id.to_string(), item.line.product.clone());
+        let half = Half { line_id, product, item: item.item, money, days: gap, anchor: period, reason };
+        builder.halves.push(half);
         return Ok(());
     }
     if money.exact.is_negative() && !credits {
