@@ -225,7 +225,7 @@ fn what_the_checker_refuses_of_one_subscription_leaves_the_others_in_the_plan() 
     assert_eq!(lab.refused(lab.drafted(&tasks)), [Code::Tu4003]);
 
     let draft = lab.passing(&tasks);
-    let outcome = |of: &Order| draft.outcomes[&lab.task(of).id].clone();
+    let outcome = |of: &Order| draft.outcomes[&lab.task(of).id];
     assert_eq!(outcome(&sale.0), TaskOutcome::Failed);
     assert_eq!(outcome(&change.0), TaskOutcome::Blocked);
     assert_eq!(outcome(&other.0), TaskOutcome::Planned);
