@@ -7,8 +7,9 @@ use common::*;
 use rstest::rstest;
 use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Severity};
 use trueup_domain::period::{BillingCycle, Period};
+use trueup_domain::plan::DraftPlan;
 
 fn january() -> Period {
     period("2028-01-01", "2028-02-01")
@@ -197,4 +198,46 @@ fn a_plan_switch_that_comes_late_costs_the_difference(
     }
     let billed: Vec<Decimal> = billed.iter().map(|amount| amount.parse().unwrap()).collect();
     assert_eq!(billed, expected, "{shown}");
+}
+
+/// A recurring line is written at the catalog's price of 0, and what the source charges for it is told: with the sale, and with
+/// each change.
+#[rstest]
+#[case::charged("25.00", Some("125.00"), Some("200.00"))]
+#[case::free("0.00", None, None)]
+fn what_recurs_at_a_price_of_0_in_the_catalog_is_told(
+    #[case] charged: &str,
+    #[case] sold: Option<&str>,
+    #[case] changed: Option<&str>,
+) {
+    let mut lab = lab();
+    lab.item(7, "0.00", "0.00");
+    let mut sale = sale("2028-01-01", "5");
+    sale.0.lines[0].unit_price = Some(charged.parse().unwrap());
+    let told = |draft: &DraftPlan| {
+        let finding = draft.findings.iter().find(|f| f.code == Code::Tu6002);
+        finding.and_then(|f| f.amount).map(|(amount, _)| amount.to_string())
+    };
+    let draft = lab.plan(&[&sale.0]);
+    assert_eq!(told(&draft).as_deref(), sold);
+    assert!(lab.run(&sale.0).contains("create recurring 2028-01-01..- 5 x 0.00"));
+    let change =
+        order("CH-1", OrderKind::Change, "2028-01-15", january()).change("1", "seat", 5, 8, charged, "20.00");
+    assert_eq!(told(&lab.plan(&[&change.0])).as_deref(), changed);
+}
+
+/// Where the source sets the prices and names none, a catalog item that costs nothing is no price: the line waits. A price of 0
+/// that the source names is one.
+#[rstest]
+#[case::sold(None, true)]
+#[case::named_as_free(Some("0.00"), false)]
+fn a_price_that_nobody_named_is_not_0(#[case] named: Option<&str>, #[case] waits: bool) {
+    let mut lab = lab();
+    lab.set("price_source", "marketplace").item(7, "0.00", "0.00");
+    let mut sale = sale("2028-01-01", "5");
+    sale.0.lines[0].unit_price = named.map(|price| price.parse().unwrap());
+    sale.0.lines[0].unit_cost = Some("0".parse().unwrap());
+    let draft = lab.plan(&[&sale.0]);
+    let held = draft.findings.iter().any(|f| f.code == Code::Tu6002 && f.severity == Severity::Error);
+    assert_eq!((held, draft.changes.is_empty()), (waits, waits), "{}", show(&draft));
 }

@@ -171,6 +171,17 @@ pub fn prices(
         return None;
     }
     let marketplace = builder.context.price_source == PriceSource::Marketplace;
+    if marketplace && line.unit_price.is_none() && prices.price.is_zero() {
+        let message = format!(
+            "{name} has no price: the order's line {} names none, and catalog item {} ({}) costs nothing.",
+            line.id, item.identifier, item.id
+        );
+        let finding = builder.about(Code::Tu6002, &line.product, message);
+        builder.withhold(finding.fix(
+            "Let the source name the unit price (0 where it is to be free), or enter the price of the catalog item.",
+        ));
+        return None;
+    }
     if !prices.cost_known {
         let message =
             format!("{name} has no cost at the source and none in the catalog: it is written as 0.");
@@ -644,9 +655,9 @@ pub fn bill_once<'a>(
     )
 }
 
-/// Says what the source charges once for an item that costs nothing in the catalog, where that sets the prices: a price of 0
-/// is what somebody entered there, or nobody did.
-fn tell_free_in_the_catalog(
+/// Says what the source charges for an item that costs nothing in the catalog, where that sets the prices: a price of 0
+/// is what somebody entered there, or nobody did. What recurs is written with it, so that the quantity is seen.
+pub fn tell_free_in_the_catalog(
     builder: &mut Builder<'_, '_>,
     line: &OrderLine,
     item: &CatalogItem,
@@ -656,8 +667,25 @@ fn tell_free_in_the_catalog(
     let Some(price) = line.unit_price.filter(|price| by_catalog && !price.is_zero()) else { return Ok(()) };
     let currency = builder.context.currency;
     let amount = price.extended(quantity, currency)?;
+    let (what, fix) = match line.charge {
+        Charge::Recurring => (
+            "billed at 0",
+            "Enter the price of the catalog item, and on the addition once it is there; or leave both where it is to be free.",
+        ),
+        Charge::Setup
+        | Charge::Overuse
+        | Charge::Upgrade
+        | Charge::Prorate
+        | Charge::Refund
+        | Charge::Cancellation
+        | Charge::OneTime
+        | Charge::Discount => (
+            "not billed",
+            "Enter the price of the catalog item and bill this once by hand, or leave it where it is to be free.",
+        ),
+    };
     let message = format!(
-        "Catalog item {} ({}) costs nothing, and prices come from ConnectWise: {} {} is not billed, for which the source \
+        "Catalog item {} ({}) costs nothing, and prices come from ConnectWise: {} {} is {what}, for which the source \
          charges {} {currency} (line {}).",
         item.identifier,
         item.id,
@@ -667,10 +695,7 @@ fn tell_free_in_the_catalog(
         line.id,
     );
     let finding = builder.about(Code::Tu6002, &line.product, message);
-    let finding = finding.severity(Severity::Warning).amount(amount, currency).fix(
-        "Enter the price of the catalog item and bill this once by hand, or leave it where it is to be free.",
-    );
-    builder.find(finding);
+    builder.find(finding.severity(Severity::Warning).amount(amount, currency).fix(fix));
     Ok(())
 }
 

@@ -401,7 +401,11 @@ fn full_prices(
         unit_cost: cost.or(line.unit_cost),
         ..line.clone()
     };
-    Ok(lines::prices(builder, &told, item, None).map(|prices| Full { prices, made }))
+    let Some(prices) = lines::prices(builder, &told, item, None) else { return Ok(None) };
+    if prices.price.is_zero() {
+        lines::tell_free_in_the_catalog(builder, line, item, quantity)?;
+    }
+    Ok(Some(Full { prices, made }))
 }
 
 /// What the open-ended line shows. A price that was made of an amount keeps the places that make the amount.

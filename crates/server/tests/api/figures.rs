@@ -101,7 +101,7 @@ fn what_may_not_be_written_of_one_order_keeps_nobody_else_waiting(
     let refused = person.post(&format!("{ORG}/plans"), &edits).is(201).json();
     assert_eq!((&refused["state"], refused["changes"].as_array().unwrap().len()), (&json!("refused"), 2));
 
-    let ended = run(&person, &json!({ "kind": "apply" }));
+    let ended = run(&person, &json!({ "kind": "sync" }));
     assert_eq!(ended["result"]["summary"]["applied"], 1, "{ended}");
     let task = |change: &Value| {
         let id = change["task_id"].as_str().unwrap();

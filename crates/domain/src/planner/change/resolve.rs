@@ -347,6 +347,9 @@ fn prices(
         lines::prices(builder, line, item, there)
     };
     let Some(new) = new else { return Ok(None) };
+    if new.price.is_zero() && !new_quantity.is_zero() {
+        lines::tell_free_in_the_catalog(builder, line, item, new_quantity)?;
+    }
     let there = match there.zip(old.quantity().filter(|_| old.units.is_none())) {
         Some((there, quantity)) => {
             let context = builder.context;
