@@ -9,6 +9,7 @@ use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::part::{self, Expressed};
+use crate::planner::picture::Line;
 use crate::psa::AdditionState;
 
 /// Price and cost, where they give back: not more than what is left of `days`, of periods that are laid from `anchor`.
@@ -63,6 +64,7 @@ fn left_of(
         let Some(origin) = line.origin.as_ref().filter(|o| o.product() == product) else { continue };
         if origin.role() == Role::Recurring {
             for (billed, state) in late::states_within(builder, line, days) {
+                let billed = to_its_invoice(builder, line, billed, days, anchor)?;
                 left = left.plus(amount(state)?.times(builder.units_in(billed, anchor)?)?)?;
             }
             continue;
@@ -87,4 +89,21 @@ fn left_of(
     }
     let left = if left.is_negative() { Exact::ZERO } else { left };
     Ok(was_reduced.then_some(left))
+}
+
+/// The days of a state that a line bills, up to the end of the period in which the line ends: where ConnectWise does not
+/// prorate, it bills that whole.
+fn to_its_invoice(
+    builder: &Builder<'_, '_>,
+    line: &Line<'_>,
+    billed: Period,
+    days: Period,
+    anchor: Period,
+) -> Result<Period, Stop> {
+    let last = line.state.cancelled.filter(|last| next_day(*last) == billed.end());
+    let Some(last) = last.filter(|_| builder.agreement_of(line).is_some_and(|of| !of.prorates)) else {
+        return Ok(billed);
+    };
+    let end = builder.period_of(anchor, last)?.end().min(days.end());
+    Ok(Period::new(billed.start(), end.max(billed.end()))?)
 }

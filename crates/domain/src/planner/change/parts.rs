@@ -168,7 +168,9 @@ pub(super) fn bill_gap<'a>(
     } else {
         format!("{gap} was invoiced before order {} could be written.", order.shown())
     };
-    let credits = builder.context.world.settings.credits.is_on();
+    // What no invoice has billed yet is put right on the one that will: nothing is given back by that.
+    let is_paid = builder.is_invoiced(builder.context.agreement, gap.start());
+    let credits = builder.context.world.settings.credits.is_on() || !is_paid;
     let money = if money.exact.is_negative() && !credits {
         if finish_taking_back(builder, order, item, gap)? {
             return Ok(());

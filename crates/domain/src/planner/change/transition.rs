@@ -3,8 +3,9 @@
 use super::cycles;
 use super::parts::{bill_gap, bill_part, credit_form};
 use super::{Item, Moment, named};
-use crate::feed::{Order, OrderKind, OrderLine};
+use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
+use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, day_text, next_day, previous_day};
 use crate::plan::{Role, Target};
@@ -476,11 +477,14 @@ pub(super) fn late_transition<'a>(
     }
 }
 
-/// Says what a change that came after the cancellation which followed it bills of the days after that: the cancellation has told
-/// what the state that it found costs of them, and this is beside it.
+/// Says what a change that came after the cancellation which followed it bills more or less of the days after that: the cancellation
+/// has told what the state that it found costs of them.
 fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: Date) -> Result<(), Stop> {
     let product = &item.line.product;
     let Some((by, days)) = over::paid_beyond(builder, until)? else { return Ok(()) };
+    if gives_back(by, product) {
+        return Ok(());
+    }
     let Some(days) = days.from_day(item.moment.effective.max(days.start())) else { return Ok(()) };
     let (by, day) = (by.shown().to_string(), days.start());
     let units = builder.units_in(days, item.moment.period)?;
@@ -488,22 +492,39 @@ fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: D
     let context = builder.context;
     let currency = context.currency;
     let amount = Money::new(exact.round(currency.places(), context.world.settings.rounding_mode)?);
-    if amount.is_zero() || amount.is_negative() {
+    // Of days that no invoice has billed yet the cancellation said nothing.
+    let is_told = builder.is_invoiced(context.agreement, days.start());
+    if amount.is_zero() || amount.is_negative() && !is_told {
         return Ok(());
     }
-    let message = format!(
-        "{} is cancelled for {day} by order {by}, and what this order adds is billed to the end of that period as well; nothing \
-         is given back for {days}: {} {currency}.",
-        context.product_name(product),
-        amount.shown(currency)
-    );
-    let finding = builder
-        .about(Code::Tu6005, product, message)
-        .severity(Severity::Warning)
-        .amount(-amount, currency)
-        .fix("Credit it by hand where these days are not owed.");
+    let (name, shown) = (context.product_name(product), amount.shown(currency).to_string());
+    let (message, fix) = if amount.is_negative() {
+        let less = shown.trim_start_matches('-');
+        (
+            format!(
+                "{name} is cancelled for {day} by order {by}, which looked at all that it found: of what that \
+                 costs for {days}, {less} {currency} is not billed, or told with this order."
+            ),
+            "Where the cancellation told an amount for these days and it was credited by hand, this much of it was not owed.",
+        )
+    } else {
+        (
+            format!(
+                "{name} is cancelled for {day} by order {by}, and what this order adds is billed to the end of that period as \
+                 well; nothing is given back for {days}: {shown} {currency}."
+            ),
+            "Credit it by hand where these days are not owed.",
+        )
+    };
+    let finding = builder.about(Code::Tu6005, product, message).severity(Severity::Warning);
+    let finding = finding.amount(-amount, currency).fix(fix);
     builder.find(finding);
     Ok(())
+}
+
+/// Whether an order names itself what goes back of a product.
+fn gives_back(order: &Order, product: &ProductId) -> bool {
+    order.lines.iter().any(|line| line.charge == Charge::Refund && line.product == *product)
 }
 
 /// The same change of the quantity, without the change of the price.
@@ -526,20 +547,30 @@ fn bill_late<'a>(
         return Ok(());
     }
     let period = item.moment.period;
-    if effective >= period.end() {
-        return match Period::new(effective, builder.paid_for(builder.context.agreement, until)) {
-            Ok(gap) => bill_gap(builder, order, item, gap, period, false),
-            Err(_) => Ok(()),
-        };
-    }
     let whole = effective == period.start();
-    let begin = if whole { effective } else { period.end() };
-    if let (Some(days), false, false) = (Period::new(effective, begin.min(until)).ok(), whole, part_is_told) {
+    let begin = if whole || effective >= period.end() { effective } else { period.end() };
+    if let (Some(days), false, false) =
+        (Period::new(effective, begin.min(until)).ok(), begin == effective, part_is_told)
+    {
         bill_part(builder, order, item, days, period)?;
     }
-    match Period::new(begin, builder.paid_for(builder.context.agreement, until)) {
-        Ok(gap) => bill_gap(builder, order, item, gap, period, whole),
-        Err(_) => Ok(()),
+    let Ok(gap) = Period::new(begin, builder.paid_for(builder.context.agreement, until)) else {
+        return Ok(());
+    };
+    for gap in with_unpaid_apart(builder, gap) {
+        bill_gap(builder, order, item, gap, period, whole)?;
+    }
+    Ok(())
+}
+
+/// The days with those apart that no invoice has billed, where only those may be billed less than before.
+fn with_unpaid_apart(builder: &Builder<'_, '_>, days: Period) -> Vec<Period> {
+    let agreement = builder.context.agreement;
+    let paid = builder.last_invoiced_day(agreement).map(next_day);
+    let paid = paid.filter(|_| !builder.context.world.settings.credits.is_on() && !agreement.prorates);
+    match paid.and_then(|paid| Some((days.before_day(paid)?, days.from_day(paid)?))) {
+        Some((paid, unpaid)) if unpaid.start() > paid.start() => vec![paid, unpaid],
+        Some(_) | None => vec![days],
     }
 }
 

@@ -1,0 +1,110 @@
+//! A change that comes after the cancellation which followed it: it comes out as if it had come in its turn.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+use common::*;
+use rstest::rstest;
+use rust_decimal::Decimal;
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::finding::{Code, Finding};
+use trueup_domain::period::{BillingCycle, Period};
+
+fn may() -> Period {
+    period("2024-05-01", "2024-06-01")
+}
+
+fn june() -> Period {
+    period("2024-06-01", "2024-07-01")
+}
+
+fn lab(mode: &str, credits: &str) -> Lab {
+    let mut lab = Lab::monthly("2024-05-01", "2024-05-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2024-05-01");
+    match mode {
+        "edit_in_place" => lab.set("quantity_change", mode),
+        _ => lab.set("line_mode", mode),
+    };
+    lab.set("credits", credits);
+    lab
+}
+
+/// What three invoices come to, and what is said to be left out.
+fn play(
+    mode: &str,
+    credits: &str,
+    new: i64,
+    (late, invoiced, named): (bool, bool, bool),
+) -> (Decimal, Decimal, Vec<Finding>) {
+    let mut lab = lab(mode, credits);
+    let mut billed = Decimal::ZERO;
+    let mut said: Vec<Finding> = Vec::new();
+    let mut run = |lab: &mut Lab, order: &OrderDraft| {
+        let draft = lab.plan(&[&order.0]);
+        println!("{}", show(&draft));
+        lab.apply(&draft);
+        said.extend(draft.findings);
+    };
+    let sold = line("1", Charge::Recurring, "seat", "10", "22.00", "17.60");
+    run(&mut lab, &order("1", OrderKind::Sales, "2024-05-01", may()).with(sold));
+    billed += lab.invoice(40).parse::<Decimal>().unwrap();
+    let change =
+        order("2", OrderKind::Change, "2024-05-24", may()).change("1", "seat", 10, new, "22.00", "17.60");
+    if !late {
+        run(&mut lab, &change);
+    }
+    lab.today = day("2024-06-08");
+    if invoiced {
+        billed += lab.invoice(40).parse::<Decimal>().unwrap();
+    }
+    let mut cancel = order("9", OrderKind::Cancellation, "2024-06-08", june());
+    if named {
+        let mut refund = line("1", Charge::Refund, "seat", &(-new).to_string(), "16.87", "0");
+        let given = Decimal::new(1687, 2) * Decimal::from(new);
+        refund.amount = Some((-given).to_string().parse().unwrap());
+        refund.cost_amount = Some("0".parse().unwrap());
+        refund.period = Some(period("2024-06-08", "2024-07-01"));
+        cancel = cancel.with(refund);
+    }
+    run(&mut lab, &cancel);
+    if late {
+        lab.today = day("2024-06-20");
+        run(&mut lab, &change);
+    }
+    for _ in 0..if invoiced { 2 } else { 3 } {
+        billed += lab.invoice(40).parse::<Decimal>().unwrap();
+    }
+    let left_out = |f: &&Finding| f.code == Code::Tu6005;
+    let told =
+        said.iter().filter(left_out).filter_map(|f| f.amount).map(|(amount, _)| amount.decimal()).sum();
+    (billed, told, said)
+}
+
+#[rstest]
+fn a_change_before_its_cancellation_is_billed_as_in_its_turn(
+    #[values("prorate_line", "dual", "single", "commitment", "edit_in_place")] mode: &str,
+    #[values("off", "on")] credits: &str,
+    #[values(2, 9, 15)] new: i64,
+    #[values(false, true)] invoiced: bool,
+    #[values(false, true)] named: bool,
+) {
+    if named && new > 10 {
+        return;
+    }
+    let in_turn = play(mode, credits, new, (false, invoiced, named));
+    let late = play(mode, credits, new, (true, invoiced, named));
+    let told_alike = (in_turn.0 + in_turn.1 - (late.0 + late.1)).abs() <= Decimal::new(5, 2);
+    // What an increase costs beyond the cancellation is told whether or not an invoice has billed it.
+    assert!(
+        (invoiced || in_turn.0 == late.0) && (told_alike || new > 10),
+        "billed {} told {}; in its turn {} told {}\n{:#?}",
+        late.0,
+        late.1,
+        in_turn.0,
+        in_turn.1,
+        late.2
+            .iter()
+            .map(|f| format!("{} {:?} {}", f.code, f.amount.map(|a| a.0.to_string()), f.message))
+            .collect::<Vec<_>>()
+    );
+}
