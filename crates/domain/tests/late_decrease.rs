@@ -108,3 +108,36 @@ fn a_change_before_its_cancellation_is_billed_as_in_its_turn(
             .collect::<Vec<_>>()
     );
 }
+
+/// A cancellation gives back ten seats while three are known: it waits whole, so that the change to ten which explains it
+/// finds its line when it comes.
+#[rstest]
+fn a_cancellation_that_knows_more_than_has_come_waits_for_it(#[values("off", "on")] credits: &str) {
+    let play = |late: bool| {
+        let mut lab = lab("prorate_line", credits);
+        let sold = line("1", Charge::Recurring, "seat", "3", "22.00", "17.60");
+        lab.run(&order("1", OrderKind::Sales, "2024-05-01", may()).with(sold).0);
+        let mut billed = lab.invoice(40).parse::<Decimal>().unwrap();
+        let change =
+            order("2", OrderKind::Change, "2024-06-03", june()).change("1", "seat", 3, 10, "22.00", "17.60");
+        let mut refund = line("1", Charge::Refund, "seat", "-10", "16.87", "0");
+        refund.amount = Some("-168.70".parse().unwrap());
+        refund.cost_amount = Some("0".parse().unwrap());
+        refund.period = Some(period("2024-06-08", "2024-07-01"));
+        let cancel = order("9", OrderKind::Cancellation, "2024-06-08", june()).with(refund);
+        lab.today = day("2024-06-08");
+        if late {
+            let draft = lab.plan(&[&cancel.0]);
+            let waits = draft.findings.iter().any(|f| f.code == Code::Tu4006);
+            assert_eq!((waits, draft.changes.len()), (true, 0), "{}", show(&draft));
+            lab.today = day("2024-06-20");
+        }
+        lab.run(&change.0);
+        lab.run(&cancel.0);
+        for _ in 0..3 {
+            billed += lab.invoice(40).parse::<Decimal>().unwrap();
+        }
+        billed
+    };
+    assert_eq!(play(true), play(false));
+}

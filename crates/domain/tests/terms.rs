@@ -5,7 +5,7 @@
 mod common;
 use common::*;
 use rstest::rstest;
-use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind, Term};
 use trueup_domain::finding::Code;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::{Role, TaskOutcome};
@@ -181,4 +181,40 @@ fn no_more_is_given_back_than_was_billed(
     if waits {
         assert!(draft.outcomes.values().all(|o| *o == TaskOutcome::Waiting), "{}", show(&draft));
     }
+}
+
+/// A change within the commitment put another line in the place of the first one: a renewal goes on from that, and begins nothing
+/// again.
+#[rstest]
+fn a_renewal_after_a_change_of_its_commitment_warns_of_nothing(#[values(false, true)] changed: bool) {
+    let mut lab = Lab::monthly("2024-01-01", "2024-01-01");
+    lab.set("line_mode", "commitment");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2024-01-01");
+    let commit = |lab: &mut Lab, start: &str, end: &str| {
+        let sold = lab.subscriptions.values_mut().next().unwrap();
+        sold.term = Some(Term { start: day(start), end: Some(day(end)), auto_renew: None });
+    };
+    commit(&mut lab, "2024-01-01", "2024-04-01");
+    let sold = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
+    lab.run(&order("1", OrderKind::Sales, "2024-01-01", period("2024-01-01", "2024-02-01")).with(sold).0);
+    lab.invoice(40);
+    let quantity = if changed {
+        let change = order("2", OrderKind::Change, "2024-02-15", period("2024-02-01", "2024-03-01"));
+        lab.run(&change.change("1", "seat", 5, 8, "22.00", "17.60").0);
+        "8"
+    } else {
+        "5"
+    };
+    lab.invoice(40);
+    lab.invoice(40);
+    commit(&mut lab, "2024-04-01", "2024-07-01");
+    lab.today = day("2024-04-01");
+    let renewed = line("1", Charge::Recurring, "seat", quantity, "22.00", "17.60");
+    let renewal =
+        order("3", OrderKind::Renewal, "2024-04-01", period("2024-04-01", "2024-05-01")).with(renewed);
+    let draft = lab.plan(&[&renewal.0]);
+    assert!(draft.findings.is_empty(), "{:#?}", draft.findings);
+    lab.apply(&draft);
+    assert_eq!(lab.invoice(40), if changed { "176.00" } else { "110.00" });
 }

@@ -5,7 +5,9 @@
 mod common;
 use common::*;
 use rstest::rstest;
+use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
+use trueup_domain::finding::Code;
 use trueup_domain::period::BillingCycle;
 
 /// Five of p at 22.00 since January; on the fifteenth it is switched to four of q at 10.00, and January is invoiced.
@@ -72,4 +74,34 @@ fn what_is_cancelled_for_the_end_of_its_first_period_is_billed(
     let draft_says = shown.contains("TU6005 warning");
     assert_eq!(draft_says, billed == "0", "{shown}");
     assert_eq!([lab.invoice(40), lab.invoice(40)], [billed, "0"], "{shown}");
+}
+
+/// What an invoice has billed of a sale's first part is told as that of a whole line is, also with credits off.
+#[rstest]
+fn the_rest_of_a_part_that_is_invoiced_is_told(
+    #[values("on", "off")] credits: &str,
+    #[values(false, true)] added: bool,
+) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("credits", credits);
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "4", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-10", january).with(sold).0);
+    if added {
+        lab.run(
+            &order("CH-1", OrderKind::Change, "2028-01-15", january)
+                .change("1", "p", 4, 6, "22.00", "17.60")
+                .0,
+        );
+    }
+    lab.invoice(40);
+    lab.today = day("2028-01-20");
+    let draft = lab.plan(&[&order("CL-1", OrderKind::Cancellation, "2028-01-20", january).0]);
+    let told: Decimal =
+        draft.findings.iter().filter(|f| f.code == Code::Tu6005).map(|f| f.amount.unwrap().0.decimal()).sum();
+    // 4 (or 6) x 22.00 for 12 of 31 days, as they were rounded where they were billed.
+    let exact = Decimal::new(if added { -5110 } else { -3406 }, 2);
+    assert!((told - exact).abs() <= Decimal::new(1, 2), "{told}: {:#?}", draft.findings);
 }

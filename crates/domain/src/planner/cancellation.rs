@@ -110,9 +110,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
                     builder.find(finding);
                     continue;
                 }
-                if !gives_back_too_much(builder, line, billed_as, days)? {
-                    bill_once(builder, line, item, billed_as, days)?;
-                }
+                keep_back_what_is_too_much(builder, line, billed_as, days)?;
+                bill_once(builder, line, item, billed_as, days)?;
             }
         }
     }
@@ -407,15 +406,16 @@ fn tell_used_days(
     Ok(builder.left_out(&product, used, price, left_out::NEVER_INVOICED)?)
 }
 
-/// Keeps a refund back that is larger than what its product is billed for the whole period and its days: the source may
-/// reckon the rest of a term, of which one period is billed at a time. Whether it is kept back.
-fn gives_back_too_much(
+/// Keeps a cancellation back whose refund is larger than what its product is billed for the whole period and its days: the source
+/// may reckon the rest of a term, of which one period is billed at a time, or an order before it has not come yet. It waits
+/// whole, since that one finds nothing to change of a line that has ended.
+fn keep_back_what_is_too_much(
     builder: &mut Builder<'_, '_>,
     line: &OrderLine,
     period: Period,
     days: Period,
-) -> Result<bool, Stop> {
-    let Some(amount) = line.amount.filter(|_| line.charge == Charge::Refund) else { return Ok(false) };
+) -> Result<(), Stop> {
+    let Some(amount) = line.amount.filter(|_| line.charge == Charge::Refund) else { return Ok(()) };
     let whole = Exact::ONE;
     let units = builder.units_in(days, period)?;
     let units = if units.minus(whole)?.is_negative() { whole } else { units };
@@ -438,13 +438,13 @@ fn gives_back_too_much(
     let given = amount.abs();
     let tolerance = builder.tolerance()?;
     if !known || !most.plus(tolerance)?.minus(given.exact())?.is_negative() {
-        return Ok(false);
+        return Ok(());
     }
     let currency = builder.context.currency;
     let most = Money::new(most.round(currency.places(), RoundingMode::HalfUp)?);
     let message = format!(
         "Line {} gives back {} {currency} of {} for {days}, of which at most {} are billed: it may be for other days than \
-         these.",
+         these, or an order before it is missing. The cancellation waits, and its lines are billed on.",
         line.id,
         given.shown(currency),
         builder.context.product_name(&line.product),
@@ -453,9 +453,9 @@ fn gives_back_too_much(
     let finding = builder
         .about(Code::Tu4006, &line.product, message)
         .severity(Severity::Error)
-        .fix("Send the order with what these days come to, or with the days that the amount is for.");
+        .fix("Send the order that is missing, or this one with what these days come to or with the days that the amount is for.");
     builder.withhold(finding);
-    Ok(true)
+    Err(builder.keep_all_back())
 }
 
 /// Whole periods after the cancelled one that were invoiced before the order came: nobody owes them, whatever the order

@@ -525,8 +525,10 @@ pub fn begins_again<'a>(
     if has_taken(builder, product) {
         return None;
     }
-    let ended = others().filter(|l| has_ended(builder, l, day));
-    ended.max_by_key(|l| l.state.cancelled).cloned()
+    // What a change ended and another line went on with, up to the end of its commitment, is not what is renewed.
+    let last = others().filter_map(|l| l.state.cancelled).max();
+    let mut ended = others().filter(|l| l.state.cancelled == last && has_ended(builder, l, day));
+    ended.next().cloned()
 }
 
 /// Whether a renewal goes beyond the day for which an order before it has cancelled what the line bills. Invoices may have

@@ -32,7 +32,7 @@ pub(super) fn tell_not_given_back(
     gone: &[&Line<'_>],
 ) -> Result<(), Stop> {
     if !builder.context.world.settings.credits.is_on() {
-        return tell_kept(builder, order, ending);
+        return tell_kept(builder, order, ending, gone);
     }
     let gives_back = |product: &ProductId| gives_back(order, product);
     let mut paid: BTreeMap<ProductId, Paid> = BTreeMap::new();
@@ -106,14 +106,26 @@ fn tell(
 
 /// Says what stays paid of the rest of the cancelled period where credits are off: what would have gone on is the state that
 /// is cancelled, and what earlier orders changed of these days was billed, or told by them.
-fn tell_kept(builder: &mut Builder<'_, '_>, order: &Order, ending: &Ending) -> Result<(), Stop> {
+fn tell_kept(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    ending: &Ending,
+    gone: &[&Line<'_>],
+) -> Result<(), Stop> {
     let lines: Vec<Line<'_>> =
         lines_to_end(builder).into_iter().filter(|line| !touched_by_person(line)).collect();
     let product_of = |line: &Line<'_>| line.origin.as_ref().map(|o| o.product().clone());
     let products: BTreeSet<ProductId> = lines.iter().filter_map(product_of).collect();
+    let parts = parts_that_stay(builder, gone);
     for product in products.iter().filter(|product| !gives_back(order, product)) {
         let of_it = || lines.iter().filter(|line| line.is_for(product, Role::Recurring));
-        let invoiced = of_it().filter(|line| builder.is_billed(line)).filter_map(|line| {
+        // What begins with the next period is billed by parts up to then.
+        let is_part = |line: &&Line<'_>| {
+            line.origin.as_ref().is_some_and(|o| o.product() == product)
+                && days_of(line).is_some_and(|days| days.contains(ending.day))
+        };
+        let parts = parts.iter().filter(is_part);
+        let invoiced = of_it().chain(parts).filter(|line| builder.is_billed(line)).filter_map(|line| {
             let agreement = builder.agreement_of(line).filter(|agreement| !agreement.prorates)?;
             Some((builder.last_invoiced_day(agreement)?, builder.paid_up_to(agreement)?))
         });
