@@ -256,7 +256,7 @@ pub const SETTINGS: &[SettingRow] = &[
         "schedule.time_zone",
         "UTC",
         ValueKind::TimeZone,
-        "the time zone of daily schedules and of the freeze",
+        "the time zone of daily schedules, of the freeze, and of the days and months of quantities",
     ),
     row(
         "schedule.freeze",
@@ -808,6 +808,7 @@ impl Settings {
                     Some(Cadence::Monthly(day, _)) => Some(day),
                     Some(Cadence::Off | Cadence::Minutes(_) | Cadence::Daily(_)) | None => None,
                 },
+                zone: schedule::time_zone(text("schedule.time_zone")).unwrap_or(jiff::tz::TimeZone::UTC),
             },
             mapping_by: ByRule {
                 customers: Sign::from_name(text("mapping.customers_by")),

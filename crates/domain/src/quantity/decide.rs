@@ -7,14 +7,14 @@ use super::chain::Chain;
 use super::compare::{Planned, QuantityPlan, Scene};
 use super::find::{Found, beside, find};
 use super::line::{Line, LineKey, Verdict};
-use super::reading::Reading;
+use super::reading::{Reading, instant_of};
 use super::wants::{Counted, services_of, subject_of};
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AdditionId;
 use crate::money::{Currency, Money};
 use crate::psa::{Agreement, CatalogItem};
-use levels::{instant, told_of};
+use levels::told_of;
 use writing::nothing;
 
 /// Decides what becomes of one line.
@@ -73,7 +73,9 @@ impl<'a> Decider<'_, 'a> {
     pub fn decide(&mut self) -> Option<Planned> {
         let owner = *self.owner()?;
         let (agreement, item) = self.key;
-        let all: Vec<&Reading> = self.parts.iter().flat_map(|part| part.readings).collect();
+        let current: Vec<(&Counted<'_>, Vec<&Reading>)> =
+            self.parts.iter().map(|part| (part, self.current(part))).collect();
+        let all: Vec<&Reading> = current.iter().flat_map(|(_, readings)| readings.iter().copied()).collect();
         let mut line = Line {
             source: owner.source.clone(),
             customer: owner.customer.clone(),
@@ -88,9 +90,9 @@ impl<'a> Decider<'_, 'a> {
             code: None,
             as_of: all
                 .iter()
-                .min_by_key(|reading| instant(&reading.as_of))
+                .min_by_key(|reading| instant_of(&reading.as_of))
                 .map(|reading| reading.as_of.clone()),
-            told: self.parts.iter().flat_map(told_of).collect(),
+            told: current.iter().flat_map(|(part, readings)| told_of(part, readings)).collect(),
             zero_since: None,
         };
         // What is there is shown also where nothing can be written.
@@ -105,16 +107,38 @@ impl<'a> Decider<'_, 'a> {
             line.observed = Some(there.state.quantity);
         }
         match self.write(&mut line, &owner, &all, found) {
-            Ok(planned) => Some(planned),
+            Ok(planned) => Some(self.unless_in_another_unit(planned)),
             Err(Stop(finding)) => {
                 // What was not billed does not count as told: else it would be as new as itself the next time.
                 line.told = self.before().map(|before| before.told.clone()).unwrap_or_default();
                 line.why.clone_from(&finding.message);
                 line.code = Some(finding.code);
                 self.plan.findings.push(*finding);
-                Some(Planned { line, change: None, adoption: None, name: String::new(), holds: Vec::new() })
+                Some(Planned {
+                    line,
+                    change: None,
+                    adoption: None,
+                    name: String::new(),
+                    holds: Vec::new(),
+                    told: Vec::new(),
+                })
             }
         }
+    }
+
+    /// Holds what would be written of a level in another unit. Until it is written the unit before stays the line's, so that
+    /// the next run asks again.
+    fn unless_in_another_unit(&self, mut planned: Planned) -> Planned {
+        let item = self.scene.world.snapshot.catalog.get(&self.key.1);
+        let writes = planned.acts().then_some(item).flatten();
+        let Some(hold) = writes.and_then(|item| self.other_unit(&planned.line, item)) else { return planned };
+        planned.line.verdict = Verdict::Held;
+        planned.line.code = Some(hold.code);
+        planned.line.why.clone_from(&hold.message);
+        planned.told = std::mem::take(&mut planned.line.told);
+        planned.line.told = self.before().map(|before| before.told.clone()).unwrap_or_default();
+        planned.holds.insert(0, hold);
+        planned
     }
 
     fn write(

@@ -1,17 +1,63 @@
 //! The levels that a line is made of: whether they may be billed, and what they come to.
 
 use super::{Decider, Stop};
-use crate::finding::Code;
+use crate::finding::{Code, Finding};
+use crate::ids::{CustomerId, ProductId, SourceId};
 use crate::psa::CatalogItem;
 use crate::quantity::chain::{Chain, Part, Rule, compute};
 use crate::quantity::line::{Line, Told};
-use crate::quantity::reading::{Origin, Reading};
+use crate::quantity::reading::{Origin, Reading, instant_of, meter_of};
 use crate::quantity::wants::{Counted, adds_up};
-use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Decider<'_, '_> {
+impl<'a> Decider<'_, 'a> {
+    /// The levels of a part that count. Of several units those that were told last do: one that fell behind is told no more,
+    /// since the source calls it otherwise now, and it would stand in the way of the other for ever. Where nothing was
+    /// billed yet nobody would be asked about the other unit, so that the level has to be stale first.
+    pub(super) fn current(&self, part: &Counted<'a>) -> Vec<&'a Reading> {
+        let was_billed = self.before().is_some_and(|before| !before.told.is_empty());
+        let behind = match (was_billed, self.scene.policy.stale_days) {
+            (true, _) => 1,
+            (false, 0) => i64::MAX,
+            (false, days) => i64::from(days),
+        };
+        let newest = part.readings.iter().filter_map(Reading::day).max();
+        let is_told = |reading: &&Reading| match (reading.day(), newest) {
+            (Some(day), Some(newest)) => crate::period::days_between(day, newest) <= behind,
+            (None, _) | (_, None) => true,
+        };
+        part.readings.iter().filter(is_told).collect()
+    }
+
+    /// What keeps a level in another unit than the one that was billed last from being written by itself: the same number
+    /// may mean something else now.
+    pub(super) fn other_unit(&self, line: &Line, item: &CatalogItem) -> Option<Finding> {
+        let before = self.before()?;
+        let same = |one: &Told, other: &Told| {
+            (&one.source, &one.customer, &one.service) == (&other.source, &other.customer, &other.service)
+        };
+        line.told.iter().find_map(|now| {
+            let then = before.told.iter().find(|then| same(then, now))?;
+            let (meter, was) = (meter_of(now.unit.as_deref())?, meter_of(then.unit.as_deref())?);
+            (meter != was).then(|| {
+                let message = format!(
+                    "{}: {} is counted in {} now, and was in {} when it was billed last. It waits for somebody's word that \
+                     the quantity of {} is meant.",
+                    self.name(Some(item)),
+                    self.scene.service_name(&now.source, &now.service),
+                    now.unit.as_deref().unwrap_or_default(),
+                    then.unit.as_deref().unwrap_or_default(),
+                    line.chain.as_ref().map(|chain| chain.quantity.shown().to_string()).unwrap_or_default()
+                );
+                self.finding(Code::Tu5004, message).fix(
+                    "Apply the plan that is shown where the quantity is right; else set the rule of the item for the new \
+                     unit (`trueup quantity rule`), or correct the source.",
+                )
+            })
+        })
+    }
+
     /// Several services or customers on one addition need somebody's word: else each would write its own quantity over
     /// the others'.
     pub(super) fn may_add_up(&self, rule: &Rule, item: &CatalogItem) -> Result<(), Stop> {
@@ -75,11 +121,11 @@ impl Decider<'_, '_> {
             .before()
             .into_iter()
             .flat_map(|before| &before.told)
-            .map(|told| (told.key(), told))
+            .map(|told| (key_of(told), told))
             .collect();
         for now in &line.told {
-            if let Some(then) = before.get(&now.key())
-                && let (Some(now_at), Some(then_at)) = (instant(&now.as_of), instant(&then.as_of))
+            if let Some(then) = before.get(&key_of(now))
+                && let (Some(now_at), Some(then_at)) = (instant_of(&now.as_of), instant_of(&then.as_of))
                 && now_at < then_at
             {
                 let message = format!(
@@ -103,18 +149,22 @@ impl Decider<'_, '_> {
             self.parts.iter().map(|part| self.scene.customer_name(part.source, part.whose)).collect();
         let mut parts = Vec::with_capacity(self.parts.len());
         for (counted, name) in self.parts.iter().zip(&names) {
-            match counted.readings {
+            match self.current(counted).as_slice() {
                 [reading] => parts.push(Part { whose: told.then_some(name.as_str()), reading }),
                 several => {
-                    let units: Vec<&str> =
-                        several.iter().map(|r| r.unit.as_deref().unwrap_or("no unit")).collect();
+                    let unit = |reading: &&Reading| {
+                        let unit = reading.unit.as_deref().unwrap_or("no unit");
+                        format!("{} {unit} of {}", reading.value.shown(), reading.as_of)
+                    };
+                    let units: Vec<String> = several.iter().map(unit).collect();
                     let message = format!(
                         "{}: {} is counted in several units ({}), and nobody says which one is billed.",
                         self.name(Some(item)),
                         self.scene.service_name(counted.source, counted.service),
                         units.join(", ")
                     );
-                    return Err(self.stop(Code::Tu5004, message));
+                    let fix = "Let the source tell one of them alone: one that is not told again gives way to the other.";
+                    return Err(Stop(Box::new(self.finding(Code::Tu5004, message).fix(fix))));
                 }
             }
         }
@@ -144,21 +194,19 @@ fn age_of(reading: &Reading, today: Date) -> Option<i64> {
     reading.day().map(|day| crate::period::days_between(day, today))
 }
 
-pub(super) fn told_of<'c>(counted: &'c Counted<'_>) -> impl Iterator<Item = Told> + 'c {
-    counted.readings.iter().map(|reading| Told {
+/// What makes it a level of something else.
+fn key_of(told: &Told) -> (&SourceId, &CustomerId, &ProductId, Option<String>) {
+    (&told.source, &told.customer, &told.service, meter_of(told.unit.as_deref()))
+}
+
+/// What is remembered of the levels of a part.
+pub(super) fn told_of(counted: &Counted<'_>, readings: &[&Reading]) -> Vec<Told> {
+    let told = |reading: &&Reading| Told {
         source: counted.source.clone(),
         customer: counted.whose.clone(),
         service: counted.service.clone(),
         unit: reading.unit.clone(),
         as_of: reading.as_of.clone(),
-    })
-}
-
-/// An instant of a source; a date counts from its first moment.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Some(at);
-    }
-    let day: Date = text.get(..10)?.parse().ok()?;
-    day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    readings.iter().map(told).collect()
 }

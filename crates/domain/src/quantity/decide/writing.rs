@@ -71,7 +71,8 @@ impl Decider<'_, '_> {
     ) -> Result<Planned, Stop> {
         let today = self.scene.world.today;
         let again = line.zero_since.filter(|since| *since < today);
-        let Some(since) = again.filter(|_| adoption.is_none()) else {
+        // One that a person dated to end already gets no second end.
+        let Some(since) = again.filter(|_| adoption.is_none() && there.state.is_open()) else {
             let verdict = if adoption.is_some() { Verdict::Adopt } else { Verdict::Equal };
             line.why = format!("ConnectWise has {} already", there.state.quantity.shown());
             return Ok(self.planned(line, verdict, None, adoption, Vec::new()));
@@ -314,7 +315,7 @@ impl Decider<'_, '_> {
             line.why.clone_from(&hold.message);
         }
         let name = self.owner().map(|owner| owner.identifier.to_owned()).unwrap_or_default();
-        Planned { line, change, adoption, name, holds }
+        Planned { line, change, adoption, name, holds, told: Vec::new() }
     }
 }
 
@@ -322,5 +323,5 @@ pub(super) fn nothing(line: &Line, why: &str) -> Planned {
     let mut line = line.clone();
     line.verdict = Verdict::Equal;
     why.clone_into(&mut line.why);
-    Planned { line, change: None, adoption: None, name: String::new(), holds: Vec::new() }
+    Planned { line, change: None, adoption: None, name: String::new(), holds: Vec::new(), told: Vec::new() }
 }
