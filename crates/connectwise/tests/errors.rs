@@ -266,7 +266,7 @@ async fn companyinfo_decides_the_code_base() {
 #[case("https://sandbox-na.myconnectwise.net/v2025_1/", "https://sandbox-na.myconnectwise.net")]
 #[case("https://api-staging.connectwisedev.com", "https://api-staging.connectwisedev.com")]
 #[case("https://psa.example.org:8443/x?y#z", "https://psa.example.org:8443")]
-fn addresses_as_people_write_them(#[case] given: &str, #[case] root: &str) {
+fn mp_05_addresses_as_people_write_them(#[case] given: &str, #[case] root: &str) {
     let allowed = AllowedHosts { hosts: vec!["psa.example.org".to_owned()], ..AllowedHosts::default() };
     assert_eq!(SiteAddress::parse(given, &allowed).unwrap().as_text(), root);
 }
@@ -281,7 +281,7 @@ fn addresses_as_people_write_them(#[case] given: &str, #[case] root: &str) {
 #[case("ftp://api-na.myconnectwise.net", None)]
 #[case("not an address", None)]
 #[case("", None)]
-fn addresses_that_cannot_be_used(#[case] given: &str, #[case] proposed: Option<&str>) {
+fn mp_05_addresses_that_cannot_be_used(#[case] given: &str, #[case] proposed: Option<&str>) {
     let error = SiteAddress::parse(given, &AllowedHosts::default()).unwrap_err();
     if let Some(proposed) = proposed {
         assert!(error.to_string().contains(proposed) || error.fix().contains(proposed), "{error}");

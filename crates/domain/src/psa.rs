@@ -264,6 +264,11 @@ impl AdditionState {
         self.effective <= day && self.cancelled.is_none_or(|last| day <= last)
     }
 
+    /// Whether it is not over on `day`: it has no end, or one that is still to come or is that day.
+    pub fn lasts(&self, day: Date) -> bool {
+        self.cancelled.is_none_or(|last| day <= last)
+    }
+
     /// Whether it has no end.
     pub fn is_open(&self) -> bool {
         self.cancelled.is_none()

@@ -27,6 +27,7 @@ pub use reading::{Origin, Reading, ReadingKey, Readings, UsageSum};
 pub use wants::{billed_as, chosen_agreement};
 
 use crate::schedule::MonthDay;
+use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -70,4 +71,11 @@ pub struct Policy {
     /// The day of the month on which quantities are pushed, where they are once a month (`schedule.quantity`).
     #[serde(skip)]
     pub push_day: Option<MonthDay>,
+    /// The time zone in which a day is today and a month is the one before (`schedule.time_zone`).
+    #[serde(skip, default = "utc")]
+    pub zone: TimeZone,
+}
+
+fn utc() -> TimeZone {
+    TimeZone::UTC
 }

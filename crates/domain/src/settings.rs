@@ -12,7 +12,7 @@ use crate::mapping_rules::{ByRule, ItemRule, MappingRules, Sign};
 use crate::money::RoundingMode;
 use crate::proration::DayCount;
 use crate::quantity;
-use crate::schedule::Cadence;
+use crate::schedule::{self, Cadence};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -210,6 +210,7 @@ impl Settings {
                     Some(Cadence::Monthly(day, _)) => Some(day),
                     Some(Cadence::Off | Cadence::Minutes(_) | Cadence::Daily(_)) | None => None,
                 },
+                zone: schedule::time_zone(text("schedule.time_zone")).unwrap_or(jiff::tz::TimeZone::UTC),
             },
             mapping_by: ByRule {
                 customers: Sign::from_name(text("mapping.customers_by")),

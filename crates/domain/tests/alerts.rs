@@ -243,6 +243,21 @@ fn ax_63_one_key_of_two_sources_at_one_company_is_one_alert() {
 }
 
 #[test]
+fn what_is_over_before_it_is_told_opens_nothing_and_counts_as_over_before_it_was_sent() {
+    let mut alert = Alert::over_already(AlertId::from("al1"), &told(ToldState::Closed, 10 * HOUR));
+    assert!(!alert.is_open() && alert.settled && alert.cycle == 0);
+    // Its beginning is delivered after its end.
+    assert_eq!(alert.take(&told(ToldState::Open, 9 * HOUR)), Happening::Opened);
+    assert_eq!((alert.is_open(), alert.settled, alert.cycle), (false, false, 1));
+    assert_eq!((alert.opened_at, alert.cleared_at), (9 * HOUR, Some(10 * HOUR)));
+    assert_eq!(alert.take(&told(ToldState::Open, 8 * HOUR)), Happening::Nothing, "once");
+    // Of one that comes up after that end it is the first opening: no repeat, and no return.
+    let mut alert = Alert::over_already(AlertId::from("al1"), &told(ToldState::Closed, 10 * HOUR));
+    assert_eq!(alert.take(&told(ToldState::Open, 11 * HOUR)), Happening::Opened);
+    assert_eq!((alert.is_open(), alert.repeats, alert.cleared_before), (true, 0, None));
+}
+
+#[test]
 fn what_is_older_than_what_is_known_changes_nothing() {
     let mut alert = opened(10);
     assert_eq!(alert.take(&told(ToldState::Closed, 5)), Happening::Nothing);

@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Psa, PsaError, Right, Store};
+use crate::quantity;
 use std::collections::BTreeMap;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AgreementId, OrganizationId};
@@ -57,8 +58,10 @@ impl Account<'_> {
     /// # Errors
     /// TU1004, which is kept as a finding as well; or ConnectWise could not be asked.
     pub(crate) async fn sees_all(self, psa: &dyn Psa) -> Result<(), Failure> {
-        let reads = |right: &Right| {
+        let counts_alone = quantity::bills_alone(self.store, self.org).await?;
+        let reads = move |right: &Right| {
             right.level.starts_with("Inquire")
+                && !(counts_alone && right.is_for_orders_alone())
                 && SEEN_WHOLE.contains(&(right.module.as_str(), right.function.as_str()))
         };
         let lacking = lacking(psa, reads).await?;

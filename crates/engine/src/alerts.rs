@@ -64,7 +64,10 @@ fn whose<'a>(companies: &Companies, source: &'a SourceId, customer: &'a Customer
 
 /// The names of customers, each read once.
 #[derive(Default)]
-struct CustomerNames(BTreeMap<(SourceId, CustomerId), String>);
+struct CustomerNames {
+    known: BTreeMap<(SourceId, CustomerId), String>,
+    strangers: BTreeSet<(SourceId, CustomerId)>,
+}
 
 impl CustomerNames {
     async fn of(
@@ -75,7 +78,7 @@ impl CustomerNames {
         customer: &CustomerId,
     ) -> Result<String, StoreError> {
         let key = (source.clone(), customer.clone());
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
         let name = match customer.as_str() {
@@ -83,11 +86,19 @@ impl CustomerNames {
             id => match store.find_record(org, source, RecordKind::Customer, id).await?.map(|row| row.record)
             {
                 Some(Record::Customer(customer)) => customer.name,
-                _ => id.to_owned(), // open set: nothing is known of it
+                _ => {
+                    self.strangers.insert(key.clone()); // open set: nothing is known of it
+                    id.to_owned()
+                }
             },
         };
-        self.0.insert(key, name.clone());
+        self.known.insert(key, name.clone());
         Ok(name)
+    }
+
+    /// Whether a customer whose name was asked for is not in the feed.
+    fn is_stranger(&self, source: &SourceId, customer: &CustomerId) -> bool {
+        self.strangers.contains(&(source.clone(), customer.clone()))
     }
 }
 

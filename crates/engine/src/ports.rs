@@ -7,6 +7,7 @@ use crate::records::{
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::approval::Word;
 use trueup_domain::feed::{Record, RecordKind};
@@ -108,6 +109,13 @@ impl Right {
     /// Whether the API member certainly lacks it.
     pub fn is_missing(&self) -> bool {
         self.state == "missing"
+    }
+
+    /// Whether orders alone need it: what is only counted is never deleted, needs no invoice and makes no catalog item.
+    pub fn is_for_orders_alone(&self) -> bool {
+        let of_lines =
+            self.module == "Finance" && (self.function == "Invoicing" || self.level == "Delete All");
+        of_lines || self.is_for_new_items()
     }
 
     /// Whether it is needed for nothing but new catalog items, which are made only where that is switched on.
@@ -750,6 +758,11 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Millis;
     /// The date.
     fn today(&self) -> Date;
+    /// The date in a time zone, as far as no date is set for the whole program.
+    fn today_in(&self, zone: &TimeZone) -> Date {
+        let now = jiff::Timestamp::from_millisecond(self.now());
+        now.map_or_else(|_| self.today(), |now| now.to_zoned(zone.clone()).date())
+    }
     /// Waits until the instant.
     async fn sleep_until(&self, at: Millis);
 }

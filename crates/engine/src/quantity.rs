@@ -7,9 +7,11 @@ mod gather;
 mod overview;
 mod run;
 mod set;
+mod used;
+mod zone;
 
-pub(crate) use gather::moved;
 pub use gather::tenant_of;
+pub(crate) use gather::{moved, others_since};
 pub use overview::{CustomerRow, LevelRow, Overview, ServiceRow, overview};
 pub use run::{Outcome, Preview, Request, RunReport, preview, run};
 pub use set::{Assign, Assigned, assign, pick, set_customer, set_rule, unset};
@@ -17,6 +19,7 @@ pub use set::{Assign, Assigned, assign, pick, set_customer, set_rule, unset};
 use crate::failure::Failure;
 use crate::ports::{Store, StoreError};
 use crate::records::StoredPlan;
+use trueup_domain::feed::RecordKind;
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::plan::{DraftPlan, Role};
 use trueup_domain::quantity::{Config, Line};
@@ -35,6 +38,18 @@ pub async fn config(store: &dyn Store, org: &OrganizationId) -> Result<Config, F
 /// The store's.
 pub async fn lines(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Line>, StoreError> {
     store.list_quantity_lines(org).await
+}
+
+/// Whether an organization bills what is counted and nothing else: services are assigned, and no order was ever told.
+///
+/// # Errors
+/// The store's.
+pub async fn bills_alone(store: &dyn Store, org: &OrganizationId) -> Result<bool, StoreError> {
+    if store.list_quantity_entries(org).await?.is_empty() {
+        return Ok(false);
+    }
+    let orders = store.count_records(org, RecordKind::Order).await?;
+    Ok(orders.values().all(|count| *count == 0))
 }
 
 /// Whether a plan writes quantities of what is counted, and nothing else.

@@ -40,6 +40,10 @@ impl Clock for SystemClock {
         self.today.unwrap_or_else(|| Zoned::now().date())
     }
 
+    fn today_in(&self, zone: &TimeZone) -> Date {
+        self.today.unwrap_or_else(|| Timestamp::now().to_zoned(zone.clone()).date())
+    }
+
     async fn sleep_until(&self, at: Millis) {
         let left = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(left)).await;

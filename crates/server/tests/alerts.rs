@@ -10,5 +10,7 @@ mod alerts {
     pub mod desk;
     mod doubt;
     mod life;
+    mod order;
     mod rules;
+    mod told;
 }

@@ -44,6 +44,8 @@ mod oidc;
 mod operations;
 #[path = "api/people.rs"]
 mod people;
+#[path = "api/pickers.rs"]
+mod pickers;
 #[path = "api/postgres.rs"]
 mod postgres;
 #[path = "api/provider.rs"]

@@ -7,8 +7,12 @@
 mod bench;
 
 mod quantity {
+    mod connection;
+    mod days;
     pub mod desk;
     mod lines;
+    mod resumed;
     mod runs;
     mod setting;
+    mod sources;
 }

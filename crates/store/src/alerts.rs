@@ -97,15 +97,16 @@ fn row_of(org: &OrganizationId, alert: &Alert) -> Result<Model, StoreError> {
     })
 }
 
-/// What has come in and no alert was made of: the newest versions first found, then all versions since of each.
+/// What has come in and no alert was made of: the newest versions first found, then of each the version that was seen last
+/// and all since.
 const UNSEEN: &str = "SELECT r.source AS source, r.id AS id, COALESCE(s.version, 0) AS known FROM record AS r \
     LEFT JOIN alert_seen AS s ON s.org = r.org AND s.source = r.source AND s.id = r.id \
     WHERE r.org = $1 AND r.kind = 'alert' AND (s.version IS NULL OR s.version < r.version) \
     ORDER BY r.received_at, r.source, r.id LIMIT $2";
 const VERSIONS: &str = "SELECT version, doc FROM record_history \
-    WHERE org = $1 AND source = $2 AND kind = 'alert' AND id = $3 AND version > $4 \
+    WHERE org = $1 AND source = $2 AND kind = 'alert' AND id = $3 AND version >= $4 \
     UNION ALL SELECT version, doc FROM record \
-    WHERE org = $1 AND source = $2 AND kind = 'alert' AND id = $3 AND version > $4 ORDER BY version";
+    WHERE org = $1 AND source = $2 AND kind = 'alert' AND id = $3 AND version >= $4 ORDER BY version";
 
 #[async_trait]
 impl AlertBook for SqlStore {
@@ -161,6 +162,7 @@ impl AlertBook for SqlStore {
             let known: i64 = row.try_get("", "known").map_err(error::of_db)?;
             let key: [Value; 4] =
                 [org.as_str().into(), source.as_str().into(), id.as_str().into(), known.into()];
+            let mut before = None;
             for version in db::query(&self.db, VERSIONS, key).await? {
                 let number: i64 = version.try_get("", "version").map_err(error::of_db)?;
                 let doc: String = version.try_get("", "doc").map_err(error::of_db)?;
@@ -168,8 +170,13 @@ impl AlertBook for SqlStore {
                 let Record::Alert(record) = record else {
                     return Err(StoreError::Damaged(format!("the record of alert {id} is none of an alert")));
                 };
+                let former = before.replace(record.clone());
+                if number == known {
+                    continue;
+                }
                 let version = u32::try_from(number).map_err(|e| error::damaged("a record's version", e))?;
-                tellings.push(Telling { source: SourceId::from(source.as_str()), version, record });
+                let source = SourceId::from(source.as_str());
+                tellings.push(Telling { source, version, record, before: former });
             }
         }
         Ok(tellings)

@@ -96,12 +96,7 @@ impl Alert {
             severity: told.severity,
             summary: told.summary.clone(),
             detail: told.detail.clone(),
-            voices: vec![Voice {
-                source: told.source.clone(),
-                customer: told.customer.clone(),
-                open: true,
-                at: told.at,
-            }],
+            voices: vec![Voice::of(told)],
             opened_at: told.at,
             cleared_at: None,
             cleared_before: None,
@@ -125,22 +120,24 @@ impl Alert {
             .find(|voice| voice.source == told.source && voice.customer == told.customer);
         let open = told.state == ToldState::Open;
         let joins = match known {
-            // What happened before the newest that this voice told says nothing of now.
-            Some(voice) if told.at < voice.at => return Happening::Nothing,
+            // What happened before the newest that this voice told says nothing of now; but an opening that is delivered
+            // after its end says that there was something.
+            Some(voice) if told.at < voice.at => {
+                let is_late = open && !voice.open && self.cycle == 0 && self.origin != Origin::Silence;
+                return if is_late { self.open_late(told) } else { Happening::Nothing };
+            }
             Some(voice) => {
                 let joins = open && !voice.open;
                 voice.at = told.at;
                 voice.open = open;
                 joins
             }
-            None if !open => return Happening::Nothing,
             None => {
-                self.voices.push(Voice {
-                    source: told.source.clone(),
-                    customer: told.customer.clone(),
-                    open,
-                    at: told.at,
-                });
+                // A voice that only says that it is over is remembered as well: its opening may be delivered later.
+                self.voices.push(Voice::of(told));
+                if !open {
+                    return Happening::Nothing;
+                }
                 true
             }
         };
@@ -164,28 +161,57 @@ impl Alert {
             self.repeats = self.repeats.saturating_add(1);
             return Happening::Repeated;
         }
-        self.cleared_before = self.cleared_at.take();
-        self.opened_at = told.at.max(self.cleared_before.unwrap_or(told.at));
+        let is_first = self.cycle == 0;
+        let before = self.cleared_at.take();
+        self.opened_at = told.at.max(before.unwrap_or(told.at));
         self.cycle = self.cycle.saturating_add(1);
-        self.repeats = self.repeats.saturating_add(1);
+        if !is_first {
+            self.cleared_before = before;
+            self.repeats = self.repeats.saturating_add(1);
+        }
         self.openings.push(self.opened_at);
         if self.openings.len() > MOST_OPENINGS {
             self.openings.remove(0);
         }
         self.acknowledged = None;
-        Happening::Returned
+        if is_first { Happening::Opened } else { Happening::Returned }
+    }
+
+    /// Takes in the opening of what was told to be over already.
+    fn open_late(&mut self, told: &Told) -> Happening {
+        self.opened_at = told.at;
+        self.cycle = 1;
+        self.openings.push(told.at);
+        self.severity = told.severity;
+        self.summary.clone_from(&told.summary);
+        self.detail.clone_from(&told.detail);
+        self.settled = false;
+        Happening::Opened
+    }
+}
+
+impl Voice {
+    /// The one that tells.
+    fn of(told: &Told) -> Self {
+        Self {
+            source: told.source.clone(),
+            customer: told.customer.clone(),
+            open: told.state == ToldState::Open,
+            at: told.at,
+        }
     }
 }
 
 impl Alert {
+    /// What is told to be over before anybody told that it is there: kept, so that its opening, which may be delivered
+    /// later, opens nothing.
+    pub fn over_already(id: AlertId, told: &Told) -> Self {
+        let key = told.key.clone().unwrap_or_else(|| key_of(&told.kind, told.subject.as_deref()));
+        Self { key, shared: told.key.is_some(), ..Self::watched(id, told) }
+    }
+
     /// Something that is watched for silence, and lives.
     pub fn watched(id: AlertId, alive: &Told) -> Self {
-        let voice = Voice {
-            source: alive.source.clone(),
-            customer: alive.customer.clone(),
-            open: false,
-            at: alive.at,
-        };
         Self {
             id,
             origin: alive.origin.clone(),
@@ -196,7 +222,7 @@ impl Alert {
             severity: alive.severity,
             summary: alive.summary.clone(),
             detail: alive.detail.clone(),
-            voices: vec![voice],
+            voices: vec![Voice { open: false, ..Voice::of(alive) }],
             opened_at: alive.at,
             cleared_at: Some(alive.at),
             cleared_before: None,

@@ -87,6 +87,12 @@ impl AdditionLink {
             }
         }
         let ended = matches!(change.action, Action::Cancel { .. });
+        // A quantity on a line that a person dated to end is no end of ours: the next day on which the line is over has to
+        // find that a person ended it.
+        let keeps_their_end = change.role == Role::Quantity && !ended && written.cancelled.is_some();
+        if keeps_their_end {
+            return Self { written, ..self };
+        }
         self.ends = End::after(self.ends, change.order.as_ref().filter(|_| ended), written.cancelled);
         if change.undoing == Some(Undoing::Settled) {
             self.ends.push(End { order: self.order.clone(), ..End::default() });
@@ -108,6 +114,11 @@ impl AdditionLink {
     /// it to settle that. No order bills by it, starts from it or ends it.
     pub fn is_settled(&self) -> bool {
         !self.deleted && self.ends.last().is_some_and(|end| end.last.is_none() && end.again.is_none())
+    }
+
+    /// Whether trueup itself gave the line the end that it has.
+    pub fn ended_by_us(&self) -> bool {
+        self.written.cancelled.is_some_and(|last| self.ends.iter().any(|end| end.last == Some(last)))
     }
 
     /// Whether an order made the line, changed it or ended it.

@@ -3,8 +3,8 @@
 use super::Policy;
 use super::config::Config;
 use super::decide::Decider;
-use super::left::{hold_a_mass_drop, left_over};
-use super::line::{Line, LineKey, Verdict};
+use super::left::{hold_a_mass_drop, left_over, never_told};
+use super::line::{Line, LineKey, Told, Verdict};
 use super::reading::Readings;
 use super::wants::{self, Wants};
 use crate::finding::{Code, Finding, Subject};
@@ -115,6 +115,8 @@ pub struct Planned {
     pub name: String,
     /// Why it waits for a person: what it holds goes into no unattended run.
     pub holds: Vec<Finding>,
+    /// The levels that count as told once it is written, where they do not before that.
+    pub told: Vec<Told>,
 }
 
 impl Planned {
@@ -221,6 +223,7 @@ pub fn plan(scene: &Scene<'_>) -> QuantityPlan {
     }
     let wanted: BTreeSet<LineKey> = lines.keys().copied().collect();
     left_over(scene, &wanted, &unclear, &mut plan);
+    plan.findings.extend(never_told(scene));
     hold_a_mass_drop(scene, &mut plan);
     plan.findings.extend(adapted(scene.policy, scene.world.today));
     plan

@@ -51,14 +51,21 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
         Some(Pick::Create { .. }) | None => 0,
     };
     let links = links.get(since..).unwrap_or_default();
-    let is_ours =
-        |addition: &&&ObservedAddition| links.iter().any(|l| !l.deleted && l.addition == addition.id);
-    let ours: Vec<&ObservedAddition> =
-        there.iter().filter(is_ours).filter(|a| a.state.is_open()).copied().collect();
+    let today = scene.world.today;
+    // An end that a person dated ahead is not there yet: until then the line bills, and what is counted is what it bills.
+    // One that a run gave a line of 0 is there already: what is counted again gets a line of its own.
+    let is_ours = |there: &&&ObservedAddition| {
+        links.iter().any(|link| {
+            let bills = there.state.is_open()
+                || (there.state.lasts(today) && !link.ended_by_us() && !link.is_settled());
+            !link.deleted && link.addition == there.id && bills
+        })
+    };
+    let ours: Vec<&ObservedAddition> = there.iter().filter(is_ours).copied().collect();
     let open: Vec<&ObservedAddition> = there.iter().filter(|a| a.state.is_open()).copied().collect();
     // What somebody said counts before what is remembered.
     if let Some(Pick::Addition(id)) = pick
-        && let Some(picked) = open.iter().find(|a| a.id == id)
+        && let Some(picked) = there.iter().find(|a| a.id == id && a.state.lasts(today))
     {
         let is_own = ours.iter().any(|own| own.id == id);
         return if is_own { Found::Own(picked) } else { Found::Picked(picked) };
@@ -82,7 +89,7 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
         return Found::OfOrders(one.id);
     }
     // What trueup itself ended may come back; what a person ended or took back stays so until someone decides.
-    let by_hand = links.iter().rev().find(|link| link.deleted || link.is_settled() || link.written.is_open());
+    let by_hand = links.iter().rev().find(|link| link.deleted || link.is_settled() || !link.ended_by_us());
     if let Some(link) = by_hand {
         return Found::Ended(link.addition);
     }

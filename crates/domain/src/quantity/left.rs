@@ -1,12 +1,14 @@
 //! What is left over: additions that nothing asks for any more, and runs in which too much falls at once.
 
 use super::compare::{Planned, QuantityPlan, Scene, customer_of, own_links};
+use super::config::{Entry, ServiceTarget};
 use super::line::{LineKey, Verdict};
 use super::wants::{self, subject_of};
 use crate::billing::{self};
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{CustomerId, SourceId};
 use crate::money::Money;
+use crate::period::Period;
 use crate::plan::AdditionLink;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +24,7 @@ pub(super) fn left_over(
     plan: &mut QuantityPlan,
 ) {
     let mut silent: BTreeMap<&SourceId, Vec<Finding>> = BTreeMap::new();
+    let mut months: BTreeMap<&SourceId, Period> = BTreeMap::new();
     for link in own_links(scene) {
         let key = (link.agreement, link.written.catalog_item);
         let Some(customer) = customer_of(link) else { continue };
@@ -40,6 +43,9 @@ pub(super) fn left_over(
             ..subject_of(&link.source, &customer)
         };
         let (why, is_silent) = why_left(scene, link, &customer);
+        if let Some(month) = scene.readings.unused(&link.source, &customer, &link.product) {
+            months.insert(&link.source, month);
+        }
         let name = scene.customer_name(&link.source, &customer);
         let service = scene.service_name(&link.source, &link.product);
         let message = format!(
@@ -75,13 +81,51 @@ pub(super) fn left_over(
         }
         let subject =
             Subject { source: Some(source.clone()), detail: Some("levels".to_owned()), ..Subject::default() };
+        let month = months.get(source).map(|month| format!(" and no use of {}", month_name(*month)));
         let message = format!(
-            "Source {source} tells no level at all, and {} lines stand on it. Nothing becomes 0 by that; they stay as they \
+            "Source {source} tells no level at all{}, and {} lines stand on it. Nothing becomes 0 by that; they stay as they \
              are.",
+            month.unwrap_or_default(),
             findings.len()
         );
         plan.findings.push(Finding::new(Code::Tu8003, subject, message));
     }
+}
+
+fn month_name(month: Period) -> String {
+    format!("{:04}-{:02}", month.start().year(), month.start().month())
+}
+
+/// Sources whose services are assigned, whose customers are known, and that never told a level: nothing is billed of them,
+/// and nobody would hear of it.
+pub(super) fn never_told(scene: &Scene<'_>) -> Vec<Finding> {
+    if scene.only.is_some() {
+        return Vec::new();
+    }
+    let mut assigned: BTreeMap<&SourceId, usize> = BTreeMap::new();
+    for (source, _, entry) in scene.config.iter() {
+        if matches!(entry, Entry::Service { target: ServiceTarget::Item { .. }, .. }) {
+            *assigned.entry(source).or_default() += 1;
+        }
+    }
+    let told: BTreeSet<&SourceId> = scene.readings.iter().map(|((source, _, _), _)| source).collect();
+    let strays: BTreeSet<&SourceId> = scene.readings.strays().map(|(source, _, _)| source).collect();
+    let billed: BTreeSet<&SourceId> = own_links(scene).map(|link| &link.source).collect();
+    let fed: BTreeSet<&SourceId> = scene.world.customers.keys().map(|(source, _)| source).collect();
+    assigned.retain(|source, _| {
+        fed.contains(source) && !told.contains(source) && !strays.contains(source) && !billed.contains(source)
+    });
+    let finding = |(source, services): (&SourceId, usize)| {
+        let subject =
+            Subject { source: Some(source.clone()), detail: Some("levels".to_owned()), ..Subject::default() };
+        let message = format!(
+            "Source {source} tells no level of anything, and {services} of its services are assigned: nothing is billed of it."
+        );
+        Finding::new(Code::Tu8003, subject, message)
+            .severity(Severity::Warning)
+            .fix("Take in what it counts (`trueup feed import`), or say that its services are not assigned.")
+    };
+    assigned.into_iter().map(finding).collect()
 }
 
 /// Why nothing asks for a line any more, and whether that is only because the source is silent.
@@ -95,11 +139,11 @@ fn why_left(scene: &Scene<'_>, link: &AdditionLink, customer: &CustomerId) -> (S
     }
     let target = scene.config.assignment(&link.source, &link.product, customer).map(|found| found.target);
     match target {
-        Some(super::config::ServiceTarget::Item { id, .. }) if *id != link.written.catalog_item => {
+        Some(ServiceTarget::Item { id, .. }) if *id != link.written.catalog_item => {
             return (format!("it is billed as catalog item {id} now"), false);
         }
-        Some(super::config::ServiceTarget::Item { .. }) => {}
-        Some(super::config::ServiceTarget::NotAssigned) | None => {
+        Some(ServiceTarget::Item { .. }) => {}
+        Some(ServiceTarget::NotAssigned) | None => {
             return ("it is not assigned any more".to_owned(), false);
         }
     }
@@ -113,7 +157,14 @@ fn why_left(scene: &Scene<'_>, link: &AdditionLink, customer: &CustomerId) -> (S
             false,
         );
     }
-    ("the source does not count it any more, which is no count of 0".to_owned(), true)
+    let unused = scene.readings.unused(&link.source, customer, &link.product);
+    let why = match unused {
+        Some(month) => {
+            format!("the source tells nobody's use of {}, which is no use of 0", month_name(month))
+        }
+        None => "the source does not count it any more, which is no count of 0".to_owned(),
+    };
+    (why, true)
 }
 
 /// Where many lines of a source fall at once, it is the source that is to be looked at: all falls wait.

@@ -98,13 +98,6 @@ pub struct Told {
     pub as_of: String,
 }
 
-impl Told {
-    /// What makes it a level of something else.
-    pub fn key(&self) -> (&SourceId, &CustomerId, &ProductId, Option<&str>) {
-        (&self.source, &self.customer, &self.service, self.unit.as_deref())
-    }
-}
-
 impl Line {
     /// What makes it another line.
     pub fn key(&self) -> LineKey {

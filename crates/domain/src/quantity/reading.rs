@@ -4,7 +4,9 @@ use crate::feed::{Counter, UsageRecord};
 use crate::ids::{CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::money::{MoneyError, Quantity};
 use crate::period::Period;
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +58,34 @@ impl Reading {
     pub fn day(&self) -> Option<Date> {
         self.as_of.get(..10)?.parse().ok()
     }
+
+    /// Whether it was counted after another one, as far as both texts can be read.
+    fn is_after(&self, other: &Self) -> bool {
+        matches!((instant_of(&self.as_of), instant_of(&other.as_of)), (Some(own), Some(other)) if own > other)
+    }
+}
+
+/// An instant of a source; a date counts from its first moment.
+pub(super) fn instant_of(text: &str) -> Option<Timestamp> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    let day: Date = text.get(..10)?.parse().ok()?;
+    day.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// What a unit means, however a source spells it: words without case and plural; symbols letter for letter, as `Mb` is no
+/// `MB`.
+pub(super) fn meter_of(unit: Option<&str>) -> Option<String> {
+    let unit = unit?.trim();
+    let is_word = unit.chars().count() > 3 && unit.chars().all(|c| c.is_alphabetic() || c == ' ');
+    let low = unit.to_lowercase();
+    match low.as_str() {
+        "" => None,
+        "b" | "byte" | "bytes" => Some("byte".to_owned()),
+        word if is_word => Some(word.strip_suffix('s').unwrap_or(word).to_owned()),
+        _ => Some(unit.to_owned()), // open set: text of a source
+    }
 }
 
 /// Of whom and what.
@@ -66,6 +96,8 @@ pub type ReadingKey = (SourceId, CustomerId, ProductId);
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
     by_key: BTreeMap<ReadingKey, Vec<Reading>>,
+    beside: BTreeMap<ReadingKey, Quantity>,
+    unused: BTreeMap<ReadingKey, Period>,
     strays: BTreeMap<(SourceId, ProductId), BTreeMap<SubscriptionId, Quantity>>,
 }
 
@@ -82,10 +114,19 @@ impl Readings {
             doubt: None,
         };
         let key = (source.clone(), counter.customer.clone(), counter.product.clone());
-        self.by_key.entry(key).or_default().push(reading);
+        let told = self.by_key.entry(key).or_default();
+        // A source that spells its unit otherwise from some day on counts the same: its newest word holds.
+        let meter = meter_of(reading.unit.as_deref());
+        let same = told.iter_mut().find(|known| meter_of(known.unit.as_deref()) == meter);
+        match same {
+            Some(known) if reading.is_after(known) => *known = reading,
+            Some(known) if known.is_after(&reading) => {}
+            Some(_) | None => told.push(reading),
+        }
     }
 
-    /// Takes the sum of a month's use in, where no counter tells the level.
+    /// Takes the sum of a month's use in, where no counter tells the level. Beside a counter it is kept apart
+    /// ([`Self::beside`]).
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] where the sum is out of range.
@@ -97,6 +138,7 @@ impl Readings {
         month: Period,
     ) -> Result<(), MoneyError> {
         if self.by_key.contains_key(&key) {
+            self.beside.insert(key, used.sum);
             return Ok(());
         }
         let doubt = if used.summed > 0 && used.single > 0 {
@@ -123,6 +165,23 @@ impl Readings {
         };
         self.by_key.insert(key, vec![reading]);
         Ok(())
+    }
+
+    /// Takes in that a service was used before and, by the month's use as it is told, not in the month: by nobody.
+    pub fn add_unused(&mut self, key: ReadingKey, month: Period) {
+        if !self.by_key.contains_key(&key) {
+            self.unused.insert(key, month);
+        }
+    }
+
+    /// What was used of a service beside a counter of it.
+    pub fn beside(&self, source: &SourceId, customer: &CustomerId, service: &ProductId) -> Option<Quantity> {
+        self.beside.get(&(source.clone(), customer.clone(), service.clone())).copied()
+    }
+
+    /// The month of which a source tells nobody's use of a service, where it was used before.
+    pub fn unused(&self, source: &SourceId, customer: &CustomerId, service: &ProductId) -> Option<Period> {
+        self.unused.get(&(source.clone(), customer.clone(), service.clone())).copied()
     }
 
     /// Takes use of a subscription in that nobody knows: whose it is cannot be told.

@@ -115,6 +115,14 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
         let home = homes.entry((source, customer)).or_insert_with(|| home(scene, source, customer));
         match home {
             Ok(agreement) => {
+                if let Some(used) = scene.readings.beside(source, whose, service).filter(|_| looked_at) {
+                    wants.findings.extend(used_beside(
+                        scene,
+                        (source, customer, whose, service),
+                        readings,
+                        used,
+                    ));
+                }
                 let counted = Counted { source, customer, whose, service, readings, identifier };
                 wants.lines.entry((*agreement, item)).or_default().push(counted);
             }
@@ -187,6 +195,31 @@ fn stray(
     Some(Finding::new(Code::Tu2001, subject, message).fix(fix))
 }
 
+/// Use of what a counter counts as well: the counter is billed, and a person should know that the use is not; none where
+/// both say the same.
+fn used_beside(
+    scene: &Scene<'_>,
+    (source, customer, whose, service): (&SourceId, &CustomerId, &CustomerId, &ProductId),
+    readings: &[Reading],
+    used: Quantity,
+) -> Option<Finding> {
+    let counter = readings.first().filter(|reading| reading.value != used)?;
+    let subject = Subject {
+        product: Some(service.clone()),
+        detail: Some(format!("use beside a counter, of {whose}")),
+        ..subject_of(source, customer)
+    };
+    let message = format!(
+        "{} of {}: a counter says {}, and the use of the month comes to {}. The counter is billed, and the use is not.",
+        scene.service_name(source, service),
+        scene.customer_name(source, whose),
+        counter.value.shown(),
+        used.shown()
+    );
+    let fix = "Leave out of the feed what is not meant: the counter, or the use.";
+    Some(Finding::new(Code::Tu8006, subject, message).severity(Severity::Warning).fix(fix))
+}
+
 fn not_assigned(scene: &Scene<'_>, source: &SourceId, service: &ProductId, missed: &Missed) -> Finding {
     let subject = Subject {
         source: Some(source.clone()),
@@ -242,7 +275,15 @@ fn home(scene: &Scene<'_>, source: &SourceId, customer: &CustomerId) -> Result<A
         return Err(None);
     }
     let Some(company) = mapping.and_then(Mappings::company_in) else {
-        return stop(Code::Tu2001, format!("Customer {name} has no company in ConnectWise."));
+        // Nobody can say then where in the tree it has its place, nor whether a company above is billed for it.
+        let told = match world.customers.contains_key(&(source.clone(), customer.clone())) {
+            true => format!("Customer {name} has no company in ConnectWise."),
+            false => format!(
+                "Customer {name} is not in the feed: something was counted for it before the source told who it is and where \
+                 it belongs. It has no company in ConnectWise."
+            ),
+        };
+        return stop(Code::Tu2001, told);
     };
     match world.snapshot.companies.get(&company).map(|found| found.state) {
         Some(CompanyState::Active) => {}

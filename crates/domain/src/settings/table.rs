@@ -249,7 +249,7 @@ pub const SETTINGS: &[SettingRow] = &[
         "schedule.time_zone",
         "UTC",
         ValueKind::TimeZone,
-        "the time zone of daily schedules and of the freeze",
+        "the time zone of daily schedules, of the freeze, and of the days and months of quantities",
     ),
     row(
         "schedule.freeze",

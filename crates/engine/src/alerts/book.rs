@@ -18,6 +18,8 @@ pub struct Telling {
     pub version: u32,
     /// The record.
     pub record: feed::Alert,
+    /// The version before it, where there was one and it is still known.
+    pub before: Option<feed::Alert>,
 }
 
 /// What an entry of the log is about.

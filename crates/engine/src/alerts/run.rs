@@ -588,7 +588,13 @@ impl Work<'_> {
                         customer: voice.map(|voice| voice.customer.clone()),
                         ..Subject::default()
                     },
-                    "wait: the customer is linked to no company in ConnectWise.".to_owned(),
+                    match voice.filter(|voice| self.names.is_stranger(&voice.source, &voice.customer)) {
+                        Some(voice) => format!(
+                            "wait: customer {} is not in the feed of {} yet, and linked to no company in ConnectWise.",
+                            voice.customer, voice.source
+                        ),
+                        None => "wait: the customer is linked to no company in ConnectWise.".to_owned(),
+                    },
                 ),
                 Some(Hold::NoBoard) => (
                     Code::Tu9501,

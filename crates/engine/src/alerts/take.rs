@@ -9,10 +9,20 @@ use std::collections::BTreeMap;
 use trueup_domain::alert::{
     Alert, AlertId, AlertSeverity, DEVICE_OFFLINE, HEARTBEAT, Happening, Origin, Told, ToldState, alert_id,
 };
-use trueup_domain::ids::OrganizationId;
+use trueup_domain::feed;
+use trueup_domain::ids::{CustomerId, OrganizationId, SourceId};
 
 /// Records of a transaction.
 const BATCH: u32 = 500;
+
+/// Whether a source's own key is in any of it.
+fn gives_keys(told: &[(Told, Option<Told>)]) -> bool {
+    let has_key = |told: &Told| told.key.is_some();
+    told.iter().any(|(told, former)| has_key(told) || former.as_ref().is_some_and(has_key))
+}
+
+/// Alerts by source, customer and key.
+type OpenByKey = BTreeMap<(SourceId, CustomerId, String), AlertId>;
 
 /// Where what was told is taken in.
 #[derive(Clone, Copy)]
@@ -41,35 +51,43 @@ impl Taking<'_> {
     }
 
     async fn batch(self, tellings: &[Telling]) -> Result<(), Failure> {
-        let told: Vec<Told> = tellings.iter().map(|telling| self.told(telling)).collect();
+        let told: Vec<(Told, Option<Told>)> = tellings
+            .iter()
+            .map(|telling| (self.told(telling, &telling.record), self.given_up(telling)))
+            .collect();
         let mut ids: Vec<AlertId> = Vec::new();
-        for told in &told {
+        for (told, former) in &told {
             ids.extend(self.candidates(told));
             ids.extend(self.watch(told));
+            ids.extend(former.iter().flat_map(|former| self.candidates(former)));
         }
         let filter = AlertFilter { ids: Some(ids), ..AlertFilter::default() };
         let known = self.store.alerts().list_alerts(self.org, &filter).await?;
         let mut alerts: BTreeMap<AlertId, Alert> =
             known.into_iter().map(|alert| (alert.id.clone(), alert)).collect();
+        let open = self.open_by_key(&told, &mut alerts).await?;
         let mut change = AlertChange::default();
         let mut touched: Vec<AlertId> = Vec::new();
-        for (told, telling) in told.iter().zip(tellings) {
+        for ((told, former), telling) in told.iter().zip(tellings) {
             let id = (telling.source.clone(), telling.record.id.clone(), telling.version);
             change.seen.push(id);
             touched.extend(self.sign_of_life(told, &mut alerts));
             if told.kind == HEARTBEAT {
                 continue;
             }
+            if let Some(former) = former
+                && let Some(id) = self.alert_of(former, &alerts, &open)
+                && let Some(alert) = alerts.get_mut(&id)
+            {
+                let happening = alert.take(former);
+                if happening != Happening::Nothing {
+                    change.activity.push(log_of(alert, happening, former));
+                }
+                touched.push(id);
+            }
             let candidates = self.candidates(told);
-            let speaks = |alert: &&Alert| {
-                alert.voices.iter().any(|v| v.source == told.source && v.customer == told.customer)
-            };
-            let id = candidates
-                .iter()
-                .find(|id| alerts.get(*id).as_ref().is_some_and(speaks))
-                .or_else(|| candidates.iter().find(|id| alerts.contains_key(*id)))
-                .or_else(|| candidates.first());
-            let Some(id) = id.cloned() else { continue };
+            let id = self.alert_of(told, &alerts, &open).or_else(|| candidates.first().cloned());
+            let Some(id) = id else { continue };
             let happening = match alerts.get_mut(&id) {
                 Some(alert) => alert.take(told),
                 None => match Alert::first(id.clone(), told) {
@@ -77,7 +95,10 @@ impl Taking<'_> {
                         alerts.insert(id.clone(), alert);
                         Happening::Opened
                     }
-                    None => continue,
+                    None => {
+                        alerts.insert(id.clone(), Alert::over_already(id.clone(), told));
+                        Happening::Nothing
+                    }
                 },
             };
             if let Some(alert) = alerts.get(&id)
@@ -93,8 +114,71 @@ impl Taking<'_> {
         Ok(self.store.alerts().save_alerts(self.org, self.lease, &change).await?)
     }
 
-    fn told(self, telling: &Telling) -> Told {
-        let record = &telling.record;
+    /// Which of the known alerts is told of: one that lasts before one that is over, and one that this voice told of before
+    /// one of others.
+    fn alert_of(self, told: &Told, alerts: &BTreeMap<AlertId, Alert>, open: &OpenByKey) -> Option<AlertId> {
+        let speaks = |alert: &Alert| {
+            alert.voices.iter().any(|v| v.source == told.source && v.customer == told.customer)
+        };
+        let candidates = self.candidates(told);
+        let find = |fits: &dyn Fn(&Alert) -> bool| {
+            candidates.iter().find(|id| alerts.get(*id).is_some_and(fits)).cloned()
+        };
+        // Its customer may be another company by now: as long as it lasts it is the alert that it was, with its ticket.
+        let elsewhere = || {
+            let key = (told.source.clone(), told.customer.clone(), told.key.clone()?);
+            open.get(&key).filter(|id| alerts.get(*id).is_some_and(Alert::is_open)).cloned()
+        };
+        find(&|alert| alert.is_open() && speaks(alert))
+            .or_else(elsewhere)
+            .or_else(|| find(&speaks))
+            .or_else(|| find(&|_| true))
+    }
+
+    /// The alerts that last, by those who tell of them and the keys that they give.
+    async fn open_by_key(
+        self,
+        told: &[(Told, Option<Told>)],
+        alerts: &mut BTreeMap<AlertId, Alert>,
+    ) -> Result<OpenByKey, Failure> {
+        let mut open = OpenByKey::new();
+        if !gives_keys(told) {
+            return Ok(open);
+        }
+        for state in ["open", "acknowledged"] {
+            let filter = AlertFilter { state: Some(state.to_owned()), ..AlertFilter::default() };
+            for alert in self.store.alerts().list_alerts(self.org, &filter).await? {
+                if !alert.shared {
+                    continue;
+                }
+                for voice in &alert.voices {
+                    let key = (voice.source.clone(), voice.customer.clone(), alert.key.clone());
+                    open.insert(key, alert.id.clone());
+                }
+                alerts.entry(alert.id.clone()).or_insert(alert);
+            }
+        }
+        Ok(open)
+    }
+
+    /// What a record told of until this version, where it tells of something else from now on: nobody tells of that any
+    /// more.
+    fn given_up(self, telling: &Telling) -> Option<Told> {
+        let former = self.told(telling, telling.before.as_ref()?);
+        let now = self.told(telling, &telling.record);
+        let about = |told: &Told| {
+            let about = (told.kind.clone(), told.subject.clone()); // a key stands for both
+            (told.customer.clone(), told.key.clone(), told.key.is_none().then_some(about))
+        };
+        if former.kind == HEARTBEAT || about(&former) == about(&now) {
+            return None;
+        }
+        let summary =
+            format!("Alert {} of {} is about something else now.", telling.record.id, telling.source);
+        Some(Told { state: ToldState::Closed, at: now.at, summary, ..former })
+    }
+
+    fn told(self, telling: &Telling, record: &feed::Alert) -> Told {
         Told {
             origin: Origin::Source,
             source: telling.source.clone(),

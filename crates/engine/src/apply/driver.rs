@@ -8,6 +8,7 @@ use super::run::Run;
 use super::{ApplyError, ApplyOptions, ApplyReport, FreshReads};
 use crate::observe::recent;
 use crate::ports::{Clock, Psa, Store};
+use crate::quantity;
 use crate::records::{OperationRow, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::{Code, Finding, Subject};
@@ -223,7 +224,9 @@ async fn run_leased(
     for link in links.values().filter(|l| !l.deleted) {
         known.entry(link.agreement).or_default().insert(link.addition);
     }
-    let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written).knowing(known);
+    let left = left_since(ports, plan, &rows, options).await?;
+    let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written);
+    let core = core.knowing(known).leaving(&left);
     let recorder =
         Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links, left: BTreeMap::new() };
     let mut run = Run {
@@ -244,6 +247,22 @@ async fn run_leased(
     };
     run.go().await?;
     run.close().await
+}
+
+/// The agreements of lines of which the source or a person said otherwise since a plan of quantities was begun: what was
+/// sent is looked up, and nothing more is sent for them. A customer who was switched off after a run was killed is not
+/// billed by the one that goes on with it.
+async fn left_since(
+    ports: Ports<'_>,
+    plan: &DraftPlan,
+    rows: &[OperationRow],
+    options: &ApplyOptions<'_>,
+) -> Result<BTreeSet<AgreementId>, ApplyError> {
+    let Some(settings) = options.settings.filter(|_| !rows.is_empty()) else { return Ok(BTreeSet::new()) };
+    let Some(footing) = &plan.stands_on else { return Ok(BTreeSet::new()) };
+    let moved =
+        quantity::others_since(ports.store, ports.clock, ports.org, settings, &footing.counted).await?;
+    Ok(moved.into_iter().map(|line| line.agreement).collect())
 }
 
 /// The agreements whose read for planning no longer is the last word: it was made before the lease was held, and what the

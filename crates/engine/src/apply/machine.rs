@@ -132,6 +132,25 @@ impl<'p> Core<'p> {
         self
     }
 
+    /// The same run, without anything more being sent for some agreements: what the plan wants of them is not wanted any
+    /// more. What was sent is looked up all the same.
+    #[must_use]
+    pub fn leaving(mut self, agreements: &BTreeSet<AgreementId>) -> Self {
+        for (lane, state) in self.layout.lanes.iter().zip(&mut self.lanes) {
+            if agreements.contains(&lane.agreement) {
+                state.stale = true;
+                let subject = Subject { agreement: Some(lane.agreement), ..Subject::default() };
+                let message = format!(
+                    "What is counted for agreement {}, or what is set for it, is another since the plan was begun. Nothing \
+                     more of it is written there; the next run plans anew.",
+                    lane.agreement
+                );
+                self.findings.push(Finding::new(Code::Tu7001, subject, message));
+            }
+        }
+        self
+    }
+
     /// Takes an event in and adds what is to be done.
     pub fn step(&mut self, now: Millis, event: Event<'_>, out: &mut Vec<Effect>) {
         match event {
@@ -312,6 +331,11 @@ impl<'p> Core<'p> {
     pub(super) fn enter_running(&mut self, out: &mut Vec<Effect>) {
         for lane in 0..self.lanes.len() {
             self.queue(lane);
+        }
+        for lane in 0..self.lanes.len() {
+            if self.lanes.get(lane).is_some_and(|state| state.stale) {
+                self.lane_stale(lane, out);
+            }
         }
         if self.stale {
             // Nothing more is sent. Steps without a row leave no trace; the others are closed.

@@ -20,6 +20,7 @@ pub mod stale;
 
 pub use driver::{apply_plan, resolve_in_doubt};
 
+use crate::failure::Failure;
 use crate::ports::{PsaError, StoreError};
 use crate::records::{Millis, OperationError};
 use serde::Serialize;
@@ -197,6 +198,18 @@ pub enum ApplyError {
     /// The journal could not be read or written; nothing was sent without it, and the next run goes on from there.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Psa(error) => Self::Psa(error),
+            Failure::Setting(_) | Failure::Wrong { .. } => {
+                Self::Store(StoreError::Damaged(failure.to_string()))
+            }
+        }
+    }
 }
 
 impl ApplyError {

@@ -1,12 +1,13 @@
 //! What a comparison needs: what people set, what was counted, and ConnectWise read afresh.
 
 use super::run::Request;
+use super::used::{Used, month_of_use, used_in};
+use super::zone::InZone;
 use crate::apply::FreshReads;
 use crate::failure::Failure;
 use crate::observe::recent::{self, Recent};
 use crate::ports::{Clock, Psa, Store};
 use crate::records::{Connection, Millis, StoredRecord};
-use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Product, Record, RecordKind, UsageRecord};
 use trueup_domain::ids::{
@@ -19,9 +20,9 @@ use trueup_domain::planner::{AdoptionAnswer, Completions, World};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::quantity::compare::Inputs;
 use trueup_domain::quantity::config::ServiceTarget;
-use trueup_domain::quantity::reading::{is_in, sum};
+use trueup_domain::quantity::reading::sum;
 use trueup_domain::quantity::{
-    Config, Entry, Level, Line, LineKey, Policy, QuantityPlan, ReadingKey, Readings, Scene,
+    Config, Entry, Level, Line, LineKey, Policy, QuantityPlan, ReadingKey, Readings, Scene, UsageSum,
     agreements_of_interest, billed_as, chosen_agreement, footings, plan,
 };
 use trueup_domain::settings::Settings;
@@ -177,14 +178,54 @@ impl Gathered {
         }
         for ((customer, product), records) in &used.by_key {
             let sum = summed(&format!("customer {customer}"), product, records)?;
-            let key: ReadingKey = (source.clone(), customer.clone(), product.clone());
             if sum.records > 0 {
-                self.readings.add_usage(key, &name(product), &sum, month).map_err(|error| {
-                    Failure::wrong(
-                        format!("the use of {product} cannot be summed: {error}"),
-                        "Correct the records.",
-                    )
-                })?;
+                self.add_use((source, customer, product), &name(product), &sum, month)?;
+            }
+        }
+        // Only a month that is over says that somebody used nothing in it.
+        if !self.policy.usage_of_this_month {
+            self.read_unused(source, &used, &name, month)?;
+        }
+        Ok(())
+    }
+
+    fn add_use(
+        &mut self,
+        (source, customer, product): (&SourceId, &CustomerId, &ProductId),
+        name: &str,
+        sum: &UsageSum,
+        month: Period,
+    ) -> Result<(), Failure> {
+        let key: ReadingKey = (source.clone(), customer.clone(), product.clone());
+        self.readings.add_usage(key, name, sum, month).map_err(|error| {
+            Failure::wrong(format!("the use of {product} cannot be summed: {error}"), "Correct the records.")
+        })
+    }
+
+    /// Who is billed by use and used nothing in the month: a use of 0 where others' use of the same is told, and else a
+    /// month that was not told.
+    fn read_unused(
+        &mut self,
+        source: &SourceId,
+        used: &Used,
+        name: &dyn Fn(&ProductId) -> String,
+        month: Period,
+    ) -> Result<(), Failure> {
+        let told: BTreeSet<&ProductId> = used.by_key.keys().map(|(_, product)| product).collect();
+        let lines = self.before.values().flat_map(|line| &line.told).filter(|told| told.source == *source);
+        let billed: BTreeSet<(CustomerId, ProductId)> =
+            lines.map(|told| (told.customer.clone(), told.service.clone())).collect();
+        for (customer, product) in billed {
+            let pair = (customer, product);
+            if !used.ever.contains(&pair) || used.by_key.contains_key(&pair) {
+                continue;
+            }
+            let (customer, product) = pair;
+            if told.contains(&product) {
+                let none = UsageSum::default();
+                self.add_use((source, &customer, &product), &name(&product), &none, month)?;
+            } else {
+                self.readings.add_unused((source.clone(), customer, product), month);
             }
         }
         Ok(())
@@ -358,21 +399,36 @@ pub(crate) async fn moved(
     settings: &Settings,
     then: &[CountedFooting],
 ) -> Result<Option<String>, Failure> {
-    if then.is_empty() {
-        return Ok(None);
-    }
-    let config = super::config(store, org).await?;
-    let sources = config.sources().clone();
-    let gathered = Gathered::local(store, clock, org, (settings.quantity.clone(), config), &sources).await?;
-    let lines = then.iter().map(|line| (line.line(), line.name.clone())).collect();
-    let now = footings(&gathered.inputs(), (&gathered.mappings, &gathered.customers), &lines);
-    let other = then.iter().find(|line| now.get(&line.line()) != Some(line));
-    Ok(other.map(|line| {
+    let other = others_since(store, clock, org, settings, then).await?;
+    Ok(other.first().map(|line| {
         format!(
             "what is counted for `{}` on agreement {}, or what is set for it, is another since",
             line.name, line.agreement
         )
     }))
+}
+
+/// The lines that stand on something else since: the source or a person said otherwise.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn others_since<'t>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    settings: &Settings,
+    then: &'t [CountedFooting],
+) -> Result<Vec<&'t CountedFooting>, Failure> {
+    if then.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clock = &InZone::new(clock, &settings.quantity.zone);
+    let config = super::config(store, org).await?;
+    let sources = config.sources().clone();
+    let gathered = Gathered::local(store, clock, org, (settings.quantity.clone(), config), &sources).await?;
+    let lines = then.iter().map(|line| (line.line(), line.name.clone())).collect();
+    let now = footings(&gathered.inputs(), (&gathered.mappings, &gathered.customers), &lines);
+    Ok(then.iter().filter(|line| now.get(&line.line()) != Some(line)).collect())
 }
 
 /// Entries whose item was chosen in another tenant name the item of the same identifier in this one, letter for letter;
@@ -405,7 +461,7 @@ async fn resolved(psa: &dyn Psa, levels: Vec<Level>, tenant: &str) -> Result<Vec
 /// An id that no catalog item has.
 const NOWHERE: CatalogItemId = CatalogItemId(0);
 
-async fn for_each(
+pub(super) async fn for_each(
     store: &dyn Store,
     org: &OrganizationId,
     source: &SourceId,
@@ -419,64 +475,4 @@ async fn for_each(
         after = Some(last.record.id());
         page.into_iter().for_each(&mut take);
     }
-}
-
-/// The calendar month over which use is summed.
-fn month_of_use(today: Date, this_month: bool) -> Result<Period, Failure> {
-    let first = today.first_of_month();
-    let other = jiff::Span::new().months(1);
-    let month = if this_month {
-        first.checked_add(other).map(|end| (first, end))
-    } else {
-        first.checked_sub(other).map(|start| (start, first))
-    };
-    month
-        .ok()
-        .and_then(|(start, end)| Period::new(start, end).ok())
-        .ok_or_else(|| Failure::wrong(format!("there is no month around {today}"), "Set a day that exists."))
-}
-
-/// Use in a month, by customer and service.
-#[derive(Default)]
-struct Used {
-    by_key: BTreeMap<(CustomerId, ProductId), Vec<UsageRecord>>,
-    /// Of subscriptions that nobody knows.
-    strays: BTreeMap<(SubscriptionId, ProductId), Vec<UsageRecord>>,
-    replaced: BTreeSet<String>,
-}
-
-async fn used_in(
-    store: &dyn Store,
-    org: &OrganizationId,
-    source: &SourceId,
-    month: Period,
-) -> Result<Used, Failure> {
-    let mut used = Used::default();
-    let mut of_subscriptions: Vec<UsageRecord> = Vec::new();
-    for_each(store, org, source, RecordKind::Usage, |row| {
-        let Record::Usage(record) = row.record else { return };
-        used.replaced.extend(record.replaces.clone());
-        if !is_in(&record, month) {
-            return;
-        }
-        match &record.customer {
-            Some(customer) => {
-                used.by_key.entry((customer.clone(), record.product.clone())).or_default().push(record);
-            }
-            None => of_subscriptions.push(record),
-        }
-    })
-    .await?;
-    for record in of_subscriptions {
-        let Some(id) = &record.subscription else { continue };
-        let row = store.find_record(org, source, RecordKind::Subscription, id.as_str()).await?;
-        let product = record.product.clone();
-        match row.map(|row| row.record) {
-            Some(Record::Subscription(subscription)) => {
-                used.by_key.entry((subscription.customer, product)).or_default().push(record);
-            }
-            Some(_) | None => used.strays.entry((id.clone(), product)).or_default().push(record),
-        }
-    }
-    Ok(used)
 }

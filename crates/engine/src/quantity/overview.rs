@@ -1,6 +1,7 @@
 //! What there is to assign, and who is billed: the two lists that people work through, what waits for them on top.
 
 use super::gather::Gathered;
+use super::zone::InZone;
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
 use crate::settings::{self, Overlays};
@@ -97,6 +98,8 @@ pub async fn overview(
     overlays: &Overlays,
 ) -> Result<Overview, Failure> {
     let policy = settings::load(store, org, overlays).await?.quantity;
+    let zone = policy.zone.clone();
+    let clock = &InZone::new(clock, &zone);
     let config = super::config(store, org).await?;
     let mut sources = config.sources().clone();
     for kind in [RecordKind::Counter, RecordKind::Usage] {

@@ -2,6 +2,7 @@
 //! plan of its own that its yes carries out.
 
 use super::gather::{Compared, Gathered};
+use super::zone::InZone;
 use super::{is_plan_of_quantities, set};
 use crate::access::Account;
 use crate::alerts::{Activity, ActivityKind};
@@ -106,6 +107,7 @@ pub async fn preview(
     clock: &dyn Clock,
     request: &Request<'_>,
 ) -> Result<Preview, Failure> {
+    let clock = &InZone::new(clock, &request.settings.quantity.zone);
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
     account.told(preview_seen(store, psa, clock, request, account).await).await
@@ -148,6 +150,7 @@ pub async fn run(
     approval: Approval,
     options: &ApplyOptions<'_>,
 ) -> Result<RunReport, RunError> {
+    let clock = &InZone::new(clock, &request.settings.quantity.zone);
     store.ensure_organization(request.org).await?;
     let account = Account { store, clock, org: request.org, connection: request.connection };
     request.knows_whom(store).await?;
@@ -583,6 +586,9 @@ fn settle(line: &mut Line, planned: &Planned, told: &ChangeReport) {
                 Some(_) | None => Verdict::Update,
             };
             line.code = None;
+            if !planned.told.is_empty() {
+                line.told.clone_from(&planned.told);
+            }
             if let Some(change) = &planned.change {
                 line.why.clone_from(&change.reason);
             }

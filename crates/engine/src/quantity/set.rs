@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::mappings::Site;
 use crate::ports::{Psa, Store};
 use crate::records::NewAuditEntry;
+use jiff::civil::Date;
 use serde_json::json;
 use std::collections::BTreeSet;
 use trueup_domain::feed::{Record, RecordKind};
@@ -311,7 +312,7 @@ pub async fn pick(
     let links = site.store.list_links(site.org).await?;
     let pick = match addition {
         Some(addition) => {
-            can_be_picked(psa, &links, (agreement, item), addition).await?;
+            can_be_picked((psa, site.clock.today()), &links, (agreement, item), addition).await?;
             Pick::Addition(addition)
         }
         None => {
@@ -358,7 +359,7 @@ async fn is_assigned(
 
 /// Refuses an addition that could never be the line's.
 async fn can_be_picked(
-    psa: &dyn Psa,
+    (psa, today): (&dyn Psa, Date),
     links: &[AdditionLink],
     (agreement, item): LineKey,
     addition: AdditionId,
@@ -374,7 +375,7 @@ async fn can_be_picked(
         Some(_) if links.iter().any(|link| of_order(&link)) => {
             format!("addition {addition} bills an order")
         }
-        Some(there) if !there.state.is_open() => format!("addition {addition} is ended"),
+        Some(there) if !there.state.lasts(today) => format!("addition {addition} is ended"),
         Some(_) => return Ok(()),
     };
     Err(Failure::wrong(

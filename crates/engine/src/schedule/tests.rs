@@ -302,3 +302,96 @@ fn ax_29_a_push_day_that_is_changed_in_the_month_pushes_once_a_month() {
         Some("2026-04-10T02:00:00Z")
     );
 }
+
+/// Every fire of a kind in a span, seen by a service that looks every ten minutes and is started anew after each look.
+fn fires(table: &Timetable, kind: ScheduleKind, from: &str, until: &str) -> Vec<Millis> {
+    let (mut now, until) = (ms(from), ms(until));
+    let (mut planned, mut seen) = (None, Vec::new());
+    while now < until {
+        let found = look(table, kind, planned, now);
+        seen.extend(found.fire);
+        planned = found.next;
+        now += 10 * MINUTE_MS;
+    }
+    seen
+}
+
+/// The civil times of fires in a zone.
+fn local(table: &Timetable, fires: &[Millis]) -> Vec<String> {
+    let at = |fire: &Millis| Timestamp::from_millisecond(*fire).unwrap().to_zoned(table.zone.clone());
+    fires.iter().map(|fire| at(fire).datetime().to_string()).collect()
+}
+
+#[test]
+fn ax_23_push_day_15_is_one_push_a_month_on_the_15th_of_the_organizations_zone() {
+    for zone in ["America/New_York", "Pacific/Auckland", "Asia/Kathmandu", "UTC"] {
+        let table = table(&[("schedule.quantity", "monthly 15 02:00"), (TIME_ZONE, zone)]);
+        let fires = fires(&table, ScheduleKind::Quantity, "2023-01-01T12:00:00Z", "2024-01-01T00:00:00Z");
+        let expected: Vec<String> = (1..=12).map(|month| format!("2023-{month:02}-15T02:00:00")).collect();
+        assert_eq!(local(&table, &fires), expected, "{zone}");
+    }
+}
+
+#[test]
+fn ax_24_a_push_day_that_a_month_does_not_have_is_its_last_day() {
+    for (day, days) in [
+        ("31", ["2023-01-31", "2023-02-28", "2023-03-31", "2023-04-30", "2024-02-29", "2024-03-31"]),
+        ("30", ["2023-01-30", "2023-02-28", "2023-03-30", "2023-04-30", "2024-02-29", "2024-03-30"]),
+        ("29", ["2023-01-29", "2023-02-28", "2023-03-29", "2023-04-29", "2024-02-29", "2024-03-29"]),
+    ] {
+        let table = table(&[("schedule.quantity", &format!("monthly {day} 02:00"))]);
+        let fires = fires(&table, ScheduleKind::Quantity, "2023-01-01T00:00:00Z", "2024-04-01T00:00:00Z");
+        let local = local(&table, &fires);
+        assert_eq!(local.len(), 15, "{day}: one a month: {local:?}");
+        for expected in days {
+            assert!(local.contains(&format!("{expected}T02:00:00")), "{day}: {expected} in {local:?}");
+        }
+    }
+}
+
+#[test]
+fn ax_28_mp_18_a_night_whose_clock_is_changed_has_exactly_one_run() {
+    for (schedule, zone, from, until) in [
+        // Left out, and twice; at the hour itself and in the middle of it.
+        ("02:00", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"),
+        ("02:30", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"),
+        ("02:00", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"),
+        ("02:30", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"),
+        ("02:00", "America/New_York", "2026-03-07T17:00:00Z", "2026-03-08T17:00:00Z"),
+        ("01:30", "America/New_York", "2026-10-31T17:00:00Z", "2026-11-01T17:00:00Z"),
+    ] {
+        for cadence in [format!("daily {schedule}"), format!("monthly {} {schedule}", &until[8..10])] {
+            let table = table(&[("schedule.quantity", &cadence), (TIME_ZONE, zone)]);
+            let fires = fires(&table, ScheduleKind::Quantity, from, until);
+            assert_eq!(fires.len(), 1, "{cadence} {zone}: {:?}", local(&table, &fires));
+        }
+    }
+}
+
+#[test]
+fn mp_18_a_year_of_nights_has_one_run_for_each_date_however_often_the_service_starts_anew() {
+    for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"] {
+        let table = table(&[("schedule.quantity", "daily 02:00"), (TIME_ZONE, zone)]);
+        let fires = fires(&table, ScheduleKind::Quantity, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z");
+        let days: BTreeSet<Date> = fires.iter().map(|fire| table.day(*fire).unwrap()).collect();
+        assert_eq!((fires.len(), days.len()), (days.len(), 366), "{zone}");
+    }
+}
+
+#[test]
+fn mp_19_a_missed_night_is_made_up_once_and_several_missed_ones_by_one_run() {
+    let table = table(&[("schedule.quantity", "daily 02:00")]);
+    let kind = ScheduleKind::Quantity;
+    let planned = Some(ms("2023-03-15T02:00:00Z"));
+    for (back, fire) in
+        [("2023-03-15T09:00:00Z", "2023-03-15T02:00:00Z"), ("2023-03-18T09:00:00Z", "2023-03-18T02:00:00Z")]
+    {
+        let found = look(&table, kind, planned, ms(back));
+        assert_eq!(found.fire.map(shown).as_deref(), Some(fire), "back at {back}");
+        let again = look(&table, kind, found.next, ms(back) + MINUTE_MS);
+        assert_eq!((again.fire, again.next), (None, found.next), "once");
+        let day = Timestamp::from_millisecond(ms(back)).unwrap().to_zoned(TimeZone::UTC).date();
+        let next = found.next.map(shown).unwrap_or_default();
+        assert_eq!(next, format!("{}T02:00:00Z", day.tomorrow().unwrap()), "the regular one");
+    }
+}

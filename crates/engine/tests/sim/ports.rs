@@ -242,6 +242,9 @@ impl Clock for SimClock {
     fn today(&self) -> Date {
         date(2026, 3, 5)
     }
+    fn today_in(&self, _zone: &jiff::tz::TimeZone) -> Date {
+        self.today()
+    }
     async fn sleep_until(&self, at: Millis) {
         turn().await;
         self.remote.lock().unwrap().advance(at);

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
 use trueup_domain::finding::Code;
-use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, Right, StoreError};
+use trueup_domain::ids::OrganizationId;
+use trueup_engine::ports::{Clock, Psa, PsaError, PsaReport, Right, Store, StoreError};
+use trueup_engine::quantity;
 use trueup_engine::records::{Connection, NewAuditEntry, SecretText};
 use trueup_store::SqlStore;
 use url::Url;
@@ -238,6 +240,15 @@ async fn ask(app: &App, psa: &dyn Psa) -> Result<PsaReport, PsaError> {
     let spinner = app.out.progress("Testing the connection");
     let report = psa.probe().await;
     spinner.finish_and_clear();
+    Ok(needed(app.store(), app.org(), report?).await)
+}
+
+/// What a test found, without the rights that orders alone need where nothing but what is counted is billed.
+pub async fn needed(store: &dyn Store, org: &OrganizationId, mut report: PsaReport) -> PsaReport {
+    // Where the store cannot say, every right is asked for.
+    if quantity::bills_alone(store, org).await.unwrap_or(false) {
+        report.rights.retain(|right| !right.is_for_orders_alone());
+    }
     report
 }
 

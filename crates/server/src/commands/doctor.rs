@@ -1,6 +1,6 @@
 //! `trueup doctor`: tests storage, settings, connection, rights, catalog and tasks, and says what to fix.
 
-use super::connection::missing;
+use super::connection::{missing, needed};
 use crate::app::App;
 use crate::config::Options;
 use crate::failure::{CliError, Exit};
@@ -212,6 +212,7 @@ async fn connection(app: &App, checks: &mut Vec<Check>) -> Result<bool, CliError
         let asked = tokio::time::timeout(PATIENCE, psa.probe()).await;
         match asked.unwrap_or_else(|_| Err(silent())) {
             Ok(report) => {
+                let report = needed(app.store(), app.org(), report).await;
                 checks.push(Check::ok("connection", format!("{} answers", stored.name)));
                 let missing: Vec<String> = missing(&report).iter().map(ToString::to_string).collect();
                 checks.push(if missing.is_empty() {

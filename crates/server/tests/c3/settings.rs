@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 #[test]
-fn c3_01_what_a_connection_lacks_is_named_and_nothing_is_saved() {
+fn c3_01_ax_03_what_a_connection_lacks_is_named_and_nothing_is_saved() {
     let desk = Desk::bare(&[], "all");
     let person = desk.service.operator();
     let whole = desk.sandbox.connection();
@@ -27,7 +27,7 @@ fn c3_01_what_a_connection_lacks_is_named_and_nothing_is_saved() {
 }
 
 #[test]
-fn c3_02_the_private_key_is_not_shown_again_but_when_it_was_set() {
+fn c3_02_mp_04_the_private_key_is_not_shown_again_but_when_it_was_set() {
     let (desk, pass) = Desk::told(&[]);
     let person = desk.person(&pass);
     let secret = desk.sandbox.access["private_key"].as_str().unwrap().to_owned();

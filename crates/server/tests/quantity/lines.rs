@@ -284,9 +284,27 @@ fn a_word_about_what_is_not_there_is_refused() {
 
 #[test]
 fn mp_27_ax_41_what_a_person_ended_stays_ended_until_somebody_decides() {
-    let (bench, addition) = five();
+    let (mut bench, addition) = five();
     patch(&bench, 40, addition, "cancelledDate", json!("2023-04-30T00:00:00Z"));
+    // Its end is still to come: until then it bills, and what it bills is what is counted.
     count(&bench, &[("c-1", "mbx", "9")]);
+    let before = mark(&bench);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"]);
+    let writes = writes_since(&bench, before);
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes[0].2.contains("quantity") && !writes[0].2.contains("cancelledDate"), "{writes:?}");
+    let there = additions(&bench, 40).remove(0);
+    assert_eq!(there["quantity"], json!(9.0));
+    assert!(
+        there["cancelledDate"].as_str().unwrap().starts_with("2023-04-30"),
+        "the person's end stays: {there}"
+    );
+    bench.on("2023-04-30");
+    count_at(&bench, "2023-04-30T01:00:00Z", &[("c-1", "mbx", "10")]);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"], "its last day is billed");
+    // Over: it stays so, and nothing is made in its place.
+    bench.on("2023-05-01");
+    count_at(&bench, "2023-05-01T01:00:00Z", &[("c-1", "mbx", "11")]);
     let before = mark(&bench);
     for _ in 0..2 {
         let ran = run(&bench, &["--approve"]).exits(1).json();
@@ -298,9 +316,31 @@ fn mp_27_ax_41_what_a_person_ended_stays_ended_until_somebody_decides() {
     assert_eq!(additions(&bench, 40).len(), 2);
     // The word was for one line: when that one is ended as well, none is made again.
     let second = additions(&bench, 40).iter().filter_map(|row| row["id"].as_i64()).max().unwrap();
-    patch(&bench, 40, second, "cancelledDate", json!("2023-04-30T00:00:00Z"));
+    patch(&bench, 40, second, "cancelledDate", json!("2023-05-10T00:00:00Z"));
+    bench.on("2023-05-11");
+    count_at(&bench, "2023-05-11T01:00:00Z", &[("c-1", "mbx", "11")]);
     assert_eq!(codes(&run(&bench, &["--approve"]).exits(1).json()), ["TU3008"]);
     assert_eq!(additions(&bench, 40).len(), 2);
+}
+
+#[test]
+fn a_line_of_0_that_a_person_ends_later_gets_no_second_end() {
+    let (mut bench, addition) = five();
+    patch(&bench, 40, addition, "cancelledDate", json!("2023-04-30T00:00:00Z"));
+    count(&bench, &[("c-1", "mbx", "0")]);
+    run(&bench, &["--approve"]).exits(0);
+    bench.on("2023-03-12");
+    count_at(&bench, "2023-03-12T01:00:00Z", &[("c-1", "mbx", "0")]);
+    let before = mark(&bench);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!((verdicts(&ran), codes(&ran).len()), (vec!["equal".to_owned()], 0), "{ran}");
+    assert_eq!(writes_since(&bench, before), []);
+    // Counted again before that day it is billed again; after it nothing is made without somebody's word.
+    count_at(&bench, "2023-03-12T02:00:00Z", &[("c-1", "mbx", "4")]);
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update"]);
+    bench.on("2023-05-01");
+    count_at(&bench, "2023-05-01T01:00:00Z", &[("c-1", "mbx", "4")]);
+    assert_eq!(codes(&run(&bench, &["--approve"]).exits(1).json()), ["TU3008"]);
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn mp_31_two_services_on_one_item_are_refused_until_they_add_up() {
 }
 
 #[test]
-fn ax_28_ax_43_two_customers_on_one_agreement_are_refused_until_they_add_up() {
+fn ax_43_two_customers_on_one_agreement_are_refused_until_they_add_up() {
     let bench = assigned();
     bench.feed("{\"type\":\"customer\",\"id\":\"c-2\",\"name\":\"Branch\"}\n").exits(0);
     bench.json(&["setting", "set", "mapping.customer_company", "many"]).exits(0);
@@ -237,7 +237,7 @@ fn ax_22_a_ticked_service_without_an_item_at_any_level_is_refused() {
 }
 
 #[test]
-fn mp_38_what_nobody_assigned_and_whom_nobody_mapped_come_first_with_their_counts() {
+fn mp_38_ax_18_what_nobody_assigned_and_whom_nobody_mapped_come_first_with_their_counts() {
     let bench = assigned();
     bench.feed("{\"type\":\"customer\",\"id\":\"c-8\",\"name\":\"Zulu\"}\n").exits(0);
     count(&bench, &[("c-1", "mbx", "10"), ("c-1", "arc", "3"), ("c-8", "mbx", "2")]);
@@ -249,13 +249,16 @@ fn mp_38_what_nobody_assigned_and_whom_nobody_mapped_come_first_with_their_count
     );
     let customers = bench.json(&["quantity", "customers"]).exits(0).json();
     assert_eq!(customers["customers"][0]["customer"], "c-8", "{customers}");
+    let complete: Vec<bool> =
+        customers["customers"].as_array().unwrap().iter().map(|row| row["complete"] == true).collect();
+    assert_eq!(complete, [false, true], "who is not linked comes first: {customers}");
     let ran = run(&bench, &["--approve"]).exits(1).json();
     assert_eq!(codes(&ran), ["TU2001", "TU2003"], "{ran}");
     assert_eq!(quantities(&bench, 40), [10.0], "the others go on");
 }
 
 #[test]
-fn mp_40_ax_30_a_customer_that_is_switched_off_is_left_out_and_its_line_is_reported() {
+fn mp_40_a_customer_that_is_switched_off_is_left_out_and_its_line_is_reported() {
     let (bench, _) = five();
     bench.json(&["quantity", "customer", "c-1", "--billing", "off"]).exits(0);
     count(&bench, &[("c-1", "mbx", "9")]);

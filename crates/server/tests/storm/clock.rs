@@ -26,8 +26,12 @@ impl Clock for StormClock {
     }
 
     fn today(&self) -> Date {
+        self.today_in(&jiff::tz::TimeZone::UTC)
+    }
+
+    fn today_in(&self, zone: &jiff::tz::TimeZone) -> Date {
         let instant = || jiff::Timestamp::from_millisecond(self.net.now()).unwrap();
-        self.day.unwrap_or_else(|| instant().to_zoned(jiff::tz::TimeZone::UTC).date())
+        self.day.unwrap_or_else(|| instant().to_zoned(zone.clone()).date())
     }
 
     async fn sleep_until(&self, at: Millis) {

@@ -99,6 +99,12 @@ impl Desk {
                     "quantity.decrease".to_owned(),
                     (if rng.chance(700) { "follow" } else { "hold" }).to_owned(),
                 ),
+                // Where it is a day earlier for most of the night, a day later for most of the day, or neither.
+                (
+                    "schedule.time_zone".to_owned(),
+                    ["Pacific/Auckland", "America/Los_Angeles", "UTC"][usize::try_from(seed % 3).unwrap()]
+                        .to_owned(),
+                ),
             ]),
             ..Overlays::default()
         };

@@ -166,7 +166,8 @@ impl Year {
     /// Nightly runs, in whatever weather it is.
     pub async fn night(&mut self, approval: Approval) -> Result<(), String> {
         let wild = self.desk.net.is_wild();
-        let report = match if wild { self.rng.below(10) } else { 9 } {
+        let what = if wild { self.rng.below(10) } else { 9 };
+        let report = match what {
             0 | 1 => {
                 self.desk.net.crash_in(self.rng.within(0, 25));
                 self.killed(approval).await
@@ -199,6 +200,13 @@ impl Year {
         if let Some(report) = report {
             self.note("nights that came to their end");
             judge::lines(self, &report).await?;
+        }
+        // What a killed run left is gone on with by the next one, and not for whom people switched off or moved meanwhile.
+        if what < 4 && self.rng.chance(400) {
+            let mut people = std::mem::take(&mut self.people);
+            people.turn(self).await;
+            self.people = people;
+            self.desk.sandbox.control().clear_journal();
         }
         Ok(())
     }

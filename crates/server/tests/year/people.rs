@@ -225,7 +225,7 @@ impl People {
     }
 
     /// A customer's agreement, or the customer.
-    async fn turn(&mut self, year: &mut Year) {
+    pub async fn turn(&mut self, year: &mut Year) {
         let customer = usize::try_from(year.rng.below(CUSTOMERS as u64 - 1)).unwrap();
         let flag = |on: bool| json!([{"op": "replace", "path": "cancelledFlag", "value": on}]);
         match year.rng.below(3) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use trueup_domain::alert::{Alert, AlertId, AlertSeverity, Entry, Field, Origin, Told, ToldState, Value};
 use trueup_domain::feed;
 use trueup_domain::ids::OrganizationId;
-use trueup_engine::alerts::{Activity, ActivityFilter, ActivityKind, AlertChange, AlertFilter};
+use trueup_engine::alerts::{Activity, ActivityFilter, ActivityKind, AlertChange, AlertFilter, Telling};
 use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::{IncomingRecord, OrganizationRow};
 
@@ -76,6 +76,9 @@ async fn every_version_of_an_alert_record_is_taken_in_once(
     let shown: Vec<(&str, u32, &str)> =
         found.iter().map(|t| (t.record.id.as_str(), t.version, t.record.state.as_str())).collect();
     assert_eq!(shown, [("x", 1, "open"), ("x", 2, "updated"), ("y", 1, "open")]);
+    // Each with the version before it, whether that was seen already or comes with it.
+    let before = |t: &Telling| t.before.as_ref().map(|record| record.state.clone());
+    assert_eq!(found.iter().map(before).collect::<Vec<_>>(), [None, Some("open".to_owned()), None]);
     assert!(store.alerts().list_tellings(&b, 10).await.unwrap().is_empty());
     let seen = |id: &str, version: u32| (source(), id.to_owned(), version);
     let change = AlertChange {
@@ -93,6 +96,7 @@ async fn every_version_of_an_alert_record_is_taken_in_once(
         left.iter().map(|t| (t.record.id.as_str(), t.version)).collect::<Vec<_>>(),
         [("y", 1), ("x", 3)]
     );
+    assert_eq!(left.iter().map(before).collect::<Vec<_>>(), [None, Some("updated".to_owned())]);
 
     let all = ActivityFilter { limit: 10, ..ActivityFilter::default() };
     let log = store.alerts().list_activity(&a, &all).await.unwrap();

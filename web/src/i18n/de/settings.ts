@@ -158,7 +158,7 @@ export const settings: Record<keyof typeof en, string> = {
   'setting.schedule.customers.chosen': 'Nur ausgewählte Kunden',
   'setting.schedule.time_zone': 'Zeitzone',
   'setting.schedule.time_zone.help':
-    'Für Läufe zu einer Uhrzeit und für die Tage, an denen nichts geschrieben wird.',
+    'Für Läufe zu einer Uhrzeit, für die Tage, an denen nichts geschrieben wird, und für die Tage und Monate der Mengen.',
   'setting.schedule.freeze': 'Tage, an denen nichts geschrieben wird',
   'setting.schedule.freeze.help':
     'An diesen Tagen wird nichts geschrieben, was niemand freigegeben hat. Tage des Monats (28..31), "last" für den letzten, oder Daten (2026-12-24..2027-01-02), durch Kommas getrennt.',

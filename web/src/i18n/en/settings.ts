@@ -144,7 +144,8 @@ export const settings = {
   'setting.schedule.customers.all': 'All customers but those left out',
   'setting.schedule.customers.chosen': 'Only customers that were chosen',
   'setting.schedule.time_zone': 'Time zone',
-  'setting.schedule.time_zone.help': 'For runs at a time of day, and for the days on which nothing is written.',
+  'setting.schedule.time_zone.help':
+    'For runs at a time of day, for the days on which nothing is written, and for the days and months of quantities.',
   'setting.schedule.freeze': 'Days on which nothing is written',
   'setting.schedule.freeze.help':
     'On these days nothing is written that nobody approved. Days of the month (28..31), "last", or dates (2026-12-24..2027-01-02), with commas between.',

@@ -1,6 +1,6 @@
 //! Connections to ConnectWise. Keys come in and never go out.
 
-use crate::commands::connection::key_mark_of;
+use crate::commands::connection::{key_mark_of, needed};
 use crate::compose;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
@@ -337,7 +337,11 @@ async fn ask(
     let app = scope.app(service);
     let settings = app.settings().await.map_err(crate::failure::CliError::problem)?;
     let psa = compose::psa(connection, &settings, &app.options).map_err(unusable)?;
-    Ok(psa.probe().await)
+    let asked = psa.probe().await;
+    Ok(match asked {
+        Ok(report) => Ok(needed(service.store.as_ref(), &scope.org, report).await),
+        Err(error) => Err(error),
+    })
 }
 
 /// An address or keys that cannot be used: nothing was sent.

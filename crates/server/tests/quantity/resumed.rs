@@ -1,0 +1,87 @@
+//! Runs that were killed, and what was said before they were gone on with.
+
+use super::desk::{
+    additions, assigned, count, mark, more_customers, patch, quantities, run, verdicts, writes_since,
+};
+use crate::bench::Bench;
+use serde_json::json;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// A run that is killed at a boundary of one of its changes (`0:send`: the journal knows, and nothing was sent).
+fn killed_at(bench: &Bench, place: &str) {
+    let passed = bench.path("passed");
+    let mut command = bench.command(&["quantity", "run", "--approve"]);
+    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", place);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&passed).unwrap_or_default().lines().any(|line| line == place) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it got to {place}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never got to {place}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Customers c-1 and c-2 with a line of 5 each, and a desk that looks up what is in doubt after a second.
+fn two() -> Bench {
+    let mut bench = assigned();
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    more_customers(&bench, 1);
+    count(&bench, &[("c-1", "mbx", "5"), ("c-2", "mbx", "5")]);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![5.0], vec![5.0]));
+    bench
+}
+
+#[test]
+fn a_killed_run_is_not_gone_on_with_for_a_customer_who_was_switched_off_since() {
+    let bench = two();
+    count(&bench, &[("c-1", "mbx", "8"), ("c-2", "mbx", "9")]);
+    killed_at(&bench, "0:send");
+    bench.json(&["quantity", "customer", "c-2", "--billing", "off"]).exits(0);
+    let before = mark(&bench);
+    run(&bench, &[]);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![8.0], vec![5.0]));
+    let writes = writes_since(&bench, before);
+    assert!(writes.iter().all(|(_, path, _)| !path.contains("/52/")), "{writes:?}");
+}
+
+#[test]
+fn what_a_killed_run_had_begun_is_looked_up_and_not_sent_again_where_the_source_says_otherwise_since() {
+    let bench = two();
+    count(&bench, &[("c-1", "mbx", "80"), ("c-2", "mbx", "9")]);
+    killed_at(&bench, "0:send");
+    count(&bench, &[("c-1", "mbx", "6"), ("c-2", "mbx", "9")]);
+    bench.json(&["quantity", "customer", "c-2", "--billing", "off"]).exits(0);
+    let before = mark(&bench);
+    for _ in 0..2 {
+        run(&bench, &[]);
+    }
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![6.0], vec![5.0]));
+    let writes = writes_since(&bench, before);
+    assert!(writes.iter().all(|(_, _, body)| !body.contains("80")), "80 is never billed: {writes:?}");
+}
+
+#[test]
+fn a_killed_creation_is_made_once_and_not_at_all_for_who_was_switched_off_since() {
+    let mut bench = assigned();
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    more_customers(&bench, 1);
+    count(&bench, &[("c-1", "mbx", "5"), ("c-2", "mbx", "5")]);
+    killed_at(&bench, "0:send");
+    bench.json(&["quantity", "customer", "c-1", "--billing", "off"]).exits(0);
+    for _ in 0..3 {
+        run(&bench, &["--approve"]);
+        std::thread::sleep(Duration::from_millis(1_100));
+    }
+    assert_eq!((additions(&bench, 40).len(), quantities(&bench, 52)), (0, vec![5.0]));
+    // Back on, it is made once.
+    bench.json(&["quantity", "customer", "c-1", "--billing", "on"]).exits(0);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [5.0], "{ran}");
+    let own = additions(&bench, 40)[0]["id"].as_i64().unwrap();
+    patch(&bench, 40, own, "quantity", json!(2));
+    assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update", "equal"]);
+}
