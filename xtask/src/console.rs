@@ -117,9 +117,16 @@ fn node() -> Result<Node> {
         }
     }
     fetched.with_context(|| {
-        format!("it needs Node {}.{} or newer with npm, or a Python to fetch one", OLDEST.0, OLDEST.1)
+        format!(
+            "it needs Node {}.{} or newer with npm, or a Python that fetches one: sudo apt-get install -y python3-venv",
+            OLDEST.0, OLDEST.1
+        )
     })?;
-    bail!("{WHEEL} is no Node {}.{} or newer with npm on this machine: install one", OLDEST.0, OLDEST.1)
+    bail!(
+        "{WHEEL} is no Node {}.{} or newer on this machine: sudo apt-get install -y nodejs npm (new enough from Debian 13 on)",
+        OLDEST.0,
+        OLDEST.1
+    )
 }
 
 /// Node from its Python package, into a virtual environment.

@@ -38,6 +38,7 @@ fn notify_says_whom_connectwise_mails_and_nobody_where_it_says_nothing() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the process under test goes by the machine's clock")]
 fn source_silent_is_a_ticket_while_a_source_brings_nothing_and_closes_once_it_does() {
     let bench = bare();
     let later =

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the process under test goes by the machine's clock")]
 fn a_run_takes_place_on_the_day_of_the_organizations_time_zone_whatever_the_machines() {
     let bench = assigned();
     bench.json(&["setting", "set", "schedule.time_zone", "Pacific/Pago_Pago"]).exits(0);
