@@ -8,6 +8,7 @@ import { useSources } from '../api/sources';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { Page } from '../ui/Page';
+import { withoutCommands } from '../ui/plain';
 import { ProblemNote, sentence } from '../ui/Problem';
 import { Companies } from './mapping/Companies';
 import { Others } from './mapping/Others';
@@ -158,7 +159,7 @@ function Taken({ result, close }: { result: Schemas['MappingImportDoc']; close: 
       )}
       {result.conflicts.map((conflict) => (
         <Text size="sm" key={conflict.reason}>
-          {sentence(conflict.reason)} {conflict.fix}
+          {sentence(conflict.reason)} {withoutCommands(conflict.fix)}
         </Text>
       ))}
     </Alert>

@@ -7,7 +7,7 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { PlanState } from '../ui/Badges';
 import { Page, Waiting } from '../ui/Page';
-import { AsksPeople, PlanActions } from '../ui/PlanActions';
+import { AsksPeople, Halted, PlanActions } from '../ui/PlanActions';
 import { PlanView, usePlan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 
@@ -42,6 +42,7 @@ export default function PlanPage() {
         )
       ) : (
         <>
+          <Halted plan={plan} />
           <AsksPeople plan={plan} />
           <PlanView plan={plan} names={found.data.names} all={{ shown: all, change: setAll }} />
         </>

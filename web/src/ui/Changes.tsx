@@ -11,6 +11,8 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { useWord } from './Badges';
 import { useFieldValue } from './fields';
+import { withoutCommands } from './plain';
+import { sentence } from './Problem';
 
 export type Change = Schemas['ChangeDoc'];
 
@@ -189,7 +191,7 @@ function Line(props: { change: Change; names: Names; act: ((change: Change) => R
             </Button>
             {change.error != null && !open && (
               <Text size="xs" className="loss">
-                {change.error.message}
+                {say('code', change.error.code)}
               </Text>
             )}
             {act?.(change)}
@@ -268,6 +270,7 @@ function Why({ change, names }: { change: Change; names: Names }) {
   const org = useOrg();
   const say = useWord();
   const value = useFieldValue();
+  const said = withoutCommands(change.error?.message ?? '');
   const shown = ['quantity', 'unitPrice', 'unitCost', 'effectiveDate', 'cancelledDate'];
   const others = Object.entries(change.fields).filter(([name]) => !shown.includes(name));
   const facts: [string, ReactNode][] = [
@@ -315,10 +318,24 @@ function Why({ change, names }: { change: Change; names: Names }) {
   return (
     <Box className="why">
       {change.error != null && (
-        <Text size="sm" className="loss" mb="xs">
-          {change.error.message} <Code>{change.error.code}</Code>
-          {change.error.their_words != null && <q>{change.error.their_words}</q>}
-        </Text>
+        <Box mb="xs">
+          <Text size="sm" fw={600} className="loss">
+            {say('code', change.error.code)} <Code>{change.error.code}</Code>
+          </Text>
+          {said !== '' && (
+            <Text size="sm" lang="en">
+              {sentence(said)}
+            </Text>
+          )}
+          {change.error.their_words != null && (
+            <Text size="sm">
+              {t('problem.theirs')}: <q>{change.error.their_words}</q>
+            </Text>
+          )}
+          <Text size="sm" c="dimmed">
+            {t('problem.whatToDo')}: {say('fix', change.error.code)}
+          </Text>
+        </Box>
       )}
       <Facts facts={facts} />
     </Box>

@@ -3,6 +3,7 @@ import { IconAlertTriangle } from '@tabler/icons-react';
 import { problemOf } from '../api/client';
 import { useWords } from '../i18n';
 import { useWord } from './Badges';
+import { OWN_WAY, withoutCommands } from './plain';
 
 /** What went wrong, why, and what to do: in the words of the API, with a way to try again. */
 export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -12,18 +13,26 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
   const silent = problem.detail === '';
   // The API speaks English; what has a code is said in the reader's language.
   const said = language !== 'en' && problem.code != null;
+  const kind = problem.type.slice(problem.type.lastIndexOf(':') + 1);
+  const named = (family: string) => {
+    const text = say(family, kind);
+    return text === kind ? '' : text;
+  };
+  const title = said ? say('code', problem.code ?? '') : language === 'en' ? problem.title : named('problem.kind') || problem.title;
+  const plain = said || OWN_WAY.has(problem.code ?? '') ? '' : withoutCommands(problem.fix);
+  const own = problem.code != null ? say('fix', problem.code) : named('problem.fix') || t('problem.fix.other');
   return (
     <Alert
       color="red"
       variant="light"
       role="alert"
       icon={<IconAlertTriangle aria-hidden />}
-      title={silent ? t('problem.unreachable') : said ? say('code', problem.code ?? '') : problem.title}
+      title={silent ? t('problem.unreachable') : title}
       styles={{ title: { color: 'var(--mantine-color-text)' } }}
     >
       <Stack gap="xs">
         <Text size="sm" lang={silent ? undefined : 'en'}>
-          {silent ? t('problem.unreachable.detail') : sentence(problem.detail)}
+          {silent ? t('problem.unreachable.detail') : sentence(withoutCommands(problem.detail) || title)}
         </Text>
         {problem.fields.length > 0 && (
           <ul style={{ margin: 0, paddingInlineStart: '1.2rem' }}>
@@ -34,8 +43,8 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
             ))}
           </ul>
         )}
-        <Text size="sm" lang={silent || said ? undefined : 'en'}>
-          {silent ? t('problem.unreachable.fix') : said ? say('fix', problem.code ?? '') : problem.fix}
+        <Text size="sm" lang={silent || plain === '' ? undefined : 'en'}>
+          {silent ? t('problem.unreachable.fix') : plain === '' ? own : plain}
         </Text>
         {problem.their_words != null && (
           <Text size="sm">

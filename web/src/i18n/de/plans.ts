@@ -36,6 +36,12 @@ export const plans: Record<keyof typeof en, string> = {
   'plan.nothing': 'Nichts muss geschrieben werden',
   'plan.nothing.detail': 'ConnectWise enthält schon, was verkauft wurde.',
   'plan.write': 'Nach ConnectWise schreiben',
+  'plan.again': 'Neu planen',
+  'plan.refused': 'Dieser Plan kann nicht geschrieben werden',
+  'plan.refused.detail':
+    'Seine Prüfung hat gefunden, was auf keiner Rechnung stehen darf. Lösen Sie, was unten steht, und planen Sie neu: Geschrieben wurde davon nichts.',
+  'plan.stale': 'Dieser Plan ist überholt',
+  'plan.stale.detail': 'ConnectWise oder das Verkaufte hat sich seither geändert. Planen Sie neu und sehen Sie den Unterschied an.',
   'plan.writeRest': 'Den Rest schreiben',
   'plan.write.title': 'Diesen Plan nach ConnectWise schreiben?',
   'plan.write.lead':

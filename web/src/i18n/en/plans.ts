@@ -35,6 +35,12 @@ export const plans = {
   'plan.nothing': 'Nothing has to be written',
   'plan.nothing.detail': 'ConnectWise holds what was sold already.',
   'plan.write': 'Write to ConnectWise',
+  'plan.again': 'Plan again',
+  'plan.refused': 'This plan cannot be written',
+  'plan.refused.detail':
+    'Its checks found what must not stand on an invoice. Solve what is named below, then plan again: nothing of it was written.',
+  'plan.stale': 'This plan is out of date',
+  'plan.stale.detail': 'ConnectWise or what was sold has changed since it was made. Plan again and look at the difference.',
   'plan.writeRest': 'Write the rest',
   'plan.write.title': 'Write this plan to ConnectWise?',
   'plan.write.lead':
