@@ -115,7 +115,7 @@ export default function AdditionPage() {
       <Past entries={found.entries} />
       {found.source_record != null && (
         <Panel title={t('why.source')}>
-          <Code block tabIndex={0} aria-label={t('why.source')}>
+          <Code block tabIndex={0} aria-label={t('why.source')} style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
             {JSON.stringify(found.source_record, null, 2)}
           </Code>
         </Panel>

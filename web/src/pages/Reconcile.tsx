@@ -103,6 +103,7 @@ function Ask() {
                 {t('reconcile.period')}
               </Text>
               <SegmentedControl
+                className="narrow"
                 aria-label={t('reconcile.period')}
                 value={span}
                 onChange={(value) => setSpan(value)}

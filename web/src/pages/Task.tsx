@@ -204,8 +204,8 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
           {t('task.sold.none')}
         </Text>
       ) : (
-        <Box role="region" tabIndex={0} aria-label={t('task.sold')} style={{ overflowX: 'auto' }}>
-          <table className="sums">
+        <Box>
+          <table className="sums stacked">
             <thead>
               <tr>
                 <th scope="col">{t('change.product')}</th>
@@ -225,15 +225,19 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
             <tbody>
               {lines.map((line) => (
                 <tr key={line.id}>
-                  <td>
+                  <td className="bare">
                     <Text size="sm">{product(line.product)}</Text>
                     <Text size="xs" c="dimmed">
                       {say('charge', line.charge)}
                     </Text>
                   </td>
-                  <td className="num">{line.quantity === null ? '–' : quantity(line.quantity)}</td>
-                  <td className="num">{amount(line.unit_price)}</td>
-                  {named && <td className="num">{amount(line.amount)}</td>}
+                  <td className="num" data-label={t('change.quantity')}>{line.quantity === null ? '–' : quantity(line.quantity)}</td>
+                  <td className="num" data-label={t('change.price')}>{amount(line.unit_price)}</td>
+                  {named && (
+                    <td className="num" data-label={t('task.amount')}>
+                      {amount(line.amount)}
+                    </td>
+                  )}
                 </tr>
               ))}
             </tbody>

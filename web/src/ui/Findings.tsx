@@ -8,7 +8,7 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { SeverityBadge, useWord } from './Badges';
 import { OWN_WAY, withoutCommands } from './plain';
-import { sentence } from './Problem';
+import { useSaid } from './said';
 
 type Finding = Schemas['FindingDoc'];
 
@@ -46,9 +46,10 @@ export function namesOfFindings(findings: Finding[]) {
 export function useRemedy(): (found: { code: string; fix: string }) => string {
   const { language } = useWords();
   const say = useWord();
+  const { days } = useSaid();
   return ({ code, fix }) => {
     const plain = language !== 'en' || OWN_WAY.has(code) ? '' : withoutCommands(fix);
-    return plain === '' ? say('fix', code) : plain;
+    return plain === '' ? say('fix', code) : days(plain);
   };
 }
 
@@ -57,28 +58,30 @@ const CODES = /^TU\d{4}(, TU\d{4})*$/;
 /** Why a task stands where it does: one sentence, or exception codes in words. */
 export function useReason(): (reason: string) => string {
   const say = useWord();
+  const { said } = useSaid();
   return (reason) =>
     CODES.test(reason)
       ? reason
           .split(', ')
           .map((code) => `${say('code', code)} (${code})`)
           .join(', ')
-      : sentence(reason);
+      : said(withoutCommands(reason) || reason);
 }
 
 /** The cause in the reader's language, and the words of the API, which are English. */
 export function Told({ code, message }: { code: string; message: string }) {
   const { cause } = useWords();
   const say = useWord();
+  const { said } = useSaid();
   const usual = cause(code);
   const plain = withoutCommands(message);
-  if (usual === null) return <Text size="sm">{sentence(plain === '' ? say('code', code) : plain)}</Text>;
+  if (usual === null) return <Text size="sm">{said(plain === '' ? say('code', code) : plain)}</Text>;
   return (
     <>
       <Text size="sm">{usual}</Text>
       {plain !== '' && (
         <Text size="sm" c="dimmed" lang="en">
-          {sentence(plain)}
+          {said(plain)}
         </Text>
       )}
     </>

@@ -57,6 +57,9 @@ export function Suggestions({ kind, source }: { kind: Kind; source: string }) {
       void client.invalidateQueries();
     },
   });
+  if (found.error !== null) {
+    return <ProblemNote error={found.error} about={t('mapping.suggestions')} retry={() => void found.refetch()} />;
+  }
   const rows = best(found.data?.items ?? [], kind);
   if (rows.length === 0 && refused.length === 0) return null;
   const isChosen = (one: Proposal) =>
