@@ -19,6 +19,7 @@ import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
 import { AgreementStep } from './sync/AgreementStep';
 import { loadKnown, useReview, type Edit, type Known } from './sync/data';
+import { Others, useOtherWork } from './sync/Others';
 import { ReviewStep } from './sync/ReviewStep';
 
 const STEPS = ['customer', 'products', 'agreement', 'review', 'result'] as const;
@@ -95,8 +96,12 @@ function Wizard({ known }: { known: Known }) {
       { onSuccess: () => wish.done?.() },
     );
   };
-  const write = () => {
+  const others = useOtherWork(org, task.task_id, stage === 'review' && !review.isPending ? (shown?.plan ?? null) : null);
+  const write = async () => {
     if (shown === undefined) return;
+    // Whoever planned the task meanwhile may have set lines by hand: that is looked at before anything is written.
+    const now = await others.refetch();
+    if (now.data != null) return;
     start.mutate(
       { kind: 'apply', plan_id: shown.plan.plan_id },
       { onSuccess: (begun) => setRun(begun.run_id) },
@@ -123,7 +128,11 @@ function Wizard({ known }: { known: Known }) {
             {t('sync.toTask')}
           </Button>
           {canWrite && mayRun && (
-            <Button loading={start.isPending} disabled={review.isPending} onClick={write}>
+            <Button
+              loading={start.isPending}
+              disabled={review.isPending || others.data != null}
+              onClick={() => void write()}
+            >
               {t('sync.write')}
             </Button>
           )}
@@ -175,6 +184,9 @@ function Wizard({ known }: { known: Known }) {
                   <Text size="sm" c="dimmed">
                     {t('sync.write.lead')}
                   </Text>
+                )}
+                {others.data != null && (
+                  <Others work={others.data} again={() => compute({})} working={review.isPending} />
                 )}
                 <Halted plan={shown.plan} again={() => compute({})} working={review.isPending} />
                 <ReviewStep

@@ -12,7 +12,7 @@ import { useMay, useOrg } from '../session';
 import { useWord } from './Badges';
 import { useFieldValue } from './fields';
 import { withoutCommands } from './plain';
-import { useSaid } from './said';
+import { useActor, useSaid } from './said';
 
 export type Change = Schemas['ChangeDoc'];
 
@@ -317,6 +317,7 @@ function Why({ change, names }: { change: Change; names: Names }) {
   const say = useWord();
   const value = useFieldValue();
   const { said } = useSaid();
+  const who = useActor();
   const fault = withoutCommands(change.error?.message ?? '');
   const shown = ['quantity', 'unitPrice', 'unitCost', 'effectiveDate', 'cancelledDate'];
   const others = Object.entries(change.fields).filter(([name]) => !shown.includes(name));
@@ -329,7 +330,7 @@ function Why({ change, names }: { change: Change; names: Names }) {
     [t('change.subscription'), change.subscription_id],
   ];
   if (change.edited != null) {
-    facts.push([t('change.edited.by'), change.edited.by]);
+    facts.push([t('change.edited.by'), who(change.edited.by)]);
     for (const [name, proposed] of Object.entries(change.edited.proposed)) {
       facts.push([t('change.edited.computed', { field: say('field', name) }), value(name, proposed, change.currency)]);
     }

@@ -12,6 +12,7 @@ import { useWord } from './Badges';
 import { Effect, type Plan } from './PlanView';
 import { ProblemNote } from './Problem';
 import { RunProgress } from './RunProgress';
+import { useActor } from './said';
 import { TakeBack } from './TakeBack';
 
 /** Write it, write the rest, or take it back. */
@@ -131,6 +132,7 @@ export function AsksPeople({ plan }: { plan: Plan }) {
   const { instant } = useFormats();
   const say = useWord();
   const org = useOrg();
+  const who = useActor();
   const asked = useAsked(plan);
   if (asked === undefined) return null;
   const refused = asked.state === 'refused';
@@ -146,7 +148,7 @@ export function AsksPeople({ plan }: { plan: Plan }) {
         <Box flex="1 1 16rem">
           {asked.answers.map((one) => (
             <Text size="sm" key={`${one.by} ${one.at}`}>
-              <b>{one.by}</b> {say('approval.said', one.decision)} · {instant(one.at)}
+              <b>{who(one.by)}</b> {say('approval.said', one.decision)} · {instant(one.at)}
               {!one.counts && ` (${t('approval.said.old')})`}
               {one.reason != null && `: ${one.reason}`}
             </Text>

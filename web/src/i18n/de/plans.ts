@@ -164,6 +164,9 @@ export const plans: Record<keyof typeof en, string> = {
   'task.map.fee': 'Diese Gebühr zuordnen',
   'task.decidedBy': 'Entschieden von',
   'task.obstacles': 'Was im Weg steht',
+  'task.noted': 'Was dazu vermerkt ist',
+  'task.noted.done': 'Die Aufgabe ist erledigt: Nichts davon hält sie mehr auf. Es bleibt stehen, bis ein Lauf es wieder ansieht; geht es nicht weg, lässt es sich unter Ausnahmen stummschalten oder übergehen.',
+  'task.noted.ignored': 'Die Aufgabe ist ausgelassen: Nichts davon hält sie auf. Es zählt wieder, sobald die Aufgabe aufgenommen wird.',
   'task.toMapping': 'Zur Zuordnung',
   'task.sold': 'Was verkauft wurde',
   'task.sold.none': 'Die Quelle nannte keine Positionen.',
@@ -197,6 +200,8 @@ export const plans: Record<keyof typeof en, string> = {
     'Sie wird nicht mehr gezeigt, bis jemand sie öffnet. Sagen Sie, warum; der Grund bleibt erhalten.',
   'exceptions.reopen': 'Wieder öffnen',
   'exceptions.decided': 'Gespeichert',
+  'exceptions.retry_one': 'Aufgabe erneut versuchen',
+  'exceptions.retry_other': '{n} Aufgaben erneut versuchen',
   'exceptions.toConnection': 'Zur Verbindung',
   'exceptions.toAddition': 'Position ansehen',
 };

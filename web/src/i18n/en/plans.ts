@@ -162,6 +162,9 @@ export const plans = {
   'task.map.fee': 'Map this fee',
   'task.decidedBy': 'Decided by',
   'task.obstacles': 'What is in its way',
+  'task.noted': 'What was noted about it',
+  'task.noted.done': 'The task is done: none of this holds it up any more. It stays listed until a run looks at it again; mute or ignore it under Exceptions if it does not go.',
+  'task.noted.ignored': 'The task is left out: none of this holds it up. It counts again once the task is taken in.',
   'task.toMapping': 'To the mapping',
   'task.sold': 'What was sold',
   'task.sold.none': 'The source named no lines.',
@@ -195,6 +198,8 @@ export const plans = {
   'exceptions.ignore.lead': 'It is not shown again until somebody opens it. Say why; the reason is kept.',
   'exceptions.reopen': 'Open again',
   'exceptions.decided': 'Saved',
+  'exceptions.retry_one': 'Try its task again',
+  'exceptions.retry_other': 'Try its {n} tasks again',
   'exceptions.toConnection': 'To the connection',
   'exceptions.toAddition': 'Look at the line',
 } as const;
