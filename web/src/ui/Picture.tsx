@@ -1,5 +1,5 @@
 // How old the picture of ConnectWise is, whether something was written since, and reading it again.
-import { Alert, Anchor, Box, Group, Text } from '@mantine/core';
+import { Alert, Box, Button, Group, Text } from '@mantine/core';
 import { IconRefresh } from '@tabler/icons-react';
 import { useState } from 'react';
 import { queries } from '../api/client';
@@ -40,15 +40,14 @@ export function PictureAge({ readAt }: { readAt: string | null | undefined }) {
       mayHaveWritten(one) && one.finished_at != null && Date.parse(one.finished_at) > Date.parse(readAt),
   );
   const again = mayRun && run === null && (
-    <Anchor
-      component="button"
-      type="button"
-      size="sm"
-      disabled={start.isPending}
+    <Button
+      size="compact-sm"
+      variant="default"
+      loading={start.isPending}
       onClick={() => start.mutate({ kind: 'pull' }, { onSuccess: (begun) => setRun(begun.run_id) })}
     >
       {t('overview.picture.read')}
-    </Anchor>
+    </Button>
   );
   const age = t('overview.picture', { when: ago(readAt) });
   return (

@@ -24,9 +24,9 @@ export function PlanActions({ plan }: { plan: Plan }) {
   const [run, setRun] = useState<string | null>(null);
   const start = useStart(org);
   const writes = plan.changes.some((change) => change.op !== 'keep');
-  const asked = useAsked(plan);
+  const { asked, isLooking } = useAsked(plan);
   // Who has not been answered yet, or was told no, is not offered what would be refused.
-  const open = isWritable(plan) && (asked === undefined || asked.state === 'approved');
+  const open = isWritable(plan) && !isLooking && (asked === undefined || asked.state === 'approved');
   const again = plan.state === 'partial' || plan.state === 'applying';
   const written = plan.state === 'applied' || plan.state === 'partial';
   const write = () =>
@@ -83,10 +83,10 @@ export function isWritable(plan: Plan): boolean {
   return plan.state === 'proposed' && plan.changes.some((change) => change.op !== 'keep');
 }
 
-/** The question that is open about a plan. */
-function useAsked(plan: Plan): Approval | undefined {
+/** The question that is open about a plan, once it is known whether there is one. */
+function useAsked(plan: Plan): { asked: Approval | undefined; isLooking: boolean } {
   const open = useOpenApprovals(useOrg(), plan.state === 'proposed' || plan.state === 'stale');
-  return open.data?.items.find((one) => one.plan_id === plan.plan_id);
+  return { asked: open.data?.items.find((one) => one.plan_id === plan.plan_id), isLooking: open.isLoading };
 }
 
 /** Why a plan is not written: its checks refused it, or ConnectWise has changed since; and what to do then. */
@@ -133,7 +133,7 @@ export function AsksPeople({ plan }: { plan: Plan }) {
   const say = useWord();
   const org = useOrg();
   const who = useActor();
-  const asked = useAsked(plan);
+  const { asked } = useAsked(plan);
   if (asked === undefined) return null;
   const refused = asked.state === 'refused';
   return (
