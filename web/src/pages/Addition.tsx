@@ -11,8 +11,9 @@ import { useWord } from '../ui/Badges';
 import { Facts } from '../ui/Changes';
 import { useFieldValue } from '../ui/fields';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
-import { ProblemNote, sentence } from '../ui/Problem';
+import { ProblemNote } from '../ui/Problem';
 import { TakeBack } from '../ui/TakeBack';
+import { useActor, useSaid } from '../ui/said';
 
 interface Value {
   value: string | null;
@@ -115,7 +116,7 @@ export default function AdditionPage() {
       <Past entries={found.entries} />
       {found.source_record != null && (
         <Panel title={t('why.source')}>
-          <Code block tabIndex={0} aria-label={t('why.source')}>
+          <Code block tabIndex={0} aria-label={t('why.source')} style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
             {JSON.stringify(found.source_record, null, 2)}
           </Code>
         </Panel>
@@ -134,6 +135,7 @@ function isRecord(input: unknown): input is Record<string, unknown> {
 }
 
 function ValueOf({ name, value, currency }: { name: string; value: Value; currency: string | undefined }) {
+  const { said } = useSaid();
   const { t } = useWords();
   const say = useWord();
   const shown = useFieldValue();
@@ -157,12 +159,12 @@ function ValueOf({ name, value, currency }: { name: string; value: Value; curren
           {shown(name, value.value, currency)}
         </Text>
       </Group>
-      <Text size="sm" className="formula">
-        {sentence(value.formula)}
+      <Text size="sm" className="formula" lang="en">
+        {said(value.formula)}
       </Text>
       {value.reason !== value.formula && (
-        <Text size="sm" c="dimmed">
-          {sentence(value.reason)}
+        <Text size="sm" c="dimmed" lang="en">
+          {said(value.reason)}
         </Text>
       )}
       {(inputs.length > 0 || records.length > 0) && (
@@ -196,6 +198,8 @@ function ValueOf({ name, value, currency }: { name: string; value: Value; curren
 }
 
 function Past({ entries }: { entries: Entry[] }) {
+  const who = useActor();
+  const { said } = useSaid();
   const { t } = useWords();
   const { instant } = useFormats();
   const say = useWord();
@@ -207,10 +211,10 @@ function Past({ entries }: { entries: Entry[] }) {
           <Timeline.Item key={entry.number} title={say('audit', entry.action)}>
             <Stack gap={0}>
               {typeof entry.detail.reason === 'string' && (
-                <Text size="sm">{sentence(entry.detail.reason)}</Text>
+                <Text size="sm">{said(entry.detail.reason)}</Text>
               )}
               <Text size="xs" c="dimmed">
-                {instant(entry.at)} · {entry.actor}
+                {instant(entry.at)} · {who(entry.actor)}
               </Text>
             </Stack>
           </Timeline.Item>

@@ -5,7 +5,7 @@ import { IconFileInvoice, IconSearch } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Link, useParams } from 'react-router';
-import { answer, api, type Schemas } from '../api/client';
+import { answer, api, queries, type Schemas } from '../api/client';
 import { fetchNames } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
@@ -13,6 +13,7 @@ import { useMay, useOrg } from '../session';
 import { useWord } from '../ui/Badges';
 import { DataTable, Pager, type Column } from '../ui/DataTable';
 import { Empty, Page, Waiting } from '../ui/Page';
+import { PictureAge } from '../ui/Picture';
 import { ProblemNote } from '../ui/Problem';
 import { usePages } from '../ui/usePages';
 
@@ -42,6 +43,7 @@ export default function AgreementsPage() {
     queryFn: () => load(org, filter),
     placeholderData: keepPreviousData,
   });
+  const overview = queries.useQuery('get', `${BASE}/overview`, { params: { path: { org } } });
   const names = list.data?.names;
   const columns: Column<Agreement>[] = [
     {
@@ -69,6 +71,7 @@ export default function AgreementsPage() {
   const next = list.data?.page.next_cursor;
   return (
     <Page title={t('agreements.title')} lead={t('agreements.lead')}>
+      <PictureAge readAt={overview.data?.picture?.read_at} />
       <Box className="panel">
         <Group p="md" className="line" role="search">
           <TextInput
@@ -116,7 +119,7 @@ async function loadOne(org: string, agreement: number) {
 
 export function AgreementPage() {
   const { t } = useWords();
-  const { day, money, quantity, ago } = useFormats();
+  const { day, money, quantity } = useFormats();
   const org = useOrg();
   const mayAsk = useMay('audit.read');
   const { agreement: id = '' } = useParams();
@@ -173,11 +176,11 @@ export function AgreementPage() {
         found.agreement.next_invoice == null
           ? null
           : t('agreements.nextInvoice', { day: day(found.agreement.next_invoice) }),
-        found.read_at == null ? null : t('agreements.read', { when: ago(found.read_at) }),
       ]
         .filter((text) => text !== null)
         .join(' · ')}
     >
+      <PictureAge readAt={found.read_at} />
       <Box className="panel">
         <DataTable
           label={t('change.title')}

@@ -16,10 +16,12 @@ import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { PlanView, usePlan, type Plan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
+import { useActor, useSaid } from '../ui/said';
 
 const BASE = '/api/v1/organizations/{org}';
 
 export default function ApprovalPage() {
+  const who = useActor();
   const { t } = useWords();
   const { instant } = useFormats();
   const org = useOrg();
@@ -49,7 +51,7 @@ export default function ApprovalPage() {
       lead={
         <Group gap="xs">
           <ApprovalState state={asked.state} />
-          <span>{t('approval.asked', { when: instant(asked.asked_at), actor: asked.made_by })}</span>
+          <span>{t('approval.asked', { when: instant(asked.asked_at), actor: who(asked.made_by) })}</span>
         </Group>
       }
       actions={
@@ -116,6 +118,7 @@ function nameOf(message: string, plan: Plan | undefined, names: Names | undefine
 
 function Why({ asked, plan, names }: { asked: Approval; plan: Plan | undefined; names: Names | undefined }) {
   const { t } = useWords();
+  const { said } = useSaid();
   const say = useWord();
   return (
     <Panel title={t('approval.why')} flush>
@@ -133,8 +136,8 @@ function Why({ asked, plan, names }: { asked: Approval; plan: Plan | undefined; 
                 </Badge>
               )}
             </Group>
-            <Text size="sm" c="dimmed">
-              {reason.message}
+            <Text size="sm" c="dimmed" lang="en">
+              {said(reason.message)}
             </Text>
           </Box>
         );
@@ -144,6 +147,7 @@ function Why({ asked, plan, names }: { asked: Approval; plan: Plan | undefined; 
 }
 
 function People({ asked }: { asked: Approval }) {
+  const who = useActor();
   const { t, tn } = useWords();
   const { instant, count } = useFormats();
   const say = useWord();
@@ -168,7 +172,7 @@ function People({ asked }: { asked: Approval }) {
           )}
           <Box>
             <Text size="sm">
-              <b>{one.by}</b> {say('approval.said', one.decision)}
+              <b>{who(one.by)}</b> {say('approval.said', one.decision)}
               {!one.counts && ` (${t('approval.said.old')})`}
             </Text>
             {one.reason != null && <Text size="sm">{one.reason}</Text>}

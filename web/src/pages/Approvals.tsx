@@ -12,6 +12,7 @@ import { ApprovalState, useWord } from '../ui/Badges';
 import { DataTable, Pager, type Column } from '../ui/DataTable';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
+import { useActor, useSaid } from '../ui/said';
 
 export default function ApprovalsPage() {
   const { t } = useWords();
@@ -75,6 +76,8 @@ export default function ApprovalsPage() {
 }
 
 function useColumns(org: string): Column<Approval>[] {
+  const who = useActor();
+  const { said } = useSaid();
   const { t, tn } = useWords();
   const { instant, count } = useFormats();
   const say = useWord();
@@ -108,14 +111,14 @@ function useColumns(org: string): Column<Approval>[] {
           </Group>
           {row.reasons[0] !== undefined && (
             <Text size="xs" c="dimmed" maw="28rem">
-              {row.reasons[0].message}
+              {said(row.reasons[0].message)}
               {row.reasons.length > 1 && ` … ${tn('approval.more', row.reasons.length - 1)}`}
             </Text>
           )}
         </Stack>
       ),
     },
-    { key: 'maker', header: t('approvals.col.maker'), cell: (row) => row.made_by },
+    { key: 'maker', header: t('approvals.col.maker'), cell: (row) => who(row.made_by) },
     {
       key: 'people',
       header: t('approvals.col.people'),

@@ -7,8 +7,11 @@ import { useStart } from '../api/runs';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { Page } from '../ui/Page';
-import { ProblemNote } from '../ui/Problem';
+import { withoutCommands } from '../ui/plain';
+import { ProblemNote, sentence } from '../ui/Problem';
+import { useRefusal } from '../ui/refusals';
 import { RunProgress } from '../ui/RunProgress';
+import { addressFault } from './connections/address';
 import { useAdd, useConnections, useTest, type Tested } from './connections/data';
 import { RightsReport } from './connections/Rights';
 
@@ -22,6 +25,9 @@ const SITES = {
 type Site = keyof typeof SITES | 'own';
 const CHOICES: Site[] = ['na', 'eu', 'au', 'za', 'staging', 'own'];
 const USUAL = 'connectwise';
+const WRONG_ADDRESS = 'TU1005';
+/** What the first step asks for. */
+const FIRST: ReadonlySet<string> = new Set(['url', 'company', 'name']);
 
 interface Wanted {
   site: Site;
@@ -68,10 +74,21 @@ export default function ConnectPage() {
           set({ privateKey: '' });
           setStep(2);
         },
+        onError: (error) => {
+          const { code, fields } = problemOf(error);
+          const isOfFirst = fields.some((one) => FIRST.has(one.field)) || (code === WRONG_ADDRESS && wanted.site === 'own');
+          if (isOfFirst) setStep(0);
+        },
       },
     );
-  const faults = add.error === null ? [] : problemOf(add.error).fields;
-  const fault = (field: string) => faults.find((one) => one.field === field)?.reason;
+  const refusal = useRefusal();
+  const refused = add.error === null ? null : problemOf(add.error);
+  // An address that the service cannot use is told at the address, whatever step it was sent from.
+  const fault = (field: string) => {
+    const found = refused?.fields.find((one) => one.field === field);
+    if (found !== undefined) return refusal.reason(found.reason);
+    return field === 'url' && refused?.code === WRONG_ADDRESS ? sentence(withoutCommands(refused.detail)) : undefined;
+  };
   return (
     <Page title={t('connect.title')} lead={t('connect.lead')}>
       <Box className="panel" p="lg" maw={860}>
@@ -83,7 +100,15 @@ export default function ConnectPage() {
           aria-label={t('connect.steps')}
         >
           <Stepper.Step label={t('connect.where')}>
-            <Where wanted={wanted} set={set} fault={fault} next={() => setStep(1)} />
+            <Where
+              wanted={wanted}
+              set={(change) => {
+                add.reset();
+                set(change);
+              }}
+              fault={fault}
+              next={() => setStep(1)}
+            />
           </Stepper.Step>
           <Stepper.Step label={t('connect.keys')}>
             <Keys wanted={wanted} set={set} fault={fault} submit={connect} working={add.isPending} back={() => setStep(0)}>
@@ -110,12 +135,26 @@ function Where({ wanted, set, fault, next }: Part & { next: () => void }) {
   const known = useConnections(useOrg());
   const name = wanted.name.trim() === '' ? USUAL : wanted.name.trim();
   const others = known.data?.items ?? [];
+  const [looked, setLooked] = useState(false);
+  const own = useRef<HTMLInputElement>(null);
+  const company = useRef<HTMLInputElement>(null);
+  const alias = useRef<HTMLInputElement>(null);
+  const wrong = wanted.site === 'own' ? addressFault(wanted.url) : null;
+  const faults = {
+    url: wrong === null ? undefined : wrong.kind === 'cloud' ? t('connect.url.cloud', wrong) : t(`connect.url.${wrong.kind}`),
+    company: wanted.company.trim() === '' ? t('refusal.empty') : undefined,
+    name: wanted.name.includes('/') ? t('refusal.slash') : undefined,
+  };
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    next();
+    setLooked(true);
+    const first = faults.url !== undefined ? own : faults.company !== undefined ? company : faults.name !== undefined ? alias : null;
+    if (first === null) next();
+    else first.current?.focus();
   };
+  const told = (field: keyof typeof faults) => (looked ? faults[field] : undefined) ?? fault(field);
   return (
-    <form onSubmit={submit}>
+    <form onSubmit={submit} noValidate>
       <Stack pt="md">
         <Radio.Group
           label={t('connect.site')}
@@ -141,18 +180,25 @@ function Where({ wanted, set, fault, next }: Part & { next: () => void }) {
             placeholder="https://connectwise.example.com"
             value={wanted.url}
             onChange={(event) => set({ url: event.currentTarget.value })}
-            error={fault('url')}
+            error={told('url')}
+            ref={own}
             maxLength={500}
             required
             withAsterisk={false}
           />
+        )}
+        {wrong?.kind === 'cloud' && looked && (
+          <Button variant="light" size="xs" w="fit-content" onClick={() => set({ url: wrong.proposed })}>
+            {t('connect.url.take', { address: wrong.proposed })}
+          </Button>
         )}
         <TextInput
           label={t('connections.company')}
           description={t('connect.company.hint')}
           value={wanted.company}
           onChange={(event) => set({ company: event.currentTarget.value })}
-          error={fault('company')}
+          error={told('company')}
+          ref={company}
           maxLength={200}
           required
           withAsterisk={false}
@@ -163,7 +209,8 @@ function Where({ wanted, set, fault, next }: Part & { next: () => void }) {
           placeholder={USUAL}
           value={wanted.name}
           onChange={(event) => set({ name: event.currentTarget.value })}
-          error={fault('name')}
+          error={told('name')}
+          ref={alias}
           maxLength={100}
         />
         {others.some((one) => one.name === name) && (

@@ -15,12 +15,17 @@ import { Pager } from '../ui/DataTable';
 import { FindingText, namesOfFindings, subjectOf } from '../ui/Findings';
 import { Empty, Page, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
+import { useActor } from '../ui/said';
 import { usePages } from '../ui/usePages';
+import { useDecide } from './tasks/decide';
 
 type Finding = Schemas['StoredFindingDoc'];
 type Wish = Schemas['FindingDecision'];
 
 const BASE = '/api/v1/organizations/{org}';
+/** Warnings that hold a task as well. */
+const RETRIED: ReadonlySet<string> = new Set(['TU7006', 'TU7001']);
+const MOST_AT_ONCE = 1000;
 
 async function load(org: string, query: Record<string, string | number>) {
   const page = await answer(api.GET(`${BASE}/findings`, { params: { path: { org }, query } }));
@@ -156,6 +161,7 @@ function Row({ finding, names }: { finding: Finding; names: Names }) {
   const mayDecide = useMay('findings.write');
   const [asking, setAsking] = useState<'mute' | 'ignore' | null>(null);
   const remedy = useRemedy(finding);
+  const who = useActor();
   const decide = useDecision(finding, () => setAsking(null));
   const holds = finding.state === 'open' || finding.state === 'recurred';
   return (
@@ -169,7 +175,7 @@ function Row({ finding, names }: { finding: Finding; names: Names }) {
             {finding.count > 1 && ` · ${tn('exceptions.seen', finding.count)}`}
             {finding.muted_until != null && ` · ${t('exceptions.until', { day: day(finding.muted_until) })}`}
             {finding.reason != null && ` · ${finding.reason}`}
-            {finding.decided_by != null && ` · ${finding.decided_by}`}
+            {finding.decided_by != null && ` · ${who(finding.decided_by)}`}
           </Text>
         </Group>
         <Group gap="xs">
@@ -193,6 +199,7 @@ function Row({ finding, names }: { finding: Finding; names: Names }) {
               {t('exceptions.reopen')}
             </Button>
           )}
+          {holds && <RetryTasks finding={finding} />}
           {remedy !== null && (
             <Button size="xs" variant="light" component={Link} to={remedy.to}>
               {remedy.label}
@@ -208,6 +215,28 @@ function Row({ finding, names }: { finding: Finding; names: Names }) {
         error={decide.error}
       />
     </Box>
+  );
+}
+
+/** Tasks that an exception holds are tried again from here; others it only speaks of. */
+function RetryTasks({ finding }: { finding: Finding }) {
+  const { tn } = useWords();
+  const mayTry = useMay('tasks.write');
+  const retry = useDecide();
+  const isHeld = finding.severity === 'error' || RETRIED.has(finding.code);
+  if (!mayTry || !isHeld || finding.tasks.length === 0) return null;
+  return (
+    <>
+      <Button
+        size="xs"
+        variant="default"
+        loading={retry.isPending}
+        onClick={() => retry.mutate({ ids: finding.tasks.slice(0, MOST_AT_ONCE), decision: 'retry' })}
+      >
+        {tn('exceptions.retry', finding.tasks.length)}
+      </Button>
+      {retry.error !== null && <ProblemNote error={retry.error} />}
+    </>
   );
 }
 

@@ -4,10 +4,11 @@ import { IconDownload, IconUpload } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useSearchParams } from 'react-router';
 import { send, type Schemas } from '../api/client';
-import { useSources } from '../api/sources';
+import { useSourceList } from '../api/sources';
 import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { Page } from '../ui/Page';
+import { withoutCommands } from '../ui/plain';
 import { ProblemNote, sentence } from '../ui/Problem';
 import { Companies } from './mapping/Companies';
 import { Others } from './mapping/Others';
@@ -25,7 +26,7 @@ export default function MappingPage() {
   const mayMap = useMay('mappings.write');
   const path = `/api/v1/organizations/${encodeURIComponent(org)}/mappings`;
   // A file, a suggestion and an imported company are of one source.
-  const sources = useSources(org);
+  const { sources, error, retry } = useSourceList(org);
   const wanted = params.get('source');
   const usual = sources?.includes('default') === true ? 'default' : (sources?.[0] ?? 'default');
   const source = wanted !== null && sources?.includes(wanted) === true ? wanted : usual;
@@ -78,6 +79,7 @@ export default function MappingPage() {
                   {...props}
                   variant="default"
                   loading={take.isPending}
+                  disabled={sources === undefined}
                   leftSection={<IconUpload size={16} aria-hidden />}
                 >
                   {t('mapping.import')}
@@ -88,6 +90,7 @@ export default function MappingPage() {
         </>
       }
     >
+      {error !== null && <ProblemNote error={error} about={t('mapping.sources')} retry={retry} />}
       {take.error !== null && <ProblemNote error={take.error} />}
       {take.data !== undefined && <Taken result={take.data} close={take.reset} />}
       <Tabs
@@ -158,7 +161,7 @@ function Taken({ result, close }: { result: Schemas['MappingImportDoc']; close: 
       )}
       {result.conflicts.map((conflict) => (
         <Text size="sm" key={conflict.reason}>
-          {sentence(conflict.reason)} {conflict.fix}
+          {sentence(conflict.reason)} {withoutCommands(conflict.fix)}
         </Text>
       ))}
     </Alert>

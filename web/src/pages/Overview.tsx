@@ -6,7 +6,7 @@ import { lazy, Suspense, useState } from 'react';
 import { Link } from 'react-router';
 import { useOpenApprovals } from '../api/approvals';
 import { queries, type Schemas } from '../api/client';
-import { useStart } from '../api/runs';
+import { useStart, type Run } from '../api/runs';
 import { useFormats } from '../format';
 import { useWords, type Key } from '../i18n';
 import { useMay, useOrg } from '../session';
@@ -91,9 +91,23 @@ interface Item {
   action?: ReactNode;
 }
 
+const LAST_RUNS = (org: string) => ({ params: { path: { org }, query: { limit: 5 } } });
+
+/** Of each kind the last run, where it failed or stopped for somebody: what ran since has looked at the same again. */
+export function leftToPeople(runs: Run[]): Run[] {
+  const newest = new Map<string, Run>();
+  for (const run of runs) {
+    const known = newest.get(run.kind);
+    if (known === undefined || known.created_at < run.created_at) newest.set(run.kind, run);
+  }
+  return [...newest.values()].filter((run) => run.state === 'needs_person' || run.state === 'failed');
+}
+
 /** What waits for a person, the most pressing first. */
 function NeedsYou({ now }: { now: Overview }) {
   const { t, tn } = useWords();
+  const { ago } = useFormats();
+  const say = useWord();
   const org = useOrg();
   const mayConnect = useMay('connections.write');
   const mayRun = useMay('runs.write');
@@ -157,6 +171,7 @@ function NeedsYou({ now }: { now: Overview }) {
       action: to('exceptions?severity=error', 'overview.now.errors.do'),
     });
   }
+  const runs = queries.useQuery('get', `${BASE}/runs`, LAST_RUNS(org));
   const open = useOpenApprovals(org, true);
   const asked = (open.data?.items ?? []).filter((one) => one.state === 'waiting');
   if (asked[0] !== undefined) {
@@ -178,7 +193,25 @@ function NeedsYou({ now }: { now: Overview }) {
       action: to(`plans/${encodeURIComponent(newest.plan_id)}`, 'overview.now.planned.do'),
     });
   }
+  const looks = now.findings.filter((group) => group.severity === 'warning').reduce((sum, group) => sum + group.count, 0);
+  if (looks > 0) {
+    items.push({
+      key: 'looks',
+      title: tn('overview.now.looks', looks),
+      detail: t('overview.now.looks.detail'),
+      action: to('exceptions?severity=warning', 'overview.now.looks.do'),
+    });
+  }
   counted('ready', tasks('ready'), 'tasks?state=ready');
+  // What a run left to people is told here as well, unless what it stopped for is told above already.
+  for (const run of items.length === 0 ? leftToPeople(runs.data?.items ?? []) : []) {
+    items.push({
+      key: run.run_id,
+      title: t(run.state === 'failed' ? 'overview.now.run.failed' : 'overview.now.run.stopped', { run: say('run', run.kind), when: ago(run.created_at) }),
+      detail: t('overview.now.run.detail'),
+      action: to(`runs/${encodeURIComponent(run.run_id)}`, 'overview.now.run.do'),
+    });
+  }
   return (
     <Panel title={t('overview.now')} flush>
       {reading !== null && (
@@ -394,7 +427,7 @@ function LastRuns() {
   const { ago, instant } = useFormats();
   const say = useWord();
   const org = useOrg();
-  const found = queries.useQuery('get', `${BASE}/runs`, { params: { path: { org }, query: { limit: 5 } } });
+  const found = queries.useQuery('get', `${BASE}/runs`, LAST_RUNS(org));
   return (
     <Panel
       title={t('overview.last')}

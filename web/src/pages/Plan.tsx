@@ -7,11 +7,13 @@ import { useWords } from '../i18n';
 import { useOrg } from '../session';
 import { PlanState } from '../ui/Badges';
 import { Page, Waiting } from '../ui/Page';
-import { AsksPeople, PlanActions } from '../ui/PlanActions';
+import { AsksPeople, Halted, PlanActions } from '../ui/PlanActions';
 import { PlanView, usePlan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
+import { useActor } from '../ui/said';
 
 export default function PlanPage() {
+  const who = useActor();
   const { t } = useWords();
   const { instant } = useFormats();
   const org = useOrg();
@@ -26,7 +28,7 @@ export default function PlanPage() {
         plan === undefined ? undefined : (
           <Group gap="xs">
             <PlanState state={plan.state} />
-            <span>{t('plan.made', { when: instant(plan.created_at), actor: plan.actor })}</span>
+            <span>{t('plan.made', { when: instant(plan.created_at), actor: who(plan.actor) })}</span>
           </Group>
         )
       }
@@ -42,6 +44,7 @@ export default function PlanPage() {
         )
       ) : (
         <>
+          <Halted plan={plan} />
           <AsksPeople plan={plan} />
           <PlanView plan={plan} names={found.data.names} all={{ shown: all, change: setAll }} />
         </>

@@ -11,10 +11,12 @@ import type { Column } from '../ui/DataTable';
 import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
+import { useActor } from '../ui/said';
 
 type Row = Schemas['PlanRowDoc'];
 
 export default function PlansPage() {
+  const who = useActor();
   const { t } = useWords();
   const { instant, count } = useFormats();
   const org = useOrg();
@@ -39,7 +41,7 @@ export default function PlansPage() {
       bare: true,
       cell: (row) => <Link to={`/o/${org}/plans/${encodeURIComponent(row.plan_id)}`}>{instant(row.created_at)}</Link>,
     },
-    { key: 'actor', header: t('plans.col.actor'), cell: (row) => row.actor },
+    { key: 'actor', header: t('plans.col.actor'), cell: (row) => who(row.actor) },
     amount('create'),
     amount('update'),
     amount('cancel'),

@@ -18,6 +18,7 @@ import { AsksPeople, PlanActions } from '../ui/PlanActions';
 import { Effect, usePlan, type Plan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { loadRecords } from './mapping/data';
+import { useActor } from '../ui/said';
 
 const ADOPT = ['propose', 'take_single', 'create_beside'] as const;
 type Adopt = (typeof ADOPT)[number];
@@ -103,6 +104,7 @@ function Ask() {
                 {t('reconcile.period')}
               </Text>
               <SegmentedControl
+                className="narrow"
                 aria-label={t('reconcile.period')}
                 value={span}
                 onChange={(value) => setSpan(value)}
@@ -186,6 +188,7 @@ export function classed(changes: Change[]): Record<Class, Change[]> {
 const TOLD = ['TU5001'];
 
 function Differences({ id }: { id: string }) {
+  const who = useActor();
   const { t } = useWords();
   const { instant } = useFormats();
   const org = useOrg();
@@ -198,7 +201,7 @@ function Differences({ id }: { id: string }) {
         plan === undefined ? undefined : (
           <Group gap="xs">
             <PlanState state={plan.state} />
-            <span>{t('plan.made', { when: instant(plan.created_at), actor: plan.actor })}</span>
+            <span>{t('plan.made', { when: instant(plan.created_at), actor: who(plan.actor) })}</span>
           </Group>
         )
       }

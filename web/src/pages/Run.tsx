@@ -12,7 +12,7 @@ import { RunState, useWord } from '../ui/Badges';
 import { Changes } from '../ui/Changes';
 import { FindingList } from '../ui/Findings';
 import { Page, Panel, Waiting } from '../ui/Page';
-import { AsksPeople } from '../ui/PlanActions';
+import { AsksPeople, Halted } from '../ui/PlanActions';
 import { namesOfPlan, type Plan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
@@ -78,6 +78,7 @@ export default function RunPage() {
       <RunProgress id={id} />
       {plan !== null && names !== null && (
         <>
+          <Halted plan={plan} />
           <AsksPeople plan={plan} />
           {plan.findings.length > 0 && (
             <Panel title={t('run.findings')} flush>

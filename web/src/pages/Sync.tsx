@@ -8,8 +8,9 @@ import { useWords } from '../i18n';
 import { useMay, useOrg } from '../session';
 import { TaskState, useWord } from '../ui/Badges';
 import { Changes } from '../ui/Changes';
+import { FindingText } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
-import { AsksPeople } from '../ui/PlanActions';
+import { AsksPeople, Halted, isWritable } from '../ui/PlanActions';
 import { usePlan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
@@ -18,6 +19,7 @@ import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
 import { AgreementStep } from './sync/AgreementStep';
 import { loadKnown, useReview, type Edit, type Known } from './sync/data';
+import { Others, useOtherWork } from './sync/Others';
 import { ReviewStep } from './sync/ReviewStep';
 
 const STEPS = ['customer', 'products', 'agreement', 'review', 'result'] as const;
@@ -94,8 +96,12 @@ function Wizard({ known }: { known: Known }) {
       { onSuccess: () => wish.done?.() },
     );
   };
-  const write = () => {
+  const others = useOtherWork(org, task.task_id, stage === 'review' && !review.isPending ? (shown?.plan ?? null) : null);
+  const write = async () => {
     if (shown === undefined) return;
+    // Whoever planned the task meanwhile may have set lines by hand: that is looked at before anything is written.
+    const now = await others.refetch();
+    if (now.data != null) return;
     start.mutate(
       { kind: 'apply', plan_id: shown.plan.plan_id },
       { onSuccess: (begun) => setRun(begun.run_id) },
@@ -104,7 +110,7 @@ function Wizard({ known }: { known: Known }) {
   const agreement = shown?.plan.changes[0]?.agreement_id ?? known.agreement;
   const name = known.names.customer(task.source, task.customer_id);
   const steps = useSteps(known, stage, agreement, shown?.names);
-  const canWrite = stage === 'review' && shown !== undefined && shown.plan.changes.some((one) => one.op !== 'keep');
+  const canWrite = stage === 'review' && shown !== undefined && isWritable(shown.plan);
   return (
     <Page
       title={t('sync.title')}
@@ -122,7 +128,11 @@ function Wizard({ known }: { known: Known }) {
             {t('sync.toTask')}
           </Button>
           {canWrite && mayRun && (
-            <Button loading={start.isPending} disabled={review.isPending} onClick={write}>
+            <Button
+              loading={start.isPending}
+              disabled={review.isPending || others.data != null}
+              onClick={() => void write()}
+            >
               {t('sync.write')}
             </Button>
           )}
@@ -155,9 +165,9 @@ function Wizard({ known }: { known: Known }) {
             />
           )}
           {stage === 'agreement' && lacks && shown.plan.findings[0] !== undefined && (
-            <Text size="sm" c="dimmed">
-              {shown.plan.findings[0].message}
-            </Text>
+            <Box className="panel" px="lg" py="sm">
+              <FindingText finding={shown.plan.findings[0]} names={shown.names} />
+            </Box>
           )}
           {stage === 'review' &&
             (shown === undefined ? (
@@ -175,6 +185,10 @@ function Wizard({ known }: { known: Known }) {
                     {t('sync.write.lead')}
                   </Text>
                 )}
+                {others.data != null && (
+                  <Others work={others.data} again={() => compute({})} working={review.isPending} />
+                )}
+                <Halted plan={shown.plan} again={() => compute({})} working={review.isPending} />
                 <ReviewStep
                   task={task.task_id}
                   review={shown}
@@ -187,7 +201,14 @@ function Wizard({ known }: { known: Known }) {
               </>
             ))}
           {stage === 'result' && run !== null && shown !== undefined && (
-            <Result run={run} plan={shown.plan.plan_id} />
+            <Result
+              run={run}
+              plan={shown.plan.plan_id}
+              again={() => {
+                setRun(null);
+                compute({});
+              }}
+            />
           )}
         </>
       )}
@@ -257,7 +278,8 @@ function MapStep({ stage, known }: { stage: 'customer' | 'products'; known: Know
 }
 
 /** The run, and at its end every line with what became of it. */
-function Result({ run, plan: id }: { run: string; plan: string }) {
+function Result(props: { run: string; plan: string; again: () => void }) {
+  const { run, plan: id } = props;
   const { t } = useWords();
   const org = useOrg();
   const now = useRun(org, run);
@@ -272,7 +294,12 @@ function Result({ run, plan: id }: { run: string; plan: string }) {
   return (
     <Stack gap="lg">
       <RunProgress id={run} />
-      {plan.data !== undefined && <AsksPeople plan={plan.data.plan} />}
+      {plan.data !== undefined && (
+        <>
+          <Halted plan={plan.data.plan} {...(ended ? { again: props.again } : {})} />
+          <AsksPeople plan={plan.data.plan} />
+        </>
+      )}
       {plan.data !== undefined && (
         <Stack gap="sm">
           <Text component="h2" fw={600} m={0} ref={heading} tabIndex={-1}>

@@ -13,6 +13,7 @@ import { Changes, Facts, namesOfChanges, type Change } from '../ui/Changes';
 import { FindingText, namesOfFindings, subjectOf, useReason } from '../ui/Findings';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
+import { useActor } from '../ui/said';
 import { TakeBack } from '../ui/TakeBack';
 import type { Subject } from './mapping/data';
 import { MapDialog } from './mapping/MapDialog';
@@ -67,6 +68,7 @@ export default function TaskPage() {
   const org = useOrg();
   const say = useWord();
   const why = useReason();
+  const who = useActor();
   const { instant } = useFormats();
   const { task: id = '' } = useParams();
   const found = useQuery({ queryKey: ['task', org, id], queryFn: () => load(org, id) });
@@ -92,7 +94,8 @@ export default function TaskPage() {
   ];
   if (task.completed_at != null) facts.push([t('tasks.col.completed'), instant(task.completed_at)]);
   if (task.price_source != null) facts.push([t('task.prices'), say('prices', task.price_source)]);
-  if (task.decided_by != null) facts.push([t('task.decidedBy'), task.decided_by]);
+  if (task.decided_by != null) facts.push([t('task.decidedBy'), who(task.decided_by)]);
+  for (const edit of task.edits ?? []) facts.push([t('change.edited.by'), `${who(edit.by)} · ${instant(edit.at)}`]);
   return (
     <Page
       title={names.customer(task.source, task.customer_id)}
@@ -147,8 +150,14 @@ function Obstacles({ detail, names }: { detail: Detail; names: Names }) {
   const [mapping, setMapping] = useState<Subject | null>(null);
   const open = detail.findings.filter((finding) => finding.state === 'open' || finding.state === 'recurred');
   if (open.length === 0) return null;
+  const over = detail.task.state === 'done' || detail.task.state === 'ignored';
   return (
-    <Panel title={t('task.obstacles')} flush>
+    <Panel title={t(over ? 'task.noted' : 'task.obstacles')} flush>
+      {over && (
+        <Text size="sm" c="dimmed" px="lg" pb="xs">
+          {t(detail.task.state === 'done' ? 'task.noted.done' : 'task.noted.ignored')}
+        </Text>
+      )}
       {open.map((finding) => (
         <Box key={finding.finding_id} className="line" px="lg" py="sm">
           <FindingText finding={finding} names={names} />
@@ -204,8 +213,8 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
           {t('task.sold.none')}
         </Text>
       ) : (
-        <Box role="region" tabIndex={0} aria-label={t('task.sold')} style={{ overflowX: 'auto' }}>
-          <table className="sums">
+        <Box>
+          <table className="sums stacked">
             <thead>
               <tr>
                 <th scope="col">{t('change.product')}</th>
@@ -225,15 +234,19 @@ function OrderLines({ detail, product }: { detail: Detail; product: (id: string)
             <tbody>
               {lines.map((line) => (
                 <tr key={line.id}>
-                  <td>
+                  <td className="bare">
                     <Text size="sm">{product(line.product)}</Text>
                     <Text size="xs" c="dimmed">
                       {say('charge', line.charge)}
                     </Text>
                   </td>
-                  <td className="num">{line.quantity === null ? '–' : quantity(line.quantity)}</td>
-                  <td className="num">{amount(line.unit_price)}</td>
-                  {named && <td className="num">{amount(line.amount)}</td>}
+                  <td className="num" data-label={t('change.quantity')}>{line.quantity === null ? '–' : quantity(line.quantity)}</td>
+                  <td className="num" data-label={t('change.price')}>{amount(line.unit_price)}</td>
+                  {named && (
+                    <td className="num" data-label={t('task.amount')}>
+                      {amount(line.amount)}
+                    </td>
+                  )}
                 </tr>
               ))}
             </tbody>

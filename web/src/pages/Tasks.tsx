@@ -3,7 +3,7 @@ import { Box, Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core
 import { useDebouncedValue } from '@mantine/hooks';
 import { IconListCheck, IconRefresh, IconSearch } from '@tabler/icons-react';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { Link, useNavigate, useSearchParams } from 'react-router';
 import { answer, api, type Schemas } from '../api/client';
 import { fetchNames, type Names } from '../api/names';
@@ -19,7 +19,7 @@ import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { usePages } from '../ui/usePages';
 import { Selected } from './tasks/decide';
-import { AGES, Filters, isAge, OPEN } from './tasks/Filters';
+import { AGES, CustomersNamed, Filters, isAge, OPEN } from './tasks/Filters';
 import { Views } from './tasks/Views';
 
 type Task = Schemas['TaskDoc'];
@@ -36,8 +36,9 @@ export default function TasksPage() {
   const { t } = useWords();
   const org = useOrg();
   const [params, setParams] = useSearchParams();
-  const [search, setSearch] = useState(params.get('search') ?? '');
-  const [wanted] = useDebouncedValue(search, 250);
+  const wanted = params.get('search') ?? '';
+  const [search, setSearch] = useState(wanted);
+  const [typed] = useDebouncedValue(search, 250);
   const state = params.get('state') ?? 'open';
   const kind = params.get('kind') ?? '';
   const sort = params.get('sort') ?? '-completed';
@@ -56,10 +57,21 @@ export default function TasksPage() {
       },
       { replace: true },
     );
+  // The address is what is searched for: what was typed goes there, and who comes by a link, a view or the way back finds
+  // the field as the address has it.
+  const shown = useRef(wanted);
   useEffect(() => {
-    if (wanted !== (params.get('search') ?? '')) set({ search: wanted });
+    if (typed === search && typed !== shown.current) {
+      shown.current = typed;
+      set({ search: typed });
+    }
     // Only what was typed moves the address.
     // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [typed, search]);
+  useEffect(() => {
+    if (wanted === shown.current) return;
+    shown.current = wanted;
+    setSearch(wanted);
   }, [wanted]);
 
   const filter: Record<string, string | number> = { limit: 50, sort };
@@ -105,8 +117,9 @@ export default function TasksPage() {
             customer={customer === null ? null : { id: customer, source: source ?? 'default' }}
             set={set}
           />
-          <Views chosen={setSearch} />
+          <Views />
         </Group>
+        {customer === null && <CustomersNamed search={wanted} choose={(one) => set({ search: null, customer: one.id, source: one.source })} />}
         <Selected chosen={chosen} rows={rows ?? []} done={() => setChosen(new Set())} />
         <DataTable
           label={t('tasks.title')}
@@ -131,10 +144,7 @@ export default function TasksPage() {
                   <Button
                     variant="default"
                     size="xs"
-                    onClick={() => {
-                      setSearch('');
-                      setParams({ state: 'all' }, { replace: true });
-                    }}
+                    onClick={() => setParams({ state: 'all' }, { replace: true })}
                   >
                     {t('action.clear')}
                   </Button>

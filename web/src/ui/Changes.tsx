@@ -4,13 +4,15 @@ import { useDisclosure } from '@mantine/hooks';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
 import { Fragment, type ReactNode } from 'react';
 import { Link } from 'react-router';
-import type { Schemas } from '../api/client';
+import { queries, type Schemas } from '../api/client';
 import type { Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
-import { useOrg } from '../session';
+import { useMay, useOrg } from '../session';
 import { useWord } from './Badges';
 import { useFieldValue } from './fields';
+import { withoutCommands } from './plain';
+import { useActor, useSaid } from './said';
 
 export type Change = Schemas['ChangeDoc'];
 
@@ -56,6 +58,37 @@ function grouped(changes: Change[]): Group[] {
   return [...groups.values()];
 }
 
+/** A line as it stands in ConnectWise, as far as a plan does not say it itself. */
+interface Standing {
+  quantity: string;
+  unitPrice: string;
+}
+
+/** Agreements whose lines are looked up for a plan; of more of them, a line says only what changes. */
+const MOST_LOOKED_UP = 40;
+
+/** A plan says of a line that ends only its last day: what ends is read from the agreement, or from the line it replaces. */
+function useStanding(group: Group, all: Change[], at: number): (change: Change) => Standing | undefined {
+  const org = useOrg();
+  const mayRead = useMay('mappings.read');
+  const silent = group.changes.filter((one) => one.fields['quantity'] === undefined);
+  const found = queries.useQuery(
+    'get',
+    '/api/v1/organizations/{org}/agreements/{agreement}',
+    { params: { path: { org, agreement: group.agreement } } },
+    { enabled: mayRead && at < MOST_LOOKED_UP && silent.some((one) => one.addition_id != null) },
+  );
+  return (change) => {
+    if (change.addition_id != null) {
+      const line = found.data?.additions.find((one) => one.addition_id === change.addition_id);
+      return line === undefined ? undefined : { quantity: line.quantity, unitPrice: line.unit_price };
+    }
+    const made = all.find((one) => change.depends_on.includes(one.change_id) && one.product_id === change.product_id && one.op === 'create');
+    const [quantity, unitPrice] = [made?.fields['quantity']?.to, made?.fields['unitPrice']?.to];
+    return quantity == null || unitPrice == null ? undefined : { quantity, unitPrice };
+  };
+}
+
 export function Changes(props: {
   changes: Change[];
   names: Names;
@@ -63,38 +96,43 @@ export function Changes(props: {
   act?: ((change: Change) => ReactNode) | undefined;
 }) {
   const { changes, names, act } = props;
-  const { t, tn } = useWords();
   return (
     <Stack gap="lg">
-      {grouped(changes).map((group) => (
-        <Box
-          key={`${group.company}/${group.agreement}`}
-          component="section"
-          className="panel"
-          aria-label={`${names.company(group.company)}, ${names.agreement(group.agreement)}`}
-        >
-          <Group justify="space-between" px="md" py="sm" className="line" gap="sm">
-            <Box>
-              <Text fw={600} size="sm">
-                {names.company(group.company)}
-              </Text>
-              <Text size="sm" c="dimmed">
-                {names.agreement(group.agreement)}
-              </Text>
-            </Box>
-            <Text size="sm" c="dimmed">
-              {tn('change.lines', group.changes.length)}
-            </Text>
-          </Group>
-          <Lines
-            changes={group.changes}
-            names={names}
-            act={act}
-            label={`${t('change.title')}: ${names.company(group.company)}, ${names.agreement(group.agreement)}`}
-          />
-        </Box>
+      {grouped(changes).map((group, at) => (
+        <OfAgreement key={`${group.company}/${group.agreement}`} group={group} all={changes} at={at} names={names} act={act} />
       ))}
     </Stack>
+  );
+}
+
+function OfAgreement(props: {
+  group: Group;
+  all: Change[];
+  at: number;
+  names: Names;
+  act: ((change: Change) => ReactNode) | undefined;
+}) {
+  const { group, names, act } = props;
+  const { t, tn } = useWords();
+  const standing = useStanding(group, props.all, props.at);
+  const name = `${names.company(group.company)}, ${names.agreement(group.agreement)}`;
+  return (
+    <Box component="section" className="panel" aria-label={name}>
+      <Group justify="space-between" px="md" py="sm" className="line" gap="sm">
+        <Box>
+          <Text fw={600} size="sm">
+            {names.company(group.company)}
+          </Text>
+          <Text size="sm" c="dimmed">
+            {names.agreement(group.agreement)}
+          </Text>
+        </Box>
+        <Text size="sm" c="dimmed">
+          {tn('change.lines', group.changes.length)}
+        </Text>
+      </Group>
+      <Lines changes={group.changes} names={names} act={act} standing={standing} label={`${t('change.title')}: ${name}`} />
+    </Box>
   );
 }
 
@@ -103,8 +141,9 @@ function Lines(props: {
   names: Names;
   label: string;
   act: ((change: Change) => ReactNode) | undefined;
+  standing: (change: Change) => Standing | undefined;
 }) {
-  const { changes, names, label, act } = props;
+  const { changes, names, label, act, standing } = props;
   const { t } = useWords();
   return (
     <Box role="region" tabIndex={0} aria-label={label} style={{ overflowX: 'auto' }}>
@@ -126,7 +165,7 @@ function Lines(props: {
         </thead>
         <tbody>
           {changes.map((change) => (
-            <Line key={change.change_id} change={change} names={names} act={act} />
+            <Line key={change.change_id} change={change} names={names} act={act} standing={standing(change)} />
           ))}
         </tbody>
       </table>
@@ -134,8 +173,13 @@ function Lines(props: {
   );
 }
 
-function Line(props: { change: Change; names: Names; act: ((change: Change) => ReactNode) | undefined }) {
-  const { change, names, act } = props;
+function Line(props: {
+  change: Change;
+  names: Names;
+  act: ((change: Change) => ReactNode) | undefined;
+  standing: Standing | undefined;
+}) {
+  const { change, names, act, standing } = props;
   const { t } = useWords();
   const { money, change: signed, quantity, day } = useFormats();
   const say = useWord();
@@ -189,22 +233,24 @@ function Line(props: { change: Change; names: Names; act: ((change: Change) => R
             </Button>
             {change.error != null && !open && (
               <Text size="xs" className="loss">
-                {change.error.message}
+                {say('code', change.error.code)}
               </Text>
             )}
             {act?.(change)}
           </Stack>
         </td>
         <td className="num" data-label={t('change.quantity')}>
-          <BeforeAfter field={change.fields['quantity']} show={quantity} />
+          <BeforeAfter field={change.fields['quantity']} show={quantity} stands={standing?.quantity} />
         </td>
         <td className="num" data-label={t('change.price')}>
-          <BeforeAfter field={change.fields['unitPrice']} show={price} />
-          {change.fields['unitCost'] !== undefined && (
-            <Text size="xs" c="dimmed" component="span" display="block">
-              {t('change.costs')} <BeforeAfter field={change.fields['unitCost']} show={price} />
-            </Text>
-          )}
+          <div>
+            <BeforeAfter field={change.fields['unitPrice']} show={price} stands={standing?.unitPrice} />
+            {change.fields['unitCost'] !== undefined && (
+              <Text size="xs" c="dimmed" component="span" display="block">
+                {t('change.costs')} <BeforeAfter field={change.fields['unitCost']} show={price} />
+              </Text>
+            )}
+          </div>
         </td>
         <td data-label={t('change.billed')}>
           <Stack gap={2}>
@@ -242,10 +288,12 @@ function BeforeAfter(props: {
   field: Schemas['FieldDoc'] | undefined;
   show: (value: string) => string;
   none?: string;
+  /** What is there and stays as it is. */
+  stands?: string | undefined;
 }) {
   const { t } = useWords();
   const { field, show } = props;
-  if (field === undefined) return <>–</>;
+  if (field === undefined) return <>{props.stands === undefined ? '–' : show(props.stands)}</>;
   const text = (value: string | null | undefined) => (value == null ? (props.none ?? '–') : show(value));
   if (field.from == null) return <span>{text(field.to)}</span>;
   if (field.from === field.to) return <span>{text(field.from)}</span>;
@@ -268,18 +316,21 @@ function Why({ change, names }: { change: Change; names: Names }) {
   const org = useOrg();
   const say = useWord();
   const value = useFieldValue();
+  const { said } = useSaid();
+  const who = useActor();
+  const fault = withoutCommands(change.error?.message ?? '');
   const shown = ['quantity', 'unitPrice', 'unitCost', 'effectiveDate', 'cancelledDate'];
   const others = Object.entries(change.fields).filter(([name]) => !shown.includes(name));
   const facts: [string, ReactNode][] = [
-    [t('change.reason'), change.reason],
-    [t('change.formula'), <span className="formula">{change.formula}</span>],
+    [t('change.reason'), <span lang="en">{said(change.reason)}</span>],
+    [t('change.formula'), <Formula text={change.formula} />],
     [t('change.cost'), <span className="num">{money(change.cost, change.currency)}</span>],
     [t('change.customer'), names.customer(change.source, change.customer_id)],
     [t('change.product'), names.product(change.source, change.product_id)],
     [t('change.subscription'), change.subscription_id],
   ];
   if (change.edited != null) {
-    facts.push([t('change.edited.by'), change.edited.by]);
+    facts.push([t('change.edited.by'), who(change.edited.by)]);
     for (const [name, proposed] of Object.entries(change.edited.proposed)) {
       facts.push([t('change.edited.computed', { field: say('field', name) }), value(name, proposed, change.currency)]);
     }
@@ -315,14 +366,36 @@ function Why({ change, names }: { change: Change; names: Names }) {
   return (
     <Box className="why">
       {change.error != null && (
-        <Text size="sm" className="loss" mb="xs">
-          {change.error.message} <Code>{change.error.code}</Code>
-          {change.error.their_words != null && <q>{change.error.their_words}</q>}
-        </Text>
+        <Box mb="xs">
+          <Text size="sm" fw={600} className="loss">
+            {say('code', change.error.code)} <Code>{change.error.code}</Code>
+          </Text>
+          {fault !== '' && (
+            <Text size="sm" lang="en">
+              {said(fault)}
+            </Text>
+          )}
+          {change.error.their_words != null && (
+            <Text size="sm">
+              {t('problem.theirs')}: <q>{change.error.their_words}</q>
+            </Text>
+          )}
+          <Text size="sm" c="dimmed">
+            {t('problem.whatToDo')}: {say('fix', change.error.code)}
+          </Text>
+        </Box>
       )}
       <Facts facts={facts} />
     </Box>
   );
+}
+
+/** How an amount is computed; the few words of it in the reader's language. */
+export function Formula({ text }: { text: string }) {
+  const { t } = useWords();
+  const { days } = useSaid();
+  const shown = days(text).replace(/\blast billed day\b/g, t('formula.lastDay'));
+  return <span className="formula">{shown}</span>;
 }
 
 /** Names and values, in two columns. */

@@ -1,11 +1,14 @@
 import { Anchor, Box, Code, Group, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
+import { Link } from 'react-router';
 import type { Schemas } from '../api/client';
 import { NO_NAMES, type Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
+import { useOrg } from '../session';
 import { SeverityBadge, useWord } from './Badges';
-import { sentence } from './Problem';
+import { OWN_WAY, withoutCommands } from './plain';
+import { useSaid } from './said';
 
 type Finding = Schemas['FindingDoc'];
 
@@ -21,6 +24,13 @@ export function subjectOf(finding: Finding): FindingSubject {
   return finding.subject as unknown as FindingSubject;
 }
 
+/** The question that a finding is about. */
+export function approvalOf({ code, subject }: Pick<Finding, 'code' | 'subject'>): string | null {
+  const { detail } = subject as { detail?: string | null };
+  const found = code === 'TU7007' ? /^approval (\S+)$/.exec(detail ?? '') : null;
+  return found?.[1] ?? null;
+}
+
 /** The customers and products that findings are about. */
 export function namesOfFindings(findings: Finding[]) {
   const ref = (field: 'customer' | 'product') =>
@@ -32,13 +42,14 @@ export function namesOfFindings(findings: Finding[]) {
   return { customers: ref('customer'), products: ref('product') };
 }
 
-/** What to do, without the words of the command line that the API's own text has. */
+/** What to do, in the words of the API where they fit a page, else in those of the catalogue. */
 export function useRemedy(): (found: { code: string; fix: string }) => string {
   const { language } = useWords();
   const say = useWord();
-  return (found) => {
-    const plain = found.fix.replace(/\s*\(`[^)]*\)/g, '');
-    return language === 'en' && !plain.includes('`') ? plain : say('fix', found.code);
+  const { days } = useSaid();
+  return ({ code, fix }) => {
+    const plain = language !== 'en' || OWN_WAY.has(code) ? '' : withoutCommands(fix);
+    return plain === '' ? say('fix', code) : days(plain);
   };
 }
 
@@ -47,26 +58,32 @@ const CODES = /^TU\d{4}(, TU\d{4})*$/;
 /** Why a task stands where it does: one sentence, or exception codes in words. */
 export function useReason(): (reason: string) => string {
   const say = useWord();
+  const { said } = useSaid();
   return (reason) =>
     CODES.test(reason)
       ? reason
           .split(', ')
           .map((code) => `${say('code', code)} (${code})`)
           .join(', ')
-      : sentence(reason);
+      : said(withoutCommands(reason) || reason);
 }
 
 /** The cause in the reader's language, and the words of the API, which are English. */
 export function Told({ code, message }: { code: string; message: string }) {
   const { cause } = useWords();
+  const say = useWord();
+  const { said } = useSaid();
   const usual = cause(code);
-  if (usual === null) return <Text size="sm">{sentence(message)}</Text>;
+  const plain = withoutCommands(message);
+  if (usual === null) return <Text size="sm">{said(plain === '' ? say('code', code) : plain)}</Text>;
   return (
     <>
       <Text size="sm">{usual}</Text>
-      <Text size="sm" c="dimmed" lang="en">
-        {sentence(message)}
-      </Text>
+      {plain !== '' && (
+        <Text size="sm" c="dimmed" lang="en">
+          {said(plain)}
+        </Text>
+      )}
     </>
   );
 }
@@ -77,7 +94,9 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
   const { money } = useFormats();
   const say = useWord();
   const remedy = useRemedy();
+  const org = useOrg();
   const { source, customer, product, subscription } = subjectOf(finding);
+  const approval = approvalOf(finding);
   const about = [
     source !== null && customer !== null ? names.customer(source, customer) : null,
     source !== null && product !== null ? names.product(source, product) : null,
@@ -108,6 +127,14 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
       <Told code={finding.code} message={finding.message} />
       <Text size="sm" c="dimmed">
         {t('problem.whatToDo')}: {remedy(finding)}
+        {approval !== null && (
+          <>
+            {' '}
+            <Link className="plain" to={`/o/${org}/approvals/${encodeURIComponent(approval)}`}>
+              {t('approval.toIt')}
+            </Link>
+          </>
+        )}
       </Text>
       {finding.their_words != null && (
         <Text size="sm" c="dimmed">

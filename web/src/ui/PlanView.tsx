@@ -77,7 +77,10 @@ export function PlanView(props: {
           <Empty title={t('plan.nothing')} detail={t('plan.nothing.detail')} />
         </Box>
       ) : (
-        <Changes changes={plan.changes.slice(0, shown)} names={names} />
+        <>
+          <NextInvoices plan={plan} />
+          <Changes changes={plan.changes.slice(0, shown)} names={names} />
+        </>
       )}
       {plan.changes.length > shown && (
         <Group justify="center">
@@ -87,6 +90,32 @@ export function PlanView(props: {
         </Group>
       )}
     </>
+  );
+}
+
+const toneOf = (amount: string) => (amount.startsWith('-') ? 'loss' : /[1-9]/.test(amount) ? 'gain' : '');
+
+/** Beside the lines, what they come to together: the next invoices before and after. It stays in sight while one reads. */
+export function NextInvoices({ plan }: { plan: Plan }) {
+  const { t } = useWords();
+  const { money, change } = useFormats();
+  const sums = Object.entries(plan.totals.by_currency);
+  if (sums.length === 0) return null;
+  return (
+    <Box className="panel nextinvoices" component="section" aria-label={t('plan.effect')}>
+      <Text size="sm" fw={600}>
+        {t('plan.next')}
+      </Text>
+      {sums.map(([currency, sum]) => (
+        <Text key={currency} size="sm" component="span" className="figure">
+          <span className="hidden">{t('plan.before')} </span>
+          {money(sum.next_invoice_before, currency)} <span aria-hidden>→</span>{' '}
+          <span className="hidden">{t('plan.after')} </span>
+          <b>{money(sum.next_invoice_after, currency)}</b> <span className="hidden">{t('plan.delta')} </span>
+          <span className={toneOf(sum.delta)}>({change(sum.delta, currency)})</span>
+        </Text>
+      ))}
+    </Box>
   );
 }
 
@@ -104,36 +133,38 @@ export function Effect({ plan, narrow }: { plan: Plan; narrow?: boolean }) {
             {t('plan.effect.none')}
           </Text>
         ) : (
-          <Box role="region" tabIndex={0} aria-label={t('plan.effect')} style={{ overflowX: 'auto' }}>
-            <table className="sums">
-              <thead>
-                <tr>
-                  <th scope="col">{t('plan.currency')}</th>
-                  <th scope="col" className="num">
-                    {t('plan.before')}
-                  </th>
-                  <th scope="col" className="num">
-                    {t('plan.after')}
-                  </th>
-                  <th scope="col" className="num">
-                    {t('plan.delta')}
-                  </th>
+          <table className="sums stacked">
+            <thead>
+              <tr>
+                <th scope="col">{t('plan.currency')}</th>
+                <th scope="col" className="num">
+                  {t('plan.before')}
+                </th>
+                <th scope="col" className="num">
+                  {t('plan.after')}
+                </th>
+                <th scope="col" className="num">
+                  {t('plan.delta')}
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {Object.entries(totals.by_currency).map(([currency, sums]) => (
+                <tr key={currency}>
+                  <th scope="row">{currency}</th>
+                  <td className="num" data-label={t('plan.before')}>
+                    {money(sums.next_invoice_before, currency)}
+                  </td>
+                  <td className="num" data-label={t('plan.after')}>
+                    {money(sums.next_invoice_after, currency)}
+                  </td>
+                  <td className={`num ${toneOf(sums.delta)}`} data-label={t('plan.delta')}>
+                    <b>{change(sums.delta, currency)}</b>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {Object.entries(totals.by_currency).map(([currency, sums]) => (
-                  <tr key={currency}>
-                    <th scope="row">{currency}</th>
-                    <td className="num">{money(sums.next_invoice_before, currency)}</td>
-                    <td className="num">{money(sums.next_invoice_after, currency)}</td>
-                    <td className={`num ${sums.delta.startsWith('-') ? 'loss' : 'gain'}`}>
-                      <b>{change(sums.delta, currency)}</b>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Box>
+              ))}
+            </tbody>
+          </table>
         )}
       </Panel>
       <Panel title={t('plan.counts')}>

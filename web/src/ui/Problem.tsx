@@ -3,39 +3,58 @@ import { IconAlertTriangle } from '@tabler/icons-react';
 import { problemOf } from '../api/client';
 import { useWords } from '../i18n';
 import { useWord } from './Badges';
+import { OWN_WAY, withoutCommands } from './plain';
+import { useRefusal } from './refusals';
+import { useSaid } from './said';
+
+export { sentence } from './text';
 
 /** What went wrong, why, and what to do: in the words of the API, with a way to try again. */
-export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
+export function ProblemNote({ error, retry, about }: { error: unknown; retry?: () => void; about?: string }) {
   const { t, language } = useWords();
   const say = useWord();
+  const refusal = useRefusal();
+  const { said } = useSaid();
   const problem = problemOf(error);
   const silent = problem.detail === '';
   // The API speaks English; what has a code is said in the reader's language.
-  const said = language !== 'en' && problem.code != null;
+  const coded = language !== 'en' && problem.code != null;
+  const kind = problem.type.slice(problem.type.lastIndexOf(':') + 1);
+  const named = (family: string) => {
+    const text = say(family, kind);
+    return text === kind ? '' : text;
+  };
+  const title = coded ? say('code', problem.code ?? '') : language === 'en' ? problem.title : named('problem.kind') || problem.title;
+  // A refused field is told below, in the reader's language.
+  const repeats = problem.fields.some((one) => problem.detail === `\`${one.field}\`: ${one.reason}`);
+  const plain = coded || OWN_WAY.has(problem.code ?? '') ? '' : withoutCommands(problem.fix);
+  const own = problem.code != null ? say('fix', problem.code) : named('problem.fix') || t('problem.fix.other');
   return (
     <Alert
       color="red"
       variant="light"
       role="alert"
       icon={<IconAlertTriangle aria-hidden />}
-      title={silent ? t('problem.unreachable') : said ? say('code', problem.code ?? '') : problem.title}
+      title={[about, silent ? t('problem.unreachable') : title].filter((one) => one !== undefined).join(': ')}
       styles={{ title: { color: 'var(--mantine-color-text)' } }}
     >
       <Stack gap="xs">
-        <Text size="sm" lang={silent ? undefined : 'en'}>
-          {silent ? t('problem.unreachable.detail') : sentence(problem.detail)}
-        </Text>
+        {!repeats && (
+          <Text size="sm" lang={silent ? undefined : 'en'}>
+            {silent ? t('problem.unreachable.detail') : said(withoutCommands(problem.detail) || title)}
+          </Text>
+        )}
         {problem.fields.length > 0 && (
           <ul style={{ margin: 0, paddingInlineStart: '1.2rem' }}>
             {problem.fields.map((fault) => (
               <li key={`${fault.field} ${fault.reason}`}>
-                <Code>{fault.field}</Code> {fault.reason}
+                <b>{refusal.field(fault.field)}</b>: {refusal.reason(fault.reason)}
               </li>
             ))}
           </ul>
         )}
-        <Text size="sm" lang={silent || said ? undefined : 'en'}>
-          {silent ? t('problem.unreachable.fix') : said ? say('fix', problem.code ?? '') : problem.fix}
+        <Text size="sm" lang={silent || plain === '' ? undefined : 'en'}>
+          {silent ? t('problem.unreachable.fix') : plain === '' ? own : plain}
         </Text>
         {problem.their_words != null && (
           <Text size="sm">
@@ -53,10 +72,4 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
       </Stack>
     </Alert>
   );
-}
-
-/** The API's reasons begin small and without a full stop. */
-export function sentence(text: string): string {
-  const first = text.charAt(0).toLocaleUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
 }

@@ -181,3 +181,64 @@ fn a_person_with_a_role_sees_only_what_the_role_allows_and_is_out_when_shut_out(
     other.sees("E-mail address");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn an_address_is_looked_at_before_keys_are_asked_for() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let service = Service::sqlite();
+    let _operator = service.operator();
+    sign_in(&browser, &service, FIRST, PASSWORD);
+    browser.sees("What needs you now");
+    browser.open(&format!("http://{}/o/default/connections/new", service.at));
+    choose(&browser, "own");
+    browser.fill("Address of the server", "anything");
+    browser.fill("Company", "acme");
+    browser.click("Go on");
+    browser.sees("This is no address.");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    browser.fill("Address of the server", "http://connectwise.example.com");
+    browser.sees("Keys travel over https alone.");
+    browser.fill("Address of the server", "https://eu.myconnectwise.net");
+    browser.click("Take https://api-eu.myconnectwise.net");
+    browser.fill("Address of the server", "https://connectwise.example.com");
+    browser.click("Go on");
+    browser.sees("Where do I find these?");
+    // The service knows which hosts may be called; what it says stands at the address.
+    browser.fill("Public key", "public");
+    browser.fill("Private key", "private");
+    browser.fill("Client id", "client");
+    browser.click("Test and connect");
+    browser.sees("is not allowed");
+    browser.sees("Address of the server");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_setting_that_somebody_changed_meanwhile_is_told_before_anything_is_saved() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let service = Service::sqlite();
+    let operator = service.operator();
+    let settings = "/api/v1/organizations/default/settings";
+    sign_in(&browser, &service, FIRST, PASSWORD);
+    browser.sees("What needs you now");
+    browser.open(&format!("http://{}/o/default/settings", service.at));
+    browser.fill("Find a setting", "credits");
+    browser.sees_no_more("How days are counted");
+    browser.click("Change: Credits");
+    browser.sees("Built in: Off: no negative lines");
+    operator.put(&format!("{settings}/credits"), &json!({ "value": "on" })).is(200);
+    browser.click("Save");
+    browser.sees("Somebody changed it meanwhile");
+    browser.sees("Nothing of yours was saved.");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    let all = operator.get(settings).is(200).json();
+    let credits = all["items"].as_array().unwrap().iter().find(|one| one["key"] == "credits").unwrap();
+    assert_eq!(credits["value"], "on");
+    browser.click("Leave it so");
+    browser.sees_no_more("Somebody changed it meanwhile");
+    browser.sees("On: written as negative lines");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

@@ -121,3 +121,76 @@ fn a_line_that_was_taken_back_offers_no_taking_back() {
     assert!(!browser.text().contains("Take back this line"), "{}", browser.text());
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn an_ended_line_says_what_it_bills_beside_what_the_next_invoices_become() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.map_all();
+    world.feed(&seats("c-1", "s-1"));
+    world.write();
+    world.sandbox.invoice(40);
+    world.run(&json!({ "kind": "pull" }));
+    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
+    grown["old_quantity"] = json!("5");
+    grown["new_quantity"] = json!("8");
+    world.feed(&[order("CH-1", "change", "s-1", "2023-03-15", &[grown])]);
+    world.enter(&browser);
+    world.wizard(&browser, "CH-1", "Green Lane");
+    browser.sees("Next invoices:");
+    // The plan itself says only its last day.
+    let ended = "
+        const is = (row) => [...row.querySelectorAll('.badge')].some((b) => b.innerText === 'Ended');
+        const row = [...document.querySelectorAll('main tr')].find(is);
+        const shown = row ? [1, 2].map((at) => row.cells[at].innerText.trim()) : ['–'];
+        return shown.includes('–') ? null : shown;";
+    let shown = browser.until("quantity and price of the line that ends", ended, &[]);
+    assert_eq!(shown, json!(["5", "$22.00"]));
+    // On a phone the sums are whole as well.
+    browser.window(390, 844);
+    let cut = "
+        const cells = [...document.querySelectorAll('.sums td')].filter((cell) => cell.checkVisibility());
+        return cells.length > 0 && cells.every((cell) => cell.getBoundingClientRect().right <= innerWidth);";
+    browser.until("sums that fit the phone", cut, &[]);
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_somebody_refused_is_not_offered_to_be_written() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.map_all();
+    world.set("approval.persons", "1");
+    world.set("approval.amount", "1");
+    world.feed(&seats("c-1", "s-1"));
+    world.run(&json!({ "kind": "check" }));
+    let person = world.operator();
+    let plan = person.post(&format!("{ORG}/plans"), &json!({})).is(201).json();
+    let id = plan["plan_id"].as_str().unwrap();
+    world.run(&json!({ "kind": "apply", "plan_id": id }));
+    let asked = person.get(&format!("{ORG}/approvals")).is(200).json();
+    let approval = asked["items"][0]["approval_id"].as_str().unwrap();
+    world.enter(&browser);
+    browser.open(&world.page(&format!("/plans/{id}")));
+    browser.sees("This plan waits for an approval");
+    assert!(!browser.text().contains("Write to ConnectWise"), "{}", browser.text());
+    let no = json!({ "decision": "refuse", "reason": "The wrong month" });
+    person.post(&format!("{ORG}/approvals/{approval}/decide"), &no).is(200);
+    browser.open(&world.page(&format!("/plans/{id}")));
+    browser.sees("Somebody refused this plan");
+    browser.sees("The wrong month");
+    assert!(!browser.text().contains("Write to ConnectWise"), "{}", browser.text());
+    // The console speaks of its own ways, not of those of the command line.
+    browser.open(&world.page("/exceptions?code=TU7007"));
+    browser.sees("approve or refuse it under Approvals");
+    let shown = browser.text();
+    assert!(!shown.contains("trueup approval") && !shown.contains("trueup apply"), "{shown}");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    browser.click("To the approval");
+    browser.sees("Who said what");
+    assert_eq!(world.sandbox.additions(40), Vec::<String>::new());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

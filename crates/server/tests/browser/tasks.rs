@@ -64,3 +64,39 @@ fn the_list_is_narrowed_down_by_source_and_age_and_kept_as_a_view() {
     assert_eq!(address(&browser), "?source=market&age=-7");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+/// What a field holds.
+fn held(browser: &Browser, label: &str) -> String {
+    let script = "
+        const found = [...document.querySelectorAll('label')].find((l) => l.innerText.trim() === arguments[0]);
+        return document.getElementById(found?.htmlFor)?.value ?? null;";
+    browser.script(script, &[json!(label)]).as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_search_is_what_the_address_says_and_offers_customers_by_name() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.feed(&seats("c-1", "s-1"));
+    world.feed(&seats("c-2", "s-2"));
+    world.run(&json!({ "kind": "check" }));
+    world.enter(&browser);
+    browser.open(&world.page("/tasks?search=s-2"));
+    browser.sees("Harbour");
+    browser.sees_no_more("Green Lane");
+    assert_eq!(held(&browser, "Search"), "s-2");
+    // The address loses the search, and so does the field.
+    browser.click("Tasks");
+    browser.sees("Green Lane");
+    assert_eq!((held(&browser, "Search"), address(&browser)), (String::new(), String::new()));
+    // The service searches ids; a name leads to the tasks of its customer.
+    browser.fill("Search", "green");
+    browser.click("Tasks of Green Lane");
+    browser.sees("SO-s-1");
+    browser.sees_no_more("Harbour");
+    assert_eq!(address(&browser), "?customer=c-1&source=shop");
+    assert_eq!(held(&browser, "Search"), "");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

@@ -31,7 +31,7 @@ fn a_sync_by_schedule_fails_for_want_of_a_mapping_and_passes_once_it_is_there() 
     world.enter(&browser);
     world.set("schedule.sync", "1m");
     by_schedule(&world, &browser, "needs_person");
-    browser.sees("Needs you");
+    browser.sees("Stopped for a person");
     assert_eq!(world.sandbox.additions(40), Vec::<String>::new());
     browser.open(&world.page("/tasks"));
     browser.sees("Needs mapping");

@@ -175,3 +175,29 @@ fn a_cancellation_ends_what_was_billed_and_removes_what_was_not() {
     assert!(lines.iter().any(|line| line.starts_with("10 1.0 x 50.0 ")), "{lines:?}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn who_planned_the_same_task_meanwhile_is_named_before_anything_is_written() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.map_all();
+    world.feed(&seats("c-1", "s-1"));
+    world.enter(&browser);
+    world.wizard(&browser, "SO-s-1", "Green Lane");
+    browser.sees("What it comes to");
+    let org = "/api/v1/organizations/default";
+    let person = world.operator();
+    let tasks = person.get(&format!("{org}/tasks?search=SO-s-1")).is(200).json();
+    let task = &tasks["items"][0]["task_id"];
+    person.post(&format!("{org}/plans"), &json!({ "tasks": [task] })).is(201);
+    // It looks from time to time.
+    browser.sees("planned this task as well");
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    assert_eq!(world.sandbox.additions(40), Vec::<String>::new());
+    browser.click("Show how it stands now");
+    browser.sees_no_more("planned this task as well");
+    synchronize(&browser);
+    assert_eq!(world.sandbox.additions(40).len(), 2);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

@@ -69,6 +69,8 @@ export const approvals: Record<keyof typeof en, string> = {
   'approval.limit.two_above': 'Zwei Personen',
   'approval.limit.brake': 'Mehr als üblich',
   'plan.asks': 'Dieser Plan wartet auf eine Freigabe',
+  'plan.asks.refused': 'Dieser Plan wurde abgelehnt',
+  'approval.toIt': 'Zur Freigabe',
   'overview.now.approvals_one': 'Ein Plan wartet auf eine Freigabe',
   'overview.now.approvals_other': '{n} Pläne warten auf eine Freigabe',
   'overview.now.approvals.detail':

@@ -88,7 +88,7 @@ export const codes: Record<keyof typeof en, string> = {
   'code.TU7002': 'Von einer Person geändert',
   'fix.TU7002': 'Deren Wert behalten, unseren nehmen oder ändern, wem das Feld gehört.',
   'code.TU7003': 'Ausgang unbekannt',
-  'fix.TU7003': 'Nichts: ConnectWise wird erneut gelesen, bevor etwas gesendet wird.',
+  'fix.TU7003': 'Nichts: ConnectWise wird erneut gelesen, bevor etwas gesendet wird. Bleibt es dabei, schreiben Sie den Rest des Plans; dabei wird nachgesehen.',
   'code.TU7004': 'ConnectWise hat die Änderung abgelehnt',
   'fix.TU7004': 'Berichtigen, was ConnectWise nennt, dann die Aufgabe erneut versuchen.',
   'code.TU7005': 'Gelesenes weicht vom Geschriebenen ab',
@@ -96,7 +96,8 @@ export const codes: Record<keyof typeof en, string> = {
   'code.TU7006': 'Wartet auf eine frühere Änderung',
   'fix.TU7006': 'Die frühere lösen oder auslassen.',
   'code.TU7007': 'Braucht eine Freigabe',
-  'fix.TU7007': 'Freigeben oder ablehnen.',
+  'fix.TU7007':
+    'Sehen Sie den Plan an. Wo Menschen gefragt sind, geben Sie ihn unter Freigaben frei oder lehnen ihn ab; sonst schreiben Sie ihn aus dem Plan selbst.',
   'code.TU7008': 'Änderung geht hin und her',
   'fix.TU7008': 'Entscheiden, wem das Feld gehört.',
   'code.TU8001': 'Quelle nicht erreichbar oder lehnt ab',

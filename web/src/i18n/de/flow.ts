@@ -75,6 +75,10 @@ export const flow: Record<keyof typeof en, string> = {
   'sync.write': 'Abgleichen',
   'sync.write.lead':
     'Noch wurde nichts geschrieben. Abgleichen schreibt genau die Positionen unten nach ConnectWise.',
+  'sync.others': '{actor} hat diese Aufgabe ebenfalls geplant, {when}',
+  'sync.others.detail': 'Was dabei von Hand gesetzt wurde, gehört jetzt dazu. Sehen Sie es an, bevor Sie schreiben.',
+  'sync.others.over': 'Die Aufgabe ist dadurch abgeschlossen: Hier ist nichts mehr zu schreiben.',
+  'sync.others.show': 'Jetzigen Stand zeigen',
   'sync.result.lines': 'Ergebnis Position für Position',
   'sync.all': 'Alles abgleichen',
   'sync.all.title': 'Alles abgleichen, was bereit ist?',

@@ -74,6 +74,7 @@ export const mapping: Record<keyof typeof en, string> = {
   'mapping.release.lines_other': '{n} Positionen in ConnectWise werden nicht mehr gepflegt',
   'mapping.release.stays': 'Die Positionen selbst bleiben, wie sie sind, und werden weiter berechnet.',
   'mapping.released': 'Die Zuordnung ist gelöst',
+  'mapping.sources': 'Quellen',
   'mapping.suggestions': 'Vorschläge',
   'mapping.suggestions.lead':
     'Gefunden über Steuernummer, Domain, Artikelnummer oder Name. Nichts wird zugeordnet, bevor Sie es annehmen.',

@@ -326,6 +326,11 @@ export const settings: Record<keyof typeof en, string> = {
   'settings.reset.lead':
     'Der hier gesetzte Wert wird weggenommen: „{value}“. Dann gilt, was die Ebene darüber sagt, oder was eingebaut ist.',
   'settings.wasReset': '{name} ist jetzt: {value}',
+  'settings.meanwhile': 'Inzwischen hat es jemand geändert',
+  'settings.meanwhile.value': 'Jetzt gilt: {value}. Von Ihnen wurde nichts gespeichert.',
+  'settings.meanwhile.by': '{actor} hat es auf {value} gesetzt ({when}). Von Ihnen wurde nichts gespeichert.',
+  'settings.meanwhile.keep': 'So lassen',
+  'settings.meanwhile.overrule': 'Trotzdem meins speichern',
   'settings.saved': '{name} ist jetzt: {value}',
   'settings.reach.none': 'Unter dieser Organisation steht keine andere: Die Änderung gilt nur für sie.',
   'settings.reach.nobody': 'Keine darunter erbt den Wert.',

@@ -66,6 +66,8 @@ export const approvals = {
   'approval.limit.two_above': 'Asks two people',
   'approval.limit.brake': 'More than usual',
   'plan.asks': 'This plan waits for an approval',
+  'plan.asks.refused': 'Somebody refused this plan',
+  'approval.toIt': 'To the approval',
   'overview.now.approvals_one': 'A plan waits for an approval',
   'overview.now.approvals_other': '{n} plans wait for an approval',
   'overview.now.approvals.detail': 'It goes over a limit of your settings. Nothing of it is written before that.',

@@ -87,7 +87,7 @@ export const codes = {
   'code.TU7002': 'Changed by a person',
   'fix.TU7002': 'Keep theirs, take ours, or change who owns the field.',
   'code.TU7003': 'Outcome unknown',
-  'fix.TU7003': 'Nothing: ConnectWise is read again before anything is sent; run apply once the settle time is over.',
+  'fix.TU7003': 'Nothing: ConnectWise is read again before anything is sent. If it stays so, write the rest of the plan, which looks it up.',
   'code.TU7004': 'ConnectWise refused the change',
   'fix.TU7004': 'Correct what ConnectWise names, then retry the task.',
   'code.TU7005': 'Read-back differs',
@@ -95,7 +95,8 @@ export const codes = {
   'code.TU7006': 'Waits for an earlier change',
   'fix.TU7006': 'Solve or ignore the earlier change first.',
   'code.TU7007': 'Needs approval',
-  'fix.TU7007': 'Look at the plan, then approve or refuse it.',
+  'fix.TU7007':
+    'Look at the plan. Where people are asked, approve or refuse it under Approvals; else write it from the plan itself.',
   'code.TU7008': 'Change goes back and forth',
   'fix.TU7008': 'Decide who owns the field.',
   'code.TU8001': 'Source out of reach or refused',

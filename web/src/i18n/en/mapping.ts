@@ -71,6 +71,7 @@ export const mapping = {
   'mapping.release.lines_other': '{n} lines in ConnectWise are looked after no more',
   'mapping.release.stays': 'The lines themselves stay as they are, and go on being billed.',
   'mapping.released': 'The mapping is released',
+  'mapping.sources': 'Sources',
   'mapping.suggestions': 'Suggestions',
   'mapping.suggestions.lead':
     'Found by tax number, domain, part number or name. Nothing is mapped before you accept it.',

@@ -7,6 +7,7 @@ import { answer, api, queries, type Schemas } from '../../api/client';
 import { useFormats } from '../../format';
 import { useWords } from '../../i18n';
 import { useMay, useOrg } from '../../session';
+import { withoutCommands } from '../../ui/plain';
 import { ProblemNote, sentence } from '../../ui/Problem';
 import type { Kind } from './data';
 
@@ -56,6 +57,9 @@ export function Suggestions({ kind, source }: { kind: Kind; source: string }) {
       void client.invalidateQueries();
     },
   });
+  if (found.error !== null) {
+    return <ProblemNote error={found.error} about={t('mapping.suggestions')} retry={() => void found.refetch()} />;
+  }
   const rows = best(found.data?.items ?? [], kind);
   if (rows.length === 0 && refused.length === 0) return null;
   const isChosen = (one: Proposal) =>
@@ -99,7 +103,7 @@ export function Suggestions({ kind, source }: { kind: Kind; source: string }) {
       )}
       {refused.map((one) => (
         <Alert key={`${one.source_id} ${one.reason}`} color="yellow" variant="light" radius={0}>
-          {one.source_id}: {sentence(one.reason)} {one.fix}
+          {one.source_id}: {sentence(one.reason)} {withoutCommands(one.fix)}
         </Alert>
       ))}
       {rows.map((one) => (

@@ -3,8 +3,8 @@ import { Button, Group, Modal, Radio, Select, Stack, Text, TextInput } from '@ma
 import { useMemo, useState, type ReactNode, type SubmitEvent } from 'react';
 import { useWords } from '../../i18n';
 import { DecimalInput } from '../../ui/DecimalInput';
-import { ProblemNote } from '../../ui/Problem';
 import { useChange } from './data';
+import { Unsaved } from './Meanwhile';
 import { Reach } from './Reach';
 import { cadenceWords, captionOf, controlOf, useSettingWords, type Setting } from './words';
 
@@ -28,7 +28,7 @@ function Form({ org, setting, close }: { org: string; setting: Setting; close: (
   const change = useChange(org, close);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    change.mutate({ key: setting.key, value });
+    change.mutate({ seen: setting, value });
   };
   return (
     <form onSubmit={submit}>
@@ -41,7 +41,7 @@ function Form({ org, setting, close }: { org: string; setting: Setting; close: (
           {t('settings.builtIn', { value: words.value(setting, setting.default) })}
         </Text>
         <Reach org={org} setting={setting} />
-        {change.error !== null && <ProblemNote error={change.error} />}
+        <Unsaved error={change.error} keep={close} overrule={(seen) => change.mutate({ seen, value })} />
         <Group justify="flex-end">
           <Button variant="default" onClick={close}>
             {t('action.cancel')}

@@ -11,6 +11,7 @@ import { Empty, Panel, Waiting } from '../../ui/Page';
 import { ProblemNote } from '../../ui/Problem';
 import { useChange, useSettings } from './data';
 import { EditSetting } from './EditSetting';
+import { Unsaved } from './Meanwhile';
 import { Reach } from './Reach';
 import { GROUPS, groupOf, useSettingWords, type GroupId, type Setting } from './words';
 
@@ -207,24 +208,26 @@ export function ResetSetting({ org, setting, close }: { org: string; setting: Se
   const { t } = useWords();
   const words = useSettingWords();
   const change = useChange(org, close);
+  const done = () => {
+    change.reset();
+    close();
+  };
   return (
     <Confirm
       opened={setting !== null}
-      close={() => {
-        change.reset();
-        close();
-      }}
+      close={done}
       title={setting === null ? '' : t('settings.reset.title', { name: words.label(setting) })}
       label={t('settings.reset')}
       grave={false}
-      act={() => setting !== null && change.mutate({ key: setting.key, value: null })}
+      act={() => setting !== null && change.mutate({ seen: setting, value: null })}
       working={change.isPending}
-      error={change.error}
+      error={null}
     >
       <Text size="sm">
         {setting !== null && t('settings.reset.lead', { value: words.value(setting) })}
       </Text>
       {setting !== null && <Reach org={org} setting={setting} />}
+      <Unsaved error={change.error} keep={done} overrule={(seen) => change.mutate({ seen, value: null })} />
     </Confirm>
   );
 }

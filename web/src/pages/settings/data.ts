@@ -3,6 +3,7 @@ import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { answer, api, queries } from '../../api/client';
 import { useWords } from '../../i18n';
+import { useMay } from '../../session';
 import { useSettingWords, type Setting } from './words';
 
 const PATH = '/api/v1/organizations/{org}/settings';
@@ -11,17 +12,56 @@ export function useSettings(org: string) {
   return queries.useQuery('get', PATH, { params: { path: { org } } });
 }
 
-/** Sets a value, or with none lets it be inherited again; whatever stands on it is read anew. */
+/** Somebody set the value while it was being changed here. */
+export class ChangedMeanwhile extends Error {
+  constructor(
+    readonly now: Setting,
+    /** Who, and when; nothing where the audit does not say or may not be read. */
+    readonly by: { actor: string; at: string } | null,
+  ) {
+    super('changed meanwhile');
+  }
+}
+
+interface Wish {
+  /** The setting as its reader saw it, or decided to overrule it. */
+  seen: Setting;
+  /** None lets it be inherited again. */
+  value: string | null;
+}
+
+const sameAs = (one: Setting, other: Setting) =>
+  one.value === other.value && one.own === other.own && one.from === other.from;
+
+/** The API keeps the last value that it is told: whether somebody else told one is looked up right before. */
+async function lookAgain(org: string, seen: Setting, mayAudit: boolean): Promise<void> {
+  const { items } = await answer(api.GET(PATH, { params: { path: { org } } }));
+  const now = items.find((one) => one.key === seen.key);
+  if (now === undefined || sameAs(now, seen)) return;
+  const query = { action: 'setting', object: `setting/${seen.key}`, limit: 1 };
+  const audit = mayAudit
+    ? await api.GET('/api/v1/organizations/{org}/audit', { params: { path: { org }, query } })
+    : null;
+  const last = audit?.data?.items[0];
+  throw new ChangedMeanwhile(now, last === undefined ? null : { actor: last.actor, at: last.at });
+}
+
+/** Sets a value, or lets it be inherited again; whatever stands on it is read anew. */
 export function useChange(org: string, done: () => void) {
   const { t } = useWords();
   const words = useSettingWords();
   const client = useQueryClient();
+  const mayAudit = useMay('audit.read');
   return useMutation({
-    mutationFn: ({ key, value }: { key: string; value: string | null }): Promise<Setting> => {
-      const params = { path: { org, key } };
+    mutationFn: async ({ seen, value }: Wish): Promise<Setting> => {
+      await lookAgain(org, seen, mayAudit);
+      const params = { path: { org, key: seen.key } };
       return answer(
         value === null ? api.DELETE(`${PATH}/{key}`, { params }) : api.PUT(`${PATH}/{key}`, { params, body: { value } }),
       );
+    },
+    onError: (error) => {
+      if (error instanceof ChangedMeanwhile) void client.invalidateQueries();
     },
     onSuccess: (now, { value }) => {
       done();

@@ -7,10 +7,10 @@ import { useFormats } from '../../format';
 import { useWords } from '../../i18n';
 import { sumOf } from '../../sum';
 import { useWord } from '../../ui/Badges';
-import { Changes, type Change } from '../../ui/Changes';
+import { Changes, Formula, type Change } from '../../ui/Changes';
 import { FindingList } from '../../ui/Findings';
 import { Empty, Panel } from '../../ui/Page';
-import { Effect } from '../../ui/PlanView';
+import { Effect, NextInvoices } from '../../ui/PlanView';
 import { ProblemNote } from '../../ui/Problem';
 import { editable, editKey, type Agreement, type Edit, type Review } from './data';
 import { EditDialog } from './EditDialog';
@@ -104,7 +104,10 @@ export function ReviewStep(props: {
             <Empty title={t('plan.nothing')} detail={t('plan.nothing.detail')} />
           </Box>
         ) : (
-          <Changes changes={changes} names={names} act={act} />
+          <>
+            <NextInvoices plan={plan} />
+            <Changes changes={changes} names={names} act={act} />
+          </>
         )}
       </Stack>
       {left.length > 0 && (
@@ -265,8 +268,8 @@ function Amounts({ changes }: { changes: Change[] }) {
               .filter((change) => change.formula !== '')
               .map((change) => (
                 <Group key={change.change_id} justify="space-between" wrap="nowrap" align="baseline" gap="md">
-                  <Text size="sm" c="dimmed" className="formula">
-                    {change.formula}
+                  <Text size="sm" c="dimmed" component="div">
+                    <Formula text={change.formula} />
                   </Text>
                   {of.length > 1 && (
                     <Text size="sm" c="dimmed" className="num">

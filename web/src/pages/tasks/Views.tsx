@@ -9,7 +9,7 @@ import { useSession } from '../../session';
 import { copyText } from '../../ui/Copy';
 import { MOST_VIEWS, queryOf, useViews } from './views';
 
-export function Views({ chosen }: { chosen: (search: string) => void }) {
+export function Views() {
   const { t, locale } = useWords();
   const session = useSession();
   const [params, setParams] = useSearchParams();
@@ -17,11 +17,7 @@ export function Views({ chosen }: { chosen: (search: string) => void }) {
   const [naming, setNaming] = useState(false);
   const now = queryOf(params);
   const active = views.find((view) => view.query === now);
-  const go = (query: string) => {
-    const next = new URLSearchParams(query);
-    setParams(next);
-    chosen(next.get('search') ?? '');
-  };
+  const go = (query: string) => setParams(new URLSearchParams(query));
   const link = async () => {
     const done = await copyText(`${location.origin}${location.pathname}${now === '' ? '' : `?${now}`}`);
     notifications.show({ color: done ? 'green' : 'yellow', message: t(done ? 'views.copied' : 'copy.failed') });

@@ -6,6 +6,7 @@ import { useState, type SubmitEvent } from 'react';
 import { answer, api, type Schemas } from '../../api/client';
 import { useWords } from '../../i18n';
 import { useMay, useOrg } from '../../session';
+import { withoutCommands } from '../../ui/plain';
 import { ProblemNote, sentence } from '../../ui/Problem';
 
 type Task = Schemas['TaskDoc'];
@@ -82,7 +83,7 @@ export function useDecide() {
         notifications.show({
           color: 'yellow',
           title: t('tasks.refused'),
-          message: [...new Set(done.refused.map((one) => sentence(one.detail)))].slice(0, 3).join(' '),
+          message: [...new Set(done.refused.map((one) => sentence(withoutCommands(one.detail))))].slice(0, 3).join(' '),
           autoClose: 10_000,
         });
       }
