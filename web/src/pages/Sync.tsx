@@ -58,6 +58,7 @@ function Wizard({ known }: { known: Known }) {
   const [prices, setPrices] = useState(task.price_source ?? '');
   const [choosing, setChoosing] = useState(false);
   const [run, setRun] = useState<string | null>(null);
+  const [looking, setLooking] = useState(false);
   const review = useReview(org, task.task_id);
   const start = useStart(org);
   const over = run === null && (task.state === 'done' || task.state === 'ignored');
@@ -100,7 +101,9 @@ function Wizard({ known }: { known: Known }) {
   const write = async () => {
     if (shown === undefined) return;
     // Whoever planned the task meanwhile may have set lines by hand: that is looked at before anything is written.
+    setLooking(true);
     const now = await others.refetch();
+    setLooking(false);
     if (now.data != null) return;
     start.mutate(
       { kind: 'apply', plan_id: shown.plan.plan_id },
@@ -129,7 +132,7 @@ function Wizard({ known }: { known: Known }) {
           </Button>
           {canWrite && mayRun && (
             <Button
-              loading={start.isPending}
+              loading={start.isPending || looking}
               disabled={review.isPending || others.data != null}
               onClick={() => void write()}
             >
