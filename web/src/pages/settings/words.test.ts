@@ -6,7 +6,7 @@ import { slugOf } from '../organizations/Dialogs';
 import { cadenceWords, controlOf, groupOf, type Setting } from './words';
 
 // The table of the service itself: a setting that is added there is asked for here.
-const table = readFileSync(`${import.meta.dirname}/../../../../crates/domain/src/settings.rs`, 'utf8');
+const table = readFileSync(`${import.meta.dirname}/../../../../crates/domain/src/settings/table.rs`, 'utf8');
 const begin = table.indexOf('pub const SETTINGS');
 const rows = table.slice(begin, table.indexOf('\n];', begin));
 const keys = [...rows.matchAll(/(?:choice|row)\(\s*"([a-z_.]+)"/g)].map((row) => row[1] ?? '');
