@@ -105,7 +105,7 @@ fn what_may_not_be_written_of_one_order_keeps_nobody_else_waiting(
     assert_eq!(ended["result"]["summary"]["applied"], 1, "{ended}");
     let task = |change: &Value| {
         let id = change["task_id"].as_str().unwrap();
-        person.get(&format!("{ORG}/tasks/{id}")).is(200).json()
+        person.get(&format!("{ORG}/tasks/{id}")).is(200).json()["task"].clone()
     };
     assert_eq!(task(&right)["state"], "done");
     assert_eq!(task(&wrong)["state"], "failed");
