@@ -37,15 +37,7 @@ pub(crate) fn records(
     files: &[PathBuf],
     as_of: Option<Timestamp>,
 ) -> impl Iterator<Item = Result<Record, Refusal>> + Send + use<> {
-    let files = files.to_vec();
-    std::iter::once_with(move || {
-        let mut world = World::default();
-        for path in &files {
-            world.read(path);
-        }
-        world.into_results(as_of)
-    })
-    .flatten()
+    answers::together(files.to_vec(), World::default(), World::read, move |world| world.into_results(as_of))
 }
 
 struct Organization {

@@ -4,7 +4,7 @@ use crate::fields::{self, Fault, REFUSED};
 use crate::input;
 use crate::json::{Kind, Value};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trueup_domain::feed::{Customer, Ext, Product};
 use trueup_domain::ids::CustomerId;
 use trueup_engine::ports::Refusal;
@@ -53,6 +53,22 @@ pub(crate) fn id(value: Value<'_>) -> Result<String, Fault> {
         return Ok(raw.to_owned());
     }
     fields::id(value)
+}
+
+/// What files say together: they are read into `world` when the first of its results is asked for.
+pub(crate) fn together<W: Send, T: Send>(
+    files: Vec<PathBuf>,
+    mut world: W,
+    read: impl Fn(&mut W, &Path) + Send,
+    results: impl FnOnce(W) -> Vec<T> + Send,
+) -> impl Iterator<Item = T> + Send {
+    std::iter::once_with(move || {
+        for path in &files {
+            read(&mut world, path);
+        }
+        results(world)
+    })
+    .flatten()
 }
 
 /// A customer of whom an API tells no more than this.

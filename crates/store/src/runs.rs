@@ -83,6 +83,30 @@ pub struct Run {
     pub fired_for: Option<String>,
 }
 
+impl Run {
+    /// A run that nobody has begun; `kind` as the service names it, `request` JSON text of what is asked for.
+    pub fn queued(org: &OrganizationId, kind: &str, actor: &str, request: String, now: Millis) -> Self {
+        Self {
+            org: org.clone(),
+            id: uuid::Uuid::now_v7().simple().to_string(),
+            kind: kind.to_owned(),
+            state: RunState::Queued,
+            actor: actor.to_owned(),
+            request,
+            attempts: 0,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            done: 0,
+            total: 0,
+            result: None,
+            not_before: 0,
+            put_back: 0,
+            fired_for: None,
+        }
+    }
+}
+
 const COLUMNS: &str = "org, id, kind, state, actor, request, attempts, created_at, started_at, finished_at, done, \
                        total, result, not_before, put_back, fired_for";
 

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::cli::PsaCommand;
 use crate::failure::{CliError, Exit};
 use crate::output::count;
-use serde_json::json;
+use crate::output::documents::pulled_document;
 use trueup_domain::finding::{Code, Severity};
 use trueup_engine::observe::{self, Reach};
 use trueup_engine::ports::Clock;
@@ -27,24 +27,7 @@ pub async fn run(app: &App, command: PsaCommand) -> Result<Exit, CliError> {
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     // What vanished over there suspends what stands on it, and what came back frees it.
     tasks::judge_again(app.store(), &app.clock, app.org(), &app.options.overlays).await?;
-    let document = json!({
-        "connection": name,
-        "whole": pulled.whole,
-        "companies": pulled.companies,
-        "agreements": told.agreements,
-        "additions": told.additions,
-        "catalog_items": pulled.catalog_items,
-        "calls": psa.calls(),
-        "agreements_read": pulled.read,
-        "agreements_changed": pulled.changed,
-        "agreements_in_turn": pulled.in_turn,
-        "agreements_gone": pulled.gone,
-        "agreements_unread": pulled.unread,
-        "agreements_different": pulled.different,
-        "as_written": told.drift.unchanged,
-        "changed_by_people": told.drift.findings.len(),
-        "other_findings": told.beside.len(),
-    });
+    let document = pulled_document(&name, psa.calls(), &pulled, Some(&told));
     app.out.show(&document, |out| {
         let rows = ["companies", "agreements", "additions", "catalog_items", "agreements_read", "calls"];
         out.table(

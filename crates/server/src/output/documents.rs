@@ -3,6 +3,7 @@
 use crate::line_edits::LineEditDoc;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::Order;
 use trueup_domain::finding::{Finding, Subject};
@@ -10,6 +11,7 @@ use trueup_domain::ids::TaskId;
 use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::settings::PriceSource;
 use trueup_domain::task::Task;
+use trueup_engine::observe::{Pulled, Told};
 use trueup_engine::records::{FindingState, Millis, StoredFinding};
 use utoipa::ToSchema;
 
@@ -276,4 +278,33 @@ pub fn stored_finding_rows(findings: &[StoredFindingDoc]) -> Vec<Vec<String>> {
             ]
         })
         .collect()
+}
+
+/// What a pull of a connection read, with how many `calls`; `told` where the whole picture was gone over as well.
+pub fn pulled_document(connection: &str, calls: u64, pulled: &Pulled, told: Option<&Told>) -> Value {
+    let mut document = json!({
+        "connection": connection,
+        "whole": pulled.whole,
+        "calls": calls,
+        "agreements_read": pulled.read,
+        "agreements_changed": pulled.changed,
+        "agreements_in_turn": pulled.in_turn,
+        "agreements_gone": pulled.gone,
+        "agreements_unread": pulled.unread,
+        "agreements_different": pulled.different,
+    });
+    if let (Some(told), Some(document)) = (told, document.as_object_mut()) {
+        for (name, count) in [
+            ("companies", pulled.companies),
+            ("agreements", told.agreements),
+            ("additions", told.additions),
+            ("catalog_items", pulled.catalog_items),
+            ("as_written", told.drift.unchanged),
+            ("changed_by_people", told.drift.findings.len()),
+            ("other_findings", told.beside.len()),
+        ] {
+            document.insert(name.to_owned(), json!(count));
+        }
+    }
+    document
 }

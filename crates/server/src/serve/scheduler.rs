@@ -17,7 +17,7 @@ use trueup_engine::ports::{Clock, Store, StoreError};
 use trueup_engine::records::Millis;
 use trueup_engine::schedule::{self, FREEZE, ScheduleKind, TIME_ZONE, Timetable};
 use trueup_engine::settings;
-use trueup_store::{Fire, Fired, Run, RunState, Schedule, ScheduleInputs};
+use trueup_store::{Fire, Fired, Run, Schedule, ScheduleInputs};
 
 /// How often due schedules are looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -239,21 +239,7 @@ fn run_of(org: &OrganizationId, kind: ScheduleKind, fire: Millis, now: Millis) -
     };
     let wish = RunWish { changed: true, scheduled: true, ..RunWish::default() };
     Run {
-        org: org.clone(),
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        kind: does.name().to_owned(),
-        state: RunState::Queued,
-        actor: ACTOR.to_owned(),
-        request: json!(wish).to_string(),
-        attempts: 0,
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
         fired_for: Some(format!("{}:{fire}", kind.name())),
+        ..Run::queued(org, does.name(), ACTOR, json!(wish).to_string(), now)
     }
 }

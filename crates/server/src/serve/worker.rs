@@ -12,7 +12,7 @@ use crate::commands::apply::{self, Applied, RunOver};
 use crate::commands::check;
 use crate::commands::quantity;
 use crate::failure::CliError;
-use crate::output::documents::instant;
+use crate::output::documents::{instant, pulled_document};
 use crate::serve::api::adoption;
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -635,40 +635,13 @@ async fn pull(claim: &Claim, app: &App, wish: &RunWish) -> Result<(Ended, Millis
     let pulled = observe::pull(psa.as_ref(), app.store(), &app.clock, app.org(), &name, reach).await?;
     if wish.hinted && pulled.different == 0 && pulled.gone == 0 {
         // Nothing that the whole picture would have to be gone over for.
-        let document = json!({
-            "connection": name,
-            "whole": pulled.whole,
-            "calls": psa.calls(),
-            "agreements_read": pulled.read,
-            "agreements_changed": pulled.changed,
-            "agreements_in_turn": pulled.in_turn,
-            "agreements_gone": pulled.gone,
-            "agreements_unread": pulled.unread,
-            "agreements_different": pulled.different,
-        });
+        let document = pulled_document(&name, psa.calls(), &pulled, None);
         return Ok((ended(pulled.unread > 0, document), pulled.at));
     }
     let told = observe::tell_drift(app.store(), &app.clock, app.org(), &name).await?;
     // What vanished over there suspends what stands on it, and what came back frees it.
     tasks::judge_again(app.store(), &app.clock, app.org(), &app.options.overlays).await?;
-    let document = json!({
-        "connection": name,
-        "whole": pulled.whole,
-        "companies": pulled.companies,
-        "agreements": told.agreements,
-        "additions": told.additions,
-        "catalog_items": pulled.catalog_items,
-        "calls": psa.calls(),
-        "agreements_read": pulled.read,
-        "agreements_changed": pulled.changed,
-        "agreements_in_turn": pulled.in_turn,
-        "agreements_gone": pulled.gone,
-        "agreements_unread": pulled.unread,
-        "agreements_different": pulled.different,
-        "as_written": told.drift.unchanged,
-        "changed_by_people": told.drift.findings.len(),
-        "other_findings": told.beside.len(),
-    });
+    let document = pulled_document(&name, psa.calls(), &pulled, Some(&told));
     let is_clean = told.drift.findings.is_empty() && told.beside.is_empty() && pulled.unread == 0;
     Ok((ended(!is_clean, document), pulled.at))
 }

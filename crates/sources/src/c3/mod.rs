@@ -46,15 +46,8 @@ pub(crate) fn records(
     files: &[PathBuf],
     currency: Option<Currency>,
 ) -> impl Iterator<Item = Result<Record, Refusal>> + Send + use<> {
-    let files = files.to_vec();
-    std::iter::once_with(move || {
-        let mut world = World { currency, ..World::default() };
-        for path in &files {
-            world.read(path);
-        }
-        fold::into_results(world)
-    })
-    .flatten()
+    let world = World { currency, ..World::default() };
+    answers::together(files.to_vec(), world, World::read, fold::into_results)
 }
 
 /// All that was read.

@@ -1,6 +1,7 @@
 //! Tier accounts, products and items.
 
 use super::World;
+use crate::answers;
 use crate::fields::{Fault, id, req};
 use crate::json::Value;
 use crate::redact::source_of;
@@ -80,25 +81,7 @@ pub(super) fn mention_tiers(value: Value<'_>, world: &mut World) -> Result<Optio
 }
 
 fn bare(id: &str) -> Customer {
-    Customer {
-        id: id.into(),
-        name: id.to_owned(),
-        organization: None,
-        parent: None,
-        code: None,
-        domain: None,
-        email: None,
-        phone: None,
-        fax: None,
-        website: None,
-        tax_id: None,
-        currency: None,
-        account_type: None,
-        status: None,
-        address: None,
-        contact: None,
-        ext: trueup_domain::feed::Ext::default(),
-    }
+    answers::customer(id.to_owned(), id.to_owned(), None)
 }
 
 fn customer(value: Value<'_>) -> Result<Customer, Fault> {

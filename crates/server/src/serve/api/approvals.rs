@@ -17,7 +17,6 @@ use trueup_domain::ids::OrganizationId;
 use trueup_engine::approvals::{self, Verdict, Voice};
 use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::{ApprovalRow, PlanState};
-use trueup_store::{Run, RunState};
 use utoipa::{IntoParams, ToSchema};
 
 /// Which approvals are listed.
@@ -146,32 +145,14 @@ pub async fn decide(
     Ok(Json(shown))
 }
 
-/// Puts the run into the queue that carries an approved plan out; of two last approvals at once it is one.
+/// Puts the run into the queue that carries an approved plan out.
 async fn start(service: &Service, scope: &Scope, row: &ApprovalRow) -> Result<String, Problem> {
     let approval = Some(row.id.clone());
     let wish = RunWish { plan_id: Some(row.plan.to_string()), approval, ..RunWish::default() };
-    let run = Run {
-        org: scope.org.clone(),
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        kind: RunKind::Apply.name().to_owned(),
-        state: RunState::Queued,
-        actor: scope.actor().to_owned(),
-        request: json!(wish).to_string(),
-        attempts: 0,
-        created_at: service.clock.now(),
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
-        fired_for: Some(format!("approval:{}:{}:{}", row.id, row.plan, row.words.len())),
-    };
-    let detail = json!({ "kind": run.kind, "approval": row.id, "request": wish });
-    let entry = service.entry(scope.app(service).actor(), "run.start", format!("run/{}", run.id), &detail);
-    service.store.add_run(&run, &entry).await?;
-    service.wake.notify_one();
+    // Of two last approvals at once it is one.
+    let once = format!("approval:{}:{}:{}", row.id, row.plan, row.words.len());
+    let said = json!({ "approval": row.id, "request": wish });
+    let run = start_run(service, scope, RunKind::Apply, &wish, Some(once), said).await?;
     Ok(run.id)
 }
 

@@ -20,7 +20,7 @@ use trueup_connectwise::client::callback::{CallbackEvent, SIGNATURE_HEADER, veri
 use trueup_domain::ids::AgreementId;
 use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::{Connection, Millis};
-use trueup_store::{Callback, Run, RunState};
+use trueup_store::{Callback, Run};
 use utoipa::ToSchema;
 
 /// Callbacks of one connection in a minute; ConnectWise repeats what is answered 429.
@@ -192,24 +192,8 @@ async fn hint(service: &Service, place: &Callback, agreement: AgreementId) -> Re
         hinted: true,
         ..RunWish::default()
     };
-    let run = Run {
-        org: place.org.clone(),
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        kind: RunKind::Pull.name().to_owned(),
-        state: RunState::Queued,
-        actor: ACTOR.to_owned(),
-        request: json!(wish).to_string(),
-        attempts: 0,
-        created_at: service.queue_time().await?,
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
-        fired_for: None,
-    };
+    let now = service.queue_time().await?;
+    let run = Run::queued(&place.org, RunKind::Pull.name(), ACTOR, json!(wish).to_string(), now);
     let detail = json!({ "kind": run.kind, "connection": place.connection });
     let entry = service.entry(ACTOR, "run.start", format!("run/{}", run.id), &detail);
     if service.store.hint_agreement(&place.connection, agreement, &run, APART_MS, &entry).await? {

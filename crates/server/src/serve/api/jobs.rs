@@ -2,6 +2,7 @@
 
 use super::grid::{GridRowDoc, csv_of};
 use super::plans::adoption;
+use super::runs::start_run;
 use crate::output::documents::instant;
 use crate::serve::extract::{Body, Find};
 use crate::serve::page::{self, Page};
@@ -367,28 +368,8 @@ pub async fn stand_off(service: &Service, scope: &Scope, selection: &Selection) 
 }
 
 async fn start(service: &Service, scope: &Scope, kind: RunKind, wish: &RunWish) -> Result<Response, Problem> {
-    let run = Run {
-        org: scope.org.clone(),
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        kind: kind.name().to_owned(),
-        state: RunState::Queued,
-        actor: scope.actor().to_owned(),
-        request: json!(wish).to_string(),
-        attempts: 0,
-        created_at: service.clock.now(),
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
-        fired_for: None,
-    };
-    let detail = json!({ "kind": run.kind, "customers": wish.customers.len(), "of": wish.job });
-    let entry = service.entry(scope.app(service).actor(), "run.start", format!("run/{}", run.id), &detail);
-    service.store.add_run(&run, &entry).await?;
-    service.wake.notify_one();
+    let said = json!({ "customers": wish.customers.len(), "of": wish.job });
+    let run = start_run(service, scope, kind, wish, None, said).await?;
     let location = format!("/api/v1/organizations/{}/jobs/{}", scope.org, run.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobDoc::new(&run))).into_response())
 }

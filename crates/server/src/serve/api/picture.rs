@@ -277,6 +277,15 @@ fn after(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
     page::decode(cursor)?.map(|(_, id)| id.parse().map_err(|_| page::foreign())).transpose()
 }
 
+impl CatalogQuery {
+    /// The rows of a page, and what to ask the picture for: one more, which says whether there is another page.
+    fn page(self) -> Result<(u32, PicturePage), Problem> {
+        let limit = page::limit(self.limit)?;
+        let after = after(self.cursor.as_deref())?;
+        Ok((limit, PicturePage { search: self.search, after, limit: limit + 1, ..PicturePage::default() }))
+    }
+}
+
 /// The product catalog of ConnectWise, as last read
 #[utoipa::path(get, path = "/api/v1/organizations/{org}/catalog", tag = "picture",
     params(("org" = String, Path, description = "The organization"), CatalogQuery),
@@ -286,13 +295,7 @@ pub async fn catalog(
     scope: Scope,
     Find(query): Find<CatalogQuery>,
 ) -> Result<Json<Page<CatalogItemDoc>>, Problem> {
-    let limit = page::limit(query.limit)?;
-    let wanted = PicturePage {
-        search: query.search,
-        after: after(query.cursor.as_deref())?,
-        limit: limit + 1,
-        ..PicturePage::default()
-    };
+    let (limit, wanted) = query.page()?;
     let rows = match connection(&service, &scope).await? {
         Some(name) => service.store.page_catalog_items(&scope.org, &name, &wanted).await?,
         None => Vec::new(),
@@ -310,13 +313,7 @@ pub async fn companies(
     scope: Scope,
     Find(query): Find<CatalogQuery>,
 ) -> Result<Json<Page<KnownCompanyDoc>>, Problem> {
-    let limit = page::limit(query.limit)?;
-    let wanted = PicturePage {
-        search: query.search,
-        after: after(query.cursor.as_deref())?,
-        limit: limit + 1,
-        ..PicturePage::default()
-    };
+    let (limit, wanted) = query.page()?;
     let rows = match connection(&service, &scope).await? {
         Some(name) => service.store.page_companies(&scope.org, &name, &wanted).await?,
         None => Vec::new(),

@@ -181,35 +181,39 @@ pub async fn start(
     queue(&service, &scope, kind, wish).await
 }
 
-/// Puts a run into the queue.
+/// Puts a run into the queue, with its entry in the audit; `said` is added to that entry. `fired_for` names what may start one
+/// run alone.
+pub(super) async fn start_run(
+    service: &Service,
+    scope: &Scope,
+    kind: RunKind,
+    wish: &RunWish,
+    fired_for: Option<String>,
+    said: Value,
+) -> Result<Run, Problem> {
+    let request = json!(wish).to_string();
+    let run = Run {
+        fired_for,
+        ..Run::queued(&scope.org, kind.name(), scope.actor(), request, service.clock.now())
+    };
+    let mut detail = said;
+    if let Some(detail) = detail.as_object_mut() {
+        detail.insert("kind".to_owned(), json!(run.kind));
+    }
+    let entry = service.entry(scope.app(service).actor(), "run.start", format!("run/{}", run.id), &detail);
+    service.store.add_run(&run, &entry).await?;
+    service.wake.notify_one();
+    Ok(run)
+}
+
+/// Puts a run into the queue and answers with it.
 pub(super) async fn queue(
     service: &Service,
     scope: &Scope,
     kind: RunKind,
     wish: RunWish,
 ) -> Result<Response, Problem> {
-    let run = Run {
-        org: scope.org.clone(),
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        kind: kind.name().to_owned(),
-        state: RunState::Queued,
-        actor: scope.actor().to_owned(),
-        request: json!(wish).to_string(),
-        attempts: 0,
-        created_at: service.clock.now(),
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
-        fired_for: None,
-    };
-    let detail = json!({ "kind": run.kind, "request": wish });
-    let entry = service.entry(scope.app(service).actor(), "run.start", format!("run/{}", run.id), &detail);
-    service.store.add_run(&run, &entry).await?;
-    service.wake.notify_one();
+    let run = start_run(service, scope, kind, &wish, None, json!({ "request": wish })).await?;
     let location = format!("/api/v1/organizations/{}/runs/{}", scope.org, run.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(RunDoc::from(&run))).into_response())
 }
