@@ -27,6 +27,7 @@ fn lab(mode: &str, credits: &str) -> Lab {
     lab.set("line_mode", mode).set("credits", credits);
     lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
     lab.product("q", 8, ProductKind::Seat, "30.00", "20.00");
+    lab.product("r", 9, ProductKind::Seat, "40.00", "30.00");
     lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
     let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
     let sale = order("SO-1", OrderKind::Sales, "2028-01-01", period("2028-01-01", "2028-02-01")).with(sold);
@@ -63,6 +64,30 @@ fn orders(kind: &str) -> Vec<Order> {
     }
 }
 
+/// Five of p become as many of q and of r.
+fn switch_to_two(order: OrderDraft, each: i64) -> Order {
+    order
+        .change("1", "p", 5, 0, "22.00", "17.60")
+        .change("2", "q", 0, each, "30.00", "20.00")
+        .change("3", "r", 0, each, "40.00", "30.00")
+        .0
+}
+
+fn may() -> Period {
+    period("2028-05-01", "2028-06-01")
+}
+
+/// A renewal for May that came months before.
+fn ahead() -> Order {
+    let renewed = line("1", Charge::Recurring, "p", "20", "22.00", "17.60");
+    order("RN-1", OrderKind::Renewal, "2028-05-01", may()).with(renewed).0
+}
+
+/// A cancellation for May that came months before.
+fn end() -> Order {
+    order("CL-1", OrderKind::Cancellation, "2028-05-01", may()).0
+}
+
 /// The same as of the first day of their period, and later than the invoice of their days: February is invoiced ahead.
 fn orders_ahead(kind: &str) -> Vec<Order> {
     let first = |id: &str| change(id, "2028-02-01");
@@ -81,6 +106,15 @@ fn orders_ahead(kind: &str) -> Vec<Order> {
         "switch_first" => vec![
             first("CH-1").change("1", "p", 5, 0, "22.00", "17.60").change("2", "q", 0, 4, "30.00", "20.00").0,
         ],
+        "switch_to_two_first" => vec![switch_to_two(first("CH-1"), 2)],
+        "switch_to_two_late" => vec![switch_to_two(january("CH-1"), 2)],
+        "switch_to_less_late" => vec![switch_to_two(january("CH-1"), 1)],
+        "up_before_ahead" => vec![ahead(), january("CH-1").change("1", "p", 5, 8, "22.00", "17.60").0],
+        "down_before_ahead" => vec![ahead(), january("CH-1").change("1", "p", 5, 3, "22.00", "17.60").0],
+        "up_before_end" => vec![end(), january("CH-1").change("1", "p", 5, 8, "22.00", "17.60").0],
+        "down_before_end" => vec![end(), january("CH-1").change("1", "p", 5, 3, "22.00", "17.60").0],
+        "switch_before_end" => vec![end(), switch_to_two(january("CH-1"), 2)],
+        "switch_to_less_before_end" => vec![end(), switch_to_two(january("CH-1"), 1)],
         "switch" => vec![
             change("CH-1", "2028-02-12")
                 .change("1", "p", 5, 0, "22.00", "17.60")
@@ -236,6 +270,15 @@ fn what_was_invoiced_before_the_run_broke_off_is_caught_up_once(
         "sold_late",
         "switch_late",
         "twice_late",
+        "switch_to_two_first",
+        "switch_to_two_late",
+        "switch_to_less_late",
+        "up_before_ahead",
+        "down_before_ahead",
+        "up_before_end",
+        "down_before_end",
+        "switch_before_end",
+        "switch_to_less_before_end",
         "sold_with_amount",
         "up_with_amount"
     )]

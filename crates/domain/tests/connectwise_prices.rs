@@ -226,16 +226,24 @@ fn what_recurs_at_a_price_of_0_in_the_catalog_is_told(
     assert_eq!(told(&lab.plan(&[&change.0])).as_deref(), changed);
 }
 
-/// Where the source sets the prices and names none, a catalog item that costs nothing is no price: the line waits. A price of 0
-/// that the source names is one.
+/// Where the source sets the prices and names none, a catalog item that costs nothing is no price: the line waits. A price or an
+/// amount of 0 that the source names is one, and so is the catalog's where a person takes the prices from there.
 #[rstest]
-#[case::sold(None, true)]
-#[case::named_as_free(Some("0.00"), false)]
-fn a_price_that_nobody_named_is_not_0(#[case] named: Option<&str>, #[case] waits: bool) {
+#[case::sold("marketplace", None, None, true)]
+#[case::named_as_free("marketplace", Some("0.00"), None, false)]
+#[case::charged_nothing("marketplace", None, Some("0.00"), false)]
+#[case::taken_from_the_catalog("connectwise", None, None, false)]
+fn a_price_that_nobody_named_is_not_0(
+    #[case] prices_of: &str,
+    #[case] named: Option<&str>,
+    #[case] amount: Option<&str>,
+    #[case] waits: bool,
+) {
     let mut lab = lab();
-    lab.set("price_source", "marketplace").item(7, "0.00", "0.00");
+    lab.set("price_source", prices_of).item(7, "0.00", "0.00");
     let mut sale = sale("2028-01-01", "5");
     sale.0.lines[0].unit_price = named.map(|price| price.parse().unwrap());
+    sale.0.lines[0].amount = amount.map(|amount| amount.parse().unwrap());
     sale.0.lines[0].unit_cost = Some("0".parse().unwrap());
     let draft = lab.plan(&[&sale.0]);
     let held = draft.findings.iter().any(|f| f.code == Code::Tu6002 && f.severity == Severity::Error);

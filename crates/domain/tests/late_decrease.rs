@@ -128,8 +128,13 @@ fn a_cancellation_that_knows_more_than_has_come_waits_for_it(#[values("off", "on
         lab.today = day("2024-06-08");
         if late {
             let draft = lab.plan(&[&cancel.0]);
+            // With credits off it is told, and nothing waits for it.
             let waits = draft.findings.iter().any(|f| f.code == Code::Tu4006);
-            assert_eq!((waits, draft.changes.len()), (true, 0), "{}", show(&draft));
+            let told = draft.findings.iter().any(|f| f.code == Code::Tu6005);
+            let is_kept_back = draft.changes.is_empty();
+            assert_eq!((waits, is_kept_back), (credits == "on", credits == "on"), "{}", show(&draft));
+            assert!(waits != told, "{}", show(&draft));
+            lab.apply(&draft);
             lab.today = day("2024-06-20");
         }
         lab.run(&change.0);
@@ -140,4 +145,110 @@ fn a_cancellation_that_knows_more_than_has_come_waits_for_it(#[values("off", "on
         billed
     };
     assert_eq!(play(true), play(false));
+}
+
+/// A plan switch that comes after a cancellation months ahead: what invoices have billed by then is told, and the months that
+/// none has billed cost the new plan.
+#[rstest]
+fn a_switch_before_its_cancellation_is_billed_as_in_its_turn(
+    #[values("prorate_line", "dual", "edit_in_place")] mode: &str,
+    #[values("off", "on")] credits: &str,
+    #[values("12.00", "44.00")] price: &str,
+    #[values(1, 2, 3)] invoiced: usize,
+) {
+    let play = |late: bool| {
+        let mut lab = lab(mode, credits);
+        lab.product("other", 8, ProductKind::Seat, price, "10.00");
+        let mut said: Vec<Finding> = Vec::new();
+        let mut run = |lab: &mut Lab, order: &OrderDraft| {
+            let draft = lab.plan(&[&order.0]);
+            lab.apply(&draft);
+            said.extend(draft.findings);
+        };
+        let sold = line("1", Charge::Recurring, "seat", "10", "22.00", "17.60");
+        run(&mut lab, &order("1", OrderKind::Sales, "2024-05-01", may()).with(sold));
+        let mut invoices = vec![lab.invoice(40).parse::<Decimal>().unwrap()];
+        let switch = order("2", OrderKind::Change, "2024-05-24", may())
+            .change("1", "seat", 10, 0, "22.00", "17.60")
+            .change("2", "other", 0, 10, price, "10.00");
+        if !late {
+            run(&mut lab, &switch);
+        }
+        let september = period("2024-09-01", "2024-10-01");
+        run(&mut lab, &order("9", OrderKind::Cancellation, "2024-09-01", september));
+        for _ in 1..invoiced {
+            invoices.push(lab.invoice(40).parse().unwrap());
+        }
+        lab.today = day(["2024-05-28", "2024-06-20", "2024-07-20"][invoiced - 1]);
+        if late {
+            run(&mut lab, &switch);
+            let again = lab.plan(&[&switch.0]);
+            assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+        }
+        for _ in invoiced..6 {
+            invoices.push(lab.invoice(40).parse().unwrap());
+        }
+        let left_out = |f: &&Finding| f.code == Code::Tu6005;
+        let told: Decimal =
+            said.iter().filter(left_out).filter_map(|f| f.amount).map(|(amount, _)| amount.decimal()).sum();
+        (invoices, told)
+    };
+    let (in_turn, late) = (play(false), play(true));
+    let sum = |(invoices, told): &(Vec<Decimal>, Decimal)| invoices.iter().sum::<Decimal>() + told;
+    let apart = (sum(&in_turn) - sum(&late)).abs();
+    assert!(apart <= Decimal::new(5, 2), "in its turn {in_turn:?}, late {late:?}");
+    let open = |(invoices, _): &(Vec<Decimal>, Decimal)| invoices.iter().skip(invoiced).sum::<Decimal>();
+    let dearer = credits == "on" || price == "44.00";
+    assert!(dearer || open(&in_turn) == open(&late), "in its turn {in_turn:?}, late {late:?}");
+}
+
+/// A decrease that comes after a cancellation, where the subscription's periods lie across those of the invoices: what is paid
+/// for is told up to where it is paid for, and not given back with credits off.
+#[rstest]
+fn a_late_decrease_gives_back_nothing_paid_for_across_invoices(#[values("off", "on")] credits: &str) {
+    let play = |late: bool| {
+        let mut lab = Lab::monthly("2024-01-01", "2024-01-01");
+        lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+        lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2024-01-15");
+        lab.set("credits", credits);
+        let mut said: Vec<Finding> = Vec::new();
+        let mut run = |lab: &mut Lab, order: &OrderDraft| {
+            let draft = lab.plan(&[&order.0]);
+            lab.apply(&draft);
+            said.extend(draft.findings);
+        };
+        let own = period("2024-01-15", "2024-02-15");
+        let sold = line("1", Charge::Recurring, "seat", "10", "22.00", "17.60");
+        lab.today = day("2024-01-15");
+        run(&mut lab, &order("1", OrderKind::Sales, "2024-01-15", own).with(sold));
+        let mut invoices = vec![lab.invoice(40).parse::<Decimal>().unwrap()];
+        let change =
+            order("2", OrderKind::Change, "2024-01-20", own).change("1", "seat", 10, 2, "22.00", "17.60");
+        if !late {
+            run(&mut lab, &change);
+        }
+        invoices.push(lab.invoice(40).parse().unwrap());
+        lab.today = day("2024-02-20");
+        let march = period("2024-03-15", "2024-04-15");
+        run(&mut lab, &order("9", OrderKind::Cancellation, "2024-03-15", march));
+        if late {
+            run(&mut lab, &change);
+        }
+        for _ in 2..6 {
+            invoices.push(lab.invoice(40).parse().unwrap());
+        }
+        let left_out = |f: &&Finding| f.code == Code::Tu6005;
+        let told: Decimal =
+            said.iter().filter(left_out).filter_map(|f| f.amount).map(|(amount, _)| amount.decimal()).sum();
+        (invoices, told)
+    };
+    let (in_turn, late) = (play(false), play(true));
+    let sum = |(invoices, told): &(Vec<Decimal>, Decimal)| invoices.iter().sum::<Decimal>() + told;
+    assert!(
+        (sum(&in_turn) - sum(&late)).abs() <= Decimal::new(5, 2),
+        "in its turn {in_turn:?}, late {late:?}"
+    );
+    // With credits off nothing is given back that an invoice was paid for.
+    let least = Decimal::ZERO;
+    assert!(credits == "on" || late.0.iter().all(|invoice| *invoice >= least), "{late:?}");
 }

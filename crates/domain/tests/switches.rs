@@ -168,6 +168,38 @@ fn a_switch_gives_back_nothing_of_a_line_that_bills_nothing() {
     assert_eq!(lab.invoice(40), "44.52", "{}", show(&draft));
 }
 
+/// The same where the switch comes after invoices, with credits off: they billed nothing of the old plan, so that the new one
+/// costs them whole.
+#[rstest]
+#[case::dearer(5, "30.00", "382.26")]
+#[case::cheaper(3, "10.00", "76.45")]
+fn a_late_switch_gives_back_nothing_of_a_line_that_bills_nothing(
+    #[case] seats: i64,
+    #[case] price: &str,
+    #[case] billed: &str,
+) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.product("q", 8, ProductKind::Seat, price, "8.00");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let mut there = lab.snapshot.additions.values_mut().flatten();
+    there.next().unwrap().state.bill = BillFlag::DoNotBill;
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["0", "0"]);
+    lab.today = day("2028-03-01");
+    let switch = order("CH-1", OrderKind::Change, "2028-01-15", january)
+        .change("1", "p", 5, 0, "22.00", "17.60")
+        .change("2", "q", 0, seats, price, "8.00");
+    let draft = lab.plan(&[&switch.0]);
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu8006), "{}", show(&draft));
+    assert!(!draft.findings.iter().any(|f| f.code == Code::Tu6005), "{}", show(&draft));
+    lab.apply(&draft);
+    // 17 of 31 days of January, February and March.
+    assert_eq!(lab.invoice(40), billed, "{}", show(&draft));
+}
+
 /// A lab with a second company, whose customer is `c-200` and whose agreement is 50.
 fn two_customers() -> Lab {
     let mut lab = Lab::monthly("2028-01-01", "2028-01-01");

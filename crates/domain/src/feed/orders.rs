@@ -167,6 +167,11 @@ impl Order {
         self.number.as_deref().unwrap_or(self.id.as_str())
     }
 
+    /// Whether it names itself what goes back of a product.
+    pub fn gives_back(&self, product: &ProductId) -> bool {
+        self.lines.iter().any(|line| line.charge == Charge::Refund && line.product == *product)
+    }
+
     /// The civil day on which it was completed, in its own offset, and the seconds of that day that were over.
     pub fn completed_within(&self) -> Option<(Date, i64)> {
         let (day, rest) = self.completed_at.split_once(['T', 't', ' '])?;

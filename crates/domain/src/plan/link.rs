@@ -90,10 +90,9 @@ impl AdditionLink {
         // A quantity on a line that a person dated to end is no end of ours: the next day on which the line is over has to
         // find that a person ended it.
         let keeps_their_end = change.role == Role::Quantity && !ended && written.cancelled.is_some();
-        if keeps_their_end {
-            return Self { written, ..self };
+        if !keeps_their_end {
+            self.ends = End::after(self.ends, change.order.as_ref().filter(|_| ended), written.cancelled);
         }
-        self.ends = End::after(self.ends, change.order.as_ref().filter(|_| ended), written.cancelled);
         if change.undoing == Some(Undoing::Settled) {
             self.ends.push(End { order: self.order.clone(), ..End::default() });
         }

@@ -416,6 +416,10 @@ fn keep_back_what_is_too_much(
     days: Period,
 ) -> Result<(), Stop> {
     let Some(amount) = line.amount.filter(|_| line.charge == Charge::Refund) else { return Ok(()) };
+    if !builder.context.world.settings.credits.is_on() {
+        // It is told and not written.
+        return Ok(());
+    }
     let whole = Exact::ONE;
     let units = builder.units_in(days, period)?;
     let units = if units.minus(whole)?.is_negative() { whole } else { units };

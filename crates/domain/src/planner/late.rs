@@ -13,7 +13,7 @@ use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
 use crate::ids::{AgreementId, CompanyId, OrderId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity};
-use crate::period::{Period, next_day, previous_day};
+use crate::period::{Period, previous_day};
 use crate::plan::{AdditionLink, Edit, Role};
 use crate::psa::AdditionState;
 use crate::settings::LineMode;
@@ -398,8 +398,7 @@ pub fn reckoned_without(
     let size = |exact: Exact| if exact.is_negative() { Exact::ZERO.minus(exact) } else { Ok(exact) };
     let period = builder.period_of(order.period, since)?;
     for part in builder.own_lines_for(product, Role::Prorate).filter(|l| l.is_made_by(Some(by))) {
-        let dated = || Period::new(part.state.effective, part.state.cancelled.map(next_day)?).ok();
-        let Some(days) = part.origin.as_ref().and_then(|o| o.true_period()).or_else(dated) else { continue };
+        let Some(days) = part.days() else { continue };
         let mut amount = worth(part.state.unit_price, part.state.quantity)?;
         let mut own = days;
         if days.start() != since {

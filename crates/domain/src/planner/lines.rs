@@ -171,14 +171,16 @@ pub fn prices(
         return None;
     }
     let marketplace = builder.context.price_source == PriceSource::Marketplace;
-    if marketplace && line.unit_price.is_none() && prices.price.is_zero() {
+    let is_said_free = line.amount.is_some_and(Money::is_zero);
+    if marketplace && line.unit_price.is_none() && !is_said_free && prices.price.is_zero() {
         let message = format!(
             "{name} has no price: the order's line {} names none, and catalog item {} ({}) costs nothing.",
             line.id, item.identifier, item.id
         );
         let finding = builder.about(Code::Tu6002, &line.product, message);
         builder.withhold(finding.fix(
-            "Let the source name the unit price (0 where it is to be free), or enter the price of the catalog item.",
+            "Let the source name the unit price (0 where it is to be free), or enter the price of the catalog item. Where it is \
+             free and the source never names a price, take the prices of this task from ConnectWise.",
         ));
         return None;
     }

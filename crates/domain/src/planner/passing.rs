@@ -90,10 +90,7 @@ fn tell(draft: &mut DraftPlan, out: Vec<LeftOut<'_>>) {
         match left {
             LeftOut::Refused(task, found) => {
                 draft.outcomes.insert(task.id.clone(), TaskOutcome::Failed);
-                draft.findings.extend(found.into_iter().map(|mut finding| {
-                    finding.message.push_str(" The order is left out of this plan; the others are in it.");
-                    finding.severity(Severity::Error)
-                }));
+                draft.findings.extend(found.into_iter().map(of_no_change));
             }
             LeftOut::Behind(task, earlier) => {
                 draft.outcomes.insert(task.id.clone(), TaskOutcome::Blocked);
@@ -101,4 +98,18 @@ fn tell(draft: &mut DraftPlan, out: Vec<LeftOut<'_>>) {
             }
         }
     }
+}
+
+/// What the checker said of a change, without the change's id: that one was of another plan, and the next night it is one more
+/// again.
+fn of_no_change(mut finding: Finding) -> Finding {
+    if let Some(id) = finding.subject.detail.take() {
+        let line = match &finding.subject.product {
+            Some(product) => format!("The line of {product}"),
+            None => "A line".to_owned(),
+        };
+        finding.message = finding.message.replace(&id, &line);
+    }
+    finding.message.push_str(" The order is left out of this plan; the others are in it.");
+    finding.severity(Severity::Error)
 }

@@ -119,6 +119,13 @@ impl Line<'_> {
         origin.true_period().map(Period::end).filter(|to| Some(*to) != own_end)
     }
 
+    /// The days that a line of some days is for: the true ones where it was moved. None for an open-ended one, and for one that
+    /// is not trueup's.
+    pub fn days(&self) -> Option<Period> {
+        let dated = || Period::new(self.state.effective, self.state.cancelled.map(next_day)?).ok();
+        self.origin.as_ref()?.true_period().or_else(dated)
+    }
+
     /// What an order has edited of it, where no other edit came after.
     pub fn last_edit_by(&self, order: &OrderId) -> Option<&Edit> {
         let edits = self.origin.as_ref()?.edits();

@@ -99,6 +99,11 @@ pub struct Told {
 }
 
 impl Line {
+    /// Whether it waits for a person, for a reason of this code.
+    pub fn is_held_for(&self, code: Code) -> bool {
+        self.verdict == Verdict::Held && self.code == Some(code)
+    }
+
     /// What makes it another line.
     pub fn key(&self) -> LineKey {
         (self.agreement, self.item)

@@ -83,9 +83,19 @@ pub(super) fn meter_of(unit: Option<&str>) -> Option<String> {
     match low.as_str() {
         "" => None,
         "b" | "byte" | "bytes" => Some("byte".to_owned()),
-        word if is_word => Some(word.strip_suffix('s').unwrap_or(word).to_owned()),
+        word if is_word => Some(singular(word)),
         _ => Some(unit.to_owned()), // open set: text of a source
     }
+}
+
+/// A word without the ending of its plural: `mailboxes`, `entries`, `users`.
+fn singular(word: &str) -> String {
+    if let Some(stem) = word.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    let hisses = |stem: &&str| ["x", "ch", "sh", "ss", "zz"].iter().any(|end| stem.ends_with(end));
+    let stem = word.strip_suffix("es").filter(hisses).or_else(|| word.strip_suffix('s'));
+    stem.filter(|_| !word.ends_with("ss")).unwrap_or(word).to_owned()
 }
 
 /// Of whom and what.
@@ -165,6 +175,11 @@ impl Readings {
         };
         self.by_key.insert(key, vec![reading]);
         Ok(())
+    }
+
+    /// Whether a level of it was told.
+    pub fn is_told(&self, key: &ReadingKey) -> bool {
+        self.by_key.contains_key(key)
     }
 
     /// Takes in that a service was used before and, by the month's use as it is told, not in the month: by nobody.

@@ -133,11 +133,13 @@ impl<'p> Core<'p> {
     }
 
     /// The same run, without anything more being sent for some agreements: what the plan wants of them is not wanted any
-    /// more. What was sent is looked up all the same.
+    /// more. What was sent is looked up all the same, and an agreement where all was carried out is done.
     #[must_use]
     pub fn leaving(mut self, agreements: &BTreeSet<AgreementId>) -> Self {
         for (lane, state) in self.layout.lanes.iter().zip(&mut self.lanes) {
-            if agreements.contains(&lane.agreement) {
+            let is_open =
+                lane.steps.iter().any(|number| self.entries.get(*number).is_some_and(|entry| !entry.over()));
+            if is_open && agreements.contains(&lane.agreement) {
                 state.stale = true;
                 let subject = Subject { agreement: Some(lane.agreement), ..Subject::default() };
                 let message = format!(

@@ -221,6 +221,10 @@ impl Gathered {
                 continue;
             }
             let (customer, product) = pair;
+            // It is counted now.
+            if self.readings.is_told(&(source.clone(), customer.clone(), product.clone())) {
+                continue;
+            }
             if told.contains(&product) {
                 let none = UsageSum::default();
                 self.add_use((source, &customer, &product), &name(&product), &none, month)?;

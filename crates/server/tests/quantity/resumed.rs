@@ -8,22 +8,28 @@ use serde_json::json;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// A run of two changes that is killed before either is sent (the journal knows of the one at least). Both stop there: they
-/// are under way beside each other, and the other would be through or not, as it happens.
-fn killed_before_sending(bench: &Bench) {
-    const PLACES: [&str; 2] = ["0:send", "1:send"];
+/// A run that stops at `held`, each a boundary of one of its changes (`0:send`: the journal knows, and nothing was sent), and is
+/// killed once it has passed what `is_there` asks for.
+fn killed(bench: &Bench, held: &[&str], is_there: impl Fn(&[&str]) -> bool) {
     let passed = bench.path("passed");
     let mut command = bench.command(&["quantity", "run", "--approve"]);
-    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", PLACES.join(","));
+    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", held.join(","));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while !std::fs::read_to_string(&passed).unwrap_or_default().lines().any(|line| PLACES.contains(&line)) {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it got to {PLACES:?}");
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never got to {PLACES:?}");
+    while !is_there(&std::fs::read_to_string(&passed).unwrap_or_default().lines().collect::<Vec<_>>()) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it got to {held:?}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never got to {held:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A run of two changes that is killed before either is sent (the journal knows of the one at least). Both stop there: they
+/// are under way beside each other, and the other would be through or not, as it happens.
+fn killed_before_sending(bench: &Bench) {
+    let held = ["0:send", "1:send"];
+    killed(bench, &held, |passed| held.iter().any(|place| passed.contains(place)));
 }
 
 /// Customers c-1 and c-2 with a line of 5 each, and a desk that looks up what is in doubt after a second.
@@ -86,4 +92,25 @@ fn a_killed_creation_is_made_once_and_not_at_all_for_who_was_switched_off_since(
     let own = additions(&bench, 40)[0]["id"].as_i64().unwrap();
     patch(&bench, 40, own, "quantity", json!(2));
     assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update", "equal"]);
+}
+
+#[test]
+fn what_a_killed_run_had_done_is_done_whatever_is_counted_since() {
+    let bench = two();
+    count(&bench, &[("c-1", "mbx", "8"), ("c-2", "mbx", "9")]);
+    killed(&bench, &["1:send"], |passed| passed.contains(&"0:commit") && passed.contains(&"1:send"));
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![8.0], vec![5.0]));
+    count(&bench, &[("c-1", "mbx", "10"), ("c-2", "mbx", "11")]);
+    let ran = run(&bench, &[]).json();
+    let findings = ran["findings"].as_array().unwrap();
+    let stale: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding["code"] == "TU7001")
+        .map(|finding| finding["message"].as_str().unwrap())
+        .collect();
+    assert!(stale.len() == 1 && stale[0].contains("52"), "the one that was not done: {ran}");
+    for _ in 0..2 {
+        run(&bench, &[]);
+    }
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![10.0], vec![11.0]));
 }

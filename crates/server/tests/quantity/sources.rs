@@ -92,16 +92,49 @@ fn a_source_that_never_told_a_level_of_what_is_assigned_is_told() {
 
 #[test]
 fn a_unit_that_is_spelled_otherwise_is_the_same_and_its_newest_level_counts() {
-    let bench = assigned();
-    bench.feed(&level("5", "User", "2023-03-08T01:00:00Z")).exits(0);
+    for (one, other) in [("User", "users"), ("mailbox", "Mailboxes"), ("entries", "Entry")] {
+        let bench = assigned();
+        bench.feed(&level("5", one, "2023-03-08T01:00:00Z")).exits(0);
+        run(&bench, &["--approve"]).exits(0);
+        bench.feed(&level("7", other, "2023-03-09T01:00:00Z")).exits(0);
+        let ran = run(&bench, &[]).exits(0).json();
+        assert_eq!((verdicts(&ran), quantities(&bench, 40)), (vec!["update".to_owned()], vec![7.0]), "{ran}");
+        // The former spelling with an older level takes nothing back.
+        bench.feed(&level("6", one, "2023-03-08T12:00:00Z")).exits(0);
+        run(&bench, &[]).exits(0);
+        assert_eq!(quantities(&bench, 40), [7.0]);
+    }
+}
+
+#[test]
+fn a_level_in_another_unit_is_answered_by_applying_the_plan_that_holds_it() {
+    let mut bench = assigned();
+    bench.feed(&level("5", "user", "2023-03-10T01:00:00Z")).exits(0);
     run(&bench, &["--approve"]).exits(0);
-    bench.feed(&level("7", "users", "2023-03-09T01:00:00Z")).exits(0);
-    let ran = run(&bench, &[]).exits(0).json();
-    assert_eq!((verdicts(&ran), quantities(&bench, 40)), (vec!["update".to_owned()], vec![7.0]), "{ran}");
-    // The former spelling with an older level takes nothing back.
-    bench.feed(&level("6", "User", "2023-03-08T12:00:00Z")).exits(0);
-    run(&bench, &[]).exits(0);
-    assert_eq!(quantities(&bench, 40), [7.0]);
+    bench.on("2023-03-12");
+    bench.feed(&level("5000", "MB", "2023-03-12T01:00:00Z")).exits(0);
+    let ran = run(&bench, &[]).exits(1).json();
+    let plan = ran["waiting"][0]["plan_id"].as_str().unwrap();
+    bench.json(&["apply", plan]).exits(0);
+    assert_eq!(quantities(&bench, 40), [5000.0]);
+    // It has moved by the next run already, and is not asked about again.
+    for (on, value) in [("2023-03-13", 5010), ("2023-03-14", 5020)] {
+        bench.on(on);
+        bench.feed(&level(&value.to_string(), "MB", &format!("{on}T01:00:00Z"))).exits(0);
+        let ran = run(&bench, &[]).exits(0).json();
+        assert_eq!(quantities(&bench, 40), [f64::from(value)], "{ran}");
+    }
+}
+
+#[test]
+fn who_is_counted_now_and_was_billed_by_use_is_told_no_use_of_0() {
+    let mut bench = two_that_used();
+    bench.feed(&used("u-9", "c-2", "2023-03-03", "6")).exits(0);
+    bench.on("2023-04-05");
+    count_at(&bench, "2023-04-05T01:00:00Z", &[("c-1", "mbx", "8")]);
+    let ran = run(&bench, &["--approve"]).json();
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![8.0], vec![6.0]), "{ran}");
+    assert!(!codes(&ran).contains(&"TU8006".to_owned()), "{ran}");
 }
 
 #[test]

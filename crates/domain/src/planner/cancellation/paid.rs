@@ -34,7 +34,7 @@ pub(super) fn tell_not_given_back(
     if !builder.context.world.settings.credits.is_on() {
         return tell_kept(builder, order, ending, gone);
     }
-    let gives_back = |product: &ProductId| gives_back(order, product);
+    let gives_back = |product: &ProductId| order.gives_back(product);
     let mut paid: BTreeMap<ProductId, Paid> = BTreeMap::new();
     let mut add = |product: &ProductId, amount: Exact, days: Period| -> Result<(), Stop> {
         let before = paid.remove(product);
@@ -117,12 +117,12 @@ fn tell_kept(
     let product_of = |line: &Line<'_>| line.origin.as_ref().map(|o| o.product().clone());
     let products: BTreeSet<ProductId> = lines.iter().filter_map(product_of).collect();
     let parts = parts_that_stay(builder, gone);
-    for product in products.iter().filter(|product| !gives_back(order, product)) {
+    for product in products.iter().filter(|product| !order.gives_back(product)) {
         let of_it = || lines.iter().filter(|line| line.is_for(product, Role::Recurring));
         // What begins with the next period is billed by parts up to then.
         let is_part = |line: &&Line<'_>| {
             line.origin.as_ref().is_some_and(|o| o.product() == product)
-                && days_of(line).is_some_and(|days| days.contains(ending.day))
+                && line.days().is_some_and(|days| days.contains(ending.day))
         };
         let parts = parts.iter().filter(is_part);
         let invoiced = of_it().chain(parts).filter(|line| builder.is_billed(line)).filter_map(|line| {
@@ -142,10 +142,6 @@ fn tell_kept(
         }
     }
     Ok(())
-}
-
-fn gives_back(order: &Order, product: &ProductId) -> bool {
-    order.lines.iter().any(|l| l.charge == Charge::Refund && l.product == *product)
 }
 
 /// The days of the cancelled period that an invoice has billed of a recurring line which ends before them.
@@ -175,7 +171,7 @@ fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>]) -> Vec<Lin
     };
     let is_invoiced = |line: &Line<'a>| {
         let paid = builder.agreement_of(line).and_then(|agreement| builder.paid_up_to(agreement));
-        paid.zip(days_of(line)).is_some_and(|(paid, days)| days.end() <= paid)
+        paid.zip(line.days()).is_some_and(|(paid, days)| days.end() <= paid)
     };
     let stays = |line: &&Line<'a>| {
         builder.agreement_of(line).is_some_and(|agreement| !agreement.prorates)
@@ -193,14 +189,9 @@ fn parts_that_stay<'a>(builder: &Builder<'_, 'a>, gone: &[&Line<'_>]) -> Vec<Lin
         .collect()
 }
 
-fn days_of(line: &Line<'_>) -> Option<Period> {
-    let dated = || Period::new(line.state.effective, line.state.cancelled.map(next_day)?).ok();
-    line.origin.as_ref()?.true_period().or_else(dated)
-}
-
 /// Whether a line bills the first period of a sale with an amount of its own.
 fn begins_its_line(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
-    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return false };
+    let (Some(origin), Some(days)) = (&line.origin, line.days()) else { return false };
     builder
         .own_links_for(origin.product(), Role::Recurring)
         .any(|l| l.order.is_some() && l.order.as_ref() == origin.order() && l.written.effective >= days.end())
@@ -208,7 +199,7 @@ fn begins_its_line(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
 
 /// Whether a line brings a full line to what the days cost: that one begins within them, and says what a day costs.
 fn is_correction(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
-    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return false };
+    let (Some(origin), Some(days)) = (&line.origin, line.days()) else { return false };
     let full = |order: Option<&crate::ids::OrderId>, effective: Date| {
         order.is_some() && order == origin.order() && effective < days.end()
     };
@@ -226,7 +217,7 @@ fn rest_of_part(
     line: &Line<'_>,
     ending: &Ending,
 ) -> Result<Option<(Exact, Period)>, Stop> {
-    let (Some(origin), Some(days)) = (&line.origin, days_of(line)) else { return Ok(None) };
+    let (Some(origin), Some(days)) = (&line.origin, line.days()) else { return Ok(None) };
     let product = origin.product();
     // Periods after the cancelled one are given back where their line was billed.
     let billed =

@@ -254,8 +254,7 @@ fn piece<'a>(line: &Line<'a>, day: Date) -> Option<Piece<'a>> {
     if !matches!(origin.role(), Role::Prorate | Role::Refund | Role::Setup | Role::OneTime) {
         return None;
     }
-    let dated = || Period::new(line.state.effective, line.state.cancelled.map(next_day)?).ok();
-    let days = origin.true_period().or_else(dated)?;
+    let days = line.days()?;
     let credit = line.state.quantity.is_negative() != line.state.unit_price.is_negative();
     let product = origin.product().clone();
     (days.start() <= day).then(|| Piece { product, days, credit, line: line.clone() })

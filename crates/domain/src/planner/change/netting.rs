@@ -13,8 +13,10 @@ use crate::planner::left_out;
 use crate::planner::lines::write_once;
 use crate::planner::part::{self, Expressed};
 use crate::psa::CatalogItem;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
 
-/// What one product of a switch costs more (or, where it goes, less) of invoiced days.
+/// What one product of a switch costs more (or, where it goes, less) of days that it came too late for.
 pub struct Half<'a> {
     /// Line of the order.
     pub line_id: String,
@@ -24,10 +26,10 @@ pub struct Half<'a> {
     pub item: &'a CatalogItem,
     /// The amount, as it would be written alone.
     pub money: Expressed,
-    /// The invoiced days.
+    /// The days.
     pub days: Period,
-    /// The period that they are counted from.
-    pub anchor: Period,
+    /// Whether a credit may be written for them: no invoice has billed them yet.
+    pub may_give_back: bool,
     /// Why, as it would be said alone.
     pub reason: String,
 }
@@ -38,31 +40,38 @@ impl Half<'_> {
     }
 }
 
-/// Writes what the halves come to: one amount for what comes less what goes.
+/// Writes what the halves come to: for the same days one amount, for what comes less what goes.
 pub(super) fn settle(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
-    let (comes, goes): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut builder.halves).into_iter().partition(Half::comes);
-    let written = comes.iter().find_map(|half| {
-        let line = builder.written(&half.line_id, Role::Prorate, half.days.start())?;
-        Some(line.origin.as_ref().and_then(|origin| origin.true_period()).unwrap_or(half.days))
-    });
-    if let Some(covered) = written {
-        // An earlier run has netted the days up to then; what invoices billed of the old plan since is told.
-        comes.into_iter().try_for_each(|half| write(builder, half))?;
-        return goes.into_iter().try_for_each(|half| tell_after(builder, &half, covered));
+    let mut by_day: BTreeMap<Date, Vec<Half<'_>>> = BTreeMap::new();
+    for half in std::mem::take(&mut builder.halves) {
+        by_day.entry(half.days.start()).or_default().push(half);
     }
+    by_day.into_values().try_for_each(|halves| settle_days(builder, order, halves))
+}
+
+fn settle_days<'a>(builder: &mut Builder<'_, 'a>, order: &Order, halves: Vec<Half<'a>>) -> Result<(), Stop> {
+    let may_give_back = halves.iter().all(|half| half.may_give_back);
+    let (comes, goes): (Vec<_>, Vec<_>) = halves.into_iter().partition(Half::comes);
     if comes.is_empty() || goes.is_empty() {
         comes.into_iter().try_for_each(|half| write(builder, half))?;
-        return goes.iter().try_for_each(|half| tell(builder, half, half.money.exact));
+        return goes.into_iter().try_for_each(|half| match may_give_back {
+            true => write(builder, half),
+            false => tell(builder, &half, half.money.exact),
+        });
     }
     let mut net = (Exact::ZERO, Exact::ZERO);
     for half in comes.iter().chain(&goes) {
         net = (net.0.plus(half.money.exact)?, net.1.plus(half.money.exact_cost)?);
     }
-    if net.0.is_zero() {
+    // What an earlier run netted stays as it wrote it.
+    let is_written = |half: &Half<'_>| {
+        builder.written(&half.line_id, Role::Prorate, half.days.start()).is_some_and(|l| l.origin.is_some())
+    };
+    let netted_in = comes.iter().position(is_written);
+    if netted_in.is_none() && net.0.is_zero() {
         return Ok(());
     }
-    if net.0.is_negative() {
+    if netted_in.is_none() && net.0.is_negative() && !may_give_back {
         return goes.first().map_or(Ok(()), |half| tell(builder, half, net.0));
     }
     let context = builder.context;
@@ -76,13 +85,17 @@ pub(super) fn settle(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(),
         terms = format!("{terms}{sign}{}", part::short(amount));
     }
     money.formula = format!("{terms} = {}", money.formula);
-    let Some(first) = comes.into_iter().next() else { return Ok(()) };
-    let reason = format!(
-        "{} was invoiced with the old plan before order {} could be written: the new one costs the difference.",
-        first.days,
-        order.shown()
-    );
-    write(builder, Half { money, reason, ..first })
+    let Some(half) = comes.into_iter().nth(netted_in.unwrap_or(0)) else { return Ok(()) };
+    let reason = if may_give_back {
+        format!("{} is billed with the old plan: order {} costs the difference.", half.days, order.shown())
+    } else {
+        format!(
+            "{} was invoiced with the old plan before order {} could be written: the new one costs the difference.",
+            half.days,
+            order.shown()
+        )
+    };
+    write(builder, Half { money, reason, ..half })
 }
 
 fn write<'a>(builder: &mut Builder<'_, 'a>, half: Half<'a>) -> Result<(), Stop> {
@@ -94,12 +107,4 @@ fn write<'a>(builder: &mut Builder<'_, 'a>, half: Half<'a>) -> Result<(), Stop> 
 
 fn tell(builder: &mut Builder<'_, '_>, half: &Half<'_>, amount: Exact) -> Result<(), Stop> {
     Ok(builder.left_out(&half.product, half.days, amount, left_out::CREDITS_OFF)?)
-}
-
-/// The share of what goes that lies after the days that are settled already.
-fn tell_after(builder: &mut Builder<'_, '_>, half: &Half<'_>, covered: Period) -> Result<(), Stop> {
-    let Some(rest) = half.days.from_day(covered.end().max(half.days.start())) else { return Ok(()) };
-    let share = builder.units_in(rest, half.anchor)?.over(builder.units_in(half.days, half.anchor)?)?;
-    let amount = half.money.exact.times(share)?;
-    Ok(builder.left_out(&half.product, rest, amount, left_out::CREDITS_OFF)?)
 }

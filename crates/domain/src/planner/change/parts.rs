@@ -17,7 +17,7 @@ use crate::planner::lines::{PartPolicy, bill_once, item_of, part_policy, write_o
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::proration::Share;
-use crate::psa::CatalogItem;
+use crate::psa::{BillFlag, CatalogItem};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,9 +169,16 @@ pub(super) fn bill_gap<'a>(
         format!("{gap} was invoiced before order {} could be written.", order.shown())
     };
     // What no invoice has billed yet is put right on the one that will: nothing is given back by that.
-    let is_paid = builder.is_invoiced(builder.context.agreement, gap.start());
-    let credits = builder.context.world.settings.credits.is_on() || !is_paid;
-    let money = if money.exact.is_negative() && !credits {
+    let is_paid = builder.paid_up_to(builder.context.agreement).is_some_and(|paid| paid > gap.start());
+    let credits = builder.context.world.settings.credits.is_on();
+    let written = builder.written(item.line.id.as_str(), Role::Prorate, gap.start());
+    let may_give_back = credits || !is_paid || written.is_some_and(|line| !is_charge(line));
+    let is_billed = builder.flags_of(&item.line.product).0 == BillFlag::Billable;
+    if money.exact.is_negative() && !is_billed && !credits {
+        // It was never billed.
+        return Ok(());
+    }
+    let money = if money.exact.is_negative() && !may_give_back {
         if finish_taking_back(builder, order, item, gap)? {
             return Ok(());
         }
@@ -182,13 +189,14 @@ pub(super) fn bill_gap<'a>(
     if money.exact.is_zero() {
         return Ok(());
     }
-    if builder.nets {
+    if builder.nets && is_billed {
         let (line_id, product) = (item.line.id.to_string(), item.line.product.clone());
-        let half = Half { line_id, product, item: item.item, money, days: gap, anchor: period, reason };
+        let may_give_back = !is_paid;
+        let half = Half { line_id, product, item: item.item, money, days: gap, may_give_back, reason };
         builder.halves.push(half);
         return Ok(());
     }
-    if money.exact.is_negative() && !credits {
+    if money.exact.is_negative() && !may_give_back {
         builder.left_out(&item.line.product, gap, money.exact, left_out::CREDITS_OFF)?;
         return Ok(());
     }
@@ -250,6 +258,50 @@ fn taken_back(order: &Order, gap: Period) -> String {
     format!("Order {} changes what {gap} costs, which no invoice has billed yet.", order.shown())
 }
 
+fn is_charge(line: &Line<'_>) -> bool {
+    !line.state.quantity.is_negative() && !line.state.unit_price.is_negative()
+}
+
+/// The days of a gap as they are billed: those that an earlier run of this order wrote a line for (of a switch: for any of its
+/// products) as that line has them, and of the others those apart that no invoice has billed, where only those may be billed
+/// less than before. An invoice in between moves no line's days.
+pub(super) fn pieces(builder: &Builder<'_, '_>, item: &Item<'_, '_>, gap: Period) -> Vec<Period> {
+    let mut written: Vec<Period> = builder
+        .own_lines()
+        .filter(|line| {
+            let is_part = line.origin.as_ref().is_some_and(|origin| origin.role() == Role::Prorate);
+            is_part
+                && line.is_made_by(builder.context.order_id())
+                && (builder.nets || line.is_for(&item.line.product, Role::Prorate))
+        })
+        .filter_map(Line::days)
+        .filter(|days| days.start() >= gap.start() && days.end() <= gap.end())
+        .collect();
+    written.sort();
+    let mut pieces = Vec::new();
+    let mut rest = Some(gap);
+    for own in written {
+        let Some(left) = rest.filter(|left| left.contains(own.start())) else { continue };
+        pieces.extend(
+            left.before_day(own.start()).into_iter().flat_map(|days| with_unpaid_apart(builder, days)),
+        );
+        pieces.push(own);
+        rest = left.from_day(own.end());
+    }
+    pieces.extend(rest.into_iter().flat_map(|days| with_unpaid_apart(builder, days)));
+    pieces
+}
+
+fn with_unpaid_apart(builder: &Builder<'_, '_>, days: Period) -> Vec<Period> {
+    let agreement = builder.context.agreement;
+    let is_split = !builder.context.world.settings.credits.is_on() && !agreement.prorates;
+    let paid = builder.paid_up_to(agreement).filter(|_| is_split);
+    match paid.and_then(|paid| Some((days.before_day(paid)?, days.from_day(paid)?))) {
+        Some((paid, unpaid)) if unpaid.start() > paid.start() => vec![paid, unpaid],
+        Some(_) | None => vec![days],
+    }
+}
+
 /// Whether an earlier run of this order wrote what is left of both: then the lines that it stands for go, and what
 /// invoices have billed of them since is told.
 fn finish_taking_back(
@@ -259,8 +311,7 @@ fn finish_taking_back(
     gap: Period,
 ) -> Result<bool, Stop> {
     let rest = builder.written(item.line.id.as_str(), Role::Prorate, gap.start());
-    let is_charge = |l: &&Line<'_>| !l.state.quantity.is_negative() && !l.state.unit_price.is_negative();
-    let Some(rest) = rest.filter(is_charge) else { return Ok(false) };
+    let Some(rest) = rest.filter(|line| is_charge(line)) else { return Ok(false) };
     let open_then = rest.origin.as_ref().and_then(|o| o.next_invoice_at_write());
     let mut billed = Exact::ZERO;
     for line in earlier_parts_of(builder, item, gap) {

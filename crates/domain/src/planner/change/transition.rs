@@ -1,7 +1,7 @@
 //! From the old line to the new one: where one ends, the other begins, or one is edited.
 
 use super::cycles;
-use super::parts::{bill_gap, bill_part, credit_form};
+use super::parts::{bill_gap, bill_part, credit_form, pieces};
 use super::{Item, Moment, named};
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
@@ -194,7 +194,9 @@ fn begin_new<'a>(
     }
     if let Some(gap) = gap {
         for days in with_named_apart(item, gap, period, whole) {
-            bill_gap(builder, order, item, days, period, whole)?;
+            for days in pieces(builder, item, days) {
+                bill_gap(builder, order, item, days, period, whole)?;
+            }
         }
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
@@ -482,7 +484,7 @@ pub(super) fn late_transition<'a>(
 fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: Date) -> Result<(), Stop> {
     let product = &item.line.product;
     let Some((by, days)) = over::paid_beyond(builder, until)? else { return Ok(()) };
-    if gives_back(by, product) {
+    if by.gives_back(product) {
         return Ok(());
     }
     let Some(days) = days.from_day(item.moment.effective.max(days.start())) else { return Ok(()) };
@@ -522,11 +524,6 @@ fn tell_paid_beyond(builder: &mut Builder<'_, '_>, item: &Item<'_, '_>, until: D
     Ok(())
 }
 
-/// Whether an order names itself what goes back of a product.
-fn gives_back(order: &Order, product: &ProductId) -> bool {
-    order.lines.iter().any(|line| line.charge == Charge::Refund && line.product == *product)
-}
-
 /// The same change of the quantity, without the change of the price.
 fn at_old_price<'a, 'o>(item: &Item<'a, 'o>) -> Item<'a, 'o> {
     // What the order says of both says nothing of one of them.
@@ -557,21 +554,10 @@ fn bill_late<'a>(
     let Ok(gap) = Period::new(begin, builder.paid_for(builder.context.agreement, until)) else {
         return Ok(());
     };
-    for gap in with_unpaid_apart(builder, gap) {
+    for gap in pieces(builder, item, gap) {
         bill_gap(builder, order, item, gap, period, whole)?;
     }
     Ok(())
-}
-
-/// The days with those apart that no invoice has billed, where only those may be billed less than before.
-fn with_unpaid_apart(builder: &Builder<'_, '_>, days: Period) -> Vec<Period> {
-    let agreement = builder.context.agreement;
-    let paid = builder.last_invoiced_day(agreement).map(next_day);
-    let paid = paid.filter(|_| !builder.context.world.settings.credits.is_on() && !agreement.prorates);
-    match paid.and_then(|paid| Some((days.before_day(paid)?, days.from_day(paid)?))) {
-        Some((paid, unpaid)) if unpaid.start() > paid.start() => vec![paid, unpaid],
-        Some(_) | None => vec![days],
-    }
 }
 
 /// The new open-ended line; or the old one edited, where that bills the right amount.

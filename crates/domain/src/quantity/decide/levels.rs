@@ -16,24 +16,33 @@ impl<'a> Decider<'_, 'a> {
     /// since the source calls it otherwise now, and it would stand in the way of the other for ever. Where nothing was
     /// billed yet nobody would be asked about the other unit, so that the level has to be stale first.
     pub(super) fn current(&self, part: &Counted<'a>) -> Vec<&'a Reading> {
+        self.newest_of(part.readings)
+    }
+
+    fn newest_of(&self, readings: &'a [Reading]) -> Vec<&'a Reading> {
         let was_billed = self.before().is_some_and(|before| !before.told.is_empty());
         let behind = match (was_billed, self.scene.policy.stale_days) {
             (true, _) => 1,
             (false, 0) => i64::MAX,
             (false, days) => i64::from(days),
         };
-        let newest = part.readings.iter().filter_map(Reading::day).max();
+        let newest = readings.iter().filter_map(Reading::day).max();
         let is_told = |reading: &&Reading| match (reading.day(), newest) {
             (Some(day), Some(newest)) => crate::period::days_between(day, newest) <= behind,
             (None, _) | (_, None) => true,
         };
-        part.readings.iter().filter(is_told).collect()
+        readings.iter().filter(is_told).collect()
     }
 
     /// What keeps a level in another unit than the one that was billed last from being written by itself: the same number
     /// may mean something else now.
     pub(super) fn other_unit(&self, line: &Line, item: &CatalogItem) -> Option<Finding> {
         let before = self.before()?;
+        // Somebody applied what was held then: the addition shows it.
+        let held = before.chain.as_ref().filter(|_| before.is_held_for(Code::Tu5004));
+        if held.is_some_and(|chain| line.observed == Some(chain.quantity)) {
+            return None;
+        }
         let same = |one: &Told, other: &Told| {
             (&one.source, &one.customer, &one.service) == (&other.source, &other.customer, &other.service)
         };
@@ -172,7 +181,7 @@ impl<'a> Decider<'_, 'a> {
         let mut excluded = Vec::new();
         for service in rule.excluded_services() {
             for (source, customer) in &whose {
-                excluded.extend(self.scene.readings.of(source, customer, service));
+                excluded.extend(self.newest_of(self.scene.readings.of(source, customer, service)));
             }
         }
         let excluded: Vec<Part<'_>> =

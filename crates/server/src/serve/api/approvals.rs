@@ -1,5 +1,6 @@
 //! Approvals: plans that wait for people, and their answers. The last approval that was missing starts the run.
 
+use super::runs::start_run;
 use crate::failure::CliError;
 use crate::output::approvals::{ApprovalDoc, state_of};
 use crate::serve::extract::{Body, Find};
