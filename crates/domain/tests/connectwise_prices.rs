@@ -232,6 +232,7 @@ fn what_recurs_at_a_price_of_0_in_the_catalog_is_told(
 #[case::sold("marketplace", None, None, true)]
 #[case::named_as_free("marketplace", Some("0.00"), None, false)]
 #[case::charged_nothing("marketplace", None, Some("0.00"), false)]
+#[case::a_part_charged_nothing("marketplace", None, Some("part"), true)]
 #[case::taken_from_the_catalog("connectwise", None, None, false)]
 fn a_price_that_nobody_named_is_not_0(
     #[case] prices_of: &str,
@@ -241,9 +242,11 @@ fn a_price_that_nobody_named_is_not_0(
 ) {
     let mut lab = lab();
     lab.set("price_source", prices_of).item(7, "0.00", "0.00");
-    let mut sale = sale("2028-01-01", "5");
+    // What the rest of a period is let off says nothing of the whole ones.
+    let is_part = amount == Some("part");
+    let mut sale = sale(if is_part { "2028-01-20" } else { "2028-01-01" }, "5");
     sale.0.lines[0].unit_price = named.map(|price| price.parse().unwrap());
-    sale.0.lines[0].amount = amount.map(|amount| amount.parse().unwrap());
+    sale.0.lines[0].amount = amount.map(|amount| amount.replace("part", "0.00").parse().unwrap());
     sale.0.lines[0].unit_cost = Some("0".parse().unwrap());
     let draft = lab.plan(&[&sale.0]);
     let held = draft.findings.iter().any(|f| f.code == Code::Tu6002 && f.severity == Severity::Error);

@@ -200,6 +200,27 @@ fn a_late_switch_gives_back_nothing_of_a_line_that_bills_nothing(
     assert_eq!(lab.invoice(40), billed, "{}", show(&draft));
 }
 
+/// A cancellation that comes after invoices gives back and tells nothing of a line that they did not bill.
+#[rstest]
+fn a_late_cancellation_tells_nothing_of_a_line_that_bills_nothing(#[values("off", "on")] credits: &str) {
+    let mut lab = Lab::monthly("2028-01-01", "2028-01-01");
+    lab.set("credits", credits);
+    lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
+    let january = period("2028-01-01", "2028-02-01");
+    let sold = line("1", Charge::Recurring, "p", "5", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2028-01-01", january).with(sold).0);
+    let mut there = lab.snapshot.additions.values_mut().flatten();
+    there.next().unwrap().state.bill = BillFlag::DoNotBill;
+    assert_eq!([lab.invoice(40), lab.invoice(40), lab.invoice(40)], ["0", "0", "0"]);
+    lab.today = day("2028-03-05");
+    let february = period("2028-02-01", "2028-03-01");
+    let draft = lab.plan(&[&order("CL-1", OrderKind::Cancellation, "2028-02-11", february).0]);
+    assert!(!draft.findings.iter().any(|f| f.code == Code::Tu6005), "{}", show(&draft));
+    lab.apply(&draft);
+    assert_eq!([lab.invoice(40), lab.invoice(40)], ["0", "0"], "{}", show(&draft));
+}
+
 /// A lab with a second company, whose customer is `c-200` and whose agreement is 50.
 fn two_customers() -> Lab {
     let mut lab = Lab::monthly("2028-01-01", "2028-01-01");

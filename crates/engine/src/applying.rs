@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
 use crate::observe::Trust;
-use crate::planning::{Choice, OF_APPLY, PlanRequest, Planned, make_plan};
+use crate::planning::{Choice, HELD_ALREADY, OF_APPLY, PlanRequest, Planned, make_plan};
 use crate::ports::{Clock, Psa, Store, StoreError};
 use crate::records::{
     ApprovalState, OperationError, OperationRow, OperationState, PlanBody, PlanState, StoredPlan, TaskFilter,
@@ -181,7 +181,8 @@ async fn out_of_date_by_now(
     let Some(settings) = options.settings else { return Ok(written_meanwhile(store, org, stored).await?) };
     let moved = footing::moved(store, clock, org, stored, settings).await.map_err(as_apply_error)?;
     let draft = stored.body.plan();
-    let first = draft.changes.iter().find(|change| change.writes()).map(|change| change.agreement);
+    let written = draft.changes.iter().find(|change| change.writes()).map(|change| change.agreement);
+    let first = written.or_else(|| draft.adoptions.first().map(|adoption| adoption.agreement));
     match moved.zip(first) {
         Some((why, agreement)) => {
             let message =
@@ -367,7 +368,8 @@ fn standing(draft: &DraftPlan, report: &ApplyReport, task: &TaskId) -> (TaskStat
     if let Some(change) = first(ChangeState::Skipped) {
         return (TaskState::Ready, change.error.as_ref().map(|e| e.code.clone()));
     }
-    (TaskState::Done, None)
+    // What was taken over alone was there.
+    (TaskState::Done, of_task.is_empty().then(|| HELD_ALREADY.to_owned()))
 }
 
 /// Goes on with what earlier runs left: operations in doubt, and plans that were interrupted.

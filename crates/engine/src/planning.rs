@@ -699,6 +699,9 @@ fn move_task(task: &mut Task, draft: &DraftPlan, passed: bool) {
     task.reason = reason;
 }
 
+/// Why a task is done of which nothing had to be written.
+pub(crate) const HELD_ALREADY: &str = "ConnectWise holds it already";
+
 /// Why a task is done without a write: what was found to be there, else what was said about it.
 fn why_nothing(task: &Task, draft: &DraftPlan) -> String {
     let of_task = |change: &&Change| change.task == task.id;
@@ -717,7 +720,7 @@ fn why_nothing(task: &Task, draft: &DraftPlan) -> String {
     }
     // A reconciliation asks for levels, an order for changes.
     if is_there || task.kind == TaskKind::Reconciliation {
-        return "ConnectWise holds it already".to_owned();
+        return HELD_ALREADY.to_owned();
     }
     "it asks for no change".to_owned()
 }

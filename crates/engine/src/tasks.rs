@@ -38,7 +38,7 @@ use trueup_domain::mapping_rules::{Broken, MappingRules, Use, needs_uses};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::Snapshot;
 use trueup_domain::settings::LineMode;
-use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_subscription};
+use trueup_domain::task::{Task, TaskKind, TaskState, task_id_of_order, task_id_of_subscription};
 
 /// Orders completed this long before the watermark are looked at again.
 const OVERLAP_US: i64 = 7 * 86_400 * 1_000_000;
@@ -104,8 +104,20 @@ struct Mark {
     from: Option<Date>,
     watermark_us: Option<i64>,
     last_check_at: Millis,
+    /// When the first run left out what was older; none in marks of before it was kept.
+    #[serde(default)]
+    first_check_at: Option<Millis>,
     #[serde(default)]
     put_off: BTreeSet<String>,
+}
+
+impl Mark {
+    /// From when on what was received counts as new. An import gives all its records the instant of its beginning, and may
+    /// still be at it when a check looks; processes have clocks of their own.
+    fn newly_received(&self) -> Millis {
+        const AN_IMPORT: Millis = 24 * 60 * 60 * 1_000;
+        self.last_check_at.saturating_sub(AN_IMPORT)
+    }
 }
 
 type Key = (SourceId, SubscriptionId);
@@ -310,6 +322,8 @@ pub async fn check_under(
     let settings = crate::settings::load(store, org, overlays).await?;
     let site = mappings::Site { store, clock, org, actor: BY_RULE, overlays };
     mappings::by_rule::apply(site, settings.mapping_by).await?;
+    // Before it is read: what comes in meanwhile is for the next check.
+    let began = clock.now();
     let picture = Picture::read(store, org, clock.today()).await?;
     let of_plans = findings::of_tasks(store, org, |_, finding| is_of_a_plan(finding)).await?;
     let mut run = Run {
@@ -329,7 +343,8 @@ pub async fn check_under(
         let name = format!("check/{source}");
         let known: Option<Mark> =
             store.load_mark(org, &name).await?.and_then(|text| serde_json::from_str(&text).ok());
-        let mark = run.take_orders(&source, known, clock.now());
+        let left_out = left_out_before(store, org, &source, &picture, known.as_ref()).await?;
+        let mark = run.take_orders(&source, known, began, &left_out);
         let first_day = mark.from;
         marks.push((name, mark));
         run.add_reconciliations(&source, first_day);
@@ -389,6 +404,35 @@ pub async fn check_under(
         store.save_mark(org, &name, &serde_json::to_string(&mark).unwrap_or_default()).await?;
     }
     Ok(report)
+}
+
+/// The orders without a task that the first run left out and that have changed since: that makes nothing new of them.
+async fn left_out_before(
+    store: &dyn Store,
+    org: &OrganizationId,
+    source: &SourceId,
+    picture: &Picture,
+    known: Option<&Mark>,
+) -> Result<BTreeSet<OrderId>, Failure> {
+    let mut left_out = BTreeSet::new();
+    let Some((mark, from)) = known.and_then(|mark| Some((mark, mark.from?))) else { return Ok(left_out) };
+    let first = mark.first_check_at.unwrap_or(mark.last_check_at);
+    // Collected first: a closure that lives across an await keeps the check from running on another thread.
+    let old: Vec<_> = picture
+        .orders_of(source)
+        .iter()
+        .filter(|(row, order)| row.received_at >= mark.newly_received() && completed_on(order) < from)
+        .filter(|(_, order)| !picture.tasks.contains_key(&task_id_of_order(source, &order.id)))
+        .collect();
+    for (row, order) in old {
+        let key = (RecordKind::Order, order.id.as_str());
+        let was_known = row.received_at < first
+            || row.version > 1 && store.find_record_at(org, source, key, first - 1).await?.is_some();
+        if was_known {
+            left_out.insert(order.id.clone());
+        }
+    }
+    Ok(left_out)
 }
 
 /// The codes that speak of mappings alone.

@@ -129,7 +129,8 @@ impl<'c, 'a> Builder<'c, 'a> {
                 self.context.agreement.id,
             ));
         }
-        match (!self.withheld.is_empty(), writes) {
+        // What is taken over is kept when the plan is carried out, as what is written.
+        match (!self.withheld.is_empty(), writes || adopts) {
             (true, _) => TaskOutcome::Waiting,
             (false, true) => TaskOutcome::Planned,
             (false, false) => TaskOutcome::NothingToDo,

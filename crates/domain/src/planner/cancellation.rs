@@ -25,7 +25,7 @@ use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::{Role, Target};
 use crate::planner::left_out;
-use crate::psa::Agreement;
+use crate::psa::{Agreement, BillFlag};
 use crate::settings::QuantityChange;
 use jiff::civil::Date;
 use moved::Moved;
@@ -399,7 +399,7 @@ fn tell_used_days(
         return Ok(());
     }
     let share = builder.share(ending.period, used)?;
-    let (price, _) = worth(line, share.exact()?)?;
+    let (price, _) = invoiced_of(line, share.exact()?)?;
     if price.is_zero() {
         return Ok(());
     }
@@ -514,7 +514,7 @@ fn give_back_of<'a>(
             let first = builder.paid_for(agreement, line.state.effective);
             let Ok(own) = Period::new(from.max(first), end) else { continue };
             let units = builder.units_in(own, ending.period)?;
-            value = add(value, worth(line, units)?)?;
+            value = add(value, invoiced_of(line, units)?)?;
             item = Some(line.state.catalog_item);
         }
         let of_it = billed.iter().filter(|l| l.origin.as_ref().is_some_and(|o| *o.product() == product));
@@ -573,6 +573,14 @@ pub fn worth(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
     Ok((line.state.unit_price.exact().times(units)?, line.state.unit_cost.exact().times(units)?))
 }
 
+/// What invoices bill of a share of a line: nothing where it is set not to be billed.
+fn invoiced_of(line: &Line, share: Exact) -> Result<(Exact, Exact), Stop> {
+    match line.state.bill {
+        BillFlag::Billable => worth(line, share),
+        BillFlag::DoNotBill | BillFlag::NoCharge => Ok((Exact::ZERO, Exact::ZERO)),
+    }
+}
+
 /// What changes billed or gave back of the invoiced days after the cancelled period, by one-time lines. Where lines are
 /// edited in place they show the level of now: the invoices since the `first` day that they billed were made at that level
 /// less what was caught up.
@@ -604,7 +612,7 @@ fn of_changes(
             continue;
         }
         let all = builder.units_in(own, ending.period)?;
-        let (price, cost) = worth(&line, builder.units_in(shared, ending.period)?.over(all)?)?;
+        let (price, cost) = invoiced_of(&line, builder.units_in(shared, ending.period)?.over(all)?)?;
         sum = if in_level { (sum.0.minus(price)?, sum.1.minus(cost)?) } else { add(sum, (price, cost))? };
     }
     Ok(sum)

@@ -171,8 +171,7 @@ pub fn prices(
         return None;
     }
     let marketplace = builder.context.price_source == PriceSource::Marketplace;
-    let is_said_free = line.amount.is_some_and(Money::is_zero);
-    if marketplace && line.unit_price.is_none() && !is_said_free && prices.price.is_zero() {
+    if marketplace && line.unit_price.is_none() && prices.price.is_zero() {
         let message = format!(
             "{name} has no price: the order's line {} names none, and catalog item {} ({}) costs nothing.",
             line.id, item.identifier, item.id

@@ -393,11 +393,14 @@ fn full_prices(
         let total = total.filter(|t| whole_period && from_marketplace && known.is_none() && !t.is_zero());
         Ok(total.map(|total| part::unit_of(total, quantity, currency)).transpose()?)
     };
+    // That a whole period costs nothing is a price where the catalog has none either.
+    let is_free =
+        whole_period && item.price.is_none_or(Money::is_zero) && line.amount.is_some_and(Money::is_zero);
     let price = unit_of(line.amount, line.unit_price)?;
     let cost = unit_of(line.cost_amount, line.unit_cost)?;
     let made = Named { price: price.is_some(), cost: cost.is_some() };
     let told = OrderLine {
-        unit_price: price.or(line.unit_price),
+        unit_price: price.or(line.unit_price).or(is_free.then_some(Money::ZERO)),
         unit_cost: cost.or(line.unit_cost),
         ..line.clone()
     };

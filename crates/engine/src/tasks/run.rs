@@ -37,8 +37,15 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Makes tasks of the orders of one source, and says how far it came.
-    pub(super) fn take_orders(&mut self, source: &SourceId, known: Option<Mark>, now: Millis) -> Mark {
+    /// Makes tasks of the orders of one source, and says how far it came. The first run leaves out what is older than a
+    /// month; of that, `left_out` came in again.
+    pub(super) fn take_orders(
+        &mut self,
+        source: &SourceId,
+        known: Option<Mark>,
+        now: Millis,
+        left_out: &BTreeSet<OrderId>,
+    ) -> Mark {
         let first_run = !self.tasks.values().any(|t| &t.source == source);
         let month_ago = self.today.checked_sub(Span::new().months(1)).unwrap_or(Date::MIN);
         let mut mark = known.filter(|_| !first_run).unwrap_or_default();
@@ -66,7 +73,7 @@ impl Run<'_> {
                 day >= from
             } else {
                 (day >= from && order.completed_us >= reach)
-                    || row.received_at >= mark.last_check_at
+                    || row.received_at >= mark.newly_received() && !left_out.contains(&order.id)
                     || put_off.contains(order.id.as_str())
                     || self.since.is_some_and(|since| day >= since)
             };
@@ -81,10 +88,12 @@ impl Run<'_> {
                 mark.put_off.insert(order.id.to_string());
             }
         }
+        let first = if first_run { now } else { mark.first_check_at.unwrap_or(mark.last_check_at) };
         Mark {
             from: Some(self.since.map_or(from, |since| since.min(from))),
             watermark_us: watermark,
             last_check_at: now,
+            first_check_at: Some(first),
             put_off: mark.put_off,
         }
     }

@@ -32,6 +32,25 @@ fn the_first_run_takes_a_month_and_reconciles_what_is_older() {
     assert_eq!((&again["left_out"], &again["taken_from"]), (&Value::from(0), &Value::Null));
 }
 
+/// What the first run left out stays left out when its record comes in again otherwise; a person asks for it with `--since`.
+#[test]
+fn what_the_first_run_left_out_is_no_news_when_its_record_changes() {
+    let bench = Bench::new("2023-05-10");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.feed(&sale().replacen("{\"type\"", "{\"x\":1,\"type\"", 1)).exits(0);
+    for _ in 0..2 {
+        assert_eq!(created(&bench.json(&["check"]).exits(0).json()), []);
+    }
+    // One that was never told of before is new, however old it is.
+    let another = sale().replace("\"SO-1\"", "\"SO-2\"");
+    bench.feed(&another).exits(0);
+    assert_eq!(created(&bench.json(&["check"]).exits(0).json()).len(), 1);
+    let asked = bench.json(&["check", "--since", "2023-03-01"]).json();
+    assert_eq!(created(&asked).len(), 1, "{asked}");
+}
+
 /// An older subscription with a recent change: what the change started from is billed by nothing, so that it needs a
 /// reconciliation, whichever of the two is carried out first.
 #[rstest::rstest]

@@ -260,6 +260,26 @@ fn a_line_that_is_there_already_is_proposed_and_taken_over_when_asked() {
     }
 }
 
+/// A plan that is only looked at takes nothing over: the line is the first subscription's when it is carried out, and another
+/// one like it gets a line of its own.
+#[test]
+fn what_a_plan_would_take_over_is_taken_over_by_the_run_that_carries_it_out() {
+    let bench = ready(&sale());
+    by_hand(&bench);
+    let looked_at = bench.json(&["plan", "--all", "--adopt"]).exits(0).json();
+    let planned = bench.json(&["task", "list", "--state", "planned"]).exits(0).json();
+    assert_eq!(planned["tasks"].as_array().map(Vec::len), Some(1), "{looked_at}");
+    let another = sale().replace("\"s-1\"", "\"s-2\"").replace("\"SO-1\"", "\"SO-2\"");
+    bench.feed(&another).exits(0);
+    bench.json(&["check"]);
+    bench.json(&["apply", "--all", "--adopt"]).exits(0);
+    let explained = bench.json(&["audit", "explain", "900"]).exits(0).json();
+    assert_eq!(explained["subscription_id"], "s-1");
+    assert_eq!(bench.json(&["psa", "pull"]).exits(0).json()["additions"], 2, "the other one has its own");
+    let done = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    assert_eq!(done["tasks"].as_array().map(Vec::len), Some(2));
+}
+
 /// What only a plan can see stands until a plan sees it otherwise, or a person has answered it: a check looks for other things.
 #[test]
 fn a_check_leaves_what_a_plan_has_said() {

@@ -1,8 +1,8 @@
 //! What a cancellation leaves paid: days after it that invoices have billed, and for which the order gives nothing back.
 //! It is told with its amount.
 
-use super::{Ending, lines_to_end, touched_by_person, worth};
-use crate::feed::{Charge, Order};
+use super::{Ending, invoiced_of, lines_to_end, touched_by_person};
+use crate::feed::Order;
 use crate::finding::{Code, Severity};
 use crate::ids::{OrderId, ProductId};
 use crate::money::{Exact, Money};
@@ -13,7 +13,7 @@ use crate::planner::context::Stop;
 use crate::planner::late;
 use crate::planner::over;
 use crate::planner::picture::Line;
-use crate::psa::AdditionState;
+use crate::psa::{AdditionState, BillFlag};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -135,7 +135,7 @@ fn tell_kept(
         let share = builder.share(ending.period, rest)?.exact()?;
         let mut sum = Exact::ZERO;
         for line in of_it().filter(goes_on) {
-            sum = sum.plus(worth(line, share)?.0)?;
+            sum = sum.plus(invoiced_of(line, share)?.0)?;
         }
         if !sum.is_negative() {
             tell(builder, product, ending, (sum, rest))?;
@@ -148,7 +148,7 @@ fn tell_kept(
 fn rest_of_line(builder: &Builder<'_, '_>, line: &Line<'_>, ending: &Ending) -> Option<Period> {
     let agreement = builder.agreement_of(line)?;
     let paid = builder.paid_up_to(agreement)?;
-    if touched_by_person(line) || !builder.is_billed(line) {
+    if touched_by_person(line) || !builder.is_billed(line) || line.state.bill != BillFlag::Billable {
         return None;
     }
     // What another order has ended before bills none of them.
@@ -239,7 +239,7 @@ fn rest_of_part(
     };
     let price = match origin.order().and_then(given) {
         Some(state) => state.unit_price.exact().times(state.quantity.exact())?.times(units)?,
-        None => worth(line, units.over(builder.units_in(days, ending.period)?)?)?.0,
+        None => invoiced_of(line, units.over(builder.units_in(days, ending.period)?)?)?.0,
     };
     Ok(Some((price, rest)))
 }

@@ -1,6 +1,6 @@
 //! What orders before a cancellation told of invoiced days: where credits are off, it is told once.
 
-use super::{Ending, add, worth};
+use super::{Ending, add, invoiced_of};
 use crate::ids::ProductId;
 use crate::money::Exact;
 use crate::period::Period;
@@ -32,10 +32,10 @@ pub(super) fn of_decreases(
             let end = old.state.cancelled.map_or(span.end(), |last| last.tomorrow().unwrap_or(last));
             let own = Period::new(old.state.effective, end).ok().and_then(|own| own.intersect(span));
             if let Some(own) = own.filter(|_| old.target != line.target) {
-                left = add(left, worth(old, builder.units_in(own, ending.period)?)?)?;
+                left = add(left, invoiced_of(old, builder.units_in(own, ending.period)?)?)?;
             }
         }
-        let owed = worth(line, builder.units_in(span, ending.period)?)?;
+        let owed = invoiced_of(line, builder.units_in(span, ending.period)?)?;
         let less = (left.0.minus(owed.0)?, left.1.minus(owed.1)?);
         if !less.0.is_negative() && !left.0.is_zero() {
             told = add(told, less)?;

@@ -3,9 +3,8 @@
 use super::cycles;
 use super::parts::{bill_gap, bill_part, credit_form, pieces};
 use super::{Item, Moment, named};
-use crate::feed::{Charge, Order, OrderKind, OrderLine};
+use crate::feed::{Order, OrderKind, OrderLine};
 use crate::finding::{Code, Severity};
-use crate::ids::ProductId;
 use crate::money::{Exact, Money, Quantity, RoundingMode};
 use crate::period::{Period, day_text, next_day, previous_day};
 use crate::plan::{Role, Target};
