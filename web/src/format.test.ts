@@ -44,3 +44,11 @@ it('shows bytes as about so many GB, and other levels as they are', () => {
   expect(level('12.5', 'GB')).toBe('12.5 GB');
   expect(level('7', null)).toBe('7');
 });
+
+it('decimals in a text become those of the reader, and days, ids and whole numbers stay', () => {
+  const formula = '22.00 x 17/31 = 12.0645 -> 12.06; 3 x 12.06';
+  expect(formatsOf('de-DE').decimals(formula)).toBe('22,00 x 17/31 = 12,0645 -> 12,06; 3 x 12,06');
+  expect(formatsOf('en-GB').decimals(formula)).toBe(formula);
+  const others = 'last billed day 2026-03-31, 30.04.2026, v1.2.3, 110.00/31';
+  expect(formatsOf('de-DE').decimals(others)).toBe('last billed day 2026-03-31, 30.04.2026, v1.2.3, 110,00/31');
+});

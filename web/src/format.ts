@@ -6,6 +6,8 @@ import { useWords } from './i18n';
 type Decimal = `${number}`;
 
 const DECIMAL = /^-?\d+(\.\d+)?$/;
+/** Amounts in a text: no parts of versions, addresses or days. */
+const DECIMALS = /(?<![\w.])(\d+)\.(\d+)(?![\w.]*\w)/g;
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 function places(amount: string): number {
@@ -28,6 +30,8 @@ export interface Formats {
   quantity: (amount: string) => string;
   /** A level with its unit; bytes are too many to read, and are shown as about so many GB. */
   level: (amount: string, unit: string | null | undefined) => string;
+  /** A text with its decimals as the reader writes them; not one digit is rounded. */
+  decimals: (text: string) => string;
   count: (n: number) => string;
   day: (date: string) => string;
   instant: (at: string) => string;
@@ -70,6 +74,7 @@ export function formatsOf(locale: string): Formats {
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' });
   const instant = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
   const dayOf = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
+  const point = new Intl.NumberFormat(locale).formatToParts(0.5).find((part) => part.type === 'decimal')?.value ?? '.';
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
   return {
     money: (amount, currency) => inCurrency(amount, currency, 'auto'),
@@ -83,6 +88,7 @@ export function formatsOf(locale: string): Formats {
       }
       return `${numbers({ maximumFractionDigits: 2 }).format(shifted(amount, 9) as Decimal)} GB`;
     },
+    decimals: (text) => text.replace(DECIMALS, `$1${point}$2`),
     count: (n) => numbers({}).format(n),
     day: (date) => (DAY.test(date) ? day.format(new Date(`${date}T00:00:00Z`)) : date),
     instant: (at) => (Number.isNaN(Date.parse(at)) ? at : instant.format(new Date(at))),

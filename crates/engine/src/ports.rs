@@ -3,7 +3,7 @@
 use crate::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
-    Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    Released, Seen, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -364,13 +364,15 @@ pub trait Store: Send + Sync {
 
     /// The stored settings that hold for the organization, each from the nearest level that sets it.
     async fn load_settings(&self, org: &OrganizationId) -> Result<SettingValues, StoreError>;
-    /// Sets or (with `None`) resets one setting of the organization itself.
+    /// Sets or (with `None`) resets one setting of the organization itself, where its own value still is what was seen;
+    /// whether it was.
     async fn save_setting(
         &self,
         org: &OrganizationId,
         key: &str,
+        seen: Seen<'_>,
         value: Option<&str>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// Saves a connection, its private key sealed; the same name replaces.
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError>;

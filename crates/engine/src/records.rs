@@ -439,6 +439,15 @@ pub struct SettingValue {
     pub from: Option<OrganizationId>,
 }
 
+/// What whoever changes a value has seen of it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// It does not matter: the last word counts.
+    Any,
+    /// This value, or none; another one that holds by now stays.
+    Value(Option<&'a str>),
+}
+
 /// The effective settings of an organization, inherited down the tree.
 pub type SettingValues = BTreeMap<String, SettingValue>;
 

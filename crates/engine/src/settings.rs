@@ -5,7 +5,7 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
-use crate::records::{NewAuditEntry, SettingValues};
+use crate::records::{NewAuditEntry, Seen, SettingValues};
 use std::collections::BTreeMap;
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::settings::{SETTINGS, Settings, row_of};
@@ -128,7 +128,8 @@ pub async fn load(store: &dyn Store, org: &OrganizationId, overlays: &Overlays) 
     Ok(Settings::from_values(&values)?)
 }
 
-/// Sets one setting of the organization itself, or resets it with `None`.
+/// Sets one setting of the organization itself, or resets it with `None`. False where its own value is no longer the one
+/// that was seen: then nothing is changed.
 ///
 /// # Errors
 /// An unknown key, a value that is not allowed, or the store's.
@@ -138,15 +139,18 @@ pub async fn set(
     org: &OrganizationId,
     actor: &str,
     key: &str,
+    seen: Seen<'_>,
     value: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let row = row_of(key)?;
     if let Some(value) = value {
         row.check(value)?;
     }
     store.ensure_organization(org).await?;
     let before = store.load_settings(org).await?.get(key).cloned();
-    store.save_setting(org, key, value).await?;
+    if !store.save_setting(org, key, seen, value).await? {
+        return Ok(false);
+    }
     let detail = serde_json::json!({
         "before": before.map(|b| b.value),
         "after": value,
@@ -160,5 +164,5 @@ pub async fn set(
         detail: detail.to_string(),
     };
     store.append_audit(org, &[entry]).await?;
-    Ok(())
+    Ok(true)
 }

@@ -43,6 +43,9 @@ const ASKED: &[(&str, &str)] = &[
     ("by age", "min_age=30&sort=customer"),
     ("searched", "search=SO-00004"),
     ("searched, nothing there", "search=nowhere&sort=-moved"),
+    ("searched by a customer's name", "search=customer%207%20ltd&sort=-moved"),
+    ("searched by a company's name", "search=COMPANY%20899"),
+    ("searched by what every name holds", "search=inc&sort=customer"),
     ("searched among the open", "state=ready,failed&search=s-0001&sort=customer"),
 ];
 

@@ -18,6 +18,8 @@ mod demo;
 mod door;
 #[path = "browser/driver.rs"]
 mod driver;
+#[path = "browser/german.rs"]
+mod german;
 #[path = "api/http.rs"]
 mod http;
 #[path = "browser/keyboard.rs"]

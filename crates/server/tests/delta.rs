@@ -23,7 +23,7 @@ use trueup_engine::feed::{Destination, import};
 use trueup_engine::observe::{OVERLAP_MS, Pulled, Reach, pull};
 use trueup_engine::ports::{Clock, Psa, Store, WriteStyle};
 use trueup_engine::presence;
-use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd};
+use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd, Seen};
 use trueup_sandbox::{Sandbox, SandboxConfig};
 use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
 use trueup_store::{Run, RunState, SqlStore, StoreConfig};
@@ -460,7 +460,7 @@ async fn a_gap_in_what_a_source_can_tell_is_said_until_it_is_closed() {
     read(1_000, CUSTOMER).await;
     read(1_200, CUSTOMER).await;
     assert_eq!(said().await, [], "nobody says that the source forgets");
-    world.store.save_setting(&world.org, "source.keeps_days", Some("90")).await.unwrap();
+    world.store.save_setting(&world.org, "source.keeps_days", Seen::Any, Some("90")).await.unwrap();
     read(1_290, CUSTOMER).await;
     assert_eq!(said().await, []);
     let report = read(1_381, CUSTOMER).await;

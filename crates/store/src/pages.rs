@@ -52,7 +52,7 @@ pub struct TaskPage {
     pub filter: TaskFilter,
     /// Of these kinds; empty means all.
     pub kinds: Vec<TaskKind>,
-    /// Text in the ids of task, order, customer or subscription.
+    /// Text in the ids of task, order, customer or subscription, or in the name of the customer or its company.
     pub search: Option<String>,
     /// Last moved since.
     pub saved_since: Option<Millis>,
@@ -149,20 +149,46 @@ impl Wanted {
         let any: Vec<String> = columns.iter().map(|c| format!("LOWER({c}) LIKE {at} ESCAPE '\\'")).collect();
         self.and(&format!("({})", any.join(" OR ")));
     }
+
+    /// The condition that a name holds the text, whatever the case of its letters.
+    ///
+    /// Databases may know the case of ASCII letters alone. So a name is compared in small letters, in capital ones, and with
+    /// its other letters as they were typed: `müller` finds Müller and MÜLLER.
+    fn name_holds(&mut self, name: &str, text: &str) -> String {
+        let ways = [
+            ("LOWER", text.to_lowercase()),
+            ("UPPER", text.to_uppercase()),
+            ("LOWER", text.to_ascii_lowercase()),
+        ];
+        let any = ways.map(|(case, text)| {
+            let at = self.bind(pattern(&text));
+            format!("{case}({name}) LIKE {at} ESCAPE '\\'")
+        });
+        format!("({})", any.join(" OR "))
+    }
+}
+
+/// What is looked for; none where that is nothing.
+fn wanted_text(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The pattern of texts that hold this one, in small letters; none where nothing is looked for.
 fn pattern_of(text: Option<&str>) -> Option<String> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+    wanted_text(text).map(|text| pattern(&text.to_lowercase()))
+}
+
+/// The pattern of texts that hold this one.
+fn pattern(text: &str) -> String {
     let mut pattern = String::from("%");
-    for letter in text.to_lowercase().chars() {
+    for letter in text.chars() {
         if matches!(letter, '%' | '_' | '\\') {
             pattern.push('\\');
         }
         pattern.push(letter);
     }
     pattern.push('%');
-    Some(pattern)
+    pattern
 }
 
 /// A field of the document, as text.
@@ -173,7 +199,31 @@ pub(crate) fn field(store: &SqlStore, name: &str) -> String {
     }
 }
 
+/// A field of a part of the document, as text.
+fn within(store: &SqlStore, part: &str, name: &str) -> String {
+    match store.db.get_database_backend() {
+        DbBackend::Sqlite => format!("json_extract(doc, '$.{part}.{name}')"),
+        _ => format!("(CAST(doc AS json) -> '{part}' ->> '{name}')"),
+    }
+}
+
 impl SqlStore {
+    /// An id of the task holds the text, or the name of its customer, or that of the company that the customer is mapped to.
+    /// Names are looked up where they are kept, so that they are found as they are now.
+    fn task_holds(&self, wanted: &mut Wanted, text: &str) {
+        let at = wanted.bind(pattern(&text.to_lowercase()));
+        let customer = wanted.name_holds(&within(self, "customer", "name"), text);
+        let company = wanted.name_holds(&field(self, "name"), text);
+        let mapped_to = field(self, "psa_id");
+        wanted.and(&format!(
+            "(search LIKE {at} ESCAPE '\\' \
+             OR (source, customer) IN (SELECT source, id FROM record WHERE org = $1 AND kind = 'customer' AND {customer}) \
+             OR (source, customer) IN (SELECT source, source_id FROM mapping WHERE org = $1 AND kind = 'customer' \
+             AND CAST({mapped_to} AS BIGINT) IN \
+             (SELECT id FROM picture_part WHERE org = $1 AND kind = 'company' AND {company})))"
+        ));
+    }
+
     /// A page of tasks, each with the value it is sorted by.
     ///
     /// # Errors
@@ -191,9 +241,8 @@ impl SqlStore {
         wanted.equal("customer", filter.customer.as_deref());
         wanted.equal("subscription", filter.subscription.as_deref());
         wanted.equal("source", filter.source.as_ref().map(SourceId::as_str));
-        if let Some(pattern) = pattern_of(page.search.as_deref()) {
-            let at = wanted.bind(pattern);
-            wanted.and(&format!("search LIKE {at} ESCAPE '\\'"));
+        if let Some(text) = wanted_text(page.search.as_deref()) {
+            self.task_holds(&mut wanted, text);
         }
         if let Some(since) = page.saved_since {
             let at = wanted.bind(since);

@@ -22,7 +22,7 @@ use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OrganizationRow, PictureState, PlanState, PulledEnd,
-    Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    Released, Seen, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 #[async_trait]
@@ -43,9 +43,10 @@ impl Store for SqlStore {
         &self,
         org: &OrganizationId,
         key: &str,
+        seen: Seen<'_>,
         value: Option<&str>,
-    ) -> Result<(), StoreError> {
-        settings::save(self, org, key, value).await
+    ) -> Result<bool, StoreError> {
+        settings::save(self, org, key, seen, value).await
     }
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError> {
         connections::save(self, org, connection).await

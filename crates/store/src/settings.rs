@@ -5,7 +5,7 @@ use crate::{error, organizations, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::StoreError;
-use trueup_engine::records::{SettingValue, SettingValues};
+use trueup_engine::records::{Seen, SettingValue, SettingValues};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "setting")]
@@ -44,9 +44,19 @@ pub(crate) async fn save(
     store: &SqlStore,
     org: &OrganizationId,
     key: &str,
+    seen: Seen<'_>,
     value: Option<&str>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let tx = write_tx(store).await?;
+    // Of two who saw the same value, the second finds what the first has set.
+    db::guard(&tx, org.as_str(), "setting").await?;
+    if let Seen::Value(seen) = seen {
+        let row = Entity::find_by_id((org.to_string(), key.to_owned()));
+        let own = row.one(&*tx).await.map_err(error::of_db)?;
+        if own.as_ref().map(|row| row.value.as_str()) != seen {
+            return Ok(false);
+        }
+    }
     match value {
         Some(value) => {
             let row = Model { org: org.to_string(), key: key.to_owned(), value: value.to_owned() };
@@ -61,5 +71,6 @@ pub(crate) async fn save(
                 .map_err(error::of_db)?;
         }
     }
-    commit(tx).await
+    commit(tx).await?;
+    Ok(true)
 }

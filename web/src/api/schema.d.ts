@@ -1538,13 +1538,17 @@ export interface paths {
         get?: never;
         /**
          * Set a setting
-         * @description Needs the right `settings.write`.
+         * @description With `If-Match`, only where nobody else has changed it since that version of it was read.
+         *
+         *     Needs the right `settings.write`.
          */
         put: operations["settings_set"];
         post?: never;
         /**
          * Let a setting be inherited again
-         * @description Needs the right `settings.write`.
+         * @description With `If-Match`, only where nobody else has changed it since that version of it was read.
+         *
+         *     Needs the right `settings.write`.
          */
         delete: operations["settings_reset"];
         options?: never;
@@ -4647,6 +4651,12 @@ export interface components {
             /** @description The values to choose from, of a `choice`. */
             choices: string[];
             inherited?: components["schemas"]["InheritedDoc"] | null;
+            /**
+             * @description Changes with the value and with where it comes from. Sent back as `If-Match: "VERSION"`, it lets a change through
+             *     only where nobody else has changed the setting since.
+             * @example 5f2b6d0c9a4e1837
+             */
+            version: string;
         };
         /** @description A value. */
         SettingValueBody: {
@@ -13895,6 +13905,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The `version` of the setting as it was read, between quotation marks */
+                "If-Match"?: string | null;
                 /** @description The session's `csrf_token`; not needed with a token */
                 "x-csrf-token"?: string;
             };
@@ -13915,6 +13927,8 @@ export interface operations {
             /** @description As it holds now */
             200: {
                 headers: {
+                    /** @description Its version by now */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13959,6 +13973,15 @@ export interface operations {
             };
             /** @description Not possible at present */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody changed it meanwhile */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14017,6 +14040,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The `version` of the setting as it was read, between quotation marks */
+                "If-Match"?: string | null;
                 /** @description The session's `csrf_token`; not needed with a token */
                 "x-csrf-token"?: string;
             };
@@ -14033,6 +14058,8 @@ export interface operations {
             /** @description As it holds now */
             200: {
                 headers: {
+                    /** @description Its version by now */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14077,6 +14104,15 @@ export interface operations {
             };
             /** @description Not possible at present */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody changed it meanwhile */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14335,7 +14371,10 @@ export interface operations {
                 min_age?: number;
                 /** @description Of orders completed at most so many days ago. */
                 max_age?: number;
-                /** @description Text in the ids of task, order, customer or subscription. */
+                /**
+                 * @description Text in the ids of task, order, customer or subscription, or in the name of the customer or of the company in
+                 *     ConnectWise that the customer is mapped to.
+                 */
                 search?: string;
                 /**
                  * @description `completed`, `moved`, `customer`, `subscription` or `state`; with `-` before it the greatest first. Default:

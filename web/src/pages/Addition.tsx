@@ -135,9 +135,11 @@ function isRecord(input: unknown): input is Record<string, unknown> {
 }
 
 function ValueOf({ name, value, currency }: { name: string; value: Value; currency: string | undefined }) {
-  const { said } = useSaid();
+  const { said, days } = useSaid();
+  const { decimals } = useFormats();
   const { t } = useWords();
   const say = useWord();
+  const written = (input: unknown) => days(decimals(String(input)));
   const shown = useFieldValue();
   const org = useOrg();
   const inputs = Object.entries(value.inputs).filter(([, input]) => input !== null && typeof input !== 'object');
@@ -160,7 +162,7 @@ function ValueOf({ name, value, currency }: { name: string; value: Value; curren
         </Text>
       </Group>
       <Text size="sm" className="formula" lang="en">
-        {said(value.formula)}
+        {said(decimals(value.formula))}
       </Text>
       {value.reason !== value.formula && (
         <Text size="sm" c="dimmed" lang="en">
@@ -170,13 +172,13 @@ function ValueOf({ name, value, currency }: { name: string; value: Value; curren
       {(inputs.length > 0 || records.length > 0) && (
         <details className="inputs">
           <summary>{t('why.inputs')}</summary>
-          <Facts facts={inputs.map(([key, input]) => [key.replaceAll('_', ' '), String(input)])} />
+          <Facts facts={inputs.map(([key, input]) => [key.replaceAll('_', ' '), written(input)])} />
           {records.map((record, at) => (
             <Facts
               key={at}
               facts={Object.entries(record)
                 .filter(([, input]) => input !== null && typeof input !== 'object')
-                .map(([key, input]) => [key.replaceAll('_', ' '), String(input)])}
+                .map(([key, input]) => [key.replaceAll('_', ' '), written(input)])}
             />
           ))}
         </details>

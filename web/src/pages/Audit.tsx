@@ -15,6 +15,7 @@ import { DataTable, Pager, type Column } from '../ui/DataTable';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
 import { fieldsOf, objectOf, useEntryWords, wishOf, type Entry } from './audit/words';
+import { useActor } from '../ui/said';
 
 const PATH = '/api/v1/organizations/{org}/audit';
 
@@ -89,6 +90,7 @@ export default function AuditPage() {
   });
   const names = list.data?.names ?? NO_NAMES;
   const words = useEntryWords(names);
+  const who = useActor();
   const columns: Column<Entry>[] = [
     { key: 'when', header: t('audit.col.when'), width: '12rem', cell: (row) => instant(row.at) },
     { key: 'what', header: t('audit.col.what'), cell: (row) => say('audit', row.action) },
@@ -98,17 +100,17 @@ export default function AuditPage() {
       header: t('audit.col.who'),
       cell: (row) =>
         row.actor === actor ? (
-          row.actor
+          who(row.actor)
         ) : (
           <Anchor
             component="button"
             type="button"
             size="sm"
             ta="inherit"
-            title={t('audit.only', { actor: row.actor })}
+            title={t('audit.only', { actor: who(row.actor) })}
             onClick={() => set('who', row.actor)}
           >
-            {row.actor}
+            {who(row.actor)}
           </Anchor>
         ),
     },
@@ -235,6 +237,7 @@ export default function AuditPage() {
 
 function Details({ entry, names }: { entry: Entry; names: Names }) {
   const { t } = useWords();
+  const who = useActor();
   const { instant } = useFormats();
   const words = useEntryWords(names);
   const changes = words.changes(entry);
@@ -244,7 +247,7 @@ function Details({ entry, names }: { entry: Entry; names: Names }) {
       <Facts
         facts={[
           [t('audit.col.when'), instant(entry.at)],
-          [t('audit.col.who'), entry.actor],
+          [t('audit.col.who'), who(entry.actor)],
           [t('audit.col.subject'), words.about(entry)],
         ]}
       />

@@ -17,6 +17,7 @@ import { Effect, usePlan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { Steps } from '../ui/Steps';
+import { useActor } from '../ui/said';
 import { Grid } from './jobs/Grid';
 import { isRunning, JOBS, loadJob, useBegin, type Job } from './jobs/data';
 import { useJobSteps } from './jobs/steps';
@@ -25,6 +26,7 @@ type Customer = Job['customers'][number];
 
 export default function JobPage() {
   const { t } = useWords();
+  const who = useActor();
   const { instant } = useFormats();
   const say = useWord();
   const org = useOrg();
@@ -62,7 +64,7 @@ export default function JobPage() {
       lead={
         <Group gap="xs">
           <JobState state={job.state} />
-          <span>{t('job.asked', { when: instant(job.created_at), actor: job.actor })}</span>
+          <span>{t('job.asked', { when: instant(job.created_at), actor: who(job.actor) })}</span>
         </Group>
       }
       actions={<Actions job={job} />}

@@ -12,10 +12,12 @@ import type { Column } from '../ui/DataTable';
 import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
+import { useActor } from '../ui/said';
 import { JOBS, isRunning, type Job } from './jobs/data';
 
 export default function JobsPage() {
   const { t } = useWords();
+  const who = useActor();
   const { instant, ago, took } = useFormats();
   const say = useWord();
   const org = useOrg();
@@ -50,7 +52,7 @@ export default function JobsPage() {
       header: t('jobs.col.asked'),
       cell: (job) => <span title={ago(job.created_at)}>{instant(job.created_at)}</span>,
     },
-    { key: 'actor', header: t('jobs.col.actor'), cell: (job) => job.actor },
+    { key: 'actor', header: t('jobs.col.actor'), cell: (job) => who(job.actor) },
     {
       key: 'took',
       header: t('jobs.col.took'),

@@ -14,6 +14,7 @@ import { RunState, SeverityBadge, TaskState, useWord } from '../ui/Badges';
 import { Empty, Page, Panel, Waiting } from '../ui/Page';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
+import { useActor } from '../ui/said';
 
 /** Below what is urgent, and loaded after it. */
 const Figures = lazy(() => import('./Figures'));
@@ -424,6 +425,7 @@ function NextRuns() {
 
 function LastRuns() {
   const { t } = useWords();
+  const who = useActor();
   const { ago, instant } = useFormats();
   const say = useWord();
   const org = useOrg();
@@ -460,7 +462,7 @@ function LastRuns() {
                   {say('run', run.kind)}
                 </Anchor>
                 <Text size="xs" c="dimmed" title={instant(run.created_at)}>
-                  {ago(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: run.actor })}
+                  {ago(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: who(run.actor) })}
                 </Text>
               </Box>
               <RunState state={run.state} />

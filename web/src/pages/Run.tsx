@@ -17,6 +17,7 @@ import { namesOfPlan, type Plan } from '../ui/PlanView';
 import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { TakeBack } from '../ui/TakeBack';
+import { useActor } from '../ui/said';
 
 const AT_ONCE = 200;
 
@@ -38,6 +39,7 @@ async function load(org: string, id: string) {
 
 export default function RunPage() {
   const { t } = useWords();
+  const who = useActor();
   const { instant } = useFormats();
   const say = useWord();
   const org = useOrg();
@@ -69,7 +71,7 @@ export default function RunPage() {
         <Group gap="xs">
           <RunState state={run.state} />
           <span>
-            {instant(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: run.actor })}
+            {instant(run.created_at)} {run.scheduled ? t('run.bySchedule') : t('run.by', { actor: who(run.actor) })}
           </span>
         </Group>
       }

@@ -13,9 +13,11 @@ import type { Column } from '../ui/DataTable';
 import { ListPanel } from '../ui/ListPanel';
 import { Empty, Page } from '../ui/Page';
 import { usePages } from '../ui/usePages';
+import { useActor } from '../ui/said';
 
 export default function RunsPage() {
   const { t } = useWords();
+  const who = useActor();
   const { instant, took } = useFormats();
   const say = useWord();
   const org = useOrg();
@@ -54,7 +56,7 @@ export default function RunsPage() {
             {t('run.bySchedule')}
           </Text>
         ) : (
-          run.actor
+          who(run.actor)
         ),
     },
     {

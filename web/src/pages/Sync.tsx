@@ -62,7 +62,7 @@ function Wizard({ known }: { known: Known }) {
   const review = useReview(org, task.task_id);
   const start = useStart(org);
   const over = run === null && (task.state === 'done' || task.state === 'ignored');
-  const isMapped = known.customer?.mapped !== false && known.products.every((one) => one.mapped);
+  const isMapped = known.customer.mapped && known.products.every((one) => one.mapped);
 
   // The lines are computed as soon as everything is mapped that has to be, and again when the agreement changed.
   const computed = useRef<string | null>(null);
@@ -83,7 +83,7 @@ function Wizard({ known }: { known: Known }) {
   const stage: Stage =
     run !== null
       ? 'result'
-      : known.customer?.mapped === false
+      : !known.customer.mapped
         ? 'customer'
         : !isMapped
           ? 'products'
@@ -242,7 +242,7 @@ function MapStep({ stage, known }: { stage: 'customer' | 'products'; known: Know
   const nameOf = (subject: Subject) => (subject.kind === 'fee' ? t('mapping.fee.cancellation') : subject.name);
   const mayMap = useMay('mappings.write');
   const [mapping, setMapping] = useState<Subject | null>(null);
-  const subjects = stage === 'customer' ? (known.customer === null ? [] : [known.customer]) : known.products;
+  const subjects = stage === 'customer' ? [known.customer] : known.products;
   return (
     <Panel title={t(`sync.step.${stage}`)} flush>
       <Text size="sm" c="dimmed" px="lg" pb="xs">

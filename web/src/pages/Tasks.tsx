@@ -19,7 +19,7 @@ import { ProblemNote } from '../ui/Problem';
 import { RunProgress } from '../ui/RunProgress';
 import { usePages } from '../ui/usePages';
 import { Selected } from './tasks/decide';
-import { AGES, CustomersNamed, Filters, isAge, OPEN } from './tasks/Filters';
+import { AGES, Filters, isAge, OPEN } from './tasks/Filters';
 import { Views } from './tasks/Views';
 
 type Task = Schemas['TaskDoc'];
@@ -119,7 +119,6 @@ export default function TasksPage() {
           />
           <Views />
         </Group>
-        {customer === null && <CustomersNamed search={wanted} choose={(one) => set({ search: null, customer: one.id, source: one.source })} />}
         <Selected chosen={chosen} rows={rows ?? []} done={() => setChosen(new Set())} />
         <DataTable
           label={t('tasks.title')}

@@ -2,9 +2,10 @@
 import { Badge, Box, Button, Code, Collapse, Group, Stack, Text, type MantineColor } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconChevronDown, IconChevronRight } from '@tabler/icons-react';
-import { Fragment, type ReactNode } from 'react';
+import { useQueries } from '@tanstack/react-query';
+import { Fragment, useEffect, useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
-import { queries, type Schemas } from '../api/client';
+import { answer, api, type Schemas } from '../api/client';
 import type { Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
@@ -64,26 +65,46 @@ interface Standing {
   unitPrice: string;
 }
 
-/** Agreements whose lines are looked up for a plan; of more of them, a line says only what changes. */
-const MOST_LOOKED_UP = 40;
+/** Agreements that are looked up at a time; the next ones follow when these are there. */
+const LOOKED_UP_AT_ONCE = 10;
 
-/** A plan says of a line that ends only its last day: what ends is read from the agreement, or from the line it replaces. */
-function useStanding(group: Group, all: Change[], at: number): (change: Change) => Standing | undefined {
+/** Whether the plan leaves out what a line of it holds: of one that ends it says only the last day. */
+const isSilent = (change: Change) => change.fields['quantity'] === undefined;
+
+type Held = Map<number, Standing>;
+
+async function linesOf(org: string, agreement: number): Promise<Held> {
+  const params = { path: { org, agreement } };
+  const { additions } = await answer(api.GET('/api/v1/organizations/{org}/agreements/{agreement}', { params }));
+  return new Map(additions.map((one) => [one.addition_id, { quantity: one.quantity, unitPrice: one.unit_price }]));
+}
+
+/** What a line that ends holds: read from its agreement, or from the line of the same plan that it ends. */
+function useStanding(changes: Change[]): (change: Change) => Standing | undefined {
   const org = useOrg();
   const mayRead = useMay('mappings.read');
-  const silent = group.changes.filter((one) => one.fields['quantity'] === undefined);
-  const found = queries.useQuery(
-    'get',
-    '/api/v1/organizations/{org}/agreements/{agreement}',
-    { params: { path: { org, agreement: group.agreement } } },
-    { enabled: mayRead && at < MOST_LOOKED_UP && silent.some((one) => one.addition_id != null) },
-  );
+  const [reached, setReached] = useState(LOOKED_UP_AT_ONCE);
+  const silent = changes.filter((one) => isSilent(one) && one.addition_id != null);
+  const agreements = [...new Set(silent.map((one) => one.agreement_id))];
+  const found = useQueries({
+    queries: agreements.map((agreement, at) => ({
+      queryKey: ['lines', org, agreement],
+      queryFn: () => linesOf(org, agreement),
+      enabled: mayRead && at < reached,
+    })),
+  });
+  const isRead = found.slice(0, reached).every((one) => !one.isLoading);
+  const more = mayRead && isRead && reached < agreements.length;
+  useEffect(() => {
+    if (more) setReached((now) => now + LOOKED_UP_AT_ONCE);
+  }, [more, reached]);
   return (change) => {
     if (change.addition_id != null) {
-      const line = found.data?.additions.find((one) => one.addition_id === change.addition_id);
-      return line === undefined ? undefined : { quantity: line.quantity, unitPrice: line.unit_price };
+      return found[agreements.indexOf(change.agreement_id)]?.data?.get(change.addition_id);
     }
-    const made = all.find((one) => change.depends_on.includes(one.change_id) && one.product_id === change.product_id && one.op === 'create');
+    const made = changes.find(
+      (one) => change.depends_on.includes(one.change_id) && one.product_id === change.product_id && one.op === 'create',
+    );
     const [quantity, unitPrice] = [made?.fields['quantity']?.to, made?.fields['unitPrice']?.to];
     return quantity == null || unitPrice == null ? undefined : { quantity, unitPrice };
   };
@@ -96,10 +117,11 @@ export function Changes(props: {
   act?: ((change: Change) => ReactNode) | undefined;
 }) {
   const { changes, names, act } = props;
+  const standing = useStanding(changes);
   return (
     <Stack gap="lg">
-      {grouped(changes).map((group, at) => (
-        <OfAgreement key={`${group.company}/${group.agreement}`} group={group} all={changes} at={at} names={names} act={act} />
+      {grouped(changes).map((group) => (
+        <OfAgreement key={`${group.company}/${group.agreement}`} group={group} names={names} act={act} standing={standing} />
       ))}
     </Stack>
   );
@@ -107,14 +129,12 @@ export function Changes(props: {
 
 function OfAgreement(props: {
   group: Group;
-  all: Change[];
-  at: number;
   names: Names;
   act: ((change: Change) => ReactNode) | undefined;
+  standing: (change: Change) => Standing | undefined;
 }) {
-  const { group, names, act } = props;
+  const { group, names, act, standing } = props;
   const { t, tn } = useWords();
-  const standing = useStanding(group, props.all, props.at);
   const name = `${names.company(group.company)}, ${names.agreement(group.agreement)}`;
   return (
     <Box component="section" className="panel" aria-label={name}>
@@ -394,7 +414,8 @@ function Why({ change, names }: { change: Change; names: Names }) {
 export function Formula({ text }: { text: string }) {
   const { t } = useWords();
   const { days } = useSaid();
-  const shown = days(text).replace(/\blast billed day\b/g, t('formula.lastDay'));
+  const { decimals } = useFormats();
+  const shown = days(decimals(text)).replace(/\blast billed day\b/g, t('formula.lastDay'));
   return <span className="formula">{shown}</span>;
 }
 

@@ -1,7 +1,7 @@
 // What can be done with a plan.
 import { Alert, Box, Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconUserExclamation } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
 import { useOpenApprovals, type Approval } from '../api/approvals';
 import { useStart } from '../api/runs';
@@ -99,18 +99,12 @@ export function Halted({ plan, again, working }: { plan: Plan; again?: () => voi
   const [only] = tasks;
   const to = tasks.length === 1 && only !== undefined ? `tasks/${encodeURIComponent(only)}` : 'tasks';
   return (
-    <Alert
-      color={refused ? 'red' : 'yellow'}
-      variant="light"
+    <Notice
+      grave={refused}
       icon={<IconAlertTriangle aria-hidden />}
       title={t(refused ? 'plan.refused' : 'plan.stale')}
-      styles={{ title: { color: 'var(--mantine-color-text)' } }}
-    >
-      <Group justify="space-between" gap="sm">
-        <Text size="sm" flex="1 1 16rem">
-          {t(refused ? 'plan.refused.detail' : 'plan.stale.detail')}
-        </Text>
-        {again !== undefined ? (
+      action={
+        again !== undefined ? (
           <Button size="xs" variant="default" loading={working === true} onClick={again}>
             {t('plan.again')}
           </Button>
@@ -120,7 +114,27 @@ export function Halted({ plan, again, working }: { plan: Plan; again?: () => voi
               {t(tasks.length === 1 ? 'change.toTask' : 'plans.none.do')}
             </Button>
           )
-        )}
+        )
+      }
+    >
+      <Text size="sm">{t(refused ? 'plan.refused.detail' : 'plan.stale.detail')}</Text>
+    </Notice>
+  );
+}
+
+/** What keeps a plan from being written, beside the way on. */
+function Notice(props: { grave: boolean; icon: ReactNode; title: string; action: ReactNode; children: ReactNode }) {
+  return (
+    <Alert
+      color={props.grave ? 'red' : 'yellow'}
+      variant="light"
+      icon={props.icon}
+      title={props.title}
+      styles={{ title: { color: 'var(--mantine-color-text)' } }}
+    >
+      <Group justify="space-between" gap="sm">
+        <Box flex="1 1 16rem">{props.children}</Box>
+        {props.action}
       </Group>
     </Alert>
   );
@@ -137,30 +151,11 @@ export function AsksPeople({ plan }: { plan: Plan }) {
   if (asked === undefined) return null;
   const refused = asked.state === 'refused';
   return (
-    <Alert
-      color={refused ? 'red' : 'yellow'}
-      variant="light"
+    <Notice
+      grave={refused}
       icon={<IconUserExclamation aria-hidden />}
       title={t(refused ? 'plan.asks.refused' : 'plan.asks')}
-      styles={{ title: { color: 'var(--mantine-color-text)' } }}
-    >
-      <Group justify="space-between" gap="sm">
-        <Box flex="1 1 16rem">
-          {asked.answers.map((one) => (
-            <Text size="sm" key={`${one.by} ${one.at}`}>
-              <b>{who(one.by)}</b> {say('approval.said', one.decision)} · {instant(one.at)}
-              {!one.counts && ` (${t('approval.said.old')})`}
-              {one.reason != null && `: ${one.reason}`}
-            </Text>
-          ))}
-          <Text size="sm">
-            {refused
-              ? t('approval.state.refused.detail')
-              : asked.missing > 0
-                ? tn('approval.missing', asked.missing)
-                : t('approval.state.approved')}
-          </Text>
-        </Box>
+      action={
         <Button
           component={Link}
           to={`/o/${org}/approvals/${encodeURIComponent(asked.approval_id)}`}
@@ -169,7 +164,22 @@ export function AsksPeople({ plan }: { plan: Plan }) {
         >
           {t('approval.look')}
         </Button>
-      </Group>
-    </Alert>
+      }
+    >
+      {asked.answers.map((one) => (
+        <Text size="sm" key={`${one.by} ${one.at}`}>
+          <b>{who(one.by)}</b> {say('approval.said', one.decision)} · {instant(one.at)}
+          {!one.counts && ` (${t('approval.said.old')})`}
+          {one.reason != null && `: ${one.reason}`}
+        </Text>
+      ))}
+      <Text size="sm">
+        {refused
+          ? t('approval.state.refused.detail')
+          : asked.missing > 0
+            ? tn('approval.missing', asked.missing)
+            : t('approval.state.approved')}
+      </Text>
+    </Notice>
   );
 }

@@ -1,12 +1,12 @@
 // A plan to look at: its effect on the next invoices, what one should know, and every line.
 import { Box, Button, Group, SimpleGrid, Switch, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useState, type ReactNode } from 'react';
 import { answer, api, type Schemas } from '../api/client';
 import { fetchNames, type Names } from '../api/names';
 import { useFormats } from '../format';
 import { useWords } from '../i18n';
-import { Changes, namesOfChanges } from './Changes';
+import { Changes, namesOfChanges, type Change } from './Changes';
 import { FindingList, namesOfFindings } from './Findings';
 import { Empty, Panel } from './Page';
 
@@ -54,11 +54,7 @@ export function PlanView(props: {
   return (
     <>
       <Effect plan={plan} />
-      {plan.findings.length > 0 && (
-        <Panel title={t('plan.findings')} flush>
-          <FindingList findings={plan.findings} names={names} />
-        </Panel>
-      )}
+      <PlanFindings plan={plan} names={names} />
       <Group justify="space-between">
         <Text component="h2" fw={600} m={0}>
           {t('plan.lines')}
@@ -72,16 +68,7 @@ export function PlanView(props: {
           />
         )}
       </Group>
-      {plan.changes.length === 0 ? (
-        <Box className="panel">
-          <Empty title={t('plan.nothing')} detail={t('plan.nothing.detail')} />
-        </Box>
-      ) : (
-        <>
-          <NextInvoices plan={plan} />
-          <Changes changes={plan.changes.slice(0, shown)} names={names} />
-        </>
-      )}
+      <PlanLines plan={plan} names={names} changes={plan.changes.slice(0, shown)} />
       {plan.changes.length > shown && (
         <Group justify="center">
           <Button variant="default" onClick={() => setShown(shown + AT_ONCE)}>
@@ -93,10 +80,55 @@ export function PlanView(props: {
   );
 }
 
+/** It keeps something from being written. */
+const stands = (finding: Plan['findings'][number]) => finding.severity === 'error';
+
+/** Why a plan without lines has none: something is in the way, or ConnectWise holds what was sold. */
+function NoLines({ plan }: { plan: Plan }) {
+  const { t } = useWords();
+  const isHeld = plan.findings.some(stands);
+  return (
+    <Box className="panel">
+      <Empty
+        title={t(isHeld ? 'plan.held' : 'plan.nothing')}
+        detail={t(isHeld ? 'plan.held.detail' : 'plan.nothing.detail')}
+      />
+    </Box>
+  );
+}
+
+/** What a plan found on its way. */
+export function PlanFindings({ plan, names }: { plan: Plan; names: Names }) {
+  const { t } = useWords();
+  if (plan.findings.length === 0) return null;
+  return (
+    <Panel title={t('plan.findings')} flush>
+      <FindingList findings={plan.findings} names={names} />
+    </Panel>
+  );
+}
+
+/** Lines of a plan below what they come to. */
+export function PlanLines(props: {
+  plan: Plan;
+  names: Names;
+  changes: Change[];
+  act?: ((change: Change) => ReactNode) | undefined;
+}) {
+  const { plan, names, changes, act } = props;
+  if (changes.length === 0) return <NoLines plan={plan} />;
+  return (
+    <>
+      <NextInvoices plan={plan} />
+      <Changes changes={changes} names={names} act={act} />
+    </>
+  );
+}
+
 const toneOf = (amount: string) => (amount.startsWith('-') ? 'loss' : /[1-9]/.test(amount) ? 'gain' : '');
 
 /** Beside the lines, what they come to together: the next invoices before and after. It stays in sight while one reads. */
-export function NextInvoices({ plan }: { plan: Plan }) {
+function NextInvoices({ plan }: { plan: Plan }) {
   const { t } = useWords();
   const { money, change } = useFormats();
   const sums = Object.entries(plan.totals.by_currency);
@@ -170,7 +202,7 @@ export function Effect({ plan, narrow }: { plan: Plan; narrow?: boolean }) {
       <Panel title={t('plan.counts')}>
         {counts.length === 0 ? (
           <Text size="sm" c="dimmed">
-            {t('plan.nothing')}
+            {t(plan.findings.some(stands) ? 'plan.held' : 'plan.nothing')}
           </Text>
         ) : (
           <Group gap="xl">

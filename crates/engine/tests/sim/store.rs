@@ -19,7 +19,7 @@ use trueup_engine::ports::{Lease, OperationOutcome, Store, StoreError};
 use trueup_engine::records::{
     ApprovalRow, ApprovalState, AuditEntry, Connection, FindingFilter, FindingState, ImportCounts,
     IncomingRecord, Millis, NewAuditEntry, OperationRow, OperationState, OrganizationRow, PictureState,
-    PlanState, PulledEnd, Released, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
+    PlanState, PulledEnd, Released, Seen, SettingValues, StoredFinding, StoredPlan, StoredRecord, TaskFilter,
 };
 
 struct HeldLease {
@@ -135,9 +135,10 @@ impl Store for SimStore {
         &self,
         _org: &OrganizationId,
         _key: &str,
+        _seen: Seen<'_>,
         _value: Option<&str>,
-    ) -> Result<(), StoreError> {
-        Ok(())
+    ) -> Result<bool, StoreError> {
+        Ok(true)
     }
     async fn save_connection(
         &self,

@@ -5,6 +5,7 @@ use crate::failure::{CliError, Exit};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use trueup_domain::settings::row_of;
+use trueup_engine::records::Seen;
 use trueup_engine::settings::{self, EffectiveSetting};
 
 /// Settings.
@@ -84,6 +85,6 @@ async fn show(app: &App, key: &str) -> Result<Exit, CliError> {
 }
 
 async fn change(app: &App, key: &str, value: Option<&str>) -> Result<Exit, CliError> {
-    settings::set(app.store(), &app.clock, app.org(), app.actor(), key, value).await?;
+    settings::set(app.store(), &app.clock, app.org(), app.actor(), key, Seen::Any, value).await?;
     show(app, key).await
 }

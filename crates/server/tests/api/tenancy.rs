@@ -195,6 +195,58 @@ fn settings_show_their_level_and_are_audited(#[values(Backend::Sqlite, Backend::
     assert_eq!(shown(&admin).0, "on");
 }
 
+/// Of two who read the same value, the second is told instead of replacing what the first has set.
+#[rstest]
+fn a_setting_that_was_changed_since_it_was_read_is_not_replaced(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let operator = service.operator();
+    operator.organization("north", None);
+    operator.organization("shop", Some("north"));
+    let path = |org: &str| format!("/api/v1/organizations/{org}/settings/credits");
+    let read = || {
+        let all = operator.get("/api/v1/organizations/shop/settings").is(200).json();
+        let found = all["items"].as_array().unwrap().iter().find(|s| s["key"] == "credits").unwrap().clone();
+        (found["value"].as_str().unwrap().to_owned(), found["version"].as_str().unwrap().to_owned())
+    };
+    let send = |method: &str, version: &str, body: &Value| {
+        let request = operator.request(method, &path("shop")).header("if-match", version);
+        request.json(body).send(service.at)
+    };
+    let (on, off) = (json!({ "value": "on" }), json!({ "value": "off" }));
+    let tag = |version: &str| format!("\"{version}\"");
+
+    let (_, first) = read();
+    let saved = send("PUT", &tag(&first), &on).is(200);
+    let (value, second) = read();
+    assert_eq!((value.as_str(), saved.header("etag")), ("on", Some(tag(&second).as_str())));
+    assert_eq!(saved.json()["version"], second.as_str());
+    // Whoever read it before is told, and nothing is changed or told to the audit.
+    let entries =
+        || operator.get("/api/v1/organizations/shop/audit?object=setting/").is(200).json()["items"].clone();
+    let before = entries();
+    for (method, body) in [("PUT", &off), ("DELETE", &json!({}))] {
+        let refused = send(method, &tag(&first), body);
+        assert_eq!(refused.problem(412), "changed-meanwhile");
+        assert!(refused.text().contains("by now it is `on`"), "{}", refused.text());
+        assert_eq!((read().0.as_str(), entries()), ("on", before.clone()));
+    }
+    // No tag, and one without its quotation marks, is none of its versions.
+    assert_eq!(send("PUT", "W/\"1\"", &off).problem(412), "changed-meanwhile");
+    assert_eq!(send("PUT", &second, &off).problem(412), "changed-meanwhile");
+    // One of several, any, and none at all.
+    send("PUT", &format!("{}, {}", tag(&first), tag(&second)), &off).is(200);
+    send("PUT", "*", &on).is(200);
+    operator.put(&path("shop"), &off).is(200);
+    // What is inherited counts as well: its level above was changed.
+    send("DELETE", &tag(&read().1), &json!({})).is(200);
+    let (_, inherited) = read();
+    operator.put(&path("north"), &on).is(200);
+    assert_eq!(send("PUT", &tag(&inherited), &off).problem(412), "changed-meanwhile");
+    assert_eq!(read().0, "on");
+}
+
 #[rstest]
 fn nobody_stands_below_what_is_less(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let Some(service) = Service::start(backend, &[]) else { return };

@@ -240,5 +240,17 @@ fn a_setting_that_somebody_changed_meanwhile_is_told_before_anything_is_saved() 
     browser.click("Leave it so");
     browser.sees_no_more("Somebody changed it meanwhile");
     browser.sees("On: written as negative lines");
+
+    // Whoever read it since may set it, and whoever was told may decide otherwise.
+    browser.click("Change: Credits");
+    browser.sees("Built in: Off: no negative lines");
+    operator.put(&format!("{settings}/credits"), &json!({ "value": "off" })).is(200);
+    browser.click("Save");
+    browser.sees("Somebody changed it meanwhile");
+    browser.click("Save mine nevertheless");
+    browser.sees("Credits is now:");
+    let all = operator.get(settings).is(200).json();
+    let credits = all["items"].as_array().unwrap().iter().find(|one| one["key"] == "credits").unwrap();
+    assert_eq!(credits["value"], "on");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

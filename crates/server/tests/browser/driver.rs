@@ -45,6 +45,15 @@ pub fn chromedriver() -> Option<String> {
 impl Browser {
     /// Starts one, or says why not.
     pub fn start() -> Option<Self> {
+        Self::launch("en-GB", &json!({}))
+    }
+
+    /// Starts one whose reader has set this language alone.
+    pub fn start_in(language: &str) -> Option<Self> {
+        Self::launch(language, &json!({ "intl.accept_languages": language }))
+    }
+
+    fn launch(language: &str, preferences: &Value) -> Option<Self> {
         let named = chromedriver()?;
         let dir = tempfile::tempdir().unwrap();
         let mut driver = Command::new(named)
@@ -67,15 +76,16 @@ impl Browser {
             }
         };
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        let language_flag = format!("--lang={language}");
         let arguments = [
             "--headless=new",
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--hide-scrollbars",
-            "--lang=en-GB",
+            language_flag.as_str(),
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
-            "goog:chromeOptions": { "args": arguments },
+            "goog:chromeOptions": { "args": arguments, "prefs": preferences },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let mut browser = Self { driver, port, session: String::new(), _dir: dir };

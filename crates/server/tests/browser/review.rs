@@ -3,7 +3,7 @@
 use crate::alone;
 use crate::driver::Browser;
 use crate::quantities::pick;
-use crate::sold::{World, line, order, seats, subscription, synchronize};
+use crate::sold::{World, line, order, seats, subscription, synchronize, three_more};
 use serde_json::json;
 
 const ORG: &str = "/api/v1/organizations/default";
@@ -97,8 +97,7 @@ fn a_line_that_was_taken_back_offers_no_taking_back() {
     world.map_all();
     world.feed(&seats("c-1", "s-1"));
     world.write();
-    world.sandbox.invoice(40);
-    world.run(&json!({ "kind": "pull" }));
+    world.invoice(40);
     world.enter(&browser);
     browser.open(&world.page("/agreements/40"));
     browser.click("Why is this 5?");
@@ -130,12 +129,8 @@ fn an_ended_line_says_what_it_bills_beside_what_the_next_invoices_become() {
     world.map_all();
     world.feed(&seats("c-1", "s-1"));
     world.write();
-    world.sandbox.invoice(40);
-    world.run(&json!({ "kind": "pull" }));
-    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
-    grown["old_quantity"] = json!("5");
-    grown["new_quantity"] = json!("8");
-    world.feed(&[order("CH-1", "change", "s-1", "2023-03-15", &[grown])]);
+    world.invoice(40);
+    world.feed(&[three_more("CH-1", "s-1")]);
     world.enter(&browser);
     world.wizard(&browser, "CH-1", "Green Lane");
     browser.sees("Next invoices:");

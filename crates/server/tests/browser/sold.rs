@@ -112,6 +112,14 @@ pub fn seats(customer: &str, id: &str) -> [Value; 2] {
     ]
 }
 
+/// Three of the seats more, in the middle of the month.
+pub fn three_more(id: &str, subscription: &str) -> Value {
+    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
+    grown["old_quantity"] = json!("5");
+    grown["new_quantity"] = json!("8");
+    order(id, "change", subscription, "2023-03-15", &[grown])
+}
+
 impl World {
     /// Connected and read, with customers and products known to the source; nothing is sold and nothing mapped.
     pub fn start() -> Self {
@@ -177,6 +185,12 @@ impl World {
         self.run(&json!({ "kind": "check" }));
         let run = self.run(&json!({ "kind": "sync" }));
         assert_eq!(run["state"], "done", "{run}");
+    }
+
+    /// Makes the next invoice of an agreement, and reads it.
+    pub fn invoice(&self, agreement: i64) {
+        self.sandbox.invoice(agreement);
+        self.run(&json!({ "kind": "pull" }));
     }
 
     /// The runs that a schedule started and that are over, the newest first.

@@ -74,7 +74,7 @@ fn held(browser: &Browser, label: &str) -> String {
 }
 
 #[test]
-fn the_search_is_what_the_address_says_and_offers_customers_by_name() {
+fn the_search_is_what_the_address_says_and_finds_customers_and_companies_by_name() {
     let _alone = alone();
     let Some(browser) = Browser::start() else { return };
     let world = World::start();
@@ -90,13 +90,16 @@ fn the_search_is_what_the_address_says_and_offers_customers_by_name() {
     browser.click("Tasks");
     browser.sees("Green Lane");
     assert_eq!((held(&browser, "Search"), address(&browser)), (String::new(), String::new()));
-    // The service searches ids; a name leads to the tasks of its customer.
-    browser.fill("Search", "green");
-    browser.click("Tasks of Green Lane");
+    // By the name of the customer, and by that of the company in ConnectWise.
+    browser.fill("Search", "harb");
+    browser.sees_no_more("Green Lane");
+    browser.sees("SO-s-2");
+    assert_eq!(address(&browser), "?search=harb");
+    world.map_all();
+    browser.fill("Search", "lane llc");
     browser.sees("SO-s-1");
-    browser.sees_no_more("Harbour");
-    assert_eq!(address(&browser), "?customer=c-1&source=shop");
-    assert_eq!(held(&browser, "Search"), "");
+    browser.sees_no_more("SO-s-2");
+    assert_eq!(address(&browser), "?search=lane+llc");
     assert_eq!(browser.barriers(), Vec::<String>::new());
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

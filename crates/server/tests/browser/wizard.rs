@@ -3,7 +3,7 @@
 use crate::alone;
 use crate::driver::Browser;
 use crate::quantities::pick;
-use crate::sold::{World, line, map, order, seats, subscription, synchronize};
+use crate::sold::{World, line, map, order, seats, subscription, synchronize, three_more};
 use serde_json::{Value, json};
 
 #[test]
@@ -66,10 +66,7 @@ fn a_change_that_prorates_shows_amounts_and_formula_and_usage_is_billed_once() {
     world.write();
     world.sandbox.invoice(40);
 
-    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
-    grown["old_quantity"] = json!("5");
-    grown["new_quantity"] = json!("8");
-    world.feed(&[order("CH-1", "change", "s-1", "2023-03-15", &[grown])]);
+    world.feed(&[three_more("CH-1", "s-1")]);
     world.enter(&browser);
     world.wizard(&browser, "CH-1", "Green Lane");
     // Whom and what it is about is known: the review comes at once, with those steps done.
@@ -106,6 +103,41 @@ fn a_change_that_prorates_shows_amounts_and_formula_and_usage_is_billed_once() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// An order may name a product that its source never told of: it is mapped like any other, and nobody is told that nothing has
+/// to be billed.
+#[test]
+fn a_product_that_only_an_order_names_is_mapped_where_it_is_missing() {
+    let _alone = alone();
+    let Some(browser) = Browser::start() else { return };
+    let world = World::start();
+    world.map_all();
+    world.feed(&seats("c-1", "s-1"));
+    world.write();
+    let used = [line("1", "overuse", "extra", "250", "0.12", "0.08")];
+    world.feed(&[order("BO-9", "billing", "s-1", "2023-03-18", &used)]);
+    world.enter(&browser);
+    world.wizard(&browser, "BO-9", "Green Lane");
+    browser.sees("What are these products in the catalog of ConnectWise?");
+    assert!(!browser.text().contains("holds what was sold already"), "{}", browser.text());
+    assert_eq!(browser.barriers(), Vec::<String>::new());
+    // A plan of it says the same.
+    let org = "/api/v1/organizations/default";
+    let plan = world.operator().post(&format!("{org}/plans"), &json!({})).is(201).json();
+    let wizard = browser.path();
+    browser.open(&world.page(&format!("/plans/{}", plan["plan_id"].as_str().unwrap())));
+    browser.sees("Product not mapped");
+    browser.sees("Nothing can be written yet");
+    assert!(!browser.text().contains("holds what was sold already"), "{}", browser.text());
+    browser.open(&format!("http://{}{wizard}", world.service.at));
+    map(&browser, "Map this product: extra", "Product in ConnectWise", "Storage (STORE)");
+    browser.sees("Use beyond what is included");
+    browser.sees("$30.00");
+    synchronize(&browser);
+    let lines = world.sandbox.additions(40);
+    assert!(lines.iter().any(|line| line.starts_with("8 250.0 x 0.12 ")), "{lines:?}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 /// The part of an open period and the line from the next one on are no reason to speak of invoices.
 #[test]
 fn a_change_in_an_open_period_is_no_warning() {
@@ -115,10 +147,7 @@ fn a_change_in_an_open_period_is_no_warning() {
     world.map_all();
     world.feed(&seats("c-1", "s-1"));
     world.write();
-    let mut grown = line("1", "recurring", "mail", "3", "22.00", "17.60");
-    grown["old_quantity"] = json!("5");
-    grown["new_quantity"] = json!("8");
-    world.feed(&[order("CH-1", "change", "s-1", "2023-03-15", &[grown])]);
+    world.feed(&[three_more("CH-1", "s-1")]);
     world.enter(&browser);
     world.wizard(&browser, "CH-1", "Green Lane");
     browser.sees("Part of a period");

@@ -16,7 +16,7 @@ use trueup_engine::feed::{Destination, import};
 use trueup_engine::observe::{Reach, Trust};
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_engine::ports::{Psa, Store};
-use trueup_engine::records::Millis;
+use trueup_engine::records::{Millis, Seen};
 use trueup_engine::tasks;
 use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
 
@@ -55,7 +55,7 @@ impl World {
             feed.push_str(&order(n, "sales", "2026-03-01T09:00:00Z", 5));
         }
         self.store.ensure_organization(&self.org).await.unwrap();
-        self.store.save_setting(&self.org, SEVERAL.0, Some(SEVERAL.1)).await.unwrap();
+        self.store.save_setting(&self.org, SEVERAL.0, Seen::Any, Some(SEVERAL.1)).await.unwrap();
         self.store.save_mappings(&self.org, NOON, &mappings).await.unwrap();
         self.take_in(&feed).await;
     }

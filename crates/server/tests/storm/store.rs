@@ -179,9 +179,10 @@ impl Store for StormStore {
         &self,
         org: &OrganizationId,
         key: &str,
+        seen: Seen<'_>,
         value: Option<&str>,
-    ) -> Result<(), StoreError> {
-        self.inner.save_setting(org, key, value).await
+    ) -> Result<bool, StoreError> {
+        self.inner.save_setting(org, key, seen, value).await
     }
     async fn save_connection(&self, org: &OrganizationId, connection: &Connection) -> Result<(), StoreError> {
         self.inner.save_connection(org, connection).await

@@ -1,14 +1,16 @@
 //! The local picture of ConnectWise: what a pull puts aside, and what it makes of the picture at its end.
 
-use crate::support::rows::org;
+use crate::support::rows::{mapping, org, source, task};
 use crate::support::{Backend, Fixture};
 use rstest::rstest;
 use serde_json::json;
 use std::collections::BTreeMap;
 use trueup_domain::ids::AgreementId;
 use trueup_domain::psa::Snapshot;
+use trueup_domain::task::TaskState;
 use trueup_engine::ports::{Store, StoreError};
-use trueup_engine::records::{PictureState, PulledEnd};
+use trueup_engine::records::{IncomingRecord, PictureState, PulledEnd};
+use trueup_store::TaskPage;
 
 /// Agreements, each with one addition of that quantity.
 fn part(agreements: &[(i64, u32)]) -> Snapshot {
@@ -203,4 +205,57 @@ async fn what_a_pull_could_not_understand_stays_as_it_was(
     let all = part(&[(1, 5), (2, 7), (3, 1)]);
     assert_eq!(pull("p3", 300, &all, &[]).await, [(1, Some(300)), (2, Some(300)), (3, Some(300))]);
     assert_eq!(store.load_snapshot(&org, "main").await.unwrap().unwrap().1, all);
+}
+
+/// A customer of the source that all rows are of.
+fn customer(id: &str, name: &str) -> IncomingRecord {
+    let record =
+        serde_json::from_value(json!({ "customer": { "id": id, "name": name, "ext": {} } })).unwrap();
+    IncomingRecord { record, id: id.to_owned(), hash: name.to_owned() }
+}
+
+#[rstest]
+#[tokio::test]
+async fn tasks_are_found_by_the_names_of_customer_and_company(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, a) = (&fixture.store, org("a"));
+    let of = |id: &str, customer: &str| {
+        let mut task = task(id, &format!("sub-{id}"), 1, TaskState::Ready);
+        task.customer = customer.into();
+        task
+    };
+    store.save_tasks(&a, 1, &[of("t1", "c-1"), of("t2", "c-2"), of("t3", "c-3")]).await.unwrap();
+    let named = [customer("c-1", "M\u{fc}ller 100% GmbH"), customer("c-2", "STRA\u{df}ENBAU \u{d6}ST")];
+    store.save_records(&a, &source(), 1, &named).await.unwrap();
+    // The third is known by its company alone.
+    store.save_mappings(&a, 1, &[mapping("c-3", 12)]).await.unwrap();
+    store.begin_pull(&a, "main", "p1").await.unwrap();
+    store.stage_pull(&a, "main", "p1", 100, &part(&[(1, 1)])).await.unwrap();
+    store.finish_pull(&a, "main", "p1", &end(100, 1, true, &[])).await.unwrap();
+    // Names of another organization, and of another source, are none of its own.
+    store.save_records(&org("b"), &source(), 1, &[customer("c-2", "Elsewhere")]).await.unwrap();
+    store.save_records(&a, &"other".into(), 1, &[customer("c-2", "Elsewhere")]).await.unwrap();
+
+    let found = async |text: &str| {
+        let page = TaskPage { search: Some(text.to_owned()), limit: 9, ..TaskPage::default() };
+        let rows = store.page_tasks(&a, &page).await.unwrap();
+        let mut ids: Vec<String> = rows.into_iter().map(|(task, _)| task.id.to_string()).collect();
+        ids.sort();
+        ids.join(" ")
+    };
+    for text in ["m\u{fc}ller", "M\u{dc}LLER", " M\u{fc}ller ", "100% g", "SUB-T1"] {
+        assert_eq!(found(text).await, "t1", "{text}");
+    }
+    for text in ["\u{f6}st", "\u{d6}ST", "STRA\u{df}ENBAU \u{d6}ST"] {
+        assert_eq!(found(text).await, "t2", "{text}");
+    }
+    assert_eq!(found("green").await, "t3", "by the company that it is mapped to");
+    for text in ["Elsewhere", "100_", "Greenland"] {
+        assert_eq!(found(text).await, "", "{text}");
+    }
+    // A name is found as it is now.
+    store.save_records(&a, &source(), 2, &[customer("c-1", "Meier GmbH")]).await.unwrap();
+    assert_eq!((found("m\u{fc}ller").await, found("meier").await), (String::new(), "t1".to_owned()));
 }

@@ -7,7 +7,7 @@ use rstest::rstest;
 use std::collections::BTreeSet;
 use trueup_domain::ids::AgreementId;
 use trueup_engine::ports::{Store, StoreError};
-use trueup_engine::records::OrganizationRow;
+use trueup_engine::records::{OrganizationRow, Seen};
 use trueup_store::{Callback, Fire, Fired, Run, RunState, Schedule, SqlStore, lane_owner};
 
 async fn schedule(store: &SqlStore, at: &str) -> Schedule {
@@ -272,8 +272,8 @@ async fn settings_of_all_organizations_come_at_once(
         };
         store.add_organization(&row).await.unwrap();
     }
-    store.save_setting(&org("top"), "schedule.sync", Some("hourly")).await.unwrap();
-    store.save_setting(&org("top"), "credits", Some("on")).await.unwrap();
+    store.save_setting(&org("top"), "schedule.sync", Seen::Any, Some("hourly")).await.unwrap();
+    store.save_setting(&org("top"), "credits", Seen::Any, Some("on")).await.unwrap();
     store.plan_schedule(&org("shop"), "sync", "60m", Some(7)).await.unwrap();
     let inputs = store.load_schedule_inputs().await.unwrap();
     assert_eq!(inputs.parents[&org("shop")], Some(org("top")));

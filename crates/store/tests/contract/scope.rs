@@ -5,7 +5,7 @@ use crate::support::{Backend, Fixture};
 use trueup_domain::ids::OrganizationId;
 use trueup_domain::task::TaskState;
 use trueup_engine::ports::Store;
-use trueup_engine::records::{OrganizationRow, SecretText, TaskFilter};
+use trueup_engine::records::{OrganizationRow, SecretText, Seen, TaskFilter};
 use trueup_store::{SqlStore, Webhook, within};
 
 async fn two() -> Option<Fixture> {
@@ -16,7 +16,7 @@ async fn two() -> Option<Fixture> {
         store.ensure_organization(&org).await.unwrap();
         store.save_records(&org, &source(), 1, &[counter("c-1", value)]).await.unwrap();
         store.save_tasks(&org, 1, &[task("t1", id, 1, TaskState::New)]).await.unwrap();
-        store.save_setting(&org, "credits", Some("on")).await.unwrap();
+        store.save_setting(&org, "credits", Seen::Any, Some("on")).await.unwrap();
         store.save_connection(&org, &connection("own", id)).await.unwrap();
         store.append_audit(&org, &[entry("x", None)]).await.unwrap();
     }
@@ -40,7 +40,7 @@ async fn work_about_one_organization_sees_and_changes_nothing_of_another() {
         assert_eq!(store.list_sources(&a).await.unwrap().len(), 1);
         assert!(store.list_sources(&b).await.unwrap().is_empty());
         // Nor can it be written to.
-        assert!(store.save_setting(&b, "marker", Some("none")).await.is_err());
+        assert!(store.save_setting(&b, "marker", Seen::Any, Some("none")).await.is_err());
         assert!(store.append_audit(&b, &[entry("y", None)]).await.is_err());
         assert_eq!(store.remove_connection(&b, "own").await, Ok(false));
     })

@@ -10,7 +10,7 @@ use trueup_domain::finding::Code;
 use trueup_domain::plan::TaskOutcome;
 use trueup_domain::task::TaskState;
 use trueup_engine::ports::{Store, StoreError};
-use trueup_engine::records::{Connection, FindingFilter, FindingState, OrganizationRow, TaskFilter};
+use trueup_engine::records::{Connection, FindingFilter, FindingState, OrganizationRow, Seen, TaskFilter};
 
 #[rstest]
 #[tokio::test]
@@ -35,9 +35,9 @@ async fn settings_come_from_the_nearest_level(
         store.list_organizations().await.unwrap().into_iter().map(|o| o.id.to_string()).collect();
     assert_eq!(listed, ["msp", "shop", "site"]);
 
-    store.save_setting(&org("msp"), "credits", Some("on")).await.unwrap();
-    store.save_setting(&org("msp"), "marker", Some("none")).await.unwrap();
-    store.save_setting(&org("shop"), "credits", Some("off")).await.unwrap();
+    store.save_setting(&org("msp"), "credits", Seen::Any, Some("on")).await.unwrap();
+    store.save_setting(&org("msp"), "marker", Seen::Any, Some("none")).await.unwrap();
+    store.save_setting(&org("shop"), "credits", Seen::Any, Some("off")).await.unwrap();
     let of = async |id: &str, key: &str| {
         let values = store.load_settings(&org(id)).await.unwrap();
         values.get(key).map(|v| (v.value.clone(), v.from.clone().unwrap().to_string()))
@@ -45,7 +45,7 @@ async fn settings_come_from_the_nearest_level(
     assert_eq!(of("site", "credits").await, Some(("off".into(), "shop".into())));
     assert_eq!(of("site", "marker").await, Some(("none".into(), "msp".into())));
     assert_eq!(of("msp", "credits").await, Some(("on".into(), "msp".into())));
-    store.save_setting(&org("shop"), "credits", None).await.unwrap();
+    store.save_setting(&org("shop"), "credits", Seen::Any, None).await.unwrap();
     assert_eq!(of("site", "credits").await, Some(("on".into(), "msp".into())));
     assert_eq!(of("elsewhere", "credits").await, None);
 }
@@ -139,7 +139,7 @@ async fn organizations_see_nothing_of_each_other(
         store.append_audit(&org, &[entry(value, None)]).await.unwrap();
         store.record_findings(&org, "plan", 1, TODAY, &[finding(Code::Tu2001, "c-1")]).await.unwrap();
         store.save_connection(&org, &connection("main", value)).await.unwrap();
-        store.save_setting(&org, "credits", Some(value)).await.unwrap();
+        store.save_setting(&org, "credits", Seen::Any, Some(value)).await.unwrap();
         store.save_mark(&org, "m", value).await.unwrap();
         store.save_links(&org, &[link(value.parse().unwrap())]).await.unwrap();
         // The same key is another key in another organization.
@@ -169,4 +169,25 @@ async fn organizations_see_nothing_of_each_other(
     let nobody = org("nobody");
     assert_eq!(store.list_tasks(&nobody, &TaskFilter::default()).await.unwrap(), []);
     assert_eq!(store.verify_audit(&nobody).await.unwrap(), None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_setting_is_saved_where_it_still_is_what_was_seen(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let (store, a) = (&fixture.store, org("a"));
+    store.ensure_organization(&a).await.unwrap();
+    let save = async |seen, value| store.save_setting(&a, "credits", Seen::Value(seen), value).await.unwrap();
+    assert!(!save(Some("on"), Some("off")).await, "it has no value of its own yet");
+    assert!(save(None, Some("on")).await);
+    assert!(!save(None, Some("off")).await);
+    assert!(!save(Some("off"), None).await);
+    assert_eq!(store.load_settings(&a).await.unwrap()["credits"].value, "on");
+    // Two at once who saw the same: one of them is the first.
+    let (one, other) = tokio::join!(save(Some("on"), Some("off")), save(Some("on"), Some("off")));
+    assert!(one != other, "{one} {other}");
+    assert!(save(Some("off"), None).await);
+    assert!(store.load_settings(&a).await.unwrap().get("credits").is_none());
 }

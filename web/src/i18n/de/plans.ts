@@ -36,6 +36,8 @@ export const plans: Record<keyof typeof en, string> = {
   'plan.all': 'Auch zeigen, was bleibt',
   'plan.nothing': 'Nichts muss geschrieben werden',
   'plan.nothing.detail': 'ConnectWise enthält schon, was verkauft wurde.',
+  'plan.held': 'Noch kann nichts geschrieben werden',
+  'plan.held.detail': 'Was dem im Weg steht, steht oben. Was verkauft wurde, wird abgerechnet, sobald es behoben ist.',
   'plan.write': 'Nach ConnectWise schreiben',
   'plan.again': 'Neu planen',
   'plan.refused': 'Dieser Plan kann nicht geschrieben werden',

@@ -35,6 +35,8 @@ export const plans = {
   'plan.all': 'Show also what stays as it is',
   'plan.nothing': 'Nothing has to be written',
   'plan.nothing.detail': 'ConnectWise holds what was sold already.',
+  'plan.held': 'Nothing can be written yet',
+  'plan.held.detail': 'What stands in the way is told above. What was sold is billed once it is out of the way.',
   'plan.write': 'Write to ConnectWise',
   'plan.again': 'Plan again',
   'plan.refused': 'This plan cannot be written',

@@ -1,7 +1,7 @@
 // Reading and changing settings.
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { answer, api, queries } from '../../api/client';
+import { answer, api, problemOf, queries } from '../../api/client';
 import { useWords } from '../../i18n';
 import { useMay } from '../../session';
 import { useSettingWords, type Setting } from './words';
@@ -30,20 +30,19 @@ interface Wish {
   value: string | null;
 }
 
-const sameAs = (one: Setting, other: Setting) =>
-  one.value === other.value && one.own === other.own && one.from === other.from;
+/** The API refuses to replace another version than the one that was read; told with what holds by now, and who set it. */
+const MEANWHILE = 412;
 
-/** The API keeps the last value that it is told: whether somebody else told one is looked up right before. */
-async function lookAgain(org: string, seen: Setting, mayAudit: boolean): Promise<void> {
+async function whatHappened(org: string, key: string, mayAudit: boolean): Promise<ChangedMeanwhile | null> {
   const { items } = await answer(api.GET(PATH, { params: { path: { org } } }));
-  const now = items.find((one) => one.key === seen.key);
-  if (now === undefined || sameAs(now, seen)) return;
-  const query = { action: 'setting', object: `setting/${seen.key}`, limit: 1 };
+  const now = items.find((one) => one.key === key);
+  if (now === undefined) return null;
+  const query = { action: 'setting', object: `setting/${key}`, limit: 1 };
   const audit = mayAudit
     ? await api.GET('/api/v1/organizations/{org}/audit', { params: { path: { org }, query } })
     : null;
   const last = audit?.data?.items[0];
-  throw new ChangedMeanwhile(now, last === undefined ? null : { actor: last.actor, at: last.at });
+  return new ChangedMeanwhile(now, last === undefined ? null : { actor: last.actor, at: last.at });
 }
 
 /** Sets a value, or lets it be inherited again; whatever stands on it is read anew. */
@@ -54,11 +53,14 @@ export function useChange(org: string, done: () => void) {
   const mayAudit = useMay('audit.read');
   return useMutation({
     mutationFn: async ({ seen, value }: Wish): Promise<Setting> => {
-      await lookAgain(org, seen, mayAudit);
-      const params = { path: { org, key: seen.key } };
-      return answer(
-        value === null ? api.DELETE(`${PATH}/{key}`, { params }) : api.PUT(`${PATH}/{key}`, { params, body: { value } }),
-      );
+      const params = { path: { org, key: seen.key }, header: { 'If-Match': `"${seen.version}"` } };
+      const asked = value === null ? api.DELETE(`${PATH}/{key}`, { params }) : api.PUT(`${PATH}/{key}`, { params, body: { value } });
+      try {
+        return await answer(asked);
+      } catch (error) {
+        if (problemOf(error).status !== MEANWHILE) throw error;
+        throw (await whatHappened(org, seen.key, mayAudit)) ?? error;
+      }
     },
     onError: (error) => {
       if (error instanceof ChangedMeanwhile) void client.invalidateQueries();

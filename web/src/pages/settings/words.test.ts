@@ -33,6 +33,7 @@ it('puts every setting into a group of its own', () => {
 const setting = (allowed: string): Setting => ({
   key: 'x',
   value: '',
+  version: '',
   from: 'default',
   own: false,
   default: '',

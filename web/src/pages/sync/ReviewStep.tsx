@@ -7,10 +7,9 @@ import { useFormats } from '../../format';
 import { useWords } from '../../i18n';
 import { sumOf } from '../../sum';
 import { useWord } from '../../ui/Badges';
-import { Changes, Formula, type Change } from '../../ui/Changes';
-import { FindingList } from '../../ui/Findings';
-import { Empty, Panel } from '../../ui/Page';
-import { Effect, NextInvoices } from '../../ui/PlanView';
+import { Formula, type Change } from '../../ui/Changes';
+import { Panel } from '../../ui/Page';
+import { Effect, PlanFindings, PlanLines } from '../../ui/PlanView';
 import { ProblemNote } from '../../ui/Problem';
 import { editable, editKey, type Agreement, type Edit, type Review } from './data';
 import { EditDialog } from './EditDialog';
@@ -88,27 +87,14 @@ export function ReviewStep(props: {
       </Group>
       {props.error != null && editing === null && <ProblemNote error={props.error} />}
       <Warnings agreements={agreements} changes={changes} task={props.task} />
-      {plan.findings.length > 0 && (
-        <Panel title={t('plan.findings')} flush>
-          <FindingList findings={plan.findings} names={names} />
-        </Panel>
-      )}
+      <PlanFindings plan={plan} names={names} />
       <Amounts changes={changes} />
       <Effect plan={plan} />
       <Stack gap="sm">
         <Text component="h2" fw={600} m={0}>
           {t('plan.lines')}
         </Text>
-        {changes.length === 0 ? (
-          <Box className="panel">
-            <Empty title={t('plan.nothing')} detail={t('plan.nothing.detail')} />
-          </Box>
-        ) : (
-          <>
-            <NextInvoices plan={plan} />
-            <Changes changes={changes} names={names} act={act} />
-          </>
-        )}
+        <PlanLines plan={plan} names={names} changes={changes} act={act} />
       </Stack>
       {left.length > 0 && (
         <LeftOut

@@ -67,17 +67,26 @@ async function recordOf(org: string, kind: 'customers' | 'products', source: str
   return page.items.find((row) => row.source === source && row.id === id);
 }
 
-async function isFeeMapped(org: string, source: string): Promise<boolean> {
-  const query = { kind: 'fee', source, search: FEE, limit: 200 };
+/** What something is mapped to; of what an order names, its source need not have told more than the id. */
+async function mappingOf(org: string, kind: 'customer' | 'product' | 'fee', source: string, id: string) {
+  const query = { kind, source, search: id, limit: 200 };
   const page = await answer(api.GET(`${BASE}/mappings`, { params: { path: { org }, query } }));
-  return page.items.some((one) => one.source_id === FEE);
+  return page.items.find((one) => one.source_id === id);
+}
+
+/** Whether something that an order names is mapped, and to what. */
+async function standingOf(org: string, kind: 'customer' | 'product', source: string, id: string) {
+  const row = await recordOf(org, kind === 'customer' ? 'customers' : 'products', source, id);
+  if (row !== undefined) return { id, mapped: row.mapped, psa_id: row.psa_id ?? null };
+  const mapping = await mappingOf(org, kind, source, id);
+  return { id, mapped: mapping !== undefined, psa_id: mapping?.psa_id ?? null };
 }
 
 export interface Known {
   detail: Detail;
   names: Names;
   company: number | null;
-  customer: (Subject & { mapped: boolean }) | null;
+  customer: Subject & { mapped: boolean };
   products: (Subject & { mapped: boolean })[];
   /** Chosen by a person, or kept from an earlier order. */
   agreement: number | null;
@@ -94,16 +103,16 @@ export async function loadKnown(org: string, task: string): Promise<Known> {
     params: { path: { org }, query: { kind: 'agreement', source, search: subscription_id, limit: 200 } },
   });
   const [customer, chosen, fee, ...products] = await Promise.all([
-    recordOf(org, 'customers', source, customer_id),
+    standingOf(org, 'customer', source, customer_id),
     answer(mappings),
-    lines.some((line) => isFee(line) && costs(line)) ? isFeeMapped(org, source) : null,
-    ...ids.map((id) => recordOf(org, 'products', source, id)),
+    lines.some((line) => isFee(line) && costs(line)) ? mappingOf(org, 'fee', source, FEE).then((one) => one !== undefined) : null,
+    ...ids.map((id) => standingOf(org, 'product', source, id)),
   ]);
   const agreement = chosen.items.find((one) => one.source_id === subscription_id)?.psa_id ?? null;
   const names = await fetchNames(org, {
     customers: [{ source, id: customer_id }],
     products: ids.map((id) => ({ source, id })),
-    companies: customer?.psa_id == null ? [] : [customer.psa_id],
+    companies: customer.psa_id === null ? [] : [customer.psa_id],
     agreements: agreement === null ? [] : [agreement],
   });
   const subject = (kind: 'customer' | 'product', id: string, mapped: boolean) => ({
@@ -117,10 +126,10 @@ export async function loadKnown(org: string, task: string): Promise<Known> {
     detail,
     names,
     agreement,
-    company: customer?.psa_id ?? null,
-    customer: customer === undefined ? null : subject('customer', customer_id, customer.mapped),
+    company: customer.psa_id,
+    customer: subject('customer', customer_id, customer.mapped),
     products: [
-      ...products.flatMap((row) => (row === undefined ? [] : [subject('product', row.id, row.mapped)])),
+      ...products.map((row) => subject('product', row.id, row.mapped)),
       ...(fee === null ? [] : [{ kind: 'fee' as const, source, source_id: FEE, name: FEE, mapped: fee }]),
     ],
   };

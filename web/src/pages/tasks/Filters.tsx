@@ -1,5 +1,5 @@
 // The filters of the work list; all of them stand in the address.
-import { Button, Group, Select, Text } from '@mantine/core';
+import { Select } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { answer, api } from '../../api/client';
 import { fetchNames } from '../../api/names';
@@ -49,7 +49,7 @@ async function findCustomers(org: string, search: string): Promise<Choice[]> {
   return page.items.map((row) => ({ value: asValue(row), label: row.name }));
 }
 
-/** By name: the tasks know only the number of a customer. */
+/** One customer, chosen by name. */
 function OfCustomer({ customer, choose }: { customer: Customer | null; choose: (customer: Customer | null) => void }) {
   const { t } = useWords();
   const org = useOrg();
@@ -78,46 +78,6 @@ function OfCustomer({ customer, choose }: { customer: Customer | null; choose: (
       }}
       inputProps={{ placeholder: t('tasks.filter.customer.all'), flex: '1 1 12rem' }}
     />
-  );
-}
-
-/** Letters from which on a name is looked for. */
-const LETTERS = 2;
-const NAMED = 4;
-
-/** The search of the service knows only ids: whoever types the name of a customer is offered that customer's tasks. */
-export function CustomersNamed({ search, choose }: { search: string; choose: (customer: Customer) => void }) {
-  const { t } = useWords();
-  const org = useOrg();
-  const wanted = search.trim();
-  const found = useQuery({
-    queryKey: ['customers-named', org, wanted],
-    queryFn: async () => {
-      const query = { search: wanted, limit: NAMED };
-      const params = { path: { org }, query };
-      return (await answer(api.GET('/api/v1/organizations/{org}/customers', { params }))).items;
-    },
-    enabled: wanted.length >= LETTERS,
-  });
-  const rows = wanted.length >= LETTERS ? (found.data ?? []) : [];
-  if (rows.length === 0) return null;
-  return (
-    <Group px="md" py="xs" gap="xs" className="line">
-      <Text size="sm" c="dimmed">
-        {t('tasks.named')}
-      </Text>
-      {rows.map((row) => (
-        <Button
-          key={asValue(row)}
-          size="compact-sm"
-          variant="light"
-          onClick={() => choose(row)}
-          aria-label={t('tasks.named.of', { name: row.name })}
-        >
-          {row.name}
-        </Button>
-      ))}
-    </Group>
   );
 }
 

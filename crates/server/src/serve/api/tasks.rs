@@ -52,7 +52,8 @@ pub struct TaskQuery {
     /// Of orders completed at most so many days ago.
     #[param(minimum = 0, maximum = 36500)]
     max_age: Option<u32>,
-    /// Text in the ids of task, order, customer or subscription.
+    /// Text in the ids of task, order, customer or subscription, or in the name of the customer or of the company in
+    /// ConnectWise that the customer is mapped to.
     search: Option<String>,
     /// `completed`, `moved`, `customer`, `subscription` or `state`; with `-` before it the greatest first. Default:
     /// `-completed`.
