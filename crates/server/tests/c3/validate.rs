@@ -204,6 +204,35 @@ fn c3_27_a_history_with_a_gap_is_no_ground_to_bill_on() {
 }
 
 #[test]
+fn c3_27_less_than_nothing_is_refused_where_it_comes_in() {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let told = tell(&person, &[Row::new("c-1", "s-2", 0, -3, "2023-03-01")]);
+    let refused = &told["refused"][0];
+    assert_eq!((&refused["code"], &refused["field"]), (&json!("TU5004"), &json!("NewQuantity")), "{told}");
+    assert_eq!(validate(&person, &[])["customers"].as_array().unwrap().len(), 1, "the other row goes on");
+}
+
+#[test]
+fn c3_27_what_lies_in_an_invoiced_period_is_dated_for_the_next_invoice_and_said() {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let first = validate(&person, &[]);
+    assert_eq!(upload(&person, &first)["state"], "success", "{first}");
+    desk.patch("finance/agreements/40", "nextInvoiceDate", json!("2023-04-01"));
+    tell(&person, &[Row::new("c-1", "s-1", 5, 8, "2023-03-15")]);
+    let told = validate(&person, &[]);
+    assert_eq!(told["state"], "success", "{told}");
+    let dated = told["rows"].as_array().unwrap().iter().find(|row| row["code"] == "TU4002");
+    assert!(dated.is_some_and(|row| row["severity"] != "error"), "{told}");
+    // What was invoiced stays as it is.
+    assert_eq!(upload(&person, &told)["state"], "success");
+    let lines = desk.additions(40);
+    let of_march = lines.iter().filter(|line| line["effectiveDate"].as_str().unwrap().starts_with("2023-03"));
+    assert_eq!(of_march.count(), 1, "{lines:?}");
+}
+
+#[test]
 fn c3_29_the_others_are_validated_again_with_the_same_amounts() {
     let rows =
         [sale(), Row::new("c-2", "s-2", 0, 3, "2023-03-10"), Row::new("c-3", "s-3", 0, 1, "2023-03-01")];
@@ -225,7 +254,7 @@ fn c3_29_the_others_are_validated_again_with_the_same_amounts() {
 }
 
 #[test]
-fn c3_30_the_grid_is_a_table_that_runs_nothing() {
+fn c3_30_c3_d15_the_grid_is_a_table_that_runs_nothing() {
     let formula = "=HYPERLINK(\"http://evil.example\")";
     let row = Row::new("c-1", "s-1", 0, 5, "2023-03-01").with("ProductName", formula);
     let (desk, pass) = Desk::ready(&[row]);
