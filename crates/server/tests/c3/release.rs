@@ -166,7 +166,7 @@ fn c3_d10_what_waited_for_a_released_mapping_waits_for_a_new_one_and_nothing_is_
     release(&person, &body).is(200);
     assert_eq!(errors(&validate(&person, &["c-1"])), ["TU2003"]);
     let released: Vec<String> =
-        before.iter().map(|state| state.replace("s-1 ready", "s-1 needs_mapping")).collect();
+        before.iter().map(|state| state.replace("s-1 planned", "s-1 needs_mapping")).collect();
     assert_ne!(released, before);
     assert_eq!(states(&person), released);
     map(&person, "product", "Mail", 7).is(200);

@@ -193,9 +193,7 @@ fn becomes(status: &str, to: i64, on: &str) -> Row {
 }
 
 #[rstest]
-fn c3_d23_what_is_suspended_or_disabled_is_billed_on_with_a_warning(
-    #[values("Suspended", "Disabled")] status: &str,
-) {
+fn c3_d23_what_is_suspended_or_disabled_is_billed_on(#[values("Suspended", "Disabled")] status: &str) {
     let (desk, pass) = Desk::ready(&[sale()]);
     let person = desk.person(&pass);
     let validated = validate(&person, &[]);
@@ -204,31 +202,22 @@ fn c3_d23_what_is_suspended_or_disabled_is_billed_on_with_a_warning(
     tell(&person, &[becomes(status, 0, "2023-03-10")]);
     let told = validate(&person, &[]);
     assert_eq!(told["state"], "success", "{told}");
-    let warned =
-        |row: &Value| row["severity"] == "warning" && row["message"].as_str().unwrap().contains("suspended");
-    assert!(told["rows"].as_array().unwrap().iter().any(warned), "{told}");
     upload(&person, &told);
     assert_eq!(desk.additions(40), before);
 }
 
-#[rstest]
-#[case::never_billed("2023-03-01", false)]
-#[case::billed("2023-04-01", true)]
-fn c3_d23_what_is_deleted_ends_where_it_was_billed_and_goes_where_it_never_was(
-    #[case] invoiced_up_to: &str,
-    #[case] stays: bool,
-) {
+#[test]
+fn c3_d23_what_is_deleted_ends_where_it_was_billed() {
     let (desk, pass) = Desk::ready(&[sale()]);
     let person = desk.person(&pass);
     let validated = validate(&person, &[]);
     assert_eq!(upload(&person, &validated)["state"], "success", "{validated}");
     let line = desk.additions(40)[0]["id"].clone();
-    desk.patch("finance/agreements/40", "nextInvoiceDate", json!(invoiced_up_to));
+    desk.patch("finance/agreements/40", "nextInvoiceDate", json!("2023-04-01"));
     tell(&person, &[becomes("Deleted", 0, "2023-03-20")]);
     let told = validate(&person, &[]);
     assert_eq!(upload(&person, &told)["state"], "success", "{told}");
     let lines = desk.additions(40);
     let there = lines.iter().find(|left| left["id"] == line);
-    assert_eq!(there.is_some_and(|line| line["cancelledDate"].is_string()), stays, "{lines:?}");
-    assert_eq!(there.is_some(), stays, "{lines:?}");
+    assert!(there.is_some_and(|line| line["cancelledDate"].is_string()), "{lines:?}");
 }

@@ -280,7 +280,7 @@ fn what_was_gone_before_is_not_gone_at_once() {
         bench.json(&["setting", "set", key, value]).exits(0);
     }
     let counters: Vec<String> = (1..=5)
-        .map(|n| format!("{{\"type\":\"counter\",\"customer\":\"c-{n}\",\"product\":\"mbx\",\"value\":\"1\",\"as_of\":\"2023-03-01\"}}\n"))
+        .map(|n| format!("{{\"type\":\"counter\",\"customer\":\"c-{n}\",\"product\":\"mbx\",\"value\":\"1\",\"as_of\":\"2023-03-01T00:00:00Z\"}}\n"))
         .collect();
     let customers: Vec<String> = (1..=5)
         .map(|n| format!("{{\"type\":\"customer\",\"id\":\"c-{n}\",\"name\":\"Customer {n}\"}}\n"))
@@ -288,7 +288,7 @@ fn what_was_gone_before_is_not_gone_at_once() {
     for (records, kind) in [(counters, "counter"), (customers, "customer")] {
         let list = |there: usize, day: u32| {
             let all = format!(
-                "{{\"type\":\"snapshot\",\"types\":[\"{kind}\"],\"complete\":true,\"as_of\":\"2023-03-0{day}\"}}\n"
+                "{{\"type\":\"snapshot\",\"types\":[\"{kind}\"],\"complete\":true,\"as_of\":\"2023-03-0{day}T00:00:00Z\"}}\n"
             );
             bench.feed(&format!("{}{all}", records[..there].concat()))
         };
