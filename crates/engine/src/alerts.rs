@@ -8,7 +8,9 @@ mod carry;
 mod raise;
 mod rules;
 mod run;
+mod storms;
 mod take;
+mod telling;
 mod test;
 
 pub use book::{

@@ -106,6 +106,12 @@ impl Validation {
     pub fn is_clean(&self) -> bool {
         !self.rows.iter().any(GridRow::is_error)
     }
+
+    /// Whether it is older than so many hours; with 0 it never is.
+    fn is_older_than(&self, hours: u32, now: Millis) -> bool {
+        const HOUR_MS: Millis = 3_600_000;
+        hours > 0 && now.saturating_sub(self.at) > Millis::from(hours) * HOUR_MS
+    }
 }
 
 /// What a job works with.
@@ -388,12 +394,11 @@ pub async fn plan_upload(
     before: &Validation,
     hours: u32,
 ) -> Result<StoredPlan, Failure> {
-    const HOUR_MS: i64 = 3_600_000;
     let fix = "Validate again, and look at what it says.";
     if !before.is_clean() {
         return Err(Failure::wrong("the validation has errors", fix));
     }
-    if hours > 0 && clock.now().saturating_sub(before.at) > i64::from(hours) * HOUR_MS {
+    if before.is_older_than(hours, clock.now()) {
         return Err(Failure::wrong(
             format!("the validation is older than {hours} hours (validation.hours)"),
             fix,
@@ -435,4 +440,27 @@ pub async fn plan_retry(
     }
     let choice = Choice::Among(left.into_iter().map(|task| task.id).collect());
     Ok(Some(make_plan(store, psa, clock, &PlanRequest { choice, ..request.clone() }).await?.stored))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c3_d13_a_validation_holds_for_its_hours_and_no_longer() {
+        let validation = Validation {
+            at: 1_000,
+            connection: "main".to_owned(),
+            plan: PlanId::from("p-1"),
+            mark: String::new(),
+            tasks: Vec::new(),
+            customers: Vec::new(),
+            rows: Vec::new(),
+        };
+        const HOUR: Millis = 3_600_000;
+        assert!(!validation.is_older_than(24, 1_000 + 24 * HOUR));
+        assert!(validation.is_older_than(24, 1_001 + 24 * HOUR));
+        assert!(!validation.is_older_than(0, Millis::MAX), "0 is for ever");
+        assert!(!validation.is_older_than(24, 0), "a clock that was set back");
+    }
 }

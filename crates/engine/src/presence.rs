@@ -2,7 +2,8 @@
 //!
 //! A file that says it held everything (`snapshot` with `complete`) tells by silence: what it does not name is gone.
 //! That is believed only where the file came in whole and is not suddenly much smaller, and it never ends a line:
-//! it raises findings, and an order or a person ends what is to end.
+//! it raises findings, and an order or a person ends what is to end. A counter that it does not name is one of 0, which
+//! waits for a person as every 0 does.
 
 use crate::failure::Failure;
 use crate::feed::Destination;
@@ -17,6 +18,7 @@ use trueup_domain::feed::{Record, RecordKind, SnapshotMark};
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind};
+use trueup_domain::quantity::reading::is_later;
 
 /// The kinds of which absence means something.
 const KINDS: [RecordKind; 3] = [RecordKind::Customer, RecordKind::Product, RecordKind::Subscription];
@@ -48,6 +50,40 @@ impl Gone {
     }
 }
 
+/// The counters that the last complete list of a source did not name, and the instant of that list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncounted(BTreeMap<String, String>);
+
+impl Uncounted {
+    /// As of when a counter is counted no more, where its newest level is not of later.
+    pub fn since(&self, id: &str, as_of: &str) -> Option<&str> {
+        self.0.get(id).map(String::as_str).filter(|left| !is_later(as_of, left))
+    }
+
+    /// What the source's last complete list left out.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(store: &dyn Store, org: &OrganizationId, source: &SourceId) -> Result<Self, Failure> {
+        let text = store.load_mark(org, &format!("uncounted/{source}")).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    fn leave_out(&mut self, ids: Vec<String>, as_of: &str) {
+        for id in ids {
+            let known = self.0.entry(id).or_insert_with(|| as_of.to_owned());
+            if is_later(as_of, known) {
+                as_of.clone_into(known);
+            }
+        }
+    }
+
+    async fn save(&self, store: &dyn Store, org: &OrganizationId, source: &SourceId) -> Result<(), Failure> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Ok(store.save_mark(org, &format!("uncounted/{source}"), &text).await?)
+    }
+}
+
 fn name_of(source: &SourceId) -> String {
     format!("gone/{source}")
 }
@@ -57,7 +93,7 @@ impl Seen {
     pub fn note(&mut self, record: &Record, id: &str) {
         if let Record::Snapshot(mark) = record {
             self.mark = Some(mark.clone());
-        } else if KINDS.contains(&record.kind()) {
+        } else if KINDS.contains(&record.kind()) || record.kind() == RecordKind::Counter {
             self.ids.entry(record.kind()).or_default().insert(id.into());
         }
     }
@@ -96,7 +132,9 @@ impl Seen {
                 let known = known.iter().filter(|row| lives(&row.record)).map(|row| row.record.id());
                 let (there, missing): (Vec<String>, Vec<String>) =
                     known.partition(|id| self.brought(kind, id));
-                match limits.refuses(there.len(), missing.len()) {
+                // What was gone before is not gone at once.
+                let more = missing.iter().filter(|id| !before.has(kind, id)).count();
+                match limits.refuses(there.len(), more) {
                     Some(why) => notes.push(unbelieved(kind, mark, why, false)),
                     None => {
                         after.0.insert(kind, missing.into_iter().collect());
@@ -107,6 +145,7 @@ impl Seen {
                 }
             }
         }
+        notes.extend(self.conclude_counters(store, to, refused).await?);
         after.0.retain(|_, ids| !ids.is_empty());
         if after != before {
             let text = serde_json::to_string(&after).unwrap_or_default();
@@ -117,6 +156,45 @@ impl Seen {
         }
         reading.save(store, org, source).await?;
         Ok(notes)
+    }
+
+    /// Concludes which counters a complete list of them leaves out. The answer says why nothing was concluded.
+    async fn conclude_counters(
+        &self,
+        store: &dyn Store,
+        to: Destination<'_>,
+        refused: u64,
+    ) -> Result<Option<Refusal>, Failure> {
+        const KIND: RecordKind = RecordKind::Counter;
+        let Destination { org, source, .. } = to;
+        let before = Uncounted::of(store, org, source).await?;
+        let mut after = before.clone();
+        after.0.retain(|id, _| !self.brought(KIND, id));
+        let mut note = None;
+        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.complete && mark.types.contains(&KIND)) {
+            let (mut there, mut more, mut missing) = (0, 0, Vec::new());
+            for row in store.list_records(org, Some(source), KIND).await? {
+                let (id, Record::Counter(counter)) = (row.record.id(), &row.record) else { continue };
+                if self.brought(KIND, &id) || is_later(&counter.as_of, &mark.as_of) {
+                    there += 1;
+                    continue;
+                }
+                more += usize::from(!counter.value.is_zero() && !before.0.contains_key(&id));
+                missing.push(id);
+            }
+            let why = match refused {
+                0 => Limits::load(store, org).await?.refuses(there, more),
+                refused => Some(incomplete(refused)),
+            };
+            match why {
+                Some(why) => note = Some(unbelieved(KIND, mark, why, refused > 0)),
+                None => after.leave_out(missing, &mark.as_of),
+            }
+        }
+        if after != before {
+            after.save(store, org, source).await?;
+        }
+        Ok(note)
     }
 
     /// When the source was read before, with the gap up to now where it keeps less than that.

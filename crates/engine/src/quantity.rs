@@ -3,7 +3,9 @@
 //! The rules are in [`trueup_domain::quantity`]. Here the world is gathered, the plan goes through the same checks,
 //! approvals and journal as every other, and what each line came to is kept, so that "why 8?" has an answer at any time.
 
+mod asking;
 mod gather;
+mod keeping;
 mod overview;
 mod run;
 mod set;

@@ -1,9 +1,10 @@
-//! Callbacks of ConnectWise: where they arrive, and the agreements that they say were touched. Such a hint makes the
-//! next pull read the agreement; it changes nothing else.
+//! Callbacks of ConnectWise: where they arrive, and the agreements and tickets that they say were touched. Such a hint makes
+//! the next pull read the agreement, or a run look at the tickets of alerts; it changes nothing else.
 
 use crate::db::{self, commit, write_tx};
 use crate::runs::{self, Run};
 use crate::{audit, error, store::SqlStore};
+use sea_orm::DatabaseTransaction;
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AgreementId, OrganizationId};
 use trueup_engine::ports::StoreError;
@@ -123,37 +124,68 @@ impl SqlStore {
         let sql = "INSERT INTO picture_hint (org, connection, id, at) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (org, connection, id) DO UPDATE SET at = excluded.at, pull = NULL";
         db::run(&*tx, sql, [org.into(), connection.into(), agreement.0.into(), now.into()]).await?;
-        let fire = format!("callback:{connection}:");
-        let latest = now.saturating_add(apart);
-        // Ids grow with time, and a run has its id in its fire.
-        let (first, behind) = runs::range(&fire);
-        let last = db::query(&*tx, LAST_FIRED, [org.into(), first.into(), behind.into()]).await?;
-        let last: Option<(String, Millis, String)> = match last.first() {
-            Some(row) => Some((
-                row.try_get("", "state").map_err(error::of_db)?,
-                row.try_get("", "not_before").map_err(error::of_db)?,
-                row.try_get("", "id").map_err(error::of_db)?,
-            )),
-            None => None,
-        };
-        if let Some((state, at, id)) = &last
-            && state == "queued"
-        {
-            // One from a clock that was ahead must not wait until the clock is there.
-            if *at > latest {
-                let sql = "UPDATE run SET not_before = $3 WHERE org = $1 AND id = $2 AND state = 'queued'";
-                db::run(&*tx, sql, [org.into(), id.as_str().into(), latest.into()]).await?;
-            }
-            commit(tx).await?;
-            return Ok(false);
-        }
-        let begins = last.map_or(now, |(_, at, _)| at.saturating_add(apart).clamp(now, latest));
-        let run = Run { not_before: begins, fired_for: Some(format!("{fire}{}", run.id)), ..run.clone() };
-        let added = runs::insert(&tx, &run).await?;
-        if added {
-            audit::append_in(&tx, &run.org, vec![entry]).await?;
-        }
+        let added = fire(&tx, &format!("callback:{connection}:"), run, apart, entry).await?;
         commit(tx).await?;
         Ok(added)
     }
+
+    /// Puts a run about tickets into the queue unless one of the connection waits there already; otherwise as
+    /// [`Self::hint_agreement`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn hint_ticket(
+        &self,
+        connection: &str,
+        run: &Run,
+        apart: Millis,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let tx = write_tx(self).await?;
+        db::guard(&tx, run.org.as_str(), "callbacks").await?;
+        let added = fire(&tx, &format!("callback-ticket:{connection}:"), run, apart, entry).await?;
+        commit(tx).await?;
+        Ok(added)
+    }
+}
+
+/// Puts a run into the queue under a fire of this name, `apart` after the last one of the name at the earliest, unless one
+/// waits there.
+async fn fire(
+    tx: &DatabaseTransaction,
+    name: &str,
+    run: &Run,
+    apart: Millis,
+    entry: &NewAuditEntry,
+) -> Result<bool, StoreError> {
+    let (org, now) = (run.org.as_str(), run.created_at);
+    let latest = now.saturating_add(apart);
+    // Ids grow with time, and a run has its id in its fire.
+    let (first, behind) = runs::range(name);
+    let last = db::query(tx, LAST_FIRED, [org.into(), first.into(), behind.into()]).await?;
+    let last: Option<(String, Millis, String)> = match last.first() {
+        Some(row) => Some((
+            row.try_get("", "state").map_err(error::of_db)?,
+            row.try_get("", "not_before").map_err(error::of_db)?,
+            row.try_get("", "id").map_err(error::of_db)?,
+        )),
+        None => None,
+    };
+    if let Some((state, at, id)) = &last
+        && state == "queued"
+    {
+        // One from a clock that was ahead must not wait until the clock is there.
+        if *at > latest {
+            let sql = "UPDATE run SET not_before = $3 WHERE org = $1 AND id = $2 AND state = 'queued'";
+            db::run(tx, sql, [org.into(), id.as_str().into(), latest.into()]).await?;
+        }
+        return Ok(false);
+    }
+    let begins = last.map_or(now, |(_, at, _)| at.saturating_add(apart).clamp(now, latest));
+    let run = Run { not_before: begins, fired_for: Some(format!("{name}{}", run.id)), ..run.clone() };
+    let added = runs::insert(tx, &run).await?;
+    if added {
+        audit::append_in(tx, &run.org, vec![entry]).await?;
+    }
+    Ok(added)
 }

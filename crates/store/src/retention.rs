@@ -1,5 +1,5 @@
-//! What is not kept for ever: old versions of feed records, runs that ended, findings that were resolved, sessions and
-//! answers that ran out. Never the audit, the journal, the links, the plans or the newest version of anything.
+//! What is not kept for ever: old versions of feed records, runs that ended, findings that were resolved, alerts that are
+//! over, sessions and answers that ran out. Never the audit, the journal, the links, the plans or the newest version of anything.
 
 use crate::db::{self, commit, write_tx};
 use crate::{audit, store::SqlStore};
@@ -18,6 +18,8 @@ pub struct Keep {
     pub findings_before: Option<Millis>,
     /// Entries of the log of what went on that are older than this instant.
     pub activity_before: Option<Millis>,
+    /// Alerts that are over, with nothing left to do about their tickets, and of which nothing was told since this instant.
+    pub alerts_before: Option<Millis>,
     /// Questions to people that were closed before this instant; what people said is in the audit as well.
     pub approvals_before: Option<Millis>,
 }
@@ -35,6 +37,8 @@ pub struct Gone {
     pub approvals: u64,
     /// Entries of the log of what went on.
     pub activity: u64,
+    /// Alerts.
+    pub alerts: u64,
 }
 
 const VERSIONS: &str = "DELETE FROM record_history WHERE org = $1 AND COALESCE(\
@@ -50,6 +54,11 @@ const FINDINGS: &str = "DELETE FROM finding WHERE org = $1 AND state = 'resolved
 const WORDS: &str = "DELETE FROM approval_word WHERE org = $1 AND approval IN (\
     SELECT id FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2)";
 const APPROVALS: &str = "DELETE FROM approval WHERE org = $1 AND state <> 'open' AND closed_at < $2";
+
+// Not the watch over a device: whoever is silent for that long is to be told of. What of its records was taken in is known
+// further on, so that none of them makes it anew.
+const ALERTS: &str = "DELETE FROM alert WHERE org = $1 AND state = 'cleared' AND settled = 1 \
+    AND kind <> 'device_offline' AND last_at < $2";
 
 const ACTIVITY: &str = "DELETE FROM activity WHERE org = $1 AND at < $2";
 
@@ -76,6 +85,7 @@ impl SqlStore {
             (keep.approvals_before, WORDS, &mut words),
             (keep.approvals_before, APPROVALS, &mut gone.approvals),
             (keep.activity_before, ACTIVITY, &mut gone.activity),
+            (keep.alerts_before, ALERTS, &mut gone.alerts),
         ] {
             if let Some(before) = before {
                 *count = db::run(&*tx, sql, [org.as_str().into(), before.into()]).await?;
@@ -91,8 +101,8 @@ impl SqlStore {
             object: "retention".to_owned(),
             addition: None,
             detail: format!(
-                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{},\"approvals\":{},\"activity\":{}}}",
-                gone.feed_versions, gone.runs, gone.findings, gone.approvals, gone.activity
+                "{{\"feed_versions\":{},\"runs\":{},\"findings\":{},\"approvals\":{},\"activity\":{},\"alerts\":{}}}",
+                gone.feed_versions, gone.runs, gone.findings, gone.approvals, gone.activity, gone.alerts
             ),
         };
         audit::append_in(&tx, org, vec![&entry]).await?;

@@ -246,12 +246,34 @@ async fn what_was_replaced_long_ago_goes_and_the_newest_stays() {
             approval("open", "open", "NULL"),
         ]
         .concat();
-        let rows =
-            [row("record_history", 1), row("record_history", 2), row("record", 3), runs, findings, approvals];
+        let alert = |id: &str, kind: &str, state: &str, settled: i64, at: i64| {
+            format!(
+                "INSERT INTO alert (org, id, kind, state, settled, last_at, doc) \
+                 VALUES ('{org}', '{id}', '{kind}', '{state}', {settled}, {at}, '{{}}');"
+            )
+        };
+        let alerts = [
+            alert("old", "failed_backup", "cleared", 1, 15),
+            alert("new", "failed_backup", "cleared", 1, 40),
+            alert("lasts", "failed_backup", "open", 1, 15),
+            alert("known", "failed_backup", "acknowledged", 1, 15),
+            alert("ticket", "failed_backup", "cleared", 0, 15),
+            alert("watch", "device_offline", "cleared", 1, 15),
+        ]
+        .concat();
+        let log = |seq: i64| {
+            format!(
+                "INSERT INTO activity (org, seq, at, kind, doc) VALUES ('{org}', {seq}, {}, 'alert', '{{}}');",
+                seq * 15
+            )
+        };
+        let (versions, logs) =
+            ([row("record_history", 1), row("record_history", 2)].concat(), [log(1), log(2)].concat());
+        let rows = [versions, row("record", 3), runs, findings, approvals, alerts, logs];
         raw(dir.path(), &rows.concat()).await;
     }
     let keep = keep_before(25);
-    let one = Gone { feed_versions: 1, runs: 1, findings: 1, approvals: 1, activity: 0 };
+    let one = Gone { feed_versions: 1, runs: 1, findings: 1, approvals: 1, activity: 1, alerts: 1 };
     let forget = |keep: Keep, dry: bool| {
         let store = &store;
         async move { store.forget_old(&org(), keep, 100, "ann", dry).await.unwrap() }
@@ -275,5 +297,6 @@ fn keep_before(at: i64) -> Keep {
         findings_before: Some(at),
         approvals_before: Some(at),
         activity_before: Some(at),
+        alerts_before: Some(at),
     }
 }

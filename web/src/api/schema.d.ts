@@ -16,7 +16,8 @@ export interface paths {
         /**
          * Receive a callback of ConnectWise
          * @description The signature is checked with the key of the connection's own ConnectWise. The agreement that it names is read by a run
-         *     that begins at once, or a minute after the last one of its kind; other records are read by every pull anyway.
+         *     that begins at once, or a minute after the last one of its kind; where it names the ticket of an alert that is not
+         *     settled, a run looks at the tickets in the same way. Other records are read by every pull anyway.
          */
         post: operations["callbacks_receive"];
         delete?: never;
@@ -560,7 +561,8 @@ export interface paths {
         put?: never;
         /**
          * Make the address for callbacks of a connection
-         * @description An address that was made before ends. Enter it in ConnectWise as a callback of type `agreement`.
+         * @description An address that was made before ends. Enter it in ConnectWise as a callback of type `agreement`, and as one of type
+         *     `ticket` where alerts become tickets.
          *
          *     Needs the right `connections.write`.
          */

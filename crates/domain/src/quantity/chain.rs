@@ -347,6 +347,13 @@ fn counted(part: &Part<'_>) -> String {
                 day_of(&reading.as_of)
             )
         }
+        Origin::LeftOut => {
+            format!(
+                "{}{whose}: 0{unit}, left out of the complete list of {}",
+                reading.name,
+                day_of(&reading.as_of)
+            )
+        }
         Origin::Usage { records, from, until } => format!(
             "{}{whose}: {}{unit} used from {from} up to {until}, the sum of {records} records",
             reading.name,

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Origin {
     /// A counter: a level by itself.
     Counter,
+    /// A counter that a complete list of counters does not name any more: a level of 0.
+    LeftOut,
     /// Usage records, summed.
     Usage {
         /// How many.
@@ -61,8 +63,13 @@ impl Reading {
 
     /// Whether it was counted after another one, as far as both texts can be read.
     fn is_after(&self, other: &Self) -> bool {
-        matches!((instant_of(&self.as_of), instant_of(&other.as_of)), (Some(own), Some(other)) if own > other)
+        is_later(&self.as_of, &other.as_of)
     }
+}
+
+/// Whether an instant of a source comes after another one, as far as both can be read.
+pub fn is_later(one: &str, other: &str) -> bool {
+    matches!((instant_of(one), instant_of(other)), (Some(one), Some(other)) if one > other)
 }
 
 /// An instant of a source; a date counts from its first moment.
@@ -133,6 +140,23 @@ impl Readings {
             Some(known) if known.is_after(&reading) => {}
             Some(_) | None => told.push(reading),
         }
+    }
+
+    /// Takes in that a complete list as of an instant leaves a counter out. Where nothing else tells of the service, that is
+    /// a level of 0; so it has to be told last.
+    pub fn leave_out(&mut self, source: &SourceId, counter: &Counter, name: &str, as_of: &str) {
+        let key = (source.clone(), counter.customer.clone(), counter.product.clone());
+        self.by_key.entry(key).or_insert_with(|| {
+            vec![Reading {
+                service: counter.product.clone(),
+                name: name.to_owned(),
+                value: Quantity::ZERO,
+                unit: counter.unit.clone(),
+                as_of: as_of.to_owned(),
+                origin: Origin::LeftOut,
+                doubt: None,
+            }]
+        });
     }
 
     /// Takes the sum of a month's use in, where no counter tells the level. Beside a counter it is kept apart

@@ -296,6 +296,12 @@ pub const SETTINGS: &[SettingRow] = &[
         ValueKind::Days,
         "how long an entry of the log of what went on is kept",
     ),
+    row(
+        "retention.alerts_days",
+        "365",
+        ValueKind::Days,
+        "how long an alert that is over, with nothing left to do about its ticket, is kept after it was told last",
+    ),
     choice(
         "quantity.customers",
         &["all", "ticked"],

@@ -2,8 +2,10 @@
 
 use super::book::{AlertChange, AlertFilter};
 use super::carry::Carried;
-use super::raise::{Raising, over};
-use super::take::{Taking, log_of};
+use super::raise::Raising;
+use super::storms::storm_company;
+use super::take::Taking;
+use super::telling::lasting;
 use super::{Activity, ActivityKind, Companies, CustomerNames, whose};
 use crate::access::Account;
 use crate::failure::Failure;
@@ -12,16 +14,15 @@ use crate::records::Millis;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::alert::{
-    About, Alert, AlertId, Around, Fact, Hold, Level, Names, Origin, Rule, RuleError, STORM, Seen, Storm,
-    Told, ToldState, alert_id, decide, resolve,
+    About, Alert, AlertId, Around, Fact, Hold, Level, Names, Origin, Rule, RuleError, Seen, Storm, alert_id,
+    decide, resolve,
 };
-use trueup_domain::finding::{Code, Finding, Severity, Subject};
+use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{CompanyId, CustomerId, OrganizationId, SourceId};
-use trueup_domain::plan::short_hash;
 use trueup_domain::ticket::{Board, BoardId, Desk, ObservedTicket, TicketId};
 
 /// The lane of an organization's alerts.
-const LANE: &str = "alerts";
+pub(super) const LANE: &str = "alerts";
 /// How long the lane is held without a sign of life.
 const TTL_MS: i64 = 180_000;
 /// How often it is said that this run lives.
@@ -311,30 +312,6 @@ impl Work<'_> {
         ))
     }
 
-    /// A storm is over when nothing under its ticket lasts.
-    async fn end_storms(&mut self, alerts: &mut [Alert]) -> Result<(), Failure> {
-        let under: BTreeSet<TicketId> = alerts
-            .iter()
-            .filter(|alert| alert.is_open())
-            .filter_map(|alert| alert.thread.as_ref()?.parent)
-            .collect();
-        let mut change = AlertChange::default();
-        for alert in alerts.iter_mut() {
-            let storm = matches!(alert.origin, Origin::Storm { .. }) && alert.is_open();
-            let ticket = alert.thread.as_ref().map(|thread| thread.ticket);
-            if storm && ticket.is_some_and(|ticket| !under.contains(&ticket)) {
-                let told = over(alert, self.now, "Nothing under this ticket lasts.");
-                let happening = alert.take(&told);
-                change.activity.push(log_of(alert, happening, &told));
-                change.save.push(alert.clone());
-            }
-        }
-        if change.save.is_empty() {
-            return Ok(());
-        }
-        Ok(self.store.alerts().save_alerts(self.request.org, &self.lease, &change).await?)
-    }
-
     /// Reads back the tickets about which something is left to say.
     async fn read_tickets(&mut self, alerts: &[Alert]) -> Result<(), PsaError> {
         let mut ids = BTreeSet::new();
@@ -361,7 +338,7 @@ impl Work<'_> {
     }
 
     /// Brings the ticket of one alert to where the alert is.
-    async fn one(&mut self, alert: &mut Alert) -> Result<Carried, Failure> {
+    pub(super) async fn one(&mut self, alert: &mut Alert) -> Result<Carried, Failure> {
         let before = alert.clone();
         self.kept = false;
         let carried = self.followed(alert).await?;
@@ -429,14 +406,6 @@ impl Work<'_> {
         Ok(Carried::On)
     }
 
-    /// The ticket of a storm is made by the rule of the kind that came first, whatever is said of storms.
-    fn for_storm(&self, alert: &Alert, mut rule: Rule) -> Rule {
-        if matches!(alert.origin, Origin::Storm { .. }) {
-            rule.psa = true;
-        }
-        rule
-    }
-
     fn seen(&self, alert: &Alert) -> Seen {
         match &alert.thread {
             None => Seen::NotRead,
@@ -463,81 +432,6 @@ impl Work<'_> {
         let on_it = alert.thread.as_ref().and_then(|thread| self.lasting.get(&thread.ticket));
         let shared = on_it.is_some_and(|alerts| alerts.iter().any(|id| *id != alert.id));
         Ok(Around { company: company.or_else(|| storm_company(alert)), names, storm, shared })
-    }
-
-    async fn storm_of(&self, alert: &Alert, rule: &Rule) -> Result<Storm, Failure> {
-        let company = rule.company.or_else(|| self.companies.of_alert(alert));
-        let Some(company) = company.filter(|_| !matches!(alert.origin, Origin::Storm { .. })) else {
-            return Ok(Storm::Calm);
-        };
-        let since = self.now.saturating_sub(rule.storm_within);
-        let lately = self.made.get(&company).map_or(0, |made| made.iter().filter(|at| **at > since).count());
-        let most = usize::try_from(rule.storm_tickets).unwrap_or(usize::MAX);
-        if most == 0 || lately < most || alert.thread.is_some() {
-            return Ok(Storm::Calm);
-        }
-        let filter = AlertFilter { ids: Some(vec![self.storm_name(company)]), ..AlertFilter::default() };
-        let storm = self.store.alerts().list_alerts(self.request.org, &filter).await?.into_iter().next();
-        let open = storm.filter(Alert::is_open).and_then(|storm| storm.thread);
-        let parent = open.filter(|thread| thread.closed.is_none() && !thread.gone);
-        Ok(Storm::Raging(parent.map(|thread| thread.ticket)))
-    }
-
-    fn storm_name(&self, company: CompanyId) -> AlertId {
-        AlertId::from(short_hash("al", &[self.request.org.as_str(), STORM, &company.to_string()], 16))
-    }
-
-    /// Makes the ticket under which the others lie.
-    async fn raise_storm(&mut self, alert: &Alert, rule: &Rule) -> Result<Carried, Failure> {
-        let Some(company) = rule.company.or_else(|| self.companies.of_alert(alert)) else {
-            return Ok(Carried::On);
-        };
-        let id = self.storm_name(company);
-        let filter = AlertFilter { ids: Some(vec![id.clone()]), ..AlertFilter::default() };
-        let known = self.store.alerts().list_alerts(self.request.org, &filter).await?.into_iter().next();
-        let told = Told {
-            origin: Origin::Storm { like: alert.kind.clone() },
-            source: alert.teller().map_or_else(|| SourceId::from(""), |voice| voice.source.clone()),
-            customer: alert.teller().map_or_else(|| CustomerId::from(""), |voice| voice.customer.clone()),
-            kind: STORM.to_owned(),
-            subject: Some("many alerts at once".to_owned()),
-            key: None,
-            severity: alert.severity,
-            state: ToldState::Open,
-            at: known.as_ref().map_or(self.now, |storm| self.now.max(storm.last_at)),
-            summary: format!(
-                "More than {} alerts came up within {} minutes. Their tickets lie under this one.",
-                rule.storm_tickets,
-                rule.storm_within / trueup_domain::alert::MINUTE
-            ),
-            detail: None,
-        };
-        let (mut storm, happening) = match known {
-            Some(mut storm) if storm.is_open() => {
-                // Somebody closed it while it rages: the next one gets a ticket of its own again.
-                if storm.thread.as_ref().is_some_and(|thread| thread.closed.is_some() || thread.gone) {
-                    storm.take(&over(&storm.clone(), self.now, ""));
-                    let happening = storm.take(&told);
-                    (storm, happening)
-                } else {
-                    let happening = trueup_domain::alert::Happening::Nothing;
-                    (storm, happening)
-                }
-            }
-            Some(mut storm) => {
-                let happening = storm.take(&told);
-                (storm, happening)
-            }
-            None => match Alert::first(id, &told) {
-                Some(storm) => (storm, trueup_domain::alert::Happening::Opened),
-                None => return Ok(Carried::On),
-            },
-        };
-        storm.origin = Origin::Storm { like: alert.kind.clone() };
-        let mut change = AlertChange { save: vec![storm.clone()], ..AlertChange::default() };
-        change.activity.push(log_of(&storm, happening, &told));
-        self.store.alerts().save_alerts(self.request.org, &self.lease, &change).await?;
-        Box::pin(self.one(&mut storm)).await
     }
 
     async fn log_fact(&self, alert: &Alert, fact: &Fact) -> Result<(), Failure> {
@@ -574,71 +468,4 @@ impl Work<'_> {
             why,
         }
     }
-
-    /// What a person should know: once a customer, once a rule, once a right.
-    async fn tell(&mut self, alerts: &[Alert]) -> Result<(), Failure> {
-        let mut told: BTreeMap<(Code, Subject), (String, usize)> = BTreeMap::new();
-        for alert in alerts {
-            let voice = alert.teller();
-            let (code, subject, message) = match &alert.hold {
-                Some(Hold::NoCompany) => (
-                    Code::Tu9504,
-                    Subject {
-                        source: voice.map(|voice| voice.source.clone()),
-                        customer: voice.map(|voice| voice.customer.clone()),
-                        ..Subject::default()
-                    },
-                    match voice.filter(|voice| self.names.is_stranger(&voice.source, &voice.customer)) {
-                        Some(voice) => format!(
-                            "wait: customer {} is not in the feed of {} yet, and linked to no company in ConnectWise.",
-                            voice.customer, voice.source
-                        ),
-                        None => "wait: the customer is linked to no company in ConnectWise.".to_owned(),
-                    },
-                ),
-                Some(Hold::NoBoard) => (
-                    Code::Tu9501,
-                    Subject { detail: Some(format!("rule {}", alert.kind)), ..Subject::default() },
-                    format!("of the kind {} wait: no rule says on which service board.", alert.kind),
-                ),
-                Some(Hold::Refused { code, words }) => {
-                    let detail = match code {
-                        Code::Tu9501 => format!("rule {}", alert.kind),
-                        _ => words.chars().take(200).collect(), // open set: the right that lacks, or ConnectWise's words
-                    };
-                    (*code, Subject { detail: Some(detail), ..Subject::default() }, format!("wait: {words}"))
-                }
-                Some(Hold::NoRule | Hold::Quiet { .. } | Hold::Flapping | Hold::Storm | Hold::InDoubt)
-                | None => continue,
-            };
-            let known = told.entry((code, subject)).or_insert((message, 0));
-            known.1 += 1;
-        }
-        for ((code, subject), (message, count)) in told {
-            let alerts = if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") };
-            self.report.findings.push(Finding::new(code, subject, format!("{alerts} {message}")));
-        }
-        let (now, today) = (self.clock.now(), self.clock.today());
-        Ok(self.store.record_findings(self.request.org, LANE, now, today, &self.report.findings).await?)
-    }
-}
-
-/// The company whose storm it is stands in its ticket.
-fn storm_company(alert: &Alert) -> Option<CompanyId> {
-    alert.thread.as_ref().map(|thread| thread.company)
-}
-
-fn lasting(alert: &Alert) -> Finding {
-    let voice = alert.teller();
-    let ticket = alert.thread.as_ref().map_or(0, |thread| thread.ticket.0);
-    let subject = Subject {
-        source: voice.map(|voice| voice.source.clone()),
-        customer: voice.map(|voice| voice.customer.clone()),
-        detail: Some(format!("alert {}", alert.id)),
-        ..Subject::default()
-    };
-    let message = format!("Ticket {ticket} was closed by a person, and its cause lasts: {}", alert.summary);
-    let mut finding = Finding::new(Code::Tu9503, subject, message);
-    finding.severity = Severity::Info;
-    finding
 }

@@ -7,9 +7,10 @@ use crate::apply::FreshReads;
 use crate::failure::Failure;
 use crate::observe::recent::{self, Recent};
 use crate::ports::{Clock, Psa, Store};
+use crate::presence::Uncounted;
 use crate::records::{Connection, Millis, StoredRecord};
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::feed::{Customer, Product, Record, RecordKind, UsageRecord};
+use trueup_domain::feed::{Counter, Customer, Product, Record, RecordKind, UsageRecord};
 use trueup_domain::ids::{
     AgreementId, CatalogItemId, CompanyId, CustomerId, OrganizationId, ProductId, SourceId, SubscriptionId,
 };
@@ -154,10 +155,16 @@ impl Gathered {
             .map(|((_, id), product)| (id.clone(), product.name.clone()))
             .collect();
         let name = |product: &ProductId| names.get(product).cloned().unwrap_or_else(|| product.to_string());
+        let uncounted = Uncounted::of(store, org, source).await?;
+        let mut left_out: Vec<(Counter, String)> = Vec::new();
         let readings = &mut self.readings;
         for_each(store, org, source, RecordKind::Counter, |row| {
+            let id = row.record.id();
             if let Record::Counter(counter) = row.record {
-                readings.count(source, &counter, &name(&counter.product));
+                match uncounted.since(&id, &counter.as_of) {
+                    Some(as_of) => left_out.push((counter, as_of.to_owned())),
+                    None => readings.count(source, &counter, &name(&counter.product)),
+                }
             }
         })
         .await?;
@@ -185,6 +192,11 @@ impl Gathered {
         // Only a month that is over says that somebody used nothing in it.
         if !self.policy.usage_of_this_month {
             self.read_unused(source, &used, &name, month)?;
+        }
+        // Of several units of one service the newest: the others were left out before it.
+        left_out.sort_by(|(one, _), (other, _)| other.as_of.cmp(&one.as_of));
+        for (counter, as_of) in &left_out {
+            self.readings.leave_out(source, counter, &name(&counter.product), as_of);
         }
         Ok(())
     }

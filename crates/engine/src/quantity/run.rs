@@ -1,12 +1,13 @@
 //! A run: compare, and carry out what may be carried out by itself. What waits for a person becomes a question, with a
 //! plan of its own that its yes carries out.
 
+use super::asking::{Asked, approvals_given};
 use super::gather::{Compared, Gathered};
+use super::set;
 use super::zone::InZone;
-use super::{is_plan_of_quantities, set};
 use crate::access::Account;
 use crate::alerts::{Activity, ActivityKind};
-use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState};
+use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport};
 use crate::applying::{self, Approval, Resumed, RunError};
 use crate::approvals;
 use crate::brakes;
@@ -17,11 +18,10 @@ use crate::observe::Trust;
 use crate::observe::recent::Recent;
 use crate::planning::checked;
 use crate::ports::{Clock, Psa, Store};
-use crate::records::{ApprovalState, PlanBody, PlanState, StoredPlan};
+use crate::records::{PlanBody, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::{Code, Finding};
-use trueup_domain::ids::{AgreementId, CustomerId, OrganizationId, SourceId, TaskId};
-use trueup_domain::plan::DraftPlan;
+use trueup_domain::ids::{AgreementId, CatalogItemId, CustomerId, OrganizationId, SourceId};
 use trueup_domain::psa::Snapshot;
 use trueup_domain::quantity::{Line, Planned, QuantityPlan, Verdict, quantity_task};
 use trueup_domain::settings::Settings;
@@ -262,12 +262,13 @@ fn refuse(planned: &mut Planned, finding: &Finding) {
     planned.line.why.clone_from(&finding.message);
 }
 
-struct Site<'a> {
-    store: &'a dyn Store,
-    psa: &'a dyn Psa,
-    clock: &'a dyn Clock,
-    request: &'a Request<'a>,
-    gathered: &'a Gathered,
+/// Where a run takes place, and what it stands on.
+pub(super) struct Site<'a> {
+    pub store: &'a dyn Store,
+    pub psa: &'a dyn Psa,
+    pub clock: &'a dyn Clock,
+    pub request: &'a Request<'a>,
+    pub gathered: &'a Gathered,
 }
 
 impl Site<'_> {
@@ -321,8 +322,7 @@ impl Site<'_> {
         let mut waiting: Vec<Asked> = Vec::new();
         let mut stale = false;
         let free = |planned: &Planned| given || planned.holds.is_empty();
-        let mut done: BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport> =
-            BTreeMap::new();
+        let mut done: BTreeMap<(AgreementId, CatalogItemId), ChangeReport> = BTreeMap::new();
         if let Some(whole) = self.made(compared, &free) {
             let apart = self.to_be_approved(&whole).await?;
             let goes = |planned: &Planned| {
@@ -419,7 +419,7 @@ impl Site<'_> {
         (stored, compared): (StoredPlan, &Compared),
         options: &ApplyOptions<'_>,
         report: &mut RunReport,
-        done: &mut BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport>,
+        done: &mut BTreeMap<(AgreementId, CatalogItemId), ChangeReport>,
     ) -> Result<bool, RunError> {
         self.store.save_plan(self.request.org, &stored).await?;
         let reads = compared.reads_of(stored.body.plan());
@@ -449,156 +449,11 @@ impl Site<'_> {
         report.outcomes.push(Outcome { stored, report: applied });
         Ok(stale)
     }
-
-    /// Asks people about what waits. A question that is asked already, with a plan that can still be carried out, is not
-    /// asked anew.
-    async fn ask(&self, waiting: Vec<Asked>, report: &mut RunReport) -> Result<BTreeSet<String>, RunError> {
-        let (store, org) = (self.store, self.request.org);
-        let policy = &self.request.settings.approval;
-        let mut current = BTreeSet::new();
-        for Asked { stored, holds } in waiting {
-            let id = approvals::id_of(&stored);
-            let known = store.find_approval(org, &id).await?.filter(|row| row.state == ApprovalState::Open);
-            if let Some(row) = known
-                && let Some(own) = store.find_plan(org, &row.plan).await?
-                && own.state == PlanState::Proposed
-            {
-                current.insert(id);
-                report.findings.extend(holds);
-                report.waiting.push(own);
-                continue;
-            }
-            store.save_plan(org, &stored).await?;
-            if holds.is_empty() {
-                if let Some(finding) = approvals::gate(store, self.clock, org, &stored, policy).await? {
-                    report.findings.push(finding);
-                }
-            } else {
-                approvals::ask_for_brakes(store, self.clock, org, &stored, &holds, policy).await?;
-                report.findings.extend(holds);
-            }
-            current.insert(id);
-            report.waiting.push(stored);
-        }
-        Ok(current)
-    }
-
-    /// Takes back the questions about quantities that would not be written any more.
-    async fn withdraw_others(&self, current: &BTreeSet<String>) -> Result<(), RunError> {
-        let (store, org) = (self.store, self.request.org);
-        for row in store.list_approvals(org, true, None, 10_000).await? {
-            if current.contains(&row.id) || row.connection != self.request.connection {
-                continue;
-            }
-            let Some(stored) = store.find_plan(org, &row.plan).await? else { continue };
-            let looked_at = |plan: &DraftPlan| {
-                let changes = plan.changes.iter().map(|change| (&change.source, &change.customer));
-                changes.into_iter().all(|(source, customer)| {
-                    let only = self.gathered.only.as_ref();
-                    only.is_none_or(|only| only.contains(&(source.clone(), customer.clone())))
-                })
-            };
-            if is_plan_of_quantities(&stored) && looked_at(stored.body.plan()) {
-                approvals::withdraw(store, self.clock, org, &row.id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps what every line came to, and what was found.
-    async fn keep(
-        &self,
-        compared: &mut Compared,
-        done: &BTreeMap<(AgreementId, trueup_domain::ids::CatalogItemId), ChangeReport>,
-        report: &mut RunReport,
-    ) -> Result<(), RunError> {
-        let mut lines = Vec::with_capacity(compared.plan.lines.len());
-        for planned in &compared.plan.lines {
-            let mut line = planned.line.clone();
-            if let Some(told) = done.get(&line.key()) {
-                settle(&mut line, planned, told);
-            }
-            lines.push(line);
-        }
-        let changed: Vec<Line> = lines
-            .iter()
-            .filter(|line| self.gathered.before.get(&line.key()) != Some(line))
-            .cloned()
-            .collect();
-        self.store.save_quantity_lines(self.request.org, &changed).await?;
-        report.lines = lines;
-        report.findings.extend(compared.plan.findings.iter().cloned());
-        findings::once_each(&mut report.findings);
-        let looked_at: BTreeSet<TaskId> = match &self.gathered.only {
-            Some(only) => only.iter().map(|(source, customer)| quantity_task(source, customer)).collect(),
-            None => self
-                .gathered
-                .readings
-                .iter()
-                .map(|((source, customer, _), _)| quantity_task(source, customer))
-                .chain(self.gathered.before.values().map(|line| quantity_task(&line.source, &line.customer)))
-                .collect(),
-        };
-        // What concerns a source as a whole is told by whole runs alone.
-        let general = if self.gathered.only.is_some() { "quantity/some" } else { "quantity" };
-        let of_some = |finding: &&Finding| self.gathered.only.is_none() || finding.subject.task.is_some();
-        let found: Vec<Finding> = report.findings.iter().filter(of_some).cloned().collect();
-        let scope = findings::Scope { looked_at: &looked_at, judged: None, general };
-        findings::record(self.store, self.clock, self.request.org, scope, &found).await?;
-        Ok(())
-    }
-}
-
-/// A plan that waits, and why.
-struct Asked {
-    stored: StoredPlan,
-    holds: Vec<Finding>,
-}
-
-impl Asked {
-    fn holds_lines_of(&self, key: &(SourceId, CustomerId)) -> bool {
-        let plan = self.stored.body.plan();
-        !self.holds.is_empty()
-            && plan.changes.iter().any(|change| change.source == key.0 && change.customer == key.1)
-    }
 }
 
 fn hold(compared: &mut Compared, of: &dyn Fn(&Planned) -> bool, why: &[Finding]) {
     for planned in compared.plan.lines.iter_mut().filter(|planned| planned.acts() && of(planned)) {
         planned.line.verdict = Verdict::Held;
         planned.line.code = why.first().map(|finding| finding.code);
-    }
-}
-
-async fn approvals_given(site: &Site<'_>, stored: &StoredPlan) -> Result<bool, RunError> {
-    let policy = &site.request.settings.approval;
-    Ok(approvals::is_approved(site.store, site.clock, site.request.org, stored, policy).await?)
-}
-
-/// What became of a line that was written.
-fn settle(line: &mut Line, planned: &Planned, told: &ChangeReport) {
-    line.addition = told.addition.or(line.addition);
-    match told.state {
-        ChangeState::Applied => {
-            line.verdict = match planned.change.as_ref().map(|change| change.action.op()) {
-                Some("create") => Verdict::Create,
-                Some("cancel") => Verdict::End,
-                Some(_) | None => Verdict::Update,
-            };
-            line.code = None;
-            if !planned.told.is_empty() {
-                line.told.clone_from(&planned.told);
-            }
-            if let Some(change) = &planned.change {
-                line.why.clone_from(&change.reason);
-            }
-        }
-        ChangeState::Failed | ChangeState::Skipped | ChangeState::InDoubt => {
-            line.verdict = Verdict::Refused;
-            line.code = told.error.as_ref().and_then(|error| Code::from_name(&error.code));
-            if let Some(error) = &told.error {
-                line.why.clone_from(&error.message);
-            }
-        }
     }
 }

@@ -25,6 +25,7 @@ pub struct GoneDoc {
     findings: u64,
     approvals: u64,
     activity: u64,
+    alerts: u64,
 }
 
 /// Runs the command.
@@ -43,10 +44,13 @@ pub async fn run(options: Options, dry_run: bool) -> Result<Exit, CliError> {
                     g.findings.to_string(),
                     g.approvals.to_string(),
                     g.activity.to_string(),
+                    g.alerts.to_string(),
                 ]
             })
             .collect();
-        out.table(&["organization", "feed versions", "runs", "findings", "approvals", "activity"], rows);
+        let columns =
+            ["organization", "feed versions", "runs", "findings", "approvals", "activity", "alerts"];
+        out.table(&columns, rows);
         if dry_run {
             out.line("Nothing was taken away: this is what would be.");
         }
@@ -81,6 +85,7 @@ pub async fn tidy(
                 findings: gone.findings,
                 approvals: gone.approvals,
                 activity: gone.activity,
+                alerts: gone.alerts,
             });
         }
     }
@@ -107,5 +112,6 @@ async fn keep(
         findings_before: before("retention.findings_days"),
         approvals_before: before("retention.approvals_days"),
         activity_before: before("retention.activity_days"),
+        alerts_before: before("retention.alerts_days"),
     })
 }

@@ -288,3 +288,59 @@ fn without_the_services_own_address_none_is_made_and_the_former_one_stays(
     assert_eq!(refused.problem(409), "conflict");
     assert_eq!(person.delete(&place).problem(404), "not-found", "nothing was made");
 }
+
+#[rstest]
+fn a_ticket_that_somebody_touches_is_looked_at_at_once_and_tickets_of_nobody_start_nothing(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let environment =
+        [("TRUEUP_ALLOWED_PRIVATE_HOSTS", "127.0.0.1"), ("TRUEUP_PUBLIC_URL", "http://trueup.example.com")];
+    let Some(service) = Service::start(backend, &environment) else { return };
+    let sandbox = Sandbox::start();
+    let person = service.operator();
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let tell = |record: Value| {
+        let path = "/api/v1/feed?organization=default&source=shop";
+        let records = format!("{record}\n");
+        person.request("POST", path).body("application/x-ndjson", records).send(service.at).is(200);
+    };
+    tell(json!({ "type": "customer", "id": "c-1", "name": "Green Lane LLC" }));
+    let customer = json!({ "kind": "customer", "source": "shop", "source_id": "c-1", "psa_id": 12 });
+    person.put(&format!("{ORG}/mappings"), &customer).is(200);
+    let rule = json!({ "kind": "*", "values": { "psa": "on", "board": "Alerts" } });
+    person.put(&format!("{ORG}/alerts/rules"), &rule).is(200);
+    tell(json!({ "type": "alert", "id": "a-1", "customer": "c-1", "kind": "failed_backup", "state": "open",
+        "at": "2023-03-20T08:00:00Z", "summary": "Backup of nas failed", "severity": "error", "subject": "nas" }));
+    let alert = || person.get(&format!("{ORG}/alerts")).is(200).json()["items"][0].clone();
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}: {}", alert());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait("no ticket", &|| alert()["ticket"]["ticket_id"].is_i64());
+    let ticket = alert()["ticket"]["ticket_id"].as_i64().unwrap();
+
+    let made = person.post(&format!("{ORG}/connections/connectwise/callback"), &json!({})).is(201).json();
+    let entry = json!({ "description": "trueup", "url": format!("http://{}{}", service.at, path_of(&made)),
+        "objectId": 1, "type": "ticket", "level": "owner" });
+    as_api(&sandbox, "POST", "system/callbacks", &entry).is(201);
+    let hinted = || {
+        let all = person.get(&format!("{ORG}/runs")).is(200).json()["items"].as_array().unwrap().clone();
+        all.into_iter().filter(|run| run["actor"] == "callback").collect::<Vec<_>>()
+    };
+    // Somebody's own ticket: it is told, and nothing runs.
+    let other = json!({ "summary": "A printer", "company": { "id": 12 }, "board": { "id": 2 } });
+    as_api(&sandbox, "POST", "service/tickets", &other).is(201);
+    wait("nothing was delivered", &|| deliveries(&sandbox).to_string().contains("204"));
+    assert!(hinted().is_empty(), "{:?}", hinted());
+
+    // A person closes the alert's ticket: nobody waits for the next schedule.
+    let board = as_api(&sandbox, "GET", "service/boards/2/statuses", &Value::Null).is(200).json();
+    let closed = board.as_array().unwrap().iter().find(|status| status["closedStatus"] == true).unwrap();
+    let close = json!([{ "op": "replace", "path": "status", "value": { "id": closed["id"] } }]);
+    as_api(&sandbox, "PATCH", &format!("service/tickets/{ticket}"), &close).is(200);
+    wait("nobody looked", &|| hinted().iter().any(|run| run["kind"] == "alerts" && run["state"] == "done"));
+    assert_eq!(alert()["state"], "acknowledged", "{}", alert());
+}

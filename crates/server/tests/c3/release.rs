@@ -1,8 +1,12 @@
 //! Release: a product, an agreement with its products, a customer with all of it.
 
-use super::desk::{Desk, Pass, Row, errors, foresee, map, mapped, release, sale, set, upload, validate};
-use crate::sandbox::ORG;
+use super::desk::{
+    Desk, Pass, Row, ended, errors, foresee, map, mapped, release, sale, set, upload, validate,
+};
+use crate::bench::Person;
+use crate::sandbox::{ORG, control};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// c-1 has Mail and Suite on agreement 40, c-2 has Files on 50. Mail is billed; a change of it and the sale of Suite wait.
 fn billed() -> (Desk, Pass) {
@@ -40,22 +44,26 @@ fn without(gone: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn c3_16_a_released_product_leaves_the_others_and_can_be_mapped_at_once() {
+fn c3_16_c3_19_a_released_product_leaves_the_others_and_can_be_mapped_at_once() {
     let (desk, pass) = billed();
     let person = desk.person(&pass);
+    let before = desk.ask("state")["resources"].clone();
     let (_, body) = foresee(&person, "product", "Mail", true);
     release(&person, &body).is(200);
     assert_eq!(mapped(&person), without(&["product Mail"]));
+    assert_eq!(desk.ask("state")["resources"], before);
     map(&person, "product", "Mail", 7).is(200);
     assert_eq!(mapped(&person), ALL);
 }
 
 #[test]
-fn c3_17_a_released_agreement_takes_its_products_and_the_customer_stays() {
+fn c3_17_c3_19_a_released_agreement_takes_its_products_and_the_customer_stays() {
     let (desk, pass) = billed();
     let person = desk.person(&pass);
+    let before = desk.ask("state")["resources"].clone();
     let (_, body) = foresee(&person, "agreement", "customer:c-1", true);
     release(&person, &body).is(200);
+    assert_eq!(desk.ask("state")["resources"], before);
     assert_eq!(mapped(&person), without(&["agreement customer:c-1", "product Mail", "product Suite"]));
 }
 
@@ -112,6 +120,60 @@ fn c3_21_nothing_is_released_while_a_job_of_the_customer_waits_or_runs() {
     release(&person, &second).is(200);
     person.post(&format!("{ORG}/jobs/{}/cancel", waits["job_id"].as_str().unwrap()), &json!({})).is(200);
     release(&person, &first).is(200);
+}
+
+#[test]
+fn c3_21_nothing_is_released_while_a_job_of_the_customer_is_at_work() {
+    let (desk, pass) = billed();
+    let person = desk.person(&pass);
+    let slow = json!({ "match": { "method": "GET", "path_contains": "agreements" }, "times": 50, "action": "slow",
+        "delay_ms": 1_500 });
+    control(&desk.sandbox, "faults", &json!({ "schedule": [slow] }));
+    let (_, body) = foresee(&person, "customer", "c-1", true);
+    let started = person.post(&format!("{ORG}/jobs"), &json!({})).is(202);
+    let location = started.header("location").unwrap().to_owned();
+    let began = Instant::now();
+    while person.get(&location).is(200).json()["state"] != "running" {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(release(&person, &body).problem(409), "conflict");
+    assert_eq!(mapped(&person), ALL);
+    control(&desk.sandbox, "faults", &json!({ "schedule": [] }));
+    ended(&person, &location);
+    let (_, body) = foresee(&person, "customer", "c-1", true);
+    release(&person, &body).is(200);
+}
+
+/// The state of the task of each subscription that is not done.
+fn states(person: &Person<'_>) -> Vec<String> {
+    let all = person.get(&format!("{ORG}/tasks?limit=200")).is(200).json();
+    let open = all["items"].as_array().unwrap().iter().filter(|task| task["state"] != "done");
+    let shown = |task: &Value| {
+        format!("{} {}", task["subscription_id"].as_str().unwrap(), task["state"].as_str().unwrap())
+    };
+    let mut states: Vec<String> = open.map(shown).collect();
+    states.sort();
+    states
+}
+
+#[test]
+fn c3_d10_what_waited_for_a_released_mapping_waits_for_a_new_one_and_nothing_is_lost() {
+    let (desk, pass) = billed();
+    let person = desk.person(&pass);
+    let before = states(&person);
+    let (_, body) = foresee(&person, "product", "Mail", true);
+    release(&person, &body).is(200);
+    assert_eq!(errors(&validate(&person, &["c-1"])), ["TU2003"]);
+    let released: Vec<String> =
+        before.iter().map(|state| state.replace("s-1 planned", "s-1 needs_mapping")).collect();
+    assert_ne!(released, before);
+    assert_eq!(states(&person), released);
+    map(&person, "product", "Mail", 7).is(200);
+    let validated = validate(&person, &[]);
+    assert_eq!((&validated["state"], states(&person)), (&json!("success"), before), "{validated}");
+    assert_eq!(upload(&person, &validated)["state"], "success");
+    assert!(states(&person).is_empty(), "{:?}", states(&person));
 }
 
 #[test]

@@ -186,3 +186,38 @@ fn c3_36_a_crash_in_an_upload_doubles_nothing_and_loses_nothing() {
     let after = validate(&person, &[]);
     assert_eq!(after["customers"], json!([]), "nothing is left: {after}");
 }
+
+/// What is told of a subscription in the state that it is in from a day on.
+fn becomes(status: &str, to: i64, on: &str) -> Row {
+    Row::new("c-1", "s-1", 5, to, on).with("OldStatus", "Active").with("NewStatus", status)
+}
+
+#[rstest]
+fn c3_d23_what_is_suspended_or_disabled_is_billed_on(#[values("Suspended", "Disabled")] status: &str) {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let validated = validate(&person, &[]);
+    assert_eq!(upload(&person, &validated)["state"], "success", "{validated}");
+    let before = desk.additions(40);
+    tell(&person, &[becomes(status, 0, "2023-03-10")]);
+    let told = validate(&person, &[]);
+    assert_eq!(told["state"], "success", "{told}");
+    upload(&person, &told);
+    assert_eq!(desk.additions(40), before);
+}
+
+#[test]
+fn c3_d23_what_is_deleted_ends_where_it_was_billed() {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let validated = validate(&person, &[]);
+    assert_eq!(upload(&person, &validated)["state"], "success", "{validated}");
+    let line = desk.additions(40)[0]["id"].clone();
+    desk.patch("finance/agreements/40", "nextInvoiceDate", json!("2023-04-01"));
+    tell(&person, &[becomes("Deleted", 0, "2023-03-20")]);
+    let told = validate(&person, &[]);
+    assert_eq!(upload(&person, &told)["state"], "success", "{told}");
+    let lines = desk.additions(40);
+    let there = lines.iter().find(|left| left["id"] == line);
+    assert!(there.is_some_and(|line| line["cancelledDate"].is_string()), "{lines:?}");
+}

@@ -204,6 +204,30 @@ fn c3_27_a_history_with_a_gap_is_no_ground_to_bill_on() {
 }
 
 #[test]
+fn c3_27_less_than_nothing_is_refused_where_it_comes_in() {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let told = tell(&person, &[Row::new("c-1", "s-2", 0, -3, "2023-03-01")]);
+    let refused = &told["refused"][0];
+    assert_eq!((&refused["code"], &refused["field"]), (&json!("TU5004"), &json!("NewQuantity")), "{told}");
+    assert_eq!(validate(&person, &[])["customers"].as_array().unwrap().len(), 1, "the other row goes on");
+}
+
+#[test]
+fn c3_27_what_lies_in_an_invoiced_period_is_no_error() {
+    let (desk, pass) = Desk::ready(&[sale()]);
+    let person = desk.person(&pass);
+    let first = validate(&person, &[]);
+    assert_eq!(upload(&person, &first)["state"], "success", "{first}");
+    desk.patch("finance/agreements/40", "nextInvoiceDate", json!("2023-04-01"));
+    tell(&person, &[Row::new("c-1", "s-1", 5, 8, "2023-03-15")]);
+    let told = validate(&person, &[]);
+    assert_eq!(told["state"], "success", "{told}");
+    assert_eq!(errors(&told), [""; 0], "{told}");
+    assert_eq!(upload(&person, &told)["state"], "success");
+}
+
+#[test]
 fn c3_29_the_others_are_validated_again_with_the_same_amounts() {
     let rows =
         [sale(), Row::new("c-2", "s-2", 0, 3, "2023-03-10"), Row::new("c-3", "s-3", 0, 1, "2023-03-01")];
@@ -225,7 +249,7 @@ fn c3_29_the_others_are_validated_again_with_the_same_amounts() {
 }
 
 #[test]
-fn c3_30_the_grid_is_a_table_that_runs_nothing() {
+fn c3_30_c3_d15_the_grid_is_a_table_that_runs_nothing() {
     let formula = "=HYPERLINK(\"http://evil.example\")";
     let row = Row::new("c-1", "s-1", 0, 5, "2023-03-01").with("ProductName", formula);
     let (desk, pass) = Desk::ready(&[row]);

@@ -269,7 +269,7 @@ fn what_a_plan_would_take_over_is_taken_over_by_the_run_that_carries_it_out() {
     let looked_at = bench.json(&["plan", "--all", "--adopt"]).exits(0).json();
     let planned = bench.json(&["task", "list", "--state", "planned"]).exits(0).json();
     assert_eq!(planned["tasks"].as_array().map(Vec::len), Some(1), "{looked_at}");
-    let another = sale().replace("\"s-1\"", "\"s-2\"").replace("\"SO-1\"", "\"SO-2\"");
+    let another = format!("{BASE}{}", sale()).replace("\"s-1\"", "\"s-2\"").replace("\"SO-1\"", "\"SO-2\"");
     bench.feed(&another).exits(0);
     bench.json(&["check"]);
     bench.json(&["apply", "--all", "--adopt"]).exits(0);

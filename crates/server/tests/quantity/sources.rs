@@ -191,3 +191,112 @@ fn what_is_counted_before_its_customer_is_known_is_told_and_billed_once_it_has_i
     assert!(codes(&ran).is_empty(), "{ran}");
     assert_eq!(quantities(&bench, 40), [9.0]);
 }
+
+/// Counters of an instant, and the word that these are all.
+fn all_of(levels: &[(&str, &str)], at: &str) -> String {
+    let counter = |(customer, value): &(&str, &str)| {
+        format!(
+            "{{\"type\":\"counter\",\"customer\":\"{customer}\",\"product\":\"mbx\",\"value\":\"{value}\",\"as_of\":\"{at}\"}}\n"
+        )
+    };
+    let levels: String = levels.iter().map(counter).collect();
+    format!(
+        "{levels}{{\"type\":\"snapshot\",\"types\":[\"counter\"],\"complete\":true,\"as_of\":\"{at}\"}}\n"
+    )
+}
+
+/// Two customers whose counters are billed: 10 and 4.
+fn two_that_are_counted() -> Bench {
+    let bench = assigned();
+    more_customers(&bench, 1);
+    bench.feed(&all_of(&[("c-1", "10"), ("c-2", "4")], "2023-03-10T01:00:00Z")).exits(0);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![10.0], vec![4.0]));
+    bench
+}
+
+#[test]
+fn what_a_complete_list_of_counters_leaves_out_is_a_count_of_0_that_waits_for_a_person() {
+    let mut bench = two_that_are_counted();
+    bench.on("2023-03-11");
+    // Without the word that these are all, what is not there says nothing.
+    count_at(&bench, "2023-03-11T01:00:00Z", &[("c-2", "mbx", "5")]);
+    run(&bench, &[]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![10.0], vec![5.0]));
+
+    bench.feed(&all_of(&[("c-2", "6")], "2023-03-11T02:00:00Z")).exits(0);
+    let ran = run(&bench, &[]).exits(1).json();
+    assert_eq!(codes(&ran), ["TU5003"], "{ran}");
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![10.0], vec![6.0]), "0 waits: {ran}");
+    assert!(ran.to_string().contains("left out of the complete list of 2023-03-11"), "{ran}");
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![0.0], vec![6.0]));
+    // Every further list that leaves it out is a level of its day, and no old one.
+    bench.on("2023-04-20");
+    bench.feed(&all_of(&[("c-2", "6")], "2023-04-20T01:00:00Z")).exits(0);
+    let ran = run(&bench, &["--approve"]).json();
+    assert!(!codes(&ran).contains(&"TU5005".to_owned()), "{ran}");
+    // Counted again, billed again.
+    let (mut bench, again) =
+        (two_that_are_counted(), all_of(&[("c-1", "3"), ("c-2", "6")], "2023-03-13T01:00:00Z"));
+    bench.on("2023-03-13");
+    bench.feed(&all_of(&[("c-2", "6")], "2023-03-12T01:00:00Z")).exits(0);
+    bench.feed(&again).exits(0);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![3.0], vec![6.0]));
+}
+
+#[test]
+fn a_complete_list_without_any_counter_is_not_believed() {
+    let mut bench = two_that_are_counted();
+    bench.on("2023-03-11");
+    let told = bench.feed(&all_of(&[], "2023-03-11T01:00:00Z")).exits(1).json();
+    assert!(told.to_string().contains("names none of the 2"), "{told}");
+    let before = mark(&bench);
+    run(&bench, &["--approve"]);
+    assert_eq!(writes_since(&bench, before), []);
+    assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![10.0], vec![4.0]));
+}
+
+#[test]
+fn a_complete_list_takes_nothing_back_that_was_counted_after_it_or_in_another_unit() {
+    let mut bench = two_that_are_counted();
+    bench.on("2023-03-12");
+    count_at(&bench, "2023-03-12T01:00:00Z", &[("c-1", "mbx", "12")]);
+    bench.feed(&all_of(&[("c-2", "4")], "2023-03-11T01:00:00Z")).exits(0);
+    run(&bench, &[]).exits(0);
+    assert_eq!(quantities(&bench, 40), [12.0], "a list of the day before");
+    // The same counter under another spelling of its unit is there.
+    let renamed = all_of(&[("c-2", "4")], "2023-03-12T02:00:00Z");
+    bench.feed(&format!("{}{renamed}", level("13", "mailbox", "2023-03-12T02:00:00Z"))).exits(0);
+    let ran = run(&bench, &["--approve"]).json();
+    assert_eq!(quantities(&bench, 40), [13.0], "{ran}");
+}
+
+#[test]
+fn what_was_gone_before_is_not_gone_at_once() {
+    let bench = assigned();
+    for (key, value) in [("brakes.min_changes", "1"), ("brakes.percent", "40")] {
+        bench.json(&["setting", "set", key, value]).exits(0);
+    }
+    let counters: Vec<String> = (1..=5)
+        .map(|n| format!("{{\"type\":\"counter\",\"customer\":\"c-{n}\",\"product\":\"mbx\",\"value\":\"1\",\"as_of\":\"2023-03-01T00:00:00Z\"}}\n"))
+        .collect();
+    let customers: Vec<String> = (1..=5)
+        .map(|n| format!("{{\"type\":\"customer\",\"id\":\"c-{n}\",\"name\":\"Customer {n}\"}}\n"))
+        .collect();
+    for (records, kind) in [(counters, "counter"), (customers, "customer")] {
+        let list = |there: usize, day: u32| {
+            let all = format!(
+                "{{\"type\":\"snapshot\",\"types\":[\"{kind}\"],\"complete\":true,\"as_of\":\"2023-03-0{day}T00:00:00Z\"}}\n"
+            );
+            bench.feed(&format!("{}{all}", records[..there].concat()))
+        };
+        list(5, 1).exits(0);
+        list(3, 2).exits(0);
+        // One more, which is one of three: not three of five.
+        list(2, 3).exits(0);
+        let told = list(0, 4).exits(1).json();
+        assert!(told.to_string().contains("is not believed"), "{told}");
+    }
+}

@@ -4,13 +4,32 @@ use crate::input::{Input, MAX_RECORD_BYTES};
 use memchr::{memchr, memchr_iter, memrchr};
 use std::io::{ErrorKind, Read};
 
-/// How much one thread takes at once.
-const BLOCK_BYTES: usize = 512 * 1024;
+/// How much one thread takes at once: no more than lies near a processor while its rows are read.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Memory of one thread for rows. It is used again as it is, since to clear it first would go through it once more.
+#[derive(Default)]
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    end: usize,
+}
+
+impl Block {
+    /// The rows.
+    pub(super) fn rows(&self) -> &[u8] {
+        self.bytes.get(..self.end).unwrap_or_default()
+    }
+}
 
 /// What comes next of a table.
 pub(super) enum Step {
-    /// Whole rows, none of them over several lines; they begin on this line.
-    Rows(u64),
+    /// Whole rows, none of them over several lines.
+    Rows {
+        /// The line that they begin on.
+        first: u64,
+        /// Whether there may be a quote in them.
+        has_quotes: bool,
+    },
     /// From this line on rows may go over several lines: they have to be read one after the other.
     Scattered(u64),
     /// Nothing.
@@ -32,35 +51,38 @@ impl Blocks {
         Self { input, rest: Vec::new(), line: next_line, delimiter, ended: false }
     }
 
-    /// Fills the buffer with the next rows.
-    pub(super) fn next_rows(&mut self, buffer: &mut Vec<u8>) -> std::io::Result<Step> {
-        buffer.clear();
-        buffer.append(&mut self.rest);
+    /// Fills the block with the next rows.
+    pub(super) fn next_rows(&mut self, block: &mut Block) -> std::io::Result<Step> {
+        let Block { bytes, end: filled } = block;
+        if bytes.len() < self.rest.len() {
+            bytes.resize(self.rest.len(), 0);
+        }
+        *filled = self.rest.len();
+        bytes.get_mut(..*filled).unwrap_or_default().copy_from_slice(&self.rest);
+        self.rest.clear();
         let end = loop {
             if !self.ended {
-                self.fill(buffer)?;
+                self.fill(bytes, filled)?;
             }
             if self.ended {
-                break buffer.len();
+                break *filled;
             }
-            match memrchr(b'\n', buffer) {
+            match memrchr(b'\n', bytes.get(..*filled).unwrap_or_default()) {
                 Some(at) => break at + 1,
-                None if buffer.len() > MAX_RECORD_BYTES => break 0,
+                None if *filled > MAX_RECORD_BYTES => break 0,
                 None => {}
             }
         };
-        let end = match memchr(b'"', buffer.get(..end).unwrap_or_default()) {
-            Some(_) => self.whole_rows(buffer, end),
-            None => end,
-        };
-        self.rest.extend_from_slice(buffer.get(end..).unwrap_or_default());
-        buffer.truncate(end);
-        if buffer.is_empty() {
+        let has_quotes = memchr(b'"', bytes.get(..end).unwrap_or_default()).is_some();
+        let end = if has_quotes { self.whole_rows(bytes, end) } else { end };
+        self.rest.extend_from_slice(bytes.get(end..*filled).unwrap_or_default());
+        *filled = end;
+        if end == 0 {
             return Ok(if self.rest.is_empty() { Step::End } else { Step::Scattered(self.line) });
         }
         let first = self.line;
-        self.line += memchr_iter(b'\n', buffer).count() as u64;
-        Ok(Step::Rows(first))
+        self.line += memchr_iter(b'\n', block.rows()).count() as u64;
+        Ok(Step::Rows { first, has_quotes })
     }
 
     /// What is left, from the line that [`Step::Scattered`] told on.
@@ -68,22 +90,23 @@ impl Blocks {
         std::io::Cursor::new(self.rest).chain(self.input)
     }
 
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
-        let begun = buffer.len();
-        buffer.resize(begun + BLOCK_BYTES, 0);
-        let mut filled = begun;
-        while filled < buffer.len() {
-            match self.input.read(buffer.get_mut(filled..).unwrap_or_default()) {
+    /// Reads as much as a block holds behind what is there.
+    fn fill(&mut self, bytes: &mut Vec<u8>, filled: &mut usize) -> std::io::Result<()> {
+        let full = *filled + BLOCK_BYTES;
+        if bytes.len() < full {
+            bytes.resize(full, 0);
+        }
+        while *filled < full {
+            match self.input.read(bytes.get_mut(*filled..full).unwrap_or_default()) {
                 Ok(0) => {
                     self.ended = true;
                     break;
                 }
-                Ok(read) => filled += read,
+                Ok(read) => *filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        buffer.truncate(filled);
         Ok(())
     }
 

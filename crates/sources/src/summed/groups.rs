@@ -1,10 +1,12 @@
 //! The sums, in parts with a lock each, so that threads seldom wait for one another.
 //!
 //! There are many more sums than a processor's caches hold, and lines come in any order: what counts is how often memory
-//! is waited for. A sum stands beside its key, and a part looks at the sums of some lines at once before it adds to them.
+//! is waited for. So lines wait until there are some of a part, which looks at all that they need at once before it adds
+//! them; a sum is one line of the cache, and its key lies as long as it is among the keys of its part.
 
-use super::key::{SHORT, ShortKey};
-use super::line::{Odd, Share};
+use super::keys::Keys;
+use super::line::{Marks, Odd, Share};
+use super::pass::Hashed;
 use super::plain::PLACES;
 use hashbrown::HashMap;
 use std::hint::black_box;
@@ -24,25 +26,17 @@ pub(super) fn part_of(hash: u64) -> usize {
 
 /// The sum of one key.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Sum {
     quantity: i128,
     amount: i128,
     first: u64,
     last: u64,
+    /// Where its key begins.
+    key: u32,
     lines: u32,
-    /// 0 where the key is a long one.
-    length: u8,
     has_amount: bool,
     has_cost: bool,
-    key: ShortKey,
-}
-
-impl Sum {
-    /// Looks at all bytes at once: nearly always they are the same.
-    fn is_of(&self, key: &ShortKey, length: u8) -> bool {
-        let differs = self.key.iter().zip(key).fold(0, |all, (a, b)| all | (a ^ b));
-        differs == 0 && self.length == length
-    }
 }
 
 /// What a key came to.
@@ -98,8 +92,7 @@ pub(super) struct Part {
     count: u32,
     costs: Vec<i128>,
     estimates: Vec<u32>,
-    /// Keys that are too long to stand beside their sums.
-    long: HashMap<Vec<u8>, u32>,
+    keys: Keys,
     /// What does not fit the units of a sum.
     odd: HashMap<u32, Odd>,
 }
@@ -111,14 +104,49 @@ pub(super) enum Way {
     TakeOff,
 }
 
-/// A line with a short key on its way to its sum.
+/// So many lines of a part wait at most.
+const MOST_WAITING: usize = 64;
+
+/// So many bytes of their keys.
+const MOST_KEYS: usize = MOST_WAITING * 128;
+
+/// A line on its way to its sum.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) hash: u64,
-    pub(super) place: u64,
-    pub(super) share: Share,
-    pub(super) key: ShortKey,
-    pub(super) length: u8,
+struct Entry {
+    quantity: i128,
+    amount: i128,
+    cost: i128,
+    hash: u64,
+    place: u64,
+    /// Where its key ends among those that wait; it begins where the one before ends.
+    end: u32,
+    marks: Marks,
+}
+
+/// Lines of a part on their way to their sums.
+#[derive(Default)]
+pub(super) struct Waiting {
+    entries: Vec<Entry>,
+    keys: Vec<u8>,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, Hashed { key, hash }: Hashed<'_>, place: u64, share: &Share) {
+        let Share { quantity, amount, cost, marks } = *share;
+        self.keys.extend_from_slice(key);
+        // A key is shorter than a record, and few of them wait.
+        let end = self.keys.len() as u32;
+        self.entries.push(Entry { quantity, amount, cost, hash, place, end, marks });
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= MOST_WAITING || self.keys.len() > MOST_KEYS
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.keys.clear();
+    }
 }
 
 /// All sums.
@@ -140,9 +168,9 @@ impl Groups {
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] where a sum leaves every range.
-    pub(super) fn add(&self, part: usize, entries: &[Entry]) -> Result<(), MoneyError> {
+    pub(super) fn add(&self, part: usize, waiting: &Waiting) -> Result<(), MoneyError> {
         match self.part(part) {
-            Some(mut part) if !entries.is_empty() => part.add(entries),
+            Some(mut part) if !waiting.entries.is_empty() => part.add(waiting),
             Some(_) | None => Ok(()),
         }
     }
@@ -160,14 +188,7 @@ impl Groups {
         odd: Option<Odd>,
     ) -> Result<(), MoneyError> {
         let Some(mut part) = self.part(part_of(hash)) else { return Ok(()) };
-        let mut short = [0; SHORT];
-        let at = match (short.get_mut(..key.len()), u8::try_from(key.len())) {
-            (Some(begin), Ok(length)) => {
-                begin.copy_from_slice(key);
-                part.short(hash, &short, length, place)?
-            }
-            (Some(_) | None, _) => part.long(key, place)?,
-        };
+        let at = part.find_or_make(hash, key, place)?;
         part.take(at, place, share, odd, way)
     }
 
@@ -197,9 +218,7 @@ impl Groups {
 
 impl Part {
     fn keys(&self) -> impl Iterator<Item = (&[u8], u32)> {
-        let short = self.sums.iter().flatten().zip(0..).filter(|(sum, _)| sum.length > 0);
-        let short = short.map(|(sum, at)| (sum.key.get(..usize::from(sum.length)).unwrap_or_default(), at));
-        short.chain(self.long.iter().map(|(key, at)| (key.as_slice(), *at)))
+        self.sums.iter().flatten().zip(0..).map(|(sum, at)| (self.keys.get(sum.key), at))
     }
 
     /// The keys with the numbers of their sums, in order.
@@ -213,29 +232,39 @@ impl Part {
         self.sums.get(at as usize / CHUNK)?.get(at as usize % CHUNK)
     }
 
-    fn add(&mut self, entries: &[Entry]) -> Result<(), MoneyError> {
-        // Reads of many lines that do not wait for one another: first the slots, then the sums.
-        let guessed: Vec<u64> =
-            entries.iter().map(|entry| self.slots.get(self.slot(entry.hash)).copied().unwrap_or(0)).collect();
-        let touched = guessed.iter().filter_map(|slot| self.sum((*slot as u32).checked_sub(1)?));
-        black_box(touched.fold(0_u32, |all, sum| all ^ sum.lines ^ u32::from(sum.key[SHORT - 1])));
-        for (entry, guess) in entries.iter().zip(guessed) {
-            let at = (guess as u32).wrapping_sub(1);
-            let at = match self.sum(at).filter(|sum| guess != 0 && sum.is_of(&entry.key, entry.length)) {
-                Some(_) => at,
-                None => self.short(entry.hash, &entry.key, entry.length, entry.place)?,
-            };
-            self.take(at, entry.place, &entry.share, None, Way::Add)?;
+    fn add(&mut self, waiting: &Waiting) -> Result<(), MoneyError> {
+        self.look_at(&waiting.entries);
+        let mut begin = 0;
+        for entry in &waiting.entries {
+            let end = entry.end as usize;
+            let key = waiting.keys.get(begin..end).unwrap_or_default();
+            begin = end;
+            let at = self.find_or_make(entry.hash, key, entry.place)?;
+            let Entry { quantity, amount, cost, marks, .. } = *entry;
+            self.take(at, entry.place, &Share { quantity, amount, cost, marks }, None, Way::Add)?;
         }
         Ok(())
+    }
+
+    /// Reads what many lines need, so that these reads do not wait for one another: first the slots, then the sums, then
+    /// the keys.
+    fn look_at(&self, entries: &[Entry]) {
+        let mut places = [0_u32; MOST_WAITING];
+        for (place, entry) in places.iter_mut().zip(entries) {
+            *place = self.slots.get(self.slot(entry.hash)).map_or(0, |slot| *slot as u32);
+        }
+        for place in &mut places {
+            *place = place.checked_sub(1).and_then(|at| self.sum(at)).map_or(u32::MAX, |sum| sum.key);
+        }
+        black_box(places.iter().fold(0, |all, place| all ^ self.keys.first_byte(*place)));
     }
 
     fn slot(&self, hash: u64) -> usize {
         hash as u32 as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The number of a short key's sum, which is made where it is new.
-    fn short(&mut self, hash: u64, key: &ShortKey, length: u8, place: u64) -> Result<u32, MoneyError> {
+    /// The number of a key's sum, which is made where it is new.
+    fn find_or_make(&mut self, hash: u64, key: &[u8], place: u64) -> Result<u32, MoneyError> {
         if (self.count as usize + 1) * 2 > self.slots.len() {
             self.grow();
         }
@@ -243,12 +272,12 @@ impl Part {
         let mut slot = self.slot(hash);
         while let Some(found) = self.slots.get(slot).filter(|found| **found != 0) {
             let at = (*found as u32).wrapping_sub(1);
-            if found >> 32 == tag >> 32 && self.sum(at).is_some_and(|sum| sum.is_of(key, length)) {
+            if found >> 32 == tag >> 32 && self.sum(at).is_some_and(|sum| self.keys.get(sum.key) == key) {
                 return Ok(at);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        let at = self.make(key, length, place)?;
+        let at = self.make(key, place)?;
         if let Some(free) = self.slots.get_mut(slot) {
             *free = tag | u64::from(at + 1);
         }
@@ -269,18 +298,10 @@ impl Part {
         }
     }
 
-    fn long(&mut self, key: &[u8], place: u64) -> Result<u32, MoneyError> {
-        if let Some(at) = self.long.get(key) {
-            return Ok(*at);
-        }
-        let at = self.make(&[0; SHORT], 0, place)?;
-        self.long.insert(key.to_vec(), at);
-        Ok(at)
-    }
-
-    fn make(&mut self, key: &ShortKey, length: u8, place: u64) -> Result<u32, MoneyError> {
+    fn make(&mut self, key: &[u8], place: u64) -> Result<u32, MoneyError> {
         let at = self.count;
         self.count = at.checked_add(1).filter(|count| *count < u32::MAX).ok_or(MoneyError::Overflow)?;
+        let key = self.keys.push(key).ok_or(MoneyError::Overflow)?;
         if self.sums.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.sums.push(Vec::with_capacity(CHUNK));
         }
@@ -290,11 +311,10 @@ impl Part {
                 amount: 0,
                 first: place,
                 last: place,
+                key,
                 lines: 0,
-                length,
                 has_amount: false,
                 has_cost: false,
-                key: *key,
             });
         }
         Ok(at)

@@ -1,14 +1,6 @@
 //! What a line is added to, as bytes: month, currency, and each text behind its length, so that no two keys run together.
 
-use hashbrown::DefaultHashBuilder;
-use std::hash::{BuildHasher, Hasher};
 use trueup_domain::money::Currency;
-
-/// The longest key that stands beside its sum; a longer one lies elsewhere.
-pub(super) const SHORT: usize = 72;
-
-/// A short key, filled up with zeros.
-pub(super) type ShortKey = [u8; SHORT];
 
 /// Of what a line is, before it is a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,58 +15,28 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
-    pub(super) fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
-        let mut hash = hasher.build_hasher();
-        let [a, b, c] = self.currency;
-        hash.write_u64(u64::from(self.month) << 32 | u64::from(u32::from_le_bytes([a, b, c, 0])));
-        hash.write(self.subscription);
-        hash.write(self.customer);
-        hash.write(self.product);
-        hash.write(self.unit.unwrap_or_default());
-        hash.finish()
-    }
-
-    /// Writes the key where it is short, and tells its length.
-    pub(super) fn write(&self, key: &mut ShortKey) -> Option<u8> {
-        let mut at = 0;
-        let mut push = |bytes: &[u8]| {
-            key.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
-            at += bytes.len();
-            Some(())
-        };
-        self.each(&mut push)?;
-        u8::try_from(at).ok()
-    }
-
-    /// The key in memory of its own.
-    pub(super) fn key(&self) -> Vec<u8> {
-        let mut key = Vec::with_capacity(SHORT);
-        // Memory has no end here: each piece is taken.
-        let _ = self.each(&mut |bytes| {
-            key.extend_from_slice(bytes);
-            Some(())
-        });
-        key
-    }
-
-    fn each(&self, push: &mut impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
-        push(&self.month.to_le_bytes())?;
-        push(&self.currency)?;
+    /// Writes the key in the place of what stands there.
+    pub(super) fn write(&self, key: &mut Vec<u8>) {
+        let [m1, m2, m3, m4] = self.month.to_le_bytes();
+        let [c1, c2, c3] = self.currency;
+        key.clear();
+        key.extend_from_slice(&[m1, m2, m3, m4, c1, c2, c3]);
         for text in [self.subscription, self.customer, self.product] {
             match u8::try_from(text.len()) {
-                Ok(length) if length < u8::MAX => push(&[length])?,
+                Ok(length) if length < u8::MAX => key.push(length),
                 Ok(_) | Err(_) => {
-                    push(&[u8::MAX])?;
-                    push(&u32::try_from(text.len()).ok()?.to_le_bytes())?;
+                    key.push(u8::MAX);
+                    // A record is shorter than that by far.
+                    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                    key.extend_from_slice(&length.to_le_bytes());
                 }
             }
-            push(text)?;
+            key.extend_from_slice(text);
         }
         if let Some(unit) = self.unit {
-            push(&[1])?;
-            push(unit)?;
+            key.push(1);
+            key.extend_from_slice(unit);
         }
-        Some(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One use of something: read straight from the bytes of a row where it is plainly written, else from its record.
 
 use super::key::Names;
-use super::plain::{self, PLACES, Plain, month_number};
+use super::plain::{self, EACH, PLACES, Plain, equal, month_number};
 use memchr::memchr;
 use rust_decimal::Decimal;
 use trueup_domain::feed::UsageRecord;
@@ -71,11 +71,13 @@ pub(super) struct Columns {
 pub(super) struct Desk {
     cells: Cells,
     currency: [u8; 3],
+    /// Whether there may be a quote in the rows at hand.
+    pub(super) has_quotes: bool,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { cells: Cells { bounds: [(0, 0); MOST_CELLS], count: 0 }, currency: [0; 3] }
+        Self { cells: Cells { bounds: [(0, 0); MOST_CELLS], count: 0 }, currency: [0; 3], has_quotes: false }
     }
 }
 
@@ -101,6 +103,12 @@ impl Cells {
     fn get<'r>(&self, row: &'r [u8], at: usize) -> &'r [u8] {
         let (from, to) = self.bounds.get(at).copied().unwrap_or_default();
         row.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    /// The number in a cell; none where it is not plain.
+    fn number(&self, row: &[u8], at: usize) -> Option<Plain> {
+        let (from, to) = self.bounds.get(at).copied().unwrap_or_default();
+        plain::number_in(row, from as usize, to as usize)
     }
 }
 
@@ -156,14 +164,8 @@ impl Columns {
     }
 
     /// Reads a row without its line end. None where it is not plain.
-    pub(super) fn read<'a>(
-        &self,
-        row: &'a [u8],
-        has_quotes: bool,
-        is_named: bool,
-        desk: &mut Desk,
-    ) -> Option<Use<'a>> {
-        if !self.split(row, has_quotes, &mut desk.cells) {
+    pub(super) fn read<'a>(&self, row: &'a [u8], is_named: bool, desk: &mut Desk) -> Option<Use<'a>> {
+        if !self.split(row, desk.has_quotes, &mut desk.cells) {
             return None;
         }
         let cells = &desk.cells;
@@ -194,7 +196,7 @@ impl Columns {
             return None;
         }
         let (status, replaces) = (maybe(self.status), maybe(self.replaces));
-        let quantity = plain::number(cell(self.quantity))?;
+        let quantity = cells.number(row, self.quantity)?;
         let is_estimate = match status {
             b"" | b"final" if !quantity.is_negative() => false,
             b"estimated" if !quantity.is_negative() => true,
@@ -211,10 +213,13 @@ impl Columns {
             desk.currency = code;
         }
         let value = |given: Option<usize>, price: Option<usize>| -> Option<(i128, bool)> {
-            let (given, price) = (maybe(given), maybe(price));
-            let price = if price.is_empty() { None } else { Some(plain::number(price)?) };
-            if !given.is_empty() {
-                return Some((plain::number(given)?.units(), true));
+            let number = |at: Option<usize>| match at.filter(|at| !cell(*at).is_empty()) {
+                Some(at) => cells.number(row, at).map(Some),
+                None => Some(None),
+            };
+            let price = number(price)?;
+            if let Some(given) = number(given)? {
+                return Some((given.units(), true));
             }
             match price {
                 Some(price) => Some((Plain::times(price, quantity)?, true)),
@@ -248,23 +253,13 @@ impl Columns {
         }
         let mut from = 0;
         let wanted = u64::from(self.delimiter) * EACH;
-        let mut words = row.chunks_exact(8);
-        let mut begun = 0;
-        for word in &mut words {
-            let word = word.try_into().map_or(0, u64::from_le_bytes);
-            let mut found = equal(word, wanted);
+        for (piece, bytes) in row.chunks(64).enumerate() {
+            let mut found = places_of(bytes, wanted);
             while found != 0 {
-                let at = begun + found.trailing_zeros() as usize / 8;
+                let at = piece * 64 + found.trailing_zeros() as usize;
                 cells.push(from, at);
                 from = at + 1;
                 found &= found - 1;
-            }
-            begun += 8;
-        }
-        for (at, byte) in words.remainder().iter().enumerate() {
-            if *byte == self.delimiter {
-                cells.push(from, begun + at);
-                from = begun + at + 1;
             }
         }
         cells.push(from, row.len());
@@ -302,14 +297,30 @@ impl Columns {
     }
 }
 
-/// A one in each byte of a word.
-const EACH: u64 = 0x0101_0101_0101_0101;
+/// A bit for each of up to 64 bytes that is the wanted one, which is not 0.
+fn places_of(bytes: &[u8], wanted: u64) -> u64 {
+    let mut all = 0;
+    let mut words = bytes.chunks_exact(8);
+    let mut begun = 0;
+    for word in &mut words {
+        all |= places_in(word.try_into().map_or(0, u64::from_le_bytes), wanted) << begun;
+        begun += 8;
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        for (to, byte) in word.iter_mut().zip(rest) {
+            *to = *byte;
+        }
+        all |= places_in(u64::from_le_bytes(word), wanted) << begun;
+    }
+    all
+}
 
-/// The highest bit of each byte that is the same in both words.
-fn equal(word: u64, wanted: u64) -> u64 {
-    let differs = word ^ wanted;
-    let low = 0x7f * EACH;
-    !(((differs & low) + low) | differs | low)
+/// A bit for each byte of a word that is the same in both.
+fn places_in(word: u64, wanted: u64) -> u64 {
+    // The product brings the lowest bits of the bytes together in the highest byte.
+    ((equal(word, wanted) >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
 }
 
 /// An id that begins with no blank, and is not too long.

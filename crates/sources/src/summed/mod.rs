@@ -8,6 +8,7 @@
 mod blocks;
 mod groups;
 mod key;
+mod keys;
 mod line;
 mod pass;
 mod plain;

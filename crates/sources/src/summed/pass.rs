@@ -1,10 +1,10 @@
 //! One way through the files, by several threads.
 
-use super::blocks::{Blocks, Step};
-use super::groups::{Entry, Groups, PARTS, Way, part_of};
-use super::key::SHORT;
+use super::blocks::{Block, Blocks, Step};
+use super::groups::{Groups, PARTS, Waiting, Way, part_of};
 use super::line::{Columns, Desk, Use, of_record};
 use super::out_of_range;
+use super::plain;
 use super::repeats::{Met, Prints, Replacing};
 use crate::feed::rows::{OpenTable, RowReader, open_table};
 use crate::feed::{FeedFormat, FeedOptions, read_feed};
@@ -12,7 +12,7 @@ use crate::fields::{INCOMPLETE, REFUSED};
 use crate::input::{self, MAX_RECORD_BYTES, shown_name};
 use crate::refusal;
 use hashbrown::{DefaultHashBuilder, HashSet};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -29,13 +29,20 @@ const MOST_THREADS: usize = 8;
 
 /// Whoever takes the lines.
 pub(super) trait Take: Send {
-    /// Takes a line whose id and names have these hashes.
-    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, hash: u64) -> Result<(), MoneyError>;
+    /// Takes a line whose id has this hash.
+    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, key: Hashed<'_>) -> Result<(), MoneyError>;
 
     /// Called when there are no more lines.
     fn rest(&mut self) -> Result<(), MoneyError> {
         Ok(())
     }
+}
+
+/// The key of a line, and its hash.
+#[derive(Clone, Copy)]
+pub(super) struct Hashed<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) hash: u64,
 }
 
 /// What a way through the files gave.
@@ -59,6 +66,8 @@ struct Worker<'p, T> {
     file: u64,
     name: &'p str,
     taker: &'p mut T,
+    /// The key of the line at hand: memory for it is asked for once.
+    key: Vec<u8>,
     refused: Vec<(u64, Refusal)>,
 }
 
@@ -68,8 +77,10 @@ type Failed = Box<Refusal>;
 type Went = (Vec<(u64, Refusal)>, Option<u64>);
 
 impl Pass<'_> {
-    pub(super) fn hash(&self, id: &[u8]) -> u64 {
-        self.hasher.hash_one(id)
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hash = self.hasher.build_hasher();
+        hash.write(bytes);
+        hash.finish()
     }
 
     /// Goes through all files; each thread takes with a taker of its own.
@@ -151,7 +162,7 @@ impl Pass<'_> {
 
 impl<'p, T: Take> Worker<'p, T> {
     fn new(pass: &'p Pass<'p>, file: u64, name: &'p str, taker: &'p mut T) -> Self {
-        Self { pass, file, name, taker, refused: Vec::new() }
+        Self { pass, file, name, taker, key: Vec::new(), refused: Vec::new() }
     }
 
     /// Takes blocks until there are none; tells from which line on the rows go over several lines.
@@ -161,16 +172,19 @@ impl<'p, T: Take> Worker<'p, T> {
         columns: &Columns,
         mut rows: RowReader,
     ) -> Result<Option<u64>, Failed> {
-        let (mut buffer, mut desk) = (Vec::new(), Desk::default());
+        let (mut block, mut desk) = (Block::default(), Desk::default());
         loop {
             let step = {
                 let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
-                blocks.next_rows(&mut buffer).map_err(|error| broken(self.name, &error))?
+                blocks.next_rows(&mut block).map_err(|error| broken(self.name, &error))?
             };
             match step {
                 Step::End => return self.at_end(None),
                 Step::Scattered(line) => return self.at_end(Some(line)),
-                Step::Rows(first) => self.block(&buffer, first, columns, &mut desk, &mut rows)?,
+                Step::Rows { first, has_quotes } => {
+                    desk.has_quotes = has_quotes;
+                    self.block(block.rows(), first, columns, &mut desk, &mut rows)?;
+                }
             }
         }
     }
@@ -188,9 +202,8 @@ impl<'p, T: Take> Worker<'p, T> {
         desk: &mut Desk,
         rows: &mut RowReader,
     ) -> Result<(), Failed> {
-        let has_quotes = memchr::memchr(b'"', buffer).is_some();
-        let is_text = buffer.is_ascii() || std::str::from_utf8(buffer).is_ok();
-        let is_clean = is_text && memchr::memchr(0, buffer).is_none();
+        let is_clean = plain::is_ascii_text(buffer)
+            || (std::str::from_utf8(buffer).is_ok() && memchr::memchr(0, buffer).is_none());
         let (mut from, mut line) = (0, first);
         while let Some(rest) = buffer.get(from..).filter(|rest| !rest.is_empty()) {
             let length = memchr::memchr(b'\n', rest);
@@ -198,8 +211,7 @@ impl<'p, T: Take> Worker<'p, T> {
             let bare = row.strip_suffix(b"\r").unwrap_or(row);
             // Of a row that may be too long for a record the feed's reader knows.
             let is_plain = is_clean && bare.len() < MAX_RECORD_BYTES / 2;
-            let read =
-                if is_plain { columns.read(bare, has_quotes, self.pass.all_usage, desk) } else { None };
+            let read = if is_plain { columns.read(bare, self.pass.all_usage, desk) } else { None };
             match read {
                 Some(found) => self.hand_on(&found, line).map_err(|error| out_of_range(&error))?,
                 None => {
@@ -217,8 +229,9 @@ impl<'p, T: Take> Worker<'p, T> {
     }
 
     fn hand_on(&mut self, found: &Use<'_>, line: u64) -> Result<(), MoneyError> {
-        let (id, hash) = (self.pass.hash(found.id), found.names.hash(self.pass.hasher));
-        self.taker.take(found, self.file | (line & LINES), id, hash)
+        found.names.write(&mut self.key);
+        let key = Hashed { key: &self.key, hash: self.pass.hash(&self.key) };
+        self.taker.take(found, self.file | (line & LINES), self.pass.hash(found.id), key)
     }
 
     fn record(&mut self, found: Result<Record, Refusal>, line: u64) -> Result<(), Failed> {
@@ -306,18 +319,15 @@ fn broken(name: &str, error: &std::io::Error) -> Failed {
 pub(super) struct Adding<'g> {
     groups: &'g Groups,
     /// Lines that wait until there are some of their part.
-    waiting: Vec<Vec<Entry>>,
+    waiting: Vec<Waiting>,
     prints: Prints,
     replacing: Vec<Replacing>,
     lines: u64,
 }
 
-/// So many lines of a part wait at most.
-const MOST_WAITING: usize = 256;
-
 impl<'g> Adding<'g> {
     pub(super) fn new(groups: &'g Groups) -> Self {
-        let waiting = (0..PARTS).map(|_| Vec::with_capacity(MOST_WAITING)).collect();
+        let waiting = (0..PARTS).map(|_| Waiting::default()).collect();
         Self { groups, waiting, prints: Prints::new(), replacing: Vec::new(), lines: 0 }
     }
 
@@ -327,29 +337,20 @@ impl<'g> Adding<'g> {
 }
 
 impl Take for Adding<'_> {
-    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, hash: u64) -> Result<(), MoneyError> {
+    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, key: Hashed<'_>) -> Result<(), MoneyError> {
         self.lines += 1;
         self.prints.add(id);
         if !line.replaces.is_empty() {
             let replaced = String::from_utf8_lossy(line.replaces).into_owned();
             self.replacing.push(Replacing { place, replaced });
         }
-        let part = part_of(hash);
-        let Some(waiting) = self.waiting.get_mut(part) else { return Ok(()) };
         if line.odd.is_some() {
-            return self.groups.take(Way::Add, &line.names.key(), (hash, place), &line.share, line.odd);
+            return self.groups.take(Way::Add, key.key, (key.hash, place), &line.share, line.odd);
         }
-        waiting.push(Entry { hash, place, share: line.share, key: [0; SHORT], length: 0 });
-        // Written where it waits: to read at once what was written in pieces would take a processor long.
-        let short = waiting.last_mut().and_then(|entry| {
-            entry.length = line.names.write(&mut entry.key)?;
-            Some(())
-        });
-        if short.is_none() {
-            waiting.pop();
-            return self.groups.take(Way::Add, &line.names.key(), (hash, place), &line.share, None);
-        }
-        if waiting.len() == MOST_WAITING {
+        let part = part_of(key.hash);
+        let Some(waiting) = self.waiting.get_mut(part) else { return Ok(()) };
+        waiting.push(key, place, &line.share);
+        if waiting.is_full() {
             self.groups.add(part, waiting)?;
             waiting.clear();
         }
@@ -382,9 +383,9 @@ impl<'w> Looking<'w> {
 }
 
 impl Take for Looking<'_> {
-    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, hash: u64) -> Result<(), MoneyError> {
+    fn take(&mut self, line: &Use<'_>, place: u64, id: u64, key: Hashed<'_>) -> Result<(), MoneyError> {
         if self.wanted.contains(&id) {
-            let (id, key) = (line.id.to_vec(), line.names.key());
+            let (id, hash, key) = (line.id.to_vec(), key.hash, key.key.to_vec());
             self.met.push(Met { id, place, hash, key, share: line.share, odd: line.odd });
         }
         Ok(())

@@ -53,6 +53,74 @@ fn power(exponent: u32) -> i64 {
     POWERS.get(exponent as usize).copied().unwrap_or(1)
 }
 
+/// Whether all of it is ASCII without a zero byte.
+pub(super) fn is_ascii_text(bytes: &[u8]) -> bool {
+    // Without a way out in the middle: so whole vectors are looked at.
+    bytes.chunks(1 << 12).all(|some| some.iter().fold(true, |all, byte| all & (byte.wrapping_sub(1) < 0x7f)))
+}
+
+/// A one in each byte of a word.
+pub(super) const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// The highest bit of each byte that is the same in both words.
+pub(super) fn equal(word: u64, wanted: u64) -> u64 {
+    let differs = word ^ wanted;
+    let low = 0x7f * EACH;
+    !(((differs & low) + low) | differs | low)
+}
+
+/// Eight zeros.
+const ZEROS: u64 = 0x30 * EACH;
+
+/// The last digits, up to eight, of what ends at a place; what stands before them are zeros. None so near the beginning
+/// that there are no eight bytes.
+fn last_eight(row: &[u8], end: usize, digits: usize) -> Option<u64> {
+    let (_, word) = row.get(..end)?.split_last_chunk::<8>()?;
+    let word = u64::from_le_bytes(*word);
+    if digits >= 8 {
+        return Some(word);
+    }
+    let before = u64::MAX >> (8 * digits);
+    Some((word & !before) | (ZEROS & before))
+}
+
+/// The number of eight digits, the first one in the lowest byte; none where one is no digit.
+fn eight_digits(word: u64) -> Option<i64> {
+    const HALVES: u64 = 0xf0 * EACH;
+    if word & HALVES != ZEROS || word.wrapping_add(0x06 * EACH) & HALVES != ZEROS {
+        return None;
+    }
+    // Pairs, then fours, then all: each product adds a digit to ten times the one before it.
+    let pairs = ((word & (0x0f * EACH)).wrapping_mul(10 * 256 + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 * 65_536 + 1) >> 16) & 0x0000_ffff_0000_ffff;
+    let all = fours.wrapping_mul(10_000 * 4_294_967_296 + 1) >> 32;
+    i64::try_from(all).ok()
+}
+
+/// Reads the number between two places of a row. The same as [`number`] of these bytes.
+pub(super) fn number_in(row: &[u8], from: usize, to: usize) -> Option<Plain> {
+    short_number(row, from, to).or_else(|| number(row.get(from..to)?))
+}
+
+/// A number without a sign, of up to eight digits before the point and up to seven behind it.
+fn short_number(row: &[u8], from: usize, to: usize) -> Option<Plain> {
+    let length = to.checked_sub(from).filter(|length| *length > 0)?;
+    let word = last_eight(row, to, length)?;
+    let points = equal(word, u64::from(b'.') * EACH);
+    if points == 0 {
+        return if length <= 8 { Some(Plain { mantissa: eight_digits(word)?, places: 0 }) } else { None };
+    }
+    let places = 7 - points.trailing_zeros() / 8;
+    let whole = length.checked_sub(places as usize + 1).filter(|whole| (1..=8).contains(whole))?;
+    if places == 0 {
+        return None;
+    }
+    let before = u64::MAX >> (8 * places);
+    let fraction = eight_digits((word & !before) | (ZEROS & before))?;
+    let whole = eight_digits(last_eight(row, to - places as usize - 1, whole)?)?;
+    Some(Plain { mantissa: whole * power(places) + fraction, places })
+}
+
 /// Reads `-12`, `0.50`: digits with at most one point between them.
 pub(super) fn number(bytes: &[u8]) -> Option<Plain> {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
@@ -178,7 +246,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_text_without_zero_bytes_is_told_from_others() {
+        for at in [0, 15, 4_095, 4_096, 9_999] {
+            let mut text = vec![b'a'; 10_000];
+            assert!(is_ascii_text(&text));
+            for other in [0, 0x80, 0xff] {
+                text[at] = other;
+                assert!(!is_ascii_text(&text), "{other} at {at}");
+            }
+        }
+        assert!(is_ascii_text(&[1, 0x7f]) && is_ascii_text(b""));
+    }
+
     proptest! {
+        #[test]
+        fn a_number_in_a_row_is_the_number_of_its_bytes(
+            before in "[0-9,.]{0,12}",
+            text in "-?[0-9]{0,10}([.x /:][0-9]{0,9}){0,2}",
+            behind in "[0-9,.]{0,9}",
+        ) {
+            let row = format!("{before}{text}{behind}");
+            let (from, to) = (before.len(), before.len() + text.len());
+            prop_assert_eq!(number_in(row.as_bytes(), from, to), number(text.as_bytes()));
+        }
+
         #[test]
         fn a_plain_number_is_the_feeds_number(text in "-?[0-9]{0,17}(\\.[0-9]{0,19})?") {
             if let Some(plain) = number(text.as_bytes()) {

@@ -55,7 +55,21 @@ pub(super) fn met_again(prints: Vec<Prints>) -> Vec<u64> {
 
 /// Which of them stand there twice, once each.
 fn twice(chunks: Vec<Vec<u64>>) -> Vec<u64> {
-    let mut hashes: Vec<u64> = chunks.into_iter().flatten().collect();
+    let count: usize = chunks.iter().map(Vec::len).sum();
+    // Nearly all stand there once, and a bit for each of some values tells of most that they do: to sort them all would
+    // take many times as long.
+    let bits = (count * 16).next_power_of_two().max(64);
+    let (mut met, mut again) = (vec![0_u64; bits / 64], vec![0_u64; bits / 64]);
+    let place = |hash: u64| (hash as usize & (bits - 1)) / 64;
+    for hash in chunks.iter().flatten() {
+        let (at, bit) = (place(*hash), 1 << (hash % 64));
+        if let (Some(met), Some(again)) = (met.get_mut(at), again.get_mut(at)) {
+            *again |= *met & bit;
+            *met |= bit;
+        }
+    }
+    let may = |hash: &u64| again.get(place(*hash)).is_some_and(|bits| bits & (1 << (hash % 64)) != 0);
+    let mut hashes: Vec<u64> = chunks.iter().flatten().copied().filter(may).collect();
     hashes.sort_unstable();
     let again =
         hashes.windows(2).filter_map(|pair| (pair.first() == pair.last()).then(|| pair.first().copied())?);
@@ -98,4 +112,26 @@ pub(super) fn by_id(met: Vec<Met>) -> HashMap<Vec<u8>, Vec<Met>> {
 pub(super) fn replaced(replacing: &[Replacing], superseded: &HashSet<u64>) -> HashSet<Vec<u8>> {
     let counts = replacing.iter().filter(|line| !superseded.contains(&line.place));
     counts.map(|line| line.replaced.clone().into_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_stands_there_twice_is_found_once(
+            some in prop::collection::vec(prop_oneof![0_u64..200, any::<u64>()], 0..300),
+            more in prop::collection::vec(0_u64..200, 0..300),
+        ) {
+            let mut counts = std::collections::BTreeMap::new();
+            for hash in some.iter().chain(&more) {
+                *counts.entry(*hash).or_insert(0) += 1;
+            }
+            let expected: Vec<u64> =
+                counts.into_iter().filter(|(_, count)| *count > 1).map(|(hash, _)| hash).collect();
+            prop_assert_eq!(twice(vec![some, more]), expected);
+        }
+    }
 }

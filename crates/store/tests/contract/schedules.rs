@@ -232,6 +232,12 @@ async fn runs_that_hints_start_are_one_at_a_time_and_apart(
     assert!(!hint("ma%n", "r4", 2_000).await);
     assert_eq!(waits("r3").await, 2_060);
     assert_eq!(store.list_audit(&org("a"), None, 99).await.unwrap().len(), 4, "one entry a run");
+    // Hints about tickets have a place of their own: neither waits for the other.
+    let about_ticket =
+        async |id: &str, now: i64| store.hint_ticket("ma%n", &run("a", id, now), 60, &audit).await.unwrap();
+    assert!(about_ticket("t1", 2_001).await);
+    assert!(!about_ticket("t2", 2_002).await);
+    assert_eq!(waits("t1").await, 2_001);
     let all = futures::future::join_all((0..8).map(|n| {
         let (run, audit) = (run("b", &format!("x{n}"), 1), audit.clone());
         async move { store.hint_agreement("main", AgreementId(n), &run, 60, &audit).await.unwrap() }

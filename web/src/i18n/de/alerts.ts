@@ -264,4 +264,6 @@ export const alerts: Record<keyof typeof en, string> = {
   'setting.schedule.alerts.help': 'Wie oft Tickets dorthin gebracht werden, wo ihre Alarme stehen. Auch jede Lieferung mit Alarmen tut das.',
   'setting.retention.activity_days': 'Protokoll aufbewahren, in Tagen',
   'setting.retention.activity_days.help': 'Von dem, was um Alarme, Tickets, Mengen und Feststellungen geschah. 0: für immer.',
+  'setting.retention.alerts_days': 'Vergangene Alarme behalten, in Tagen',
+  'setting.retention.alerts_days.help': 'Gezählt ab dem Tag, an dem sie zuletzt gemeldet wurden. Ein Alarm, der andauert oder dessen Ticket nicht erledigt ist, bleibt. 0: für immer.',
 };

@@ -263,4 +263,6 @@ export const alerts = {
   'setting.schedule.alerts.help': 'How often tickets are brought to where their alerts are. Each feed with alerts does so as well.',
   'setting.retention.activity_days': 'Keep the log, in days',
   'setting.retention.activity_days.help': 'Of what went on about alerts, tickets, quantities and findings. 0: for ever.',
+  'setting.retention.alerts_days': 'Keep alerts that are over, in days',
+  'setting.retention.alerts_days.help': 'Counted from when they were told last. An alert that lasts, or whose ticket is not done, stays. 0: for ever.',
 };

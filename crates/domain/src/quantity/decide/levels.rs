@@ -102,7 +102,7 @@ impl<'a> Decider<'_, 'a> {
                 let message = format!("{}: {doubt}.", self.name(Some(item)));
                 return Err(self.stop(Code::Tu5005, message));
             }
-            let is_counter = matches!(reading.origin, Origin::Counter);
+            let is_counter = matches!(reading.origin, Origin::Counter | Origin::LeftOut);
             let Some(age) = age_of(reading, today).filter(|_| is_counter) else { continue };
             if age < -DAYS_AHEAD {
                 let message = format!(

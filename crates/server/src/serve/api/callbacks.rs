@@ -1,5 +1,5 @@
 //! Callbacks of ConnectWise: the place where they arrive is made for a connection, and what arrives there is a hint to
-//! read an agreement again. Nothing that a callback says is believed, one that comes twice is read once, and a forged one
+//! read an agreement again, or to look at the ticket of an alert. Nothing that a callback says is believed, one that comes twice is read once, and a forged one
 //! changes nothing.
 
 use crate::compose;
@@ -18,8 +18,10 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use trueup_connectwise::client::callback::{CallbackEvent, SIGNATURE_HEADER, verify_signature};
 use trueup_domain::ids::AgreementId;
+use trueup_domain::ticket::TicketId;
+use trueup_engine::alerts::AlertFilter;
 use trueup_engine::ports::{Clock, Store};
-use trueup_engine::records::{Connection, Millis};
+use trueup_engine::records::{Connection, Millis, NewAuditEntry};
 use trueup_store::{Callback, Run};
 use utoipa::ToSchema;
 
@@ -97,7 +99,8 @@ pub struct CallbackDoc {
 
 /// Make the address for callbacks of a connection
 ///
-/// An address that was made before ends. Enter it in ConnectWise as a callback of type `agreement`.
+/// An address that was made before ends. Enter it in ConnectWise as a callback of type `agreement`, and as one of type
+/// `ticket` where alerts become tickets.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/connections/{connection}/callback", tag = "callbacks",
     params(("org" = String, Path, description = "The organization"),
         ("connection" = String, Path, description = "Its name")),
@@ -146,7 +149,8 @@ pub async fn end(State(service): State<Service>, scope: Scope) -> Result<StatusC
 /// Receive a callback of ConnectWise
 ///
 /// The signature is checked with the key of the connection's own ConnectWise. The agreement that it names is read by a run
-/// that begins at once, or a minute after the last one of its kind; other records are read by every pull anyway.
+/// that begins at once, or a minute after the last one of its kind; where it names the ticket of an alert that is not
+/// settled, a run looks at the tickets in the same way. Other records are read by every pull anyway.
 #[utoipa::path(post, path = "/api/v1/callbacks/{token}", tag = "callbacks",
     params(("token" = String, Path, description = "The secret part of the address"),
         ("x-content-signature" = Option<String>, Header, description = "Base64 of the HMAC of the body")),
@@ -179,27 +183,51 @@ pub async fn receive(
     }
     let key = signing_key(&service, &place, &connection, &event.metadata.key_url, now).await?;
     verify_signature(&key, &body, signature).map_err(|_| forged())?;
-    if event.record_type.eq_ignore_ascii_case("agreement") && event.id > 0 {
-        hint(&service, &place, AgreementId(event.id)).await?;
+    match event.record_type.to_ascii_lowercase().as_str() {
+        "agreement" if event.id > 0 => hint(&service, &place, AgreementId(event.id)).await?,
+        "ticket" if event.id > 0 => hint_ticket(&service, &place, TicketId(event.id)).await?,
+        _ => {} // open set: kinds of records
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn hint(service: &Service, place: &Callback, agreement: AgreementId) -> Result<(), Problem> {
-    let wish = RunWish {
-        connection: Some(place.connection.clone()),
-        changed: true,
-        hinted: true,
-        ..RunWish::default()
-    };
-    let now = service.queue_time().await?;
-    let run = Run::queued(&place.org, RunKind::Pull.name(), ACTOR, json!(wish).to_string(), now);
-    let detail = json!({ "kind": run.kind, "connection": place.connection });
-    let entry = service.entry(ACTOR, "run.start", format!("run/{}", run.id), &detail);
+    let (run, entry) =
+        wished(service, place, RunKind::Pull, RunWish { changed: true, ..RunWish::default() }).await?;
     if service.store.hint_agreement(&place.connection, agreement, &run, APART_MS, &entry).await? {
         service.wake.notify_one();
     }
     Ok(())
+}
+
+/// Looks at the tickets of alerts at once where one of them was touched. Most tickets of a desk are nobody's alert: those
+/// start nothing.
+async fn hint_ticket(service: &Service, place: &Callback, ticket: TicketId) -> Result<(), Problem> {
+    let filter = AlertFilter { unsettled: true, ..AlertFilter::default() };
+    let alerts = service.store.alerts().list_alerts(&place.org, &filter).await?;
+    if !alerts.iter().any(|alert| alert.thread.as_ref().is_some_and(|thread| thread.ticket == ticket)) {
+        return Ok(());
+    }
+    let (run, entry) = wished(service, place, RunKind::Alerts, RunWish::default()).await?;
+    if service.store.hint_ticket(&place.connection, &run, APART_MS, &entry).await? {
+        service.wake.notify_one();
+    }
+    Ok(())
+}
+
+/// The run that a hint asks for, with its entry in the audit.
+async fn wished(
+    service: &Service,
+    place: &Callback,
+    kind: RunKind,
+    wish: RunWish,
+) -> Result<(Run, NewAuditEntry), Problem> {
+    let wish = RunWish { connection: Some(place.connection.clone()), hinted: true, ..wish };
+    let now = service.queue_time().await?;
+    let run = Run::queued(&place.org, kind.name(), ACTOR, json!(wish).to_string(), now);
+    let detail = json!({ "kind": run.kind, "connection": place.connection });
+    let entry = service.entry(ACTOR, "run.start", format!("run/{}", run.id), &detail);
+    Ok((run, entry))
 }
 
 fn too_many() -> Problem {
