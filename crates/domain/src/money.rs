@@ -498,16 +498,15 @@ impl Exact {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn round(self, places: u32, mode: RoundingMode) -> Result<Decimal, MoneyError> {
-        let shift = power_of_ten(places).ok_or(MoneyError::Overflow)?;
-        let scaled = multiply(self.num, shift).ok_or(MoneyError::Overflow)?;
-        let (quotient, remainder) = divide(scaled, self.den);
+        let (scaled, den) = self.scaled(places).ok_or(MoneyError::Overflow)?;
+        let (quotient, remainder) = divide(scaled, den);
         let twice = remainder.checked_mul(2).ok_or(MoneyError::Overflow)?;
         let up = match mode {
             RoundingMode::Floor => false,
             RoundingMode::Ceil => remainder > 0,
-            RoundingMode::HalfUp if self.num >= 0 => twice >= self.den,
-            RoundingMode::HalfUp => twice > self.den,
-            RoundingMode::HalfEven => twice > self.den || (twice == self.den && quotient.rem_euclid(2) == 1),
+            RoundingMode::HalfUp if self.num >= 0 => twice >= den,
+            RoundingMode::HalfUp => twice > den,
+            RoundingMode::HalfEven => twice > den || (twice == den && quotient.rem_euclid(2) == 1),
         };
         let rounded = quotient.checked_add(i128::from(up)).ok_or(MoneyError::Overflow)?;
         Decimal::try_from_i128_with_scale(rounded, places).map_err(|_| MoneyError::Overflow)
@@ -515,9 +514,18 @@ impl Exact {
 
     /// Whether it can be written with `places` decimals without rounding.
     pub fn fits(self, places: u32) -> bool {
-        power_of_ten(places)
-            .and_then(|shift| self.num.checked_mul(shift))
-            .is_some_and(|n| divide(n, self.den).1 == 0)
+        self.scaled(places).is_some_and(|(scaled, den)| divide(scaled, den).1 == 0)
+    }
+
+    /// Numerator and denominator of it in units of the last of some decimals. What both share is taken out where the
+    /// numerator would be too large with it.
+    fn scaled(self, places: u32) -> Option<(i128, i128)> {
+        let shift = power_of_ten(places)?;
+        if let Some(scaled) = multiply(self.num, shift) {
+            return Some((scaled, self.den));
+        }
+        let shared = i128::try_from(gcd(shift.unsigned_abs(), self.den.unsigned_abs())).ok()?;
+        Some((multiply(self.num, shift / shared)?, self.den / shared))
     }
 
     /// For a sentence: the value with at most six decimals (`12.064516`), rounded half up.

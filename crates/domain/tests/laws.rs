@@ -188,3 +188,12 @@ proptest! {
         prop_assert_eq!(billed, rust_decimal::Decimal::from(quantity * 22));
     }
 }
+
+/// More places than the numerator has room for: what it shares with the denominator is taken out first.
+#[test]
+fn what_has_many_places_is_rounded_to_more_of_them() {
+    let quantity = Exact::from_decimal("3000.00000000000000001".parse().unwrap());
+    let exact = quantity.times(Exact::ratio(21, 1).unwrap()).unwrap();
+    assert_eq!([exact.fits(16), exact.fits(17), exact.fits(28)], [false, true, true]);
+    assert_eq!(exact.round(20, RoundingMode::HalfUp).unwrap().to_string(), "63000.00000000000000021000");
+}
