@@ -244,7 +244,9 @@ fn a_price_that_nobody_named_is_not_0(
     lab.set("price_source", prices_of).item(7, "0.00", "0.00");
     // What the rest of a period is let off says nothing of the whole ones.
     let is_part = amount == Some("part");
-    let mut sale = sale(if is_part { "2028-01-20" } else { "2028-01-01" }, "5");
+    let on = if is_part { "2028-01-20" } else { "2028-01-01" };
+    lab.subscriptions.values_mut().next().unwrap().start = day(on);
+    let mut sale = sale(on, "5");
     sale.0.lines[0].unit_price = named.map(|price| price.parse().unwrap());
     sale.0.lines[0].amount = amount.map(|amount| amount.replace("part", "0.00").parse().unwrap());
     sale.0.lines[0].unit_cost = Some("0".parse().unwrap());
