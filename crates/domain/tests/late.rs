@@ -485,6 +485,39 @@ fn a_price_change_after_a_change_that_told_no_old_price_bills_the_days_up_to_it(
     assert!((billed - wanted).abs() < dec("0.20"), "{billed} instead of {wanted}\n{shown}");
 }
 
+/// An amount that the source names is that of its own period, also where the change comes late and is billed for two.
+#[rstest]
+fn a_named_amount_of_a_late_change_is_that_of_its_own_period(
+    #[values("on", "off")] credits: &str,
+    #[values(0, 1, 2, 3)] before: usize,
+) {
+    let play = |is_late: bool| {
+        let mut lab = lab("2025-01-01");
+        lab.set("credits", credits);
+        lab.run(&sale("2025-01-01", "2025-02-01").0);
+        let mut billed = dec("0");
+        for _ in 0..before {
+            billed += dec(&lab.invoice(40));
+        }
+        let february = period("2025-02-01", "2025-03-01");
+        let mut named = order("CH-1", OrderKind::Change, "2025-02-01", february)
+            .change("1", "seat", 5, 8, "22.00", "17.60");
+        named.0.lines[0].amount = Some("24.00".parse().unwrap());
+        let april = period("2025-04-01", "2025-05-01");
+        let later = order("CH-2", OrderKind::Change, "2025-04-01", april)
+            .change("1", "seat", 8, 10, "22.00", "17.60");
+        let both = if is_late { [&later, &named] } else { [&named, &later] };
+        for order in both {
+            lab.run(&order.0);
+        }
+        for _ in before..6 {
+            billed += dec(&lab.invoice(40));
+        }
+        billed
+    };
+    assert_eq!(play(true), play(false));
+}
+
 /// The same where the source names the amount of the price change: for the days that a later order has billed at the old price
 /// already, its share is not billed once more. What a later order names itself has reckoned with it.
 #[rstest]

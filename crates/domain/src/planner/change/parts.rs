@@ -263,9 +263,22 @@ fn is_charge(line: &Line<'_>) -> bool {
 }
 
 /// The days of a gap as they are billed: those that an earlier run of this order wrote a line for (of a switch: for any of its
-/// products) as that line has them, and of the others those apart that no invoice has billed, where only those may be billed
-/// less than before. An invoice in between moves no line's days.
-pub(super) fn pieces(builder: &Builder<'_, '_>, item: &Item<'_, '_>, gap: Period) -> Vec<Period> {
+/// products) as that line has them, and of the others those apart that the source names an amount for (`named`), and those that
+/// no invoice has billed, where only those may be billed less than before. An invoice in between moves no line's days.
+pub(super) fn pieces(
+    builder: &Builder<'_, '_>,
+    item: &Item<'_, '_>,
+    gap: Period,
+    named: Option<Period>,
+) -> Vec<Period> {
+    let split = |days: Period| {
+        let named = named.filter(|named| named.start() == days.start());
+        let apart = match named.and_then(|named| Some((named, days.from_day(named.end())?))) {
+            Some((named, rest)) => vec![named, rest],
+            None => vec![days],
+        };
+        apart.into_iter().flat_map(|days| with_unpaid_apart(builder, days)).collect::<Vec<_>>()
+    };
     let mut written: Vec<Period> = builder
         .own_lines()
         .filter(|line| {
@@ -288,7 +301,7 @@ pub(super) fn pieces(builder: &Builder<'_, '_>, item: &Item<'_, '_>, gap: Period
         pieces.push(own);
         rest = left.from_day(own.end());
     }
-    pieces.extend(rest.into_iter().flat_map(|days| with_unpaid_apart(builder, days)));
+    pieces.extend(rest.into_iter().flat_map(split));
     pieces
 }
 

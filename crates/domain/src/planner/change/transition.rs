@@ -192,10 +192,8 @@ fn begin_new<'a>(
         bill_part(builder, order, item, period, period)?;
     }
     if let Some(gap) = gap {
-        for days in with_named_apart(item, gap, period, whole) {
-            for days in pieces(builder, item, days) {
-                bill_gap(builder, order, item, days, period, whole)?;
-            }
+        for days in pieces(builder, item, gap, named_apart(item, period, whole)) {
+            bill_gap(builder, order, item, days, period, whole)?;
         }
     } else if whole && !part_is_told && begin == period.start() && (!invoiced || written) {
         bill_named_whole(builder, order, item, period)?;
@@ -376,13 +374,9 @@ fn write_back<'a>(
     )
 }
 
-/// Invoiced days, with the period apart that the source names an amount for.
-fn with_named_apart(item: &Item<'_, '_>, gap: Period, period: Period, whole: bool) -> Vec<Period> {
-    let apart = item.line.amount.is_some() && whole && gap.start() == period.start();
-    match (gap.from_day(period.end()), apart) {
-        (Some(rest), true) => vec![period, rest],
-        (Some(_) | None, _) => vec![gap],
-    }
+/// The period that the source names an amount for, where it is whole.
+fn named_apart(item: &Item<'_, '_>, period: Period, whole: bool) -> Option<Period> {
+    (item.line.amount.is_some() && whole).then_some(period)
 }
 
 /// The source's own amount for the whole period that the new line bills: what it is more or less than the line.
@@ -553,7 +547,7 @@ fn bill_late<'a>(
     let Ok(gap) = Period::new(begin, builder.paid_for(builder.context.agreement, until)) else {
         return Ok(());
     };
-    for gap in pieces(builder, item, gap) {
+    for gap in pieces(builder, item, gap, named_apart(item, period, whole)) {
         bill_gap(builder, order, item, gap, period, whole)?;
     }
     Ok(())
