@@ -25,17 +25,26 @@ pub fn ask(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
     serde_json::from_str(answer[1].as_str().unwrap_or_default()).unwrap_or_default()
 }
 
-/// Chooses from a list that opens at its field.
+/// Chooses from a list that opens at its field. A dialog that is still opening takes the focus away, and the list closes: then
+/// it is opened again.
 pub fn pick(browser: &Browser, label: &str, option: &str) {
     let script = "
+        const named = (e) => (e.getAttribute('aria-label') ?? e.innerText ?? '').trim();
+        const options = [...document.querySelectorAll('[role=option]')].filter((e) => e.checkVisibility());
+        const wanted = options.find((e) => named(e) === arguments[1]);
+        if (wanted) {
+            wanted.scrollIntoView({ block: 'center' });
+            wanted.click();
+            return true;
+        }
         const found = [...document.querySelectorAll('label')].find((l) => l.innerText.trim() === arguments[0]);
         const field = found && document.getElementById(found.htmlFor);
-        if (!field) return false;
-        field.focus();
-        field.click();
-        return true;";
-    browser.until(&format!("the list \"{label}\""), script, &[json!(label)]);
-    browser.click(option);
+        if (field && field.getAttribute('aria-expanded') !== 'true') {
+            field.focus();
+            field.click();
+        }
+        return false;";
+    browser.until(&format!("\"{option}\" in the list \"{label}\""), script, &[json!(label), json!(option)]);
 }
 
 fn mailboxes(customer: &str, name: &str, count: &str) -> Value {
