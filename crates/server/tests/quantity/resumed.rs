@@ -95,7 +95,7 @@ fn a_killed_creation_is_made_once_and_not_at_all_for_who_was_switched_off_since(
     assert_eq!(verdicts(&run(&bench, &[]).exits(0).json()), ["update", "equal"]);
 }
 
-/// Of six customers, written two at once, the last one's write is held: four at least are over by then.
+/// Of six customers, written two at once, the last one's write is held: the first ones are over by then, and the journal knows.
 #[test]
 fn what_a_killed_run_had_done_is_done_whatever_is_counted_since() {
     let mut bench = assigned();
@@ -119,7 +119,8 @@ fn what_a_killed_run_had_done_is_done_whatever_is_counted_since() {
         .filter(|finding| finding["code"] == "TU7001")
         .filter_map(|finding| finding["subject"]["agreement"].as_i64())
         .collect();
-    assert!((1..=2).contains(&stale.len()), "those alone that were not done, and not {stale:?}: {ran}");
+    let first_ones = [40, 52].iter().any(|agreement| stale.contains(agreement));
+    assert!(!stale.is_empty() && !first_ones, "those alone that were not done, and not {stale:?}: {ran}");
     for _ in 0..2 {
         run(&bench, &["--approve"]);
     }
