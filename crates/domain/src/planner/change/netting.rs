@@ -64,9 +64,8 @@ fn settle_days<'a>(builder: &mut Builder<'_, 'a>, order: &Order, halves: Vec<Hal
         net = (net.0.plus(half.money.exact)?, net.1.plus(half.money.exact_cost)?);
     }
     // What an earlier run netted stays as it wrote it.
-    let is_written = |half: &Half<'_>| {
-        builder.written(&half.line_id, Role::Prorate, half.days.start()).is_some_and(|l| l.origin.is_some())
-    };
+    let is_written =
+        |half: &Half<'_>| builder.written(&half.line_id, Role::Prorate, half.days.start()).is_some();
     let netted_in = comes.iter().position(is_written);
     if netted_in.is_none() && net.0.is_zero() {
         return Ok(());

@@ -295,13 +295,11 @@ pub(super) fn pieces(
     let mut rest = Some(gap);
     for own in written {
         let Some(left) = rest.filter(|left| left.contains(own.start())) else { continue };
-        pieces.extend(
-            left.before_day(own.start()).into_iter().flat_map(|days| with_unpaid_apart(builder, days)),
-        );
+        pieces.extend(left.before_day(own.start()).into_iter().flat_map(&split));
         pieces.push(own);
         rest = left.from_day(own.end());
     }
-    pieces.extend(rest.into_iter().flat_map(split));
+    pieces.extend(rest.into_iter().flat_map(&split));
     pieces
 }
 
