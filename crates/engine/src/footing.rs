@@ -97,6 +97,14 @@ fn hash(text: &str) -> String {
     short_hash("st", &[text], 26)
 }
 
+/// Something that moved under a plan.
+pub(crate) struct Moved {
+    /// Of which task; none where it is of all of them.
+    pub(crate) task: Option<TaskId>,
+    /// What, in words.
+    pub(crate) why: String,
+}
+
 /// What moved under a plan since it was made, in words; nothing where it stands as it did. Plans that keep nothing of what
 /// they stand on, such as those that take something back, always stand.
 ///
@@ -110,46 +118,74 @@ pub(crate) async fn moved(
     settings: &Settings,
 ) -> Result<Option<String>, Failure> {
     let Some(footing) = &stored.body.plan().stands_on else { return Ok(None) };
-    if footing.settings != of_settings(settings) {
-        return Ok(Some("a setting that decides what is written was changed".to_owned()));
-    }
     if let Some(why) = quantity::moved(store, clock, org, settings, &footing.counted).await? {
         return Ok(Some(why));
     }
+    Ok(under_tasks(store, clock, org, footing, settings).await?.into_iter().next().map(|moved| moved.why))
+}
+
+/// What moved under the tasks of a plan: all of it.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn under_tasks(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    footing: &Footing,
+    settings: &Settings,
+) -> Result<Vec<Moved>, Failure> {
+    if footing.settings != of_settings(settings) {
+        let why = "a setting that decides what is written was changed".to_owned();
+        return Ok(vec![Moved { task: None, why }]);
+    }
     if footing.tasks.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let filter = TaskFilter { ids: footing.tasks.keys().cloned().collect(), ..TaskFilter::default() };
     let mappings = Mappings::on(store.list_mappings(org).await?, clock.today());
+    let mut all = Vec::new();
     for task in store.list_tasks(org, &filter).await? {
         let Some(then) = footing.tasks.get(&task.id) else { continue };
-        if task.state == TaskState::Ignored {
-            let why = task.reason.as_deref().unwrap_or("by a person");
-            return Ok(Some(format!("task {} was put aside ({why})", task.id)));
-        }
-        let Some(id) = task.order_id.as_ref().filter(|_| !then.order.is_empty()) else { continue };
-        let record = store.find_record(org, &task.source, RecordKind::Order, id.as_str()).await?;
-        let Some(Record::Order(order)) = record.map(|row| row.record) else {
-            return Ok(Some(format!("order {id} is not in the feed any more")));
-        };
-        if !order.is_completed() {
-            return Ok(Some(format!("order {id} is {} at the source", order.status)));
-        }
-        let subscription = store
-            .find_record(org, &task.source, RecordKind::Subscription, task.subscription.as_str())
-            .await?
-            .map(|row| row.record);
-        let subscription = match &subscription {
-            Some(Record::Subscription(subscription)) => Some(subscription),
-            Some(_) | None => None, // open set: kept as a subscription, and none
-        };
-        let now = of_task(&task, &Demand::Order(Box::new(order)), &mappings, subscription);
-        if now.order != then.order {
-            return Ok(Some(format!("order {id} is another one at the source")));
-        }
-        if now.mappings != then.mappings {
-            return Ok(Some(format!("a mapping that order {id} was planned by was changed")));
-        }
+        let moved = under_task(store, org, &task, then, &mappings).await?;
+        all.extend(moved.map(|why| Moved { task: Some(task.id), why }));
+    }
+    Ok(all)
+}
+
+async fn under_task(
+    store: &dyn Store,
+    org: &OrganizationId,
+    task: &Task,
+    then: &TaskFooting,
+    mappings: &Mappings,
+) -> Result<Option<String>, Failure> {
+    if task.state == TaskState::Ignored {
+        let why = task.reason.as_deref().unwrap_or("by a person");
+        return Ok(Some(format!("task {} was put aside ({why})", task.id)));
+    }
+    let Some(id) = task.order_id.as_ref().filter(|_| !then.order.is_empty()) else { return Ok(None) };
+    let record = store.find_record(org, &task.source, RecordKind::Order, id.as_str()).await?;
+    let Some(Record::Order(order)) = record.map(|row| row.record) else {
+        return Ok(Some(format!("order {id} is not in the feed any more")));
+    };
+    if !order.is_completed() {
+        return Ok(Some(format!("order {id} is {} at the source", order.status)));
+    }
+    let subscription = store
+        .find_record(org, &task.source, RecordKind::Subscription, task.subscription.as_str())
+        .await?
+        .map(|row| row.record);
+    let subscription = match &subscription {
+        Some(Record::Subscription(subscription)) => Some(subscription),
+        Some(_) | None => None, // open set: kept as a subscription, and none
+    };
+    let now = of_task(task, &Demand::Order(Box::new(order)), mappings, subscription);
+    if now.order != then.order {
+        return Ok(Some(format!("order {id} is another one at the source")));
+    }
+    if now.mappings != then.mappings {
+        return Ok(Some(format!("a mapping that order {id} was planned by was changed")));
     }
     Ok(None)
 }

@@ -6,6 +6,7 @@ use super::layout::Layout;
 use super::record::Recorder;
 use super::run::Run;
 use super::{ApplyError, ApplyOptions, ApplyReport, FreshReads};
+use crate::footing;
 use crate::observe::recent;
 use crate::ports::{Clock, Psa, Store};
 use crate::quantity;
@@ -13,7 +14,7 @@ use crate::records::{OperationRow, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId};
-use trueup_domain::plan::{AdditionLink, DraftPlan};
+use trueup_domain::plan::{AdditionLink, Change, DraftPlan};
 use trueup_domain::psa::AdditionState;
 
 /// Carries a stored plan out, or goes on with one that was begun.
@@ -249,9 +250,9 @@ async fn run_leased(
     run.close().await
 }
 
-/// The agreements of lines of which the source or a person said otherwise since a plan of quantities was begun: what was
-/// sent is looked up, and nothing more is sent for them. A customer who was switched off after a run was killed is not
-/// billed by the one that goes on with it.
+/// The agreements of which the source or a person said otherwise since a plan was begun: what was sent is looked up, and
+/// nothing more is sent for them. A task that was put aside, an order that was corrected or withdrawn, or a customer who
+/// was switched off after a run was killed is not billed by the one that goes on with it.
 async fn left_since(
     ports: Ports<'_>,
     plan: &DraftPlan,
@@ -260,9 +261,15 @@ async fn left_since(
 ) -> Result<BTreeSet<AgreementId>, ApplyError> {
     let Some(settings) = options.settings.filter(|_| !rows.is_empty()) else { return Ok(BTreeSet::new()) };
     let Some(footing) = &plan.stands_on else { return Ok(BTreeSet::new()) };
-    let moved =
-        quantity::others_since(ports.store, ports.clock, ports.org, settings, &footing.counted).await?;
-    Ok(moved.into_iter().map(|line| line.agreement).collect())
+    let Ports { store, clock, org, .. } = ports;
+    let counted = quantity::others_since(store, clock, org, settings, &footing.counted).await?;
+    let mut left: BTreeSet<AgreementId> = counted.into_iter().map(|line| line.agreement).collect();
+    for moved in footing::under_tasks(store, clock, org, footing, settings).await? {
+        let of_it = |change: &&Change| moved.task.as_ref().is_none_or(|task| change.task == *task);
+        let writes = plan.changes.iter().map(AsRef::as_ref).filter(|change| change.writes());
+        left.extend(writes.filter(of_it).map(|change| change.agreement));
+    }
+    Ok(left)
 }
 
 /// The agreements whose read for planning no longer is the last word: it was made before the lease was held, and what the

@@ -143,7 +143,7 @@ impl<'p> Core<'p> {
                 state.stale = true;
                 let subject = Subject { agreement: Some(lane.agreement), ..Subject::default() };
                 let message = format!(
-                    "What is counted for agreement {}, or what is set for it, is another since the plan was begun. Nothing \
+                    "What is to be billed on agreement {}, or what is set for it, is another since the plan was begun. Nothing \
                      more of it is written there; the next run plans anew.",
                     lane.agreement
                 );

@@ -2,6 +2,8 @@
 
 use super::bench::{BASE, Bench, MAPPINGS, sale, upgrade};
 use serde_json::json;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 fn ready() -> Bench {
     let mut bench = Bench::new("2023-03-20");
@@ -157,4 +159,58 @@ fn a_line_in_doubt_is_not_taken_for_somebody_elses() {
     let planned = bench.json(&["plan", "--all"]).json();
     assert!(!planned.to_string().contains("TU2007"), "{planned}");
     assert_eq!(planned["changes"].as_array().map(Vec::len), Some(1), "{planned}");
+}
+
+/// Two sales on one agreement; the run is killed before the journal takes up the second.
+fn killed_before_the_second() -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    let first = format!("{BASE}{}", sale());
+    bench.feed(&format!("{first}{}", of_another(&first))).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    let passed = bench.path("passed");
+    let mut command = bench.command(&["apply", "--all"]);
+    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", "1:intent");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&passed).unwrap_or_default().lines().any(|line| line == "1:intent") {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never got there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(additions(&bench), 1);
+    bench
+}
+
+fn of_another(feed: &str) -> String {
+    feed.replace("\"s-1\"", "\"s-2\"").replace("\"SO-1\"", "\"SO-2\"")
+}
+
+#[test]
+fn a_killed_run_is_not_gone_on_with_for_an_order_that_is_another_by_then() {
+    let bench = killed_before_the_second();
+    bench.feed(&of_another(&sale()).replace("22.00", "25.00")).exits(0);
+    bench.json(&["check"]);
+    for _ in 0..2 {
+        bench.json(&["apply", "--all"]);
+    }
+    assert_eq!(additions(&bench), 2);
+    let prices: Vec<String> = ["1", "2"]
+        .map(|id| bench.json(&["audit", "explain", id]).exits(0).json())
+        .map(|told| told["values"]["unitPrice"]["value"].as_str().unwrap().to_owned())
+        .to_vec();
+    assert_eq!(prices, ["22.00", "25.00"]);
+}
+
+#[test]
+fn a_killed_run_goes_on_where_nothing_changed() {
+    let bench = killed_before_the_second();
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(additions(&bench), 2);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(additions(&bench), 2);
 }
