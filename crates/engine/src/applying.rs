@@ -430,6 +430,14 @@ async fn unfinished_plans(
     for task in store.list_tasks(org, &filter).await? {
         plans.extend(store.find_plan_of_task(org, &task.id).await?);
     }
+    // An undo moves no task before it is done.
+    for id in store.list_plans_under_way(org).await? {
+        let Some(stored) = store.find_plan(org, &id).await? else { continue };
+        let outcomes = &stored.body.plan().outcomes;
+        if !outcomes.is_empty() && outcomes.values().all(|outcome| *outcome == TaskOutcome::Undone) {
+            plans.insert(id);
+        }
+    }
     let Some(connection) = &options.connection else { return Ok(plans) };
     let mut of_connection = BTreeSet::new();
     for id in plans {

@@ -661,6 +661,8 @@ pub trait Store: Send + Sync {
     /// Operations that are `Sending` or `InDoubt`, of all plans.
     async fn list_unresolved_operations(&self, org: &OrganizationId)
     -> Result<Vec<OperationRow>, StoreError>;
+    /// Plans that are being carried out and have an operation that was not begun.
+    async fn list_plans_under_way(&self, org: &OrganizationId) -> Result<Vec<PlanId>, StoreError>;
     /// The newest operation with a key that is not skipped.
     async fn find_operation_by_key(
         &self,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{OrganizationId, PlanId};
 use trueup_domain::plan::OperationKey;
 use trueup_engine::ports::{Lease, OperationOutcome, StoreError};
-use trueup_engine::records::{OperationRow, OperationState};
+use trueup_engine::records::{OperationRow, OperationState, PlanState};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "operation")]
@@ -274,6 +274,25 @@ pub(crate) async fn list_unresolved(
         .order_by_asc(Column::Plan)
         .order_by_asc(Column::Position);
     query.all(&store.db).await.map_err(error::of_db)?.iter().map(from_model).collect()
+}
+
+/// Plans in the state of being carried out with an operation that was not begun, by id.
+pub(crate) async fn list_plans_under_way(
+    store: &SqlStore,
+    org: &OrganizationId,
+) -> Result<Vec<PlanId>, StoreError> {
+    let sql = "SELECT DISTINCT operation.plan AS plan FROM operation JOIN plan \
+               ON plan.org = operation.org AND plan.id = operation.plan \
+               WHERE operation.org = $1 AND operation.state = $2 AND plan.state = $3 ORDER BY operation.plan";
+    let values = [
+        org.as_str().into(),
+        db::word(&OperationState::Intent)?.into(),
+        db::word(&PlanState::Applying)?.into(),
+    ];
+    let rows = db::query(&store.db, sql, values).await?;
+    rows.iter()
+        .map(|row| Ok(PlanId::from(row.try_get::<String>("", "plan").map_err(error::of_db)?)))
+        .collect()
 }
 
 pub(crate) async fn find_by_key(

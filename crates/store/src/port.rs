@@ -362,6 +362,9 @@ impl Store for SqlStore {
     ) -> Result<Vec<OperationRow>, StoreError> {
         operations::list_unresolved(self, org).await
     }
+    async fn list_plans_under_way(&self, org: &OrganizationId) -> Result<Vec<PlanId>, StoreError> {
+        operations::list_plans_under_way(self, org).await
+    }
     async fn find_operation_by_key(
         &self,
         org: &OrganizationId,

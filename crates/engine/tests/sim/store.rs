@@ -507,6 +507,9 @@ impl Store for SimStore {
         let open = |r: &&OperationRow| matches!(r.state, OperationState::Sending | OperationState::InDoubt);
         Ok(rows.iter().filter(open).cloned().collect())
     }
+    async fn list_plans_under_way(&self, _org: &OrganizationId) -> Result<Vec<PlanId>, StoreError> {
+        Ok(Vec::new())
+    }
     async fn find_operation_by_key(
         &self,
         _org: &OrganizationId,

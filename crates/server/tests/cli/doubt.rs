@@ -170,8 +170,15 @@ fn killed_before_the_second() -> Bench {
     bench.map(MAPPINGS).exits(0);
     bench.json(&["check"]).exits(0);
     bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    killed_at_the_second(&bench, &["apply", "--all"]);
+    assert_eq!(additions(&bench), 1);
+    bench
+}
+
+/// Runs a command and kills it before the journal takes up its second operation.
+fn killed_at_the_second(bench: &Bench, args: &[&str]) {
     let passed = bench.path("passed");
-    let mut command = bench.command(&["apply", "--all"]);
+    let mut command = bench.command(args);
     command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", "1:intent");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
@@ -182,8 +189,6 @@ fn killed_before_the_second() -> Bench {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(additions(&bench), 1);
-    bench
 }
 
 fn of_another(feed: &str) -> String {
@@ -213,4 +218,20 @@ fn a_killed_run_goes_on_where_nothing_changed() {
     assert_eq!(additions(&bench), 2);
     bench.json(&["apply", "--all"]).exits(0);
     assert_eq!(additions(&bench), 2);
+}
+
+/// An undo moves no task before it is done: what is left of it is found by its plan.
+#[test]
+fn an_undo_that_was_killed_is_gone_on_with() {
+    let bench = ready();
+    bench.json(&["apply", "--all"]).exits(0);
+    let tasks = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    let change = tasks["tasks"].as_array().unwrap().iter().find(|task| task["order_id"] == "CH-1").unwrap();
+    let undo = bench.json(&["undo", "--task", change["task_id"].as_str().unwrap()]).exits(0).json();
+    let plan = undo["plan_id"].as_str().unwrap();
+    killed_at_the_second(&bench, &["apply", plan]);
+    bench.json(&["apply", "--all"]);
+    let plans = bench.json(&["plan", "list"]).exits(0).json();
+    let state = plans["plans"].as_array().unwrap().iter().find(|row| row["plan_id"] == plan).unwrap();
+    assert_eq!(state["state"], "applied", "{plans}");
 }

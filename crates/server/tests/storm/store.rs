@@ -508,6 +508,9 @@ impl Store for StormStore {
     ) -> Result<Vec<OperationRow>, StoreError> {
         self.inner.list_unresolved_operations(org).await
     }
+    async fn list_plans_under_way(&self, org: &OrganizationId) -> Result<Vec<PlanId>, StoreError> {
+        self.inner.list_plans_under_way(org).await
+    }
     async fn find_operation_by_key(
         &self,
         org: &OrganizationId,
