@@ -4,6 +4,7 @@
 //! already under the product's own identifier and name is taken, any other is left for a person to map.
 
 use crate::failure::Failure;
+use crate::mappings::create::same;
 use crate::planning::{PlanRequest, Planned};
 use crate::ports::{Clock, NewItem, Psa, Store, WriteError};
 use crate::records::NewAuditEntry;
@@ -12,6 +13,7 @@ use trueup_domain::feed::{Product, Record, RecordKind};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{CatalogItemId, ProductId, SourceId};
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
+use trueup_domain::psa::CatalogItem;
 
 /// Creates and maps what the plan missed (TU2003). Returns how many products are mapped now that were not.
 ///
@@ -45,7 +47,7 @@ pub async fn create_missing(
         let Some(Record::Product(product)) = stored.map(|s| s.record) else { continue };
         let identifier = identifier_of(&product);
         let item = match by_identifier.get(&identifier.to_lowercase()) {
-            Some(item) if item.description == product.name => item.id,
+            Some(item) if is_usable(item) && same(&item.description, &product.name) => item.id,
             Some(_) => continue,
             None => match psa.create_catalog_item(&item_of(identifier, &product)).await {
                 Ok(item) => item.id,
@@ -57,6 +59,10 @@ pub async fn create_missing(
         mapped += 1;
     }
     Ok(mapped)
+}
+
+fn is_usable(item: &CatalogItem) -> bool {
+    !item.inactive && !item.bundle
 }
 
 /// The item with the list price and cost of the product: one without them would be read as free.

@@ -189,7 +189,7 @@ fn is_billed_so(found: &Agreement, wanted: &NewAgreement) -> bool {
 }
 
 /// Whether a text is another one as ConnectWise keeps it: it may have cut it.
-fn same(theirs: &str, ours: &str) -> bool {
+pub(crate) fn same(theirs: &str, ours: &str) -> bool {
     let (theirs, ours) = (folded(theirs), folded(ours));
     theirs == ours || (theirs.chars().count() >= KEPT && ours.starts_with(&theirs))
 }
