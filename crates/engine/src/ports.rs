@@ -488,6 +488,14 @@ pub trait Store: Send + Sync {
     async fn load_mark(&self, org: &OrganizationId, name: &str) -> Result<Option<String>, StoreError>;
     /// Sets a named mark.
     async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError>;
+    /// Sets a named mark where it is still what is known of it; else nothing, and the answer is no.
+    async fn change_mark(
+        &self,
+        org: &OrganizationId,
+        name: &str,
+        known: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError>;
 
     /// Begins a pull under a name of its own, and forgets what an earlier one left unfinished.
     async fn begin_pull(&self, org: &OrganizationId, connection: &str, pull: &str) -> Result<(), StoreError>;

@@ -178,6 +178,15 @@ impl Store for SqlStore {
     async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError> {
         tasks::save_mark(self, org, name, value).await
     }
+    async fn change_mark(
+        &self,
+        org: &OrganizationId,
+        name: &str,
+        known: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError> {
+        tasks::change_mark(self, org, name, known, value).await
+    }
     async fn begin_pull(&self, org: &OrganizationId, connection: &str, pull: &str) -> Result<(), StoreError> {
         snapshots::begin(self, org, connection, pull).await
     }

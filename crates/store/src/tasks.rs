@@ -3,7 +3,8 @@
 use crate::db::{self, commit, write_tx};
 use crate::{error, outbox, store::SqlStore};
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect};
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{OrganizationId, TaskId};
 use trueup_domain::task::{Task, TaskState};
@@ -235,4 +236,38 @@ pub(crate) async fn save_mark(
     let key = [mark::Column::Org, mark::Column::Name];
     db::upsert::<mark::Entity>(&tx, vec![row], &key, &[mark::Column::Value]).await?;
     commit(tx).await
+}
+
+pub(crate) async fn change_mark(
+    store: &SqlStore,
+    org: &OrganizationId,
+    name: &str,
+    known: Option<&str>,
+    value: &str,
+) -> Result<bool, StoreError> {
+    let tx = write_tx(store).await?;
+    let changed = match known {
+        Some(known) => {
+            mark::Entity::update_many()
+                .col_expr(mark::Column::Value, Expr::value(value))
+                .filter(mark::Column::Org.eq(org.as_str()))
+                .filter(mark::Column::Name.eq(name))
+                .filter(mark::Column::Value.eq(known))
+                .exec(&*tx)
+                .await
+                .map_err(error::of_db)?
+                .rows_affected
+        }
+        None => {
+            let row = mark::Model { org: org.to_string(), name: name.to_owned(), value: value.to_owned() };
+            let there = OnConflict::columns([mark::Column::Org, mark::Column::Name]).do_nothing().to_owned();
+            mark::Entity::insert(row.into_active_model())
+                .on_conflict(there)
+                .exec_without_returning(&*tx)
+                .await
+                .map_err(error::of_db)?
+        }
+    };
+    commit(tx).await?;
+    Ok(changed > 0)
 }

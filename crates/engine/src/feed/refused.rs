@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ports::{Refusal, Store};
 use crate::records::{IncomingRecord, Millis};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::RecordKind;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{OrganizationId, SourceId};
@@ -45,32 +45,45 @@ fn name_of(kind: RecordKind, id: &str) -> String {
 /// The mark that holds what was refused of every source.
 const MARK: &str = "refused";
 
-async fn all(store: &dyn Store, org: &OrganizationId) -> Result<BTreeMap<SourceId, Refused>, Failure> {
-    let text = store.load_mark(org, MARK).await?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+type Sources = BTreeMap<SourceId, Refused>;
+
+fn read(text: Option<&str>) -> Sources {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
+
+/// So often what others remembered meanwhile is read again.
+const TRIES: usize = 20;
 
 /// What an import refuses and takes in, beside what was refused before.
 #[derive(Default)]
 pub(super) struct Watch {
-    before: Refused,
+    /// What was refused before and did not come in so far, by name.
+    before: BTreeSet<String>,
+    /// What was refused before and came in.
+    came_in: BTreeSet<String>,
     now: Refused,
 }
 
 impl Watch {
     /// What was refused of the source before; nothing where nothing is saved.
     pub(super) async fn load(to: Destination<'_>) -> Result<Self, Failure> {
-        let before = match to.store {
-            Some(store) => all(store, to.org).await?.remove(to.source).unwrap_or_default(),
-            None => Refused::default(),
+        let text = match to.store {
+            Some(store) => store.load_mark(to.org, MARK).await?,
+            None => None,
         };
-        Ok(Self { now: Refused { named: before.named.clone(), ..Refused::default() }, before })
+        let before = read(text.as_deref()).remove(to.source).unwrap_or_default();
+        Ok(Self { before: before.named.into_keys().collect(), ..Self::default() })
     }
 
     /// A record came in: what was refused of it is corrected.
     pub(super) fn take_in(&mut self, record: &IncomingRecord) {
-        if !self.now.named.is_empty() {
-            self.now.named.remove(&name_of(record.record.kind(), &record.id));
+        if self.before.is_empty() && self.now.named.is_empty() {
+            return;
+        }
+        let name = name_of(record.record.kind(), &record.id);
+        self.now.named.remove(&name);
+        if self.before.remove(&name) {
+            self.came_in.insert(name);
         }
     }
 
@@ -96,17 +109,44 @@ impl Watch {
         }
     }
 
-    /// Remembers what is refused by now.
+    /// Remembers what is refused by now, beside what other imports remember meanwhile.
     pub(super) async fn save(self, to: Destination<'_>) -> Result<(), Failure> {
-        let Some(store) = to.store.filter(|_| self.now != self.before) else { return Ok(()) };
-        let mut known = all(store, to.org).await?;
-        if self.now == Refused::default() {
-            known.remove(to.source);
-        } else {
-            known.insert(to.source.clone(), self.now);
+        let Some(store) = to.store else { return Ok(()) };
+        for _ in 0..TRIES {
+            let text = store.load_mark(to.org, MARK).await?;
+            let mut known = read(text.as_deref());
+            let before = known.remove(to.source).unwrap_or_default();
+            let after = self.beside(before.clone());
+            if after == before {
+                return Ok(());
+            }
+            if after != Refused::default() {
+                known.insert(to.source.clone(), after);
+            }
+            let new = serde_json::to_string(&known).unwrap_or_default();
+            if store.change_mark(to.org, MARK, text.as_deref(), &new).await? {
+                return Ok(());
+            }
         }
-        let text = serde_json::to_string(&known).unwrap_or_default();
-        Ok(store.save_mark(to.org, MARK, &text).await?)
+        Err(Failure::wrong(
+            "others imported each time what was refused was to be remembered",
+            "Import again: what came in stays, and what was refused is told again.",
+        ))
+    }
+
+    /// What is known of the source after this import.
+    fn beside(&self, mut known: Refused) -> Refused {
+        known.named.retain(|name, _| !self.came_in.contains(name));
+        known.nameless.clone_from(&self.now.nameless);
+        known.more = self.now.more;
+        for (name, refused) in &self.now.named {
+            if known.named.len() < KEPT || known.named.contains_key(name) {
+                known.named.insert(name.clone(), refused.clone());
+            } else {
+                known.more += 1;
+            }
+        }
+        known
     }
 }
 
@@ -116,7 +156,7 @@ impl Watch {
 /// The store's.
 pub(crate) async fn told(store: &dyn Store, org: &OrganizationId) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
-    for (source, refused) in all(store, org).await? {
+    for (source, refused) in read(store.load_mark(org, MARK).await?.as_deref()) {
         let about = |detail: String| Subject {
             source: Some(source.clone()),
             detail: Some(detail),

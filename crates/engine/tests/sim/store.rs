@@ -276,6 +276,15 @@ impl Store for SimStore {
     async fn save_mark(&self, _org: &OrganizationId, _name: &str, _value: &str) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn change_mark(
+        &self,
+        _org: &OrganizationId,
+        _name: &str,
+        _known: Option<&str>,
+        _value: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
     async fn begin_pull(
         &self,
         _org: &OrganizationId,

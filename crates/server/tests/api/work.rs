@@ -188,3 +188,29 @@ fn what_is_no_feed_is_refused_whole(#[values(Backend::Sqlite, Backend::Postgres)
         .json();
     assert_eq!(pushed["records"]["customer"]["new"], 1);
 }
+
+/// Sources that push at once remember what was refused of them beside each other.
+#[rstest]
+fn what_is_refused_of_several_sources_at_once_is_told_of_each(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let person = service.operator();
+    let push = |source: usize| {
+        let path = format!("/api/v1/feed?organization=default&source=shop-{source}");
+        let broken = "{\"type\":\"order\",\"id\":\"broken\"}\n";
+        person.request("POST", &path).body("application/x-ndjson", broken).send(service.at).is(200);
+    };
+    std::thread::scope(|scope| {
+        for source in 0..8 {
+            scope.spawn({
+                let push = &push;
+                move || push(source)
+            });
+        }
+    });
+    run(&person, &json!({ "kind": "check" }));
+    let findings = person.get(&format!("{ORG}/findings?code=TU8004")).is(200).json();
+    let told = |source: usize| findings.to_string().contains(&format!("Source shop-{source} sent"));
+    assert_eq!((0..8).filter(|source| !told(*source)).collect::<Vec<_>>(), Vec::<usize>::new());
+}

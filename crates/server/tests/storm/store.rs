@@ -317,6 +317,15 @@ impl Store for StormStore {
     async fn save_mark(&self, org: &OrganizationId, name: &str, value: &str) -> Result<(), StoreError> {
         self.inner.save_mark(org, name, value).await
     }
+    async fn change_mark(
+        &self,
+        org: &OrganizationId,
+        name: &str,
+        known: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.change_mark(org, name, known, value).await
+    }
     async fn begin_pull(&self, org: &OrganizationId, connection: &str, pull: &str) -> Result<(), StoreError> {
         self.inner.begin_pull(org, connection, pull).await
     }

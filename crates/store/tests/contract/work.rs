@@ -45,6 +45,12 @@ async fn tasks_are_filtered_and_ordered(#[values(Backend::Sqlite, Backend::Postg
     store.save_mark(&org, "orders", "1").await.unwrap();
     store.save_mark(&org, "orders", "2").await.unwrap();
     assert_eq!(store.load_mark(&org, "orders").await.unwrap().as_deref(), Some("2"));
+    assert!(!store.change_mark(&org, "orders", None, "3").await.unwrap());
+    assert!(!store.change_mark(&org, "orders", Some("1"), "3").await.unwrap());
+    assert!(store.change_mark(&org, "orders", Some("2"), "3").await.unwrap());
+    assert!(store.change_mark(&org, "others", None, "1").await.unwrap());
+    assert_eq!(store.load_mark(&org, "orders").await.unwrap().as_deref(), Some("3"));
+    assert_eq!(store.load_mark(&org, "others").await.unwrap().as_deref(), Some("1"));
 }
 
 #[rstest]
