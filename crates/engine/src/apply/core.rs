@@ -9,6 +9,7 @@ use crate::ports::PsaError;
 use crate::records::{Millis, OperationError, OperationState};
 use std::collections::BTreeMap;
 use trueup_domain::ids::{AdditionId, AgreementId};
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::psa::{Agreement, ObservedAddition};
 
 /// How the core behaves.
@@ -26,6 +27,8 @@ pub struct Rules {
     pub max_attempts: u32,
     /// Age at which a read of an agreement no longer counts as fresh for a write.
     pub max_read_age_ms: Millis,
+    /// What a person said of additions that could be what was sent and carry no key.
+    pub said: AdoptionAnswer,
     /// Planted bugs: all off, except in tests that must notice them.
     pub quirks: Quirks,
 }
@@ -39,6 +42,7 @@ impl Default for Rules {
             keyed: true,
             max_attempts: 3,
             max_read_age_ms: 60_000,
+            said: AdoptionAnswer::Propose,
             quirks: Quirks::default(),
         }
     }

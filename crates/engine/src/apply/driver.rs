@@ -14,6 +14,7 @@ use crate::records::{OperationRow, PlanBody, PlanState, StoredPlan};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId, OrganizationId, PlanId};
+use trueup_domain::mapping::Mappings;
 use trueup_domain::plan::{AdditionLink, Change, DraftPlan};
 use trueup_domain::psa::AdditionState;
 
@@ -200,6 +201,7 @@ async fn run_leased(
         in_flight: options.in_flight.max(1),
         wait: options.wait,
         keyed: options.keyed,
+        said: options.said,
         max_read_age_ms: options.max_read_age_ms,
         quirks: Quirks::default(),
         ..Rules::default()
@@ -227,7 +229,8 @@ async fn run_leased(
     }
     let left = left_since(ports, plan, &rows, options).await?;
     let core = Core::new(plan, layout, rules, entries_of(layout, plan, &rows), &written);
-    let core = core.knowing(known).leaving(&left);
+    let named = named_by_persons(ports, plan, &rows).await?;
+    let core = core.knowing(known).naming(named).leaving(&left);
     let recorder =
         Recorder { plan, plan_id: &stored.id, actor: &options.actor, links: &links, left: BTreeMap::new() };
     let mut run = Run {
@@ -248,6 +251,25 @@ async fn run_leased(
     };
     run.go().await?;
     run.close().await
+}
+
+/// The additions that persons named as the line of a change whose call had no answer.
+async fn named_by_persons(
+    ports: Ports<'_>,
+    plan: &DraftPlan,
+    rows: &[OperationRow],
+) -> Result<BTreeMap<usize, Vec<AdditionId>>, ApplyError> {
+    let is_open = |row: &&OperationRow| matches!(row.state, State::Sending | State::InDoubt);
+    let open: BTreeSet<_> = rows.iter().filter(is_open).map(|row| &row.change).collect();
+    if open.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mappings = Mappings::on(ports.store.list_mappings(ports.org).await?, ports.clock.today());
+    let named = plan.changes.iter().enumerate().filter(|(_, change)| open.contains(&change.id));
+    let named = named.map(|(place, change)| {
+        (place, mappings.adopted_additions(&change.source, &change.subscription, &change.product))
+    });
+    Ok(named.collect())
 }
 
 /// The agreements of which the source or a person said otherwise since a plan was begun: what was sent is looked up, and

@@ -4,6 +4,7 @@ use super::layout::{StepKind, StepTarget};
 use std::collections::HashMap;
 use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::Change;
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::psa::{AdditionState, ObservedAddition};
 
 /// Whether an addition holds what was wanted. A flag or text that is left to the catalog item fits anything.
@@ -74,7 +75,7 @@ impl<'a> Listed<'a> {
 }
 
 /// What a look-up found for an operation in doubt.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict<'a> {
     /// It was carried out; the addition where one remains.
     Done(Option<&'a ObservedAddition>),
@@ -86,8 +87,8 @@ pub enum Verdict<'a> {
     Foreign(&'a ObservedAddition),
     /// The addition to edit is gone.
     Gone,
-    /// So many additions could be it that a person must say which.
-    Ambiguous(usize),
+    /// Each of these could be it, or none: a person must say.
+    Ambiguous(Vec<AdditionId>),
 }
 
 /// What is known besides the list.
@@ -100,6 +101,10 @@ pub struct Known<'a> {
     pub taken: &'a dyn Fn(AdditionId) -> bool,
     /// The state that was last written to the target, where it is not what the plan foresaw.
     pub written: Option<&'a AdditionState>,
+    /// Additions that a person named as the line.
+    pub named: &'a [AdditionId],
+    /// What a person said of the additions that are there: that the single one is it, or that none is.
+    pub said: AdoptionAnswer,
 }
 
 /// Judges one operation in doubt.
@@ -123,18 +128,19 @@ fn judge_create<'a>(change: &Change, list: &Listed<'a>, known: &Known<'_>) -> Ve
         return Verdict::Done(Some(found));
     }
     let Some(wanted) = change.action.after() else { return Verdict::Absent };
-    let mut candidates = list
-        .all()
-        .iter()
-        .filter(|a| a.marker.is_none() && natural_match(&a.state, wanted) && !(known.taken)(a.id));
-    let first = candidates.next();
-    let count = usize::from(first.is_some()) + candidates.count();
-    match first {
-        None => Verdict::Absent,
-        // A key that should be there and is not: the tenant may have dropped the field, so nothing is concluded.
-        Some(_) if known.keyed => Verdict::Ambiguous(count),
-        Some(found) if count <= known.twins => Verdict::Done(Some(found)),
-        Some(_) => Verdict::Ambiguous(count),
+    let is_free = |a: &&ObservedAddition| a.marker.is_none() && !(known.taken)(a.id);
+    if let Some(named) = known.named.iter().filter_map(|id| list.find(*id)).find(is_free) {
+        return Verdict::Done(Some(named));
+    }
+    let candidates: Vec<&ObservedAddition> =
+        list.all().iter().filter(is_free).filter(|a| natural_match(&a.state, wanted)).collect();
+    match (candidates.as_slice(), known.said) {
+        ([], _) | (_, AdoptionAnswer::CreateBeside) => Verdict::Absent,
+        ([single], AdoptionAnswer::TakeSingle) => Verdict::Done(Some(single)),
+        // Without keys what looks like it is it. A key that should be there and is not: the tenant may have dropped the
+        // field, so nothing is concluded.
+        ([found, ..], _) if !known.keyed && candidates.len() <= known.twins => Verdict::Done(Some(found)),
+        _ => Verdict::Ambiguous(candidates.iter().map(|a| a.id).collect()), // open set: every other list and answer
     }
 }
 

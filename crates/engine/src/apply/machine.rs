@@ -69,6 +69,8 @@ pub struct Core<'p> {
     pub(super) written: &'p BTreeMap<AdditionId, AdditionState>,
     /// Additions that are known to be on an agreement, from whatever plan.
     pub(super) known: BTreeMap<AgreementId, BTreeSet<AdditionId>>,
+    /// Additions that a person named as the line of a change, by its place in the plan.
+    pub(super) named: BTreeMap<usize, Vec<AdditionId>>,
     pub(super) findings: Vec<Finding>,
     pub(super) stage: Stage,
     pub(super) reads_open: usize,
@@ -110,6 +112,7 @@ impl<'p> Core<'p> {
             lanes: vec![LaneState::default(); layout.lanes.len()],
             written,
             known: BTreeMap::new(),
+            named: BTreeMap::new(),
             findings: Vec::new(),
             stage: Stage::Checking,
             reads_open: 0,
@@ -129,6 +132,13 @@ impl<'p> Core<'p> {
     #[must_use]
     pub fn knowing(mut self, known: BTreeMap<AgreementId, BTreeSet<AdditionId>>) -> Self {
         self.known = known;
+        self
+    }
+
+    /// The same run, told which additions a person named as the line of a change, by its place in the plan.
+    #[must_use]
+    pub fn naming(mut self, named: BTreeMap<usize, Vec<AdditionId>>) -> Self {
+        self.named = named;
         self
     }
 

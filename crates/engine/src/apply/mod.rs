@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use trueup_domain::approval::Policy;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::{AdditionId, AgreementId, ChangeId};
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::psa::ObservedAddition;
 use trueup_domain::settings::Settings;
 
@@ -52,6 +53,8 @@ pub struct ApplyOptions<'a> {
     pub wait: bool,
     /// Whether additions carry our key (any marker setting but `none`).
     pub keyed: bool,
+    /// What a person said of additions that could be what was sent and carry no key.
+    pub said: AdoptionAnswer,
     /// Age at which a read no longer counts as fresh for a write.
     pub max_read_age_ms: Millis,
     /// Reads that the planner has just made; used where they are young enough, instead of reading again.
@@ -91,6 +94,7 @@ impl Default for ApplyOptions<'_> {
             in_flight: 4,
             wait: true,
             keyed: true,
+            said: AdoptionAnswer::Propose,
             max_read_age_ms: 60_000,
             fresh_reads: None,
             progress: None,

@@ -7,6 +7,7 @@ use super::machine::{error, subject};
 use crate::records::Millis;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::AdditionId;
+use trueup_domain::plan::Change;
 use trueup_domain::psa::{AdditionState, ObservedAddition};
 
 /// After so long an empty list is believed even where additions were known: somebody may have removed them all.
@@ -26,6 +27,8 @@ enum Next {
     Close(Code, String),
     /// Only a person can say.
     Ask(Code, String),
+    /// Only a person can say which of these it is, or that it is none.
+    Which(Vec<AdditionId>),
 }
 
 impl Core<'_> {
@@ -77,8 +80,15 @@ impl Core<'_> {
         let target = self.target_of(number).filter(|_| kind != StepKind::Create);
         let last = target.and_then(|id| self.written_state(id));
         let twins = if self.rules.keyed { 1 } else { self.twins(number) };
-        let known =
-            Known { keyed: self.rules.keyed, twins, taken: &|id| self.accounted_for(id), written: last };
+        let place = self.layout.steps.get(number).map(|step| step.change);
+        let known = Known {
+            keyed: self.rules.keyed,
+            twins,
+            taken: &|id| self.accounted_for(id),
+            written: last,
+            named: place.and_then(|place| self.named.get(&place)).map(Vec::as_slice).unwrap_or_default(),
+            said: self.rules.said,
+        };
         let verdict = judge(kind, change, target, list, &known);
         let next = self.next_after(number, at, &verdict, plausible);
         let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) else {
@@ -108,6 +118,12 @@ impl Core<'_> {
                 entry.error = Some(error(code, &message));
                 self.findings.push(Finding::new(code, subject(change, target), message));
             }
+            Next::Which(candidates) => {
+                let asked = which(change, &candidates);
+                entry.state = State::InDoubt;
+                entry.error = Some(error(asked.code, &asked.message));
+                self.findings.push(asked);
+            }
         }
         self.finish(number, out);
     }
@@ -121,12 +137,7 @@ impl Core<'_> {
         match verdict {
             Verdict::Done(Some(record)) => Next::Adopt(Some((*record).clone())),
             Verdict::Done(None) if plausible => Next::Adopt(None),
-            Verdict::Ambiguous(count) => Next::Ask(
-                Code::Tu7003,
-                format!(
-                    "{count} additions could be the one that was sent, and none carries its key: a person must say which"
-                ),
-            ),
+            Verdict::Ambiguous(candidates) => Next::Which(candidates.clone()),
             // A call that is still on its way could change any other reading.
             _ if !over => Next::Wait, // open set: every verdict that is not a proof
             Verdict::Absent | Verdict::Gone | Verdict::Done(None) if !plausible => Next::Ask(
@@ -228,4 +239,22 @@ impl Core<'_> {
         });
         alike.count().max(1)
     }
+}
+
+/// The question which addition is what was sent.
+fn which(change: &Change, candidates: &[AdditionId]) -> Finding {
+    let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    let ids = ids.join(", ");
+    let message = format!(
+        "No answer came when this line was sent, and agreement {} has what could be it without its key: addition {ids}. \
+         Somebody may have made it by hand, or ConnectWise may have dropped the key.",
+        change.agreement
+    );
+    let fix = format!(
+        "Look at {ids} in ConnectWise. If one of them is to be the line, import a mapping of kind addition for \
+         subscription:{}/{} with its id; if none is, run `trueup apply PLAN_ID --no-adopt` with the id of this plan \
+         (`trueup plan list`).",
+        change.subscription, change.product
+    );
+    Finding::new(Code::Tu7003, subject(change, None), message).fix(fix)
 }

@@ -235,3 +235,78 @@ fn an_undo_that_was_killed_is_gone_on_with() {
     let state = plans["plans"].as_array().unwrap().iter().find(|row| row["plan_id"] == plan).unwrap();
     assert_eq!(state["state"], "applied", "{plans}");
 }
+
+/// A sale whose call never arrived, and a person who made its line by hand meanwhile: nobody but a person can say which it is.
+fn made_by_hand_meanwhile() -> (Bench, String) {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "POST", "path_contains": "additions"}, "action": "drop_before"}]}),
+    );
+    let first = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(first["summary"]["in_doubt"], 1, "{first}");
+    let plan = first["plan_id"].as_str().unwrap().to_owned();
+    let by_hand = json!({
+        "id": 900, "product": {"id": 7}, "quantity": 5, "unitPrice": 22, "unitCost": 17.6, "billCustomer": "Billable",
+        "effectiveDate": "2023-03-01T00:00:00Z",
+    });
+    bench.control("seed", &json!({"resources": {"finance/agreements/{id}/additions": {"40": [by_hand]}}}));
+    std::thread::sleep(Duration::from_millis(1_100));
+    bench.json(&["apply", "--all"]).exits(1);
+    let asked = bench.json(&["finding", "list", "--code", "TU7003", "--state", "open"]).exits(0).json();
+    let (message, fix) = (asked["findings"][0]["message"].as_str(), asked["findings"][0]["fix"].as_str());
+    assert!(message.is_some_and(|text| text.contains("addition 900")), "{asked}");
+    assert!(fix.is_some_and(|text| text.contains("subscription:s-1/exo-p1")), "{asked}");
+    assert_eq!(additions(&bench), 1);
+    (bench, plan)
+}
+
+/// All is billed once, and nothing is left to ask or to do.
+fn settled(bench: &Bench, lines: u64) {
+    for _ in 0..4 {
+        if bench.json(&["apply", "--all"]).exit == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1_100));
+    }
+    assert_eq!(additions(bench), lines);
+    let left = bench.json(&["plan", "--all"]).exits(0).json();
+    assert_eq!(left["changes"], json!([]), "{left}");
+    let done = bench.json(&["task", "list", "--state", "done"]).exits(0).json();
+    assert_eq!(done["tasks"].as_array().map(Vec::len), Some(1), "{done}");
+    let open = bench.json(&["finding", "list", "--state", "open"]).exits(0).json();
+    assert_eq!(open["findings"], json!([]));
+}
+
+#[test]
+fn a_line_made_by_hand_meanwhile_is_taken_by_a_mapping() {
+    let (bench, _) = made_by_hand_meanwhile();
+    bench.map("addition,subscription:s-1/exo-p1,900,,\n").exits(0);
+    settled(&bench, 1);
+}
+
+#[test]
+fn a_line_made_by_hand_meanwhile_is_taken_where_it_is_the_only_one() {
+    let (bench, plan) = made_by_hand_meanwhile();
+    bench.json(&["apply", &plan, "--adopt"]).exits(0);
+    settled(&bench, 1);
+    // Once nothing is in doubt, nothing is to be said.
+    bench.json(&["apply", &plan, "--adopt"]).exits(2);
+}
+
+#[test]
+fn a_line_made_by_hand_meanwhile_is_left_beside_where_it_is_another() {
+    let (bench, plan) = made_by_hand_meanwhile();
+    for _ in 0..4 {
+        if bench.json(&["apply", &plan, "--no-adopt"]).exit == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1_100));
+    }
+    settled(&bench, 2);
+}
