@@ -155,12 +155,12 @@ fn the_modes_and_settings_change_nothing_of_the_money(
     lab.run(&change("CH-1", "2025-03-12", month(3), 5, 8));
     let months = if invoiced && old != Old::Live { 2 } else { 3 };
     let sum = |bills: Vec<String>| {
-        bills.iter().map(|b| b.parse::<rust_decimal::Decimal>().unwrap()).sum::<rust_decimal::Decimal>()
+        bills.iter().map(|b| b.parse::<trueup_domain::Decimal>().unwrap()).sum::<trueup_domain::Decimal>()
     };
     let elsewhere = if invoiced && old == Old::Live { "110.00" } else { "0.00" };
-    let all = sum(bills(&mut lab, 41, months)) + elsewhere.parse::<rust_decimal::Decimal>().unwrap();
+    let all = sum(bills(&mut lab, 41, months)) + elsewhere.parse::<trueup_domain::Decimal>().unwrap();
     // A period that is averaged is rounded by the unit.
-    let exact: rust_decimal::Decimal = "504.58".parse().unwrap();
+    let exact: trueup_domain::Decimal = "504.58".parse().unwrap();
     assert!((all - exact).abs() < "0.05".parse().unwrap(), "{all}: {old:?} {mode} {edit} {invoiced}");
 }
 
@@ -389,11 +389,11 @@ fn what_is_moved_costs_what_it_did(
         lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, start);
         lab.agreement(41, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
         choose(&mut lab, 40);
-        let mut sum = rust_decimal::Decimal::ZERO;
+        let mut sum = trueup_domain::Decimal::ZERO;
         let mut invoice = |lab: &mut Lab, until: jiff::civil::Date| {
             for agreement in [40, 41] {
                 while lab.agreement_mut(agreement).next_invoice.unwrap() < until {
-                    sum += lab.invoice(agreement).parse::<rust_decimal::Decimal>().unwrap();
+                    sum += lab.invoice(agreement).parse::<trueup_domain::Decimal>().unwrap();
                 }
             }
         };
@@ -412,7 +412,7 @@ fn what_is_moved_costs_what_it_did(
         invoice(&mut lab, at(9));
         costs.push(sum);
     }
-    let close = |cost: &rust_decimal::Decimal| (*cost - costs[0]).abs() < "0.10".parse().unwrap();
+    let close = |cost: &trueup_domain::Decimal| (*cost - costs[0]).abs() < "0.10".parse().unwrap();
     assert!(costs.iter().all(close), "{costs:?}: {mode} {edit} {in_advance} {start}");
 }
 
@@ -455,4 +455,67 @@ fn a_move_that_was_taken_back_can_be_made_again(#[case] old: Old) {
     assert!(lab.snapshot.additions[&AgreementId(41)].is_empty(), "{}", show(&back));
     lab.run(&change("CH-2", "2025-03-12", month(3), 5, 8));
     assert_eq!(bills(&mut lab, 41, 2), ["152.57", "176.00"], "{old:?}");
+}
+
+/// What a change brought over and replaced in one plan is brought over anew once the change was taken back.
+#[rstest]
+#[case::again("CH-1", 5, 8, "176.00")]
+#[case::another("CH-2", 5, 6, "132.00")]
+fn a_change_that_moved_and_was_taken_back_can_be_made_again(
+    #[case] id: &str,
+    #[case] old: i64,
+    #[case] new: i64,
+    #[case] wanted: &str,
+) {
+    let mut lab = sold("2025-01-01");
+    assert_eq!(bills(&mut lab, 41, 2), ["0.00", "0.00"]);
+    lab.today = day("2025-02-20");
+    choose(&mut lab, 41);
+    let order = change("CH-1", "2025-02-20", month(2), 5, 8);
+    let draft = lab.plan(&[&order]);
+    let done = lab.apply(&draft);
+    let back = lab.undo(&[(&draft, &done)], &trueup_domain::planner::Extent::Everything);
+    lab.apply(&back);
+    let mut task = lab.task(&change(id, "2025-02-20", month(2), old, new));
+    task.undone = u32::from(id == "CH-1");
+    let next = change(id, "2025-02-20", month(2), old, new);
+    let draft = lab.plan_tasks(&[(task, Demand::Order(Box::new(next)))]);
+    assert_eq!(errors(&draft), [], "{:#?}", draft.findings);
+    lab.apply(&draft);
+    let invoices = bills(&mut lab, 41, 2);
+    assert_eq!(invoices[1], wanted, "{invoices:?} {}", show(&draft));
+    assert_eq!(bills(&mut lab, 40, 2), ["0.00", "0.00"], "{}", show(&draft));
+}
+
+/// The chosen agreement is invoiced less far than the one before: a change in the middle of a period begins no line there
+/// before the one that was brought over.
+#[rstest]
+#[case::at_once(false, 8)]
+#[case::after_the_move(true, 8)]
+#[case::fewer(false, 3)]
+fn a_change_after_a_move_to_an_agreement_that_is_invoiced_less_far_bills_no_day_twice(
+    #[case] moved_before: bool,
+    #[case] new: i64,
+    #[values("prorate_line", "single", "dual")] mode: &str,
+    #[values("end_and_create", "edit_in_place")] how: &str,
+) {
+    // January and February are invoiced on 40, January on 41.
+    let mut lab = sold("2025-01-01");
+    lab.set("credits", "on").set("line_mode", mode).set("quantity_change", how);
+    assert_eq!(bills(&mut lab, 41, 1), ["0.00"]);
+    lab.today = day("2025-01-28");
+    choose(&mut lab, 41);
+    if moved_before {
+        let draft = reconcile(&lab, month(1));
+        lab.apply(&draft);
+    }
+    lab.run(&change("CH-1", "2025-01-28", month(1), 5, new));
+    // 4 of 31 days of January and February at the difference, then the new state from March on.
+    let more = new - 5;
+    let part = if more > 0 { "8.52" } else { "-5.68" };
+    let february = trueup_domain::Decimal::from(22 * more);
+    let first = part.parse::<trueup_domain::Decimal>().unwrap() + february;
+    let march = trueup_domain::Decimal::from(22 * new);
+    assert_eq!(bills(&mut lab, 41, 2), [format!("{first:.2}"), format!("{march:.2}")]);
+    assert_eq!(bills(&mut lab, 40, 1), ["0.00"]);
 }

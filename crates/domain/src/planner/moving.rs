@@ -245,10 +245,17 @@ fn gone_on_from<'s, 'a>(
         link.deleted && link.removed_by().is_some() && link.removed_by() == link.order.as_ref()
     };
     let silent = over(builder, home).is_some_and(|over| !over.writable) || is_ended_by_hand(line);
+    // What the plan that brought it over put in its place, and what followed that, goes on for it.
+    let goes_on = move |link: &AdditionLink| {
+        let after = |other: &&AdditionLink| {
+            other.agreement == link.agreement && other.addition >= link.addition && !other.deleted
+        };
+        silent || builder.own_links_for(product, Role::Recurring).any(|other| after(&other))
+    };
     builder.own_links_for(product, Role::Recurring).filter(move |link| {
         let brought = link.agreement != line.agreement && link.order.as_ref() == late::given_by(line);
         let named = silent && link.order.is_none() && link.key.is_none();
-        link.addition > id && (brought || named) && !is_undone(link)
+        link.addition > id && (brought || named) && !is_undone(link) && goes_on(link)
     })
 }
 

@@ -128,6 +128,7 @@ fn begin_new<'a>(
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => period.end(),
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
+    let paid_to = paid_to.max(brought_over_from(builder, item).filter(|day| *day > begin));
     let true_begin = begin;
     let there = builder.written(item.line.id.as_str(), Role::Recurring, true_begin);
     let edited = edited_from(builder, item);
@@ -207,6 +208,17 @@ fn begin_new<'a>(
         }
     }
     end_old(builder, order, item, both.map_or(begin, Period::end))
+}
+
+/// The first day of a line that was brought over from another agreement, whose line bills the days before it: nothing takes
+/// its place earlier than that.
+fn brought_over_from(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+    let line = item.existing.as_ref()?;
+    let first = line.state.effective;
+    let before = previous_day(first);
+    let mut elsewhere = builder.own_lines_for(&item.line.product, Role::Recurring);
+    let is_billed = elsewhere.any(|other| other.agreement != line.agreement && other.state.bills_on(before));
+    (is_billed && late::since(line) < first).then_some(first)
 }
 
 /// The last day of the term with which the old line ends, where a change would begin its own after it.
