@@ -556,6 +556,17 @@ pub fn bill_once<'a>(
     period: Period,
     days: Period,
 ) -> Result<(), Stop> {
+    bill_once_on(builder, builder.context.agreement, line, item, (period, days))
+}
+
+/// The same on an agreement that may be another than the task's.
+pub fn bill_once_on<'a>(
+    builder: &mut Builder<'_, 'a>,
+    agreement: &'a Agreement,
+    line: &OrderLine,
+    item: &'a CatalogItem,
+    (period, days): (Period, Period),
+) -> Result<(), Stop> {
     let role = role_of(line.charge);
     let reduces = matches!(line.charge, Charge::Refund | Charge::Discount);
     // A reduction is one whatever sign its price has.
@@ -626,26 +637,36 @@ pub fn bill_once<'a>(
     // What is given back of an invoiced period is dated over the whole open one, so nobody prorates it.
     let by_dates = settings.proration_by == ProrationBy::Connectwise;
     let settled = (line.charge == Charge::Refund || by_dates)
-        && builder.context.agreement.prorates
-        && builder.is_invoiced(builder.context.agreement, days.start());
-    let home = if parts && !settled {
+        && agreement.prorates
+        && builder.is_invoiced(agreement, days.start());
+    let elsewhere = agreement.id != builder.context.agreement.id;
+    let home = if elsewhere {
+        if agreement.prorates && !settled {
+            return Err(double_proration(builder, agreement));
+        }
+        agreement
+    } else if parts && !settled {
         match part_policy(builder)? {
             PartPolicy::Line(home) => home,
             // The amount is the source's own: it is written whoever prorates, save where nobody is to.
-            PartPolicy::Connectwise => return Err(double_proration(builder, builder.context.agreement)),
+            PartPolicy::Connectwise => return Err(double_proration(builder, agreement)),
             PartPolicy::LeftOut(why) => {
                 builder.left_out(&line.product, days, money.exact, why)?;
                 return Ok(());
             }
         }
     } else {
-        builder.context.agreement
+        agreement
     };
     let role = if role == Role::Recurring && parts { Role::Prorate } else { role };
+    let key_line = match elsewhere {
+        true => format!("{}@{}", line.id, agreement.id),
+        false => line.id.to_string(),
+    };
     write_once(
         builder,
         home,
-        line.id.as_str(),
+        &key_line,
         &line.product,
         item,
         role,

@@ -8,10 +8,11 @@ use super::late;
 use super::lines::{self, billed_quantity};
 use super::picture::Line;
 use super::sales::plan_from;
+use super::twice;
 use crate::feed::{BillingModel, Charge, Order, OrderLine};
 use crate::finding::{Code, Finding, Severity};
-use crate::ids::{OrderId, ProductId};
-use crate::money::{Money, MoneyError, Quantity};
+use crate::ids::{AdditionId, OrderId, ProductId};
+use crate::money::{Exact, Money, MoneyError, Quantity};
 use crate::period::{Period, next_day, previous_day};
 use crate::plan::Role;
 use crate::psa::{Agreement, BillFlag};
@@ -27,38 +28,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let effective = context.world.settings.go_live.map_or(order.effective, |day| order.effective.max(day));
     let period = builder.period_of(order.period, effective)?;
     let mut boundary = if effective == period.start() { period.start() } else { period.end() };
-    // What a later transfer, carried out before this one, has begun at somebody else's stays.
-    let moved_on = late::moved_on(builder).map(|(company, _)| company);
-    let is_moved_on = |l: &&Line<'_>| {
-        moved_on.is_some() && builder.agreement_of(l).map(|agreement| agreement.company) == moved_on
-    };
-    // A line that an order ended later than that bills days of the other customer as well.
-    let mut old: Vec<_> = builder
-        .own_lines()
-        .filter(|l| {
-            l.origin.as_ref().is_some_and(|o| {
-                let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
-                let by_order = o.written().cancelled == l.state.cancelled;
-                o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
-            }) && !l.is_made_by(context.order_id())
-        })
-        .filter(|l| !is_moved_on(l))
-        .cloned()
-        .collect();
-    // What a person named as a line of the subscription is the former customer's where it lies on another company.
-    let sold = order.lines.iter().filter(|l| l.charge == Charge::Recurring);
-    for product in sold.map(|l| &l.product).collect::<BTreeSet<_>>() {
-        if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
-            continue;
-        }
-        let named = builder.mapped_lines(product).into_iter();
-        let named = named.filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
-        let of_another = |line: &Line<'_>| {
-            builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
-        };
-        old.extend(named.filter(of_another));
-    }
-    if moved_on.is_none() && lines::is_any_gone(builder) {
+    let old = former_lines(builder, order, boundary)?;
+    if late::moved_on(builder).is_none() && lines::is_any_gone(builder) {
         return Err(builder.keep_all_back());
     }
     tell_nothing_ends(builder, order, old.is_empty());
@@ -73,11 +44,21 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         None => boundary = paid.map_or(boundary, |paid| boundary.max(paid)),
     }
     let order = &*as_changed_since(builder, order, &old, boundary)?;
-    if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())? {
+    if !names_what_is_billed(builder, order, &old, Period::new(said, boundary).ok())?
+        || twice::is_moved_already(builder, order, said)
+    {
         return Err(builder.keep_all_back());
     }
     let kept_back = builder.kept_back();
-    plan_from(builder, order, boundary, effective)?;
+    let back: Vec<&OrderLine> = order.lines.iter().filter(|line| line.charge == Charge::Refund).collect();
+    let begins = match back.is_empty() {
+        true => Cow::Borrowed(order),
+        false => Cow::Owned(without_refunds(order)),
+    };
+    plan_from(builder, &begins, boundary, effective)?;
+    for line in back {
+        give_back_named(builder, order, line, effective)?;
+    }
     if builder.kept_back() > kept_back {
         // Where the one customer cannot begin, the other goes on, or nobody would be billed.
         return Err(builder.keep_all_back());
@@ -90,7 +71,8 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         };
         // What both were invoiced for is given back to the former one.
         let paid = builder.paid_up_to(agreement).map_or(boundary, |paid| paid.max(boundary));
-        give_back_since(builder, order, agreement, line, (boundary, paid))?;
+        let since = taken_over_from(builder, line).map_or(boundary, |day| day.clamp(said, boundary));
+        give_back_since(builder, order, agreement, line, (since, paid))?;
         let last = builder.last_before(agreement, paid);
         if line.state.cancelled.is_none_or(|at| at > last) {
             builder.end(line, last, reason())?;
@@ -103,6 +85,127 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         builder.delete(&line, reason())?;
     }
     Ok(())
+}
+
+/// The lines of the former customer that bill days from `boundary` on.
+fn former_lines<'a>(
+    builder: &mut Builder<'_, 'a>,
+    order: &Order,
+    boundary: Date,
+) -> Result<Vec<Line<'a>>, Stop> {
+    // What a later transfer, carried out before this one, has begun at somebody else's stays.
+    let moved_on = late::moved_on(builder).map(|(company, _)| company);
+    let is_moved_on = |l: &Line<'_>| {
+        moved_on.is_some() && builder.agreement_of(l).map(|agreement| agreement.company) == moved_on
+    };
+    // A line that an order ended later than that bills days of the other customer as well.
+    let bills_later = |l: &Line<'_>| {
+        l.origin.as_ref().is_some_and(|o| {
+            let ends_later = l.state.cancelled.is_some_and(|last| last >= boundary);
+            let by_order = o.written().cancelled == l.state.cancelled;
+            o.role() == Role::Recurring && (l.state.is_open() || ends_later && by_order)
+        })
+    };
+    let this = builder.context.order_id();
+    let is_old = |l: &&Line<'_>| {
+        bills_later(l) && !l.is_made_by(this) && !is_moved_on(l) && !is_taken_over_here(builder, l)
+    };
+    let mut old: Vec<_> = builder.own_lines().filter(is_old).cloned().collect();
+    // What a person named as a line of the subscription is the former customer's where it lies on another company.
+    let sold = order.lines.iter().filter(|l| l.charge == Charge::Recurring);
+    for product in sold.map(|l| &l.product).collect::<BTreeSet<_>>() {
+        if old.iter().any(|l| l.is_for(product, Role::Recurring)) {
+            continue;
+        }
+        if is_named_one_unknown(builder, product) {
+            return Err(builder.keep_all_back());
+        }
+        let named = builder.mapped_lines(product).into_iter();
+        let named = named.filter(|l| l.state.cancelled.is_none_or(|last| last >= boundary));
+        let of_another = |line: &Line<'_>| {
+            builder.agreement_of(line).is_some_and(|a| a.company != builder.context.company)
+        };
+        old.extend(named.filter(of_another));
+    }
+    Ok(old)
+}
+
+/// Whether a line is one by hand that was taken over at the customer to whom the transfer goes: it is the new side.
+fn is_taken_over_here(builder: &Builder<'_, '_>, line: &Line<'_>) -> bool {
+    let by_hand = line.origin.as_ref().is_some_and(|origin| origin.order().is_none());
+    by_hand && builder.agreement_of(line).is_some_and(|a| a.company == builder.context.company)
+}
+
+/// The first day of the new customer's line that was taken over in the place of one of the former customer.
+fn taken_over_from(builder: &Builder<'_, '_>, former: &Line<'_>) -> Option<Date> {
+    let product = former.origin.as_ref()?.product();
+    let here = builder.own_lines_for(product, Role::Recurring);
+    here.filter(|l| l.state.is_open() && is_taken_over_here(builder, l)).map(|l| l.state.effective).min()
+}
+
+/// Whether a mapping names an addition that was not found where it could be looked for: the subscription's record names the
+/// new customer already, so that nobody knows at whose it is. It is said.
+fn is_named_one_unknown(builder: &mut Builder<'_, '_>, product: &ProductId) -> bool {
+    let context = builder.context;
+    let former_is_known =
+        context.subscription.is_none_or(|subscription| subscription.customer != context.task.customer);
+    let is_linked = |id: AdditionId| builder.own_links().iter().any(|link| link.addition == id);
+    let unknown = builder
+        .named_additions(product)
+        .into_iter()
+        .find(|id| builder.read_line(*id).is_none() && !is_linked(*id))
+        .filter(|_| !former_is_known);
+    let Some(id) = unknown else { return false };
+    let subscription = &context.task.subscription;
+    let message = format!(
+        "Addition {id}, which a mapping names as the line of {}, is on no agreement of the new customer, and whom {subscription} \
+         was sold to before is not in the feed: its line would go on beside the new one.",
+        context.product_name(product)
+    );
+    let fix = format!(
+        "End the addition in ConnectWise with the last day that the former customer pays, and release the mapping \
+         `addition,subscription:{subscription}/{product}`."
+    );
+    let finding = builder.about(Code::Tu3008, product, message).severity(Severity::Error).fix(fix);
+    builder.withhold(finding);
+    true
+}
+
+fn without_refunds(order: &Order) -> Order {
+    let mut rest = order.clone();
+    rest.lines.retain(|line| line.charge != Charge::Refund);
+    rest
+}
+
+/// Gives back what a transfer names to who paid it: the former customer.
+fn give_back_named(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    line: &OrderLine,
+    effective: Date,
+) -> Result<(), Stop> {
+    let this = builder.context.order_id();
+    let of_before = builder
+        .own_lines_for(&line.product, Role::Recurring)
+        .filter(|l| !l.is_made_by(this) && !is_taken_over_here(builder, l))
+        .max_by_key(|l| l.state.cancelled.unwrap_or(Date::MAX))
+        .cloned();
+    let days = order.period.from_day(effective.min(order.period.last_day())).unwrap_or(order.period);
+    let days = line.period.unwrap_or(days);
+    let home = of_before.as_ref().and_then(|l| builder.agreement_of(l));
+    let own = of_before.and_then(|l| builder.context.world.snapshot.catalog.get(&l.state.catalog_item));
+    match (home, own) {
+        (Some(home), Some(item)) => lines::bill_once_on(builder, home, line, item, (order.period, days)),
+        _ => {
+            // Nothing of it was billed to the former customer: what goes back to whom nobody knows.
+            let Some(amount) = line.amount else { return Ok(()) };
+            let why =
+                "the former customer was billed nothing of it by trueup, so that it is given back by hand";
+            let value =
+                if amount.is_negative() { amount.exact() } else { Exact::ZERO.minus(amount.exact())? };
+            Ok(builder.left_out(&line.product, days, value, why)?)
+        }
+    }
 }
 
 /// The order with the state of each product that orders which were completed later gave it before this one came: they have

@@ -112,6 +112,40 @@ pub fn has_part_already(
     true
 }
 
+/// Keeps a transfer back that another order has made already: all that it sells is there, from its day or a later one on, and
+/// nothing is left that it would end.
+pub fn is_moved_already(builder: &mut Builder<'_, '_>, order: &Order, day: Date) -> bool {
+    if !may_ask(builder) {
+        return false;
+    }
+    let this = builder.context.order_id();
+    let company = Some(builder.context.company);
+    let is_here = |line: &Line<'_>| builder.agreement_of(line).map(|agreement| agreement.company) == company;
+    let moved_by = |line: &OrderLine| {
+        let all = || builder.own_lines_for(&line.product, Role::Recurring);
+        let there =
+            all().find(|l| is_here(l) && l.state.is_open() && l.billed_quantity() == line.quantity)?;
+        match there.origin.as_ref()?.order() {
+            Some(by) => Some(by).filter(|by| Some(*by) != this && late::since(there) >= day),
+            // A line by hand tells nothing of itself; what another order ended for it does.
+            None => all().filter(|l| !is_here(l)).find_map(Line::ended_by).filter(|by| Some(*by) != this),
+        }
+        .cloned()
+    };
+    let mut sold = order.lines.iter().filter(|line| line.charge == Charge::Recurring).peekable();
+    let Some(first) = sold.peek().copied() else { return false };
+    let Some(by) = moved_by(first).filter(|_| sold.all(|line| moved_by(line).is_some())) else {
+        return false;
+    };
+    let message = format!(
+        "Order {} moves the subscription to another customer, and order {by} did so before: what it bills once would be \
+         billed twice, so nothing is written for it.",
+        order.shown(),
+    );
+    withhold(builder, &first.product, message);
+    true
+}
+
 /// The same for an order that leaves nothing of what another one has ended already. What bills the day of this order, or a
 /// day after it, is there, whether it is dated to end or not; save where an order of an earlier day, or of the same one,
 /// ended it with the period that was paid.
