@@ -23,12 +23,7 @@ fn sold(origin: MappingOrigin) -> Lab {
 }
 
 fn transfer(lab: &mut Lab) -> OrderDraft {
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-03-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2023-01-01", "2023-03-01");
     let mut transfer = order("TR-1", OrderKind::Transfer, "2023-03-15", period("2023-03-01", "2023-04-01"))
         .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"));
     transfer.0.customer = Some(CustomerId::from("c-200"));

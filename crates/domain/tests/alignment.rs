@@ -7,8 +7,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Finding, Severity};
-use trueup_domain::ids::{CompanyId, CustomerId};
-use trueup_domain::mapping::MappingKind;
+use trueup_domain::ids::CustomerId;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::DraftPlan;
 
@@ -208,12 +207,7 @@ fn a_transfer_begins_after_the_period_that_the_last_invoice_stands_for(
 ) {
     let mut lab = lab();
     lab.set("line_mode", mode).set("credits", credits);
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2025-01-01", "2025-01-01");
     let mut months = Vec::new();
     let mut invoice = |lab: &mut Lab| months.push([lab.invoice(40), lab.invoice(50)]);
     for _ in 0..invoices {

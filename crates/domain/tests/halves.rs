@@ -7,7 +7,6 @@ use rstest::rstest;
 use trueup_domain::feed::*;
 use trueup_domain::finding::Code;
 use trueup_domain::ids::*;
-use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::psa::{BillFlag, ObservedAddition};
 
@@ -59,12 +58,7 @@ fn a_switch_whose_old_line_is_not_read_waits_whole(#[case] switch: Order) {
 #[test]
 fn a_transfer_whose_old_line_is_not_read_begins_nothing() {
     let mut lab = sold();
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2023-01-01", "2023-02-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2023-01-01", "2023-02-01");
     let seats = line("1", Charge::Recurring, "seat", "5", "22.00", "17.60");
     let mut transfer = order("TR-1", OrderKind::Transfer, "2023-02-10", month(2)).with(seats).0;
     transfer.customer = Some(CustomerId::from("c-200"));

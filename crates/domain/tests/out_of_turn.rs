@@ -120,12 +120,7 @@ fn what_another_customer_is_billed_for_waits_for_its_transfer(
     #[case] product: &str,
 ) {
     let mut lab = lab("prorate_line", "end_and_create");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2028-01-01", "2028-01-01");
     let theirs = |mut order: Order| {
         order.customer = Some(CustomerId::from("c-200"));
         order
@@ -163,12 +158,7 @@ fn what_is_of_the_days_before_a_transfer_is_the_former_customers(
     #[values("prorate_line", "single", "dual")] mode: &str,
 ) {
     let mut lab = lab(mode, "end_and_create");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2028-01-01", "2028-01-01");
     let mut billed = rust_decimal::Decimal::ZERO;
     let mut theirs = rust_decimal::Decimal::ZERO;
     let mut invoice = |lab: &mut Lab| {

@@ -8,8 +8,7 @@ use rstest::rstest;
 use rust_decimal::Decimal;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
 use trueup_domain::finding::{Code, Severity};
-use trueup_domain::ids::{CompanyId, CustomerId};
-use trueup_domain::mapping::MappingKind;
+use trueup_domain::ids::CustomerId;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::planner::Extent;
 
@@ -181,12 +180,7 @@ fn a_late_cancellation_takes_away_what_was_given_back_after_it() {
 #[case(5, 8)]
 fn a_late_transfer_leaves_the_former_customer_nothing(#[case] old: i64, #[case] new: i64) {
     let mut lab = lab("prorate_line", "2025-01-01", "2025-01-01");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2024-11-01", "2025-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2024-11-01", "2025-01-01");
     lab.run(&seats("2025-01-01", january()).0);
     let mut later = change("CH-1", "2025-01-11", old, new).0;
     later.completed_us += 1;

@@ -7,7 +7,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, ProductKind, SubscriptionItem};
 use trueup_domain::finding::Code;
-use trueup_domain::ids::{AdditionId, AgreementId, CompanyId, SourceId, SubscriptionId};
+use trueup_domain::ids::{AdditionId, AgreementId, SourceId, SubscriptionId};
 use trueup_domain::mapping::{Mapping, MappingKind};
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::{DraftPlan, TaskOutcome};
@@ -205,12 +205,7 @@ fn a_switch_that_cannot_begin_ends_nothing(
 fn a_named_line_of_the_former_customer_ends_with_the_transfer() {
     let mut lab = lab("2028-03-01");
     holds(&mut lab, "s-1", 5);
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-03-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2028-01-01", "2028-03-01");
     lab.by_hand(40, 311, 7, "5", "22.00", "2028-01-01");
     lab.map(MappingKind::Addition, "subscription:s-1/seat", 311);
     let mut transfer = order("TR-1", OrderKind::Transfer, "2028-03-15", march()).with(line(

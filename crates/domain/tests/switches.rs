@@ -6,8 +6,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::Code;
-use trueup_domain::ids::{AgreementId, CompanyId, CustomerId};
-use trueup_domain::mapping::MappingKind;
+use trueup_domain::ids::{AgreementId, CustomerId};
 use trueup_domain::period::{BillingCycle, CycleUnit};
 use trueup_domain::psa::BillFlag;
 
@@ -227,12 +226,7 @@ fn two_customers() -> Lab {
     lab.set("credits", "on");
     lab.product("p", 7, ProductKind::Seat, "22.00", "17.60");
     lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2028-01-01");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2028-01-01", "2028-01-01");
     lab
 }
 

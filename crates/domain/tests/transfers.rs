@@ -32,12 +32,7 @@ fn with_both() -> Lab {
     lab.product("disk", 8, ProductKind::Seat, "12.50", "10.00");
     lab.product("setup", 9, ProductKind::Seat, "10.00", "8.00");
     lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2024-01-01");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2024-01-01", "2024-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2024-01-01", "2024-01-01");
     lab
 }
 

@@ -7,7 +7,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
 use trueup_domain::finding::{Code, Severity};
-use trueup_domain::ids::{AgreementId, CompanyId};
+use trueup_domain::ids::AgreementId;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::TaskOutcome;
 use trueup_domain::planner::{AdoptionAnswer, Extent};
@@ -380,12 +380,7 @@ fn a_transfer_that_names_fewer_than_are_billed_waits(
 ) {
     let mut lab = lab("prorate_line", january());
     lab.product("extra", 8, ProductKind::Seat, "30.00", "20.00");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2028-01-01", "2028-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2028-01-01", "2028-01-01");
     if with_extra {
         let sold = line("1", Charge::Recurring, "extra", "4", "30.00", "20.00");
         carry_out(&mut lab, &order("SO-2", OrderKind::Sales, "2028-01-01", january()).with(sold).0);

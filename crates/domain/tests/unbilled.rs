@@ -6,7 +6,7 @@ use common::*;
 use rstest::rstest;
 use trueup_domain::feed::{BillingModel, Charge, OrderKind, OrderLine, ProductKind};
 use trueup_domain::finding::Code;
-use trueup_domain::ids::{CompanyId, CustomerId};
+use trueup_domain::ids::CustomerId;
 use trueup_domain::mapping::MappingKind;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::planner::AdoptionAnswer;
@@ -229,12 +229,7 @@ fn what_is_charged_after_its_period() {
 #[test]
 fn a_transfer() {
     let mut lab = sold("2025-06-01");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-04-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2025-01-01", "2025-04-01");
     lab.mappings.last_mut().unwrap().options.insert("billed_from".into(), "2025-05-16".into());
     let mut transfer = order("TR-1", OrderKind::Transfer, "2025-04-11", april())
         .with(line("1", Charge::Recurring, "x", "5", "22.00", "0"))

@@ -210,12 +210,7 @@ fn an_edit_that_ends_a_line_is_judged_as_an_end(
 fn a_transfer_is_taken_back_on_both_agreements() {
     use trueup_domain::ids::{AgreementId, CompanyId, CustomerId};
     let mut lab = lab("off");
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2025-01-01", "2025-01-01");
     carry(&mut lab, &sale());
     let before = lines(&lab);
     let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-11", period("2025-01-01", "2025-02-01"))

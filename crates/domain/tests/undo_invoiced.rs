@@ -427,14 +427,9 @@ fn where_no_invoice_follows_it_is_held_with_its_amount() {
 /// nothing is to be given back, nobody is charged either, and both amounts are told.
 #[rstest]
 fn a_transfer_is_settled_on_both_agreements(#[values(true, false)] credits: bool) {
-    use trueup_domain::ids::{CompanyId, CustomerId};
+    use trueup_domain::ids::CustomerId;
     let mut lab = lab();
-    let mut other = lab.snapshot.companies[&CompanyId(12)].clone();
-    other.id = CompanyId(13);
-    lab.snapshot.companies.insert(other.id, other);
-    lab.agreement(50, BillingCycle::MONTHLY, "USD", "2025-01-01", "2025-01-01");
-    lab.agreement_mut(50).company = CompanyId(13);
-    lab.map(trueup_domain::mapping::MappingKind::Customer, "c-200", 13);
+    lab.second_customer("2025-01-01", "2025-01-01");
     carry(&mut lab, &sale("2025-01-01"));
     let mut transfer = order("TR-1", OrderKind::Transfer, "2025-01-11", january())
         .with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"))

@@ -113,6 +113,16 @@ impl Lab {
         );
     }
 
+    /// Another customer, c-200: company 13, with agreement 50.
+    pub fn second_customer(&mut self, bill_start: &str, next: &str) {
+        let mut other = self.snapshot.companies[&CompanyId(12)].clone();
+        other.id = CompanyId(13);
+        self.snapshot.companies.insert(other.id, other);
+        self.agreement(50, BillingCycle::MONTHLY, "USD", bill_start, next);
+        self.agreement_mut(50).company = CompanyId(13);
+        self.map(MappingKind::Customer, "c-200", 13);
+    }
+
     pub fn agreement_mut(&mut self, id: i64) -> &mut Agreement {
         self.snapshot.agreements.get_mut(&AgreementId(id)).unwrap()
     }
