@@ -26,7 +26,7 @@ use trueup_engine::presence;
 use trueup_engine::records::{Millis, NewAuditEntry, PictureState, PulledEnd, Seen};
 use trueup_sandbox::{Sandbox, SandboxConfig};
 use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
-use trueup_store::{Run, RunState, SqlStore, StoreConfig};
+use trueup_store::{Run, SqlStore, StoreConfig};
 
 const DAY: Millis = 86_400_000;
 const ROTATION: u32 = 3;
@@ -300,24 +300,7 @@ async fn a_hinted_agreement_is_read_alone_and_takes_no_turn(
         world.edit_addition(agreement, 40 + agreement).await;
     }
     for id in [4, 404] {
-        let run = Run {
-            org: world.org.clone(),
-            id: format!("r{id}"),
-            kind: "pull".into(),
-            state: RunState::Queued,
-            actor: "callback".into(),
-            request: "{}".into(),
-            attempts: 0,
-            created_at: 0,
-            started_at: None,
-            finished_at: None,
-            done: 0,
-            total: 0,
-            result: None,
-            not_before: 0,
-            put_back: 0,
-            fired_for: None,
-        };
+        let run = Run::queued(&world.org, "pull", "callback", "{}".into(), 0);
         let entry = NewAuditEntry {
             at: 0,
             actor: "callback".into(),

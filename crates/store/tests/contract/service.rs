@@ -142,24 +142,7 @@ async fn a_key_is_answered_once(#[values(Backend::Sqlite, Backend::Postgres)] ba
 }
 
 pub fn run(at: &str, id: &str, created_at: i64) -> Run {
-    Run {
-        org: org(at),
-        id: id.to_owned(),
-        kind: "check".to_owned(),
-        state: RunState::Queued,
-        actor: "p1".to_owned(),
-        request: "{}".to_owned(),
-        attempts: 0,
-        created_at,
-        started_at: None,
-        finished_at: None,
-        done: 0,
-        total: 0,
-        result: None,
-        not_before: 0,
-        put_back: 0,
-        fired_for: None,
-    }
+    Run { id: id.to_owned(), ..Run::queued(&org(at), "check", "p1", "{}".to_owned(), created_at) }
 }
 
 #[rstest]
