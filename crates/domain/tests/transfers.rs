@@ -216,3 +216,21 @@ fn a_transfer_that_was_sent_twice_is_not_billed_twice(#[case] by_hand: bool) {
     let meant = lab.plan(&[&with_fee("TR-2")]);
     assert!(meant.changes.iter().any(|change| change.writes()), "{}", show(&meant));
 }
+
+/// A renewal that was carried out ahead gave another price from a later day on: the transfer names the one of its own day.
+#[rstest]
+#[case::price("5", "25.00", Some("15.00"))]
+#[case::quantity("8", "22.00", Some("66.00"))]
+#[case::the_same("5", "22.00", None)]
+fn what_was_renewed_ahead_is_told(#[case] quantity: &str, #[case] price: &str, #[case] wanted: Option<&str>) {
+    let mut lab = sold();
+    let mut renewal = order("RN-1", OrderKind::Renewal, "2024-03-01", period("2024-03-01", "2024-04-01"))
+        .with(line("1", Charge::Recurring, "seat", quantity, price, "17.60"));
+    let moved = transfer("TR-1").0;
+    renewal.0.completed_us = moved.completed_us - 1;
+    lab.run(&renewal.0);
+    let draft = lab.plan(&[&moved]);
+    let told = draft.findings.iter().find(|f| f.message.contains("that goes on at the new customer"));
+    let amount = told.and_then(|finding| finding.amount).map(|(amount, _)| amount.to_string());
+    assert_eq!(amount.as_deref(), wanted, "{:#?} {}", draft.findings, show(&draft));
+}

@@ -49,6 +49,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     {
         return Err(builder.keep_all_back());
     }
+    tell_states_ahead(builder, order, &old, boundary)?;
     let kept_back = builder.kept_back();
     let back: Vec<&OrderLine> = order.lines.iter().filter(|line| line.charge == Charge::Refund).collect();
     let begins = match back.is_empty() {
@@ -308,6 +309,51 @@ fn tell_as_left(builder: &mut Builder<'_, '_>, order: &Order, there: &Line<'_>, 
     );
     let finding = builder.about(Code::Tu5001, product, message).severity(Severity::Warning);
     builder.find(finding);
+}
+
+/// Says what an earlier order has given the former customer's lines from a later day on: what is moved stays as it is named.
+fn tell_states_ahead(
+    builder: &mut Builder<'_, '_>,
+    order: &Order,
+    old: &[Line<'_>],
+    boundary: Date,
+) -> Result<(), MoneyError> {
+    let ahead = old.iter().filter(|line| line.state.is_open() && late::since(line) > boundary);
+    for line in ahead.filter(|line| is_set_to_bill(line)) {
+        let (Some(origin), Some(by)) = (&line.origin, late::given_by(line)) else { continue };
+        let product = origin.product();
+        let named = order
+            .lines
+            .iter()
+            .filter(|l| l.charge == Charge::Recurring && l.product == *product)
+            .collect::<Vec<_>>();
+        let [named] = named.as_slice() else { continue };
+        let (quantity, price) = (line.billed_quantity(), line.state.unit_price);
+        let Some(stays) = named.unit_price else { continue };
+        if (named.quantity, stays) == (quantity, price) {
+            continue;
+        }
+        let currency = builder.context.currency;
+        let more = price.extended(quantity, currency)?.minus(stays.extended(named.quantity, currency)?)?;
+        let message = format!(
+            "Order {by} made {} {} x {} {currency} from {} on, and order {} moves {} x {}: that goes on at the new customer.",
+            builder.context.product_name(product),
+            quantity.shown(),
+            price.shown(currency),
+            late::since(line),
+            order.shown(),
+            named.quantity.shown(),
+            stays.shown(currency),
+        );
+        let finding =
+            builder.about(Code::Tu5001, product, message).severity(Severity::Warning).amount(more, currency);
+        builder.find(
+            finding.fix(
+                "Import a change for the new customer from that day on, where the later state is meant.",
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// The day up to which invoices have billed a line, or what was billed once up to it: the last one stands for the period
