@@ -210,13 +210,13 @@ pub(super) fn customer_of(link: &AdditionLink) -> Option<CustomerId> {
 
 /// Compares, and plans what follows.
 pub fn plan(scene: &Scene<'_>) -> QuantityPlan {
-    let Wants { lines, findings, unclear } = wants::gather(scene);
+    let Wants { lines, findings, unclear, untold } = wants::gather(scene);
     let mut plan = QuantityPlan { findings, ..QuantityPlan::default() };
     for (key, parts) in &lines {
         if !is_due(scene, key.0) {
             continue;
         }
-        let mut decider = Decider { scene, key: *key, parts, plan: &mut plan };
+        let mut decider = Decider { scene, key: *key, parts, untold: untold.get(key), plan: &mut plan };
         if let Some(planned) = decider.decide() {
             plan.lines.push(planned);
         }

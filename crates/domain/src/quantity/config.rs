@@ -219,6 +219,19 @@ impl Config {
         }
     }
 
+    /// Whether a service that was counted for `whose` is billed to `customer`: the same, or one above. One below that is
+    /// switched off is billed through nobody, and of one that has ticks of its own only what is ticked.
+    pub fn bills(
+        &self,
+        source: &SourceId,
+        (customer, whose): (&CustomerId, &CustomerId),
+        service: &ProductId,
+        ticked_only: bool,
+    ) -> bool {
+        let below = customer == whose || self.ticks(source, whose).bills(service, false);
+        below && self.ticks(source, customer).bills(service, ticked_only)
+    }
+
     /// What somebody said about a customer's line of an item.
     pub fn pick(&self, source: &SourceId, customer: &CustomerId, item: CatalogItemId) -> Option<Pick> {
         match self.find(source, ("line", item.to_string(), customer.to_string()))? {

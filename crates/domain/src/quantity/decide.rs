@@ -22,6 +22,8 @@ pub(super) struct Decider<'s, 'a> {
     pub scene: &'s Scene<'a>,
     pub key: LineKey,
     pub parts: &'s [Counted<'a>],
+    /// What belongs to it and was not told, in words.
+    pub untold: Option<&'s String>,
     pub plan: &'s mut QuantityPlan,
 }
 
@@ -92,7 +94,10 @@ impl<'a> Decider<'_, 'a> {
                 .iter()
                 .min_by_key(|reading| instant_of(&reading.as_of))
                 .map(|reading| reading.as_of.clone()),
-            told: current.iter().flat_map(|(part, readings)| told_of(part, readings)).collect(),
+            told: current
+                .iter()
+                .flat_map(|(part, readings)| told_of((part.source, part.whose, part.service), readings))
+                .collect(),
             zero_since: None,
         };
         // What is there is shown also where nothing can be written.
@@ -152,8 +157,16 @@ impl<'a> Decider<'_, 'a> {
         let item = self.usable_item(owner)?;
         let rule = self.scene.config.rule(owner.source, self.key.1, owner.customer);
         self.may_add_up(&rule, item)?;
-        self.is_fresh(line, all, item)?;
-        let chain = self.chain(line, &rule, item)?;
+        if let Some(untold) = self.untold {
+            let message = format!("{}: {untold}. The quantity stays as it is.", self.name(Some(item)));
+            return Err(self.stop(Code::Tu8003, message));
+        }
+        let excluded = self.excluded(&rule);
+        let counted: Vec<&Reading> =
+            all.iter().copied().chain(excluded.iter().map(|(_, level)| *level)).collect();
+        line.told.extend(excluded.iter().flat_map(|(whose, level)| told_of(*whose, &[*level])));
+        self.is_fresh(line, &counted, item)?;
+        let chain = self.chain(line, &rule, item, excluded.into_iter().map(|(_, level)| level))?;
         let wanted = chain.quantity;
         line.zero_since = wanted.is_zero().then(|| {
             self.scene.before.get(&self.key).and_then(|before| before.zero_since).unwrap_or(world.today)

@@ -28,7 +28,7 @@ pub fn footings(
             let is_assigned =
                 matches!(assigned, Some(ServiceTarget::Item { identifier, .. }) if identifier == name);
             let is_billed = is_assigned
-                && inputs.config.ticks(source, customer).bills(service, inputs.policy.ticked_only);
+                && inputs.config.bills(source, (customer, whose), service, inputs.policy.ticked_only);
             if !is_billed && !rule.excluded_services().any(|excluded| excluded == service) {
                 continue;
             }

@@ -223,6 +223,11 @@ impl Readings {
         self.unused.get(&(source.clone(), customer.clone(), service.clone())).copied()
     }
 
+    /// All that was used before and of which the source told nobody's use in the month.
+    pub fn all_unused(&self) -> impl Iterator<Item = (&ReadingKey, Period)> {
+        self.unused.iter().map(|(key, month)| (key, *month))
+    }
+
     /// Takes use of a subscription in that nobody knows: whose it is cannot be told.
     pub fn add_stray(
         &mut self,

@@ -6,7 +6,7 @@ use super::line::{LineKey, quantity_subscription, quantity_task};
 use super::reading::Reading;
 use crate::feed::Customer;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId};
+use crate::ids::{AgreementId, CatalogItemId, CompanyId, CustomerId, ProductId, SourceId, SubscriptionId};
 use crate::mapping::{MappingKind, Mappings};
 use crate::money::Quantity;
 use crate::psa::{Agreement, AgreementStatus, CompanyState};
@@ -38,6 +38,8 @@ pub struct Wants<'a> {
     pub findings: Vec<Finding>,
     /// Customers whose lines cannot be told now: nothing is said of their additions either.
     pub unclear: BTreeSet<(SourceId, CustomerId)>,
+    /// Parts of these lines whose month the source has not told, each in words.
+    pub untold: BTreeMap<LineKey, String>,
 }
 
 /// What findings about a customer are about.
@@ -97,7 +99,7 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
             let name = readings.first().map_or(service.as_str(), |reading| reading.name.as_str());
             format!("{level} {name}")
         };
-        if !scene.config.ticks(source, customer).bills(service, scene.policy.ticked_only) {
+        if !scene.config.bills(source, (customer, whose), service, scene.policy.ticked_only) {
             continue;
         }
         let (item, identifier) =
@@ -138,6 +140,7 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
         scene.looks_at(part.source, part.customer) || scene.looks_at(part.source, part.whose)
     };
     wants.lines.retain(|_, parts| parts.iter().any(of_looked_at));
+    wants.untold = untold(scene, &wants.lines);
     for ((source, customer), (finding, missed)) in homeless {
         wants.unclear.insert((source.clone(), customer.clone()));
         wants.findings.extend(finding.map(|mut finding| {
@@ -152,6 +155,36 @@ pub fn gather<'a>(scene: &Scene<'a>) -> Wants<'a> {
     let strays = scene.readings.strays().filter(|_| scene.only.is_none());
     wants.findings.extend(strays.filter_map(|(source, service, used)| stray(scene, source, service, used)));
     wants
+}
+
+/// What else would belong to these lines, was used before, and was told of nobody in the month: without it a line would fall
+/// by what nobody said is gone.
+fn untold(scene: &Scene<'_>, lines: &BTreeMap<LineKey, Vec<Counted<'_>>>) -> BTreeMap<LineKey, String> {
+    let world = scene.world;
+    let mut all = BTreeMap::new();
+    for ((source, whose, service), month) in scene.readings.all_unused() {
+        let known = (world.mappings, world.customers);
+        let customer = billed_as(known, scene.policy.with_children, source, whose);
+        let Some(agreement) = chosen_agreement(world.mappings, source, customer) else { continue };
+        let is_billed = scene.config.bills(source, (customer, whose), service, scene.policy.ticked_only);
+        let assigned = scene.config.assignment(source, service, customer).map(|found| found.target);
+        let belongs = |item: CatalogItemId| {
+            let rule = || scene.config.rule(source, item, customer);
+            is_billed && matches!(assigned, Some(ServiceTarget::Item { id, .. }) if *id == item)
+                || rule().excluded_services().any(|excluded| excluded == service)
+        };
+        let first = (agreement, CatalogItemId(i64::MIN));
+        let of_agreement = lines.range(first..).map(|(key, _)| *key).take_while(|(of, _)| *of == agreement);
+        for key in of_agreement.filter(|(_, item)| belongs(*item)) {
+            let words = format!(
+                "no use of {} of {} was told for {month}",
+                scene.service_name(source, service),
+                scene.customer_name(source, whose)
+            );
+            all.entry(key).or_insert(words);
+        }
+    }
+    all
 }
 
 /// The agreements of the customers that are looked at; of no interest where everybody is.

@@ -308,6 +308,10 @@ fn ax_39_levels_below_count_for_the_nearest_with_a_company_where_that_is_set() {
     assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![13.0], vec![5.0]), "{ran}");
     let steps = ran["lines"][0]["steps"].to_string();
     assert!(steps.contains("Mailbox of North (c-1a): 3"), "{steps}");
+    // One below that is switched off is billed through nobody.
+    bench.json(&["quantity", "customer", "c-1a", "--billing", "off"]).exits(0);
+    let ran = run(&bench, &["--approve"]).exits(0).json();
+    assert_eq!(quantities(&bench, 40), [10.0], "{ran}");
 }
 
 #[test]

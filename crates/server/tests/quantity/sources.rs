@@ -300,3 +300,50 @@ fn what_was_gone_before_is_not_gone_at_once() {
         assert!(told.to_string().contains("is not believed"), "{told}");
     }
 }
+
+/// Two services on one line, billed by the use of February: mailboxes 10 and archives 5.
+fn added_up() -> Bench {
+    let bench = assigned();
+    bench.json(&["quantity", "assign", "arc", "--item", "7"]).exits(0);
+    bench.json(&["quantity", "rule", "--item", "7", "--add-up", "on"]).exits(0);
+    let archive = used("u-2", "c-1", "2023-02-03", "5").replace("\"mbx\"", "\"arc\"");
+    bench.feed(&format!("{}{archive}", used("u-1", "c-1", "2023-02-03", "10"))).exits(0);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [15.0]);
+    bench
+}
+
+#[test]
+fn a_part_of_a_line_whose_month_was_not_told_keeps_the_line_as_it_is() {
+    let mut bench = added_up();
+    bench.on("2023-04-05");
+    bench.feed(&used("u-3", "c-1", "2023-03-07", "12")).exits(0);
+    let ran = run(&bench, &["--approve"]).json();
+    assert_eq!(quantities(&bench, 40), [15.0], "{ran}");
+    assert!(said(&ran, "TU8003").contains("2023-03"), "{ran}");
+    // Once it is told, both count.
+    bench.feed(&used("u-4", "c-1", "2023-03-07", "6").replace("\"mbx\"", "\"arc\"")).exits(0);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [18.0]);
+}
+
+/// What is taken away counts like what is billed: an old level of it would let the rest rise or fall for no reason.
+#[test]
+fn what_a_rule_takes_away_is_of_now_and_final() {
+    let mut bench = assigned();
+    bench.json(&["quantity", "rule", "--item", "7", "--exclude-service", "arc=free"]).exits(0);
+    count(&bench, &[("c-1", "mbx", "100"), ("c-1", "arc", "40")]);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [60.0]);
+    bench.on("2023-06-10");
+    count_at(&bench, "2023-06-10T01:00:00Z", &[("c-1", "mbx", "90")]);
+    let ran = run(&bench, &["--approve"]).json();
+    assert_eq!((quantities(&bench, 40), codes(&ran)), (vec![60.0], vec!["TU5005".to_owned()]), "{ran}");
+    count_at(&bench, "2023-06-10T01:00:00Z", &[("c-1", "arc", "20")]);
+    run(&bench, &["--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [70.0]);
+    // A level of it that is older than the one that was told takes nothing back.
+    count_at(&bench, "2023-06-09T01:00:00Z", &[("c-1", "arc", "50")]);
+    run(&bench, &["--approve"]);
+    assert_eq!(quantities(&bench, 40), [70.0]);
+}

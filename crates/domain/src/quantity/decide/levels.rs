@@ -151,7 +151,29 @@ impl<'a> Decider<'_, 'a> {
         Ok(())
     }
 
-    pub(super) fn chain(&self, line: &mut Line, rule: &Rule, item: &CatalogItem) -> Result<Chain, Stop> {
+    /// The levels that the rule takes away, each with whose it is and of what.
+    pub(super) fn excluded<'r>(&self, rule: &'r Rule) -> Vec<(Whose<'r>, &'a Reading)>
+    where
+        'a: 'r,
+    {
+        let whose: BTreeSet<_> = self.parts.iter().map(|part| (part.source, part.whose)).collect();
+        let mut excluded = Vec::new();
+        for service in rule.excluded_services() {
+            for (source, customer) in &whose {
+                let levels = self.newest_of(self.scene.readings.of(source, customer, service));
+                excluded.extend(levels.into_iter().map(|level| ((*source, *customer, service), level)));
+            }
+        }
+        excluded
+    }
+
+    pub(super) fn chain<'r>(
+        &self,
+        line: &mut Line,
+        rule: &Rule,
+        item: &CatalogItem,
+        excluded: impl Iterator<Item = &'r Reading>,
+    ) -> Result<Chain, Stop> {
         let several: BTreeSet<_> = self.parts.iter().map(|part| part.whose).collect();
         let told = several.len() > 1 || self.parts.iter().any(|part| part.whose != part.customer);
         let names: Vec<String> =
@@ -177,15 +199,7 @@ impl<'a> Decider<'_, 'a> {
                 }
             }
         }
-        let whose: BTreeSet<_> = self.parts.iter().map(|part| (part.source, part.whose)).collect();
-        let mut excluded = Vec::new();
-        for service in rule.excluded_services() {
-            for (source, customer) in &whose {
-                excluded.extend(self.newest_of(self.scene.readings.of(source, customer, service)));
-            }
-        }
-        let excluded: Vec<Part<'_>> =
-            excluded.into_iter().map(|reading| Part { whose: None, reading }).collect();
+        let excluded: Vec<Part<'_>> = excluded.map(|reading| Part { whose: None, reading }).collect();
         compute(rule, &parts, &excluded).map_err(|error| {
             line.chain = None;
             let steps: Vec<&str> = error.steps.iter().map(|step| step.text.as_str()).collect();
@@ -208,12 +222,15 @@ fn key_of(told: &Told) -> (&SourceId, &CustomerId, &ProductId, Option<String>) {
     (&told.source, &told.customer, &told.service, meter_of(told.unit.as_deref()))
 }
 
-/// What is remembered of the levels of a part.
-pub(super) fn told_of(counted: &Counted<'_>, readings: &[&Reading]) -> Vec<Told> {
+/// Whose level of what: the source, the customer it was counted for, and the service.
+pub(super) type Whose<'a> = (&'a SourceId, &'a CustomerId, &'a ProductId);
+
+/// What is remembered of levels.
+pub(super) fn told_of((source, whose, service): Whose<'_>, readings: &[&Reading]) -> Vec<Told> {
     let told = |reading: &&Reading| Told {
-        source: counted.source.clone(),
-        customer: counted.whose.clone(),
-        service: counted.service.clone(),
+        source: source.clone(),
+        customer: whose.clone(),
+        service: service.clone(),
         unit: reading.unit.clone(),
         as_of: reading.as_of.clone(),
     };
