@@ -26,6 +26,7 @@ pub use rule::{
 pub use text::{Names, VARIABLES};
 pub use thread::{Closed, Closer, Fact, NoteKind, Pending, Side, Thread};
 
+use crate::finding::Code;
 use crate::ids::{CustomerId, OrganizationId, SourceId};
 use crate::plan::short_hash;
 use serde::{Deserialize, Serialize};
@@ -246,7 +247,11 @@ impl Alert {
         match &self.origin {
             Origin::Source | Origin::Silence | Origin::Test => vec![self.kind.as_str()],
             Origin::Finding { .. } => kinds_of_finding(&self.kind),
-            Origin::Storm { like } => vec![self.kind.as_str(), like.as_str()],
+            Origin::Storm { like } => {
+                let of_finding = Code::from_name(like).is_some();
+                let like = if of_finding { kinds_of_finding(like) } else { vec![like.as_str()] };
+                std::iter::once(self.kind.as_str()).chain(like).collect()
+            }
         }
     }
 

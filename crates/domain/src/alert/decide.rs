@@ -322,7 +322,8 @@ impl Desk<'_> {
             return;
         }
         self.decision.closed_while_lasting = true;
-        if closed.told || !self.may_ring() {
+        // The ticket may have been noted about and not opened yet: a call that failed between the two is made up for.
+        if closed.told && !self.rule.reopen_closed || !self.may_ring() {
             return;
         }
         if thread.gone {
@@ -339,8 +340,10 @@ impl Desk<'_> {
             self.alert.summary
         );
         let why = "a person closed the ticket, and the cause lasts after the grace time";
-        if self.note_is_due(thread) {
-            self.note(thread, NoteKind::Lasting, text, why);
+        if closed.told || self.note_is_due(thread) {
+            if !closed.told {
+                self.note(thread, NoteKind::Lasting, text, why);
+            }
             if self.rule.reopen_closed {
                 self.turn(Side::Open, self.rule.status_reopened.or(self.rule.status_new), why);
             }

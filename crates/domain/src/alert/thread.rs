@@ -2,7 +2,7 @@
 
 use super::decide::Step;
 use super::rule::ByPerson;
-use super::{Acknowledged, Alert, Millis};
+use super::{Acknowledged, Alert, AlertSeverity, Millis};
 use crate::ids::CompanyId;
 use crate::ticket::{BoardId, TicketDraft, TicketId, TicketKey};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct Thread {
     pub company: CompanyId,
     /// On which board it was made.
     pub board: BoardId,
+    /// How severe the alert was when it was made; none of those made before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<AlertSeverity>,
     /// The ticket that it lies under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TicketId>,
@@ -184,6 +187,7 @@ impl Alert {
             ticket,
             company: draft.company,
             board: draft.target.board,
+            severity: Some(self.severity),
             parent: draft.parent,
             former: self.thread.as_ref().map(|former| former.ticket),
             made_at: now,

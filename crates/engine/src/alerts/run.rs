@@ -105,6 +105,18 @@ impl Rules {
         self.known.insert(about.clone(), made.clone());
         made
     }
+
+    /// The rule of an alert. Where its severity has changed to one of which no tickets are made, the rule by which its ticket
+    /// was made follows that one to its end.
+    pub fn of_alert(&mut self, alert: &Alert) -> Result<Rule, RuleError> {
+        let about = About::of(alert);
+        let rule = self.find(&about)?;
+        let thread = alert.thread.as_ref().filter(|thread| !thread.gone && thread.closed.is_none());
+        match thread.and_then(|thread| thread.severity).filter(|then| !rule.psa && *then != alert.severity) {
+            Some(severity) => self.find(&About { severity, ..about }),
+            None => Ok(rule),
+        }
+    }
 }
 
 /// A run under way.
@@ -316,7 +328,7 @@ impl Work<'_> {
     async fn read_tickets(&mut self, alerts: &[Alert]) -> Result<(), PsaError> {
         let mut ids = BTreeSet::new();
         for alert in alerts {
-            let sends = self.rules.find(&About::of(alert)).is_ok_and(|rule| rule.psa);
+            let sends = self.rules.of_alert(alert).is_ok_and(|rule| rule.psa);
             if let Some(thread) = alert.thread.as_ref().filter(|thread| sends && !thread.gone) {
                 ids.insert(thread.ticket);
             }
@@ -351,7 +363,7 @@ impl Work<'_> {
     }
 
     async fn followed(&mut self, alert: &mut Alert) -> Result<Carried, Failure> {
-        let rule = match self.rules.find(&About::of(alert)) {
+        let rule = match self.rules.of_alert(alert) {
             Ok(rule) => self.for_storm(alert, rule),
             Err(error) => {
                 alert.hold = Some(Hold::Refused { code: Code::Tu9501, words: error.to_string() });

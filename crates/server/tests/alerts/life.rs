@@ -294,6 +294,85 @@ fn many_at_once_lie_under_one_ticket_that_closes_with_the_last() {
     assert!(tickets(&bench).iter().all(is_closed), "{:?}", tickets(&bench));
 }
 
+/// The severity that an alert has by now makes no tickets: the one that was made is followed to its end.
+#[test]
+fn a_ticket_closes_though_its_alert_became_less_severe() {
+    let bench = bare();
+    bench.json(&["alert", "set", "*", "board=Alerts"]).exits(0);
+    bench.json(&["alert", "set", "*", "--severity", "critical", "psa=on"]).exits(0);
+    let of = |state: &str, severity: &str, minutes: i64| {
+        record(&format!("a-{minutes}"), "nas", state, minutes, "")
+            .replace("\"error\"", &format!("\"{severity}\""))
+    };
+    bench.feed(&of("open", "critical", 0)).exits(0);
+    assert_eq!(did(&run(&bench, 1).exits(0).json()), ["made"]);
+    bench.feed(&of("updated", "warning", 60)).exits(0);
+    run(&bench, 61).exits(0);
+    bench.feed(&of("closed", "warning", 120)).exits(0);
+    run(&bench, 121).exits(0);
+    assert!(is_closed(&tickets(&bench)[0]), "{:?}", tickets(&bench));
+    // A new opening that is no more than a warning makes none.
+    bench.feed(&of("open", "warning", 3 * DAY)).exits(0);
+    assert!(did(&run(&bench, 3 * DAY + 1).exits(0).json()).is_empty());
+    // Where the rule itself was switched off, its ticket is left as it is.
+    let bench = bare();
+    bench.json(&["alert", "set", "*", "psa=on", "board=Alerts"]).exits(0);
+    tell(&bench, "nas", "open", 0);
+    run(&bench, 1).exits(0);
+    bench.json(&["alert", "set", "*", "psa=off"]).exits(0);
+    tell(&bench, "nas", "closed", 60);
+    run(&bench, 61).exits(0);
+    assert!(!is_closed(&tickets(&bench)[0]));
+}
+
+/// The note about a closed ticket was written, and the call that opens it again failed.
+#[test]
+fn a_ticket_that_could_not_be_opened_again_is_opened_by_the_next_run() {
+    let bench = ruled();
+    bench.json(&["alert", "set", "*", "reopen_closed=on"]).exits(0);
+    tell(&bench, "nas", "open", 0);
+    run(&bench, 1).exits(0);
+    let ticket = tickets(&bench)[0]["id"].as_i64().unwrap();
+    person_moves(&bench, ticket, 25);
+    run(&bench, 10).exits(0);
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "PATCH", "path_contains": "service/tickets"}, "action": "status",
+            "status": 403}]}),
+    );
+    run(&bench, 25 * HOUR);
+    assert!(is_closed(&tickets(&bench)[0]));
+    run(&bench, 26 * HOUR).exits(0);
+    assert!(!is_closed(&tickets(&bench)[0]), "{:?}", alert(&bench));
+    assert_eq!(notes(&bench, ticket).len(), 1);
+}
+
+#[test]
+fn many_findings_at_once_lie_under_one_ticket_by_the_rule_of_findings() {
+    let bench = bare();
+    bench
+        .json(&["alert", "set", "findings", "psa=on", "board=Alerts", "company=12", "storm_tickets=3"])
+        .exits(0);
+    let base = crate::bench::BASE;
+    let many: String = (0..6)
+        .map(|n| {
+            let own = |text: &str| {
+                text.replace("c-100", &format!("x-{n}"))
+                    .replace("\"s-1\"", &format!("\"s-{n}\""))
+                    .replace("SO-1", &format!("SO-{n}"))
+            };
+            format!("{}{}\n", own(base), own(&crate::bench::sale()))
+        })
+        .collect();
+    bench.feed(&many).exits(0);
+    bench.json(&["check"]);
+    run(&bench, 60).exits(0);
+    let made = tickets(&bench);
+    let parent = made.iter().find(|row| row["summary"].as_str().unwrap().contains("storm"));
+    assert!(parent.is_some(), "{made:?}");
+    assert!(!codes(&bench).contains(&"TU9504".to_owned()), "{:?}", codes(&bench));
+}
+
 #[test]
 fn a_finding_becomes_a_ticket_and_closes_with_it() {
     let bench = bare();
