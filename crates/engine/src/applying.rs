@@ -1,9 +1,11 @@
 //! Carrying plans out, with everything around it: tasks before and after, findings, and runs over all tasks.
 
+mod resuming;
+
+pub use resuming::{Resumed, WentOn, resume};
+
 use crate::access;
-use crate::apply::{
-    ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan, resolve_in_doubt,
-};
+use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport, ChangeState, Summary, apply_plan};
 use crate::approvals;
 use crate::catalog;
 use crate::failure::Failure;
@@ -18,7 +20,7 @@ use crate::records::{
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::approval::Whose;
 use trueup_domain::finding::{Code, Finding, Subject};
-use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, PlanId, TaskId};
+use trueup_domain::ids::{AgreementId, ChangeId, OrganizationId, TaskId};
 use trueup_domain::plan::{Action, Change, DraftPlan, TaskOutcome};
 use trueup_domain::task::{Task, TaskKind, TaskState};
 
@@ -45,22 +47,13 @@ impl From<StoreError> for RunError {
     }
 }
 
-/// A plan that an earlier run left unfinished, and what became of it now.
-#[derive(Clone, Debug)]
-pub struct Resumed {
-    /// The plan.
-    pub stored: StoredPlan,
-    /// What became of it.
-    pub report: ApplyReport,
-    /// Changes that were settled before: they are no news.
-    pub settled_before: BTreeSet<ChangeId>,
-}
-
 /// What a run over all tasks did.
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// Plans of earlier runs that were gone on with.
     pub resumed: Vec<Resumed>,
+    /// Why others were not.
+    pub unread: Vec<Finding>,
     /// Reports of plans that were out of date in part and planned anew, oldest first.
     pub earlier: Vec<(StoredPlan, ApplyReport)>,
     /// The last plan.
@@ -372,82 +365,6 @@ fn standing(draft: &DraftPlan, report: &ApplyReport, task: &TaskId) -> (TaskStat
     (TaskState::Done, of_task.is_empty().then(|| HELD_ALREADY.to_owned()))
 }
 
-/// Goes on with what earlier runs left: operations in doubt, and plans that were interrupted.
-///
-/// # Errors
-/// [`ApplyError`]; another worker at the same agreements is none.
-pub async fn resume(
-    store: &dyn Store,
-    psa: &dyn Psa,
-    clock: &dyn Clock,
-    org: &OrganizationId,
-    options: &ApplyOptions<'_>,
-) -> Result<Vec<Resumed>, ApplyError> {
-    let mut settled: BTreeMap<PlanId, BTreeSet<ChangeId>> = BTreeMap::new();
-    for id in unfinished_plans(store, org, options).await? {
-        let operations = store.list_operations(org, &id).await?;
-        let done = operations
-            .into_iter()
-            .filter(|o| matches!(o.state, OperationState::Done | OperationState::Refused))
-            .map(|o| o.change)
-            .collect();
-        settled.insert(id, done);
-    }
-    // They were begun: whoever had to say yes did.
-    let options = &ApplyOptions { policy: None, ..options.clone() };
-    let mut resumed = Vec::new();
-    let mut reports: BTreeMap<PlanId, ApplyReport> =
-        resolve_in_doubt(store, psa, clock, org, options).await?.into_iter().collect();
-    for (id, settled_before) in settled {
-        let Some(stored) = store.find_plan(org, &id).await? else { continue };
-        let report = match reports.remove(&id) {
-            Some(report) => {
-                settle(store, clock, org, &stored, &report).await?;
-                report
-            }
-            // Interrupted before anything was sent: intents alone, which the same plan goes on with.
-            None => match apply(store, psa, clock, org, &stored, options).await {
-                Ok(report) => report,
-                Err(ApplyError::Busy(_)) => continue,
-                Err(error) => return Err(error),
-            },
-        };
-        resumed.push(Resumed { stored, report, settled_before });
-    }
-    Ok(resumed)
-}
-
-/// Plans with an operation without outcome, and plans of tasks that were being applied when a run ended.
-async fn unfinished_plans(
-    store: &dyn Store,
-    org: &OrganizationId,
-    options: &ApplyOptions<'_>,
-) -> Result<BTreeSet<PlanId>, ApplyError> {
-    let mut plans: BTreeSet<PlanId> =
-        store.list_unresolved_operations(org).await?.into_iter().map(|o| o.plan).collect();
-    let filter =
-        TaskFilter { states: vec![TaskState::Applying, TaskState::InDoubt], ..TaskFilter::default() };
-    for task in store.list_tasks(org, &filter).await? {
-        plans.extend(store.find_plan_of_task(org, &task.id).await?);
-    }
-    // An undo moves no task before it is done.
-    for id in store.list_plans_under_way(org).await? {
-        let Some(stored) = store.find_plan(org, &id).await? else { continue };
-        let outcomes = &stored.body.plan().outcomes;
-        if !outcomes.is_empty() && outcomes.values().all(|outcome| *outcome == TaskOutcome::Undone) {
-            plans.insert(id);
-        }
-    }
-    let Some(connection) = &options.connection else { return Ok(plans) };
-    let mut of_connection = BTreeSet::new();
-    for id in plans {
-        if store.find_plan(org, &id).await?.is_some_and(|p| &p.connection == connection) {
-            of_connection.insert(id);
-        }
-    }
-    Ok(of_connection)
-}
-
 /// Whether an unattended run may pass a brake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approval {
@@ -525,7 +442,7 @@ pub async fn apply_all(
     approval: Approval,
     options: &ApplyOptions<'_>,
 ) -> Result<RunReport, RunError> {
-    let resumed = resume(store, psa, clock, request.org, options).await?;
+    let WentOn { resumed, unread } = resume(store, psa, clock, request.org, options).await?;
     let mut earlier = Vec::new();
     let mut may_create = request.settings.create_missing_products.is_on();
     let policy = &request.settings.approval;
@@ -560,7 +477,7 @@ pub async fn apply_all(
         }
         if refused || !held.is_empty() {
             approvals::withdraw_others(store, clock, request.org, request.connection, &current).await?;
-            return Ok(RunReport { resumed, earlier, planned, report: None, held });
+            return Ok(RunReport { resumed, unread, earlier, planned, report: None, held });
         }
         let Sorted { planned, held, current, goes } = sort_out(store, psa, clock, request, planned).await?;
         let mut report = None;
@@ -575,7 +492,7 @@ pub async fn apply_all(
             report = Some(applied);
         }
         approvals::withdraw_others(store, clock, request.org, request.connection, &current).await?;
-        return Ok(RunReport { resumed, earlier, planned, report, held });
+        return Ok(RunReport { resumed, unread, earlier, planned, report, held });
     }
 }
 

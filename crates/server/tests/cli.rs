@@ -4,6 +4,7 @@
 
 mod cli {
     mod approvals;
+    mod begun;
     pub mod bench;
     mod check;
     mod doubt;

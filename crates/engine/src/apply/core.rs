@@ -162,6 +162,14 @@ pub enum Event<'a> {
     },
     /// A list could not be read whole.
     LookFailed(usize, OperationError),
+    /// ConnectWise says, by list and by record, that the agreement of a lane is not there any more; `at` is the instant
+    /// before it was asked.
+    Gone {
+        /// The lane.
+        lane: usize,
+        /// When the read began.
+        at: Millis,
+    },
     /// The intents are durable.
     IntentsSaved,
     /// The step is durably `Sending`.

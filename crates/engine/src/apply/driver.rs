@@ -68,8 +68,22 @@ pub async fn resolve_in_doubt(
     org: &OrganizationId,
     options: &ApplyOptions<'_>,
 ) -> Result<Vec<(PlanId, ApplyReport)>, ApplyError> {
-    let mut reports: BTreeMap<PlanId, ApplyReport> = BTreeMap::new();
-    let mut failed = None;
+    let resolved = resolve_each(store, psa, clock, org, options).await?;
+    resolved.into_iter().map(|(id, report)| Ok((id, report?))).collect()
+}
+
+/// As [`resolve_in_doubt`], with what kept each plan from being gone on with: it says nothing of the others.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn resolve_each(
+    store: &dyn Store,
+    psa: &dyn Psa,
+    clock: &dyn Clock,
+    org: &OrganizationId,
+    options: &ApplyOptions<'_>,
+) -> Result<BTreeMap<PlanId, Result<ApplyReport, ApplyError>>, ApplyError> {
+    let mut resolved: BTreeMap<PlanId, Result<ApplyReport, ApplyError>> = BTreeMap::new();
     // First without waiting, so that the waits of several plans run side by side.
     let passes: &[bool] = if options.wait { &[false, true] } else { &[false] };
     for wait in passes {
@@ -86,23 +100,25 @@ pub async fn resolve_in_doubt(
                 continue;
             }
             let options = ApplyOptions { wait: *wait, fresh_reads: None, ..options.clone() };
-            match apply_plan(store, psa, clock, org, &stored, &options).await {
-                Ok(report) => {
-                    let calls = reports.get(&id).map_or(0, |r| r.summary.calls);
-                    let at = reports.entry(id).or_insert(report.clone());
-                    *at = report;
-                    at.summary.calls += calls;
-                }
-                // Another worker is at it: it will be found done, or still open, the next time.
-                Err(ApplyError::Busy(_)) if !*wait => {}
-                Err(error) => failed = failed.or(Some(error)),
+            let done = apply_plan(store, psa, clock, org, &stored, &options).await;
+            // Another worker is at it: it will be found done, or still open, the next time.
+            if matches!(done, Err(ApplyError::Busy(_))) && !*wait {
+                continue;
             }
+            let before = match resolved.get(&id) {
+                Some(Ok(report)) => report.summary.calls,
+                Some(Err(_)) | None => 0,
+            };
+            resolved.insert(
+                id,
+                done.map(|mut report| {
+                    report.summary.calls += before;
+                    report
+                }),
+            );
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(reports.into_iter().collect()),
-    }
+    Ok(resolved)
 }
 
 fn entries_of(layout: &Layout, plan: &DraftPlan, rows: &[OperationRow]) -> Vec<Entry> {

@@ -3,7 +3,9 @@
 use super::Boundary;
 use super::core::{Answer, Core};
 use super::layout::StepKind;
-use crate::ports::{Clock, Lease, OperationOutcome, Psa, PsaError, Store, StoreError, WriteError};
+use crate::ports::{
+    AgreementsOf, Clock, Lease, OperationOutcome, Psa, PsaError, Store, StoreError, WriteError,
+};
 use crate::records::{Millis, OperationError, OperationRow};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -55,6 +57,7 @@ pub(super) enum LaneError {
 pub(super) enum Happened {
     Headers(Result<BTreeMap<AgreementId, Agreement>, PsaError>),
     Looked(usize, Millis, Result<Vec<ObservedAddition>, OperationError>, Option<Held>),
+    Gone(usize, Millis, Held),
     IntentsSaved(Result<(), StoreError>),
     Begun(usize, Result<(Held, String), BeginError>),
     Answered(usize, Answer),
@@ -137,8 +140,18 @@ pub(super) fn look<'a>(
             Ok(held) => {
                 // The instant before the read: what happens during it is not surely in it.
                 let at = ports.clock.now();
-                let read = ports.psa.list_additions(agreement).await.map_err(of_psa);
-                Happened::Looked(lane, at, read, Some(held))
+                let read = match ports.psa.list_additions(agreement).await {
+                    // Believed to be gone only where its own record says so too.
+                    Err(error) if error.code == Code::Tu7004 => {
+                        match ports.psa.find_agreement(agreement).await {
+                            Ok(None) => return Happened::Gone(lane, at, held),
+                            Ok(Some(_)) => Err(error),
+                            Err(other) => Err(other),
+                        }
+                    }
+                    read => read, // open set: read, or every other failure
+                };
+                Happened::Looked(lane, at, read.map_err(of_psa), Some(held))
             }
             Err(LaneError::Lost) => Happened::Looked(lane, ports.clock.now(), Err(lost(agreement)), None),
             Err(LaneError::Store(error)) => {

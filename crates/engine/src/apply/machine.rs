@@ -53,6 +53,8 @@ pub(super) struct LaneState {
     /// What is there no longer fits the plan.
     pub(super) stale: bool,
     pub(super) halted: bool,
+    /// Why its agreement could not be read: nothing is sent for it in this run.
+    pub(super) unread: Option<OperationError>,
     pub(super) in_flight: bool,
     pub(super) queued: bool,
     pub(super) first_open: usize,
@@ -175,6 +177,7 @@ impl<'p> Core<'p> {
             }
             Event::Looked { lane, at, additions } => self.looked(lane, at, additions, out),
             Event::LookFailed(lane, error) => self.look_failed(lane, error),
+            Event::Gone { lane, at } => self.gone(lane, at, out),
             Event::IntentsSaved => {
                 self.entries.iter_mut().for_each(|e| e.saved = true);
                 self.stage = Stage::Running;
@@ -306,17 +309,6 @@ impl<'p> Core<'p> {
             // What was read for the write that comes next is written next, before the read grows old.
             Stage::Running => self.queue_first(lane),
             Stage::Checking | Stage::Saving | Stage::Over => self.queue(lane),
-        }
-    }
-
-    pub(super) fn look_failed(&mut self, lane: usize, error: OperationError) {
-        if let Some(state) = self.lanes.get_mut(lane) {
-            state.looking = false;
-            state.halted = true;
-        }
-        self.reads_open = self.reads_open.saturating_sub(1);
-        if self.stage == Stage::Checking {
-            self.unread = Some(error);
         }
     }
 

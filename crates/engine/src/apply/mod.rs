@@ -17,7 +17,9 @@ mod report;
 mod resolve;
 mod run;
 pub mod stale;
+mod unread;
 
+pub(crate) use driver::resolve_each;
 pub use driver::{apply_plan, resolve_in_doubt};
 
 use crate::failure::Failure;

@@ -33,7 +33,8 @@ impl Core<'_> {
                 State::Intent => match &told {
                     Some(why) if tried && why.code != Code::Tu7006.row().name => ChangeState::Failed,
                     Some(_) | None => {
-                        told = told.or_else(|| Some(self.why_waiting()));
+                        let unread = self.unread_of(number).cloned();
+                        told = unread.or(told).or_else(|| Some(self.why_waiting()));
                         ChangeState::Skipped
                     }
                 },
@@ -60,6 +61,11 @@ impl Core<'_> {
         }
         report.summary.calls = report.changes.iter().map(|c| u64::from(c.calls)).sum();
         report
+    }
+
+    /// Why the agreement of a step could not be read.
+    fn unread_of(&self, number: usize) -> Option<&OperationError> {
+        self.lanes.get(self.layout.steps.get(number)?.lane)?.unread.as_ref()
     }
 
     fn why_waiting(&self) -> OperationError {

@@ -190,6 +190,11 @@ impl<'a, 'p> Run<'a, 'p> {
                     Err(error) => self.core.step(now, Event::LookFailed(lane, error), out),
                 }
             }
+            Happened::Gone(lane, at, held) => {
+                self.looking = self.looking.saturating_sub(1);
+                self.leases.insert(lane, held);
+                self.core.step(now, Event::Gone { lane, at }, out);
+            }
             Happened::IntentsSaved(saved) => {
                 saved?;
                 self.ports.store.set_plan_state(self.ports.org, &self.stored.id, PlanState::Applying).await?;

@@ -75,6 +75,11 @@ fn day(date: Option<jiff::civil::Date>) -> String {
     date.map_or_else(|| "no day".to_owned(), |d| d.to_string())
 }
 
+/// What is told of an agreement that ConnectWise does not have any more.
+pub(super) fn is_gone(agreement: AgreementId) -> Finding {
+    finding(agreement, None, format!("agreement {agreement} is gone"))
+}
+
 fn finding(agreement: AgreementId, addition: Option<AdditionId>, what: String) -> Finding {
     let subject = Subject { agreement: Some(agreement), addition, ..Subject::default() };
     Finding::new(

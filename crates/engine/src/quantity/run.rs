@@ -8,7 +8,7 @@ use super::zone::InZone;
 use crate::access::Account;
 use crate::alerts::{Activity, ActivityKind};
 use crate::apply::{ApplyError, ApplyOptions, ApplyReport, ChangeReport};
-use crate::applying::{self, Approval, Resumed, RunError};
+use crate::applying::{self, Approval, Resumed, RunError, WentOn};
 use crate::approvals;
 use crate::brakes;
 use crate::failure::Failure;
@@ -87,6 +87,8 @@ pub struct Outcome {
 pub struct RunReport {
     /// Plans of earlier runs that were gone on with.
     pub resumed: Vec<Resumed>,
+    /// Why other plans of earlier runs were not gone on with.
+    pub unread: Vec<Finding>,
     /// The lines, with what became of each.
     pub lines: Vec<Line>,
     /// What a person should know.
@@ -155,8 +157,8 @@ pub async fn run(
     let account = Account { store, clock, org: request.org, connection: request.connection };
     request.knows_whom(store).await?;
     account.told(account.sees_all(psa).await).await?;
-    let resumed = applying::resume(store, psa, clock, request.org, options).await?;
-    let mut report = RunReport { resumed, ..RunReport::default() };
+    let WentOn { resumed, unread } = applying::resume(store, psa, clock, request.org, options).await?;
+    let mut report = RunReport { resumed, unread, ..RunReport::default() };
     // What did not fit is read afresh once it is compared again.
     let mut afresh: BTreeSet<AgreementId> = BTreeSet::new();
     for round in 1.. {

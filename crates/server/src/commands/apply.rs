@@ -390,6 +390,7 @@ fn add_others(app: &App, run: &RunReport, document: &mut PlanDoc) {
         let doc = document_of(app, stored, report, &[]);
         changes.extend(doc.changes.into_iter().filter(|c| !matches!(c.state, "planned" | "skipped")));
     }
+    findings.extend(run.unread.iter().map(FindingDoc::from));
     changes.append(&mut document.changes);
     document.changes = changes;
     document.findings.extend(findings);
@@ -399,6 +400,7 @@ fn needs_person(run: &RunReport, stored: &StoredPlan, decided: &Decided) -> bool
     let findings = stored.body.plan().findings.iter().chain(run.report.iter().flat_map(|r| &r.findings));
     run.report.as_ref().is_none_or(ApplyReport::needs_attention)
         || !run.held.is_empty()
+        || !run.unread.is_empty()
         || run.resumed.iter().any(|r| r.report.needs_attention())
         || decided.leaves_an_error(findings)
 }

@@ -177,12 +177,17 @@ fn killed_before_the_second() -> Bench {
 
 /// Runs a command and kills it before the journal takes up its second operation.
 fn killed_at_the_second(bench: &Bench, args: &[&str]) {
+    killed_at(bench, args, "1:intent");
+}
+
+/// Runs a command and kills it where it says that it stands.
+pub(super) fn killed_at(bench: &Bench, args: &[&str], place: &str) {
     let passed = bench.path("passed");
     let mut command = bench.command(args);
-    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", "1:intent");
+    command.env("TRUEUP_STOP_FILE", &passed).env("TRUEUP_STOP_AT", place);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while !std::fs::read_to_string(&passed).unwrap_or_default().lines().any(|line| line == "1:intent") {
+    while !std::fs::read_to_string(&passed).unwrap_or_default().lines().any(|line| line == place) {
         assert!(child.try_wait().unwrap().is_none(), "it ended before");
         assert!(begun.elapsed() < Duration::from_secs(60), "it never got there");
         std::thread::sleep(Duration::from_millis(5));

@@ -176,8 +176,8 @@ pub struct QuantityRunDoc {
     pub calls: u64,
 }
 
-fn docs(findings: &[Finding]) -> Vec<FindingDoc> {
-    findings.iter().map(FindingDoc::from).collect()
+fn docs<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<FindingDoc> {
+    findings.into_iter().map(FindingDoc::from).collect()
 }
 
 fn request<'a>(
@@ -278,7 +278,7 @@ pub async fn run_of(
             .iter()
             .map(|stored| PlanDoc::new(stored, app.org(), &Outcomes::new(), &[], Lines::Changes))
             .collect(),
-        findings: docs(&report.findings),
+        findings: docs(report.unread.iter().chain(&report.findings)),
         calls: psa.calls(),
     };
     Ok((document, needs_person))
@@ -288,6 +288,7 @@ fn needs_person(report: &RunReport) -> bool {
     !report.waiting.is_empty()
         || report.outcomes.iter().any(|outcome| outcome.report.needs_attention())
         || report.resumed.iter().any(|resumed| resumed.report.needs_attention())
+        || !report.unread.is_empty()
         || any_error(report.findings.iter().map(|finding| &finding.severity))
 }
 
