@@ -20,6 +20,8 @@ use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, Roundin
 
 /// Records saved in one transaction.
 pub const BATCH: usize = 5_000;
+/// Bytes of records in one transaction: fewer are saved at once where they are long, so that memory stays flat.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// Refusals and warnings kept in a report; more are counted.
 pub const MAX_KEPT: usize = 10_000;
 
@@ -292,16 +294,47 @@ impl Former {
 
 /// Reads batch by batch, until the records end or nobody takes them any more.
 fn read_ahead<I: Iterator<Item = Item>>(
-    mut records: I,
+    records: I,
     batch: usize,
     give: &tokio::sync::mpsc::Sender<Vec<Item>>,
 ) {
+    let mut records = records.map(|item| item.map_err(Refusal::bounded));
     loop {
-        let items: Vec<Item> = records.by_ref().take(batch).collect();
-        let last = items.len() < batch;
-        if items.is_empty() || give.blocking_send(items).is_err() || last {
+        let (mut items, mut bytes) = (Vec::new(), 0_usize);
+        while items.len() < batch
+            && bytes < BATCH_BYTES
+            && let Some(item) = records.next()
+        {
+            bytes = bytes.saturating_add(item.as_ref().map_or_else(Refusal::length, weight));
+            items.push(item);
+        }
+        if items.is_empty() || give.blocking_send(items).is_err() {
             return;
         }
+    }
+}
+
+/// About how many bytes of memory a record takes: those of its text.
+fn weight(incoming: &IncomingRecord) -> usize {
+    /// Counts what is written.
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(part.len());
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // Writing a record of plain data to memory cannot fail.
+    match serde_json::to_writer(&mut count, &incoming.record) {
+        Ok(()) => count.0,
+        Err(_) => BATCH_BYTES,
     }
 }
 

@@ -433,3 +433,16 @@ fn a_table_whose_lines_end_in_a_carriage_return_alone_is_refused() {
         assert!(refused[0].reason.contains("carriage return alone"), "{refused:?}");
     }
 }
+
+/// An id that no record can have names none: what is refused of it is remembered, and would be kept at its full length.
+#[test]
+fn an_id_that_is_too_long_names_no_record() {
+    let long = "x".repeat(1 << 20);
+    for (id, named) in [(long.as_str(), false), ("", false), ("SO-1", true)] {
+        let text = format!("{{\"type\":\"order\",\"id\":\"{id}\"}}");
+        let refusals: Vec<Refusal> = ndjson(&text).into_iter().filter_map(Result::err).collect();
+        assert_eq!(refusals.len(), 1);
+        assert_eq!(refusals[0].record.is_some(), named);
+        assert!(refusals[0].reason.len() < 300, "{}", refusals[0].reason.len());
+    }
+}

@@ -17,6 +17,39 @@ const MOST: usize = 100;
 /// So many are remembered by what they are; of more nobody knows whether they came in.
 const KEPT: usize = 10_000;
 
+/// The longest id that is remembered, in characters: none that is longer is taken in.
+const MAX_ID_CHARS: usize = 200;
+
+/// So many characters of a reason and of a field's name are told.
+const MAX_CHARS: usize = 1_000;
+
+impl Refusal {
+    /// The same, no longer than is worth keeping: what is refused may quote what it refuses.
+    #[must_use]
+    pub(super) fn bounded(mut self) -> Self {
+        shorten(&mut self.reason);
+        self.field.iter_mut().for_each(shorten);
+        let is_id = |id: &str| id.len() <= MAX_ID_CHARS || id.chars().nth(MAX_ID_CHARS).is_none();
+        self.record = self.record.filter(|record| is_id(&record.1));
+        self
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn length(&self) -> usize {
+        let id = self.record.as_deref().map_or(0, |(_, id)| id.len());
+        self.file.len() + self.reason.len() + self.field.as_ref().map_or(0, String::len) + id
+    }
+}
+
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        text.truncate(end);
+        text.push('…');
+        // What was cut off is given back as well.
+        text.shrink_to_fit();
+    }
+}
+
 /// What was refused of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Refused {

@@ -360,10 +360,10 @@ fn kind_of(value: Value<'_>, default: Option<RecordKind>) -> Result<RecordKind, 
     })
 }
 
-/// Kind and id of a record, where it tells its id.
+/// Kind and id of a record, where it tells an id that a record can have.
 fn named(value: Value<'_>, kind: RecordKind) -> Option<Box<(RecordKind, String)>> {
-    let id = value.get("id")?.as_text()?;
-    Some(Box::new((kind, id.into_owned())))
+    let id = fields::id(value.get("id")?).ok()?;
+    Some(Box::new((kind, id)))
 }
 
 /// Reads a record of a kind; what it does not know goes to `ext`.
