@@ -11,10 +11,11 @@ pub use pulling::{OVERLAP_MS, Pulled, Reach, pull, pull_telling};
 pub use recent::Trust;
 
 use crate::failure::Failure;
-use crate::ports::Psa;
+use crate::ports::{AgreementsOf, Psa, PsaError};
 use crate::records::Millis;
-use recent::{Recent, Unreadable};
+use recent::{Recent, Unread};
 use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::finding::Code;
 use trueup_domain::ids::{AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::mapping::{MappingKind, Mappings};
 use trueup_domain::plan::AdditionLink;
@@ -36,15 +37,17 @@ pub(crate) async fn observe_for(
     world: &World<'_>,
     tasks: &[TaskInput<'_>],
     recent: &Recent<'_>,
-) -> Result<(Snapshot, BTreeMap<AgreementId, Millis>, Unreadable), Failure> {
-    let mut snapshot = Snapshot::default();
+) -> Result<(Snapshot, BTreeMap<AgreementId, Millis>, Unread), Failure> {
+    let (mut snapshot, mut unread) = (Snapshot::default(), Unread::default());
     let companies = companies_of(world, tasks);
     if !companies.is_empty() {
         let ids: Vec<CompanyId> = companies.into_iter().collect();
         snapshot.companies = psa.list_companies(Some(&ids)).await?.into_iter().map(|c| (c.id, c)).collect();
-        snapshot.agreements = psa.list_agreements(Some(&ids)).await?.into_iter().map(|a| (a.id, a)).collect();
+        let listed = psa.list_agreements_each(AgreementsOf::Companies(&ids)).await?;
+        snapshot.agreements = listed.read.into_iter().map(|a| (a.id, a)).collect();
+        unread.note(listed.unreadable)?;
     }
-    add_agreements_of_links(psa, world, tasks, &mut snapshot).await?;
+    add_agreements_of_links(psa, world, tasks, &mut snapshot, &mut unread).await?;
     // Which agreement a subscription is billed on can be told only where its items are known to be usable.
     let items: Vec<CatalogItemId> = catalog_items_of(world, tasks).into_iter().collect();
     if !items.is_empty() {
@@ -58,20 +61,22 @@ pub(crate) async fn observe_for(
             .filter(|id| snapshot.agreements.contains_key(id))
             .collect()
     };
-    let (mut read_at, mut unreadable) = (BTreeMap::new(), Unreadable::new());
+    let mut read_at = BTreeMap::new();
     if !wanted.is_empty() {
         let (reads, others) = recent.additions_of(&wanted, world.links).await?;
         recent::put(reads, &mut snapshot, &mut read_at);
-        unreadable = others;
+        unread.agreements.extend(others);
         // One that went away in between must not pass for one without lines.
-        let stays = |id: &AgreementId| snapshot.additions.contains_key(id) || unreadable.contains_key(id);
+        let stays =
+            |id: &AgreementId| snapshot.additions.contains_key(id) || unread.agreements.contains_key(id);
         let gone: Vec<AgreementId> = wanted.into_iter().filter(|id| !stays(id)).collect();
         gone.iter().for_each(|id| drop(snapshot.agreements.remove(id)));
     }
-    Ok((snapshot, read_at, unreadable))
+    Ok((snapshot, read_at, unread))
 }
 
-fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {
+/// The companies that tasks are about.
+pub(crate) fn companies_of(world: &World<'_>, tasks: &[TaskInput<'_>]) -> BTreeSet<CompanyId> {
     let of_task =
         tasks.iter().filter_map(|input| world.mappings.company_of(&input.task.source, &input.task.customer));
     // A transfer ends what the former customer has, whom the subscription's record may name still.
@@ -90,6 +95,7 @@ async fn add_agreements_of_links(
     world: &World<'_>,
     tasks: &[TaskInput<'_>],
     snapshot: &mut Snapshot,
+    unread: &mut Unread,
 ) -> Result<(), Failure> {
     let subscriptions: BTreeSet<_> = tasks.iter().map(|i| (&i.task.source, &i.task.subscription)).collect();
     let missing: BTreeSet<AgreementId> = world
@@ -97,11 +103,14 @@ async fn add_agreements_of_links(
         .iter()
         .filter(|l| is_alive(l) && subscriptions.contains(&(&l.source, &l.subscription)))
         .map(|l| l.agreement)
-        .filter(|id| !snapshot.agreements.contains_key(id))
+        .filter(|id| !snapshot.agreements.contains_key(id) && !unread.agreements.contains_key(id))
         .collect();
     for id in missing {
-        if let Some(agreement) = psa.find_agreement(id).await? {
-            snapshot.agreements.insert(id, agreement);
+        match psa.find_agreement(id).await {
+            Ok(Some(agreement)) => drop(snapshot.agreements.insert(id, agreement)),
+            Ok(None) => {}
+            Err(error @ PsaError { code: Code::Tu1007, .. }) => drop(unread.agreements.insert(id, error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -11,8 +11,8 @@ use crate::brakes;
 use crate::failure::Failure;
 use crate::findings;
 use crate::footing;
-use crate::observe::recent::{self, Recent, Unreadable};
-use crate::observe::{Trust, observe_for};
+use crate::observe::recent::{self, Recent, Unread, Unreadable};
+use crate::observe::{Trust, companies_of, observe_for};
 use crate::ports::{Clock, Lease, Psa, Store};
 use crate::records::{PlanBody, PlanState, StoredPlan, TaskFilter};
 use crate::tasks::assess::{Facts, Standing, assess, subject_of};
@@ -180,8 +180,9 @@ async fn try_plan(
         adoption: request.adoption,
         unlinked: &none,
     };
-    let (mut snapshot, read_at, unreadable) = observe_for(psa, &world, &inputs, &recent).await?;
-    let unread = standing_on(&World { snapshot: &snapshot, ..world }, &inputs, &unreadable);
+    let (mut snapshot, read_at, not_understood) = observe_for(psa, &world, &inputs, &recent).await?;
+    let unread = standing_on(&World { snapshot: &snapshot, ..world }, &inputs, &not_understood);
+    let unreadable = not_understood.agreements;
     snapshot.agreements.retain(|id, _| !unreadable.contains_key(id));
     let inputs: Vec<TaskInput<'_>> =
         inputs.into_iter().filter(|input| !unread.contains_key(&input.task.id)).collect();
@@ -232,20 +233,26 @@ async fn try_plan(
     }))
 }
 
-/// The tasks that stand on an agreement whose additions could not be understood, with that agreement; and those of the same
-/// subscriptions. Nothing is concluded from what is not known.
+/// The tasks that stand on an agreement that could not be understood, or whose additions could not, with that agreement; and
+/// those of the same subscriptions. Nothing is concluded from what is not known.
 fn standing_on(
     world: &World<'_>,
     inputs: &[TaskInput<'_>],
-    unreadable: &Unreadable,
+    unread: &Unread,
 ) -> BTreeMap<TaskId, AgreementId> {
+    let Unread { agreements: unreadable, companies } = unread;
     if unreadable.is_empty() {
         return BTreeMap::new();
     }
     let mut of_subscriptions: BTreeMap<(&SourceId, &SubscriptionId), AgreementId> = BTreeMap::new();
     for input in inputs {
         let wanted = agreements_of_interest(world, std::slice::from_ref(input));
-        if let Some(agreement) = wanted.into_iter().find(|id| unreadable.contains_key(id)) {
+        let of_company = || {
+            let of_it = companies_of(world, std::slice::from_ref(input));
+            of_it.iter().find_map(|company| companies.get(company)).copied()
+        };
+        if let Some(agreement) = wanted.into_iter().find(|id| unreadable.contains_key(id)).or_else(of_company)
+        {
             of_subscriptions.insert((&input.task.source, &input.task.subscription), agreement);
         }
     }

@@ -168,6 +168,17 @@ pub trait Psa: Send + Sync {
     async fn list_agreements_changed(&self, since: Millis) -> Result<Vec<Agreement>, PsaError>;
     /// Agreements by id, without their parents. Ids that do not exist are simply absent.
     async fn list_agreements_by_id(&self, ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError>;
+    /// The same lists, with those agreements apart of which ConnectWise answered something that is not understood (TU1007):
+    /// they keep no other waiting.
+    async fn list_agreements_each(&self, of: AgreementsOf<'_>) -> Result<Agreements, PsaError> {
+        let read = match of {
+            AgreementsOf::All => self.list_agreements(None).await?,
+            AgreementsOf::Companies(companies) => self.list_agreements(Some(companies)).await?,
+            AgreementsOf::ChangedSince(since) => self.list_agreements_changed(since).await?,
+            AgreementsOf::Ids(ids) => self.list_agreements_by_id(ids).await?,
+        };
+        Ok(Agreements { read, unreadable: BTreeMap::new() })
+    }
     /// The additions of one agreement, whole, in the order of their ids.
     async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError>;
     /// The additions of many agreements, read in parallel as far as the limiter lets; fails whole if one fails. An
@@ -273,6 +284,29 @@ pub struct NewItem {
     pub price: Option<Money>,
     /// Cost of one, where the source knows it.
     pub cost: Option<Money>,
+}
+
+/// Which agreements are read.
+#[derive(Clone, Copy, Debug)]
+pub enum AgreementsOf<'a> {
+    /// All, with their parents.
+    All,
+    /// Those of these companies, with their parents.
+    Companies(&'a [CompanyId]),
+    /// Those that ConnectWise says were changed in or after this second, by its own clock.
+    ChangedSince(Millis),
+    /// These. Ids that do not exist are simply absent.
+    Ids(&'a [AgreementId]),
+}
+
+/// Agreements, as far as they are understood.
+#[derive(Clone, Debug, Default)]
+pub struct Agreements {
+    /// Those that are.
+    pub read: Vec<Agreement>,
+    /// Why the others are not, and the company of each where at least that is. One whose parent is not understood is among
+    /// them: nobody knows how it is invoiced.
+    pub unreadable: BTreeMap<AgreementId, (Option<CompanyId>, PsaError)>,
 }
 
 /// The additions of many agreements.

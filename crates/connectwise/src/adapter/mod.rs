@@ -22,12 +22,13 @@ use trueup_domain::ticket::{
     Board, BoardId, Desk, NoteDraft, ObservedTicket, StatusId, TicketDraft, TicketId, TicketKey, TicketNote,
 };
 use trueup_engine::ports::{
-    Lists, NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right, WriteError, WriteStyle,
+    Agreements, AgreementsOf, Lists, NewAgreement, NewCompany, NewItem, Psa, PsaError, PsaReport, Right,
+    WriteError, WriteStyle,
 };
 use trueup_engine::records::Millis;
 
 use crate::client::rights::{self, Part, RightCheck, RightState};
-use crate::client::wire::{self, ById, NewCatalogItem, SetupRow};
+use crate::client::wire::{self, ById, Each, NewCatalogItem, Record, SetupRow};
 use crate::client::{ClientError, Cond, ConnectWiseClient, NewAddition, Number, Query};
 use convert::{Faulty, Reading};
 use desk::Act;
@@ -75,23 +76,81 @@ impl PsaAdapter {
         records.iter().map(|record| convert::agreement(record, &tables).map_err(faulty)).collect()
     }
 
-    /// Adds the parents that are named and not among the records: their invoices decide about the children's periods.
-    async fn with_parents(
-        &self,
-        mut records: Vec<wire::Agreement>,
-    ) -> Result<Vec<wire::Agreement>, ClientError> {
-        let known: BTreeSet<i64> = records.iter().map(|r| r.id).collect();
-        let missing: BTreeSet<i64> = records
-            .iter()
-            .filter_map(|r| r.parent_agreement.as_ref()?.id)
-            .filter(|id| !known.contains(id))
-            .collect();
+    /// Agreements with those apart that are not understood, and all whose parent is not.
+    async fn each_agreement(&self, of: AgreementsOf<'_>) -> Result<Agreements, ClientError> {
+        let by_id = wire::names::ID;
+        let mut records = match of {
+            AgreementsOf::All => self.client.list_each_agreement(&Query::all()).await?,
+            AgreementsOf::Companies(ids) => {
+                let ids = numbers(ids, |id| id.0);
+                self.client.list_each_agreement_in(wire::names::COMPANY_ID, &ids).await?
+            }
+            AgreementsOf::ChangedSince(since) => {
+                let since = Timestamp::from_millisecond(since)
+                    .map_err(|error| unread("its time", error.to_string()))?;
+                let query = Query::filter(Cond::ge(wire::names::LAST_UPDATED, since));
+                self.client.list_each_agreement(&query).await?
+            }
+            AgreementsOf::Ids(ids) => {
+                self.client.list_each_agreement_in(by_id, &numbers(ids, |id| id.0)).await?
+            }
+        };
+        // Parents that are named and not among the records: their invoices decide about the children's periods.
+        let with_parents = matches!(of, AgreementsOf::All | AgreementsOf::Companies(_));
+        let missing: Vec<i64> = if with_parents { parents_beside(&records) } else { Vec::new() };
         if !missing.is_empty() {
-            let missing: Vec<i64> = missing.into_iter().collect();
-            records.extend(self.client.list_agreements_by_id(&missing).await?);
-            records.sort_by_key(|r| r.id);
+            records.extend(self.client.list_each_agreement_in(by_id, &missing).await?);
+            records.sort_by_key(Record::id);
         }
-        Ok(records)
+        self.understood(records).await
+    }
+
+    async fn understood(&self, records: Vec<Each<wire::Agreement>>) -> Result<Agreements, ClientError> {
+        let (mut known, mut agreements) = (Vec::with_capacity(records.len()), Agreements::default());
+        let mut leave = |id: i64, company: Option<i64>, error: ClientError| {
+            agreements.unreadable.insert(AgreementId(id), (company.map(CompanyId), psa_error(error)));
+        };
+        for record in records {
+            match record {
+                Each::Read(record) => known.push(*record),
+                Each::Unread(one) => {
+                    leave(one.id, one.company, unread("agreement", format!("{}: {}", one.id, one.why)))
+                }
+            }
+        }
+        let tables = self.lookups.tables(&self.client, &known).await?;
+        let mut read = Vec::with_capacity(known.len());
+        for record in &known {
+            match convert::agreement(record, &tables) {
+                Ok(agreement) => read.push(agreement),
+                Err(fault) => leave(record.id, record.company.id, faulty(fault)),
+            }
+        }
+        // What stands under one that is not understood is invoiced nobody knows how; several may stand one under another.
+        while let Some(place) = read.iter().position(|agreement: &Agreement| {
+            agreement.parent.is_some_and(|parent| agreements.unreadable.contains_key(&parent))
+        }) {
+            let child = read.swap_remove(place);
+            let of_parent = child
+                .parent
+                .and_then(|parent| agreements.unreadable.get(&parent))
+                .map(|(_, error)| error.clone());
+            if let Some(error) = of_parent {
+                agreements.unreadable.insert(child.id, (Some(child.company), error));
+            }
+        }
+        read.sort_by_key(|agreement| agreement.id);
+        agreements.read = read;
+        Ok(agreements)
+    }
+
+    /// Agreements that are understood, all of them.
+    async fn all_agreements(&self, of: AgreementsOf<'_>) -> Result<Vec<Agreement>, PsaError> {
+        let Agreements { read, unreadable } = self.each_agreement(of).await.map_err(psa_error)?;
+        match unreadable.into_values().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(read),
+        }
     }
 
     async fn additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, ClientError> {
@@ -160,6 +219,21 @@ fn right(check: RightCheck) -> Right {
     }
 }
 
+/// Parents that records name and that are not among them.
+fn parents_beside(records: &[Each<wire::Agreement>]) -> Vec<i64> {
+    let known: BTreeSet<i64> = records.iter().map(Record::id).collect();
+    let parent = |record: &Each<wire::Agreement>| match record {
+        Each::Read(record) => record.parent_agreement.as_ref()?.id,
+        Each::Unread(_) => None,
+    };
+    let missing: BTreeSet<i64> = records.iter().filter_map(parent).filter(|id| !known.contains(id)).collect();
+    missing.into_iter().collect()
+}
+
+fn unread(what: &str, why: String) -> ClientError {
+    ClientError::NotUnderstood { call: format!("GET /finance/agreements: {what}"), why }
+}
+
 fn faulty(fault: Faulty) -> ClientError {
     ClientError::NotUnderstood { call: fault.record, why: fault.why }
 }
@@ -206,24 +280,19 @@ impl Psa for PsaAdapter {
     }
 
     async fn list_agreements(&self, companies: Option<&[CompanyId]>) -> Result<Vec<Agreement>, PsaError> {
-        let records = match companies {
-            Some(ids) => self.client.list_agreements_of(&numbers(ids, |id| id.0)).await,
-            None => self.client.list_agreements(&Query::all()).await,
-        };
-        let records = self.with_parents(records.map_err(psa_error)?).await.map_err(psa_error)?;
-        self.agreements(records).await.map_err(psa_error)
+        self.all_agreements(companies.map_or(AgreementsOf::All, AgreementsOf::Companies)).await
     }
 
     async fn list_agreements_changed(&self, since: Millis) -> Result<Vec<Agreement>, PsaError> {
-        let since = Timestamp::from_millisecond(since).map_err(|e| not_understood(e.to_string()))?;
-        let query = Query::filter(Cond::ge(wire::names::LAST_UPDATED, since));
-        let records = self.client.list_agreements(&query).await.map_err(psa_error)?;
-        self.agreements(records).await.map_err(psa_error)
+        self.all_agreements(AgreementsOf::ChangedSince(since)).await
     }
 
     async fn list_agreements_by_id(&self, ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError> {
-        let records = self.client.list_agreements_by_id(&numbers(ids, |id| id.0)).await.map_err(psa_error)?;
-        self.agreements(records).await.map_err(psa_error)
+        self.all_agreements(AgreementsOf::Ids(ids)).await
+    }
+
+    async fn list_agreements_each(&self, of: AgreementsOf<'_>) -> Result<Agreements, PsaError> {
+        self.each_agreement(of).await.map_err(psa_error)
     }
 
     async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError> {

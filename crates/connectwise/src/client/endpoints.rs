@@ -6,8 +6,8 @@ use super::page::Query;
 use super::patch::PatchOp;
 use super::session::ConnectWiseClient;
 use super::wire::{
-    Addition, Agreement, BillingCycle, CatalogItem, Company, Currency, Invoice, NewAddition, NewAgreement,
-    NewCatalogItem, NewCompany, SetupRow, SystemInfo, UserDefinedField, names,
+    Addition, Agreement, BillingCycle, CatalogItem, Company, Currency, Each, Invoice, NewAddition,
+    NewAgreement, NewCatalogItem, NewCompany, SetupRow, SystemInfo, UserDefinedField, names,
 };
 
 impl ConnectWiseClient {
@@ -49,6 +49,26 @@ impl ConnectWiseClient {
     /// As [`ConnectWiseClient::list`].
     pub async fn list_agreements_by_id(&self, ids: &[i64]) -> Result<Vec<Agreement>, ClientError> {
         self.list_in("/finance/agreements", names::ID, ids, &Query::all()).await
+    }
+
+    /// Agreements that meet a condition, also where some of them are not understood.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list`], but for records that are not understood and have an id.
+    pub async fn list_each_agreement(&self, query: &Query) -> Result<Vec<Each<Agreement>>, ClientError> {
+        self.list("/finance/agreements", query).await
+    }
+
+    /// Agreements by their own id or by that of their company, also where some of them are not understood.
+    ///
+    /// # Errors
+    /// As [`ConnectWiseClient::list_each_agreement`].
+    pub async fn list_each_agreement_in(
+        &self,
+        field: &'static str,
+        ids: &[i64],
+    ) -> Result<Vec<Each<Agreement>>, ClientError> {
+        self.list_in("/finance/agreements", field, ids, &Query::all()).await
     }
 
     /// One agreement.

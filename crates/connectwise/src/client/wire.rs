@@ -3,6 +3,7 @@
 //! Unknown fields and unknown words are let pass, since the vendor adds both without notice. A managed field of another
 //! type is an error: guessing there would bill somebody wrongly.
 
+mod each;
 mod finance;
 mod procurement;
 mod service;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::value::WireDate;
 
+pub use each::{Each, Unread};
 pub use finance::*;
 pub use procurement::*;
 pub use service::*;

@@ -151,6 +151,8 @@ pub enum Event<'a> {
     Started,
     /// The headers; `None` where reads that are fresh enough made them needless.
     Headers(Option<&'a BTreeMap<AgreementId, Agreement>>),
+    /// The header of a lane's agreement, or of the one that invoices it, was not understood; told before the headers.
+    HeaderUnread(usize, OperationError),
     /// A list arrived whole; `at` is the instant before it was asked for.
     Looked {
         /// The lane.

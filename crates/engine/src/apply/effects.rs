@@ -8,7 +8,7 @@ use crate::ports::{
 };
 use crate::records::{Millis, OperationError, OperationRow};
 use futures::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::finding::Code;
 use trueup_domain::ids::{AgreementId, CompanyId, OrganizationId};
 use trueup_domain::plan::{Change, Role};
@@ -53,9 +53,12 @@ pub(super) enum LaneError {
     Store(StoreError),
 }
 
+/// Agreements by id, and why others could not be understood.
+pub(super) type Headers = (BTreeMap<AgreementId, Agreement>, BTreeMap<AgreementId, PsaError>);
+
 /// What an executed effect came to.
 pub(super) enum Happened {
-    Headers(Result<BTreeMap<AgreementId, Agreement>, PsaError>),
+    Headers(Result<Headers, PsaError>),
     Looked(usize, Millis, Result<Vec<ObservedAddition>, OperationError>, Option<Held>),
     Gone(usize, Millis, Held),
     IntentsSaved(Result<(), StoreError>),
@@ -117,16 +120,20 @@ async fn headers(
     ports: Ports<'_>,
     companies: Option<&[CompanyId]>,
     mut missing: Vec<AgreementId>,
-) -> Result<BTreeMap<AgreementId, Agreement>, PsaError> {
-    let read = ports.psa.list_agreements(companies).await?;
-    let mut headers: BTreeMap<AgreementId, Agreement> = read.into_iter().map(|a| (a.id, a)).collect();
+) -> Result<Headers, PsaError> {
+    let of = companies.map_or(AgreementsOf::All, AgreementsOf::Companies);
+    let mut listed = ports.psa.list_agreements_each(of).await?;
     // A parent may belong to another company than its child.
-    missing.retain(|id| !headers.contains_key(id));
+    let known: BTreeSet<AgreementId> =
+        listed.read.iter().map(|agreement| agreement.id).chain(listed.unreadable.keys().copied()).collect();
+    missing.retain(|id| !known.contains(id));
     if !missing.is_empty() {
-        let more = ports.psa.list_agreements_by_id(&missing).await?;
-        headers.extend(more.into_iter().map(|a| (a.id, a)));
+        let more = ports.psa.list_agreements_each(AgreementsOf::Ids(&missing)).await?;
+        listed.read.extend(more.read);
+        listed.unreadable.extend(more.unreadable);
     }
-    Ok(headers)
+    let unread = listed.unreadable.into_iter().map(|(id, (_, error))| (id, error)).collect();
+    Ok((listed.read.into_iter().map(|agreement| (agreement.id, agreement)).collect(), unread))
 }
 
 pub(super) fn look<'a>(

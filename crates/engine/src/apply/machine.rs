@@ -175,6 +175,7 @@ impl<'p> Core<'p> {
                     self.compare_headers(fresh);
                 }
             }
+            Event::HeaderUnread(lane, error) => self.leave_unread(lane, error),
             Event::Looked { lane, at, additions } => self.looked(lane, at, additions, out),
             Event::LookFailed(lane, error) => self.look_failed(lane, error),
             Event::Gone { lane, at } => self.gone(lane, at, out),
@@ -265,7 +266,7 @@ impl<'p> Core<'p> {
 
     pub(super) fn compare_headers(&mut self, fresh: &BTreeMap<AgreementId, Agreement>) {
         for (number, lane) in self.layout.lanes.iter().enumerate() {
-            let open = self.lanes.get(number).is_some_and(|l| l.open);
+            let open = self.lanes.get(number).is_some_and(|l| l.open && l.unread.is_none());
             if let Some(sight) = self.plan.sights.get(&lane.agreement).filter(|_| open)
                 && let invoicer = self.plan.invoicers.get(&lane.agreement)
                 && let Some(found) = super::stale::check_header(lane.agreement, sight, invoicer, fresh)

@@ -177,7 +177,17 @@ impl<'a, 'p> Run<'a, 'p> {
     async fn take_in(&mut self, happened: Happened, out: &mut Vec<Effect>) -> Result<(), ApplyError> {
         let now = self.ports.clock.now();
         match happened {
-            Happened::Headers(read) => self.core.step(now, Event::Headers(Some(&read?)), out),
+            Happened::Headers(read) => {
+                let (headers, unread) = read?;
+                for (lane, at) in self.layout.lanes.iter().enumerate() {
+                    let invoicer = self.plan.invoicers.get(&at.agreement).map(|by| by.agreement);
+                    let of_it = unread.get(&at.agreement).or_else(|| unread.get(&invoicer?));
+                    if let Some(error) = of_it.cloned() {
+                        self.core.step(now, Event::HeaderUnread(lane, effects::of_psa(error)), out);
+                    }
+                }
+                self.core.step(now, Event::Headers(Some(&headers)), out);
+            }
             Happened::Looked(lane, at, read, held) => {
                 self.looking = self.looking.saturating_sub(1);
                 if let Some(held) = held {

@@ -7,12 +7,12 @@
 use super::recent::Unreadable;
 use crate::access::Account;
 use crate::failure::Failure;
-use crate::ports::{Clock, Lists, Psa, PsaError, Store};
+use crate::ports::{Agreements, AgreementsOf, Clock, Lists, Psa, PsaError, Store};
 use crate::records::{Millis, PictureState, PulledEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trueup_domain::finding::Code;
-use trueup_domain::ids::{AgreementId, OrganizationId};
+use trueup_domain::ids::{AgreementId, CompanyId, OrganizationId};
 use trueup_domain::psa::{Agreement, Snapshot};
 
 /// How far a pull of what changed reaches back before the last one: the clocks of a cloud's servers differ, and a change
@@ -140,9 +140,10 @@ async fn pull_seen(
     let wanted = match since {
         None => {
             pulled.whole = true;
-            let all = psa.list_agreements(None).await?;
-            pulled.gone = to.gone_beside(&all).await?;
-            Wanted { read: all.iter().map(|a| a.id).collect(), records: by_id(all), gone: Vec::new() }
+            let Agreements { read: all, unreadable } = psa.list_agreements_each(AgreementsOf::All).await?;
+            let unread = why(unreadable);
+            pulled.gone = to.gone_beside(&all, &unread).await?;
+            Wanted { read: all.iter().map(|a| a.id).collect(), records: by_id(all), gone: Vec::new(), unread }
         }
         Some((since, turn)) => to.choose(since, turn, &mut pulled).await?,
     };
@@ -185,6 +186,13 @@ struct Wanted {
     records: BTreeMap<AgreementId, Agreement>,
     /// Agreements that a whole list did not hold any more.
     gone: Vec<AgreementId>,
+    /// Agreements that are not understood themselves.
+    unread: Unreadable,
+}
+
+/// Agreements that are not understood, each with the reason.
+fn why(unreadable: BTreeMap<AgreementId, (Option<CompanyId>, PsaError)>) -> Unreadable {
+    unreadable.into_iter().map(|(id, (_, error))| (id, error)).collect()
 }
 
 fn by_id(agreements: Vec<Agreement>) -> BTreeMap<AgreementId, Agreement> {
@@ -235,10 +243,10 @@ impl Target<'_> {
     }
 
     /// How many known agreements a list of all does not hold any more.
-    async fn gone_beside(&self, all: &[Agreement]) -> Result<usize, Failure> {
+    async fn gone_beside(&self, all: &[Agreement], unread: &Unreadable) -> Result<usize, Failure> {
         let there: BTreeSet<AgreementId> = all.iter().map(|a| a.id).collect();
         let known = self.store.list_picture_agreements(self.org, self.connection).await?;
-        Ok(known.keys().filter(|known| !there.contains(known)).count())
+        Ok(known.keys().filter(|known| !there.contains(known) && !unread.contains_key(known)).count())
     }
 
     /// What changed, whose turn it is, and what was never read.
@@ -249,24 +257,33 @@ impl Target<'_> {
         pulled: &mut Pulled,
     ) -> Result<Wanted, Failure> {
         let known = self.store.list_picture_agreements(self.org, self.connection).await?;
-        let mut records = by_id(self.psa.list_agreements_changed(since).await?);
+        let changed = self.psa.list_agreements_each(AgreementsOf::ChangedSince(since)).await?;
+        let (mut records, mut unread) = (by_id(changed.read), why(changed.unreadable));
         let mut read: BTreeSet<AgreementId> = records.keys().copied().collect();
         pulled.changed = read.len();
         let is_in_turn = |id: AgreementId| turn.is_some_and(|turn| turn.is_of(id));
-        let in_turn: Vec<AgreementId> =
-            known.keys().copied().filter(|id| is_in_turn(*id) && !read.contains(id)).collect();
+        let in_turn: Vec<AgreementId> = known
+            .keys()
+            .copied()
+            .filter(|id| is_in_turn(*id) && !read.contains(id) && !unread.contains_key(id))
+            .collect();
         // Their own records as well: an invoice moves dates, and this whole list tells which are not there any more.
         let found = match in_turn.as_slice() {
             [] => BTreeMap::new(),
-            ids => by_id(self.psa.list_agreements_by_id(ids).await?),
+            ids => {
+                let listed = self.psa.list_agreements_each(AgreementsOf::Ids(ids)).await?;
+                unread.extend(why(listed.unreadable));
+                by_id(listed.read)
+            }
         };
-        let gone = in_turn.iter().copied().filter(|id| !found.contains_key(id)).collect();
+        let is_there = |id: &AgreementId| found.contains_key(id) || unread.contains_key(id);
+        let gone = in_turn.iter().copied().filter(|id| !is_there(id)).collect();
         pulled.in_turn = found.len();
         read.extend(found.keys().copied());
         records.extend(found);
-        let unread = known.iter().filter(|(id, at)| at.is_none() && !in_turn.contains(id));
-        read.extend(unread.map(|(id, _)| *id));
-        Ok(Wanted { read, records, gone })
+        let never = known.iter().filter(|(id, at)| at.is_none() && !in_turn.contains(id));
+        read.extend(never.map(|(id, _)| *id).filter(|id| !unread.contains_key(id)));
+        Ok(Wanted { read, records, gone, unread })
     }
 
     /// Reads the additions and puts them aside part by part; the next part is read while the last one is written.
@@ -276,8 +293,7 @@ impl Target<'_> {
         wanted: Wanted,
         pulled: &mut Pulled,
     ) -> Result<(Vec<AgreementId>, Unreadable), Failure> {
-        let Wanted { read, mut records, mut gone } = wanted;
-        let mut unread = Unreadable::new();
+        let Wanted { read, mut records, mut gone, mut unread } = wanted;
         let ids: Vec<AgreementId> = read.into_iter().collect();
         let mut waiting = Snapshot::default();
         let done = AtomicUsize::new(0);

@@ -9,12 +9,40 @@ use crate::failure::Failure;
 use crate::ports::{Clock, Lists, Psa, PsaError, Store};
 use crate::records::Millis;
 use std::collections::{BTreeMap, BTreeSet};
-use trueup_domain::ids::{AgreementId, OrganizationId};
+use trueup_domain::ids::{AgreementId, CompanyId, OrganizationId};
 use trueup_domain::plan::AdditionLink;
 use trueup_domain::psa::{ObservedAddition, Snapshot};
 
 /// Agreements whose additions could not be understood, and why.
 pub(crate) type Unreadable = BTreeMap<AgreementId, PsaError>;
+
+/// What of a plan's world could not be understood.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    /// Agreements, and why.
+    pub agreements: Unreadable,
+    /// Companies of those that are not understood themselves, each with one of them: which agreement of theirs a
+    /// subscription is billed on cannot be told.
+    pub companies: BTreeMap<CompanyId, AgreementId>,
+}
+
+impl Unread {
+    /// Notes agreements that are not understood.
+    ///
+    /// # Errors
+    /// That of one that does not even tell whose it is: it may be anybody's.
+    pub fn note(
+        &mut self,
+        unreadable: BTreeMap<AgreementId, (Option<CompanyId>, PsaError)>,
+    ) -> Result<(), PsaError> {
+        for (id, (company, error)) in unreadable {
+            let Some(company) = company else { return Err(error) };
+            self.companies.insert(company, id);
+            self.agreements.insert(id, error);
+        }
+        Ok(())
+    }
+}
 
 /// What of the local picture stands in for a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -105,3 +105,84 @@ fn an_agreement_that_cannot_be_understood_after_a_kill_keeps_no_other_customer_w
         assert_eq!(lines_of(&bench, "40"), 1, "{place}");
     }
 }
+
+/// Two customers, nothing applied yet.
+fn ready() -> Bench {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    another_company(&bench);
+    bench.feed(&format!("{BASE}{}{}{}", sale(), theirs(BASE), theirs(&sale()))).exits(0);
+    bench.map(&format!("{MAPPINGS}customer,c-200,13,,\n")).exits(0);
+    bench.json(&["check", "--since", "2023-03-01"]).exits(0);
+    bench
+}
+
+/// Lists of agreements answer one of them with a field of something else; `how` says which of the lists.
+fn broken(bench: &Bench, id: i64, (field, value): (&str, &str), (query, times): (&str, u64)) {
+    let state = bench.ask("state");
+    let mut rows = state["resources"]["finance/agreements"].as_array().unwrap().clone();
+    rows.sort_by_key(|row| row["id"].as_i64());
+    rows.iter_mut().find(|row| row["id"] == id).unwrap()[field] = json!(value);
+    let only = json!({ "method": "GET", "path_contains": "finance/agreements", "query_contains": query });
+    let body = json!(rows).to_string();
+    let fault = json!({ "match": only, "action": "status", "status": 200, "body": body, "times": times });
+    bench.control("faults", &json!({ "schedule": [fault] }));
+}
+
+/// The lists that a plan and its run ask for: those of companies.
+const OF_COMPANIES: (&str, u64) = ("company", 1_000);
+
+/// A field that nobody uses stops nobody, whatever stands in it.
+#[test]
+fn a_field_that_is_not_used_may_hold_anything() {
+    let bench = ready();
+    broken(&bench, 50, ("billAmount", "n/a"), ("", 1));
+    bench.json(&["psa", "pull"]).exits(0);
+    broken(&bench, 50, ("billAmount", "n/a"), OF_COMPANIES);
+    let ran = bench.json(&["apply", "--all"]).exits(0).json();
+    assert_eq!(ran["summary"]["applied"], 2, "{ran}");
+}
+
+/// The record of one agreement is not understood: its own company waits, and is told; all others are billed.
+#[test]
+fn a_record_that_is_not_understood_keeps_no_other_customer_waiting() {
+    let bench = ready();
+    broken(&bench, 50, ("prorateFlag", "perhaps"), ("", 1));
+    let pulled = bench.json(&["psa", "pull"]).exits(1).json();
+    assert_eq!(pulled["agreements_unread"], 1, "{pulled}");
+    broken(&bench, 50, ("prorateFlag", "perhaps"), OF_COMPANIES);
+    let ran = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(ran["summary"]["applied"], 1, "{ran}");
+    assert_eq!((tasks(&bench, "done"), tasks(&bench, "failed")), (vec!["SO-1".into()], vec!["SO-2".into()]));
+    let told = bench.json(&["finding", "list", "--code", "TU1007", "--state", "open"]).exits(0).json();
+    let about = |f: &Value| {
+        f["subject"]["agreement"] == 50 && f["message"].as_str().is_some_and(|m| m.contains("50"))
+    };
+    let told = told["findings"].as_array().unwrap();
+    assert!(told.len() == 2 && told.iter().all(about), "{told:?}");
+    bench.control("faults", &json!({ "schedule": [] }));
+    bench.json(&["psa", "pull"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    assert_eq!(tasks(&bench, "done"), ["SO-1", "SO-2"]);
+    assert_eq!(lines_of(&bench, "50"), 1);
+}
+
+/// The same after a kill: what was begun goes on without the agreement.
+#[test]
+fn a_record_that_is_not_understood_after_a_kill_keeps_no_other_customer_waiting() {
+    for place in ["0:send", "0:intent"] {
+        let bench = killed(place);
+        broken(&bench, 40, ("prorateFlag", "perhaps"), OF_COMPANIES);
+        let last = goes_on(&bench);
+        assert_eq!(tasks(&bench, "done"), ["SO-2", "SO-3"], "{place}: {last}");
+        bench.control("faults", &json!({ "schedule": [] }));
+        for _ in 0..4 {
+            if bench.json(&["apply", "--all"]).exit == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1_100));
+        }
+        assert_eq!(tasks(&bench, "done"), ["SO-1", "SO-2", "SO-3"], "{place}");
+        assert_eq!((lines_of(&bench, "40"), lines_of(&bench, "50")), (1, 2), "{place}");
+    }
+}

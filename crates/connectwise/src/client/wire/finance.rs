@@ -132,12 +132,8 @@ pub struct Agreement {
     pub prorate_flag: Option<bool>,
     /// Where its periods lie.
     pub invoicing_cycle: Option<InvoicingCycle>,
-    /// Whether prorated additions are invoiced at once.
-    pub invoice_prorated_additions_flag: Option<bool>,
     /// The currency.
     pub currency: Option<CurrencyReference>,
-    /// The amount billed a period besides the additions.
-    pub bill_amount: Option<Number>,
     /// Its state.
     pub agreement_status: Option<AgreementStatus>,
     /// When it was changed.

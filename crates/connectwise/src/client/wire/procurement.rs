@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ById, Reference};
+use super::ById;
 use crate::client::value::{Number, words};
 
 words! {
@@ -43,15 +43,6 @@ pub struct CatalogItem {
     pub taxable_flag: Option<bool>,
     /// The text for customers.
     pub customer_description: Option<String>,
-    /// The vendor's number of it.
-    pub vendor_sku: Option<String>,
-    /// The number that another system knows it by.
-    #[serde(rename = "integrationXRef")]
-    pub integration_xref: Option<String>,
-    /// The manufacturer's number.
-    pub manufacturer_part_number: Option<String>,
-    /// Its unit.
-    pub unit_of_measure: Option<Reference>,
 }
 
 /// A new catalog item.
