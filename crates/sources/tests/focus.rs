@@ -160,6 +160,24 @@ fn a_bill_in_two_files_is_one_bill() {
     assert_eq!(refusals.last().unwrap().code, "TU6002");
 }
 
+/// The rows of a bill have no ids: a file that is named twice, or lies there twice, would count twice.
+#[test]
+fn a_file_that_came_before_is_left_out() {
+    let row = format!("0.1,0.05,A,a,S,s,AWS,S3,USD,{PERIOD}");
+    let (one, copy) = (bill(&[&row]), bill(&[&row]));
+    let other = bill(&[&row, &row]);
+    let paths = [one.path(), one.path(), other.path(), copy.path()].map(PathBuf::from);
+    let (records, refusals) = read(&paths);
+    let found = orders(&records);
+    assert_eq!(found.len(), 1);
+    assert_eq!(exact(found[0].lines[0].amount).to_string(), "0.3");
+    assert_eq!(exact(found[0].lines[0].cost_amount).to_string(), "0.15");
+    let said: Vec<(&str, bool)> = refusals.iter().map(|r| (r.file.as_str(), r.warning)).collect();
+    let name = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+    assert_eq!(said, [(name(&one).as_str(), true), (name(&copy).as_str(), true)]);
+    assert!(refusals.iter().all(|r| r.reason.contains(&name(&one))), "{refusals:?}");
+}
+
 #[test]
 fn two_currencies_are_never_added() {
     let file =

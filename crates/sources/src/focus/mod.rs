@@ -9,9 +9,11 @@
 //!
 //! Rows are read as a stream and only the sums are kept. Published bills are full of small faults that do not touch the
 //! amount: such a row is taken in and reported as a warning. A row without a usable amount is refused, and its order
-//! gets the status `incomplete`, so that a part of a bill is not taken for the whole.
+//! gets the status `incomplete`, so that a part of a bill is not taken for the whole. A file of the very same content as one
+//! before it in the same import is left out, with a warning: its rows have no ids, and would count twice.
 
 mod groups;
+mod once;
 mod rows;
 
 use crate::fields::{INCOMPLETE, REFUSED};
@@ -19,15 +21,21 @@ use crate::input::table::Table;
 use crate::input::{self, Input, Next};
 use crate::refusal;
 use groups::Groups;
+use once::{Once, Opened};
 use rows::{Columns, Row};
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use tempfile::NamedTempFile;
 use trueup_domain::feed::Record;
 use trueup_engine::ports::Refusal;
+
+/// The code of a file that is left out.
+const DUPLICATE: &str = "TU8004";
 
 /// The records of one bill, which may come in several files.
 pub(crate) struct FocusReader {
     files: VecDeque<PathBuf>,
+    once: Once,
     current: Option<Current>,
     groups: Groups,
     room: crate::json::Room,
@@ -38,12 +46,15 @@ struct Current {
     name: String,
     table: Table<Input>,
     columns: Option<Columns>,
+    /// What goes once the file was read.
+    _kept: Option<NamedTempFile>,
 }
 
 impl FocusReader {
     pub(crate) fn new(files: &[PathBuf]) -> Self {
         Self {
             files: files.iter().cloned().collect(),
+            once: Once::of(files.len()),
             current: None,
             groups: Groups::default(),
             room: crate::json::Room::default(),
@@ -54,10 +65,22 @@ impl FocusReader {
     fn open_next(&mut self) -> Option<Refusal> {
         let path = self.files.pop_front()?;
         let name = input::shown_name(&path);
-        match input::open(&path).and_then(|mut input| input::skip_bom(&mut input).map(|()| input)) {
-            Ok(input) => {
-                self.current = Some(Current { name, table: Table::new(input, b','), columns: None });
+        let opened = self.once.open(&path).and_then(|opened| match opened {
+            Opened::New(mut input, kept) => input::skip_bom(&mut input).map(|()| Ok((input, kept))),
+            Opened::Again(first) => Ok(Err(first)),
+        });
+        match opened {
+            Ok(Ok((input, kept))) => {
+                let table = Table::new(input, b',');
+                self.current = Some(Current { name, table, columns: None, _kept: kept });
                 None
+            }
+            Ok(Err(first)) => {
+                let reason = format!(
+                    "the file holds the very same as {first}, which this import has read: it is left out, since its rows would \
+                     count twice. Name each file once"
+                );
+                Some(Refusal { warning: true, ..refusal(&name, 0, DUPLICATE, reason) })
             }
             Err(error) => {
                 self.groups.hold_all();
