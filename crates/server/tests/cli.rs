@@ -13,6 +13,7 @@ mod cli {
     mod explain;
     mod feed;
     mod flow;
+    mod intake;
     mod mapping;
     mod moves;
     mod organizations;

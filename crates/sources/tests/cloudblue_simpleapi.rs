@@ -293,3 +293,78 @@ fn what_cannot_be_understood_is_refused() {
         assert_eq!(read(&[file]).refusals.len(), 1, "{name}");
     }
 }
+
+/// The first order with a second product, of a subscription of its own.
+fn about_two(mpn: &str, charges: &[&str]) -> World {
+    let (_dir, file) = changed("order.900001.json", |order| {
+        let mut product = order["products"][0].clone();
+        product["mpn"] = mpn.into();
+        product["subscriptionId"] = "1000999".into();
+        order["products"].as_array_mut().unwrap().push(product);
+        for charge in charges {
+            let mut detail = order["details"][1].clone();
+            detail["mpn"] = (*charge).into();
+            order["details"].as_array_mut().unwrap().push(detail);
+        }
+    });
+    read(&[file])
+}
+
+#[test]
+fn a_charge_of_an_order_about_two_subscriptions_goes_to_exactly_one() {
+    let world = about_two("OTHER", &["OTHER"]);
+    assert_eq!(world.refusals, []);
+    let lines: Vec<(&str, usize)> = world.orders.iter().map(|o| (o.id.as_str(), o.lines.len())).collect();
+    assert_eq!(lines, [("900001:1000100", 2), ("900001:1000999", 1)]);
+    let sum: Decimal =
+        world.orders.iter().flat_map(|o| &o.lines).filter_map(|l| l.amount).map(|a| a.decimal()).sum();
+    assert_eq!(sum.to_string(), "162.10", "25.00 + 68.55 + 68.55");
+}
+
+#[test]
+fn a_charge_that_could_be_of_two_subscriptions_or_of_none_refuses_its_order() {
+    // The same product for both, and a fee that is no product of either.
+    for (mpn, charges, field) in
+        [("MAIL-BIZ-STD", &[][..], "details[0].mpn"), ("OTHER", &["HANDLING"][..], "details[2].mpn")]
+    {
+        let world = about_two(mpn, charges);
+        assert!(world.orders.is_empty(), "{mpn}: {:?}", world.orders);
+        let said: Vec<_> = world.refusals.iter().map(|r| (r.code.as_str(), r.field.as_deref())).collect();
+        assert_eq!(said, [("TU8004", Some(field))], "{:?}", world.refusals);
+    }
+    let (_dir, file) = changed("order.900001.json", |order| {
+        let products = order["products"].as_array_mut().unwrap();
+        for subscription in [Value::Null, "1000998".into(), "1000999".into()] {
+            let mut product = products[0].clone();
+            product["mpn"] = format!("P-{subscription}").into();
+            product["subscriptionId"] = subscription;
+            products.push(product);
+        }
+    });
+    let world = read(&[file]);
+    assert!(world.orders.is_empty());
+    assert_eq!(world.refusals[0].field.as_deref(), Some("products[1].subscriptionId"));
+}
+
+#[test]
+fn billing_that_is_not_supported_is_said_by_the_subscription_and_its_orders() {
+    let word = |order: &Order, field: &str| order.ext.0.get(field).map(|raw| raw.get().to_owned());
+    // Said by the order alone, and by the subscription alone.
+    let (_dir, order) =
+        changed("order.900001.json", |o| o["billingModel"] = "chargeBeforeSubscriptionPeriod".into());
+    let world = read(&[order]);
+    assert_eq!(word(&world.orders[0], "billing_charge").as_deref(), Some("\"before_subscription_period\""));
+    let (_dir, ahead) =
+        changed("subscription.1000100.json", |s| s["billingModel"] = "chargeBeforeSubscriptionPeriod".into());
+    let world = read(&[ahead, folder().join("order.900001.json")]);
+    assert!(world.subscriptions[0].ext.0.contains_key("billing_charge"));
+    assert!(word(&world.orders[0], "billing_charge").is_some());
+    // A subscription that is refused for its cycle tells its orders so.
+    let (_dir, aligned) =
+        changed("subscription.1000100.json", |s| s["billingPeriod"]["type"] = "statement_day".into());
+    let world = read(&[aligned, folder().join("order.900001.json")]);
+    assert!(world.subscriptions.is_empty() && world.refusals.len() == 1);
+    assert_eq!(word(&world.orders[0], "billing_alignment").as_deref(), Some("\"statement_day\""));
+    // All others say nothing of the kind.
+    assert!(read(&files()).orders.iter().all(|o| !o.ext.0.keys().any(|key| key.starts_with("billing_"))));
+}

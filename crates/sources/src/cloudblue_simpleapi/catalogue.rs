@@ -64,6 +64,41 @@ pub(super) fn cycle(value: Value<'_>) -> Result<BillingCycle, Fault> {
     BillingCycle::new(every, unit).map_err(|error| Fault::of(value, error.to_string()))
 }
 
+/// A way of billing that is known and not supported. It is said in a plain field of the records, so that their tasks are
+/// put aside and told, and never billed in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsupported {
+    /// Periods follow the day of the customer's statement.
+    StatementDay,
+    /// The whole term is charged before it begins.
+    BeforeSubscriptionPeriod,
+}
+
+impl Unsupported {
+    /// Says it in the record.
+    pub(super) fn note(self, ext: &mut Ext) {
+        let (field, word) = match self {
+            Self::StatementDay => ("billing_alignment", "statement_day"),
+            Self::BeforeSubscriptionPeriod => ("billing_charge", "before_subscription_period"),
+        };
+        if let Ok(word) = serde_json::value::to_raw_value(word) {
+            ext.0.insert(field.to_owned(), word);
+        }
+    }
+}
+
+/// Whether a subscription or order is billed in a way that is not supported.
+pub(super) fn unsupported(value: Value<'_>) -> Option<Unsupported> {
+    let products = value.get("products").into_iter().flat_map(Value::children);
+    let mut periods =
+        std::iter::once(value).chain(products).filter_map(|of| of.text_at(&["billingPeriod", "type"]));
+    if periods.any(|word| word == "statement_day") {
+        return Some(Unsupported::StatementDay);
+    }
+    let model = value.text_at(&["billingModel"])?;
+    (model == "chargeBeforeSubscriptionPeriod").then_some(Unsupported::BeforeSubscriptionPeriod)
+}
+
 /// When a subscription is charged.
 pub(super) fn billing_model(value: Value<'_>) -> Result<BillingModel, Fault> {
     match value.as_text().as_deref() {

@@ -4,8 +4,8 @@ use super::World;
 use super::orders::{Detail, RawOrder};
 use crate::fields::REFUSED;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
-use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, OrderLine, Subscription};
+use std::collections::{BTreeMap, BTreeSet};
+use trueup_domain::feed::{BillingModel, Charge, Ext, Order, OrderKind, OrderLine, Subscription};
 use trueup_domain::money::{Currency, Money, Quantity};
 use trueup_domain::period::{BillingCycle, CycleUnit, Period, next_day};
 
@@ -25,11 +25,17 @@ pub(super) fn orders(world: &mut World) -> Vec<Order> {
                 "the order names no subscription, so it cannot be placed; save its own answer".to_owned();
             world.said.push(order.place.refusal(REFUSED, "subscriptionId", reason));
         }
+        let unplaced = unplaced(order, &subscriptions);
+        if let Some((field, reason)) = &unplaced {
+            world.said.push(order.place.refusal(REFUSED, field, reason.clone()));
+        }
         for subscription in &subscriptions {
             let part = Part { order, subscription, alone: subscriptions.len() == 1 };
-            match part.convert(world, &levels) {
-                Ok(order) => orders.push(order),
-                Err((field, reason)) => world.said.push(order.place.refusal(REFUSED, field, reason)),
+            if unplaced.is_none() {
+                match part.convert(world, &levels) {
+                    Ok(order) => orders.push(order),
+                    Err((field, reason)) => world.said.push(order.place.refusal(REFUSED, field, reason)),
+                }
             }
             if order.status == "completed" {
                 part.fold(&mut levels);
@@ -37,6 +43,40 @@ pub(super) fn orders(world: &mut World) -> Vec<Order> {
         }
     }
     orders
+}
+
+/// What of an order about several subscriptions cannot be given to exactly one of them: billed in each it would be doubled, and in
+/// none it would be lost.
+fn unplaced(order: &RawOrder, subscriptions: &BTreeSet<&str>) -> Option<(String, String)> {
+    if subscriptions.len() < 2 {
+        return None;
+    }
+    let lost = order.products.iter().position(|product| product.subscription.is_none());
+    if let Some(index) = lost {
+        let reason = format!(
+            "the order is about {} subscriptions, and this product names none of them; save its answer again",
+            subscriptions.len()
+        );
+        return Some((format!("products[{index}].subscriptionId"), reason));
+    }
+    order.details.iter().find_map(|detail| {
+        let of_it = order.products.iter().filter(|product| product.is_charged_by(detail));
+        let owners: BTreeSet<&str> = of_it.filter_map(|product| product.subscription.as_deref()).collect();
+        let whose = match owners.len() {
+            1 => return None,
+            0 => format!("{} is no product of any of them", detail.mpn),
+            _ => {
+                let owners: Vec<&str> = owners.into_iter().collect();
+                format!("{} is a product of {}", detail.mpn, owners.join(" and "))
+            }
+        };
+        let reason = format!(
+            "the order is about {} subscriptions, and nobody can tell whose this charge is: {whose}. Nothing of the order is \
+             taken in; bill it by hand",
+            subscriptions.len()
+        );
+        Some((format!("details[{}].mpn", detail.row), reason))
+    })
 }
 
 /// What an order does to one subscription.
@@ -91,8 +131,17 @@ impl Part<'_> {
             status: raw.status.clone(),
             po_number: raw.po_number.clone(),
             lines,
-            ext: raw.ext.clone(),
+            ext: self.ext(world),
         })
+    }
+
+    /// What was read, and what the subscription says about its billing, which may have been refused for that.
+    fn ext(&self, world: &World) -> Ext {
+        let mut ext = self.order.ext.clone();
+        if let Some(unsupported) = world.unsupported.get(self.subscription) {
+            unsupported.note(&mut ext);
+        }
+        ext
     }
 
     /// The products of this subscription.
@@ -100,15 +149,13 @@ impl Part<'_> {
         self.order
             .products
             .iter()
-            .filter(|p| self.alone || p.subscription.as_deref().is_none_or(|s| s == self.subscription))
+            .filter(|p| self.alone || p.subscription.as_deref().is_some_and(|s| s == self.subscription))
     }
 
     /// The charges for this subscription.
     fn details(&self) -> impl Iterator<Item = &Detail> {
-        self.order.details.iter().filter(|detail| {
-            self.alone
-                || self.products().any(|p| p.mpn == detail.mpn || p.replaced_by.as_ref() == Some(&detail.mpn))
-        })
+        let is_own = |detail: &&Detail| self.alone || self.products().any(|p| p.is_charged_by(detail));
+        self.order.details.iter().filter(is_own)
     }
 
     fn level(&self, levels: &Levels, mpn: &str) -> Option<Quantity> {

@@ -16,6 +16,10 @@
 //! - A refund of a whole period, cancelled on the last day of a period, is for the period after it, billed in advance.
 //! - A refund is below zero by its type, whatever sign it was written with.
 //! - An order line has no cost: that of the subscription counts, else that of the product.
+//! - An order about several subscriptions is one order of each. A charge goes to the one that has its product; where that is none
+//!   of them or more than one, the whole order is refused.
+//! - A charge before the whole term, and billing by the statement day, are said in a plain field (`billing_charge`,
+//!   `billing_alignment`) of the subscription and its orders: their tasks are ignored (TU4004).
 
 mod catalogue;
 mod lines;
@@ -82,6 +86,8 @@ struct World {
     contacts: BTreeMap<String, Contact>,
     products: BTreeMap<String, (Product, catalogue::Prices)>,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Subscriptions that are billed in a way that is not supported, also those that were refused for it.
+    unsupported: BTreeMap<String, catalogue::Unsupported>,
     orders: BTreeMap<String, RawOrder>,
     listed_subscriptions: BTreeMap<String, Listed>,
     listed_orders: BTreeMap<String, Listed>,

@@ -21,8 +21,17 @@ pub(super) struct Ordered {
     pub(super) replaced_by: Option<String>,
 }
 
+impl Ordered {
+    /// Whether a charge may be for it.
+    pub(super) fn is_charged_by(&self, detail: &Detail) -> bool {
+        self.mpn == detail.mpn || self.replaced_by.as_ref() == Some(&detail.mpn)
+    }
+}
+
 /// A charge of an order.
 pub(super) struct Detail {
+    /// Its place among them, from 0.
+    pub(super) row: usize,
     pub(super) charge: Charge,
     pub(super) mpn: String,
     pub(super) quantity: Quantity,
@@ -77,7 +86,7 @@ pub(super) fn read(value: Value<'_>, place: Place) -> Result<RawOrder, Fault> {
         let at = |fault: Fault| fault.under(&format!("details[{index}]"));
         let kind = req(row, "type", text).map_err(at)?;
         only_use &= matches!(kind.as_str(), "recurring" | "overuse" | "billRecord");
-        if let Some((detail, named)) = detail(row, &kind).map_err(at)? {
+        if let Some((detail, named)) = detail(row, &kind, index).map_err(at)? {
             if currency.is_some_and(|known| known != named) {
                 return Err(at(
                     Fault::of(row, "its amounts are in two currencies").under("extendedPrice.currency")
@@ -101,6 +110,10 @@ pub(super) fn read(value: Value<'_>, place: Place) -> Result<RawOrder, Fault> {
     let (completed_at, completed) = provisioned
         .or(created)
         .ok_or_else(|| Fault::of(value, "the order has no date").under("creationDate"))?;
+    let mut ext = source_of(value);
+    if let Some(unsupported) = super::catalogue::unsupported(value) {
+        unsupported.note(&mut ext);
+    }
     let not_charged = if word == "completed" { "not_charged".to_owned() } else { word };
     Ok(RawOrder {
         place,
@@ -119,7 +132,7 @@ pub(super) fn read(value: Value<'_>, place: Place) -> Result<RawOrder, Fault> {
         total: value.text_at(&["total", "amount"]).map(|text| text.into_owned()),
         products: products(value)?,
         details,
-        ext: source_of(value),
+        ext,
     })
 }
 
@@ -169,7 +182,7 @@ fn products(value: Value<'_>) -> Result<Vec<Ordered>, Fault> {
 }
 
 /// Reads a charge; nothing for what is a payment and no charge.
-fn detail(value: Value<'_>, kind: &str) -> Result<Option<(Detail, Currency)>, Fault> {
+fn detail(value: Value<'_>, kind: &str, row: usize) -> Result<Option<(Detail, Currency)>, Fault> {
     let (mut amount, currency) = req(value, "extendedPrice", amount)?;
     let charge = match kind {
         "recurring" | "renew" => Charge::Recurring,
@@ -202,6 +215,7 @@ fn detail(value: Value<'_>, kind: &str) -> Result<Option<(Detail, Currency)>, Fa
         .map_err(|fault| fault.under("duration"))?;
     Ok(Some((
         Detail {
+            row,
             charge,
             mpn: match opt(value, "mpn", id)? {
                 Some(mpn) => mpn,

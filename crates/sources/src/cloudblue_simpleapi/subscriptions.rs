@@ -23,6 +23,12 @@ const STATUSES: [(&str, SubscriptionStatus); 5] = [
 /// Reads a subscription.
 pub(super) fn subscription(value: Value<'_>, world: &mut World) -> Result<(), Fault> {
     let id = req(value, "id", id)?;
+    let mut ext = source_of(value);
+    if let Some(unsupported) = super::catalogue::unsupported(value) {
+        unsupported.note(&mut ext);
+        // Its orders have to say so too: it may be refused for that.
+        world.unsupported.insert(id.clone(), unsupported);
+    }
     let (items, currency) = items(value)?;
     let currency = match value.get("totalPrice") {
         Some(total) if currency.is_none() => {
@@ -66,7 +72,7 @@ pub(super) fn subscription(value: Value<'_>, world: &mut World) -> Result<(), Fa
         trial_until: None,
         cancelled_on: ends.filter(|_| over),
         items,
-        ext: source_of(value),
+        ext,
     };
     let renews = opt(value, "renewalStatus", boolean)?;
     let term = subscription.term.map(|term| Term { auto_renew: renews, ..term });
