@@ -3,8 +3,12 @@
 mod places;
 pub(crate) mod refused;
 mod remarks;
+mod sums;
 
 pub use self::places::placed_by;
+pub use self::sums::{ExactSum, ExactTotals};
+
+pub(crate) use self::sums::Sums;
 
 use self::places::Places;
 use self::refused::Watch;
@@ -14,9 +18,9 @@ use crate::ports::{Refusal, Store};
 use crate::presence::Seen;
 use crate::records::{ImportCounts, IncomingRecord, Millis};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use trueup_domain::feed::{Order, Record, RecordKind, UsageRecord};
+use trueup_domain::feed::RecordKind;
 use trueup_domain::ids::{OrganizationId, SourceId};
-use trueup_domain::money::{Currency, Exact, Money, MoneyError, Quantity, RoundingMode};
+use trueup_domain::money::{Currency, Exact, Money, RoundingMode};
 
 /// Records saved in one transaction.
 pub const BATCH: usize = 5_000;
@@ -50,7 +54,7 @@ pub struct ImportReport {
     /// How many of them went to organizations below, because their customers are placed there.
     pub placed: BTreeMap<OrganizationId, u64>,
     /// The exact sums of the amounts taken in: of order lines, and of usage that names a currency.
-    pub totals: BTreeMap<Currency, MoneyTotals>,
+    pub totals: BTreeMap<Currency, ExactTotals>,
 }
 
 impl ImportReport {
@@ -197,6 +201,9 @@ where
     }
     watch.save(to).await?;
     progress(read);
+    if let Some(left_out) = sums.left_out() {
+        report.note(left_out);
+    }
     report.totals = sums.finish();
     let assigned = match to.store {
         Some(store) => crate::quantity::config(store, to.org).await?.sources().contains(to.source),
@@ -347,65 +354,6 @@ async fn save(to: Destination<'_>, batch: &[IncomingRecord]) -> Result<Counts, F
         counts.entry(record.record.kind()).or_default().new += 1;
     }
     Ok(counts)
-}
-
-/// Exact sums: ratios, so that no digit is lost on the way.
-#[derive(Default)]
-pub(crate) struct Sums(BTreeMap<Currency, (Exact, Exact)>);
-
-impl Sums {
-    pub(crate) fn add(&mut self, record: &Record) {
-        match record {
-            Record::Order(order) => self.add_order(order),
-            Record::Usage(usage) => self.add_usage(usage),
-            _ => {} // open set: the other kinds bill nothing
-        }
-    }
-
-    fn add_usage(&mut self, usage: &UsageRecord) {
-        let Some(currency) = usage.currency else { return };
-        let amount = line_value(usage.amount, usage.unit_price, usage.quantity);
-        let cost = line_value(usage.cost_amount, usage.unit_cost, usage.quantity);
-        self.plus(currency, amount, cost);
-    }
-
-    // Amounts that are let in are below 10^15, so that these sums overflow only after billions of lines.
-    fn plus(
-        &mut self,
-        currency: Currency,
-        amount: Result<Exact, MoneyError>,
-        cost: Result<Exact, MoneyError>,
-    ) {
-        let sum = self.0.entry(currency).or_insert((Exact::ZERO, Exact::ZERO));
-        sum.0 = amount.and_then(|a| sum.0.plus(a)).unwrap_or(sum.0);
-        sum.1 = cost.and_then(|c| sum.1.plus(c)).unwrap_or(sum.1);
-    }
-
-    fn add_order(&mut self, order: &Order) {
-        self.plus(order.currency, Ok(Exact::ZERO), Ok(Exact::ZERO));
-        for line in &order.lines {
-            let amount = line_value(line.amount, line.unit_price, line.quantity);
-            let cost = line_value(line.cost_amount, line.unit_cost, line.quantity);
-            self.plus(order.currency, amount, cost);
-        }
-    }
-
-    pub(crate) fn finish(self) -> BTreeMap<Currency, MoneyTotals> {
-        self.0
-            .into_iter()
-            .map(|(currency, (amount, cost))| {
-                (currency, MoneyTotals { amount: decimal(amount), cost: decimal(cost) })
-            })
-            .collect()
-    }
-}
-
-fn line_value(given: Option<Money>, unit: Option<Money>, quantity: Quantity) -> Result<Exact, MoneyError> {
-    match (given, unit) {
-        (Some(amount), _) => Ok(amount.exact()),
-        (None, Some(price)) => price.exact().times(quantity.exact()),
-        (None, None) => Ok(Exact::ZERO),
-    }
 }
 
 /// The shortest decimal that is exactly the ratio; sums of products of decimals always have one.

@@ -155,6 +155,10 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
             }
             let (sums, estimates) = summed(store, org, &source, kind).await?;
             found.extend(estimated(&source, estimates, count));
+            let lacking = match sums.lacking() {
+                0 => String::new(),
+                count => format!(" ({count} amounts among them cannot be added up)"),
+            };
             let money: Vec<String> = sums
                 .finish()
                 .iter()
@@ -164,7 +168,7 @@ pub(super) async fn never_billed(store: &dyn Store, org: &OrganizationId) -> Res
             let worth =
                 if money.is_empty() { String::new() } else { format!(" worth {}", money.join(" and ")) };
             let message = format!(
-                "{count} {what}{worth} of source {source} are kept, and nothing bills them: trueup bills orders."
+                "{count} {what}{worth}{lacking} of source {source} are kept, and nothing bills them: trueup bills orders."
             );
             let detail = Some(format!("not billed: {what}"));
             let subject = Subject { source: Some(source), detail, ..Subject::default() };

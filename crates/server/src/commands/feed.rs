@@ -193,7 +193,7 @@ fn report_of(sums: &UsageSums) -> Result<ImportReport, CliError> {
         refused: sums.refused.clone(),
         refused_more: sums.refused_more,
         warnings: sums.warnings.clone(),
-        totals: totals.amounts,
+        totals: totals.amounts.into_iter().map(|(currency, sums)| (currency, sums.into())).collect(),
         ..ImportReport::default()
     })
 }

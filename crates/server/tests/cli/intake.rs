@@ -1,8 +1,33 @@
 //! What an import makes of input that is unusual: totals, marks, models that are not supported, lines that are hostile.
 
-use super::bench::Bench;
-use serde_json::Value;
+use super::bench::{BASE, Bench, order};
+use serde_json::{Value, json};
 use std::path::Path;
+
+#[test]
+fn totals_are_exact_whatever_the_places() {
+    let bench = Bench::new("2023-03-20");
+    let price = "123456789.123456789012345678";
+    let line = |id: &str, quantity: &str, price: &str| {
+        let rest = format!(r#""charge":"one_time","quantity":"{quantity}""#);
+        order(id, "billing", "2023-03-01", &rest)
+            .replace("\"unit_price\":\"22.00\"", &format!("\"unit_price\":\"{price}\""))
+    };
+    let text = format!(
+        "{BASE}{}{}{}",
+        line("A", "1.000000000000000001", price),
+        line("B", "1.000000000000000003", "0.000000000000000007"),
+        line("C", "3", "0.10"),
+    );
+    let file = bench.file("many.ndjson", &text);
+    for command in ["check", "import"] {
+        let taken = bench.json(&["feed", command, &file]).exits(0).json();
+        let usd = &taken["totals"]["by_currency"]["USD"];
+        assert_eq!(usd["amount"], "123456789.423456789135802474123456789012345699", "{taken}");
+        assert_eq!(usd["cost"], "88.0000000000000000704", "{taken}");
+        assert_eq!(taken["warnings"], json!([]), "{taken}");
+    }
+}
 
 /// Statement-day alignment and a charge before the whole term are never billed in another way.
 #[test]
