@@ -27,7 +27,8 @@ const KINDS: [RecordKind; 3] = [RecordKind::Customer, RecordKind::Product, Recor
 #[derive(Default)]
 pub struct Seen {
     ids: BTreeMap<RecordKind, HashSet<Box<str>>>,
-    mark: Option<SnapshotMark>,
+    /// What was said last of each kind: several files, each with a mark of its own kinds, may be one import.
+    marks: BTreeMap<RecordKind, SnapshotMark>,
 }
 
 /// The ids of each kind that the last complete snapshot of a source did not name.
@@ -92,10 +93,28 @@ impl Seen {
     /// Notes a record that came in.
     pub fn note(&mut self, record: &Record, id: &str) {
         if let Record::Snapshot(mark) = record {
-            self.mark = Some(mark.clone());
+            self.note_mark(mark);
         } else if KINDS.contains(&record.kind()) || record.kind() == RecordKind::Counter {
             self.ids.entry(record.kind()).or_default().insert(id.into());
         }
+    }
+
+    /// Of two marks of a kind the one as of later counts; of one instant the one that claims less.
+    fn note_mark(&mut self, mark: &SnapshotMark) {
+        for kind in &mark.types {
+            let stands = self.marks.get(kind).is_some_and(|known| {
+                is_later(&known.as_of, &mark.as_of)
+                    || (!is_later(&mark.as_of, &known.as_of) && !known.complete)
+            });
+            if !stands {
+                self.marks.insert(*kind, mark.clone());
+            }
+        }
+    }
+
+    /// The mark that says that everything of a kind came in.
+    fn complete(&self, kind: RecordKind) -> Option<&SnapshotMark> {
+        self.marks.get(&kind).filter(|mark| mark.complete)
     }
 
     fn brought(&self, kind: RecordKind, id: &str) -> bool {
@@ -121,26 +140,23 @@ impl Seen {
             ids.retain(|id| !self.brought(*kind, id));
         }
         let mut notes = Vec::new();
-        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.complete) {
-            let limits = Limits::load(store, org).await?;
-            for kind in KINDS.into_iter().filter(|kind| mark.types.contains(kind)) {
-                if refused > 0 {
-                    notes.push(unbelieved(kind, mark, incomplete(refused), true));
-                    continue;
-                }
-                let known = store.list_records(org, Some(source), kind).await?;
-                let known = known.iter().filter(|row| lives(&row.record)).map(|row| row.record.id());
-                let (there, missing): (Vec<String>, Vec<String>) =
-                    known.partition(|id| self.brought(kind, id));
-                // What was gone before is not gone at once.
-                let more = missing.iter().filter(|id| !before.has(kind, id)).count();
-                match limits.refuses(there.len(), more) {
-                    Some(why) => notes.push(unbelieved(kind, mark, why, false)),
-                    None => {
-                        after.0.insert(kind, missing.into_iter().collect());
-                        if kind == RecordKind::Subscription {
-                            reading.gap = None;
-                        }
+        for kind in KINDS {
+            let Some(mark) = self.complete(kind) else { continue };
+            if refused > 0 {
+                notes.push(unbelieved(kind, mark, incomplete(refused), true));
+                continue;
+            }
+            let known = store.list_records(org, Some(source), kind).await?;
+            let known = known.iter().filter(|row| lives(&row.record)).map(|row| row.record.id());
+            let (there, missing): (Vec<String>, Vec<String>) = known.partition(|id| self.brought(kind, id));
+            // What was gone before is not gone at once.
+            let more = missing.iter().filter(|id| !before.has(kind, id)).count();
+            match Limits::load(store, org).await?.refuses(there.len(), more) {
+                Some(why) => notes.push(unbelieved(kind, mark, why, false)),
+                None => {
+                    after.0.insert(kind, missing.into_iter().collect());
+                    if kind == RecordKind::Subscription {
+                        reading.gap = None;
                     }
                 }
             }
@@ -171,7 +187,7 @@ impl Seen {
         let mut after = before.clone();
         after.0.retain(|id, _| !self.brought(KIND, id));
         let mut note = None;
-        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.complete && mark.types.contains(&KIND)) {
+        if let Some(mark) = self.complete(KIND) {
             let (mut there, mut more, mut missing) = (0, 0, Vec::new());
             for row in store.list_records(org, Some(source), KIND).await? {
                 let (id, Record::Counter(counter)) = (row.record.id(), &row.record) else { continue };

@@ -113,6 +113,33 @@ fn a_complete_list_tells_what_is_gone_and_an_incomplete_one_nothing() {
     assert!(open(&bench).iter().all(|(code, ..)| code != "TU8006"));
 }
 
+/// Several files of one import, each with a mark of its own kinds: each counts, and of two of a kind the later.
+#[test]
+fn each_of_several_marks_counts_for_its_kinds() {
+    let mut bench = billed();
+    bench.on("2023-04-10");
+    let subscriptions = bench.file(
+        "subscriptions.ndjson",
+        &format!("{}{}", subscription("active", "").replace("s-1", "s-2"), complete("\"subscription\"")),
+    );
+    let customers = BASE.lines().find(|line| line.contains("\"type\":\"customer\"")).unwrap();
+    let customers = bench.file("customers.ndjson", &format!("{customers}\n{}", complete("\"customer\"")));
+    let earlier = complete("\"subscription\"").replace("true", "false").replace("06:00", "05:00");
+    let earlier = bench.file("earlier.ndjson", &earlier);
+    bench.json(&["feed", "import", &subscriptions, &customers, &earlier]).exits(0);
+    bench.json(&["check"]);
+    let gone: Vec<String> = open(&bench).into_iter().filter(|f| f.0 == "TU8006").map(|f| f.2).collect();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert!(gone[0].contains("s-1 is not in the source's last complete list"), "{gone:?}");
+    // A later word that it is not the whole stands over an earlier one.
+    bench.json(&["feed", "import", &bench.file("again.ndjson", &subscription("active", ""))]).exits(0);
+    let later = complete("\"subscription\"").replace("true", "false").replace("06:00", "07:00");
+    let later = bench.file("later.ndjson", &later);
+    bench.json(&["feed", "import", &later, &subscriptions]).exits(0);
+    bench.json(&["check"]);
+    assert!(open(&bench).iter().all(|(code, ..)| code != "TU8006"));
+}
+
 #[test]
 fn an_empty_list_is_not_believed() {
     let mut bench = billed();
