@@ -6,7 +6,7 @@ use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::{AgreementId, ChangeId};
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::period::{CycleUnit, days_between, next_day};
+use crate::period::{CycleUnit, Period, days_between, next_day};
 use crate::plan::{Action, Change, CheckedPlan, DraftPlan, Role, Target};
 use crate::planner::World;
 use crate::proration::DayCount;
@@ -28,6 +28,7 @@ pub(crate) fn violations(draft: &DraftPlan, world: &World<'_>) -> Vec<Finding> {
     let mut wrong = Vec::new();
     keys_are_unique(draft, world, &mut wrong);
     changes_fit(draft, world, &mut wrong);
+    days_are_prorated_once(draft, world, &mut wrong);
     dependencies_hold(draft, &mut wrong);
     match replay(draft, world) {
         Ok(after) => money_is_conserved(draft, world, &after, &mut wrong),
@@ -319,6 +320,34 @@ fn deleted(change: &Change, agreement: &Agreement, world: &World<'_>, wrong: &mu
     if billed || billed_by_parent {
         let message = format!("{} would delete addition {id}, which was billed.", change.id);
         wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
+    }
+}
+
+/// Where an agreement prorates by itself, a line that begins within a period is billed by its days. What brings a full line
+/// to what those days cost, or bills them beside it, would count them a second time.
+fn days_are_prorated_once(draft: &DraftPlan, world: &World<'_>, wrong: &mut Vec<Finding>) {
+    let created = |role: Role| {
+        draft.changes.iter().filter(move |change| change.role == role).filter_map(|change| {
+            let Action::Create { wanted } = &change.action else { return None };
+            Some((change, &**wanted))
+        })
+    };
+    let by_days: BTreeMap<_, _> = created(Role::Recurring)
+        .filter(|(change, _)| world.snapshot.agreements.get(&change.agreement).is_some_and(|a| a.prorates))
+        .map(|(change, wanted)| ((&change.task, &change.product), (change.agreement, wanted.effective)))
+        .collect();
+    for (change, wanted) in created(Role::Prorate) {
+        let own = wanted.cancelled.and_then(|last| Period::new(wanted.effective, next_day(last)).ok());
+        let Some(days) = change.true_period.or(own) else { continue };
+        let line = by_days.get(&(&change.task, &change.product));
+        if let Some((agreement, begin)) = line.filter(|(_, begin)| days.contains(*begin)) {
+            let message = format!(
+                "{} bills {days} beside a line that begins on {begin}, and agreement {agreement} prorates that line by \
+                 itself: its days would be counted twice.",
+                change.id
+            );
+            wrong.push(Finding::new(Code::Tu3006, subject(change), message));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod ended;
 mod standing;
 
 use super::builder::{Builder, NewLine};
+use super::change;
 use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
@@ -234,34 +235,24 @@ fn recurring<'a>(
     };
     let settings = builder.context.world.settings;
     let share = builder.share(period, part)?;
+    let named = named_part(builder, line, prices, quantity, share, begin == start)?;
     // What an earlier run began with the full line is finished so, whatever was invoiced since.
     let begun = builder.written(line.id.as_str(), Role::Recurring, begin).is_some();
-    let open = begun || !builder.is_invoiced(agreement, begin);
-    if matches!(settings.line_mode, LineMode::Dual | LineMode::Commitment) && open {
-        // The full line bills the whole period; the second line takes away the days before the start.
-        let whole = prices.price.exact().times(quantity.exact())?;
-        let whole_cost = prices.cost.exact().times(quantity.exact())?;
-        let factor = share.exact()?;
-        let told = named_part(builder, line, prices, quantity, share, begin == start)?;
-        let (price, cost) = match &told {
-            Some(told) => (told.exact, told.exact_cost),
-            None => (whole.times(factor)?, whole_cost.times(factor)?),
-        };
-        let (correction, cost) = (price.minus(whole)?, cost.minus(whole_cost)?);
-        let mut money = part::one_unit(settings, builder.context.currency, correction, cost)?;
-        money.formula = match told {
-            Some(told) => format!("{} less {} = {}", told.formula, part::short(whole), money.formula),
-            None => format!(
-                "{} x {} x ({} - 1) = {}",
-                quantity.shown(),
-                prices.price.shown(builder.context.currency),
-                share,
-                money.formula
-            ),
-        };
-        let reason = format!("The full line bills all of {period}; {} of it is before the start.", name);
+    let is_full = matches!(settings.line_mode, LineMode::Dual | LineMode::Commitment)
+        && (begun || !builder.is_invoiced(agreement, begin));
+    if is_full && agreement.prorates && begun {
+        // Since somebody switched the flag on, its dates bill the part.
+        return builder.recurring(agreement, new, begin, last, period);
+    }
+    if is_full && agreement.prorates {
+        let why =
+            format!("agreement {} prorates by itself and would bill a share of a full line", agreement.id);
+        change::fell_back(builder, &line.product, &why);
+    } else if is_full {
+        let full = Whole { prices, quantity, share, named };
+        let (correction, reason) = full.correction(builder, name, period)?;
         let begins = begins(builder, new, begin, last, period)?;
-        if !begins || correction.is_zero() && cost.is_zero() {
+        if !begins || correction.exact.is_zero() && correction.exact_cost.is_zero() {
             return Ok(());
         }
         return write_once(
@@ -271,13 +262,13 @@ fn recurring<'a>(
             &line.product,
             item,
             Role::Prorate,
-            money,
+            correction,
             None,
             reason,
             part,
         );
     }
-    let money = match named_part(builder, line, prices, quantity, share, begin == start)? {
+    let money = match named {
         Some(money) => money,
         None => part::prorated(settings, builder.context.currency, prices, quantity, share)?,
     };
@@ -287,6 +278,49 @@ fn recurring<'a>(
     let reason = format!("Order {} starts within the period: {part} is billed once.", order.shown());
     let text = line.description.as_deref().filter(|_| line.amount.is_some());
     write_once(builder, home, line.id.as_str(), &line.product, item, Role::Prorate, money, text, reason, part)
+}
+
+/// A full line that bills a whole period of which a part is sold.
+struct Whole {
+    prices: Prices,
+    quantity: Quantity,
+    /// What is sold of the period.
+    share: Share,
+    /// The source's own amount for that.
+    named: Option<part::Expressed>,
+}
+
+impl Whole {
+    /// What a second line takes away of the full one for the days before the start, and why.
+    fn correction(
+        &self,
+        builder: &Builder<'_, '_>,
+        name: &str,
+        period: Period,
+    ) -> Result<(part::Expressed, String), Stop> {
+        let Self { prices, quantity, share, named } = self;
+        let (settings, currency) = (builder.context.world.settings, builder.context.currency);
+        let whole = prices.price.exact().times(quantity.exact())?;
+        let whole_cost = prices.cost.exact().times(quantity.exact())?;
+        let factor = share.exact()?;
+        let (price, cost) = match named {
+            Some(told) => (told.exact, told.exact_cost),
+            None => (whole.times(factor)?, whole_cost.times(factor)?),
+        };
+        let (less, less_cost) = (price.minus(whole)?, cost.minus(whole_cost)?);
+        let mut money = part::one_unit(settings, currency, less, less_cost)?;
+        money.formula = match named {
+            Some(told) => format!("{} less {} = {}", told.formula, part::short(whole), money.formula),
+            None => format!(
+                "{} x {} x ({} - 1) = {}",
+                quantity.shown(),
+                prices.price.shown(currency),
+                share,
+                money.formula
+            ),
+        };
+        Ok((money, format!("The full line bills all of {period}; {name} of it is before the start.")))
+    }
 }
 
 /// The day from which the state of a later order is billed that was carried out first.
