@@ -41,6 +41,10 @@ fn sale(on: &str) -> OrderDraft {
     ))
 }
 
+fn change(id: &str, on: &str, old: i64, new: i64) -> OrderDraft {
+    order(id, OrderKind::Change, on, march()).change("1", "seat", old, new, "22.00", "17.60")
+}
+
 /// What the next invoices of both agreements bill together.
 fn both(lab: &mut Lab) -> [String; 2] {
     [lab.invoice(40), lab.invoice(41)]
@@ -80,6 +84,80 @@ fn the_checker_refuses_a_correction_beside_a_line_that_is_billed_by_its_days() {
     assert_eq!(lab.refused(draft.clone()), []);
     lab.agreement_mut(40).prorates = true;
     assert!(lab.refused(draft).contains(&Code::Tu3006));
+}
+
+/// Nothing is dated within the period, so whether it is invoiced makes no difference.
+#[rstest]
+#[case::open("2023-03-01", 1)]
+#[case::invoiced("2023-04-01", 1)]
+#[case::invoiced_here_alone("2023-04-01", 0)]
+fn a_change_within_the_period_has_a_part_in_every_mode(
+    #[values("prorate_line", "single", "dual", "commitment")] mode: &str,
+    #[case] next: &str,
+    #[case] also: i64,
+) {
+    let mut lab = lab(mode, "2023-03-01");
+    lab.run(&sale("2023-03-01").0);
+    lab.agreement_mut(40).next_invoice = Some(day(next));
+    if also == 1 {
+        lab.agreement_mut(41).next_invoice = Some(day(next));
+    }
+    let draft = lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0]);
+    assert_eq!(falls_back(&draft), mode != "prorate_line", "{:?}", draft.findings);
+    let part = draft.changes.iter().find(|c| c.role == Role::Prorate).unwrap();
+    assert_eq!(part.agreement, AgreementId(41));
+    let amount = if mode == "prorate_line" { "36.18" } else { "36.19" };
+    assert_eq!(part.amount.to_string(), amount);
+    let shown = lab.run(&change("CH-1", "2023-03-15", 5, 8).0);
+    assert!(shown.contains("create recurring 2023-04-01..- 8 x 22.00"), "{shown}");
+    assert!(shown.contains("cancel recurring 2023-03-01..2023-03-31 5 x 22.00"), "{shown}");
+    if next == "2023-03-01" {
+        assert_eq!(both(&mut lab), ["110.00", amount]);
+    } else {
+        assert_eq!(lab.invoice(41), amount);
+    }
+    assert_eq!(lab.invoice(40), "176.00");
+}
+
+/// Where the period after the change is invoiced as well, the old line cannot end before it any more.
+#[test]
+fn a_change_whose_next_period_is_invoiced_waits() {
+    let mut lab = lab("prorate_line", "2023-03-01");
+    lab.run(&sale("2023-03-01").0);
+    lab.agreement_mut(40).next_invoice = Some(day("2023-05-01"));
+    lab.agreement_mut(41).next_invoice = Some(day("2023-05-01"));
+    assert_eq!(show(&lab.plan(&[&change("CH-1", "2023-03-15", 5, 8).0])), "TU4002 error\n");
+}
+
+/// Two changes of one period, and one that takes all of it away.
+#[rstest]
+fn changes_follow_on_each_other(#[values("prorate_line", "single", "dual", "commitment")] mode: &str) {
+    let mut lab = lab(mode, "2023-03-01");
+    lab.set("credits", "on");
+    lab.run(&sale("2023-03-01").0);
+    lab.run(&change("CH-1", "2023-03-11", 5, 8).0);
+    lab.run(&change("CH-2", "2023-03-21", 8, 6).0);
+    // 3 x 22.00 x 21/31 less 2 x 22.00 x 11/31.
+    let billed: rust_decimal::Decimal = lab.clone().invoice(41).parse().unwrap();
+    assert!((billed - "29.10".parse::<rust_decimal::Decimal>().unwrap()).abs() <= "0.03".parse().unwrap());
+    lab.run(&change("CH-3", "2023-03-26", 6, 0).0);
+    let billed: rust_decimal::Decimal = lab.invoice(41).parse().unwrap();
+    // Less 6 x 22.00 x 6/31.
+    assert!((billed - "3.55".parse::<rust_decimal::Decimal>().unwrap()).abs() <= "0.03".parse().unwrap());
+    assert_eq!([0; 2].map(|_| lab.invoice(40)), ["110.00", "0"]);
+}
+
+/// What goes within the period is given back by its days.
+#[rstest]
+fn what_is_taken_away_is_a_part_too(#[values("prorate_line", "single", "dual", "commitment")] mode: &str) {
+    let mut lab = lab(mode, "2023-03-01");
+    lab.set("credits", "on");
+    lab.run(&sale("2023-03-01").0);
+    lab.run(&change("CH-1", "2023-03-15", 5, 0).0);
+    // 5 x 22.00 x 17/31 back, by the unit or in one.
+    let part = if mode == "prorate_line" { "-60.30" } else { "-60.32" };
+    assert_eq!(both(&mut lab), ["110.00", part]);
+    assert_eq!(both(&mut lab), ["0", "0"]);
 }
 
 /// A run in a mode that broke off before somebody switched the flag on is not finished in another form.

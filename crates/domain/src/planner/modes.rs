@@ -62,12 +62,20 @@ pub fn transition<'a>(
     order: &Order,
     shift: &Shift<'a, '_>,
 ) -> Result<(), Stop> {
-    if builder.context.agreement.prorates {
-        return Err(double_proration(builder, builder.context.agreement));
-    }
     let begun_as_part = [Role::Recurring, Role::Prorate]
         .into_iter()
         .any(|role| builder.written(shift.line.id.as_str(), role, shift.effective).is_some());
+    let agreement = builder.context.agreement;
+    if agreement.prorates && !begun_as_part && is_begun(builder, shift) {
+        // It was begun in a form that is not right since somebody switched the flag on.
+        return Err(double_proration(builder, agreement));
+    }
+    if agreement.prorates {
+        let why =
+            format!("agreement {} prorates by itself and would bill a share of a full line", agreement.id);
+        super::change::fell_back(builder, &shift.line.product, &why);
+        return part_line(builder, order, shift);
+    }
     if begun_as_part || !is_begun(builder, shift) && !bills_old_state(builder, shift)? {
         return part_line(builder, order, shift);
     }

@@ -63,17 +63,20 @@ fn begin_new<'a>(
     let whole = effective == period.start();
     let invoiced = !agreement.prorates && builder.is_invoiced(agreement, period.start());
     let policy = if whole || part_is_told { None } else { Some(part_policy(builder)?) };
-    // What the source names the parts of is written as it names them, and the new line begins with the next period.
-    let by_dates = matches!(policy, Some(PartPolicy::Connectwise)) || agreement.prorates && !is_told_apart;
-    if by_dates && builder.is_invoiced(agreement, effective) && item.existing.is_some() {
+    let dated = dated_by_connectwise(builder, item, policy.as_ref(), is_told_apart);
+    if let Some(first) = dated.filter(|day| builder.is_invoiced(agreement, *day) && item.existing.is_some()) {
         let message = format!(
-            "{effective} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
+            "{first} is invoiced already on agreement {}, which prorates by itself: the old line cannot end there \
              any more, and the new one would be caught up on top of it.",
             agreement.id
         );
-        let finding = builder
-            .about(Code::Tu4002, &item.line.product, message)
-            .fix("Undo the invoice, or name a separate agreement for proration.");
+        let fix = match policy {
+            Some(PartPolicy::Connectwise) => {
+                "Undo the invoice, or let trueup prorate on a separate agreement (proration_by)."
+            }
+            Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => "Undo the invoice.",
+        };
+        let finding = builder.about(Code::Tu4002, &item.line.product, message).fix(fix);
         builder.withhold(finding);
         return Ok(());
     }
@@ -219,6 +222,24 @@ fn brought_over_from(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<D
     let mut elsewhere = builder.own_lines_for(&item.line.product, Role::Recurring);
     let is_billed = elsewhere.any(|other| other.agreement != line.agreement && other.state.bills_on(before));
     (is_billed && late::since(line) < first).then_some(first)
+}
+
+/// The first day of the new line where ConnectWise goes by the dates of lines: that of the change where those bill its part,
+/// else that of the next period, since the part has a line of its own or is left out. None where nobody goes by them, and
+/// where the source names the parts: they are written as it names them, and the new line begins with the next period.
+fn dated_by_connectwise(
+    builder: &Builder<'_, '_>,
+    item: &Item<'_, '_>,
+    policy: Option<&PartPolicy<'_>>,
+    is_told_apart: bool,
+) -> Option<Date> {
+    let Moment { effective, period, .. } = item.moment;
+    let prorates = builder.context.agreement.prorates;
+    match policy {
+        Some(PartPolicy::Connectwise) => Some(effective),
+        Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) => prorates.then(|| period.end()),
+        None => (prorates && !is_told_apart).then_some(effective),
+    }
 }
 
 /// The last day of the term with which the old line ends, where a change would begin its own after it.
