@@ -6,6 +6,7 @@ mod paid;
 mod remains;
 mod renewed;
 mod told;
+mod used;
 
 use super::builder::Builder;
 use super::by_hand::{self, NamedLine};
@@ -77,7 +78,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     for line in &order.lines {
         match line.charge {
             Charge::Cancellation => fee(builder, order, line, day)?,
-            Charge::Recurring | Charge::Prorate => used_part(builder, order, line, &ending, &remains)?,
+            Charge::Recurring | Charge::Prorate => used::bill(builder, order, line, &ending, &remains)?,
             Charge::Overuse => {
                 // Overuse counts the day of cancellation, the recurring fee does not.
                 let days = Period::new(order.period.start().min(day), next_day(day))?;
@@ -231,7 +232,7 @@ fn rest_of(order: &Order, day: Date) -> Result<Period, Stop> {
 /// Recurring lines of the subscription, whatever agreement they are on. What is charged after its period is billed by
 /// lines for days that were used: they stay.
 fn lines_to_end<'a>(builder: &Builder<'_, 'a>) -> Vec<Line<'a>> {
-    let advance = builder.context.subscription.is_none_or(|s| s.billing_model == BillingModel::Advance);
+    let advance = is_advance(builder);
     builder
         .own_lines()
         .filter(|l| {
@@ -727,28 +728,9 @@ fn later_lines<'a>(builder: &Builder<'_, 'a>, day: Date) -> Vec<Line<'a>> {
         .collect()
 }
 
-/// The part that was used, where the order charges it: only when the recurring line goes or ends before the period, else
-/// that line bills it.
-fn used_part(
-    builder: &mut Builder<'_, '_>,
-    order: &Order,
-    line: &OrderLine,
-    ending: &Ending,
-    remains: &Remains<'_>,
-) -> Result<(), Stop> {
-    let name = builder.context.product_name(&line.product);
-    let days = used_days(line, ending.period, ending.day);
-    let removed = ending.removed.contains(&line.product) && remains.bills(&line.product, days) != Some(true);
-    if !removed && !ending.used_alone.contains(&line.product) {
-        let message =
-            format!("Order {} charges the used part of {name}; its own line bills it.", order.shown());
-        let finding = builder.about(Code::Tu6005, &line.product, message).severity(Severity::Info);
-        builder.find(finding);
-        return Ok(());
-    }
-    let Some(item) = once_item(builder, line)? else { return Ok(()) };
-    let as_part = OrderLine { charge: Charge::Prorate, ..line.clone() };
-    bill_once(builder, &as_part, item, ending.period, days)
+/// Whether the recurring fee is charged before its period; what is known of no record is.
+fn is_advance(builder: &Builder<'_, '_>) -> bool {
+    builder.context.subscription.is_none_or(|s| s.billing_model == BillingModel::Advance)
 }
 
 /// The cancellation fee: quantity 1 of the fee's own catalog item.

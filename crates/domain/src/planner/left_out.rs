@@ -12,16 +12,21 @@ pub const BEFORE_GO_LIVE: &str =
 /// It is of days that were used and that neither an invoice nor the order bills.
 pub const NEVER_INVOICED: &str = "they were never invoiced, and the order has no line for them";
 
+/// It is of days that were used, and no line is known that bills them.
+pub const NOBODY_KNOWN: &str = "no line of trueup is known to bill these days";
+
 /// What to do about an amount; none where the words of the code say it.
 pub fn fix(why: &str, amount: Money) -> Option<&'static str> {
     match why {
         CREDITS_OFF => Some(
             "Credit it by hand where it is owed. With `credits` on, what would be left out so from then on is a line of its own.",
         ),
-        BEFORE_GO_LIVE | NEVER_INVOICED if amount.is_negative() => {
+        BEFORE_GO_LIVE | NEVER_INVOICED | NOBODY_KNOWN if amount.is_negative() => {
             Some("Credit it by hand where it is owed and was not credited yet.")
         }
-        BEFORE_GO_LIVE | NEVER_INVOICED => Some("Bill it by hand where it is owed and was not billed yet."),
+        BEFORE_GO_LIVE | NEVER_INVOICED | NOBODY_KNOWN => {
+            Some("Bill it by hand where it is owed and was not billed yet.")
+        }
         _ => None, // open set: reasons
     }
 }

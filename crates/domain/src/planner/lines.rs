@@ -1,22 +1,24 @@
 //! What all orders share: finding the line that is there, billing a line once, and deciding who bills a part period.
 
-use super::builder::{Builder, NewLine};
+mod once;
+
+use super::builder::Builder;
 use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
 use super::over;
-use super::part::{self, Expressed, Prices};
+use super::part::{self, Prices};
 use super::picture::Line;
-use crate::feed::{Charge, OrderLine, ProductKind};
+use crate::feed::{OrderLine, ProductKind};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::{AdditionId, ProductId};
 use crate::money::{Exact, Money, MoneyError, Quantity, RoundingMode};
 use crate::period::Period;
 use crate::plan::{AdditionLink, Role, Target};
-use crate::planner::left_out;
-use crate::proration::Share;
-use crate::psa::{AdditionState, Agreement, BillFlag, CatalogItem};
-use crate::settings::{PriceSource, ProrationBy, RoundingPlace};
+use crate::psa::{AdditionState, Agreement, CatalogItem};
+use crate::settings::{PriceSource, ProrationBy};
 use jiff::civil::Date;
+
+pub use once::{bill_once, bill_used, said_to_cost, standing_text, tell_free_in_the_catalog, write_once};
 
 /// Who bills the part of a period.
 pub enum PartPolicy<'a> {
@@ -506,265 +508,4 @@ pub fn judge<'a>(builder: &mut Builder<'_, 'a>, product: &ProductId, line: Line<
     );
     builder.withhold(finding.fix(fix));
     Existing::Undecided
-}
-
-fn role_of(charge: Charge) -> Role {
-    match charge {
-        Charge::Setup => Role::Setup,
-        Charge::Recurring => Role::Recurring,
-        Charge::Overuse => Role::Overuse,
-        Charge::Prorate => Role::Prorate,
-        Charge::Refund => Role::Refund,
-        Charge::Cancellation => Role::Cancellation,
-        Charge::Upgrade | Charge::OneTime | Charge::Discount => Role::OneTime,
-    }
-}
-
-/// The exact cost of a line: named, or its quantity of unit costs. A share of a unit's cost is rounded as one of its price
-/// would be.
-fn cost_of(
-    builder: &Builder<'_, '_>,
-    line: &OrderLine,
-    prices: Option<Prices>,
-    quantity: Quantity,
-    share: Share,
-) -> Result<Exact, Stop> {
-    if let Some(cost) = line.cost_amount {
-        return Ok(cost.exact());
-    }
-    let unit = prices.map_or(Money::ZERO, |p| p.cost).exact().times(share.exact()?)?;
-    let settings = builder.context.world.settings;
-    let by_unit = settings.rounding_place == RoundingPlace::Unit && !share.is_whole();
-    let unit = if by_unit {
-        Money::new(unit.round(builder.context.currency.places(), settings.rounding_mode)?).exact()
-    } else {
-        unit
-    };
-    Ok(unit.times(quantity.exact())?)
-}
-
-/// A reduction is below zero whatever sign the source gave it.
-fn reduced(value: Money) -> Money {
-    if value.is_negative() { value } else { -value }
-}
-
-/// Bills a line of the order once, for `days` of `period`, whatever its charge says; credits only where they are on.
-pub fn bill_once<'a>(
-    builder: &mut Builder<'_, 'a>,
-    line: &OrderLine,
-    item: &'a CatalogItem,
-    period: Period,
-    days: Period,
-) -> Result<(), Stop> {
-    bill_once_on(builder, builder.context.agreement, line, item, (period, days))
-}
-
-/// The same on an agreement that may be another than the task's.
-pub fn bill_once_on<'a>(
-    builder: &mut Builder<'_, 'a>,
-    agreement: &'a Agreement,
-    line: &OrderLine,
-    item: &'a CatalogItem,
-    (period, days): (Period, Period),
-) -> Result<(), Stop> {
-    let role = role_of(line.charge);
-    let reduces = matches!(line.charge, Charge::Refund | Charge::Discount);
-    // A reduction is one whatever sign its price has.
-    let unsigned =
-        OrderLine { unit_price: line.unit_price.map(|p| if reduces { p.abs() } else { p }), ..line.clone() };
-    let line = &unsigned;
-    let parts = matches!(line.charge, Charge::Prorate | Charge::Refund);
-    let settings = builder.context.world.settings;
-    let currency = builder.context.currency;
-    let mut quantity = billed_quantity(builder, &line.product, line.quantity);
-    let share = if parts {
-        period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(period, d))?
-    } else {
-        Share::WHOLE
-    };
-    let money = if let Some(amount) = line.amount {
-        let known = part::prices_of(builder.context, line, item, None);
-        let amount = if reduces { reduced(amount) } else { amount };
-        let cost = cost_of(builder, line, known, quantity, share)?;
-        let same_sign = cost.is_negative() == amount.is_negative() || cost.is_zero();
-        let cost = if same_sign { cost } else { Exact::ZERO.minus(cost)? };
-        if amount.is_zero() && cost.is_zero() {
-            return Ok(());
-        }
-        if quantity.is_zero() {
-            quantity = Quantity::from(1);
-        }
-        part::named_amount(settings, currency, amount, cost, quantity)?
-            .cost_named_if(line.cost_amount.is_some())
-    } else {
-        if quantity.is_zero() {
-            return Ok(());
-        }
-        let Some(prices) = prices(builder, line, item, None) else { return Ok(()) };
-        if prices.price.is_zero() {
-            tell_free_in_the_catalog(builder, line, item, quantity)?;
-        }
-        if prices.price.is_zero() && prices.cost.is_zero() {
-            return Ok(());
-        }
-        if reduces {
-            quantity = -quantity.abs();
-        }
-        part::charged(settings, currency, prices, quantity, share)?
-    };
-    let credit = money.exact.is_negative();
-    if credit && line.charge != Charge::Discount && !settings.credits.is_on() {
-        builder.left_out(&line.product, days, money.exact, left_out::CREDITS_OFF)?;
-        return Ok(());
-    }
-    let text = |what: &str| {
-        format!(
-            "Order {} charges {what} for {days}.",
-            builder.context.task.order_id.as_ref().map_or("", |o| o.as_str())
-        )
-    };
-    let reason = match line.charge {
-        Charge::Setup => text("a setup fee"),
-        Charge::Recurring => text("the recurring fee"),
-        Charge::Overuse => text("use beyond what is included"),
-        Charge::Upgrade => text("an upgrade fee"),
-        Charge::Prorate => text("a part period"),
-        Charge::Refund => text("money back"),
-        Charge::Cancellation => text("a cancellation fee"),
-        Charge::OneTime => text("a one-time fee"),
-        Charge::Discount => text("a discount"),
-    };
-    // What is given back of an invoiced period is dated over the whole open one, so nobody prorates it.
-    let by_dates = settings.proration_by == ProrationBy::Connectwise;
-    let settled = (line.charge == Charge::Refund || by_dates)
-        && agreement.prorates
-        && builder.is_invoiced(agreement, days.start());
-    let elsewhere = agreement.id != builder.context.agreement.id;
-    let home = if elsewhere {
-        if agreement.prorates && !settled {
-            return Err(double_proration(builder, agreement));
-        }
-        agreement
-    } else if parts && !settled {
-        match part_policy(builder)? {
-            PartPolicy::Line(home) => home,
-            // The amount is the source's own: it is written whoever prorates, save where nobody is to.
-            PartPolicy::Connectwise => return Err(double_proration(builder, agreement)),
-            PartPolicy::LeftOut(why) => {
-                builder.left_out(&line.product, days, money.exact, why)?;
-                return Ok(());
-            }
-        }
-    } else {
-        agreement
-    };
-    let role = if role == Role::Recurring && parts { Role::Prorate } else { role };
-    let key_line = match elsewhere {
-        true => format!("{}@{}", line.id, agreement.id),
-        false => line.id.to_string(),
-    };
-    write_once(
-        builder,
-        home,
-        &key_line,
-        &line.product,
-        item,
-        role,
-        money,
-        line.description.as_deref(),
-        reason,
-        days,
-    )
-}
-
-/// Says what the source charges for an item that costs nothing in the catalog, where that sets the prices: a price of 0
-/// is what somebody entered there, or nobody did. What recurs is written with it, so that the quantity is seen.
-pub fn tell_free_in_the_catalog(
-    builder: &mut Builder<'_, '_>,
-    line: &OrderLine,
-    item: &CatalogItem,
-    quantity: Quantity,
-) -> Result<(), MoneyError> {
-    let by_catalog = builder.context.price_source == PriceSource::Connectwise;
-    let Some(price) = line.unit_price.filter(|price| by_catalog && !price.is_zero()) else { return Ok(()) };
-    let currency = builder.context.currency;
-    let amount = price.extended(quantity, currency)?;
-    let (what, fix) = match line.charge {
-        Charge::Recurring => (
-            "billed at 0",
-            "Enter the price of the catalog item, and on the addition once it is there; or leave both where it is to be free.",
-        ),
-        Charge::Setup
-        | Charge::Overuse
-        | Charge::Upgrade
-        | Charge::Prorate
-        | Charge::Refund
-        | Charge::Cancellation
-        | Charge::OneTime
-        | Charge::Discount => (
-            "not billed",
-            "Enter the price of the catalog item and bill this once by hand, or leave it where it is to be free.",
-        ),
-    };
-    let message = format!(
-        "Catalog item {} ({}) costs nothing, and prices come from ConnectWise: {} {} is {what}, for which the source \
-         charges {} {currency} (line {}).",
-        item.identifier,
-        item.id,
-        quantity.shown(),
-        builder.context.product_name(&line.product),
-        amount.shown(currency),
-        line.id,
-    );
-    let finding = builder.about(Code::Tu6002, &line.product, message);
-    builder.find(finding.severity(Severity::Warning).amount(amount, currency).fix(fix));
-    Ok(())
-}
-
-/// The text of an open-ended line: the order line's own, save where that tells of the days that its amount is for. `whole`
-/// says that those are a whole period.
-pub fn standing_text(line: &OrderLine, whole: bool) -> Option<&str> {
-    let of_some_days = line.charge != Charge::Recurring || (line.amount.is_some() && !whole);
-    line.description.as_deref().filter(|_| !of_some_days)
-}
-
-/// Writes a one-time line with the usual text and flags.
-#[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
-pub fn write_once<'a>(
-    builder: &mut Builder<'_, 'a>,
-    home: &'a Agreement,
-    line_id: &str,
-    product: &ProductId,
-    item: &'a CatalogItem,
-    role: Role,
-    money: Expressed,
-    said: Option<&str>,
-    reason: String,
-    days: Period,
-) -> Result<(), Stop> {
-    let description = builder.description(product, said);
-    // Parts and refunds are of a line: what a person set on that one counts for them as well.
-    let (bill, taxable) = match role {
-        Role::Prorate | Role::Refund => builder.flags_of(product),
-        Role::Recurring
-        | Role::Setup
-        | Role::Overuse
-        | Role::Cancellation
-        | Role::OneTime
-        | Role::Quantity => (BillFlag::Billable, None),
-    };
-    let new = NewLine {
-        line_id: line_id.to_owned(),
-        product: product.clone(),
-        item,
-        role,
-        money,
-        description,
-        bill,
-        taxable,
-        key_day: None,
-        since: None,
-        reason,
-    };
-    builder.one_time(home, new, days)
 }

@@ -144,7 +144,8 @@ impl Moved {
         let is_its = |line: &Line<'_>, role| {
             line.is_made_by(Some(by)) && line.origin.as_ref().is_some_and(|o| o.role() == role)
         };
-        if builder.own_lines().any(|l| is_its(l, Role::Prorate)) {
+        // What is charged after its period is billed as billing orders bill it (D211).
+        if builder.own_lines().any(|l| is_its(l, Role::Prorate) || is_its(l, Role::Recurring)) {
             return Some("and billed what was used alone".to_owned());
         }
         if builder.own_lines().any(|l| is_its(l, Role::Refund) && builder.is_billed(l)) {
