@@ -207,3 +207,72 @@ fn a_refund_across_cycles_is_a_share_of_the_old_period(
     assert_eq!(back, ["-80.00"], "5 x 31.00 x 16/31: {}", show(&draft));
     lab.run(&switch.0);
 }
+
+// --- Cancellations and billing orders --------------------------------------------------------------------------------
+
+/// Eight seats at 22.00 since 1 March, which no invoice has billed, on an agreement that prorates by itself.
+fn unbilled() -> Lab {
+    let mut lab = Lab::monthly("2023-01-01", "2023-03-01");
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, "2023-03-01");
+    lab.set("proration_by", "connectwise");
+    lab.agreement_mut(40).prorates = true;
+    let sold = line("1", Charge::Recurring, "seat", "8", "22.00", "17.60");
+    lab.run(&order("SO-1", OrderKind::Sales, "2023-03-01", march()).with(sold).0);
+    lab
+}
+
+fn march() -> Period {
+    period("2023-03-01", "2023-04-01")
+}
+
+/// The line ends with its last used day, and the used part that the order charges is not written beside it.
+#[rstest]
+#[case::of_the_days(Charge::Recurring, None, None)]
+#[case::part(Charge::Prorate, None, None)]
+#[case::named(Charge::Recurring, Some("107.87"), None)]
+#[case::named_otherwise(Charge::Recurring, Some("100.00"), Some("7.87"))]
+fn used_days_that_a_cancellation_charges_are_billed_by_the_date(
+    #[case] charge: Charge,
+    #[case] amount: Option<&str>,
+    #[case] off: Option<&str>,
+) {
+    let mut lab = unbilled();
+    let mut used = line("1", charge, "seat", "8", "22.00", "17.60");
+    used.amount = amount.map(|amount| amount.parse().unwrap());
+    let order = order("CL-1", OrderKind::Cancellation, "2023-03-20", march()).with(used).0;
+    let draft = lab.plan(&[&order]);
+    let told = drift(&draft).and_then(|f| f.amount).map(|a| a.0.to_string());
+    assert_eq!(told.as_deref(), off, "{:?}", draft.findings);
+    let shown = lab.run(&order);
+    assert!(shown.starts_with("cancel recurring 2023-03-01..2023-03-19 8 x 22.00"), "{shown}");
+    assert!(!shown.contains("create") && !shown.contains("TU3006"), "{shown}");
+    // 8 x 13.48: ConnectWise rounds its share of a unit.
+    assert_eq!([0; 2].map(|_| lab.invoice(40)), ["107.84", "0"]);
+}
+
+/// What is sold on the very day of its cancellation has no day that was used.
+#[test]
+fn what_is_cancelled_on_its_first_day_goes() {
+    let mut lab = unbilled();
+    let mut used = line("1", Charge::Recurring, "seat", "8", "22.00", "17.60");
+    used.amount = Some("0.00".parse().unwrap());
+    let shown = lab.run(&order("CL-1", OrderKind::Cancellation, "2023-03-01", march()).with(used).0);
+    assert!(shown.starts_with("delete recurring 2023-03-01"), "{shown}");
+    assert_eq!(lab.invoice(40), "0");
+}
+
+/// A part that a billing order charges has no line whose dates would bill it: it is written over its whole period.
+#[rstest]
+fn a_part_of_a_billing_order_is_written_whole(#[values("2023-03-01", "2023-04-01")] next: &str) {
+    let mut lab = unbilled();
+    lab.agreement_mut(40).next_invoice = Some(day(next));
+    let before: rust_decimal::Decimal = lab.clone().invoice(40).parse().unwrap();
+    let mut part = line("1", Charge::Prorate, "seat", "1", "", "");
+    part.amount = Some("10.00".parse().unwrap());
+    part.period = Some(period("2023-03-20", "2023-04-01"));
+    let shown = lab.run(&order("BO-1", OrderKind::Billing, "2023-03-25", march()).with(part).0);
+    assert!(!shown.contains("TU3006"), "{shown}");
+    let after: rust_decimal::Decimal = lab.invoice(40).parse().unwrap();
+    assert_eq!((after - before).to_string(), "10.00", "{shown}");
+}

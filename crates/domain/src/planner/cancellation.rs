@@ -46,6 +46,8 @@ struct Ending {
     removed: BTreeSet<ProductId>,
     /// Products whose used part is billed instead of the open period: their lines end before it.
     used_alone: BTreeSet<ProductId>,
+    /// Products whose used part ConnectWise bills by the dates of their line: it was used, and ends with the last such day.
+    by_dates: BTreeSet<ProductId>,
 }
 
 /// Plans a cancellation order.
@@ -68,9 +70,11 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     }
     tell_if_nothing_ends(builder, order);
     let period = period_of(builder, order, day)?;
-    let removed = lines_that_go(builder, period, day);
-    let used_alone = used_alone(builder, order, day, period, &removed);
-    let ending = Ending { day, period, removed, used_alone };
+    let by_dates = used::by_dates(builder, order);
+    let (removed, used_alone) = Default::default();
+    let mut ending = Ending { day, period, removed, used_alone, by_dates };
+    ending.removed = lines_that_go(builder, &ending);
+    ending.used_alone = used::alone(builder, order, &ending);
     if let Some(moved) = moved {
         moved.carry_out(builder, order, &ending)?;
     }
@@ -181,47 +185,15 @@ fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Peri
 }
 
 /// Products that nothing bills once the lines that were never billed are gone.
-fn lines_that_go(builder: &Builder<'_, '_>, period: Period, day: Date) -> BTreeSet<ProductId> {
+fn lines_that_go(builder: &Builder<'_, '_>, ending: &Ending) -> BTreeSet<ProductId> {
     let product_of = |l: &Line| l.origin.as_ref().map(|o| o.product().clone());
     let (goes, stays): (Vec<Line>, Vec<Line>) =
-        lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, period, day));
+        lines_to_end(builder).into_iter().partition(|l| never_billed(builder, l, ending));
     // A line that ended before the period bills nothing of it.
-    let bills = |l: &&Line| l.state.cancelled.is_none_or(|last| last >= period.start());
+    let bills = |l: &&Line| l.state.cancelled.is_none_or(|last| last >= ending.period.start());
     let stays: BTreeSet<ProductId> = stays.iter().filter(bills).filter_map(product_of).collect();
     let gone = goes.iter().filter_map(product_of).chain(deleted_before(builder));
     gone.filter(|product| !stays.contains(product)).collect()
-}
-
-/// Products whose used part the order charges and whose period no invoice has billed yet: the used part takes the place
-/// of the whole period, or both would be billed.
-fn used_alone(
-    builder: &Builder<'_, '_>,
-    order: &Order,
-    day: Date,
-    period: Period,
-    removed: &BTreeSet<ProductId>,
-) -> BTreeSet<ProductId> {
-    let agreement = builder.context.agreement;
-    let open = !agreement.prorates && !builder.is_invoiced(agreement, period.start());
-    let charges = |l: &&OrderLine| {
-        let amount = l.amount.map_or(!l.quantity.is_zero(), |a| !a.is_zero());
-        let begun =
-            builder.written(l.id.as_str(), Role::Prorate, used_days(l, period, day).start()).is_some();
-        matches!(l.charge, Charge::Recurring | Charge::Prorate) && amount && (open || begun)
-    };
-    // What was sold within the period is billed for its days by a line and its correction, as by a part of its own.
-    let lines = lines_to_end(builder);
-    let sold_within = |product: &ProductId| {
-        let of_it = |l: &&Line| l.is_for(product, Role::Recurring) && l.state.effective > period.start();
-        lines.iter().filter(of_it).any(|l| remains::stands_for_used_days(builder, l, period))
-    };
-    let products = order.lines.iter().filter(charges).map(|l| l.product.clone());
-    products.filter(|product| !removed.contains(product) && !sold_within(product)).collect()
-}
-
-/// The days that a used part is for.
-fn used_days(line: &OrderLine, period: Period, day: Date) -> Period {
-    line.period.or_else(|| period.before_day(day)).unwrap_or(period)
 }
 
 /// From the day of cancellation to the end of its period.
@@ -624,8 +596,10 @@ fn of_changes(
 ///
 /// A line that a change put in the place of one of earlier periods, up to the day before it, is not new: it has days
 /// that were used, and ends as the other one would have. Where ConnectWise prorates, the same holds for whatever took the
-/// place of a billed line. And for a full line with its correction beside it.
-fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Date) -> bool {
+/// place of a billed line, and for what the order charges the used days of: they are the line's. And for a full line with its
+/// correction beside it.
+fn never_billed(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
+    let Ending { day, period, .. } = *ending;
     let prorates = builder.agreement_of(line).is_some_and(|a| a.prorates);
     let product = line.origin.as_ref().map(|o| o.product());
     let of_it = |l: &&Line| l.origin.as_ref().map(|o| o.product()) == product;
@@ -639,8 +613,10 @@ fn never_billed(builder: &Builder<'_, '_>, line: &Line, period: Period, day: Dat
         let up_to_it = |l: &Line| l.state.cancelled.is_some_and(|last| next_day(last) == begins);
         earlier && builder.own_lines().filter(of_it).any(up_to_it)
     };
-    let by_connectwise =
-        || prorates && lines_to_end(builder).iter().filter(of_it).any(|l| builder.is_billed(l));
+    let by_connectwise = || {
+        product.is_some_and(|product| ending.by_dates.contains(product))
+            || prorates && lines_to_end(builder).iter().filter(of_it).any(|l| builder.is_billed(l))
+    };
     let used_days = begins < day && (is_used_whole(period, day) || replaced() || by_connectwise());
     // The first invoice that holds it may stand for a period that is not owed any more.
     let owed = builder.agreement_of(line).and_then(|agreement| builder.last_owed(agreement, day));
@@ -697,7 +673,7 @@ fn goes(builder: &Builder<'_, '_>, line: &Line, ending: &Ending) -> bool {
     let in_place_of_it = line.state.effective >= period.start()
         && product.is_some_and(|product| ending.used_alone.contains(product));
     !builder.is_billed(line)
-        && (never_billed(builder, line, period, day) || line.state.effective > day || in_place_of_it)
+        && (never_billed(builder, line, ending) || line.state.effective > day || in_place_of_it)
 }
 
 /// A person ended or changed it: a finding said so, and it is left alone.
