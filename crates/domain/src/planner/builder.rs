@@ -7,6 +7,8 @@ mod moving;
 mod placing;
 mod writing;
 
+pub use placing::Edge;
+
 use super::change::Half;
 use super::context::{Context, Stop, subject_of};
 use super::left_out;
@@ -338,30 +340,12 @@ impl<'c, 'a> Builder<'c, 'a> {
 
     /// The period of the subscription's cycle that holds `day`: the order's own, or the next ones laid from it.
     pub fn period_of(&self, order_period: Period, day: Date) -> Result<Period, PeriodError> {
-        let whole = self.whole_period(order_period)?;
+        let whole = self.whole_around(order_period, Edge::End)?;
         if whole.contains(day) {
             Ok(whole)
         } else {
             self.context.cycle.period_containing(self.anchor_of(whole), day)
         }
-    }
-
-    /// The billing period that an order's period is, or is a part of: of the one that the source says is current, or of
-    /// those before and after it; else a short first period is a part of the one that ends with it.
-    fn whole_period(&self, order_period: Period) -> Result<Period, PeriodError> {
-        let cycle = self.context.cycle;
-        if cycle.boundary(order_period.start(), 1)? <= order_period.end() {
-            return Ok(order_period);
-        }
-        let current = self.context.subscription.and_then(|subscription| subscription.period);
-        if let Some(current) = current.filter(|now| cycle.boundary(now.start(), 1) == Ok(now.end())) {
-            let whole = cycle.period_containing(current.start(), order_period.start())?;
-            if whole.contains(order_period.last_day()) {
-                return Ok(whole);
-            }
-        }
-        let start = cycle.boundary(order_period.end(), -1)?;
-        if start < order_period.start() { Period::new(start, order_period.end()) } else { Ok(order_period) }
     }
 
     /// The subject of the task, for findings made elsewhere.

@@ -8,7 +8,7 @@ mod renewed;
 mod told;
 mod used;
 
-use super::builder::Builder;
+use super::builder::{Builder, Edge};
 use super::by_hand::{self, NamedLine};
 use super::context::{Billing, Stop};
 use super::late;
@@ -175,13 +175,9 @@ fn tell_if_nothing_ends(builder: &mut Builder<'_, '_>, order: &Order) {
 
 /// The billing period of the cancellation. An order may name only what was used of it, up to the day, or only the rest.
 fn period_of(builder: &Builder<'_, '_>, order: &Order, day: Date) -> Result<Period, Stop> {
-    let cycle = builder.context.cycle;
     let said = order.period;
-    let full = cycle.boundary(said.start(), 1)?;
-    if full > said.end() && said.end() <= day {
-        return Ok(Period::new(said.start(), full)?);
-    }
-    Ok(builder.period_of(said, said.start())?)
+    let known = if said.end() <= day { Edge::Start } else { Edge::End };
+    Ok(builder.whole_around(said, known)?)
 }
 
 /// Products that nothing bills once the lines that were never billed are gone.

@@ -4,7 +4,7 @@ use super::{Builder, NewLine, safe_text};
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::money::Exact;
-use crate::period::{CycleUnit, Period, next_day, previous_day};
+use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::context::Stop;
 use crate::planner::part::{self, Prices};
@@ -13,6 +13,15 @@ use crate::planner::text::text;
 use crate::proration::Share;
 use crate::psa::{AdditionState, Agreement};
 use jiff::civil::Date;
+
+/// The edge that a part of a period shares with all of it.
+#[derive(Clone, Copy)]
+pub enum Edge {
+    /// Its start: what was used of it.
+    Start,
+    /// Its end: what begins within it.
+    End,
+}
 
 /// Where a line may be dated.
 enum Place {
@@ -296,16 +305,8 @@ impl<'a> Builder<'_, 'a> {
     pub(super) fn anchor_of(&self, period: Period) -> Date {
         let cycle = self.context.cycle;
         let subscription = self.context.subscription;
-        let in_month = |day: i8| {
-            let at = (0..24).find_map(|n| {
-                let month = cycle.boundary(period.start().first_of_month(), -n).ok()?;
-                (month.days_in_month() >= day).then(|| month.with().day(day).build().ok()).flatten()
-            });
-            at.filter(|_| cycle.unit == CycleUnit::Month || cycle.unit == CycleUnit::Year)
-        };
-        let said = subscription.and_then(|s| s.anchor_day);
         let candidates = [
-            said.and_then(|day| in_month(i8::try_from(day).ok()?)),
+            self.anchor_near(period.start()),
             subscription.map(|s| s.start),
             self.context.agreement.bill_start,
             Some(period.end()),
@@ -313,6 +314,63 @@ impl<'a> Builder<'_, 'a> {
         let fits =
             |anchor: &Date| cycle.period_containing(*anchor, period.start()).is_ok_and(|p| p == period);
         candidates.into_iter().flatten().find(fits).unwrap_or(period.start())
+    }
+
+    /// The anchor day that the record names, in the last month before `edge`, or in its own, that has it and that lies whole
+    /// cycles before.
+    fn anchor_near(&self, edge: Date) -> Option<Date> {
+        let cycle = self.context.cycle;
+        let day = i8::try_from(self.context.subscription?.anchor_day?).ok()?;
+        let by_months = cycle.unit == CycleUnit::Month || cycle.unit == CycleUnit::Year;
+        (0..24).filter(|_| by_months).find_map(|n| {
+            let month = cycle.boundary(edge.first_of_month(), -n).ok()?;
+            (month.days_in_month() >= day).then(|| month.with().day(day).build().ok()).flatten()
+        })
+    }
+
+    /// The whole period that a part is of whose start, or end, is one of the period as well. What the record says of its
+    /// periods comes first: they may be laid from a day that a month lacks, which the part's own edge does not tell.
+    pub(in crate::planner) fn whole_around(&self, part: Period, known: Edge) -> Result<Period, PeriodError> {
+        let cycle = self.context.cycle;
+        let record = self.context.subscription;
+        let current = record.and_then(|record| record.period).and_then(|now| {
+            let anchor = self.anchor_of(now);
+            (cycle.period_containing(anchor, now.start()) == Ok(now)).then_some(anchor)
+        });
+        let around = |anchor: Date, day: Date| {
+            let whole = cycle.period_containing(anchor, day).ok()?;
+            (whole.start() <= part.start() && part.end() <= whole.end()).then_some(whole)
+        };
+        let on_edge = |anchor: Option<Date>| {
+            let whole = around(anchor?, part.start())?;
+            let is_known = match known {
+                Edge::Start => whole.start() == part.start(),
+                Edge::End => whole.end() == part.end(),
+            };
+            is_known.then_some(whole)
+        };
+        let edge = match known {
+            Edge::Start => part.start(),
+            Edge::End => part.end(),
+        };
+        if let Some(whole) = on_edge(self.anchor_near(edge)).or_else(|| on_edge(current)) {
+            return Ok(whole);
+        }
+        let next = cycle.boundary(part.start(), 1)?;
+        if next <= part.end() {
+            return Ok(part);
+        }
+        let started = || on_edge(record.map(|record| record.start));
+        if let Some(whole) = current.and_then(|anchor| around(anchor, part.start())).or_else(started) {
+            return Ok(whole);
+        }
+        match known {
+            Edge::Start => Period::new(part.start(), next),
+            Edge::End => {
+                let start = cycle.boundary(part.end(), -1)?;
+                if start < part.start() { Period::new(start, part.end()) } else { Ok(part) }
+            }
+        }
     }
 
     /// How many periods of the cycle, laid from `anchor`, the days are: whole ones and shares.
