@@ -254,3 +254,66 @@ fn a_price_that_nobody_named_is_not_0(
     let held = draft.findings.iter().any(|f| f.code == Code::Tu6002 && f.severity == Severity::Error);
     assert_eq!((held, draft.changes.is_empty()), (waits, waits), "{}", show(&draft));
 }
+
+// --- Charged once ----------------------------------------------------------------------------------------------------
+
+fn setup(amount: Option<&str>, charge: Charge) -> trueup_domain::feed::OrderLine {
+    let mut fee = line("1", charge, "setup", "1", "10.00", "4.00");
+    fee.amount = amount.map(|amount| amount.parse().unwrap());
+    fee
+}
+
+/// Whether the source tells its line's amount or only its unit price, it is the marketplace's price, not the catalog's.
+#[rstest]
+fn what_is_charged_once_costs_what_the_catalog_says(
+    #[values(None, Some("10.00"))] amount: Option<&str>,
+    #[values(Charge::Setup, Charge::OneTime, Charge::Upgrade, Charge::Overuse)] charge: Charge,
+) {
+    let mut lab = lab();
+    lab.product("setup", 9, ProductKind::OneTime, "99.00", "50.00");
+    let order = order("BO-1", OrderKind::Billing, "2028-02-05", february()).with(setup(amount, charge)).0;
+    let shown = lab.run(&order);
+    assert!(shown.contains("1 x 99.00 cost 50.00 = 99.00"), "{shown}");
+}
+
+/// Where the catalog names no price there is none to take: the amount is billed and said.
+#[test]
+fn an_amount_without_a_price_in_the_catalog_is_billed_and_told() {
+    let mut lab = lab();
+    lab.product("setup", 9, ProductKind::OneTime, "99.00", "50.00");
+    lab.snapshot.catalog.get_mut(&trueup_domain::ids::CatalogItemId(9)).unwrap().price = None;
+    let order = order("BO-1", OrderKind::Billing, "2028-02-05", february());
+    let order = order.with(setup(Some("10.00"), Charge::Setup)).0;
+    let draft = lab.plan(&[&order]);
+    let told = draft.findings.iter().find(|f| f.code == Code::Tu6002).unwrap();
+    assert_eq!(told.severity, Severity::Warning, "{told:?}");
+    assert_eq!(told.amount.unwrap().0.to_string(), "10.00");
+    assert!(lab.run(&order).contains("1 x 10.00"));
+}
+
+/// A price of 0 is the catalog's word: what the source charges is told, whether by its amount or by its price.
+#[rstest]
+fn an_amount_for_what_is_free_in_the_catalog_is_told(#[values(None, Some("10.00"))] amount: Option<&str>) {
+    let mut lab = lab();
+    lab.product("setup", 9, ProductKind::OneTime, "0.00", "0.00");
+    let mut line = setup(amount, Charge::Setup);
+    line.unit_price = line.unit_price.filter(|_| amount.is_none());
+    let draft = lab.plan(&[&order("BO-1", OrderKind::Billing, "2028-02-05", february()).with(line).0]);
+    let told = draft.findings.iter().find(|f| f.code == Code::Tu6002).unwrap();
+    assert_eq!(told.amount.unwrap().0.to_string(), "10.00", "{}", show(&draft));
+    assert_eq!(draft.changes.len(), 0, "{}", show(&draft));
+}
+
+/// The catalog knows no money back: what lowers the bill keeps the source's amount.
+#[rstest]
+#[case(Charge::Discount, "10.00")]
+#[case(Charge::Discount, "-10.00")]
+#[case(Charge::OneTime, "-10.00")]
+fn what_lowers_the_bill_keeps_its_amount(#[case] charge: Charge, #[case] amount: &str) {
+    let mut lab = lab();
+    lab.set("credits", "on");
+    lab.product("setup", 9, ProductKind::OneTime, "99.00", "50.00");
+    let order = order("BO-1", OrderKind::Billing, "2028-02-05", february());
+    let shown = lab.run(&order.with(setup(Some(amount), charge)).0);
+    assert!(shown.contains("= -10.00"), "{shown}");
+}

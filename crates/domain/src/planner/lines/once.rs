@@ -140,7 +140,7 @@ fn money_of(
     let settings = builder.context.world.settings;
     let currency = builder.context.currency;
     let mut quantity = billed_quantity(builder, &line.product, line.quantity);
-    if let Some(amount) = line.amount {
+    if let Some(amount) = named_amount(builder, line, item) {
         let known = part::prices_of(builder.context, line, item, None);
         let amount = if reduces { reduced(amount) } else { amount };
         let cost = cost_of(builder, line, known, quantity, share)?;
@@ -154,6 +154,9 @@ fn money_of(
         }
         let money = part::named_amount(settings, currency, amount, cost, quantity)?;
         return Ok(Some(money.cost_named_if(line.cost_amount.is_some())));
+    }
+    if quantity.is_zero() && line.amount.is_some() {
+        quantity = Quantity::from(1);
     }
     if quantity.is_zero() {
         return Ok(None);
@@ -169,6 +172,37 @@ fn money_of(
         quantity = -quantity.abs();
     }
     Ok(Some(part::charged(settings, currency, prices, quantity, share)?))
+}
+
+/// The amount that the source names, where it counts. Where prices come from ConnectWise, what is charged costs what the
+/// catalog says, as what recurs does: an amount is the marketplace's price. Parts and what lowers the bill keep theirs, since the
+/// catalog knows none, and so does an item without a price, which is told.
+fn named_amount(builder: &mut Builder<'_, '_>, line: &OrderLine, item: &CatalogItem) -> Option<Money> {
+    let amount = line.amount?;
+    let is_charge = match line.charge {
+        Charge::Setup | Charge::Recurring | Charge::Overuse | Charge::Upgrade | Charge::OneTime => true,
+        Charge::Prorate | Charge::Refund | Charge::Cancellation | Charge::Discount => false,
+    };
+    let by_catalog = builder.context.price_source == PriceSource::Connectwise;
+    if !by_catalog || !is_charge || amount.is_negative() {
+        return Some(amount);
+    }
+    if item.price.is_some() {
+        return None;
+    }
+    let currency = builder.context.currency;
+    let message = format!(
+        "Prices come from ConnectWise, and catalog item {} ({}) has none: {} is billed at the {} {currency} that the source \
+         charges (line {}).",
+        item.identifier,
+        item.id,
+        builder.context.product_name(&line.product),
+        amount.shown(currency),
+        line.id
+    );
+    let finding = builder.about(Code::Tu6002, &line.product, message).severity(Severity::Warning);
+    builder.find(finding.amount(amount, currency).fix("Enter the price of the catalog item, or leave it."));
+    Some(amount)
 }
 
 /// Tells a credit that is not written, since none are: whether it is one.
@@ -253,9 +287,12 @@ pub fn tell_free_in_the_catalog(
     quantity: Quantity,
 ) -> Result<(), MoneyError> {
     let by_catalog = builder.context.price_source == PriceSource::Connectwise;
-    let Some(price) = line.unit_price.filter(|price| by_catalog && !price.is_zero()) else { return Ok(()) };
     let currency = builder.context.currency;
-    let amount = price.extended(quantity, currency)?;
+    let said = match (line.amount, line.unit_price) {
+        (Some(amount), _) => Some(amount),
+        (None, unit) => unit.map(|unit| unit.extended(quantity, currency)).transpose()?,
+    };
+    let Some(amount) = said.filter(|amount| by_catalog && !amount.is_zero()) else { return Ok(()) };
     let (what, fix) = match line.charge {
         Charge::Recurring => (
             "billed at 0",
