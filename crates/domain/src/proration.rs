@@ -23,7 +23,8 @@ pub enum DayCount {
     Seconds,
     /// No proration: a part period costs the whole price.
     None,
-    /// CloudBlue's printed formula read literally: the effective day itself is not charged, and day one is.
+    /// CloudBlue's printed formula read literally: what begins within a period is not charged for its first day, which goes to
+    /// what ends before it; day one is charged.
     CloudblueLiteral,
 }
 
@@ -135,15 +136,17 @@ pub fn share_of_seconds(period: (i64, i64), charged: (i64, i64)) -> Result<Share
     Ok(Share { charged: (charged.1.min(period.1) - charged.0.max(period.0)).max(0), whole })
 }
 
-/// (N - k) / N with k the 1-based ordinal of the first charged day; the first day of a period means the whole price,
-/// because the printed rule applies only when the effective date differs from the period start.
+/// What begins on a day within the period costs (N - k) / N, with k the day's 1-based ordinal. On the first day of the period
+/// it costs the whole price, because the printed rule applies only when the effective date differs from the period start. What
+/// ends before the period does costs what that leaves, so that parts come to the whole.
 fn literal(period: Period, charged: Period) -> Share {
     let whole = period.days();
-    if charged.start() == period.start() {
-        return Share { charged: whole, whole };
-    }
-    let ordinal = days_between(period.start(), charged.start()) + 1;
-    Share { charged: whole - ordinal, whole }
+    let rest_from = |day: Date| match days_between(period.start(), day) {
+        0 => whole,
+        before if before == whole => 0,
+        before => whole - before - 1,
+    };
+    Share { charged: rest_from(charged.start()) - rest_from(charged.end()), whole }
 }
 
 /// So many of the 30 days of each month of the period, and never more than all of them. Periods of weeks or days have no
