@@ -3,7 +3,8 @@
 use super::{Builder, NewLine, safe_text};
 use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
-use crate::money::Exact;
+use crate::ids::ProductId;
+use crate::money::{Exact, Quantity};
 use crate::period::{CycleUnit, Period, PeriodError, next_day, previous_day};
 use crate::plan::Role;
 use crate::planner::context::Stop;
@@ -11,7 +12,7 @@ use crate::planner::part::{self, Prices};
 use crate::planner::picture::Line;
 use crate::planner::text::text;
 use crate::proration::Share;
-use crate::psa::{AdditionState, Agreement};
+use crate::psa::{AdditionState, Agreement, BillFlag};
 use jiff::civil::Date;
 
 /// The edge that a part of a period shares with all of it.
@@ -174,7 +175,30 @@ impl<'a> Builder<'_, 'a> {
             description: line.description.take(),
             invoice_description: Some(on_invoice),
         };
+        self.tell_cut_by_end(agreement, &line.product, &wanted, true_days)?;
         self.push_create(agreement, line, wanted, key, moved.then_some(true_days), reason)
+    }
+
+    /// Says what a one-time line loses where its agreement ends within the invoice that bills it and prorates: no line may go on
+    /// after the agreement, and ConnectWise bills the share of the days up to its end.
+    fn tell_cut_by_end(
+        &mut self,
+        agreement: &Agreement,
+        product: &ProductId,
+        wanted: &AdditionState,
+        true_days: Period,
+    ) -> Result<(), Stop> {
+        let Some(end) = agreement.end.filter(|end| wanted.cancelled == Some(*end)) else { return Ok(()) };
+        if wanted.bill != BillFlag::Billable {
+            return Ok(());
+        }
+        let all = billing::extended(wanted, Quantity::ZERO, self.context.currency)?;
+        let short = all.minus(self.billed_once(agreement, wanted)?)?.price;
+        let why = format!(
+            "agreement {} ends on {end} and prorates by itself, so ConnectWise bills a share of the line",
+            agreement.id
+        );
+        Ok(self.left_out(product, true_days, short.exact(), &why)?)
     }
 
     /// Writes an open-ended line from `start` on (or up to `last`, for a commitment). Days of it that are invoiced

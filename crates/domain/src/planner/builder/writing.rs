@@ -6,7 +6,7 @@ use crate::billing::{self, PriceAndCost};
 use crate::desired::Fields;
 use crate::ids::{AgreementId, CompanyId, CustomerId, ProductId};
 use crate::mapping::MappingKind;
-use crate::money::{Currency, Money, MoneyError, Quantity};
+use crate::money::{Money, MoneyError, Quantity};
 use crate::period::{Period, day_text, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
@@ -30,14 +30,6 @@ impl EditKind {
             Self::Cancel => Action::Cancel { target, before, wanted },
             Self::Update => Action::Update { target, before, wanted },
         }
-    }
-}
-
-/// What a new line bills on the first invoice that carries it.
-fn billed_once(wanted: &AdditionState, currency: Currency) -> Result<PriceAndCost, MoneyError> {
-    match wanted.bill {
-        BillFlag::Billable => billing::extended(wanted, Quantity::ZERO, currency),
-        BillFlag::DoNotBill | BillFlag::NoCharge => Ok(PriceAndCost::default()),
     }
 }
 
@@ -85,6 +77,27 @@ impl<'a> Builder<'_, 'a> {
         self.push(action, key, role, product, there.agreement, line_id, reason, String::new());
     }
 
+    /// What a new line bills on the first invoice that carries it: of one that ends within that invoice the share of its days,
+    /// where the agreement prorates.
+    pub(super) fn billed_once(
+        &self,
+        agreement: &Agreement,
+        wanted: &AdditionState,
+    ) -> Result<PriceAndCost, MoneyError> {
+        let currency = self.context.currency;
+        let invoice = billing::invoice_period(self.context.world.snapshot, agreement, wanted.effective)
+            .filter(|invoice| {
+                agreement.prorates && wanted.cancelled.is_some_and(|last| last < invoice.end())
+            });
+        match (wanted.bill, invoice) {
+            (BillFlag::DoNotBill | BillFlag::NoCharge, _) => Ok(PriceAndCost::default()),
+            (BillFlag::Billable, Some(invoice)) => {
+                billing::billed_in(wanted, Quantity::ZERO, invoice, true, currency)
+            }
+            (BillFlag::Billable, None) => billing::extended(wanted, Quantity::ZERO, currency),
+        }
+    }
+
     pub(super) fn push_create(
         &mut self,
         agreement: &'a Agreement,
@@ -94,14 +107,13 @@ impl<'a> Builder<'_, 'a> {
         true_period: Option<Period>,
         reason: String,
     ) -> Result<(), Stop> {
-        let currency = self.context.currency;
         if wanted.quantity.is_zero() {
             return Ok(());
         }
         let said = match self.word_on(&key, Some(&wanted), None) {
             Word::AsProposed => None,
             Word::LeftOut(by) => {
-                let amounts = billed_once(&wanted, currency)?;
+                let amounts = self.billed_once(agreement, &wanted)?;
                 let formula = line.money.formula;
                 let action = Action::Create { wanted: wanted.into() };
                 let (role, of) = (line.role, line.line_id);
@@ -136,7 +148,7 @@ impl<'a> Builder<'_, 'a> {
             written: state.clone(),
             next_invoice_at_write: self.invoicing(agreement).next_invoice,
         };
-        let amounts = billed_once(&wanted, currency)?;
+        let amounts = self.billed_once(agreement, &wanted)?;
         let formula = line.money.formula;
         let action = Action::Create { wanted: wanted.into() };
         let carried = Key::Made(key.0.as_str().into());
