@@ -18,7 +18,9 @@ use crate::psa::{AdditionState, Agreement, CatalogItem};
 use crate::settings::{PriceSource, ProrationBy};
 use jiff::civil::Date;
 
-pub use once::{bill_once, bill_used, said_to_cost, standing_text, tell_free_in_the_catalog, write_once};
+pub use once::{
+    bill_once, bill_used, give_back_once, said_to_cost, standing_text, tell_free_in_the_catalog, write_once,
+};
 
 /// Who bills the part of a period.
 pub enum PartPolicy<'a> {

@@ -196,7 +196,7 @@ fn give_back_named(
     let home = of_before.as_ref().and_then(|l| builder.agreement_of(l));
     let own = of_before.and_then(|l| builder.context.world.snapshot.catalog.get(&l.state.catalog_item));
     match (home, own) {
-        (Some(home), Some(item)) => lines::bill_once_on(builder, home, line, item, (order.period, days)),
+        (Some(home), Some(item)) => lines::give_back_once(builder, home, line, item, (order.period, days)),
         _ => {
             // Nothing of it was billed to the former customer: what goes back to whom nobody knows.
             let Some(amount) = line.amount else { return Ok(()) };

@@ -112,6 +112,29 @@ pub fn bill_used<'a>(
     write(builder, builder.context.agreement, line, item, (Role::Recurring, Role::Recurring), money, days)
 }
 
+/// Gives back a refund of the order on an agreement that may be another than the task's: that of who paid.
+pub fn give_back_once<'a>(
+    builder: &mut Builder<'_, 'a>,
+    home: &'a Agreement,
+    line: &OrderLine,
+    item: &'a CatalogItem,
+    (period, days): (Period, Period),
+) -> Result<(), Stop> {
+    if home.id == builder.context.agreement.id {
+        return bill_once(builder, line, item, period, days);
+    }
+    let share = share_of(builder, period, days)?;
+    let Some(money) = money_of(builder, line, item, share)? else { return Ok(()) };
+    if is_credit_left_out(builder, line, &money, days)? {
+        return Ok(());
+    }
+    // Of an open period ConnectWise would take a share of it by its dates: it is dated over the whole of it (D12).
+    let whole = home.prorates && !builder.is_invoiced(home, days.start());
+    let role = if whole { Role::OneTime } else { Role::Refund };
+    let own = OrderLine { id: format!("{}@{}", line.id, home.id).into(), ..line.clone() };
+    write(builder, home, &own, item, (role, Role::Refund), money, days)
+}
+
 fn share_of(builder: &Builder<'_, '_>, period: Period, days: Period) -> Result<Share, Stop> {
     Ok(period.intersect(days).map_or(Ok(Share::WHOLE), |days| builder.share(period, days))?)
 }
