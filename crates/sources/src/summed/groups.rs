@@ -10,6 +10,7 @@ use super::pass::Hashed;
 use super::plain::PLACES;
 use hashbrown::HashMap;
 use std::hint::black_box;
+use std::iter::repeat;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use trueup_domain::money::{Exact, MoneyError};
 
@@ -83,8 +84,10 @@ impl Figure {
     }
 }
 
-/// Some of the sums: those whose keys' hashes begin alike.
+/// Some of the sums: those whose keys' hashes begin alike. Parts share no line of the cache, so that threads at work on two
+/// of them do not wait for one another.
 #[derive(Default)]
+#[repr(align(128))]
 pub(super) struct Part {
     /// Upper half: of the hash. Lower half: the number of the sum, from 1; 0 is free.
     slots: Vec<u64>,
@@ -110,12 +113,11 @@ const MOST_WAITING: usize = 64;
 /// So many bytes of their keys.
 const MOST_KEYS: usize = MOST_WAITING * 128;
 
-/// A line on its way to its sum.
+/// A line on its way to its sum: one line of the cache, as these are written and read once more.
 #[derive(Clone, Debug)]
 struct Entry {
     quantity: i128,
     amount: i128,
-    cost: i128,
     hash: u64,
     place: u64,
     /// Where its key ends among those that wait; it begins where the one before ends.
@@ -128,6 +130,8 @@ struct Entry {
 pub(super) struct Waiting {
     entries: Vec<Entry>,
     keys: Vec<u8>,
+    /// Of those that tell one, which are few.
+    costs: Vec<i128>,
 }
 
 impl Waiting {
@@ -136,7 +140,21 @@ impl Waiting {
         self.keys.extend_from_slice(key);
         // A key is shorter than a record, and few of them wait.
         let end = self.keys.len() as u32;
-        self.entries.push(Entry { quantity, amount, cost, hash, place, end, marks });
+        self.entries.push(Entry { quantity, amount, hash, place, end, marks });
+        if marks.has_cost {
+            self.costs.push(cost);
+        }
+    }
+
+    /// The lines with their keys.
+    fn lines(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
+        let mut begin = 0;
+        self.entries.iter().map(move |entry| {
+            let end = entry.end as usize;
+            let key = self.keys.get(begin..end).unwrap_or_default();
+            begin = end;
+            (entry, key)
+        })
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -146,6 +164,7 @@ impl Waiting {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.keys.clear();
+        self.costs.clear();
     }
 }
 
@@ -233,30 +252,36 @@ impl Part {
     }
 
     fn add(&mut self, waiting: &Waiting) -> Result<(), MoneyError> {
-        self.look_at(&waiting.entries);
-        let mut begin = 0;
-        for entry in &waiting.entries {
-            let end = entry.end as usize;
-            let key = waiting.keys.get(begin..end).unwrap_or_default();
-            begin = end;
-            let at = self.find_or_make(entry.hash, key, entry.place)?;
-            let Entry { quantity, amount, cost, marks, .. } = *entry;
+        let told = self.look_at(waiting);
+        let mut costs = waiting.costs.iter();
+        for ((entry, key), told) in waiting.lines().zip(told.into_iter().chain(repeat(None))) {
+            let at = match told.filter(|at| self.is_key(*at, key)) {
+                Some(at) => at,
+                None => self.find_or_make(entry.hash, key, entry.place)?,
+            };
+            let Entry { quantity, amount, marks, .. } = *entry;
+            let cost = if marks.has_cost { costs.next().copied().unwrap_or(0) } else { 0 };
             self.take(at, entry.place, &Share { quantity, amount, cost, marks }, None, Way::Add)?;
         }
         Ok(())
     }
 
-    /// Reads what many lines need, so that these reads do not wait for one another: first the slots, then the sums, then
-    /// the keys.
-    fn look_at(&self, entries: &[Entry]) {
-        let mut places = [0_u32; MOST_WAITING];
-        for (place, entry) in places.iter_mut().zip(entries) {
-            *place = self.slots.get(self.slot(entry.hash)).map_or(0, |slot| *slot as u32);
+    /// The sums that the hashes of lines tell of. Each step is taken for all lines before the next one, so that what they
+    /// need is waited for at once: first the slots, then the sums, then the keys from end to end.
+    fn look_at(&self, waiting: &Waiting) -> [Option<u32>; MOST_WAITING] {
+        let slots = waiting.entries.iter().map(|entry| self.slots.get(self.slot(entry.hash)));
+        black_box(slots.fold(0, |all, slot| all ^ slot.copied().unwrap_or(0)));
+        let mut told = [None; MOST_WAITING];
+        for (told, entry) in told.iter_mut().zip(&waiting.entries) {
+            *told = self.probe(self.slot(entry.hash), entry.hash).1;
         }
-        for place in &mut places {
-            *place = place.checked_sub(1).and_then(|at| self.sum(at)).map_or(u32::MAX, |sum| sum.key);
+        let mut keys = [u32::MAX; MOST_WAITING];
+        for (key, told) in keys.iter_mut().zip(told) {
+            *key = told.and_then(|at| self.sum(at)).map_or(u32::MAX, |sum| sum.key);
         }
-        black_box(places.iter().fold(0, |all, place| all ^ self.keys.first_byte(*place)));
+        let ends = waiting.lines().zip(keys).map(|((_, key), kept)| self.keys.ends(kept, key.len()));
+        black_box(ends.fold(0, |all, ends| all ^ ends));
+        told
     }
 
     fn slot(&self, hash: u64) -> usize {
@@ -268,20 +293,36 @@ impl Part {
         if (self.count as usize + 1) * 2 > self.slots.len() {
             self.grow();
         }
-        let tag = hash << 32;
         let mut slot = self.slot(hash);
+        loop {
+            match self.probe(slot, hash) {
+                (_, Some(at)) if self.is_key(at, key) => return Ok(at),
+                (other, Some(_)) => slot = (other + 1) & (self.slots.len() - 1),
+                (free, None) => {
+                    let at = self.make(key, place)?;
+                    if let Some(free) = self.slots.get_mut(free) {
+                        *free = hash << 32 | u64::from(at + 1);
+                    }
+                    return Ok(at);
+                }
+            }
+        }
+    }
+
+    /// From a slot on, the next one that holds this hash, with the number of its sum, or else the next free one. Another
+    /// key may have the same hash.
+    fn probe(&self, mut slot: usize, hash: u64) -> (usize, Option<u32>) {
         while let Some(found) = self.slots.get(slot).filter(|found| **found != 0) {
-            let at = (*found as u32).wrapping_sub(1);
-            if found >> 32 == tag >> 32 && self.sum(at).is_some_and(|sum| self.keys.get(sum.key) == key) {
-                return Ok(at);
+            if found >> 32 == u64::from(hash as u32) {
+                return (slot, Some((*found as u32).wrapping_sub(1)));
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        let at = self.make(key, place)?;
-        if let Some(free) = self.slots.get_mut(slot) {
-            *free = tag | u64::from(at + 1);
-        }
-        Ok(at)
+        (slot, None)
+    }
+
+    fn is_key(&self, at: u32, key: &[u8]) -> bool {
+        self.sum(at).is_some_and(|sum| self.keys.get(sum.key) == key)
     }
 
     fn grow(&mut self) {

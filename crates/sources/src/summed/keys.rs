@@ -47,10 +47,12 @@ impl Keys {
         rest.get(..u32::from_le_bytes(*length) as usize)
     }
 
-    /// What stands first there; 0 where nothing was kept.
-    pub(super) fn first_byte(&self, at: u32) -> u8 {
-        let piece = self.0.get(at as usize / PIECE);
-        piece.and_then(|piece| piece.get(at as usize % PIECE)).copied().unwrap_or(0)
+    /// Reads both ends of a key of that length, which may lie on two lines of the cache; 0 where none was kept.
+    pub(super) fn ends(&self, at: u32, length: usize) -> u8 {
+        let Some(piece) = self.0.get(at as usize / PIECE) else { return 0 };
+        let begin = at as usize % PIECE;
+        let byte = |at: usize| piece.get(at).copied().unwrap_or(0);
+        byte(begin) ^ byte(begin + length)
     }
 }
 
@@ -69,6 +71,6 @@ mod tests {
             assert_eq!(keys.get(*at), key.as_slice());
         }
         assert!(keys.get(u32::MAX).is_empty());
-        assert_eq!(keys.first_byte(u32::MAX), 0);
+        assert_eq!(keys.ends(u32::MAX, 7), 0);
     }
 }

@@ -315,7 +315,9 @@ fn broken(name: &str, error: &std::io::Error) -> Failed {
     Box::new(refusal(name, 0, INCOMPLETE, reason))
 }
 
-/// Adds lines up.
+/// Adds lines up. Those of two threads lie side by side and each counts every line: on a line of the cache that they
+/// shared they would wait for one another. Two lines, since processors fetch them in pairs.
+#[repr(align(128))]
 pub(super) struct Adding<'g> {
     groups: &'g Groups,
     /// Lines that wait until there are some of their part.

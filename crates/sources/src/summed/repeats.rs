@@ -11,23 +11,27 @@ use hashbrown::{HashMap, HashSet};
 const CHUNK: usize = 4096;
 
 /// The hashes of ids that one thread met, by the part they belong to.
-pub(super) struct Prints(Vec<Vec<Vec<u64>>>);
+pub(super) struct Prints(Vec<OfPart>);
+
+#[derive(Default)]
+struct OfPart {
+    full: Vec<Vec<u64>>,
+    /// The chunk that is filled, at hand without a look into the list of them.
+    open: Vec<u64>,
+}
 
 impl Prints {
     pub(super) fn new() -> Self {
-        Self(vec![Vec::new(); PARTS])
+        Self(std::iter::repeat_with(OfPart::default).take(PARTS).collect())
     }
 
     pub(super) fn add(&mut self, hash: u64) {
-        let Some(chunks) = self.0.get_mut(part_of(hash)) else { return };
-        match chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(hash),
-            Some(_) | None => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(hash);
-                chunks.push(chunk);
-            }
+        let Some(part) = self.0.get_mut(part_of(hash)) else { return };
+        if part.open.len() == part.open.capacity() {
+            let full = std::mem::replace(&mut part.open, Vec::with_capacity(CHUNK));
+            part.full.push(full);
         }
+        part.open.push(hash);
     }
 }
 
@@ -37,7 +41,8 @@ pub(super) fn met_again(prints: Vec<Prints>) -> Vec<u64> {
     let mut parts: Vec<Vec<Vec<u64>>> = (0..PARTS).map(|_| Vec::new()).collect();
     for Prints(of_thread) in prints {
         for (all, some) in parts.iter_mut().zip(of_thread) {
-            all.extend(some);
+            all.extend(some.full);
+            all.push(some.open);
         }
     }
     let each = PARTS.div_ceil(threads);
