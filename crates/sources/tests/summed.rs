@@ -287,9 +287,10 @@ fn many_lines_come_to_the_same_whichever_thread_reads_them() {
     for line in 0..40_000_u64 {
         let (subscription, product) = (line * 7919 % 997, line % 7);
         let id = if line % 1000 == 0 { line / 2 } else { line };
+        let cost = if line % 3 == 1 { format!("0.1{}", line % 11) } else { String::new() };
         writeln!(
             rows,
-            "u{id},s-{subscription},,p-{product},{}.{:03},GB,0.0{},,,EUR,2026-1{}-05T10:00:00Z,2026-1{}-05T11:00:00Z,,",
+            "u{id},s-{subscription},,p-{product},{}.{:03},GB,0.0{},{cost},,EUR,2026-1{}-05T10:00:00Z,2026-1{}-05T11:00:00Z,,",
             line % 91,
             line % 1000,
             1 + line % 9,

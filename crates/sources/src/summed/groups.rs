@@ -2,7 +2,7 @@
 //!
 //! There are many more sums than a processor's caches hold, and lines come in any order: what counts is how often memory
 //! is waited for. So lines wait until there are some of a part, which looks at all that they need at once before it adds
-//! them; a sum is one line of the cache, and its key lies as long as it is among the keys of its part.
+//! them; a sum is one line of the cache, and its key lies as long as it is among the keys of its part (D188).
 
 use super::keys::Keys;
 use super::line::{Marks, Odd, Share};

@@ -1,7 +1,8 @@
 //! One use of something: read straight from the bytes of a row where it is plainly written, else from its record.
 
+use super::ends::Ends;
 use super::key::Names;
-use super::plain::{self, EACH, PLACES, Plain, equal, month_number};
+use super::plain::{self, Months, PLACES, Plain, month_number};
 use memchr::memchr;
 use rust_decimal::Decimal;
 use trueup_domain::feed::UsageRecord;
@@ -61,7 +62,7 @@ pub(super) struct Columns {
     currency: Option<usize>,
     status: Option<usize>,
     replaces: Option<usize>,
-    delimiter: u8,
+    pub(super) delimiter: u8,
     /// Columns that no use has.
     pub(super) unknown: Vec<String>,
 }
@@ -69,29 +70,58 @@ pub(super) struct Columns {
 /// What the rows of a table share, kept from one to the next.
 #[derive(Debug)]
 pub(super) struct Desk {
-    cells: Cells,
+    pub(super) cells: Cells,
     currency: [u8; 3],
+    months: Months,
     /// Whether there may be a quote in the rows at hand.
     pub(super) has_quotes: bool,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { cells: Cells { bounds: [(0, 0); MOST_CELLS], count: 0 }, currency: [0; 3], has_quotes: false }
+        Self {
+            cells: Cells { bounds: [(0, 0); MOST_CELLS], count: 0 },
+            currency: [0; 3],
+            months: Months::default(),
+            has_quotes: false,
+        }
     }
 }
 
 /// The most columns of a table whose rows are read from their bytes.
 const MOST_CELLS: usize = 32;
 
-/// Where the cells of a row begin and end.
+/// Where the cells of a row begin and end in it.
 #[derive(Debug)]
-struct Cells {
+pub(super) struct Cells {
     bounds: [(u32, u32); MOST_CELLS],
     count: usize,
 }
 
 impl Cells {
+    /// Takes the cells of the row that begins there in its block, and tells where it ends. A cell ends at each delimiter, as
+    /// if no cell were quoted.
+    pub(super) fn take(&mut self, block: &[u8], begin: usize, ends: &mut Ends<'_>) -> usize {
+        self.count = 0;
+        let mut from = 0;
+        for end in ends {
+            self.push(from, end - begin);
+            from = end + 1 - begin;
+            if block.get(end) == Some(&b'\n') {
+                return end;
+            }
+        }
+        self.push(from, block.len() - begin);
+        block.len()
+    }
+
+    /// Ends the last cell there.
+    fn close(&mut self, row: usize) {
+        if let Some((_, to)) = self.count.checked_sub(1).and_then(|last| self.bounds.get_mut(last)) {
+            *to = row as u32;
+        }
+    }
+
     fn push(&mut self, from: usize, to: usize) {
         if let Some(place) = self.bounds.get_mut(self.count) {
             // A row is no longer than a block.
@@ -163,9 +193,13 @@ impl Columns {
         (has_whose && columns.width <= MOST_CELLS).then_some(columns)
     }
 
-    /// Reads a row without its line end. None where it is not plain.
+    /// Reads a row without its line end, whose cells the desk has taken. None where it is not plain.
     pub(super) fn read<'a>(&self, row: &'a [u8], is_named: bool, desk: &mut Desk) -> Option<Use<'a>> {
-        if !self.split(row, desk.has_quotes, &mut desk.cells) {
+        desk.cells.close(row.len());
+        if desk.has_quotes && memchr(b'"', row).is_some() {
+            self.split_quoted(row, &mut desk.cells)?;
+        }
+        if desk.cells.count != self.width {
             return None;
         }
         let cells = &desk.cells;
@@ -189,8 +223,8 @@ impl Columns {
             return None;
         }
         let (start, end) = (cell(self.start), cell(self.end));
-        let month = plain::month(start)?;
-        plain::month(end)?;
+        let month = desk.months.read(start)?;
+        desk.months.read(end)?;
         // Of one form, so that the order of the texts is that of the moments.
         if start.len() != end.len() || start >= end {
             return None;
@@ -245,41 +279,22 @@ impl Columns {
         })
     }
 
-    /// Finds the cells of a row. Not of one with a quote inside a cell.
-    fn split(&self, row: &[u8], has_quotes: bool, cells: &mut Cells) -> bool {
+    /// Takes the cells of a row where some are quoted. Not of one with a quote inside a cell.
+    fn split_quoted(&self, row: &[u8], cells: &mut Cells) -> Option<()> {
         cells.count = 0;
-        if has_quotes && memchr(b'"', row).is_some() {
-            return self.split_quoted(row, cells);
-        }
-        let mut from = 0;
-        let wanted = u64::from(self.delimiter) * EACH;
-        for (piece, bytes) in row.chunks(64).enumerate() {
-            let mut found = places_of(bytes, wanted);
-            while found != 0 {
-                let at = piece * 64 + found.trailing_zeros() as usize;
-                cells.push(from, at);
-                from = at + 1;
-                found &= found - 1;
-            }
-        }
-        cells.push(from, row.len());
-        cells.count == self.width
-    }
-
-    fn split_quoted(&self, row: &[u8], cells: &mut Cells) -> bool {
         let mut from = 0;
         loop {
             let rest = row.get(from..).unwrap_or_default();
             let next = match rest.first() {
                 Some(b'"') => {
                     let inner = rest.get(1..).unwrap_or_default();
-                    let Some(length) = memchr(b'"', inner) else { return false };
+                    let length = memchr(b'"', inner)?;
                     cells.push(from + 1, from + 1 + length);
                     let behind = from + length + 2;
                     match row.get(behind) {
                         None => None,
                         Some(byte) if *byte == self.delimiter => Some(behind + 1),
-                        Some(_) => return false,
+                        Some(_) => return None,
                     }
                 }
                 Some(_) | None => {
@@ -291,36 +306,10 @@ impl Columns {
             };
             match next {
                 Some(next) => from = next,
-                None => return cells.count == self.width,
+                None => return Some(()),
             }
         }
     }
-}
-
-/// A bit for each of up to 64 bytes that is the wanted one, which is not 0.
-fn places_of(bytes: &[u8], wanted: u64) -> u64 {
-    let mut all = 0;
-    let mut words = bytes.chunks_exact(8);
-    let mut begun = 0;
-    for word in &mut words {
-        all |= places_in(word.try_into().map_or(0, u64::from_le_bytes), wanted) << begun;
-        begun += 8;
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        let mut word = [0; 8];
-        for (to, byte) in word.iter_mut().zip(rest) {
-            *to = *byte;
-        }
-        all |= places_in(u64::from_le_bytes(word), wanted) << begun;
-    }
-    all
-}
-
-/// A bit for each byte of a word that is the same in both.
-fn places_in(word: u64, wanted: u64) -> u64 {
-    // The product brings the lowest bits of the bytes together in the highest byte.
-    ((equal(word, wanted) >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
 }
 
 /// An id that begins with no blank, and is not too long.

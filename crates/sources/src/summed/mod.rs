@@ -6,6 +6,7 @@
 //! what it refuses with line and reason. Memory grows with the sums and with eight bytes a line, not with the file.
 
 mod blocks;
+mod ends;
 mod groups;
 mod key;
 mod keys;

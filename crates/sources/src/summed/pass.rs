@@ -1,6 +1,7 @@
 //! One way through the files, by several threads.
 
 use super::blocks::{Block, Blocks, Step};
+use super::ends::Ends;
 use super::groups::{Groups, PARTS, Waiting, Way, part_of};
 use super::line::{Columns, Desk, Use, of_record};
 use super::out_of_range;
@@ -205,9 +206,10 @@ impl<'p, T: Take> Worker<'p, T> {
         let is_clean = plain::is_ascii_text(buffer)
             || (std::str::from_utf8(buffer).is_ok() && memchr::memchr(0, buffer).is_none());
         let (mut from, mut line) = (0, first);
-        while let Some(rest) = buffer.get(from..).filter(|rest| !rest.is_empty()) {
-            let length = memchr::memchr(b'\n', rest);
-            let row = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
+        let mut ends = Ends::of(buffer, columns.delimiter);
+        while from < buffer.len() {
+            let end = desk.cells.take(buffer, from, &mut ends);
+            let row = buffer.get(from..end).unwrap_or_default();
             let bare = row.strip_suffix(b"\r").unwrap_or(row);
             // Of a row that may be too long for a record the feed's reader knows.
             let is_plain = is_clean && bare.len() < MAX_RECORD_BYTES / 2;
@@ -222,7 +224,7 @@ impl<'p, T: Take> Worker<'p, T> {
                     }
                 }
             }
-            from += row.len() + 1;
+            from = end + 1;
             line += 1;
         }
         Ok(())

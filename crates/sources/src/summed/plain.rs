@@ -74,6 +74,7 @@ const ZEROS: u64 = 0x30 * EACH;
 
 /// The last digits, up to eight, of what ends at a place; what stands before them are zeros. None so near the beginning
 /// that there are no eight bytes.
+#[inline]
 fn last_eight(row: &[u8], end: usize, digits: usize) -> Option<u64> {
     let (_, word) = row.get(..end)?.split_last_chunk::<8>()?;
     let word = u64::from_le_bytes(*word);
@@ -85,6 +86,7 @@ fn last_eight(row: &[u8], end: usize, digits: usize) -> Option<u64> {
 }
 
 /// The number of eight digits, the first one in the lowest byte; none where one is no digit.
+#[inline]
 fn eight_digits(word: u64) -> Option<i64> {
     const HALVES: u64 = 0xf0 * EACH;
     if word & HALVES != ZEROS || word.wrapping_add(0x06 * EACH) & HALVES != ZEROS {
@@ -103,6 +105,7 @@ pub(super) fn number_in(row: &[u8], from: usize, to: usize) -> Option<Plain> {
 }
 
 /// A number without a sign, of up to eight digits before the point and up to seven behind it.
+#[inline]
 fn short_number(row: &[u8], from: usize, to: usize) -> Option<Plain> {
     let length = to.checked_sub(from).filter(|length| *length > 0)?;
     let word = last_eight(row, to, length)?;
@@ -187,27 +190,55 @@ fn two(tens: u8, ones: u8) -> u32 {
     u32::from(tens) * 10 + u32::from(ones)
 }
 
-/// Reads `2026-10-31` or `2026-10-31T09:00:00Z`: the number of its month, from the year 0 on.
-pub(super) fn month(text: &[u8]) -> Option<u32> {
-    let (date, rest) = text.split_first_chunk::<8>()?;
-    let (day, hour, minute, second) = match *rest {
-        [d1, d2] => (DAY.digits([d1, d2, b'T', b'0', b'0', b':', b'0', b'0'])?, 0, 0, 0),
-        [d1, d2, t, h1, h2, c1, m1, m2, c2, s1, s2, z] => {
-            let day = DAY.digits([d1, d2, t, h1, h2, c1, m1, m2])?;
-            let time = SECOND.digits([b'T', b'0', b'0', c2, s1, s2, z, b':'])?;
-            (day, two(day[3], day[4]), two(day[6], day[7]), two(time[4], time[5]))
+/// Reads months. Nearly all lines of a file are of the same one, so the last is known by its letters.
+#[derive(Debug, Default)]
+pub(super) struct Months {
+    /// Such as `2026-10-`, and what is known of it.
+    last: [u8; 8],
+    known: Option<Month>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Month {
+    year: u32,
+    month: u32,
+}
+
+impl Months {
+    /// The month of a date's first eight characters; none where they are no such thing.
+    fn of(&mut self, date: [u8; 8]) -> Option<Month> {
+        if date != self.last {
+            self.last = date;
+            self.known = MONTH.digits(date).and_then(|[y1, y2, y3, y4, _, m1, m2, _]| {
+                let (year, month) = (two(y1, y2) * 100 + two(y3, y4), two(m1, m2));
+                (1..=12).contains(&month).then_some(Month { year, month })
+            });
         }
-        _ => return None, // open set: lengths of other forms
-    };
-    let [y1, y2, y3, y4, _, m1, m2, _] = MONTH.digits(*date)?;
-    let (year, month, day) = (two(y1, y2) * 100 + two(y3, y4), two(m1, m2), two(day[0], day[1]));
-    if hour > 23 || minute > 59 || second > 59 || month == 0 || month > 12 || day == 0 || day > 31 {
-        return None;
+        self.known
     }
-    if day > 28 {
-        Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+
+    /// Reads `2026-10-31` or `2026-10-31T09:00:00Z`: the number of its month, from the year 0 on.
+    pub(super) fn read(&mut self, text: &[u8]) -> Option<u32> {
+        let (date, rest) = text.split_first_chunk::<8>()?;
+        let (day, hour, minute, second) = match *rest {
+            [d1, d2] => (DAY.digits([d1, d2, b'T', b'0', b'0', b':', b'0', b'0'])?, 0, 0, 0),
+            [d1, d2, t, h1, h2, c1, m1, m2, c2, s1, s2, z] => {
+                let day = DAY.digits([d1, d2, t, h1, h2, c1, m1, m2])?;
+                let time = SECOND.digits([b'T', b'0', b'0', c2, s1, s2, z, b':'])?;
+                (day, two(day[3], day[4]), two(day[6], day[7]), two(time[4], time[5]))
+            }
+            _ => return None, // open set: lengths of other forms
+        };
+        let day = two(day[0], day[1]);
+        if hour > 23 || minute > 59 || second > 59 || day == 0 || day > 31 {
+            return None;
+        }
+        let Month { year, month } = self.of(*date)?;
+        if day > 28 {
+            Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+        }
+        Some(year * 12 + month - 1)
     }
-    Some(year * 12 + month - 1)
 }
 
 /// The number of a month.
@@ -222,6 +253,13 @@ mod tests {
     use crate::time::{parse_date, parse_instant};
     use proptest::prelude::*;
     use trueup_domain::money::parse_decimal;
+
+    fn month(text: &[u8]) -> Option<u32> {
+        let mut months = Months::default();
+        let found = months.read(text);
+        assert_eq!(months.read(text), found, "once more");
+        found
+    }
 
     #[test]
     fn reads_what_is_plain_and_nothing_else() {
@@ -241,6 +279,7 @@ mod tests {
             "2024-01-01T24:00:00Z",
             "2024-1-1",
             "2024-01-01T00:00:60Z",
+            "\0\0\0\0\0\0\0\001",
         ] {
             assert_eq!(month(text.as_bytes()), None, "{text}");
         }
