@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 use trueup_domain::finding::{Code, Finding, Severity, Subject};
@@ -176,7 +177,7 @@ fn wait_ms(put_back: u32) -> i64 {
 pub async fn work(service: Service, identity: Arc<Identity>, mut stopping: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let long = Arc::new(Semaphore::new(LONG_AT_ONCE));
-    let mut under_way = tokio::task::JoinSet::new();
+    let mut under_way = JoinSet::new();
     while !*stopping.borrow() {
         while under_way.try_join_next().is_some() {}
         let place = tokio::select! {
@@ -265,11 +266,15 @@ async fn carry(claim: Claim, mut stopping: watch::Receiver<bool>) {
         let _ = stopping.wait_for(|stop| *stop).await;
         tokio::time::sleep(GRACE).await;
     };
+    // A task of its own: a plan of many lines reckons for longer than a claim holds, without giving way once.
+    let mut keeper = JoinSet::new();
+    keeper.spawn(keep_claim(claim.clone(), steps.clone()));
     let ended = tokio::select! {
         ended = attempt(claim.clone(), steps.clone()).instrument(span).boxed() => Some(ended),
-        () = keep_claim(claim.clone(), steps.clone()).boxed() => return,
+        _ = keeper.join_next() => return,
         () = too_late => None,
     };
+    drop(keeper);
     let _ = claim.renew(steps.now()).await;
     let written = match ended {
         Some(Outcome::Ended(ended)) => {
