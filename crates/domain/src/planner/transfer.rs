@@ -197,7 +197,7 @@ fn give_back_named(
     let own = of_before.and_then(|l| builder.context.world.snapshot.catalog.get(&l.state.catalog_item));
     match (home, own) {
         (Some(home), Some(item)) => lines::give_back_once(builder, home, line, item, (order.period, days)),
-        _ => {
+        (None, _) | (Some(_), None) => {
             // Nothing of it was billed to the former customer: what goes back to whom nobody knows.
             let Some(amount) = line.amount else { return Ok(()) };
             let why =
