@@ -271,6 +271,15 @@ impl<'a> Decider<'_, 'a> {
                 let fix = "Assign the service to another item, or bill it by orders alone.";
                 Stop(Box::new(self.finding(Code::Tu2007, message).fix(fix)))
             }
+            Found::OfOthers(id) => {
+                let message = format!(
+                    "{name}: addition {id} bills it already, for another organization or another installation of trueup. Each \
+                     would write its own quantity over the other's."
+                );
+                let fix = "Bill the customer of one of them on another agreement, or let one organization count both. Where \
+                           it is this line all the same, say so (`trueup quantity pick --addition`).";
+                Stop(Box::new(self.finding(Code::Tu2007, message).fix(fix)))
+            }
             Found::Elsewhere(other, id) => {
                 let message = format!(
                     "{name}: agreement {} has no line of it, and agreement {other} of the same company has addition {id}. \

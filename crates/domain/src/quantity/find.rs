@@ -25,6 +25,8 @@ pub enum Found<'a> {
     EndedBefore(AdditionId),
     /// The item is billed by an order's line.
     OfOrders(AdditionId),
+    /// The item is billed by a line that carries trueup's key, and this organization did not write it.
+    OfOthers(AdditionId),
     /// There is none here, and an open one of the item on another agreement of the company.
     Elsewhere(AgreementId, AdditionId),
     /// There is none here, and other agreements of the company were not read yet.
@@ -76,6 +78,13 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
         several => return Found::Several(several.iter().map(|a| a.id).collect()),
     }
     let (of_orders, free): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| is_of_orders(scene, a.id));
+    // Each would write its own quantity over the other's.
+    let is_others = |a: &&ObservedAddition| {
+        let key = a.marker.as_ref();
+        key.is_some_and(|key| !scene.world.unlinked.contains(key))
+            && !scene.links_by_addition.contains_key(&a.id)
+    };
+    let (others, free): (Vec<_>, Vec<_>) = free.into_iter().partition(is_others);
     let anew = matches!(pick, Some(Pick::Create { known }) if known == links.len());
     match free.as_slice() {
         [one] if !anew => return Found::Candidate(one),
@@ -87,6 +96,9 @@ pub fn find<'a>(scene: &Scene<'a>, key: LineKey, pick: Option<Pick>) -> Found<'a
     }
     if let Some(one) = of_orders.first() {
         return Found::OfOrders(one.id);
+    }
+    if let Some(one) = others.first() {
+        return Found::OfOthers(one.id);
     }
     // What trueup itself ended may come back; what a person ended or took back stays so until someone decides.
     let by_hand = links.iter().rev().find(|link| link.deleted || link.is_settled() || !link.ended_by_us());

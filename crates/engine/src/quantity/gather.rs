@@ -120,7 +120,8 @@ impl Gathered {
             due_only: false,
             adoption: AdoptionAnswer::Propose,
             completed: Completions::new(),
-            unlinked: BTreeSet::new(),
+            // What an operation without an answer made is ours, and no link tells of it yet.
+            unlinked: store.list_unresolved_operations(org).await?.into_iter().map(|row| row.key).collect(),
             config,
         };
         for source in sources {

@@ -387,6 +387,34 @@ fn ax_05_ax_10_below_the_connection_and_the_assignments_hold_and_customers_do_no
     assert_eq!((quantities(&bench, 40), quantities(&bench, 61)), (vec![10.0], vec![4.0]));
 }
 
+/// Two organizations whose customers are one company, with one agreement and one item.
+#[test]
+fn ax_43_two_organizations_do_not_write_their_quantities_over_each_other() {
+    let bench = assigned();
+    let of = |org: &'static str, args: &[&str]| bench.json(&[&["--org", org], args].concat());
+    for (org, level) in [("north", "8"), ("south", "5")] {
+        bench.json(&["org", "add", org, "--name", org, "--parent", "default"]).exits(0);
+        let feed = format!(
+            "{{\"type\":\"customer\",\"id\":\"x-1\",\"name\":\"{org}\"}}\n{{\"type\":\"counter\",\"customer\":\"x-1\",\
+             \"product\":\"mbx\",\"value\":\"{level}\",\"as_of\":\"2023-03-10T01:00:00Z\"}}\n"
+        );
+        of(org, &["feed", "import", &bench.file(&format!("{org}.ndjson"), &feed)]).exits(0);
+        let rows = "kind,source_id,psa_id,scope,options\ncustomer,x-1,12,,\nagreement,customer:x-1,40,,\n";
+        of(org, &["mapping", "import", &bench.file("m.csv", rows)]).exits(0);
+    }
+    of("north", &["quantity", "run", "--approve"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [8.0]);
+    bench.json(&["setting", "set", "quantity.adopt", "take"]).exits(0);
+    let refused = of("south", &["quantity", "run", "--approve"]).exits(1).json();
+    assert_eq!(
+        (codes(&refused), quantities(&bench, 40)),
+        (vec!["TU2007".to_owned()], vec![8.0]),
+        "{refused}"
+    );
+    of("north", &["quantity", "run"]).exits(0);
+    assert_eq!(quantities(&bench, 40), [8.0]);
+}
+
 #[test]
 fn rules_that_mean_nothing_are_refused_and_fractions_need_a_rounding() {
     let bench = assigned();
