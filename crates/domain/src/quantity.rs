@@ -22,7 +22,7 @@ mod wants;
 pub use compare::{Planned, QuantityPlan, Scene, agreements_of_interest, plan};
 pub use config::{Assignment, Config, Entry, Level, Pick, ServiceTarget, Ticks};
 pub use footing::footings;
-pub use line::{Line, LineKey, Told, Verdict, quantity_subscription, quantity_task};
+pub use line::{Line, LineKey, Told, Verdict, counted_customer, quantity_subscription, quantity_task};
 pub use reading::{Origin, Reading, ReadingKey, Readings, UsageSum};
 pub use wants::{billed_as, chosen_agreement};
 

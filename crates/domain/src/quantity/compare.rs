@@ -4,7 +4,7 @@ use super::Policy;
 use super::config::Config;
 use super::decide::Decider;
 use super::left::{hold_a_mass_drop, left_over, never_told};
-use super::line::{Line, LineKey, Told, Verdict};
+use super::line::{Line, LineKey, Told, Verdict, counted_customer};
 use super::reading::Readings;
 use super::wants::{self, Wants};
 use crate::finding::{Code, Finding, Subject};
@@ -135,6 +135,8 @@ pub struct QuantityPlan {
     pub findings: Vec<Finding>,
     /// Agreements that have to be read before it can be told whether lines are missing.
     pub unread: BTreeSet<AgreementId>,
+    /// Agreements whose lines were left out, since their next invoice is further away than `quantity.before_invoice_days`.
+    pub not_due: BTreeSet<AgreementId>,
 }
 
 impl QuantityPlan {
@@ -205,7 +207,7 @@ pub(super) fn own_links<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Addit
 }
 
 pub(super) fn customer_of(link: &AdditionLink) -> Option<CustomerId> {
-    link.subscription.as_str().strip_prefix("quantity:").map(CustomerId::from)
+    counted_customer(&link.subscription)
 }
 
 /// Compares, and plans what follows.
@@ -214,6 +216,7 @@ pub fn plan(scene: &Scene<'_>) -> QuantityPlan {
     let mut plan = QuantityPlan { findings, ..QuantityPlan::default() };
     for (key, parts) in &lines {
         if !is_due(scene, key.0) {
+            plan.not_due.insert(key.0);
             continue;
         }
         let mut decider = Decider { scene, key: *key, parts, untold: untold.get(key), plan: &mut plan };

@@ -115,6 +115,11 @@ pub fn quantity_subscription(customer: &CustomerId) -> SubscriptionId {
     SubscriptionId::from(format_args!("quantity:{customer}"))
 }
 
+/// Whose lines these are, where they are of what is counted.
+pub fn counted_customer(subscription: &SubscriptionId) -> Option<CustomerId> {
+    subscription.as_str().strip_prefix("quantity:").map(CustomerId::from)
+}
+
 /// The name under which findings of a customer's lines are kept where orders have a task.
 pub fn quantity_task(source: &SourceId, customer: &CustomerId) -> TaskId {
     TaskId::from(short_hash("tk", &["quantity", source.as_str(), customer.as_str()], 14))

@@ -7,8 +7,9 @@ use crate::approvals;
 use crate::records::{ApprovalState, PlanState, StoredPlan};
 use std::collections::BTreeSet;
 use trueup_domain::finding::Finding;
-use trueup_domain::ids::{CustomerId, SourceId};
+use trueup_domain::ids::{AgreementId, CustomerId, SourceId};
 use trueup_domain::plan::DraftPlan;
+use trueup_domain::quantity::counted_customer;
 
 /// A plan that waits, and why.
 pub(super) struct Asked {
@@ -62,21 +63,33 @@ impl Site<'_> {
         Ok(current)
     }
 
-    /// Takes back the questions about quantities that would not be written any more.
-    pub(super) async fn withdraw_others(&self, current: &BTreeSet<String>) -> Result<(), RunError> {
+    /// Takes back the questions about quantities that would not be written any more; not those about lines that this run did not
+    /// look at, since their customers were left out or their agreements are not due.
+    pub(super) async fn withdraw_others(
+        &self,
+        current: &BTreeSet<String>,
+        not_due: &BTreeSet<AgreementId>,
+    ) -> Result<(), RunError> {
         let (store, org) = (self.store, self.request.org);
+        let only = self.gathered.only.as_ref();
+        let is_looked_at = |source: &SourceId, customer: &CustomerId, agreement: AgreementId| {
+            only.is_none_or(|only| only.contains(&(source.clone(), customer.clone())))
+                && !not_due.contains(&agreement)
+        };
+        let looked_at = |plan: &DraftPlan| {
+            let mut changes = plan.changes.iter();
+            let mut taken = plan.adoptions.iter();
+            changes.all(|change| is_looked_at(&change.source, &change.customer, change.agreement))
+                && taken.all(|taken| {
+                    let customer = counted_customer(&taken.subscription);
+                    customer.is_none_or(|customer| is_looked_at(&taken.source, &customer, taken.agreement))
+                })
+        };
         for row in store.list_approvals(org, true, None, 10_000).await? {
             if current.contains(&row.id) || row.connection != self.request.connection {
                 continue;
             }
             let Some(stored) = store.find_plan(org, &row.plan).await? else { continue };
-            let looked_at = |plan: &DraftPlan| {
-                let changes = plan.changes.iter().map(|change| (&change.source, &change.customer));
-                changes.into_iter().all(|(source, customer)| {
-                    let only = self.gathered.only.as_ref();
-                    only.is_none_or(|only| only.contains(&(source.clone(), customer.clone())))
-                })
-            };
             if is_plan_of_quantities(&stored) && looked_at(stored.body.plan()) {
                 approvals::withdraw(store, self.clock, org, &row.id).await?;
             }

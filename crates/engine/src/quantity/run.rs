@@ -378,7 +378,7 @@ impl Site<'_> {
             }
         }
         let current = self.ask(waiting, report).await?;
-        self.withdraw_others(&current).await?;
+        self.withdraw_others(&current, &compared.plan.not_due).await?;
         self.keep(compared, &done, report).await?;
         Ok(stale)
     }

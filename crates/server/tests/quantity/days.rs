@@ -1,7 +1,8 @@
 //! The day on which a run takes place, the month that it bills, and whose invoice is near.
 
 use super::desk::{
-    additions, agreement, assigned, count, count_at, mark, quantities, run, seed, verdicts, writes_since,
+    add, additions, agreement, assigned, count, count_at, mark, more_customers, quantities, run, seed,
+    verdicts, writes_since,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -57,6 +58,11 @@ fn before_invoice_days_lets_a_scheduled_run_write_where_the_invoice_is_near_alon
     bench.map("customer,c-2,22,,\nagreement,customer:c-2,52,,\n").exits(0);
     bench.json(&["setting", "set", "quantity.before_invoice_days", "3"]).exits(0);
     count(&bench, &[("c-1", "mbx", "5"), ("c-2", "mbx", "6")]);
+    // Who is asked about what is not due stays asked.
+    run(&bench, &[]).exits(1);
+    assert_eq!(open_questions(&bench), 2);
+    run(&bench, &["--due"]).exits(1);
+    assert_eq!(open_questions(&bench), 2);
     let ran = run(&bench, &["--due", "--approve"]).exits(0).json();
     assert_eq!(verdicts(&ran), ["create"], "{ran}");
     assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![], vec![6.0]));
@@ -66,4 +72,22 @@ fn before_invoice_days_lets_a_scheduled_run_write_where_the_invoice_is_near_alon
     assert_eq!(writes_since(&bench, before), []);
     run(&bench, &["--approve"]).exits(0);
     assert_eq!((quantities(&bench, 40), quantities(&bench, 52)), (vec![5.0], vec![6.0]));
+}
+
+fn open_questions(bench: &crate::bench::Bench) -> usize {
+    let list = bench.json(&["approval", "list"]).exits(0).json();
+    list["approvals"].as_array().unwrap().len()
+}
+
+/// A run over one customer takes back no question about another's addition to be taken over.
+#[test]
+fn a_run_over_one_customer_leaves_the_questions_of_others() {
+    let bench = assigned();
+    more_customers(&bench, 1);
+    add(&bench, 40, 7, "5");
+    count(&bench, &[("c-1", "mbx", "5"), ("c-2", "mbx", "6")]);
+    run(&bench, &[]).exits(1);
+    assert_eq!(open_questions(&bench), 2);
+    run(&bench, &["--customer", "c-2"]).exits(1);
+    assert_eq!(open_questions(&bench), 2);
 }
