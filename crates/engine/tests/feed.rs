@@ -27,7 +27,7 @@ where
 async fn long_records_are_taken_in_by_few() {
     let long = |number: usize| {
         let text = "x".repeat(1 << 20);
-        let record = format!("{{\"type\":\"customer\",\"id\":\"c-{number}\",\"name\":\"{text}\"}}");
+        let record = format!("{{\"customer\":{{\"id\":\"c-{number}\",\"name\":\"{text}\"}}}}");
         Ok(incoming(serde_json::from_str::<Record>(&record).unwrap()))
     };
     let (report, read) = checked((0..60).map(long)).await;
