@@ -442,7 +442,8 @@ pub async fn apply_all(
     approval: Approval,
     options: &ApplyOptions<'_>,
 ) -> Result<RunReport, RunError> {
-    let WentOn { resumed, unread } = resume(store, psa, clock, request.org, options).await?;
+    let answered = &ApplyOptions { said: request.adoption, ..options.clone() };
+    let WentOn { resumed, unread } = resume(store, psa, clock, request.org, answered).await?;
     let mut earlier = Vec::new();
     let mut may_create = request.settings.create_missing_products.is_on();
     let policy = &request.settings.approval;

@@ -276,18 +276,19 @@ pub(crate) async fn list_unresolved(
     query.all(&store.db).await.map_err(error::of_db)?.iter().map(from_model).collect()
 }
 
-/// Plans in the state of being carried out with an operation that was not begun, by id.
+/// Plans that are being carried out, and those that were in part with an operation that was not begun, by id.
 pub(crate) async fn list_plans_under_way(
     store: &SqlStore,
     org: &OrganizationId,
 ) -> Result<Vec<PlanId>, StoreError> {
-    let sql = "SELECT DISTINCT operation.plan AS plan FROM operation JOIN plan \
-               ON plan.org = operation.org AND plan.id = operation.plan \
-               WHERE operation.org = $1 AND operation.state = $2 AND plan.state = $3 ORDER BY operation.plan";
+    let sql = "SELECT id AS plan FROM plan WHERE org = $1 AND (state = $2 OR state = $3 AND EXISTS \
+               (SELECT 1 FROM operation WHERE operation.org = plan.org AND operation.plan = plan.id \
+               AND operation.state = $4)) ORDER BY id";
     let values = [
         org.as_str().into(),
-        db::word(&OperationState::Intent)?.into(),
         db::word(&PlanState::Applying)?.into(),
+        db::word(&PlanState::Partial)?.into(),
+        db::word(&OperationState::Intent)?.into(),
     ];
     let rows = db::query(&store.db, sql, values).await?;
     rows.iter()

@@ -101,8 +101,9 @@ pub(crate) async fn resolve_each(
             }
             let options = ApplyOptions { wait: *wait, fresh_reads: None, ..options.clone() };
             let done = apply_plan(store, psa, clock, org, &stored, &options).await;
-            // Another worker is at it: it will be found done, or still open, the next time.
-            if matches!(done, Err(ApplyError::Busy(_))) && !*wait {
+            // Another worker is at it: it will be found done, or still open, the next time. What the first pass did stays told.
+            let was_done = matches!(resolved.get(&id), Some(Ok(_)));
+            if matches!(done, Err(ApplyError::Busy(_))) && (!*wait || was_done) {
                 continue;
             }
             let before = match resolved.get(&id) {

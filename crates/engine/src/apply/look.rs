@@ -4,7 +4,6 @@ use super::layout::{StepKind, StepTarget};
 use std::collections::HashMap;
 use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::Change;
-use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::psa::{AdditionState, ObservedAddition};
 
 /// Whether an addition holds what was wanted. A flag or text that is left to the catalog item fits anything.
@@ -101,10 +100,6 @@ pub struct Known<'a> {
     pub taken: &'a dyn Fn(AdditionId) -> bool,
     /// The state that was last written to the target, where it is not what the plan foresaw.
     pub written: Option<&'a AdditionState>,
-    /// Additions that a person named as the line.
-    pub named: &'a [AdditionId],
-    /// What a person said of the additions that are there: that the single one is it, or that none is.
-    pub said: AdoptionAnswer,
 }
 
 /// Judges one operation in doubt.
@@ -128,19 +123,15 @@ fn judge_create<'a>(change: &Change, list: &Listed<'a>, known: &Known<'_>) -> Ve
         return Verdict::Done(Some(found));
     }
     let Some(wanted) = change.action.after() else { return Verdict::Absent };
-    let is_free = |a: &&ObservedAddition| a.marker.is_none() && !(known.taken)(a.id);
-    if let Some(named) = known.named.iter().filter_map(|id| list.find(*id)).find(is_free) {
-        return Verdict::Done(Some(named));
-    }
-    let candidates: Vec<&ObservedAddition> =
-        list.all().iter().filter(is_free).filter(|a| natural_match(&a.state, wanted)).collect();
-    match (candidates.as_slice(), known.said) {
-        ([], _) | (_, AdoptionAnswer::CreateBeside) => Verdict::Absent,
-        ([single], AdoptionAnswer::TakeSingle) => Verdict::Done(Some(single)),
+    let could_be =
+        |a: &&ObservedAddition| a.marker.is_none() && natural_match(&a.state, wanted) && !(known.taken)(a.id);
+    let candidates: Vec<&ObservedAddition> = list.all().iter().filter(could_be).collect();
+    match candidates.as_slice() {
+        [] => Verdict::Absent,
         // Without keys what looks like it is it. A key that should be there and is not: the tenant may have dropped the
         // field, so nothing is concluded.
-        ([found, ..], _) if !known.keyed && candidates.len() <= known.twins => Verdict::Done(Some(found)),
-        _ => Verdict::Ambiguous(candidates.iter().map(|a| a.id).collect()), // open set: every other list and answer
+        [found, ..] if !known.keyed && candidates.len() <= known.twins => Verdict::Done(Some(found)),
+        _ => Verdict::Ambiguous(candidates.iter().map(|a| a.id).collect()), // open set: every other list
     }
 }
 

@@ -8,6 +8,7 @@ use crate::records::Millis;
 use trueup_domain::finding::{Code, Finding};
 use trueup_domain::ids::AdditionId;
 use trueup_domain::plan::Change;
+use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::psa::{AdditionState, ObservedAddition};
 
 /// After so long an empty list is believed even where additions were known: somebody may have removed them all.
@@ -80,17 +81,16 @@ impl Core<'_> {
         let target = self.target_of(number).filter(|_| kind != StepKind::Create);
         let last = target.and_then(|id| self.written_state(id));
         let twins = if self.rules.keyed { 1 } else { self.twins(number) };
-        let place = self.layout.steps.get(number).map(|step| step.change);
-        let known = Known {
-            keyed: self.rules.keyed,
-            twins,
-            taken: &|id| self.accounted_for(id),
-            written: last,
-            named: place.and_then(|place| self.named.get(&place)).map(Vec::as_slice).unwrap_or_default(),
-            said: self.rules.said,
-        };
+        let known =
+            Known { keyed: self.rules.keyed, twins, taken: &|id| self.accounted_for(id), written: last };
         let verdict = judge(kind, change, target, list, &known);
-        let next = self.next_after(number, at, &verdict, plausible);
+        let next = match &verdict {
+            Verdict::Ambiguous(candidates) if self.is_answered(number, at, candidates, list) => Next::Close(
+                Code::Tu7001,
+                "a person said what becomes of the addition that is there: it is planned anew".to_owned(),
+            ),
+            _ => self.next_after(number, at, &verdict, plausible), // open set: every other verdict
+        };
         let (Some(entry), Some(slot)) = (self.entries.get_mut(number), self.slots.get_mut(number)) else {
             return;
         };
@@ -126,6 +126,28 @@ impl Core<'_> {
             }
         }
         self.finish(number, out);
+    }
+
+    /// Whether a person has answered the question which of these additions was made by the call. Nothing is sent on an answer: the
+    /// operation is closed, and the order planned anew with what is there. That none is ours is believed only where keys
+    /// are kept on the agreement.
+    fn is_answered(&self, number: usize, at: Millis, candidates: &[AdditionId], list: &Listed<'_>) -> bool {
+        let (Some(entry), Some(change)) = (self.entries.get(number), self.change(number)) else {
+            return false;
+        };
+        let asked = which(change, candidates).message;
+        let was_asked = entry.error.as_ref().is_some_and(|error| error.message == asked);
+        let over = at >= entry.sent_at.unwrap_or(0).saturating_add(self.rules.settle_ms);
+        let place = self.layout.steps.get(number).map(|step| step.change);
+        let named = place.and_then(|place| self.named.get(&place)).map(Vec::as_slice).unwrap_or_default();
+        let keeps_keys = || self.rules.keyed && list.all().iter().any(|there| there.marker.is_some());
+        let answered = named.iter().any(|id| candidates.contains(id))
+            || match self.rules.said {
+                AdoptionAnswer::Propose => false,
+                AdoptionAnswer::TakeSingle => candidates.len() == 1,
+                AdoptionAnswer::CreateBeside => keeps_keys(),
+            };
+        was_asked && over && answered
     }
 
     fn next_after(&self, number: usize, at: Millis, verdict: &Verdict<'_>, plausible: bool) -> Next {
@@ -252,8 +274,8 @@ fn which(change: &Change, candidates: &[AdditionId]) -> Finding {
     );
     let fix = format!(
         "Look at {ids} in ConnectWise. If one of them is to be the line, import a mapping of kind addition for \
-         subscription:{}/{} with its id; if none is, run `trueup apply PLAN_ID --no-adopt` with the id of this plan \
-         (`trueup plan list`).",
+         subscription:{}/{} with its id, or run `trueup apply --all --adopt` where it is the only one. If none is, \
+         `trueup apply --all --no-adopt` writes the line beside it; or end it in ConnectWise.",
         change.subscription, change.product
     );
     Finding::new(Code::Tu7003, subject(change, None), message).fix(fix)

@@ -36,12 +36,19 @@ pub struct ExactTotals {
 
 impl From<MoneyTotals> for ExactTotals {
     fn from(totals: MoneyTotals) -> Self {
-        let of = |money: Money| ExactSum::product(money.decimal(), Decimal::ONE).unwrap_or_default();
-        Self { amount: of(totals.amount), cost: of(totals.cost) }
+        Self { amount: ExactSum::of(totals.amount.decimal()), cost: ExactSum::of(totals.cost.decimal()) }
     }
 }
 
 impl ExactSum {
+    /// A decimal, whatever places it has: at most 28.
+    fn of(value: Decimal) -> Self {
+        let one = 10_i128.pow(value.scale());
+        let rest = (value.mantissa() % one) * 10_i128.pow(2 * PLACES - value.scale());
+        let sum = Self { ones: value.mantissa() / one, middle: rest / LIMB, last: rest % LIMB };
+        sum.carried().unwrap_or(sum)
+    }
+
     /// The product of two decimals; none where one of them has more places than are let in.
     fn product(left: Decimal, right: Decimal) -> Option<Self> {
         let ((a, b), (c, d)) = (halves(left)?, halves(right)?);

@@ -21,7 +21,7 @@ use trueup_engine::findings::Decided;
 use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, PlanRequest};
 use trueup_engine::ports::Clock;
-use trueup_engine::records::{OperationState, PlanState, StoredPlan};
+use trueup_engine::records::{PlanState, StoredPlan};
 use trueup_engine::schedule::Timetable;
 use trueup_engine::settings;
 
@@ -53,7 +53,13 @@ pub struct ApplyArgs {
 pub async fn run(app: &App, args: ApplyArgs) -> Result<Exit, CliError> {
     let settings = app.settings().await?;
     match &args.plan_id {
-        Some(id) => one(app, &settings, &PlanId::from(id.as_str()), &args.adoption).await,
+        Some(id) if args.adoption.is_given() => Err(CliError::usage(
+            "how additions are taken over is settled while a plan is made, and this plan is made",
+            format!(
+                "Make another with `trueup plan --adopt` or `--no-adopt`, or leave that out: `trueup apply {id}`."
+            ),
+        )),
+        Some(id) => one(app, &settings, &PlanId::from(id.as_str())).await,
         None if !args.all => Err(CliError::usage(
             "apply needs to know what: a stored plan, or everything that is ready",
             "Write `trueup apply PLAN_ID` (`trueup plan list` shows the plans), or `trueup apply --all`.",
@@ -111,25 +117,7 @@ pub fn options<'a>(
     }
 }
 
-/// Refuses an answer about additions that are there where nobody asks: a plan that is made has settled it, but for what was
-/// sent and had no answer.
-async fn is_asked(app: &App, id: &PlanId) -> Result<(), CliError> {
-    let sent = app.store().list_operations(app.org(), id).await?;
-    if sent.iter().any(|row| matches!(row.state, OperationState::Sending | OperationState::InDoubt)) {
-        return Ok(());
-    }
-    Err(CliError::usage(
-        "how additions are taken over is settled while a plan is made, and this plan is made",
-        format!(
-            "Make another with `trueup plan --adopt` or `--no-adopt`, or leave that out: `trueup apply {id}`."
-        ),
-    ))
-}
-
-async fn one(app: &App, settings: &Settings, id: &PlanId, adoption: &AdoptionArgs) -> Result<Exit, CliError> {
-    if adoption.is_given() {
-        is_asked(app, id).await?;
-    }
+async fn one(app: &App, settings: &Settings, id: &PlanId) -> Result<Exit, CliError> {
     let bar = app.out.progress("Applying");
     // Whoever names a plan here has seen it: that is a person's word on exactly this plan.
     let voice = Voice { person: approvals::COMMAND_LINE, actor: app.actor() };
@@ -138,7 +126,7 @@ async fn one(app: &App, settings: &Settings, id: &PlanId, adoption: &AdoptionArg
         note("This plan was carried out before: nothing is sent again.");
     }
     approvals::say_yes(app.store(), &app.clock, app.org(), voice, &stored, &settings.approval).await?;
-    let applied = apply_one(app, settings, (id, adoption.answer()), OWNER, &teller(bar.clone())).await;
+    let applied = apply_one(app, settings, id, OWNER, &teller(bar.clone())).await;
     bar.finish_and_clear();
     let applied = applied?;
     note_left_out(&applied.left);
@@ -182,21 +170,21 @@ pub fn billing_is_on(settings: &Settings) -> Result<(), CliError> {
     ))
 }
 
-/// Carries a stored plan out; `said` is what a person says of additions that could be what it sent without an answer.
+/// Carries a stored plan out.
 ///
 /// # Errors
 /// There is none, or it could not be carried out.
 pub async fn apply_one(
     app: &App,
     settings: &Settings,
-    (id, said): (&PlanId, AdoptionAnswer),
+    id: &PlanId,
     owner: &str,
     tell: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Applied, CliError> {
     billing_is_on(settings)?;
     let stored = find(app, id).await?;
     let (connection, psa) = app.psa(Some(&stored.connection)).await?;
-    let options = ApplyOptions { said, ..options(app, settings, &connection, owner, tell) };
+    let options = options(app, settings, &connection, owner, tell);
     let applied = applying::apply(app.store(), psa.as_ref(), &app.clock, app.org(), &stored, &options).await;
     let report = match applied {
         Ok(report) => report,

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use trueup_domain::finding::{Code, Severity};
 use trueup_domain::ids::{CustomerId, PlanId, SourceId, TaskId};
-use trueup_domain::planner::AdoptionAnswer;
 use trueup_domain::settings::Settings;
 use trueup_engine::apply::Progress;
 use trueup_engine::jobs::{self, GridRow, JobRequest, Whom};
@@ -90,7 +89,7 @@ pub async fn upload(
     app.store()
         .save_mark(app.org(), &mark, &json!(Begun { plan: plan.clone(), tasks: tasks.clone() }).to_string())
         .await?;
-    let applied = apply::apply_one(app, &settings, (&plan, AdoptionAnswer::Propose), owner, tell).await?;
+    let applied = apply::apply_one(app, &settings, &plan, owner, tell).await?;
     app.store().save_mark(app.org(), &mark, "").await?;
     let document = json!(applied.document);
     let rows = rows_of(&document);

@@ -462,8 +462,7 @@ async fn execute_once(
             };
             let steps = steps.clone();
             let tell = move |progress| steps.tell(progress);
-            let said = adoption(wish.adopt.as_deref()).map_err(|_| damaged())?;
-            Ok(of_applied(apply::apply_one(app, &settings, (&id, said), &claim.lanes(), &tell).await?))
+            Ok(of_applied(apply::apply_one(app, &settings, &id, &claim.lanes(), &tell).await?))
         }
         RunKind::Sync => sync(claim, app, &wish, steps).await,
         RunKind::Quantity => quantities(claim, app, &wish, steps).await,

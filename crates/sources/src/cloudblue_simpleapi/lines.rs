@@ -48,7 +48,8 @@ pub(super) fn orders(world: &mut World) -> Vec<Order> {
 /// What of an order about several subscriptions cannot be given to exactly one of them: billed in each it would be doubled, and in
 /// none it would be lost.
 fn unplaced(order: &RawOrder, subscriptions: &BTreeSet<&str>) -> Option<(String, String)> {
-    if subscriptions.len() < 2 {
+    // What is not carried out bills nothing.
+    if subscriptions.len() < 2 || order.status != "completed" {
         return None;
     }
     let lost = order.products.iter().position(|product| product.subscription.is_none());

@@ -53,7 +53,7 @@ pub struct NewRun {
     /// Lets a `sync` pass where a limit would hold it.
     approve: Option<bool>,
     /// What a `sync` does where an addition is there that trueup did not write: `propose`, `take_single` or
-    /// `create_beside`. For an `apply`: what is said of additions that could be what was sent without an answer.
+    /// `create_beside`.
     adopt: Option<String>,
     /// The connection of `pull` and `sync`; the nearest one where it is missing.
     connection: Option<String>,
