@@ -101,4 +101,29 @@ fn two_cancellations_do_not_charge_the_same_days(
     again.completed_us += 100;
     let draft = lab.plan(&[&again]);
     assert!(draft.changes.iter().all(|c| !c.writes()), "{}", show(&draft));
+    assert!(draft.findings.iter().any(|f| f.code == Code::Tu5001), "{:#?}", draft.findings);
+}
+
+/// The same where the later one was carried out first.
+#[test]
+fn a_cancellation_that_comes_late_charges_no_day_again() {
+    let mut lab = lab(BillingModel::Arrears, "2023-03-01", false);
+    let mut later = order("CL-2", OrderKind::Cancellation, "2023-03-25", march())
+        .with(amount(Charge::Recurring, "81.00"))
+        .0;
+    let late = cancel(amount(Charge::Recurring, "67.42")).0;
+    later.completed_us = late.completed_us + 100;
+    lab.run(&later);
+    let draft = lab.plan(&[&late]);
+    assert!(draft.changes.iter().all(|c| !c.writes()), "{}", show(&draft));
+}
+
+/// It ends on the first day of a period: none of it was used, and what the days would cost is not billed.
+#[test]
+fn a_cancellation_on_the_first_day_charges_none() {
+    let mut lab = lab(BillingModel::Arrears, "2023-03-01", false);
+    let first = order("CL-1", OrderKind::Cancellation, "2023-03-01", march());
+    let draft = lab.plan(&[&first.with(line("1", Charge::Recurring, "seat", "8", "22.00", "17.60")).0]);
+    assert!(draft.changes.iter().all(|c| !c.writes()), "{}", show(&draft));
+    assert_eq!(lab.invoice(40), "0");
 }

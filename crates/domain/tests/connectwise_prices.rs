@@ -317,3 +317,23 @@ fn what_lowers_the_bill_keeps_its_amount(#[case] charge: Charge, #[case] amount:
     let shown = lab.run(&order.with(setup(Some(amount), charge)).0);
     assert!(shown.contains("= -10.00"), "{shown}");
 }
+
+/// An amount of nothing says that nothing is charged, and one for some days of the period is no price of a unit.
+#[test]
+fn what_is_waived_or_for_some_days_keeps_its_amount() {
+    let mut lab = lab();
+    lab.product("setup", 9, ProductKind::OneTime, "99.00", "50.00");
+    let billing = |line| order("BO-1", OrderKind::Billing, "2028-02-05", february()).with(line).0;
+    let draft = lab.plan(&[&billing(setup(Some("0.00"), Charge::Setup))]);
+    assert!(
+        draft
+            .changes
+            .iter()
+            .all(|change| !change.amount.decimal().is_sign_positive() || change.amount.is_zero()),
+        "{}",
+        show(&draft)
+    );
+    let mut some = setup(Some("42.58"), Charge::Overuse);
+    some.period = Some(period("2028-02-20", "2028-03-01"));
+    assert!(lab.run(&billing(some)).contains("= 42.58"));
+}

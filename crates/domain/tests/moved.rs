@@ -519,3 +519,19 @@ fn a_change_after_a_move_to_an_agreement_that_is_invoiced_less_far_bills_no_day_
     assert_eq!(bills(&mut lab, 41, 2), [format!("{first:.2}"), format!("{march:.2}")]);
     assert_eq!(bills(&mut lab, 40, 1), ["0.00"]);
 }
+
+/// Where the chosen agreement prorates by itself, a part of days that are billed elsewhere cannot be written whole.
+#[test]
+fn a_change_before_the_moved_line_waits_where_the_chosen_agreement_prorates() {
+    let mut lab = sold("2025-01-01");
+    lab.set("proration_by", "connectwise").set("credits", "on");
+    assert_eq!(bills(&mut lab, 41, 1), ["0.00"]);
+    lab.agreement_mut(41).prorates = true;
+    lab.today = day("2025-02-10");
+    choose(&mut lab, 41);
+    let draft = reconcile(&lab, month(2));
+    lab.apply(&draft);
+    let draft = lab.plan(&[&change("CH-1", "2025-02-10", month(2), 5, 8)]);
+    assert!(errors(&draft).contains(&Code::Tu4002), "{:#?} {}", draft.findings, show(&draft));
+    assert!(draft.changes.iter().all(|change| !change.writes()), "{}", show(&draft));
+}

@@ -75,6 +75,8 @@ fn the_new_customers_line_by_hand_stays_where_the_transfer_is_sent_again() {
     let mut lab = sold();
     named_at_the_new_one(&mut lab);
     lab.run(&transfer("TR-1").0);
+    let again = lab.plan(&[&transfer("TR-2").0]);
+    assert_eq!(errors(&again), [Code::Tu5001], "{:#?}", again.findings);
     lab.run(&transfer("TR-2").0);
     assert_eq!(bills(&mut lab, 2), pairs(&[("0.00", "110.00"), ("0.00", "110.00")]));
 }
@@ -233,4 +235,41 @@ fn what_was_renewed_ahead_is_told(#[case] quantity: &str, #[case] price: &str, #
     let told = draft.findings.iter().find(|f| f.message.contains("that goes on at the new customer"));
     let amount = told.and_then(|finding| finding.amount).map(|(amount, _)| amount.to_string());
     assert_eq!(amount.as_deref(), wanted, "{:#?} {}", draft.findings, show(&draft));
+}
+
+/// What nobody is to bill by parts is neither billed to the one nor given back to the other.
+#[test]
+fn a_refund_of_a_transfer_is_told_where_nobody_bills_parts() {
+    let mut lab = sold();
+    lab.set("credits", "on").set("proration_by", "none");
+    let part = |charge, amount: &str| {
+        let mut part = line(amount, charge, "seat", "5", "22.00", "17.60");
+        part.amount = Some(amount.parse().unwrap());
+        part
+    };
+    let both = transfer("TR-1").with(part(Charge::Refund, "-42.58")).with(part(Charge::Prorate, "42.58"));
+    lab.run(&both.0);
+    assert_eq!(bills(&mut lab, 2), pairs(&[("0.00", "110.00"), ("0.00", "110.00")]));
+}
+
+/// A change of before ended a line of the former customer, whose new one bills on: nothing was moved yet.
+#[test]
+fn a_change_before_a_transfer_is_no_transfer() {
+    let mut lab = with_both();
+    let sale = order("SO-1", OrderKind::Sales, "2024-01-01", january());
+    lab.run(&sale.with(line("1", Charge::Recurring, "seat", "3", "22.00", "17.60")).0);
+    lab.run(
+        &order("CH-1", OrderKind::Change, "2024-01-10", january())
+            .change("1", "seat", 3, 5, "22.00", "17.60")
+            .0,
+    );
+    assert_eq!(lab.invoice(50), "0");
+    named_at_the_new_one(&mut lab);
+    let draft = lab.plan(&[&transfer("TR-1").0]);
+    assert_eq!(errors(&draft), [], "{:#?}", draft.findings);
+    assert!(
+        show(&draft).contains("cancel recurring") || show(&draft).contains("delete recurring"),
+        "{}",
+        show(&draft)
+    );
 }

@@ -502,6 +502,14 @@ fn give_back_of<'a>(
     Ok(())
 }
 
+/// The line of the order under which days are given back on an agreement.
+pub fn key_of_give_back(builder: &Builder<'_, '_>, agreement: &Agreement, product: &ProductId) -> String {
+    match agreement.id == builder.context.agreement.id {
+        true => format!("after:{product}"),
+        false => format!("after:{product}@{}", agreement.id),
+    }
+}
+
 /// Gives price and cost of days back that were invoiced before the order could be written; where credits are off, what
 /// they come to is told.
 pub fn give_back<'a>(
@@ -525,10 +533,7 @@ pub fn give_back<'a>(
         ..money
     };
     let reason = format!("{days} was invoiced before order {} could be written.", order.shown());
-    let key_line = match agreement.id == context.agreement.id {
-        true => format!("after:{product}"),
-        false => format!("after:{product}@{}", agreement.id),
-    };
+    let key_line = key_of_give_back(builder, agreement, product);
     write_once(builder, agreement, &key_line, product, item, Role::Refund, money, None, reason, days)
 }
 

@@ -58,7 +58,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     };
     plan_from(builder, &begins, boundary, effective)?;
     for line in back {
-        give_back_named(builder, order, line, effective)?;
+        give_back_named(builder, order, line, (&old, effective))?;
     }
     if builder.kept_back() > kept_back {
         // Where the one customer cannot begin, the other goes on, or nobody would be billed.
@@ -72,7 +72,7 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
         };
         // What both were invoiced for is given back to the former one.
         let paid = builder.paid_up_to(agreement).map_or(boundary, |paid| paid.max(boundary));
-        let since = taken_over_from(builder, line).map_or(boundary, |day| day.clamp(said, boundary));
+        let since = taken_over_from(builder, line).map_or(boundary, |day| day.max(said).min(boundary));
         give_back_since(builder, order, agreement, line, (since, paid))?;
         let last = builder.last_before(agreement, paid);
         if line.state.cancelled.is_none_or(|at| at > last) {
@@ -183,14 +183,20 @@ fn give_back_named(
     builder: &mut Builder<'_, '_>,
     order: &Order,
     line: &OrderLine,
-    effective: Date,
+    (old, effective): (&[Line<'_>], Date),
 ) -> Result<(), Stop> {
     let this = builder.context.order_id();
-    let of_before = builder
-        .own_lines_for(&line.product, Role::Recurring)
-        .filter(|l| !l.is_made_by(this) && !is_taken_over_here(builder, l))
-        .max_by_key(|l| l.state.cancelled.unwrap_or(Date::MAX))
-        .cloned();
+    let moved_on = late::moved_on(builder).map(|(company, _)| company);
+    let is_moved_on = |l: &Line<'_>| {
+        moved_on.is_some() && builder.agreement_of(l).map(|agreement| agreement.company) == moved_on
+    };
+    // An earlier run of this very order may have ended what there was.
+    let ended = || {
+        let own = builder.own_lines_for(&line.product, Role::Recurring);
+        own.filter(|l| !l.is_made_by(this) && !is_taken_over_here(builder, l) && !is_moved_on(l))
+            .max_by_key(|l| l.state.cancelled.unwrap_or(Date::MAX))
+    };
+    let of_before = old.iter().find(|l| l.is_for(&line.product, Role::Recurring)).or_else(ended).cloned();
     let days = order.period.from_day(effective.min(order.period.last_day())).unwrap_or(order.period);
     let days = line.period.unwrap_or(days);
     let home = of_before.as_ref().and_then(|l| builder.agreement_of(l));
@@ -393,13 +399,17 @@ fn give_back_since<'a>(
     line: &Line<'a>,
     (boundary, paid): (Date, Date),
 ) -> Result<(), Stop> {
-    let first = boundary.max(line.state.effective);
+    let mut first = boundary.max(line.state.effective);
     let end = line.state.cancelled.map_or(paid, |last| paid.min(next_day(last)));
-    let (Ok(days), Some(origin)) = (Period::new(first, end), &line.origin) else { return Ok(()) };
-    if !is_set_to_bill(line) {
-        return Ok(());
-    }
+    let Some(origin) = line.origin.as_ref().filter(|_| is_set_to_bill(line)) else { return Ok(()) };
     let product = origin.product().clone();
+    // An earlier run may have given back what was invoiced up to then.
+    let key_line = cancellation::key_of_give_back(builder, agreement, &product);
+    let given = |day| builder.written(&key_line, Role::Refund, day)?.origin.as_ref()?.true_period();
+    while let Some(days) = given(first).filter(|days| days.end() > first) {
+        first = days.end();
+    }
+    let Ok(days) = Period::new(first, end) else { return Ok(()) };
     let units = builder.units_in(days, builder.period_of(order.period, boundary)?)?;
     let value = cancellation::worth(line, units)?;
     if value.0.is_negative() || value.0.is_zero() {

@@ -3,7 +3,9 @@
 
 use super::AdoptionAnswer;
 use super::builder::Builder;
+use super::context::Billing;
 use super::late;
+use super::lines::billed_quantity;
 use super::over;
 use super::part;
 use super::picture::Line;
@@ -123,8 +125,11 @@ pub fn is_moved_already(builder: &mut Builder<'_, '_>, order: &Order, day: Date)
     let is_here = |line: &Line<'_>| builder.agreement_of(line).map(|agreement| agreement.company) == company;
     let moved_by = |line: &OrderLine| {
         let all = || builder.own_lines_for(&line.product, Role::Recurring);
-        let there =
-            all().find(|l| is_here(l) && l.state.is_open() && l.billed_quantity() == line.quantity)?;
+        let quantity = billed_quantity(builder, &line.product, line.quantity);
+        let there = all().find(|l| is_here(l) && l.state.is_open() && l.billed_quantity() == quantity)?;
+        if all().any(|l| !is_here(l) && l.state.is_open()) {
+            return None;
+        }
         match there.origin.as_ref()?.order() {
             Some(by) => Some(by).filter(|by| Some(*by) != this && late::since(there) >= day),
             // A line by hand tells nothing of itself; what another order ended for it does.
@@ -132,7 +137,12 @@ pub fn is_moved_already(builder: &mut Builder<'_, '_>, order: &Order, day: Date)
         }
         .cloned()
     };
-    let mut sold = order.lines.iter().filter(|line| line.charge == Charge::Recurring).peekable();
+    // What no line bills tells nothing.
+    let is_billed = |line: &&OrderLine| {
+        let billed = matches!(builder.context.billing_of(&line.product), Some(Billing::As(_)));
+        line.charge == Charge::Recurring && billed && !line.unit_price.is_some_and(Money::is_zero)
+    };
+    let mut sold = order.lines.iter().filter(is_billed).peekable();
     let Some(first) = sold.peek().copied() else { return false };
     let Some(by) = moved_by(first).filter(|_| sold.all(|line| moved_by(line).is_some())) else {
         return false;

@@ -159,7 +159,9 @@ impl<'a> Decider<'_, 'a> {
         self.may_add_up(&rule, item)?;
         if let Some(untold) = self.untold {
             let message = format!("{}: {untold}. The quantity stays as it is.", self.name(Some(item)));
-            return Err(self.stop(Code::Tu8003, message));
+            let fix = "Take the use of the month in. Where nobody uses it any more, untick the service for the customer, or take it off \
+                       the item (`trueup quantity unassign`).";
+            return Err(Stop(Box::new(self.finding(Code::Tu8003, message).fix(fix))));
         }
         let excluded = self.excluded(&rule);
         let counted: Vec<&Reading> =

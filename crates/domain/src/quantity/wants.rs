@@ -168,20 +168,22 @@ fn untold(scene: &Scene<'_>, lines: &BTreeMap<LineKey, Vec<Counted<'_>>>) -> BTr
         let Some(agreement) = chosen_agreement(world.mappings, source, customer) else { continue };
         let is_billed = scene.config.bills(source, (customer, whose), service, scene.policy.ticked_only);
         let assigned = scene.config.assignment(source, service, customer).map(|found| found.target);
-        let belongs = |item: CatalogItemId| {
+        let belongs = |item: CatalogItemId, parts: &[Counted<'_>]| {
+            // What is taken away is that of those alone who have a part in the line.
+            let has_part = || parts.iter().any(|part| (part.source, part.whose) == (source, whose));
             let rule = || scene.config.rule(source, item, customer);
             is_billed && matches!(assigned, Some(ServiceTarget::Item { id, .. }) if *id == item)
-                || rule().excluded_services().any(|excluded| excluded == service)
+                || has_part() && rule().excluded_services().any(|excluded| excluded == service)
         };
         let first = (agreement, CatalogItemId(i64::MIN));
-        let of_agreement = lines.range(first..).map(|(key, _)| *key).take_while(|(of, _)| *of == agreement);
-        for key in of_agreement.filter(|(_, item)| belongs(*item)) {
+        let of_agreement = lines.range(first..).take_while(|((of, _), _)| *of == agreement);
+        for (key, _) in of_agreement.filter(|((_, item), parts)| belongs(*item, parts)) {
             let words = format!(
                 "no use of {} of {} was told for {month}",
                 scene.service_name(source, service),
                 scene.customer_name(source, whose)
             );
-            all.entry(key).or_insert(words);
+            all.entry(*key).or_insert(words);
         }
     }
     all

@@ -2,7 +2,7 @@
 
 use super::remains::{self, Remains};
 use super::{Ending, is_advance, lines_to_end, worth};
-use crate::feed::{Charge, Order, OrderLine};
+use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::ProductId;
 use crate::money::{Exact, Money};
@@ -72,9 +72,6 @@ pub(super) fn bill(
     let product = &line.product;
     let days = days_of(line, ending);
     let bills = remains.bills(product, days) == Some(true);
-    if !is_advance(builder) && !bills {
-        return bill_afterwards(builder, order, line, ending.period, days);
-    }
     let no_day = line.period.is_none() && ending.day <= ending.period.start();
     if no_day && line.amount.is_none_or(Money::is_zero) {
         let message = format!(
@@ -85,6 +82,9 @@ pub(super) fn bill(
         );
         builder.find(builder.about(Code::Tu6005, product, message).severity(Severity::Info));
         return Ok(());
+    }
+    if !is_advance(builder) && !bills {
+        return bill_afterwards(builder, order, line, ending.period, days);
     }
     if ending.used_alone.contains(product) || ending.removed.contains(product) && !bills {
         let Some(item) = once_item(builder, line)? else { return Ok(()) };
@@ -104,7 +104,8 @@ pub(super) fn bill(
     Ok(())
 }
 
-/// A cancellation before this one may have charged the days already: then both wait for somebody who knows which holds.
+/// Another cancellation may have charged some of the days already, whichever of them came first: then this one waits for
+/// somebody who knows which holds.
 fn bill_afterwards(
     builder: &mut Builder<'_, '_>,
     order: &Order,
@@ -113,11 +114,19 @@ fn bill_afterwards(
     days: Period,
 ) -> Result<(), Stop> {
     let Some(item) = once_item(builder, line)? else { return Ok(()) };
-    let before = over::cancelled_before(builder).filter(|before| {
+    let charged_by = |other: &Order, is_of_these: &dyn Fn(Period) -> bool| {
         builder
             .own_lines_for(&line.product, Role::Recurring)
-            .any(|own| own.is_made_by(Some(&before.id)) && own.days().is_some())
+            .any(|own| own.is_made_by(Some(&other.id)) && own.days().is_some_and(is_of_these))
+    };
+    let this = builder.context.order_id();
+    let is_other = |other: &&Order| other.kind == OrderKind::Cancellation && Some(&other.id) != this;
+    let before = over::cancelled_before(builder).filter(|other| charged_by(other, &|_| true));
+    let before = before.or_else(|| {
+        let same_days = |of: Period| of.intersect(days).is_some();
+        over::carried_out(builder).filter(is_other).find(|other| charged_by(other, &same_days))
     });
+    let before = before.cloned();
     let Some(before) = before else { return bill_used(builder, line, item, period, days) };
     let message = format!(
         "Order {} charges the used days of {} up to its cancellation, and order {} has charged them up to {}: both would be \

@@ -131,7 +131,23 @@ fn begin_new<'a>(
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) | None => period.end(),
     };
     let paid_to = if agreement.prorates { None } else { builder.last_invoiced_day(agreement).map(next_day) };
-    let paid_to = paid_to.max(brought_over_from(builder, item).filter(|day| *day > begin));
+    let brought_over = brought_over_from(builder, item).filter(|day| *day > begin);
+    let invoiced_elsewhere = || invoiced_elsewhere(builder, item).filter(|day| *day > begin);
+    if agreement.prorates
+        && let Some(first) = brought_over.or_else(invoiced_elsewhere)
+    {
+        let message = format!(
+            "The line goes on on agreement {} from {first} on, and the days before it are billed elsewhere. That agreement prorates \
+             by itself, and would bill a share of what is for some of them.",
+            agreement.id
+        );
+        let fix =
+            format!("Have the source send the change for {first}, and bill the days before it by hand.");
+        let finding = builder.about(Code::Tu4002, &item.line.product, message).fix(fix);
+        builder.withhold(finding);
+        return Ok(());
+    }
+    let paid_to = paid_to.max(brought_over);
     let true_begin = begin;
     let there = builder.written(item.line.id.as_str(), Role::Recurring, true_begin);
     let edited = edited_from(builder, item);
@@ -240,6 +256,12 @@ fn dated_by_connectwise(
         Some(PartPolicy::Line(_) | PartPolicy::LeftOut(_)) => prorates.then(|| period.end()),
         None => (prorates && !is_told_apart).then_some(effective),
     }
+}
+
+/// The first day that is not invoiced of a line on another agreement than the one that is chosen.
+fn invoiced_elsewhere(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<Date> {
+    let line = item.existing.as_ref().filter(|line| line.agreement != builder.context.agreement.id)?;
+    builder.open_from(builder.agreement_of(line)?).filter(|_| builder.is_billed(line))
 }
 
 /// The last day of the term with which the old line ends, where a change would begin its own after it.

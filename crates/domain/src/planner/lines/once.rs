@@ -85,13 +85,22 @@ pub fn bill_once<'a>(
             // No line's dates bill what the source names by itself: over its whole period nobody prorates it either (D12).
             PartPolicy::Connectwise => {
                 let whole = if role == Role::Prorate { Role::OneTime } else { role };
+                let whole = begun_as(builder, line, days, (whole, role));
                 return write(builder, own, line, item, (whole, role), money, days);
             }
         }
     } else {
         own
     };
-    write(builder, home, line, item, (role, role), money, days)
+    let as_begun = if settled { begun_as(builder, line, days, (role, Role::OneTime)) } else { role };
+    write(builder, home, line, item, (as_begun, role), money, days)
+}
+
+/// The first of two roles, save where an earlier run wrote the line in the other one: whether its days were invoiced by then
+/// decides about it, and a run that broke off is finished as it began.
+fn begun_as(builder: &Builder<'_, '_>, line: &OrderLine, days: Period, (usual, other): (Role, Role)) -> Role {
+    let written = |role| builder.written(line.id.as_str(), role, days.start()).is_some();
+    if !written(usual) && written(other) { other } else { usual }
 }
 
 /// Bills `days` of `period` that were used of a subscription charged after its period, as its billing orders do: once, on its
@@ -128,10 +137,14 @@ pub fn give_back_once<'a>(
     if is_credit_left_out(builder, line, &money, days)? {
         return Ok(());
     }
+    if let PartPolicy::LeftOut(why) = part_policy(builder)? {
+        return Ok(builder.left_out(&line.product, days, money.exact, why)?);
+    }
     // Of an open period ConnectWise would take a share of it by its dates: it is dated over the whole of it (D12).
     let whole = home.prorates && !builder.is_invoiced(home, days.start());
-    let role = if whole { Role::OneTime } else { Role::Refund };
+    let roles = if whole { (Role::OneTime, Role::Refund) } else { (Role::Refund, Role::OneTime) };
     let own = OrderLine { id: format!("{}@{}", line.id, home.id).into(), ..line.clone() };
+    let role = begun_as(builder, &own, days, roles);
     write(builder, home, &own, item, (role, Role::Refund), money, days)
 }
 
@@ -207,7 +220,9 @@ fn named_amount(builder: &mut Builder<'_, '_>, line: &OrderLine, item: &CatalogI
         Charge::Prorate | Charge::Refund | Charge::Cancellation | Charge::Discount => false,
     };
     let by_catalog = builder.context.price_source == PriceSource::Connectwise;
-    if !by_catalog || !is_charge || amount.is_negative() {
+    // An amount for some days of the period is no price of a unit, and one of nothing says that nothing is charged.
+    let of_some_days = line.period.zip(builder.context.order_period).is_some_and(|(own, whole)| own != whole);
+    if !by_catalog || !is_charge || of_some_days || amount.is_negative() || amount.is_zero() {
         return Some(amount);
     }
     if item.price.is_some() {
