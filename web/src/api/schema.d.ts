@@ -3489,7 +3489,7 @@ export interface components {
             approve?: boolean | null;
             /**
              * @description What a `sync` does where an addition is there that trueup did not write: `propose`, `take_single` or
-             *     `create_beside`. For an `apply`: what is said of additions that could be what was sent without an answer.
+             *     `create_beside`.
              */
             adopt?: string | null;
             /** @description The connection of `pull` and `sync`; the nearest one where it is missing. */
