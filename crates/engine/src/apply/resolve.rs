@@ -275,7 +275,8 @@ fn which(change: &Change, candidates: &[AdditionId]) -> Finding {
     let fix = format!(
         "Look at {ids} in ConnectWise. If one of them is to be the line, import a mapping of kind addition for \
          subscription:{}/{} with its id, or run `trueup apply --all --adopt` where it is the only one. If none is, \
-         `trueup apply --all --no-adopt` writes the line beside it; or end it in ConnectWise.",
+         `trueup apply --all --no-adopt` writes the line beside it, where another line of the agreement shows that keys are kept; \
+         else end it in ConnectWise.",
         change.subscription, change.product
     );
     Finding::new(Code::Tu7003, subject(change, None), message).fix(fix)
