@@ -304,8 +304,8 @@ fn what_was_gone_before_is_not_gone_at_once() {
 /// Two services on one line, billed by the use of February: mailboxes 10 and archives 5.
 fn added_up() -> Bench {
     let bench = assigned();
-    bench.json(&["quantity", "assign", "arc", "--item", "7"]).exits(0);
     bench.json(&["quantity", "rule", "--item", "7", "--add-up", "on"]).exits(0);
+    bench.json(&["quantity", "assign", "arc", "--item", "7"]).exits(0);
     let archive = used("u-2", "c-1", "2023-02-03", "5").replace("\"mbx\"", "\"arc\"");
     bench.feed(&format!("{}{archive}", used("u-1", "c-1", "2023-02-03", "10"))).exits(0);
     run(&bench, &["--approve"]).exits(0);
@@ -332,6 +332,7 @@ fn a_part_of_a_line_whose_month_was_not_told_keeps_the_line_as_it_is() {
 fn what_a_rule_takes_away_is_of_now_and_final() {
     let mut bench = assigned();
     bench.json(&["quantity", "rule", "--item", "7", "--exclude-service", "arc=free"]).exits(0);
+    bench.json(&["quantity", "assign", "arc", "--not-assigned"]).exits(0);
     count(&bench, &[("c-1", "mbx", "100"), ("c-1", "arc", "40")]);
     run(&bench, &["--approve"]).exits(0);
     assert_eq!(quantities(&bench, 40), [60.0]);
