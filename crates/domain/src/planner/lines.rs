@@ -19,7 +19,8 @@ use crate::settings::{PriceSource, ProrationBy};
 use jiff::civil::Date;
 
 pub use once::{
-    bill_once, bill_used, give_back_once, said_to_cost, standing_text, tell_free_in_the_catalog, write_once,
+    bill_once, bill_used, give_back_once, said_to_cost, share_of, standing_text, tell_free_in_the_catalog,
+    write_once,
 };
 
 /// Who bills the part of a period.

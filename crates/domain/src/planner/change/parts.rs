@@ -13,7 +13,7 @@ use crate::plan::Role;
 use crate::planner::builder::Builder;
 use crate::planner::context::Stop;
 use crate::planner::left_out;
-use crate::planner::lines::{PartPolicy, bill_once, item_of, part_policy, write_once};
+use crate::planner::lines::{PartPolicy, bill_once, item_of, part_policy, share_of, write_once};
 use crate::planner::part::{self, Expressed, Prices};
 use crate::planner::picture::Line;
 use crate::proration::Share;
@@ -399,7 +399,7 @@ impl<'o> Part<'o> {
     /// Price and cost, exactly; none where neither an amount nor a price is known.
     fn exact(&self, builder: &Builder<'_, '_>, item: &CatalogItem) -> Result<Option<(Exact, Exact)>, Stop> {
         let Self { line, period, days } = *self;
-        let share = period.intersect(days).map_or(Ok(Share::WHOLE), |d| builder.share(period, d))?;
+        let share = share_of(builder, period, days)?;
         let prices = part::prices_of(builder.context, line, item, None);
         let plain = |unit: Money| -> Result<Exact, Stop> {
             Ok(unit.exact().times(line.quantity.exact())?.times(share.exact()?)?)

@@ -148,7 +148,8 @@ pub fn give_back_once<'a>(
     write(builder, home, &own, item, (role, Role::Refund), money, days)
 }
 
-fn share_of(builder: &Builder<'_, '_>, period: Period, days: Period) -> Result<Share, Stop> {
+/// The share of a period that some days of it are; the whole where none of them lies in it.
+pub fn share_of(builder: &Builder<'_, '_>, period: Period, days: Period) -> Result<Share, Stop> {
     Ok(period.intersect(days).map_or(Ok(Share::WHOLE), |days| builder.share(period, days))?)
 }
 
@@ -271,22 +272,8 @@ fn write<'a>(
 ) -> Result<(), Stop> {
     let order = builder.context.task.order_id.as_ref().map_or("", |o| o.as_str());
     let reason = format!("Order {order} charges {} for {days}.", what(line.charge));
-    let description = builder.description(&line.product, line.description.as_deref());
-    let (bill, taxable) = flags(builder, as_role, &line.product);
-    let new = NewLine {
-        line_id: line.id.to_string(),
-        product: line.product.clone(),
-        item,
-        role,
-        money,
-        description,
-        bill,
-        taxable,
-        key_day: None,
-        since: None,
-        reason,
-    };
-    builder.one_time(home, new, days)
+    let said = line.description.as_deref();
+    write_as(builder, home, line.id.as_str(), &line.product, item, (role, as_role), money, said, reason, days)
 }
 
 fn what(charge: Charge) -> &'static str {
@@ -384,8 +371,25 @@ pub fn write_once<'a>(
     reason: String,
     days: Period,
 ) -> Result<(), Stop> {
+    write_as(builder, home, line_id, product, item, (role, role), money, said, reason, days)
+}
+
+/// The same, with the flags of another role.
+#[expect(clippy::too_many_arguments, reason = "the parts of one line, each once")]
+fn write_as<'a>(
+    builder: &mut Builder<'_, 'a>,
+    home: &'a Agreement,
+    line_id: &str,
+    product: &ProductId,
+    item: &'a CatalogItem,
+    (role, as_role): (Role, Role),
+    money: Expressed,
+    said: Option<&str>,
+    reason: String,
+    days: Period,
+) -> Result<(), Stop> {
     let description = builder.description(product, said);
-    let (bill, taxable) = flags(builder, role, product);
+    let (bill, taxable) = flags(builder, as_role, product);
     let new = NewLine {
         line_id: line_id.to_owned(),
         product: product.clone(),
