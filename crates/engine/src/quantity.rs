@@ -16,7 +16,7 @@ pub use gather::tenant_of;
 pub(crate) use gather::{moved, others_since};
 pub use overview::{CustomerRow, LevelRow, Overview, ServiceRow, overview};
 pub use run::{Outcome, Preview, Request, RunReport, preview, run};
-pub use set::{Assign, Assigned, assign, pick, set_customer, set_rule, unset};
+pub use set::{Assigned, RuledItem, WhichItem, assign, pick, ruled_item, set_customer, set_rule, unset};
 
 use crate::failure::Failure;
 use crate::ports::{Store, StoreError};

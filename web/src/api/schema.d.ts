@@ -2648,7 +2648,7 @@ export interface components {
             state: string;
             /**
              * Format: int64
-             * @description The catalog item.
+             * @description The catalog item; nothing where it was chosen in another tenant, whose ids mean nothing here.
              */
             catalog_item_id?: number | null;
             /** @description Its identifier as it was when the service was assigned. */
@@ -3436,9 +3436,11 @@ export interface components {
             source?: string | null;
             /**
              * Format: int64
-             * @description The catalog item.
+             * @description The catalog item with this id.
              */
-            catalog_item_id: number;
+            catalog_item_id?: number | null;
+            /** @description The catalog item with exactly this Product ID, in place of its id. */
+            product?: string | null;
             /** @description For this customer alone. */
             customer?: string | null;
             /**
@@ -12397,7 +12399,7 @@ export interface operations {
                 source?: string;
                 /** @description `service`, `product`, `customer` or `line`. */
                 kind: string;
-                /** @description The service, catalog item or customer. */
+                /** @description The service, the customer, or the catalog item: of a `product` its Product ID, of a `line` its id. */
                 id: string;
                 /** @description The customer, where it was set for one alone. */
                 customer?: string;

@@ -3,6 +3,7 @@
 
 use super::chain::Rule;
 use crate::ids::{AdditionId, CatalogItemId, CustomerId, OrganizationId, ProductId, SourceId};
+use crate::psa::CatalogItem;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,20 @@ pub enum ServiceTarget {
     NotAssigned,
 }
 
+impl ServiceTarget {
+    /// Under which identifier this item of a tenant was chosen; none where another one was, or none at all. In the tenant
+    /// where it was chosen the id says so, even if the item was renamed since; in another one the identifier.
+    pub fn is_item(&self, tenant: &str, item: &CatalogItem) -> Option<&str> {
+        match self {
+            Self::Item { id, identifier, tenant: of } => {
+                let is_it = if of == tenant { *id == item.id } else { *identifier == item.identifier };
+                is_it.then_some(identifier.as_str())
+            }
+            Self::NotAssigned => None,
+        }
+    }
+}
+
 /// One thing that people set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -38,7 +53,9 @@ pub enum Entry {
     },
     /// How levels become the quantity of a catalog item.
     Product {
-        /// The catalog item.
+        /// The identifier of the catalog item, as services are assigned to it: it means the same in every tenant.
+        identifier: String,
+        /// Its id in the tenant that the rule was set in.
         item: CatalogItemId,
         /// For this customer alone.
         customer: Option<CustomerId>,
@@ -89,7 +106,7 @@ impl Entry {
             |customer: &Option<CustomerId>| customer.as_ref().map(ToString::to_string).unwrap_or_default();
         match self {
             Self::Service { service, customer, .. } => ("service", service.to_string(), scope(customer)),
-            Self::Product { item, customer, .. } => ("product", item.to_string(), scope(customer)),
+            Self::Product { identifier, customer, .. } => ("product", identifier.clone(), scope(customer)),
             Self::Customer { customer, .. } => ("customer", customer.to_string(), String::new()),
             Self::Line { customer, item, .. } => ("line", item.to_string(), customer.to_string()),
         }
@@ -173,6 +190,36 @@ impl Config {
         &self.sources
     }
 
+    /// The services of a source that are billed as an item of a tenant, each with the customer for whom alone and with the
+    /// identifier under which the item was chosen.
+    pub fn services_on<'c>(
+        &'c self,
+        source: &'c SourceId,
+        tenant: &'c str,
+        item: &'c CatalogItem,
+    ) -> impl Iterator<Item = (&'c ProductId, Option<&'c CustomerId>, &'c str)> {
+        self.iter().filter(move |(of, _, _)| *of == source).filter_map(move |(_, _, entry)| match entry {
+            Entry::Service { service, customer, target } => {
+                target.is_item(tenant, item).map(|identifier| (service, customer.as_ref(), identifier))
+            }
+            Entry::Product { .. } | Entry::Customer { .. } | Entry::Line { .. } => None,
+        })
+    }
+
+    /// The item of a tenant that a service of a source is assigned to under this identifier: it holds even if the item was
+    /// renamed since.
+    pub fn chosen_as(&self, source: &SourceId, tenant: &str, identifier: &str) -> Option<CatalogItemId> {
+        self.iter().filter(|(of, _, _)| *of == source).find_map(|(_, _, entry)| match entry {
+            Entry::Service { target: ServiceTarget::Item { id, identifier: name, tenant: of }, .. } => {
+                (of == tenant && name == identifier).then_some(*id)
+            }
+            Entry::Service { target: ServiceTarget::NotAssigned, .. }
+            | Entry::Product { .. }
+            | Entry::Customer { .. }
+            | Entry::Line { .. } => None,
+        })
+    }
+
     /// All entries with their levels.
     pub fn iter(&self) -> impl Iterator<Item = (&SourceId, &OrganizationId, &Entry)> {
         self.by_key.iter().map(|((source, _), (from, entry))| (source, from, entry))
@@ -196,9 +243,10 @@ impl Config {
         }
     }
 
-    /// The rule of an item for a customer: the customer's own, else the general one, else the plain count.
-    pub fn rule(&self, source: &SourceId, item: CatalogItemId, customer: &CustomerId) -> Rule {
-        let of = |scope: String| self.find(source, ("product", item.to_string(), scope));
+    /// The rule of the item with this identifier for a customer: the customer's own, else the general one, else the plain
+    /// count.
+    pub fn rule(&self, source: &SourceId, identifier: &str, customer: &CustomerId) -> Rule {
+        let of = |scope: String| self.find(source, ("product", identifier.to_owned(), scope));
         match of(customer.to_string()).or_else(|| of(String::new())) {
             Some((_, Entry::Product { rule, .. })) => rule.clone(),
             Some((_, Entry::Service { .. } | Entry::Customer { .. } | Entry::Line { .. })) | None => {

@@ -155,7 +155,7 @@ impl<'a> Decider<'_, 'a> {
     ) -> Result<Planned, Stop> {
         let world = self.scene.world;
         let item = self.usable_item(owner)?;
-        let rule = self.scene.config.rule(owner.source, self.key.1, owner.customer);
+        let rule = self.scene.config.rule(owner.source, owner.identifier, owner.customer);
         self.may_add_up(&rule, item)?;
         if let Some(untold) = self.untold {
             let message = format!("{}: {untold}. The quantity stays as it is.", self.name(Some(item)));

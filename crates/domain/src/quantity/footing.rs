@@ -22,8 +22,8 @@ pub fn footings(
         let customer = billed_as((mappings, customers), inputs.policy.with_children, source, whose);
         let Some(agreement) = chosen_agreement(mappings, source, customer) else { continue };
         let first = (agreement, CatalogItemId(i64::MIN));
-        for ((_, item), name) in lines.range(first..).take_while(|((of, _), _)| *of == agreement) {
-            let rule = inputs.config.rule(source, *item, customer);
+        for (key, name) in lines.range(first..).take_while(|((of, _), _)| *of == agreement) {
+            let rule = inputs.config.rule(source, name, customer);
             let assigned = inputs.config.assignment(source, service, customer).map(|found| found.target);
             let is_assigned =
                 matches!(assigned, Some(ServiceTarget::Item { identifier, .. }) if identifier == name);
@@ -33,7 +33,7 @@ pub fn footings(
                 continue;
             }
             let company = mappings.company_of(source, customer);
-            let said = said.entry((agreement, *item)).or_default();
+            let said = said.entry(*key).or_default();
             said.push_str(&format!("{source} {whose} {customer} {company:?} {service} {is_billed} {rule:?}"));
             for reading in readings {
                 said.push_str(&format!(

@@ -170,10 +170,13 @@ fn untold(scene: &Scene<'_>, lines: &BTreeMap<LineKey, Vec<Counted<'_>>>) -> BTr
         let assigned = scene.config.assignment(source, service, customer).map(|found| found.target);
         let belongs = |item: CatalogItemId, parts: &[Counted<'_>]| {
             // What is taken away is that of those alone who have a part in the line.
-            let has_part = || parts.iter().any(|part| (part.source, part.whose) == (source, whose));
-            let rule = || scene.config.rule(source, item, customer);
+            let part = || parts.iter().find(|part| (part.source, part.whose) == (source, whose));
+            let is_excluded = |part: &Counted<'_>| {
+                let rule = scene.config.rule(source, part.identifier, customer);
+                rule.excluded_services().any(|excluded| excluded == service)
+            };
             is_billed && matches!(assigned, Some(ServiceTarget::Item { id, .. }) if *id == item)
-                || has_part() && rule().excluded_services().any(|excluded| excluded == service)
+                || part().is_some_and(is_excluded)
         };
         let first = (agreement, CatalogItemId(i64::MIN));
         let of_agreement = lines.range(first..).take_while(|((of, _), _)| *of == agreement);

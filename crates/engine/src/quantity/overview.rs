@@ -32,7 +32,7 @@ pub struct ServiceRow {
     pub unit: Option<String>,
     /// `assigned`, `not_assigned`, or `open` where nobody said anything.
     pub state: &'static str,
-    /// The catalog item.
+    /// The catalog item; none where it was chosen in another tenant, whose ids mean nothing here.
     pub item: Option<CatalogItemId>,
     /// Its identifier as it was when the service was assigned.
     pub identifier: Option<String>,
@@ -95,7 +95,7 @@ pub async fn overview(
     store: &dyn Store,
     clock: &dyn Clock,
     org: &OrganizationId,
-    overlays: &Overlays,
+    (overlays, tenant): (&Overlays, Option<&str>),
 ) -> Result<Overview, Failure> {
     let policy = settings::load(store, org, overlays).await?.quantity;
     let zone = policy.zone.clone();
@@ -107,18 +107,19 @@ pub async fn overview(
     }
     let ticked_only = policy.ticked_only;
     let gathered = Gathered::local(store, clock, org, (policy, config), &sources).await?;
-    Ok(Overview { services: services(&gathered), customers: customers(&gathered, ticked_only) })
+    Ok(Overview { services: services(&gathered, tenant), customers: customers(&gathered, ticked_only) })
 }
 
-fn services(gathered: &Gathered) -> Vec<ServiceRow> {
+fn services(gathered: &Gathered, tenant: Option<&str>) -> Vec<ServiceRow> {
     let everybody = CustomerId::from("");
     let mut rows: BTreeMap<(SourceId, ProductId), ServiceRow> = BTreeMap::new();
     let row = |source: &SourceId, service: &ProductId| {
         let product = gathered.products.get(&(source.clone(), service.clone()));
         let found = gathered.config.assignment(source, service, &everybody);
         let (state, item, identifier) = match found.map(|found| found.target) {
-            Some(ServiceTarget::Item { id, identifier, .. }) => {
-                ("assigned", Some(*id), Some(identifier.clone()))
+            Some(ServiceTarget::Item { id, identifier, tenant: of }) => {
+                let here = tenant.is_none_or(|tenant| of == tenant).then_some(*id);
+                ("assigned", here, Some(identifier.clone()))
             }
             Some(ServiceTarget::NotAssigned) => ("not_assigned", None, None),
             None => ("open", None, None),

@@ -16,15 +16,13 @@ use trueup_domain::quantity::chain::Rule;
 use trueup_domain::quantity::config::{EntryKey, ServiceTarget};
 use trueup_domain::quantity::{Config, Entry, LineKey, Pick, chosen_agreement};
 
-/// What a service is to be billed as.
+/// Which catalog item is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Assign {
-    /// The catalog item with this id.
+pub enum WhichItem {
+    /// The one with this id in the tenant of the connection.
     Item(CatalogItemId),
-    /// The catalog item with exactly this identifier.
+    /// The one with exactly this identifier.
     Named(String),
-    /// Nothing: it is not assigned any more.
-    Nothing,
 }
 
 /// A service that was assigned.
@@ -38,7 +36,8 @@ pub struct Assigned {
     pub notice: Option<String>,
 }
 
-/// Assigns a service. A deprecated one needs `confirmed`.
+/// Assigns a service; to nothing, so that nothing is written for it any more, where no item is wanted. A deprecated one
+/// needs `confirmed`.
 ///
 /// # Errors
 /// [`Failure::Wrong`] where the item cannot be billed, the service is deprecated, or another service is on the item
@@ -48,18 +47,14 @@ pub async fn assign(
     (psa, tenant): (&dyn Psa, &str),
     source: &SourceId,
     (service, customer): (&ProductId, Option<&CustomerId>),
-    wanted: &Assign,
+    wanted: Option<&WhichItem>,
     confirmed: bool,
 ) -> Result<Assigned, Failure> {
     let known = site.store.find_record(site.org, source, RecordKind::Product, service.as_str()).await?;
     let deprecated = matches!(known.map(|row| row.record), Some(Record::Product(product)) if product.active == Some(false));
     let item = match wanted {
-        Assign::Item(id) => {
-            let found = psa.list_catalog_items(Some(&[*id])).await?.into_iter().next();
-            Some(found.ok_or_else(|| no_item(&format!("with the id {id}")))?)
-        }
-        Assign::Named(text) => Some(named(psa, text.trim()).await?),
-        Assign::Nothing => None,
+        Some(wanted) => Some(found(psa, wanted).await?),
+        None => None,
     };
     if let Some(item) = &item {
         usable(item)?;
@@ -70,7 +65,7 @@ pub async fn assign(
             ));
         }
         let config = super::config(site.store, site.org).await?;
-        refuse_a_second_service(&config, source, service, customer, item)?;
+        refuse_a_second_service(&config, (source, tenant), (service, customer), item)?;
     }
     let target = match &item {
         Some(item) => ServiceTarget::Item {
@@ -82,8 +77,28 @@ pub async fn assign(
     };
     let entry = Entry::Service { service: service.clone(), customer: customer.cloned(), target };
     save(site, source, entry.clone(), "quantity.assign").await?;
+    if let Some(item) = &item {
+        rename_rules(site, source, item).await?;
+    }
     let notice = deprecated.then(|| format!("Service {service} is deprecated at its source."));
     Ok(Assigned { entry, item, notice })
+}
+
+/// A service that is assigned anew has the new name of an item that was renamed in ConnectWise, and so do the rules that the
+/// organization itself set for it.
+async fn rename_rules(site: Site<'_>, source: &SourceId, renamed: &CatalogItem) -> Result<(), Failure> {
+    for level in site.store.list_quantity_entries(site.org).await? {
+        let key = level.entry.key();
+        let is_own = &level.from == site.org && &level.source == source;
+        let Entry::Product { identifier, item, customer, rule } = level.entry else { continue };
+        if !is_own || item != renamed.id || identifier == renamed.identifier {
+            continue;
+        }
+        let entry = Entry::Product { identifier: renamed.identifier.clone(), item, customer, rule };
+        let written = audit(site, source, &entry, "quantity.rule");
+        site.store.save_quantity_entries(site.org, source, &[entry], &[key], &[written]).await?;
+    }
+    Ok(())
 }
 
 fn no_item(what: &str) -> Failure {
@@ -91,6 +106,16 @@ fn no_item(what: &str) -> Failure {
         format!("ConnectWise has no catalog item {what}"),
         "Look it up under Procurement > Product Catalog; the Product ID counts letter for letter.",
     )
+}
+
+async fn found(psa: &dyn Psa, wanted: &WhichItem) -> Result<CatalogItem, Failure> {
+    match wanted {
+        WhichItem::Item(id) => {
+            let found = psa.list_catalog_items(Some(&[*id])).await?.into_iter().next();
+            found.ok_or_else(|| no_item(&format!("with the id {id}")))
+        }
+        WhichItem::Named(text) => named(psa, text.trim()).await,
+    }
 }
 
 /// The item with exactly this identifier. One that differs only in case is proposed and not taken.
@@ -159,25 +184,18 @@ fn usable(item: &CatalogItem) -> Result<(), Failure> {
 /// Two services on one item write over each other, unless their sum is meant.
 fn refuse_a_second_service(
     config: &Config,
-    source: &SourceId,
-    service: &ProductId,
-    customer: Option<&CustomerId>,
+    (source, tenant): (&SourceId, &str),
+    (service, customer): (&ProductId, Option<&CustomerId>),
     item: &CatalogItem,
 ) -> Result<(), Failure> {
     let everybody = CustomerId::from("");
-    if config.rule(source, item.id, customer.unwrap_or(&everybody)).add_up {
+    if config.rule(source, &item.identifier, customer.unwrap_or(&everybody)).add_up {
         return Ok(());
     }
-    let other = config.iter().find_map(|(of, _, entry)| match entry {
-        Entry::Service { service: other, customer: whose, target: ServiceTarget::Item { id, .. } } => {
-            let same_people = whose.is_none() || customer.is_none() || whose.as_ref() == customer;
-            (of == source && other != service && *id == item.id && same_people).then_some(other)
-        }
-        Entry::Service { target: ServiceTarget::NotAssigned, .. }
-        | Entry::Product { .. }
-        | Entry::Customer { .. }
-        | Entry::Line { .. } => None,
-    });
+    let same_people = |whose: Option<&CustomerId>| whose.is_none() || customer.is_none() || whose == customer;
+    let other = config
+        .services_on(source, tenant, item)
+        .find_map(|(other, whose, _)| (other != service && same_people(whose)).then_some(other));
     match other {
         None => Ok(()),
         Some(other) => Err(Failure::wrong(
@@ -190,27 +208,54 @@ fn refuse_a_second_service(
     }
 }
 
+/// A catalog item as rules are set for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuledItem {
+    /// Its id in this tenant.
+    pub id: CatalogItemId,
+    /// The identifier under which services are assigned to it, else the one that it has.
+    pub identifier: String,
+}
+
+/// Looks a catalog item up that a rule is to be set for, by its id or its exact identifier.
+///
+/// # Errors
+/// [`Failure::Wrong`] where ConnectWise has none; the store's or ConnectWise's.
+pub async fn ruled_item(
+    site: Site<'_>,
+    (psa, tenant): (&dyn Psa, &str),
+    source: &SourceId,
+    wanted: &WhichItem,
+) -> Result<RuledItem, Failure> {
+    let config = super::config(site.store, site.org).await?;
+    if let WhichItem::Named(identifier) = wanted
+        && let Some(id) = config.chosen_as(source, tenant, identifier)
+    {
+        return Ok(RuledItem { id, identifier: identifier.clone() });
+    }
+    let item = found(psa, wanted).await?;
+    let assigned =
+        config.services_on(source, tenant, &item).next().map(|(_, _, identifier)| identifier.to_owned());
+    Ok(RuledItem { id: item.id, identifier: assigned.unwrap_or(item.identifier) })
+}
+
 /// Sets how levels become the quantity of an item.
 ///
 /// # Errors
-/// [`Failure::Wrong`] for a rule that means nothing, or of an item that is not there; the store's or ConnectWise's.
+/// [`Failure::Wrong`] for a rule that means nothing; the store's.
 pub async fn set_rule(
     site: Site<'_>,
-    psa: &dyn Psa,
     source: &SourceId,
-    item: CatalogItemId,
+    item: &RuledItem,
     customer: Option<&CustomerId>,
     rule: Rule,
 ) -> Result<Entry, Failure> {
     rule.check().map_err(|error| Failure::wrong(error.to_string(), "Correct the rule."))?;
-    let found = psa.list_catalog_items(Some(&[item])).await?;
-    if found.is_empty() {
-        return Err(no_item(&format!("with the id {item}")));
-    }
     if let Some(customer) = customer {
         known((site.store, site.org), source, customer).await?;
     }
-    let entry = Entry::Product { item, customer: customer.cloned(), rule };
+    let RuledItem { id, identifier } = item.clone();
+    let entry = Entry::Product { identifier, item: id, customer: customer.cloned(), rule };
     save(site, source, entry.clone(), "quantity.rule").await?;
     Ok(entry)
 }
@@ -294,14 +339,14 @@ pub(super) async fn known(
 /// [`Failure::Wrong`] where there is no such customer, agreement, service or open addition; the store's or ConnectWise's.
 pub async fn pick(
     site: Site<'_>,
-    psa: &dyn Psa,
+    (psa, tenant): (&dyn Psa, &str),
     source: &SourceId,
     customer: &CustomerId,
     item: CatalogItemId,
     addition: Option<AdditionId>,
 ) -> Result<Entry, Failure> {
     known((site.store, site.org), source, customer).await?;
-    is_assigned(site, psa, source, item).await?;
+    is_assigned(site, (psa, tenant), source, item).await?;
     let mappings = Mappings::on(site.store.list_mappings(site.org).await?, site.clock.today());
     let agreement = chosen_agreement(&mappings, source, customer).ok_or_else(|| {
         Failure::wrong(
@@ -332,23 +377,13 @@ pub async fn pick(
 /// Refuses an item that bills no service. One that was chosen in another tenant is the one of the same name here.
 async fn is_assigned(
     site: Site<'_>,
-    psa: &dyn Psa,
+    (psa, tenant): (&dyn Psa, &str),
     source: &SourceId,
     item: CatalogItemId,
 ) -> Result<(), Failure> {
-    let found = psa.list_catalog_items(Some(&[item])).await?.into_iter().next();
-    let found = found.ok_or_else(|| no_item(&format!("with the id {item}")))?;
+    let found = found(psa, &WhichItem::Item(item)).await?;
     let config = super::config(site.store, site.org).await?;
-    let is_it = |entry: &Entry| match entry {
-        Entry::Service { target: ServiceTarget::Item { id, identifier, .. }, .. } => {
-            *id == item || *identifier == found.identifier
-        }
-        Entry::Service { target: ServiceTarget::NotAssigned, .. }
-        | Entry::Product { .. }
-        | Entry::Customer { .. }
-        | Entry::Line { .. } => false,
-    };
-    if config.iter().any(|(of, _, entry)| of == source && is_it(entry)) {
+    if config.services_on(source, tenant, &found).next().is_some() {
         return Ok(());
     }
     Err(Failure::wrong(

@@ -147,6 +147,7 @@ const FIELDS: &[(&str, &str, Form)] = &[
     ("NewQuantityComparison", "customers", Any),
     ("NewQuantityPick", "customer", Text),
     ("NewQuantityRule", "customer", Text),
+    ("NewQuantityRule", "product", Text),
     ("NewQuantityTicks", "customer", Text),
     ("NewRelease", "kind", Word(MAPPINGS)),
     ("NewRelease", "reason", Text),

@@ -42,6 +42,38 @@ pub fn chromedriver() -> Option<String> {
     None
 }
 
+/// How often chromedriver is begun before that counts as a failure.
+const STARTS: usize = 10;
+
+/// One chromedriver and its port; none, and a word about it, where it ended before it listened.
+fn begin(named: &str, dir: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(named)
+        .arg("--port=0")
+        .env("TMPDIR", dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(driver.stdout.take().unwrap());
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        if out.read_line(&mut line).unwrap() == 0 {
+            eprintln!("chromedriver ended ({}): {said}", driver.wait().unwrap());
+            return None;
+        }
+        let words = line.trim().trim_end_matches('.');
+        if let Some(port) = words.rsplit(' ').next().and_then(|word| word.parse().ok())
+            && words.contains("successfully on port")
+        {
+            std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+            return Some((driver, port));
+        }
+        said.push_str(&line);
+    }
+}
+
 impl Browser {
     /// Starts one, or says why not.
     pub fn start() -> Option<Self> {
@@ -56,26 +88,10 @@ impl Browser {
     fn launch(language: &str, preferences: &Value) -> Option<Self> {
         let named = chromedriver()?;
         let dir = tempfile::tempdir().unwrap();
-        let mut driver = Command::new(named)
-            .arg("--port=0")
-            .env("TMPDIR", dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(driver.stdout.take().unwrap());
-        let port = loop {
-            let mut line = String::new();
-            assert!(out.read_line(&mut line).unwrap() > 0, "chromedriver ended");
-            let words = line.trim().trim_end_matches('.');
-            if let Some(port) = words.rsplit(' ').next().and_then(|word| word.parse().ok())
-                && words.contains("successfully on port")
-            {
-                break port;
-            }
-        };
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        // A free port is free until somebody else takes it, and chromedriver takes it twice, for either family of
+        // addresses: where it lost that race it ends, and another one is begun.
+        let (driver, port) =
+            (0..STARTS).find_map(|_| begin(&named, dir.path())).expect("chromedriver begins");
         let language_flag = format!("--lang={language}");
         let arguments = [
             "--headless=new",

@@ -190,6 +190,15 @@ fn ax_15_a_renamed_item_goes_on_and_is_told() {
         "{ran}"
     );
     assert!(ran["findings"][0]["message"].as_str().unwrap().contains("EXO-NEW"), "{ran}");
+    // A rule is found by the name under which the service is assigned, whichever of both it was when it was set.
+    let level_after = |bench: &crate::bench::Bench| {
+        let ran = run(bench, &["--approve"]).exits(0).json();
+        (codes(&ran).first().cloned(), quantities(bench, 40))
+    };
+    bench.json(&["quantity", "rule", "--item", "7", "--minimum", "9"]).exits(0);
+    assert_eq!(level_after(&bench).1, [9.0]);
+    bench.json(&["quantity", "assign", "mbx", "--item", "7"]).exits(0);
+    assert_eq!(level_after(&bench), (None, vec![9.0]));
 }
 
 #[test]
@@ -498,6 +507,24 @@ fn ax_12_two_tenants_in_one_tree_each_get_their_own_lines() {
         (&of("default")["lines"][0]["catalog_item_id"], of("default")["lines"].as_array().unwrap().len()),
         (&json!(7), 1)
     );
+    // A rule that is set above is the item's of that name here, and not the one's that happens to have its number.
+    bench.json(&["quantity", "rule", "--item", "7", "--minimum", "12"]).exits(0);
+    run(&bench, &["--approve"]).exits(0);
+    bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0);
+    assert_eq!((quantities(&bench, 40), quantities(&other, 61)), (vec![12.0], vec![12.0]));
+    // Nearer it is the same rule again, by either name of the item, until it is taken back.
+    bench.json(&["--org", "north", "quantity", "rule", "--item", "77", "--minimum", "5"]).exits(0);
+    bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0);
+    assert_eq!(quantities(&other, 61), [5.0]);
+    bench.json(&["--org", "north", "quantity", "rule", "--product", "EXO-P1", "--minimum", "6"]).exits(0);
+    bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0);
+    assert_eq!(quantities(&other, 61), [6.0]);
+    bench.json(&["--org", "north", "quantity", "rule", "--item", "77", "--reset"]).exits(0);
+    bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0);
+    assert_eq!(quantities(&other, 61), [12.0]);
+    bench.json(&["quantity", "rule", "--item", "7", "--reset"]).exits(0);
+    bench.json(&["--org", "north", "quantity", "run", "--approve"]).exits(0);
+    assert_eq!(quantities(&other, 61), [4.0]);
     // Once the name is gone there, the id of the level above says nothing: nothing is written.
     let gone = json!([{ "op": "replace", "path": "identifier", "value": "RENAMED" }]);
     other.by_hand("PATCH", "procurement/catalog/77", &gone);

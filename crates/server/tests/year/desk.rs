@@ -27,7 +27,7 @@ use trueup_engine::alerts::{self, Setting, Wish};
 use trueup_engine::feed::{BATCH, Destination, ImportReport, import};
 use trueup_engine::mappings::Site;
 use trueup_engine::ports::{Clock, Store, WriteStyle};
-use trueup_engine::quantity::{self, Assign};
+use trueup_engine::quantity::{self, WhichItem};
 use trueup_engine::settings::Overlays;
 use trueup_sandbox::{Sandbox, SandboxConfig};
 use trueup_sources::{FeedFormat, FeedOptions, incoming, read_feed};
@@ -149,13 +149,13 @@ impl Desk {
         let psa = self.psa();
         for (item, rule) in rules() {
             let rule = serde_json::from_value(rule).unwrap();
-            quantity::set_rule(self.site(), &psa, &self.source, CatalogItemId(item), None, rule)
-                .await
-                .unwrap();
+            let item = WhichItem::Item(CatalogItemId(item));
+            let item = quantity::ruled_item(self.site(), (&psa, TENANT), &self.source, &item).await.unwrap();
+            quantity::set_rule(self.site(), &self.source, &item, None, rule).await.unwrap();
         }
         for service in SERVICES {
-            let (id, wanted) = (service.into(), Assign::Item(CatalogItemId(item_of(service))));
-            quantity::assign(self.site(), (&psa, TENANT), &self.source, (&id, None), &wanted, false)
+            let (id, wanted) = (service.into(), WhichItem::Item(CatalogItemId(item_of(service))));
+            quantity::assign(self.site(), (&psa, TENANT), &self.source, (&id, None), Some(&wanted), false)
                 .await
                 .unwrap();
         }
@@ -213,7 +213,9 @@ impl Desk {
         let who = CustomerId::from(format!("c-{customer}").as_str());
         let addition = addition.map(trueup_domain::ids::AdditionId);
         let psa = self.psa();
-        quantity::pick(self.site(), &psa, &self.source, &who, CatalogItemId(item), addition).await.unwrap();
+        quantity::pick(self.site(), (&psa, TENANT), &self.source, &who, CatalogItemId(item), addition)
+            .await
+            .unwrap();
     }
 
     /// Switches a customer on or off.

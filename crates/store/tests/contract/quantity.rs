@@ -66,6 +66,7 @@ async fn what_people_set_about_quantities_comes_with_its_level(
     }
     let audit = [entry("quantity.assign", None)];
     let rule = Entry::Product {
+        identifier: "EXO-P1".to_owned(),
         item: CatalogItemId(7),
         customer: None,
         rule: Rule { add_up: true, included: "2.5".parse().unwrap(), ..Rule::default() },

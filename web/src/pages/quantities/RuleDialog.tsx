@@ -14,20 +14,21 @@ const UNITS = ['GB', 'GiB', 'TB', 'TiB'] as const;
 export function RuleDialog(props: { service: Service | null; counted: Counted; close: () => void }) {
   const { t } = useWords();
   const { service, counted } = props;
-  const item = service?.catalog_item_id ?? null;
+  const item = service?.identifier ?? null;
+  const name = service?.catalog_item_id == null ? item : counted.names.item(service.catalog_item_id, item);
   return (
     <Modal
       opened={item !== null}
       onClose={props.close}
       size="lg"
-      title={item === null ? '' : t('quantities.rule.title', { name: counted.names.item(item, service?.identifier) })}
+      title={name === null ? '' : t('quantities.rule.title', { name })}
     >
       {service !== null && item !== null && <Form {...props} service={service} item={item} />}
     </Modal>
   );
 }
 
-function Form(props: { service: Service; item: number; counted: Counted; close: () => void }) {
+function Form(props: { service: Service; item: string; counted: Counted; close: () => void }) {
   const { t } = useWords();
   const org = useOrg();
   const { service, counted, item } = props;
@@ -38,9 +39,9 @@ function Form(props: { service: Service; item: number; counted: Counted; close: 
   const reset = useQuantityWrite(unset, props.close);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    write.mutate({ source: service.source, catalog_item_id: item, rule: ruleOfDraft(draft) as unknown as Record<string, never> });
+    write.mutate({ source: service.source, product: item, rule: ruleOfDraft(draft) as unknown as Record<string, never> });
   };
-  const bytes = counted.services.some((one) => one.catalog_item_id === item && one.unit?.startsWith('byte') === true);
+  const bytes = counted.services.some((one) => one.identifier === item && one.unit?.startsWith('byte') === true);
   const error = write.error ?? reset.error;
   return (
     <form onSubmit={submit}>
@@ -144,7 +145,7 @@ function Form(props: { service: Service; item: number; counted: Counted; close: 
               variant="subtle"
               px={0}
               loading={reset.isPending}
-              onClick={() => reset.mutate({ source: service.source, kind: 'product', id: String(item), customer: null })}
+              onClick={() => reset.mutate({ source: service.source, kind: 'product', id: item, customer: null })}
             >
               {t('quantities.reset')}
             </Button>

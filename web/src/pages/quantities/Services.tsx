@@ -288,16 +288,18 @@ function useColumns(
 }
 
 function Target({ row, names, children }: { row: Service; names: Names | undefined; children: React.ReactNode }) {
+  // One that was chosen in another tenant has no id here.
+  const name = row.catalog_item_id == null ? row.identifier : names?.item(row.catalog_item_id, row.identifier);
   return (
     <Stack gap={2} align="flex-start">
-      {row.catalog_item_id == null ? (
+      {row.identifier == null ? (
         <Assigned state={row.state} />
       ) : (
         <>
           <Text size="sm" fw={500} component="span">
-            {names?.item(row.catalog_item_id, row.identifier)}
+            {name}
           </Text>
-          {row.identifier != null && row.identifier !== names?.item(row.catalog_item_id, row.identifier) && (
+          {row.identifier !== name && (
             <Text size="xs" c="dimmed" component="span">
               {row.identifier}
             </Text>

@@ -48,7 +48,7 @@ export type ServiceEntry = Set & {
   customer: string | null;
   target: 'not_assigned' | { item: { id: number; identifier: string } };
 };
-export type RuleEntry = Set & { kind: 'product'; item: number; customer: string | null; rule: Rule };
+export type RuleEntry = Set & { kind: 'product'; identifier: string; customer: string | null; rule: Rule };
 type CustomerEntry = Set & { kind: 'customer'; customer: string };
 type LineEntry = Set & { kind: 'line'; customer: string; item: number };
 export type Entry = ServiceEntry | RuleEntry | CustomerEntry | LineEntry;

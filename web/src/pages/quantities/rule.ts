@@ -72,12 +72,12 @@ export function ruleOfDraft(draft: Draft): Rule {
 }
 
 /** The rule that holds for everybody of a catalog item. */
-export function ruleOf(counted: Pick<Counted, 'entries'>, of: Pick<Service, 'source' | 'catalog_item_id'>): RuleEntry | undefined {
+export function ruleOf(counted: Pick<Counted, 'entries'>, of: Pick<Service, 'source' | 'identifier'>): RuleEntry | undefined {
   return counted.entries.find(
     (entry): entry is RuleEntry =>
       entry.kind === 'product' &&
       entry.customer === null &&
       entry.source === of.source &&
-      entry.item === of.catalog_item_id,
+      entry.identifier === of.identifier,
   );
 }

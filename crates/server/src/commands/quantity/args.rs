@@ -94,12 +94,23 @@ pub enum RoundingArg {
     Nearest,
 }
 
+/// One of the two.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct RuledArgs {
+    /// The catalog item with this id
+    #[arg(long, value_name = "ID")]
+    pub(super) item: Option<i64>,
+    /// The catalog item with exactly this Product ID, letter for letter
+    #[arg(long, value_name = "TEXT")]
+    pub(super) product: Option<String>,
+}
+
 /// Flags of `quantity rule`.
 #[derive(Args, Debug)]
 pub struct RuleArgs {
-    /// The catalog item
-    #[arg(long, value_name = "ID")]
-    pub(super) item: i64,
+    #[command(flatten)]
+    pub(super) of: RuledArgs,
     /// For this customer alone
     #[arg(long, value_name = "ID")]
     pub(super) customer: Option<String>,

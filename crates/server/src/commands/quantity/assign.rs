@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use trueup_domain::ids::{AdditionId, CatalogItemId, CustomerId, ProductId, SourceId};
 use trueup_domain::quantity::config::{EntryKey, ServiceTarget};
 use trueup_domain::quantity::{Config, Entry};
-use trueup_engine::quantity::{self, Assign, Overview, tenant_of};
+use trueup_engine::quantity::{self, Overview, WhichItem, tenant_of};
 use utoipa::ToSchema;
 
 /// An entry with the organization that set it.
@@ -41,9 +41,9 @@ pub fn entries_of(config: &Config, source: Option<&SourceId>) -> Vec<QuantityEnt
 
 pub(super) async fn assign(app: &App, args: AssignArgs) -> Result<Exit, CliError> {
     let wanted = match (args.target.item, args.target.product) {
-        (Some(id), _) => Assign::Item(CatalogItemId(id)),
-        (None, Some(text)) => Assign::Named(text),
-        (None, None) => Assign::Nothing,
+        (Some(id), _) => Some(WhichItem::Item(CatalogItemId(id))),
+        (None, Some(text)) => Some(WhichItem::Named(text)),
+        (None, None) => None,
     };
     let connection = app.connection(args.connection.as_deref()).await?;
     let (_, psa) = app.psa(Some(&connection.name)).await?;
@@ -56,7 +56,7 @@ pub(super) async fn assign(app: &App, args: AssignArgs) -> Result<Exit, CliError
         (psa.as_ref(), &tenant),
         &source,
         (&service, customer.as_ref()),
-        &wanted,
+        wanted.as_ref(),
         args.confirm,
     )
     .await?;
@@ -172,7 +172,9 @@ pub(super) async fn customers(app: &App) -> Result<Exit, CliError> {
 /// # Errors
 /// The store's.
 pub async fn overview(app: &App) -> Result<Overview, CliError> {
-    Ok(quantity::overview(app.store(), &app.clock, app.org(), &app.options.overlays).await?)
+    let tenant = app.connection(None).await.ok().as_ref().map(tenant_of);
+    let known = (&app.options.overlays, tenant.as_deref());
+    Ok(quantity::overview(app.store(), &app.clock, app.org(), known).await?)
 }
 
 pub(super) async fn unassign(app: &App, args: UnassignArgs) -> Result<Exit, CliError> {
@@ -224,9 +226,11 @@ pub(super) async fn pick(app: &App, args: PickArgs) -> Result<Exit, CliError> {
     let source = source_of(args.source.as_deref());
     let customer = CustomerId::from(args.customer);
     let addition = args.what.addition.map(AdditionId);
-    let (_, psa) = app.psa(args.connection.as_deref()).await?;
-    let item = CatalogItemId(args.item);
-    let entry = quantity::pick(site(app), psa.as_ref(), &source, &customer, item, addition).await?;
+    let connection = app.connection(args.connection.as_deref()).await?;
+    let (_, psa) = app.psa(Some(&connection.name)).await?;
+    let (item, tenant) = (CatalogItemId(args.item), tenant_of(&connection));
+    let entry =
+        quantity::pick(site(app), (psa.as_ref(), &tenant), &source, &customer, item, addition).await?;
     app.out.show(&json!({ "picked": entry }), |out| out.line(&format!("{customer}: {}", what(&entry))));
     Ok(Exit::Done)
 }

@@ -1,19 +1,19 @@
 //! How levels become the quantity of a catalog item.
 
-use super::args::{CombineArg, RoundingArg, RuleArgs, Toggle};
+use super::args::{CombineArg, RoundingArg, RuleArgs, RuledArgs, Toggle};
 use super::assign::unset;
 use super::site;
 use crate::app::{App, source_of};
 use crate::failure::{CliError, Exit};
 use serde_json::json;
 use std::str::FromStr;
-use trueup_domain::ids::{CatalogItemId, CustomerId, ProductId};
+use trueup_domain::ids::{CatalogItemId, CustomerId, ProductId, SourceId};
 use trueup_domain::money::Quantity;
 use trueup_domain::quantity::chain::{
     Combine, Exclusion, Pack, PackBills, Ratio, Rounding, Rule, StorageUnit, Tier,
 };
-use trueup_domain::quantity::config::EntryKey;
-use trueup_engine::quantity;
+use trueup_domain::quantity::config::{Config, Entry, EntryKey};
+use trueup_engine::quantity::{self, WhichItem, tenant_of};
 
 fn number(text: &str, what: &str) -> Result<Quantity, CliError> {
     Quantity::from_str(text.trim()).map_err(|error| {
@@ -117,23 +117,53 @@ fn changed(rule: Rule, args: &RuleArgs) -> Result<Rule, CliError> {
 }
 
 pub(super) async fn rule(app: &App, args: RuleArgs) -> Result<Exit, CliError> {
-    let (item, customer) = (CatalogItemId(args.item), args.customer.clone().map(CustomerId::from));
     let source = source_of(args.source.as_deref());
-    if args.reset {
-        let key: EntryKey = ("product", item.to_string(), args.customer.clone().unwrap_or_default());
-        return unset(app, args.source.as_deref(), &key, &format!("item {item}")).await;
-    }
+    let customer = args.customer.clone().map(CustomerId::from);
     let config = quantity::config(app.store(), app.org()).await?;
+    if args.reset {
+        let identifier = ruled_here(app, &config, &source, &args.of).unwrap_or_default();
+        let key: EntryKey = ("product", identifier, args.customer.clone().unwrap_or_default());
+        return unset(app, args.source.as_deref(), &key, &shown(&args.of)).await;
+    }
+    let connection = app.connection(args.connection.as_deref()).await?;
+    let (_, psa) = app.psa(Some(&connection.name)).await?;
+    let wanted_item = match (args.of.item, &args.of.product) {
+        (Some(id), _) => WhichItem::Item(CatalogItemId(id)),
+        (None, named) => WhichItem::Named(named.clone().unwrap_or_default()),
+    };
+    let tenant = tenant_of(&connection);
+    let item = quantity::ruled_item(site(app), (psa.as_ref(), &tenant), &source, &wanted_item).await?;
     let whose = customer.clone().unwrap_or_else(|| CustomerId::from(""));
-    let holds = config.rule(&source, item, &whose);
+    let holds = config.rule(&source, &item.identifier, &whose);
     let wanted = changed(holds.clone(), &args)?;
     if wanted != holds {
-        let (_, psa) = app.psa(args.connection.as_deref()).await?;
-        let who = customer.as_ref();
-        quantity::set_rule(site(app), psa.as_ref(), &source, item, who, wanted.clone()).await?;
+        quantity::set_rule(site(app), &source, &item, customer.as_ref(), wanted.clone()).await?;
     }
-    app.out.show(&json!({ "item": item, "customer": customer, "rule": wanted }), |out| {
+    let said = json!({ "item": item.id, "product": item.identifier, "customer": customer, "rule": wanted });
+    app.out.show(&said, |out| {
         out.line(&serde_json::to_string_pretty(&wanted).unwrap_or_default());
     });
     Ok(Exit::Done)
+}
+
+/// Under which identifier the organization itself set a rule of an item. ConnectWise need not be asked, so that a rule of
+/// an item that is gone can go too.
+fn ruled_here(app: &App, config: &Config, source: &SourceId, of: &RuledArgs) -> Option<String> {
+    let id = match (of.item, &of.product) {
+        (_, Some(identifier)) => return Some(identifier.clone()),
+        (id, None) => id.map(CatalogItemId)?,
+    };
+    config.iter().find_map(|(held, from, entry)| match entry {
+        Entry::Product { identifier, item, .. } => {
+            (held == source && from == app.org() && *item == id).then(|| identifier.clone())
+        }
+        Entry::Service { .. } | Entry::Customer { .. } | Entry::Line { .. } => None,
+    })
+}
+
+fn shown(of: &RuledArgs) -> String {
+    match (of.item, &of.product) {
+        (Some(id), _) => format!("item {id}"),
+        (None, named) => format!("item `{}`", named.as_deref().unwrap_or_default()),
+    }
 }

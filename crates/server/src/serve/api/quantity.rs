@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use trueup_domain::ids::{AdditionId, CatalogItemId, CustomerId, ProductId, SourceId};
 use trueup_domain::quantity::chain::Rule;
 use trueup_domain::quantity::config::EntryKey;
-use trueup_engine::quantity::{self, Assign, tenant_of};
+use trueup_engine::quantity::{self, WhichItem, tenant_of};
 use utoipa::{IntoParams, ToSchema};
 
 /// The most customers of one run.
@@ -43,7 +43,7 @@ pub struct CountedServiceDoc {
     /// `assigned`, `not_assigned`, or `open` where nobody said anything.
     #[schema(value_type = String)]
     state: &'static str,
-    /// The catalog item.
+    /// The catalog item; nothing where it was chosen in another tenant, whose ids mean nothing here.
     catalog_item_id: Option<i64>,
     /// Its identifier as it was when the service was assigned.
     identifier: Option<String>,
@@ -197,9 +197,9 @@ pub async fn assign(
     Body(body): Body<NewServiceAssignment>,
 ) -> Result<Json<QuantityEntrySaved>, Problem> {
     let wanted = match (body.catalog_item_id, body.product, body.not_assigned.unwrap_or(false)) {
-        (Some(id), None, false) => Assign::Item(CatalogItemId(id)),
-        (None, Some(text), false) => Assign::Named(checked("product", &text, 100)?),
-        (None, None, true) => Assign::Nothing,
+        (Some(id), None, false) => Some(WhichItem::Item(CatalogItemId(id))),
+        (None, Some(text), false) => Some(WhichItem::Named(checked("product", &text, 100)?)),
+        (None, None, true) => None,
         (None | Some(_), None | Some(_), true | false) => {
             let what =
                 "name an item by its id or by its product, or say not_assigned, and one of the three alone";
@@ -218,7 +218,7 @@ pub async fn assign(
         (psa.as_ref(), &tenant),
         &source,
         (&of, customer.as_ref()),
-        &wanted,
+        wanted.as_ref(),
         body.confirm.unwrap_or(false),
     )
     .await?;
@@ -234,7 +234,7 @@ pub struct WhichQuantityEntry {
     source: Option<String>,
     /// `service`, `product`, `customer` or `line`.
     kind: String,
-    /// The service, catalog item or customer.
+    /// The service, the customer, or the catalog item: of a `product` its Product ID, of a `line` its id.
     id: String,
     /// The customer, where it was set for one alone.
     customer: Option<String>,
@@ -268,8 +268,11 @@ pub struct NewQuantityRule {
     /// The source; `default` where it is missing.
     #[schema(max_length = 100)]
     source: Option<String>,
-    /// The catalog item.
-    catalog_item_id: i64,
+    /// The catalog item with this id.
+    catalog_item_id: Option<i64>,
+    /// The catalog item with exactly this Product ID, in place of its id.
+    #[schema(max_length = 100)]
+    product: Option<String>,
     /// For this customer alone.
     #[schema(max_length = 200)]
     customer: Option<String>,
@@ -292,10 +295,21 @@ pub async fn rule(
     let customer = customer_of(body.customer.as_deref())?;
     body.rule.check().map_err(|error| Problem::field("rule", error.to_string()))?;
     let app = scope.app(&service);
-    let item = CatalogItemId(body.catalog_item_id);
-    let (_, psa) = app.psa(None).await.map_err(CliError::problem)?;
-    let entry =
-        quantity::set_rule(site(&app), psa.as_ref(), &source, item, customer.as_ref(), body.rule).await?;
+    let wanted = match (body.catalog_item_id, body.product) {
+        (Some(id), None) => WhichItem::Item(CatalogItemId(id)),
+        (None, Some(text)) => WhichItem::Named(checked("product", &text, 100)?),
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(Problem::field(
+                "catalog_item_id",
+                "name an item by its id or by its product, and one of the two alone",
+            ));
+        }
+    };
+    let connection = app.connection(None).await.map_err(CliError::problem)?;
+    let (_, psa) = app.psa(Some(&connection.name)).await.map_err(CliError::problem)?;
+    let tenant = tenant_of(&connection);
+    let item = quantity::ruled_item(site(&app), (psa.as_ref(), &tenant), &source, &wanted).await?;
+    let entry = quantity::set_rule(site(&app), &source, &item, customer.as_ref(), body.rule).await?;
     Ok(saved(&entry, None))
 }
 
@@ -362,8 +376,11 @@ pub async fn pick(
     let customer = CustomerId::from(checked("customer", &body.customer, 200)?);
     let (item, addition) = (CatalogItemId(body.catalog_item_id), body.addition_id.map(AdditionId));
     let app = scope.app(&service);
-    let (_, psa) = app.psa(None).await.map_err(CliError::problem)?;
-    let entry = quantity::pick(site(&app), psa.as_ref(), &source, &customer, item, addition).await?;
+    let connection = app.connection(None).await.map_err(CliError::problem)?;
+    let (_, psa) = app.psa(Some(&connection.name)).await.map_err(CliError::problem)?;
+    let tenant = tenant_of(&connection);
+    let entry =
+        quantity::pick(site(&app), (psa.as_ref(), &tenant), &source, &customer, item, addition).await?;
     Ok(saved(&entry, None))
 }
 
