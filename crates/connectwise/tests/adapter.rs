@@ -482,6 +482,34 @@ async fn companies_that_were_read_are_not_read_again_for_their_currency() {
     assert_eq!(adapter.calls(), 4);
 }
 
+#[rstest::rstest]
+#[case::its_own_text(json!({"id": 9, "name": "Canadian Dollars", "currencyCode": "CAD"}), Some("CAD"))]
+#[case::by_the_table(json!({"id": 9, "name": "Canadian Dollars"}), Some("CAD"))]
+#[case::of_the_company(json!(null), Some("USD"))]
+#[case::not_known(json!({"id": 10, "name": "CA$"}), None)]
+#[tokio::test]
+async fn a_currency_that_is_named_and_not_known_is_not_the_companys(
+    #[case] named: Value,
+    #[case] wanted: Option<&str>,
+) {
+    let server = server().await;
+    let companies = r#"[{"id":12,"identifier":"X","name":"X","currency":{"id":8,"name":"USD"}}]"#;
+    let rows = r#"[{"id":8,"currencyCode":"USD"},{"id":9,"currencyCode":{"id":3,"name":"CAD"}},{"id":10,"name":"CA$"}]"#;
+    for (place, rows) in [("company/companies", companies), ("finance/currencies", rows)] {
+        let there = Mock::given(path(format!("{ROOT}/{place}")));
+        there.respond_with(answer(200, rows)).mount(&server).await;
+    }
+    Mock::given(path(format!("{ROOT}/finance/agreements")))
+        .respond_with(record_answer(
+            200,
+            &json!([agreement(40, json!({"currency": named, "billingCycle": null}))]),
+        ))
+        .mount(&server)
+        .await;
+    let found = plain(&server).list_agreements(None).await.unwrap();
+    assert_eq!(found[0].currency.map(|currency| currency.code()), wanted);
+}
+
 #[tokio::test]
 async fn companies_and_catalog_items_with_their_states() {
     let server = server().await;

@@ -136,6 +136,7 @@ fn records(count: usize) -> (Vec<AdditionLink>, Snapshot) {
             bill_start: None,
             next_invoice: None,
             prorates: false,
+            prorates_at_once: false,
             by_calendar: false,
             parent: None,
             last_updated: None,

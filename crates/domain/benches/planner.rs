@@ -204,6 +204,7 @@ impl Scene {
                 bill_start: Some(START),
                 next_invoice: Some(INVOICED),
                 prorates: false,
+                prorates_at_once: false,
                 by_calendar: false,
                 parent: None,
                 last_updated: None,

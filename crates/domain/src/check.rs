@@ -251,7 +251,7 @@ fn edited(
         .cancelled
         .filter(|last| before.cancelled.is_none_or(|was| was > *last) && *last >= before.effective);
     if let Some(last) = shortened {
-        inside_invoices(change, billed_by, world, last, wrong);
+        inside_invoices(change, agreement, world, (before, last), wrong);
     }
     let money_moves = before.quantity != wanted.quantity || before.unit_price != wanted.unit_price;
     let unbilled = !billed_by.invoiced_before(before.effective);
@@ -286,16 +286,22 @@ fn ended(
         let message = format!("{} is to end a line and would change more than its last day.", change.id);
         wrong.push(Finding::new(Code::Tu7004, subject(change), message));
     }
-    inside_invoices(change, world.snapshot.invoicing_agreement(agreement), world, last, wrong);
+    inside_invoices(change, agreement, world, (before, last), wrong);
 }
 
 fn inside_invoices(
     change: &Change,
-    billed_by: &Agreement,
+    agreement: &Agreement,
     world: &World<'_>,
-    last: Date,
+    (before, last): (&AdditionState, Date),
     wrong: &mut Vec<Finding>,
 ) {
+    // Where ConnectWise prorates, it bills the days of a line that came after their invoice with the next one: no invoice
+    // has them yet, and the line may end within them.
+    if agreement.prorates && !is_billed(change, agreement, world, before) {
+        return;
+    }
+    let billed_by = world.snapshot.invoicing_agreement(agreement);
     let invoiced = last.tomorrow().is_ok_and(|next| billed_by.invoiced_before(next));
     if invoiced && !world.settings.credits.is_on() {
         let message = format!(
@@ -306,19 +312,22 @@ fn inside_invoices(
     }
 }
 
+/// Whether the line that a change is about may be on an invoice.
+fn is_billed(change: &Change, agreement: &Agreement, world: &World<'_>, before: &AdditionState) -> bool {
+    let Some(Target::Existing(id)) = change.action.target() else { return false };
+    let at_write = world.links.iter().find(|l| l.addition == *id).and_then(|l| l.next_invoice_at_write);
+    agreement.may_have_billed(world.snapshot.invoicing_agreement(agreement), before.effective, at_write)
+}
+
 fn deleted(change: &Change, agreement: &Agreement, world: &World<'_>, wrong: &mut Vec<Finding>) {
     let Some(Target::Existing(id)) = change.action.target() else { return };
     let Some(before) = change.action.before() else { return };
-    let written_at = world.links.iter().find(|l| l.addition == *id).and_then(|l| l.next_invoice_at_write);
-    let next = agreement.next_invoice;
-    let billed = match written_at {
-        Some(then) => next.is_some_and(|now| now > then && before.effective < now),
-        None => agreement.invoiced_before(before.effective),
-    };
-    let parent = world.snapshot.invoicing_agreement(agreement);
-    let billed_by_parent = parent.id != agreement.id && parent.invoiced_before(before.effective);
-    if billed || billed_by_parent {
-        let message = format!("{} would delete addition {id}, which was billed.", change.id);
+    if is_billed(change, agreement, world, before) {
+        let why = match agreement.next_invoice {
+            Some(_) => "which was billed",
+            None => "and nothing says whether it was billed: its agreement has no next invoice date",
+        };
+        let message = format!("{} would delete addition {id}, {why}.", change.id);
         wrong.push(Finding::new(Code::Tu4002, subject(change), message).severity(Severity::Error));
     }
 }

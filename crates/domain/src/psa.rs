@@ -158,6 +158,10 @@ pub struct Agreement {
     pub next_invoice: Option<Date>,
     /// Whether ConnectWise prorates additions by itself.
     pub prorates: bool,
+    /// Whether ConnectWise bills what it prorates of invoiced days at once, on an invoice of its own, and not with the next
+    /// period (`invoiceProratedAdditionsFlag`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prorates_at_once: bool,
     /// Whether its periods lie on the calendar year, whatever day its billing starts on: then the first one is cut short.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_calendar: bool,
@@ -168,11 +172,29 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Whether anything was invoiced on it: the next invoice date has moved past the billing start.
+    /// Whether a day is invoiced: the next invoice date has moved past the billing start, and past the day. Where nothing
+    /// says when billing started, everything before the next invoice counts as invoiced.
     pub fn invoiced_before(&self, date: Date) -> bool {
-        match (self.next_invoice, self.bill_start.or(self.start)) {
-            (Some(next), Some(start)) => next > start && date < next,
-            (Some(_) | None, None) | (None, Some(_)) => false,
+        let Some(next) = self.next_invoice else { return false };
+        self.bill_start.or(self.start).is_none_or(|start| next > start) && date < next
+    }
+
+    /// Whether a line that begins on `effective` may be on an invoice already: one of this agreement, or of the one that
+    /// invoices it. `at_write` is the next invoice date as it was when trueup wrote the line, where it did. Where nobody can
+    /// tell, the line counts as billed: what was billed must not be deleted (D9).
+    pub fn may_have_billed(&self, billed_by: &Self, effective: Date, at_write: Option<Date>) -> bool {
+        // What was known at the write are the agreement's own invoices: of the parent's only the dates can tell.
+        let by_parent = billed_by.id != self.id;
+        if by_parent && billed_by.invoiced_before(effective) {
+            return true;
+        }
+        let Some(next) = self.next_invoice else { return !by_parent };
+        if self.prorates && self.prorates_at_once && self.invoiced_before(effective) {
+            return true;
+        }
+        match at_write {
+            Some(then) => next > then && effective < next,
+            None => self.invoiced_before(effective),
         }
     }
 

@@ -133,3 +133,62 @@ fn the_brakes_weigh_what_a_change_moves() {
     let told = weighed(&draft, &lab.snapshot, &settings);
     assert!(told[0].message.contains("would move 22.00 USD of 110.00 USD a month"), "{told:#?}");
 }
+
+/// A sale of five seats, then its cancellation, on an agreement that ConnectWise prorates.
+fn prorated(sold: &str, next: &str) -> Lab {
+    let mut lab = Lab::monthly("2023-01-01", next);
+    lab.product("seat", 7, ProductKind::Seat, "22.00", "17.60");
+    lab.subscription("s-1", BillingCycle::MONTHLY, BillingModel::Advance, sold);
+    lab.agreement_mut(40).prorates = true;
+    lab.set("proration_by", "connectwise");
+    lab
+}
+
+fn cancelled(on: &str) -> OrderDraft {
+    order("CA", OrderKind::Cancellation, on, march())
+}
+
+#[test]
+fn a_line_of_which_nobody_knows_whether_it_was_billed_is_not_deleted() {
+    let mut lab = lab();
+    lab.run(&sale("2023-03-01").0);
+    let delete = drafted(&lab, &cancelled("2023-03-10"));
+    assert_eq!(lab.refused(delete.clone()), []);
+    lab.invoice(40);
+    lab.agreement_mut(40).next_invoice = None;
+    assert_eq!(lab.refused(delete), [Code::Tu4002]);
+    let shown = show(&drafted(&lab, &cancelled("2023-03-10")));
+    assert!(!shown.contains("delete"), "{shown}");
+}
+
+#[test]
+fn what_is_billed_at_once_is_not_deleted() {
+    let mut lab = prorated("2023-03-20", "2023-04-01");
+    lab.run(&sale("2023-03-20").0);
+    let delete = drafted(&lab, &cancelled("2023-03-25"));
+    assert!(show(&delete).contains("delete"), "{}", show(&delete));
+    lab.agreement_mut(40).prorates_at_once = true;
+    assert_eq!(lab.refused(delete), [Code::Tu4002]);
+    let shown = show(&drafted(&lab, &cancelled("2023-03-25")));
+    assert!(!shown.contains("delete"), "{shown}");
+}
+
+#[test]
+fn a_line_that_no_invoice_has_may_end_within_invoiced_days() {
+    let mut lab = prorated("2023-03-20", "2023-04-01");
+    lab.run(&sale("2023-03-20").0);
+    let used = cancelled("2023-03-25").with(line("1", Charge::Recurring, "seat", "5", "22.00", "17.60"));
+    let draft = drafted(&lab, &used);
+    assert!(show(&draft).contains("cancel recurring 2023-03-20..2023-03-24 5 x 22.00"), "{}", show(&draft));
+    assert_eq!(lab.refused(draft), []);
+}
+
+#[test]
+fn what_stays_paid_is_told_whoever_prorates() {
+    let mut lab = prorated("2023-03-01", "2023-03-01");
+    lab.run(&sale("2023-03-01").0);
+    lab.invoice(40);
+    let draft = drafted(&lab, &cancelled("2023-03-10"));
+    let paid = draft.findings.iter().find(|finding| finding.code == Code::Tu6005);
+    assert!(paid.is_some_and(|finding| finding.message.contains("78.06 USD")), "{:?}", draft.findings);
+}

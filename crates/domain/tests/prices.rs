@@ -396,3 +396,44 @@ fn a_change_on_the_day_of_a_sale_with_an_amount_of_its_own_bills_the_difference(
     assert!(lab.plan(&[&change.0]).changes.iter().all(|c| !c.writes()), "after the invoice as well");
     assert_eq!(invoice(&mut lab), dec(next), "{shown}");
 }
+
+/// A source that names what a whole period costs, and the unit price with its places beside it, is billed what it names, every
+/// period, and so is what a change makes of it.
+#[rstest]
+#[case::a_twelfth_of_a_hundred("USD", "5", "8.3333", "41.67")]
+#[case::dozen("USD", "12", "8.3333", "100.00")]
+#[case::sevenths("USD", "7", "14.2857", "100.00")]
+#[case::yen("JPY", "100", "120.04", "12004")]
+#[case::three_places("KWD", "5", "8.33333", "41.667")]
+fn a_named_amount_is_billed_to_the_cent_beside_its_unit_price(
+    #[case] currency: &str,
+    #[case] quantity: &str,
+    #[case] price: &str,
+    #[case] amount: &str,
+    #[values(true, false)] renewed: bool,
+    #[values("end_and_create", "edit_in_place")] form: &str,
+) {
+    let mut lab = lab(currency);
+    lab.set("quantity_change", form);
+    let mut sold = sale(currency, quantity, price, price);
+    sold.0.lines[0].amount = Some(amount.parse().unwrap());
+    sold.0.lines[0].cost_amount = Some(amount.parse().unwrap());
+    lab.run(&sold.0);
+    assert_eq!([invoice(&mut lab), invoice(&mut lab)], [dec(amount); 2]);
+    if renewed {
+        let mut renewal = sold;
+        renewal.0.id = "R-1".into();
+        renewal.0.kind = OrderKind::Renewal;
+        renewal.0.effective = day("2028-03-01");
+        renewal.0.period = period("2028-03-01", "2028-04-01");
+        lab.run(&renewal.0);
+        assert_eq!([invoice(&mut lab), invoice(&mut lab)], [dec(amount); 2]);
+        return;
+    }
+    let old: i64 = quantity.parse().unwrap();
+    let mut more = change(currency, "2028-03-01", (old, old + 1), price, price);
+    more.0.period = period("2028-03-01", "2028-04-01");
+    lab.run(&more.0);
+    let all = rounded(dec(price) * Decimal::from(old + 1), currency);
+    assert_eq!([invoice(&mut lab), invoice(&mut lab)], [all; 2]);
+}

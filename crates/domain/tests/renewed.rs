@@ -48,7 +48,7 @@ fn invoices(lab: &mut Lab, count: usize) -> Decimal {
 /// term before bills none of them.
 #[rstest]
 fn a_renewal_bills_the_days_of_its_term_however_late_it_comes(
-    #[values(3, 4, 5)] invoiced: usize,
+    #[values(3, 4, 5, 6, 7)] invoiced: usize,
     #[values(("5", "22.00"), ("7", "25.00"), ("3", "22.00"))] (quantity, price): (&str, &str),
     #[values("end_and_create", "edit_in_place")] form: &str,
 ) {

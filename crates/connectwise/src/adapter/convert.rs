@@ -56,7 +56,7 @@ pub(super) fn company(record: &wire::Company) -> Company {
         identifier: record.identifier.clone(),
         name: record.name.clone(),
         state,
-        currency: currency(record.currency.as_ref()),
+        currency: record.currency.as_ref().and_then(currency),
         profile: profile(record),
     }
 }
@@ -79,24 +79,14 @@ fn profile(record: &wire::Company) -> CompanyProfile {
     }
 }
 
-/// The currency of a record, by whichever of its texts is an ISO code.
-pub(super) fn currency(reference: Option<&CurrencyReference>) -> Option<Currency> {
-    let reference = reference?;
+/// The currency that a record names, by whichever of its texts is an ISO code.
+pub(super) fn currency(reference: &CurrencyReference) -> Option<Currency> {
     iso_code([&reference.currency_code, &reference.currency_identifier, &reference.name])
 }
 
 /// The currency that a row of the tenant's table is.
 pub(super) fn currency_of(row: &wire::Currency) -> Option<Currency> {
     iso_code([&row.currency_code, &row.currency_identifier, &row.name])
-}
-
-/// The currency of a tenant whose table names only one.
-pub(super) fn only_currency(rows: &[wire::Currency]) -> Option<Currency> {
-    let mut found = rows.iter().map(currency_of);
-    match (found.next(), found.next()) {
-        (Some(only), None) => only,
-        _ => None,
-    }
 }
 
 fn iso_code(texts: [&Option<String>; 3]) -> Option<Currency> {
@@ -157,8 +147,6 @@ pub(super) fn agreement(record: &wire::Agreement, tables: &Tables) -> Result<Agr
         // Nothing is written into an agreement whose state is not known, and the others go on.
         Some(wire::AgreementStatus::Unknown(_)) | None => AgreementStatus::Inactive,
     };
-    let own_currency = currency(record.currency.as_ref());
-    let company_currency = || tables.company_currency.get(&company).copied().flatten();
     Ok(Agreement {
         id: AgreementId(record.id),
         name: record.name.clone(),
@@ -166,12 +154,13 @@ pub(super) fn agreement(record: &wire::Agreement, tables: &Tables) -> Result<Agr
         agreement_type: record.agreement_type.as_ref().and_then(|t| t.name.clone()).unwrap_or_default(),
         status,
         billing_cycle: cycle.and_then(|id| tables.cycles.get(&id).copied().flatten()),
-        currency: own_currency.or_else(company_currency).or(tables.only_currency),
+        currency: tables.currency_of(record),
         start: day(record.start_date),
         end: last_day(record),
         bill_start: day(record.bill_start_date),
         next_invoice: day(record.next_invoice_date),
         prorates: record.prorate_flag == Some(true),
+        prorates_at_once: record.invoice_prorated_additions_flag == Some(true),
         by_calendar: record.invoicing_cycle == Some(wire::InvoicingCycle::CalendarYear),
         parent: record.parent_agreement.as_ref().and_then(|p| p.id).map(AgreementId),
         last_updated: record.info.last_updated.clone(),

@@ -16,11 +16,30 @@ use crate::client::{ClientError, ConnectWiseClient};
 pub(super) struct Tables {
     /// Billing cycles by id; none for those that do not recur or are not understood.
     pub(super) cycles: BTreeMap<i64, Option<BillingCycle>>,
-    /// Currencies of companies that were asked for.
-    pub(super) company_currency: BTreeMap<i64, Option<Currency>>,
-    /// The currency of a tenant that has only one.
-    pub(super) only_currency: Option<Currency>,
-    currencies_read: bool,
+    /// What companies that were asked for name as their currency.
+    company_currency: BTreeMap<i64, Option<wire::CurrencyReference>>,
+    /// Currencies by id, none for those that no text of theirs tells; read where an agreement's own texts tell nothing.
+    currencies: Option<BTreeMap<i64, Option<Currency>>>,
+}
+
+impl Tables {
+    /// The currency of an agreement: the one that it names, else that of its company, else the only one of the tenant. One
+    /// that is named and not known is no other one.
+    pub(super) fn currency_of(&self, record: &wire::Agreement) -> Option<Currency> {
+        let known = self.currencies.as_ref();
+        let only = || known.filter(|known| known.len() == 1)?.values().copied().next().flatten();
+        match self.named(record) {
+            Some(named) => {
+                let by_id = || known?.get(&named.id?).copied().flatten();
+                convert::currency(named).or_else(by_id).or_else(only)
+            }
+            None => only(),
+        }
+    }
+
+    fn named<'a>(&'a self, record: &'a wire::Agreement) -> Option<&'a wire::CurrencyReference> {
+        record.currency.as_ref().or_else(|| self.company_currency.get(&record.company.id?)?.as_ref())
+    }
 }
 
 /// Keeps the tables for the life of the adapter; what an agreement names and they lack is read then.
@@ -46,26 +65,20 @@ impl Lookups {
             let rows = client.list_billing_cycles().await?;
             tables.cycles.extend(rows.iter().map(|row| (row.id, convert::billing_cycle(row))));
         }
-        let without_currency: Vec<i64> = agreements
-            .iter()
-            .filter(|a| convert::currency(a.currency.as_ref()).is_none())
-            .filter_map(|a| a.company.id)
-            .collect();
-        let known = |id: &i64| tables.company_currency.contains_key(id);
-        let companies: Vec<i64> = without_currency.iter().copied().filter(|id| !known(id)).collect();
+        let unnamed = agreements.iter().filter(|a| a.currency.is_none()).filter_map(|a| a.company.id);
+        let companies: Vec<i64> = unnamed.filter(|id| !tables.company_currency.contains_key(id)).collect();
         if !companies.is_empty() {
             for company in client.list_companies_by_id(&companies).await? {
-                tables.company_currency.insert(company.id, convert::currency(company.currency.as_ref()));
+                tables.company_currency.insert(company.id, company.currency);
             }
             // A company that is not listed is asked for only once.
             for id in companies {
                 tables.company_currency.entry(id).or_default();
             }
         }
-        let open = |id: &i64| tables.company_currency.get(id).copied().flatten().is_none();
-        if !tables.currencies_read && without_currency.iter().any(open) {
-            tables.only_currency = convert::only_currency(&client.list_currencies().await?);
-            tables.currencies_read = true;
+        if tables.currencies.is_none() && agreements.iter().any(|a| tables.currency_of(a).is_none()) {
+            let rows = client.list_currencies().await?;
+            tables.currencies = Some(rows.iter().map(|row| (row.id, convert::currency_of(row))).collect());
         }
         *kept = Arc::new(tables);
         Ok(Arc::clone(&kept))
@@ -76,7 +89,7 @@ impl Lookups {
         let mut kept = self.tables.lock().await;
         let tables = Arc::make_mut(&mut kept);
         for company in companies {
-            tables.company_currency.insert(company.id, convert::currency(company.currency.as_ref()));
+            tables.company_currency.insert(company.id, company.currency.clone());
         }
     }
 }

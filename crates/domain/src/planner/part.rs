@@ -211,6 +211,40 @@ fn whole_units(
     Ok(Prices { price, cost: round(prices.cost, exact_cost, of_cost)?, ..prices })
 }
 
+/// What of an open-ended line keeps all of its places, though units are rounded: the source named what the line comes to, and
+/// a rounded unit would not bring it there (D17).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    price: bool,
+    cost: bool,
+}
+
+impl Kept {
+    /// What the source names of a line of `quantity` units: an amount that its unit price makes, a cost that its unit cost
+    /// makes.
+    pub fn named(
+        (amount, cost): (Option<Money>, Option<Money>),
+        prices: Prices,
+        quantity: Quantity,
+        currency: Currency,
+    ) -> Result<Self, MoneyError> {
+        let makes = |unit: Money, named: Option<Money>| -> Result<bool, MoneyError> {
+            Ok(named.is_some() && named == Some(unit.extended(quantity, currency)?))
+        };
+        Ok(Self { price: makes(prices.price, amount)?, cost: makes(prices.cost, cost)? })
+    }
+
+    /// What a line shows with all of its places goes on with them.
+    pub fn shown(there: &AdditionState, prices: Prices) -> Self {
+        Self { price: there.unit_price == prices.price, cost: there.unit_cost == prices.cost }
+    }
+
+    /// What either keeps.
+    pub fn or(self, other: Self) -> Self {
+        Self { price: self.price || other.price, cost: self.cost || other.cost }
+    }
+}
+
 /// What an open-ended line shows: it keeps its quantity, since the next change starts from it. Where a line is to be
 /// rounded once, its price keeps all of its places, and the invoice rounds the line.
 pub fn open_ended(
@@ -218,13 +252,14 @@ pub fn open_ended(
     currency: Currency,
     prices: Prices,
     quantity: Quantity,
+    kept: Kept,
 ) -> Result<Expressed, MoneyError> {
     let mut expressed = whole(settings, currency, prices, quantity)?;
-    if settings.rounding_place == RoundingPlace::Line {
-        expressed.unit_price = prices.price;
-        expressed.unit_cost = prices.cost;
-        expressed.formula = text(format_args!("{} x {}", quantity.shown(), prices.price.shown(currency)));
+    let Prices { price, cost, .. } = open_ended_units(settings, currency, prices, quantity, kept)?;
+    if expressed.unit_price != price {
+        expressed.formula = text(format_args!("{} x {}", quantity.shown(), price.shown(currency)));
     }
+    (expressed.unit_price, expressed.unit_cost) = (price, cost);
     Ok(expressed)
 }
 
@@ -234,11 +269,17 @@ pub fn open_ended_units(
     currency: Currency,
     prices: Prices,
     quantity: Quantity,
+    kept: Kept,
 ) -> Result<Prices, MoneyError> {
-    match settings.rounding_place {
-        RoundingPlace::Line => Ok(prices),
-        RoundingPlace::Unit => whole_units(settings, currency, prices, quantity),
+    if settings.rounding_place == RoundingPlace::Line {
+        return Ok(prices);
     }
+    let rounded = whole_units(settings, currency, prices, quantity)?;
+    Ok(Prices {
+        price: if kept.price { prices.price } else { rounded.price },
+        cost: if kept.cost { prices.cost } else { rounded.cost },
+        ..rounded
+    })
 }
 
 /// Whether a unit price is another one in fewer places: in those of the currency, as ConnectWise may keep it.
@@ -255,7 +296,7 @@ pub fn unrounded(
     quantity: Quantity,
     asked: Prices,
 ) -> Result<Prices, MoneyError> {
-    let shown = open_ended_units(settings, currency, asked, quantity)?;
+    let shown = open_ended_units(settings, currency, asked, quantity, Kept::default())?;
     let truly = |there: Money, shown: Money, asked: Money| -> Result<Money, MoneyError> {
         Ok(if shown == there || is_kept_as(there, asked, currency)? { asked } else { there })
     };
@@ -285,7 +326,7 @@ pub fn shows(context: &Context<'_>, there: &AdditionState, price: Money) -> bool
     let prices = Prices { price, cost: there.unit_cost, cost_known: true };
     there.unit_price == price
         || is_kept_as(there.unit_price, price, context.currency) == Ok(true)
-        || open_ended(context.world.settings, context.currency, prices, there.quantity)
+        || open_ended(context.world.settings, context.currency, prices, there.quantity, Kept::default())
             .is_ok_and(|shown| shown.unit_price == there.unit_price)
 }
 

@@ -100,14 +100,8 @@ impl Line<'_> {
     /// Whether an invoice has billed it already: one of its agreement, or of the parent `billed_by` that invoices it.
     pub fn is_billed(&self, agreement: &Agreement, billed_by: &Agreement) -> bool {
         let Target::Existing(_) = self.target else { return false };
-        // What was known at the write are the agreement's own invoices: of the parent's only the dates can tell.
-        if billed_by.id != agreement.id && billed_by.invoiced_before(self.state.effective) {
-            return true;
-        }
-        match self.origin.as_ref().and_then(Origin::next_invoice_at_write) {
-            Some(then) => agreement.next_invoice.is_some_and(|now| now > then && self.state.effective < now),
-            None => agreement.invoiced_before(self.state.effective),
-        }
+        let at_write = self.origin.as_ref().and_then(Origin::next_invoice_at_write);
+        agreement.may_have_billed(billed_by, self.state.effective, at_write)
     }
 
     /// Where an open-ended line begins later than what it bills holds: the day it was first dated by. The days before

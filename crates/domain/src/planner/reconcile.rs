@@ -9,7 +9,7 @@ use super::by_hand::{self, NamedLine};
 use super::cancellation::usual_last_day;
 use super::context::Stop;
 use super::lines::{self, Existing, PartPolicy, billed_quantity, item_of, part_policy, write_once};
-use super::part::{self, Prices};
+use super::part::{self, Kept, Prices};
 use super::picture::Line;
 use crate::feed::{PlanFee, Subscription, SubscriptionItem};
 use crate::finding::{Code, Finding, Severity};
@@ -293,7 +293,7 @@ fn one<'a>(
         product: product.clone(),
         item,
         role: Role::Recurring,
-        money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
+        money: part::open_ended(settings, builder.context.currency, prices, quantity, Kept::default())?,
         description: builder.description(product, None),
         bill: existing.as_ref().map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: existing.as_ref().and_then(|l| l.state.taxable),

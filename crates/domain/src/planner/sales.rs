@@ -9,7 +9,7 @@ use super::context::Stop;
 use super::late;
 use super::lines::{self, PartPolicy, bill_once, item_for, part_policy, write_once};
 use super::over;
-use super::part::{self, Named, Prices};
+use super::part::{self, Kept, Named, Prices};
 use super::picture::Line;
 use crate::feed::{Charge, Order, OrderKind, OrderLine};
 use crate::finding::Code;
@@ -48,22 +48,27 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
 /// The last day of the commitment for a line from `begin` on, where lines are dated by it. A term that is over by then
 /// says nothing: the line goes on until the new one is known.
 pub fn commitment_last(builder: &Builder<'_, '_>, begin: Date) -> Option<Date> {
-    if builder.context.world.settings.line_mode != LineMode::Commitment {
-        return None;
-    }
-    let term = builder.context.subscription.and_then(|s| s.term);
-    term.and_then(|t| t.end).map(previous_day).filter(|last| *last >= begin)
+    last_of_term(builder).filter(|last| *last >= begin)
+}
+
+/// The last day of the term as the source has it now, where lines are dated by it.
+fn last_of_term(builder: &Builder<'_, '_>) -> Option<Date> {
+    let by_term = builder.context.world.settings.line_mode == LineMode::Commitment;
+    let term = builder.context.subscription.filter(|_| by_term)?.term?;
+    term.end.map(previous_day)
 }
 
 /// The last day of a term that is over when a line of it would begin, where the line of before ends with it: nothing goes on
 /// by itself, and the renewal begins the next one.
 pub fn over_with_its_term(builder: &Builder<'_, '_>, before: &Line<'_>, begin: Date) -> Option<Date> {
-    if builder.context.world.settings.line_mode != LineMode::Commitment {
-        return None;
-    }
-    let term = builder.context.subscription.and_then(|s| s.term);
-    let last = term.and_then(|t| t.end).map(previous_day).filter(|last| *last < begin)?;
+    let last = last_of_term(builder).filter(|last| *last < begin)?;
     (before.state.cancelled == Some(last)).then_some(last)
+}
+
+/// The last day of the term that a renewal on `day` begins, where all of it is invoiced when its line would: it is caught up,
+/// and nothing goes on after it.
+pub fn renewed_and_over(builder: &Builder<'_, '_>, day: Date, begin: Date) -> Option<Date> {
+    last_of_term(builder).filter(|last| day <= *last && *last < begin)
 }
 
 /// Recurring lines from `start` on, what is billed once for the days from `once_from` on. What waits for somebody's answer
@@ -410,6 +415,7 @@ fn named_part(
 struct Full {
     prices: Prices,
     made: Named,
+    kept: Kept,
 }
 
 /// The full-period prices: those of the line. Where it tells none, what its amount for a whole period makes of a unit;
@@ -442,7 +448,9 @@ fn full_prices(
     if prices.price.is_zero() {
         lines::tell_free_in_the_catalog(builder, line, item, quantity)?;
     }
-    Ok(Some(Full { prices, made }))
+    let named = (line.amount.filter(|_| whole_period), line.cost_amount.filter(|_| whole_period));
+    let kept = Kept::named(named, prices, quantity, currency)?;
+    Ok(Some(Full { prices, made, kept }))
 }
 
 /// What the open-ended line shows. A price that was made of an amount keeps the places that make the amount.
@@ -453,7 +461,8 @@ fn open_ended(
     quantity: Quantity,
 ) -> Result<part::Expressed, Stop> {
     let context = builder.context;
-    let mut money = part::open_ended(context.world.settings, context.currency, full.prices, quantity)?;
+    let mut money =
+        part::open_ended(context.world.settings, context.currency, full.prices, quantity, full.kept)?;
     if let Some(amount) = line.amount.filter(|_| full.made.price) {
         money.unit_price = full.prices.price;
         money.exact = amount.exact();

@@ -106,6 +106,7 @@ impl Lab {
                 bill_start: Some(day(bill_start)),
                 next_invoice: Some(day(next)),
                 prorates: false,
+                prorates_at_once: false,
                 by_calendar: false,
                 parent: None,
                 last_updated: None,

@@ -58,6 +58,7 @@ pub fn agreement(id: AgreementId) -> Agreement {
         bill_start: Some(date(2026, 1, 1)),
         next_invoice: Some(date(2026, 3, 1)),
         prorates: false,
+        prorates_at_once: false,
         by_calendar: false,
         parent: None,
         last_updated: None,

@@ -130,6 +130,8 @@ pub struct Agreement {
     pub next_invoice_date: Option<WireDate>,
     /// Whether ConnectWise prorates additions.
     pub prorate_flag: Option<bool>,
+    /// Whether what it prorates of invoiced days is billed at once.
+    pub invoice_prorated_additions_flag: Option<bool>,
     /// Where its periods lie.
     pub invoicing_cycle: Option<InvoicingCycle>,
     /// The currency.

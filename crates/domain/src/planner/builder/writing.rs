@@ -11,7 +11,7 @@ use crate::period::{Period, day_text, next_day};
 use crate::plan::{Action, Change, OperationKey, Role, Target, edit_key};
 use crate::planner::context::Stop;
 use crate::planner::origin::{Made, Origin};
-use crate::planner::part::{self, Prices};
+use crate::planner::part::{self, Kept, Prices};
 use crate::planner::picture::{Key, Line, State};
 use crate::planner::text::text;
 use crate::psa::{AdditionState, Agreement, BillFlag};
@@ -243,7 +243,13 @@ impl<'a> Builder<'_, 'a> {
             product: product.clone(),
             item,
             role: Role::Recurring,
-            money: part::open_ended(settings, currency, prices, line.state.quantity)?,
+            money: part::open_ended(
+                settings,
+                currency,
+                prices,
+                line.state.quantity,
+                Kept::shown(&line.state, prices),
+            )?,
             description: self.description(&product, None),
             bill: line.state.bill,
             taxable: line.state.taxable,

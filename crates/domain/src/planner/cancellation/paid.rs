@@ -126,7 +126,7 @@ fn tell_kept(
         };
         let parts = parts.iter().filter(is_part);
         let invoiced = of_it().chain(parts).filter(|line| builder.is_billed(line)).filter_map(|line| {
-            let agreement = builder.agreement_of(line).filter(|agreement| !agreement.prorates)?;
+            let agreement = builder.agreement_of(line)?;
             Some((builder.last_invoiced_day(agreement)?, builder.paid_up_to(agreement)?))
         });
         let Some((invoiced, paid)) = invoiced.max() else { continue };

@@ -15,7 +15,7 @@ use crate::planner::late;
 use crate::planner::lines::{PartPolicy, part_policy, standing_text, write_once};
 use crate::planner::modes;
 use crate::planner::over;
-use crate::planner::part::{self, Expressed, Prices};
+use crate::planner::part::{self, Expressed, Kept, Prices};
 use crate::planner::picture::Line;
 use crate::planner::sales::{self, commitment_last};
 use crate::planner::text::text;
@@ -264,16 +264,19 @@ fn invoiced_elsewhere(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Option<
     builder.open_from(builder.agreement_of(line)?).filter(|_| builder.is_billed(line))
 }
 
-/// The last day of the term with which the old line ends, where a change would begin its own after it.
+/// The last day of the term with which the old line ends, where a change would begin its own after it; of a renewal that of the
+/// term that it begins.
 fn over_with_its_term(
     builder: &Builder<'_, '_>,
     order: &Order,
     item: &Item<'_, '_>,
     begin: Date,
 ) -> Option<Date> {
-    let goes_on = order.kind == OrderKind::Renewal || item.new_quantity.is_zero() || !item.also.is_empty();
-    if goes_on {
+    if item.new_quantity.is_zero() || !item.also.is_empty() {
         return None;
+    }
+    if order.kind == OrderKind::Renewal {
+        return sales::renewed_and_over(builder, item.moment.effective, begin);
     }
     match &item.existing {
         Some(before) => sales::over_with_its_term(builder, before, begin),
@@ -683,7 +686,8 @@ fn in_place(builder: &Builder<'_, '_>, item: &Item<'_, '_>, line: &Line<'_>) -> 
 /// Price and cost of the new state as an open-ended line shows them.
 fn shown_as(builder: &Builder<'_, '_>, item: &Item<'_, '_>) -> Result<Prices, Stop> {
     let context = builder.context;
-    Ok(part::open_ended_units(context.world.settings, context.currency, item.new, item.new_quantity)?)
+    let kept = item.existing.as_ref().map_or_else(Kept::default, |line| Kept::shown(&line.state, item.new));
+    Ok(part::open_ended_units(context.world.settings, context.currency, item.new, item.new_quantity, kept)?)
 }
 
 /// A recurring line of the new state, with the flags of the line it replaces.
@@ -699,14 +703,20 @@ pub fn new_line<'a>(
     begin: Date,
 ) -> Result<NewLine<'a>, Stop> {
     let settings = builder.context.world.settings;
+    let currency = builder.context.currency;
     let name = builder.context.product_name(&line.product);
+    // A change names what it adds; a renewal what the whole costs.
+    let renews = order.kind == OrderKind::Renewal;
+    let named = (line.amount.filter(|_| renews), line.cost_amount.filter(|_| renews));
+    let goes_on = replaces.map_or_else(Kept::default, |line| Kept::shown(&line.state, prices));
+    let kept = Kept::named(named, prices, quantity, currency)?.or(goes_on);
     let whole = order.effective <= order.period.start() && line.period.is_none_or(|own| own == order.period);
     Ok(NewLine {
         line_id: line.id.as_str().to_owned(),
         product: line.product.clone(),
         item,
         role: Role::Recurring,
-        money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
+        money: part::open_ended(settings, currency, prices, quantity, kept)?,
         description: builder.description(&line.product, standing_text(line, whole)),
         bill: replaces.map_or(BillFlag::Billable, |l| l.state.bill),
         taxable: replaces.and_then(|l| l.state.taxable),

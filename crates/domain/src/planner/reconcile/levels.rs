@@ -13,8 +13,9 @@ use crate::planner::AdoptionAnswer;
 use crate::planner::builder::{Builder, NewLine};
 use crate::planner::cancellation::usual_last_day;
 use crate::planner::context::Stop;
+use crate::planner::late;
 use crate::planner::lines::{self, billed_quantity, item_of};
-use crate::planner::{late, part};
+use crate::planner::part::{self, Kept};
 use jiff::civil::Date;
 
 /// Quantity and prices before an order.
@@ -165,7 +166,7 @@ pub(super) fn before_what_changed_it(
         product: product.clone(),
         item,
         role: Role::Recurring,
-        money: part::open_ended(settings, builder.context.currency, prices, quantity)?,
+        money: part::open_ended(settings, builder.context.currency, prices, quantity, Kept::default())?,
         description: builder.description(product, None),
         bill,
         taxable,
