@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use trueup_domain::amendment::{Amendment, Decision, Ending, Values};
 use trueup_domain::feed::{BillingModel, Charge, Order, OrderKind, ProductKind};
-use trueup_domain::finding::Code;
+use trueup_domain::finding::{Code, Severity};
+use trueup_domain::ids::AgreementId;
 use trueup_domain::period::{BillingCycle, Period};
 use trueup_domain::plan::{Action, DraftPlan, OperationKey, Role, TaskOutcome};
 use trueup_domain::task::{Demand, Task};
@@ -114,6 +115,21 @@ fn a_line_that_is_left_out_is_not_written_and_told_with_its_amount() {
     lab.apply(&plan);
     let again = lab.plan_tasks(&asked);
     assert!(!again.changes.iter().any(|c| c.writes()), "{}", show(&again));
+}
+
+#[test]
+fn an_end_that_is_left_out_says_what_goes_on_in_each_period() {
+    let mut lab = lab();
+    lab.run(&sale().0);
+    let change = change();
+    let end = key_of(&lab.plan(&[&change.0]), "cancel");
+    let plan = lab.plan_tasks(&[amended(&lab, &change.0, vec![(end, Decision::LeaveOut)])]);
+    let finding =
+        plan.findings.iter().find(|f| f.code == Code::Tu6005 && f.message.contains("goes on")).unwrap();
+    let line = lab.snapshot.additions_of(AgreementId(40))[0].state.clone();
+    let each = line.unit_price.decimal() * line.quantity.decimal();
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(finding.message.contains(&format!("bills {each} USD in each period")), "{}", finding.message);
 }
 
 #[test]

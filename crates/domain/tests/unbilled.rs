@@ -402,3 +402,26 @@ fn a_reconciliation(#[case] next: &str, #[case] first: &str) {
     let first = if next == "2025-05-01" { "180.00" } else { first };
     assert_eq!(bills, [first, second], "{}", show(&draft));
 }
+
+/// Fee and use of a cancellation before go-live are of days that others billed: they are told, and not written.
+#[test]
+fn a_cancellation_before_go_live_charges_nothing() {
+    let mut lab = by_hand_before_go_live();
+    lab.by_hand(40, 300, 7, "5", "22.00", "2024-12-01");
+    lab.map(MappingKind::Fee, "cancellation", 8);
+    lab.item(8, "10.00", "0");
+    let cancelled = order("CX", OrderKind::Cancellation, "2025-02-18", period("2025-02-01", "2025-03-01"))
+        .with(amount("1", Charge::Cancellation, "x", "25.00"))
+        .with(amount("2", Charge::Overuse, "x", "10.00"));
+    let draft = lab.plan(&[&cancelled.0]);
+    let shown = show(&draft);
+    assert!(!shown.contains("25.00") && !shown.contains("10.00"), "{shown}");
+    assert_eq!(
+        left_out(&draft),
+        ["2025-02-18 to 2025-02-18, once: 25.00", "2025-02-01 to 2025-02-18, once: 10.00"]
+    );
+    // After go-live both are charged.
+    lab.set("go_live", "2025-02-01");
+    let shown = show(&lab.plan(&[&cancelled.0]));
+    assert!(shown.contains("25.00") && shown.contains("10.00"), "{shown}");
+}

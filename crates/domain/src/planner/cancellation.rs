@@ -19,7 +19,7 @@ use super::picture::Line;
 use super::sales::once_item;
 use super::twice;
 use crate::billing;
-use crate::feed::{BillingModel, Charge, Order, OrderLine};
+use crate::feed::{BillingModel, Charge, Order, OrderKind, OrderLine};
 use crate::finding::{Code, Finding, Severity};
 use crate::ids::{AgreementId, CatalogItemId, ProductId};
 use crate::money::{Exact, Money, Quantity, RoundingMode};
@@ -81,11 +81,12 @@ pub fn plan(builder: &mut Builder<'_, '_>, order: &Order) -> Result<(), Stop> {
     let remains = Remains::of(builder, &ending);
     for line in &order.lines {
         match line.charge {
-            Charge::Cancellation => fee(builder, order, line, day)?,
+            Charge::Cancellation => fee(builder, order, line, order.effective)?,
             Charge::Recurring | Charge::Prorate => used::bill(builder, order, line, &ending, &remains)?,
             Charge::Overuse => {
                 // Overuse counts the day of cancellation, the recurring fee does not.
-                let days = Period::new(order.period.start().min(day), next_day(day))?;
+                let used_to = next_day(order.effective);
+                let days = Period::new(order.period.start().min(order.effective), used_to)?;
                 let Some(item) = once_item(builder, line)? else { continue };
                 bill_once(builder, line, item, order.period, line.period.unwrap_or(days))?;
             }
@@ -745,7 +746,13 @@ pub fn fee(builder: &mut Builder<'_, '_>, order: &Order, line: &OrderLine, day: 
     let mut money = part::one_unit(settings, currency, amount, cost)?;
     money.formula = format!("{} as the order says", money.unit_price.shown(currency));
     let reason = format!("Order {} charges a fee for cancelling on {day}.", order.shown());
-    let days = line.period.map_or_else(|| rest_of(order, day), Ok)?;
+    // What is cancelled on a day that is not billed charges its fee on that day, whatever days it is for.
+    let unbilled = order.kind == OrderKind::Cancellation && builder.not_before_go_live(day) > day;
+    let days = match line.period {
+        Some(_) | None if unbilled => Period::new(day, next_day(day))?,
+        Some(period) => period,
+        None => rest_of(order, day)?,
+    };
     let agreement = builder.context.agreement;
     let said = line.description.as_deref().or(Some("Cancellation fee"));
     write_once(

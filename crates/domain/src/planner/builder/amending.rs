@@ -96,17 +96,40 @@ impl Builder<'_, '_> {
             Action::Delete { target, .. } => format!("the removal of {name} ({})", shown(target)),
             Action::Keep { .. } => return Ok(()),
         };
-        let message = format!(
-            "{by} left out {what}: {} {currency} of the next invoice stay away.",
-            effect.price.shown(currency)
-        );
+        // What is not ended goes on in every period, whatever the next invoice makes of it.
+        let goes_on = match &change.action {
+            Action::Cancel { before, .. } | Action::Delete { before, .. } if before.cancelled.is_none() => {
+                Some(before.unit_price.extended(before.quantity, currency)?).filter(|price| !price.is_zero())
+            }
+            Action::Cancel { .. }
+            | Action::Delete { .. }
+            | Action::Create { .. }
+            | Action::Update { .. }
+            | Action::Keep { .. } => None,
+        };
+        let (severity, amount, comes) = match goes_on {
+            Some(price) => {
+                let comes =
+                    format!("it goes on, and bills {} {currency} in each period", price.shown(currency));
+                (Severity::Warning, price, comes)
+            }
+            None => {
+                let price = effect.price;
+                (
+                    Severity::Info,
+                    price,
+                    format!("{} {currency} of the next invoice stay away", price.shown(currency)),
+                )
+            }
+        };
+        let message = format!("{by} left out {what}: {comes}.");
         let subject = Subject {
             detail: Some(change.key.to_string()),
             ..self.context.subject_of_product(&change.product)
         };
         let finding = Finding::new(Code::Tu6005, subject, message)
-            .severity(Severity::Info)
-            .amount(effect.price, currency)
+            .severity(severity)
+            .amount(amount, currency)
             .fix("Nothing, where that is meant; take the line in again where it is not.");
         self.find(finding);
         self.draft.left_out.push(change);
