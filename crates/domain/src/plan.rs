@@ -27,7 +27,7 @@ pub use fields::{Field, FieldChange, differing_fields, fields_between, fields_of
 pub use key::{KeyParts, OperationKey, edit_key, looks_like_key, short_hash};
 pub use link::{AdditionLink, Edit, End};
 pub use prorated::Prorated;
-pub use sight::{AgreementSight, SeenAdditions};
+pub use sight::{AgreementSight, AgreementTerms, SeenAdditions};
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use trueup_domain::money::Quantity;
 use trueup_domain::plan::{Action, AdditionLink, Change, CheckedPlan};
 use trueup_domain::psa::ObservedAddition;
 use trueup_engine::apply::core::Entry;
-use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, apply_plan, resolve_in_doubt};
+use trueup_engine::apply::{ApplyError, ApplyOptions, ApplyReport, Boundary, apply_plan, resolve_in_doubt};
 use trueup_engine::records::{OperationState, PlanBody, PlanState, StoredPlan};
 
 struct World {
@@ -343,6 +343,36 @@ fn a_plan_that_no_longer_fits_is_refused_and_nothing_is_written() {
     assert_eq!(world.store.plans.lock().unwrap()[0].state, PlanState::Stale);
     let again = poll_for(&mut Box::pin(world.run("one", true)), 100_000).unwrap().unwrap();
     assert_eq!((again.stale, again.summary.calls), (true, 0));
+}
+
+/// An invoice is made while a long run is on its way: it changes no addition, and the agreement is not written to.
+#[test]
+fn an_agreement_that_is_invoiced_during_a_run_is_not_written_to() {
+    let seed = (0..64).find(|seed| World::new(*seed).prepared.layout.lanes.len() == 3).unwrap();
+    let world = World::new(seed);
+    let lanes = &world.prepared.layout.lanes;
+    let remote = world.remote.clone();
+    let pause = |step: usize, boundary: Boundary| {
+        if boundary == Boundary::Commit && lanes[0].steps.last() == Some(&step) {
+            let mut remote = remote.lock().unwrap();
+            let to = remote.now + 61_000;
+            remote.advance(to);
+            remote.headers.get_mut(&lanes[1].agreement).unwrap().next_invoice = None;
+        }
+    };
+    let before = world.remote.lock().unwrap().additions[&lanes[1].agreement].clone();
+    let stored = world.store.plans.lock().unwrap()[0].clone();
+    let options = ApplyOptions { in_flight: 1, boundary: Some(&pause), ..ApplyOptions::default() };
+    let run = apply_plan(&world.store, &world.psa, &world.clock, &world.org, &stored, &options);
+    let report = poll_for(&mut Box::pin(run), 100_000).unwrap().unwrap();
+    let told: Vec<_> = report.findings.iter().map(|f| (f.code.row().name, f.subject.agreement)).collect();
+    assert_eq!(told, [("TU7001", Some(lanes[1].agreement))]);
+    assert_eq!(report.summary.skipped, lanes[1].steps.len(), "{report:?}");
+    assert_eq!(report.summary.applied, lanes[0].steps.len() + lanes[2].steps.len());
+    assert_eq!(world.remote.lock().unwrap().additions[&lanes[1].agreement], before);
+    // One list of headers more for all that was left, and its additions of each that was left.
+    let floor = 1 + lanes.len() + report.summary.applied;
+    assert_eq!(report.summary.calls as usize, floor + 3);
 }
 
 #[test]

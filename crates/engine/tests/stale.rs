@@ -7,9 +7,10 @@ use jiff::civil::date;
 use rstest::rstest;
 use sim::plans::{agreement, change, state};
 use std::collections::BTreeMap;
-use trueup_domain::ids::{AdditionId, AgreementId};
+use trueup_domain::ids::{AdditionId, AgreementId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
-use trueup_domain::plan::{Action, AgreementSight, DraftPlan, Target};
+use trueup_domain::period::{BillingCycle, CycleUnit};
+use trueup_domain::plan::{Action, AgreementSight, AgreementTerms, DraftPlan, Target};
 use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, ObservedAddition, Snapshot};
 use trueup_engine::apply::ChangeState;
 use trueup_engine::apply::core::{Answer, Core, Effect, Entry, Event, Rules};
@@ -46,6 +47,7 @@ fn plan() -> DraftPlan {
         next_invoice: Some(date(2026, 3, 1)),
         prorates: false,
         end: None,
+        terms: Some(AgreementTerms::of(&agreement(AGREEMENT), std::iter::empty())),
         additions: [(AdditionId(300), state(7, 5)), (AdditionId(301), state(7, 1))].into_iter().collect(),
     };
     DraftPlan {
@@ -141,6 +143,18 @@ fn header() -> Option<Agreement> {
     header().map(|a| Agreement { next_invoice: Some(date(2026, 4, 1)), ..a }), held(), true)]
 #[case::it_prorates_now(header().map(|a| Agreement { prorates: true, ..a }), held(), true)]
 #[case::it_ends_now(header().map(|a| Agreement { end: Some(date(2026, 6, 30)), ..a }), held(), true)]
+#[case::it_belongs_to_another_company(header().map(|a| Agreement { company: CompanyId(13), ..a }), held(), true)]
+#[case::it_bills_in_another_currency(
+    header().map(|a| Agreement { currency: Some("GBP".parse().unwrap()), ..a }), held(), true)]
+#[case::it_bills_on_another_cycle(
+    header().map(|a| Agreement { billing_cycle: BillingCycle::new(1, CycleUnit::Year).ok(), ..a }), held(), true)]
+#[case::its_periods_lie_otherwise(header().map(|a| Agreement { by_calendar: true, ..a }), held(), true)]
+#[case::its_billing_starts_on_another_day(
+    header().map(|a| Agreement { bill_start: Some(date(2026, 2, 1)), ..a }), held(), true)]
+#[case::units_are_included_in_the_target(
+    header(), { let mut h = held(); h[0].less_included = Quantity::from(2); h }, true)]
+#[case::units_are_included_in_another_item(
+    header(), { let mut h = held(); h[2].less_included = Quantity::from(2); h }, false)]
 #[case::only_its_name_changed(header().map(|a| Agreement { name: "New".to_owned(), ..a }), held(), false)]
 fn a_plan_is_out_of_date(
     #[case] header: Option<Agreement>,
@@ -159,6 +173,63 @@ fn a_plan_is_out_of_date(
     if stale {
         assert!(report.findings.iter().all(|f| f.code.row().name == "TU7001"), "{:?}", report.findings);
     }
+}
+
+/// A plan that was stored before its terms were kept is compared as far as it tells.
+#[test]
+fn a_plan_that_was_stored_without_terms_is_still_read() {
+    let mut stored = serde_json::to_value(plan()).unwrap();
+    let sight = stored["sights"]["40"].as_object_mut().unwrap();
+    assert!(sight.remove("terms").is_some());
+    let plan: DraftPlan = serde_json::from_value(stored).unwrap();
+    let (layout, written) = (Layout::of(&plan), BTreeMap::new());
+    let mut run = Run::start(&plan, &layout, &written, Vec::new(), true);
+    run.read(header().map(|a| Agreement { company: CompanyId(13), ..a }), &held());
+    assert!(!run.core.is_stale(), "{:?}", run.core.findings());
+}
+
+/// Two agreements, a line each; the first was written, a minute and more ago.
+#[rstest]
+#[case::the_other_was_invoiced(date(2026, 4, 1), true)]
+#[case::nothing_happened(date(2026, 3, 1), false)]
+fn an_agreement_is_compared_again_as_a_long_run_goes_on(
+    #[case] next_invoice: jiff::civil::Date,
+    #[case] is_moved: bool,
+) {
+    let other = AgreementId(41);
+    let mut plan = plan();
+    plan.changes.remove(1);
+    plan.changes.push(Box::new(change(1, other, "s2", Action::Create { wanted: state(7, 8).into() })));
+    let mut sight = plan.sights[&AGREEMENT].clone();
+    sight.additions = Default::default();
+    plan.sights.insert(other, sight);
+    let (layout, written) = (Layout::of(&plan), BTreeMap::new());
+    let mut run = Run::start(&plan, &layout, &written, Vec::new(), true);
+    let headers = |next_invoice| {
+        let of_other = Agreement { next_invoice: Some(next_invoice), ..agreement(other) };
+        BTreeMap::from([(AGREEMENT, agreement(AGREEMENT)), (other, of_other)])
+    };
+    run.tell(Event::Headers(Some(&headers(date(2026, 3, 1)))));
+    let at = run.now;
+    run.tell(Event::Looked { lane: 0, at, additions: &held() });
+    run.tell(Event::Looked { lane: 1, at, additions: &[] });
+    run.tell(Event::IntentsSaved);
+    // Both are begun at once; the second's call is held back for longer than its reads may be old.
+    run.effects.clear();
+    run.now += 61_000;
+    run.tell(Event::Begun(0));
+    run.tell(Event::Begun(1));
+    run.tell(Event::Answered(1, Answer::Withheld));
+    run.tell(Event::Finished(1));
+    assert!(run.wants(&Effect::Look(1)), "{:?}", run.effects);
+    assert!(run.wants(&Effect::ReadAgain(vec![1, 0])), "{:?}", run.effects);
+    let at = run.now;
+    run.tell(Event::Looked { lane: 1, at, additions: &[] });
+    run.tell(Event::HeadersAgain { lanes: &[1, 0], at, fresh: Ok(&headers(next_invoice)) });
+    assert_eq!(run.wants(&Effect::Begin(1)), !is_moved, "{:?}", run.effects);
+    let told: Vec<_> = run.core.findings().iter().map(|f| (f.code.row().name, f.subject.agreement)).collect();
+    assert_eq!(told, if is_moved { vec![("TU7001", Some(other))] } else { Vec::new() });
+    assert!(!run.core.is_stale());
 }
 
 const PARENT: AgreementId = AgreementId(30);

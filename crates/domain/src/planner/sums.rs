@@ -5,7 +5,9 @@ use crate::billing;
 use crate::finding::{Code, Finding, Severity, Subject};
 use crate::ids::AgreementId;
 use crate::money::{Currency, Money, MoneyError, Quantity};
-use crate::plan::{Action, AgreementSight, Change, CurrencyTotals, DraftPlan, Target, Totals};
+use crate::plan::{
+    Action, AgreementSight, AgreementTerms, Change, CurrencyTotals, DraftPlan, Target, Totals,
+};
 use crate::psa::{AdditionState, Agreement, ObservedAddition};
 
 /// An agreement that a plan writes to.
@@ -47,6 +49,7 @@ pub fn of<'p>(
         seen.clear();
         seen.extend(read.iter().filter(|a| is_seen(a)));
         let additions = seen.iter().map(|a| (a.id, a.state.clone())).collect();
+        let included = seen.iter().map(|a| (a.id, a.less_included));
         written.push(Written {
             agreement: agreement.id,
             sight: AgreementSight {
@@ -54,6 +57,7 @@ pub fn of<'p>(
                 next_invoice: agreement.next_invoice,
                 prorates: agreement.prorates,
                 end: agreement.end,
+                terms: Some(AgreementTerms::of(agreement, included)),
                 additions,
             },
             invoice: invoice_of(world, agreement, read, &after(agreement.id)),

@@ -115,6 +115,8 @@ impl Entry {
 pub enum Effect {
     /// Read the agreements' headers, in one call for all.
     ReadHeaders,
+    /// Read the headers of the agreements of these lanes once more, in one list; the first is written next.
+    ReadAgain(Vec<usize>),
     /// Read the additions of a lane's agreement afresh.
     Look(usize),
     /// Make every step without a row an intent, durable on return.
@@ -153,6 +155,15 @@ pub enum Event<'a> {
     Headers(Option<&'a BTreeMap<AgreementId, Agreement>>),
     /// The header of a lane's agreement, or of the one that invoices it, was not understood; told before the headers.
     HeaderUnread(usize, OperationError),
+    /// The headers of these lanes once more; `at` is the instant before they were asked for.
+    HeadersAgain {
+        /// The lanes.
+        lanes: &'a [usize],
+        /// When the read began.
+        at: Millis,
+        /// The headers, or why there are none.
+        fresh: Result<&'a BTreeMap<AgreementId, Agreement>, OperationError>,
+    },
     /// A list arrived whole; `at` is the instant before it was asked for.
     Looked {
         /// The lane.

@@ -59,6 +59,7 @@ pub(super) type Headers = (BTreeMap<AgreementId, Agreement>, BTreeMap<AgreementI
 /// What an executed effect came to.
 pub(super) enum Happened {
     Headers(Result<Headers, PsaError>),
+    HeadersAgain(Vec<usize>, Millis, Result<Headers, PsaError>),
     Looked(usize, Millis, Result<Vec<ObservedAddition>, OperationError>, Option<Held>),
     Gone(usize, Millis, Held),
     IntentsSaved(Result<(), StoreError>),
@@ -134,6 +135,39 @@ async fn headers(
     }
     let unread = listed.unreadable.into_iter().map(|(id, (_, error))| (id, error)).collect();
     Ok((listed.read.into_iter().map(|agreement| (agreement.id, agreement)).collect(), unread))
+}
+
+/// Agreements by their ids, with those under which they stand, for the lanes that are named beside them.
+pub(super) fn read_again<'a>(
+    ports: Ports<'a>,
+    lanes: Vec<usize>,
+    mut ids: Vec<AgreementId>,
+) -> BoxFuture<'a, Happened> {
+    ids.sort_unstable();
+    ids.dedup();
+    Box::pin(async move {
+        let at = ports.clock.now();
+        Happened::HeadersAgain(lanes, at, headers_by_id(ports, ids).await)
+    })
+}
+
+async fn headers_by_id(ports: Ports<'_>, mut ids: Vec<AgreementId>) -> Result<Headers, PsaError> {
+    let (mut read, mut unread) = Headers::default();
+    // As many levels as are followed up to the agreement that invoices.
+    for _ in 0..8 {
+        let listed = ports.psa.list_agreements_each(AgreementsOf::Ids(&ids)).await?;
+        unread.extend(listed.unreadable.into_iter().map(|(id, (_, error))| (id, error)));
+        read.extend(listed.read.into_iter().map(|agreement| (agreement.id, agreement)));
+        let above: BTreeSet<AgreementId> = read.values().filter_map(|agreement| agreement.parent).collect();
+        let missing = above
+            .into_iter()
+            .filter(|id| !read.contains_key(id) && !unread.contains_key(id) && !ids.contains(id));
+        ids = missing.collect();
+        if ids.is_empty() {
+            break;
+        }
+    }
+    Ok((read, unread))
 }
 
 pub(super) fn look<'a>(

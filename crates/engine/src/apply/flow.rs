@@ -29,18 +29,17 @@ impl Core<'_> {
     pub(super) fn begin_ready(&mut self, now: Millis, out: &mut Vec<Effect>) {
         // A read for a write holds a place as well: it is made when its write can follow.
         while self.in_flight.saturating_add(self.reads_open) < self.rules.in_flight.max(1) {
+            // What comes next waits for its header, not others before it: one list serves all of them.
+            let waits = |lane: &usize| self.lanes.get(*lane).is_some_and(|state| state.header_open);
+            if self.ready.front().is_some_and(waits) {
+                break;
+            }
             let Some(lane) = self.ready.pop_front() else { break };
             if let Some(state) = self.lanes.get_mut(lane) {
                 state.queued = false;
             }
             let Some(number) = self.next_of(lane, out) else { continue };
-            let age_limit = self.rules.max_read_age_ms;
-            let fresh = self.lanes.get_mut(lane).is_some_and(|l| {
-                std::mem::take(&mut l.just_read)
-                    || l.read_at.is_some_and(|at| now.saturating_sub(at) <= age_limit)
-            });
-            if !fresh && !self.rules.quirks.skips_check {
-                self.look(lane, out);
+            if !self.is_fresh(now, lane, out) {
                 continue;
             }
             self.begin(now, lane, number);
@@ -70,7 +69,7 @@ impl Core<'_> {
     pub(super) fn next_of(&mut self, lane: usize, out: &mut Vec<Effect>) -> Option<usize> {
         let layout = self.layout;
         let state = self.lanes.get(lane)?;
-        if state.in_flight || state.looking || state.halted || self.halt.is_some() {
+        if state.in_flight || state.looking || state.header_open || state.halted || self.halt.is_some() {
             return None;
         }
         let steps = layout.lanes.get(lane)?.steps.as_slice();

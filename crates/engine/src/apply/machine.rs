@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId};
 use trueup_domain::plan::{Change, DraftPlan};
-use trueup_domain::psa::{AdditionState, Agreement, ObservedAddition};
+use trueup_domain::psa::{AdditionState, ObservedAddition};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -50,6 +50,12 @@ pub(super) struct LaneState {
     pub(super) looked_at: Option<Millis>,
     /// Read again during the run, for the write that comes next.
     pub(super) just_read: bool,
+    /// When the read of its header began that was compared last.
+    pub(super) header_at: Option<Millis>,
+    /// Its header is being read once more.
+    pub(super) header_open: bool,
+    /// Its header was read once more for the write that comes next.
+    pub(super) header_just_read: bool,
     /// What is there no longer fits the plan.
     pub(super) stale: bool,
     pub(super) halted: bool,
@@ -168,13 +174,14 @@ impl<'p> Core<'p> {
     /// Takes an event in and adds what is to be done.
     pub fn step(&mut self, now: Millis, event: Event<'_>, out: &mut Vec<Effect>) {
         match event {
-            Event::Started => self.start(out),
+            Event::Started => self.start(now, out),
             Event::Headers(fresh) => {
                 self.headers_open = false;
                 if let Some(fresh) = fresh {
                     self.compare_headers(fresh);
                 }
             }
+            Event::HeadersAgain { lanes, at, fresh } => self.headers_again(lanes, at, fresh, out),
             Event::HeaderUnread(lane, error) => self.leave_unread(lane, error),
             Event::Looked { lane, at, additions } => self.looked(lane, at, additions, out),
             Event::LookFailed(lane, error) => self.look_failed(lane, error),
@@ -213,7 +220,7 @@ impl<'p> Core<'p> {
         self.plan.changes.get(self.layout.steps.get(number)?.change).map(AsRef::as_ref)
     }
 
-    pub(super) fn start(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn start(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let open: BTreeSet<usize> = self
             .layout
             .steps
@@ -238,6 +245,9 @@ impl<'p> Core<'p> {
         self.headers_open = open.iter().any(seen) && !self.rules.quirks.skips_check;
         if self.headers_open {
             out.push(Effect::ReadHeaders);
+            for state in self.lanes.iter_mut().filter(|state| state.open) {
+                state.header_at = Some(now);
+            }
         }
         // Of a plan that was begun nothing can be refused as a whole any more: each agreement is read when its turn comes,
         // but those at once that an operation in doubt may have written to.
@@ -264,19 +274,6 @@ impl<'p> Core<'p> {
         }
     }
 
-    pub(super) fn compare_headers(&mut self, fresh: &BTreeMap<AgreementId, Agreement>) {
-        for (number, lane) in self.layout.lanes.iter().enumerate() {
-            let open = self.lanes.get(number).is_some_and(|l| l.open && l.unread.is_none());
-            if let Some(sight) = self.plan.sights.get(&lane.agreement).filter(|_| open)
-                && let invoicer = self.plan.invoicers.get(&lane.agreement)
-                && let Some(found) = super::stale::check_header(lane.agreement, sight, invoicer, fresh)
-            {
-                self.stale = true;
-                self.findings.push(found);
-            }
-        }
-    }
-
     pub(super) fn looked(
         &mut self,
         lane: usize,
@@ -290,6 +287,10 @@ impl<'p> Core<'p> {
         }
         state.looked_at = Some(at);
         state.read_at = Some(at);
+        // Where a read for planning stands for the first one, the headers are no younger than it.
+        if self.stage == Stage::Checking {
+            state.header_at = state.header_at.map(|header| header.min(at));
+        }
         state.just_read = self.stage == Stage::Running;
         let list = Listed::new(additions);
         self.look_up(lane, at, &list, out);

@@ -9,6 +9,7 @@ pub mod core;
 pub mod driver;
 mod effects;
 mod flow;
+mod headers;
 pub mod layout;
 pub mod look;
 mod machine;

@@ -5,7 +5,7 @@ use super::effects::{self, BeginError, Happened, Held, LaneError, Ports, failure
 use super::layout::Layout;
 use super::record::Recorder;
 use super::{ApplyError, ApplyOptions, ApplyReport, Progress};
-use crate::ports::StoreError;
+use crate::ports::{PsaError, StoreError};
 use crate::records::{Millis, OperationError, OperationRow, PlanState, StoredPlan};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -71,6 +71,14 @@ impl<'a, 'p> Run<'a, 'p> {
                 let companies = self.plan.changes.iter().filter(|c| c.writes()).map(|c| c.company).collect();
                 let invoicers = self.plan.invoicers.values().map(|by| by.agreement).collect();
                 pending.push(effects::read_headers(self.ports, companies, invoicers));
+            }
+            Effect::ReadAgain(lanes) => {
+                let of_lanes =
+                    || lanes.iter().filter_map(|lane| self.layout.lanes.get(*lane)).map(|at| at.agreement);
+                let invoicers =
+                    of_lanes().filter_map(|id| self.plan.invoicers.get(&id)).map(|by| by.agreement);
+                let ids = of_lanes().chain(invoicers).collect();
+                pending.push(effects::read_again(self.ports, lanes, ids));
             }
             Effect::Look(lane) => match self.fresh_read(lane, now) {
                 Some((at, additions)) => {
@@ -179,14 +187,16 @@ impl<'a, 'p> Run<'a, 'p> {
         match happened {
             Happened::Headers(read) => {
                 let (headers, unread) = read?;
-                for (lane, at) in self.layout.lanes.iter().enumerate() {
-                    let invoicer = self.plan.invoicers.get(&at.agreement).map(|by| by.agreement);
-                    let of_it = unread.get(&at.agreement).or_else(|| unread.get(&invoicer?));
-                    if let Some(error) = of_it.cloned() {
-                        self.core.step(now, Event::HeaderUnread(lane, effects::of_psa(error)), out);
-                    }
-                }
+                self.tell_unread(now, 0..self.layout.lanes.len(), &unread, out);
                 self.core.step(now, Event::Headers(Some(&headers)), out);
+            }
+            Happened::HeadersAgain(lanes, at, Ok((headers, unread))) => {
+                self.tell_unread(now, lanes.iter().copied(), &unread, out);
+                self.core.step(now, Event::HeadersAgain { lanes: &lanes, at, fresh: Ok(&headers) }, out);
+            }
+            Happened::HeadersAgain(lanes, at, Err(error)) => {
+                let fresh = Err(effects::of_psa(error));
+                self.core.step(now, Event::HeadersAgain { lanes: &lanes, at, fresh }, out);
             }
             Happened::Looked(lane, at, read, held) => {
                 self.looking = self.looking.saturating_sub(1);
@@ -237,6 +247,24 @@ impl<'a, 'p> Run<'a, 'p> {
             Happened::Woke => self.core.step(now, Event::Woke, out),
         }
         Ok(())
+    }
+
+    /// Tells of the lanes whose agreement, or the one that invoices it, is not understood.
+    fn tell_unread(
+        &mut self,
+        now: Millis,
+        lanes: impl Iterator<Item = usize>,
+        unread: &BTreeMap<AgreementId, PsaError>,
+        out: &mut Vec<Effect>,
+    ) {
+        for lane in lanes {
+            let Some(at) = self.layout.lanes.get(lane) else { continue };
+            let invoicer = self.plan.invoicers.get(&at.agreement).map(|by| by.agreement);
+            let of_it = unread.get(&at.agreement).or_else(|| unread.get(&invoicer?));
+            if let Some(error) = of_it.cloned() {
+                self.core.step(now, Event::HeaderUnread(lane, effects::of_psa(error)), out);
+            }
+        }
     }
 
     /// Whether a step is done because its line was found there, not because its own call was answered. Its call may have

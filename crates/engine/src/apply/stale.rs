@@ -7,7 +7,8 @@ use crate::records::OperationState;
 use std::collections::BTreeMap;
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::{AdditionId, AgreementId};
-use trueup_domain::plan::{AgreementSight, DraftPlan, Invoicer};
+use trueup_domain::money::Currency;
+use trueup_domain::plan::{AgreementSight, AgreementTerms, DraftPlan, Invoicer};
 use trueup_domain::psa::{AdditionState, Agreement, ObservedAddition, invoicing_among};
 
 /// What the check of one lane looks at.
@@ -43,9 +44,30 @@ pub fn check_header(
         Some(now) if now.end != sight.end => {
             format!("ends on {}, it was {}", day(now.end), day(sight.end))
         }
-        Some(now) => invoiced_otherwise(now, invoicer, fresh)?,
+        Some(now) => match sight.terms.as_ref().and_then(|terms| billed_otherwise(now, terms)) {
+            Some(what) => what,
+            None => invoiced_otherwise(now, invoicer, fresh)?,
+        },
     };
     Some(finding(agreement, None, format!("agreement {agreement} {what}")))
+}
+
+/// What the amounts of a plan were reckoned by: in another currency, on another cycle or for another company they are wrong
+/// on every line.
+fn billed_otherwise(now: &Agreement, seen: &AgreementTerms) -> Option<String> {
+    let fresh = AgreementTerms::of(now, std::iter::empty());
+    let currency = |of: Option<Currency>| of.map_or_else(|| "none".to_owned(), |of| of.to_string());
+    if fresh.company != seen.company {
+        Some(format!("belongs to company {}, it was company {}", fresh.company, seen.company))
+    } else if fresh.currency != seen.currency {
+        Some(format!("bills in {}, it was {}", currency(fresh.currency), currency(seen.currency)))
+    } else if (fresh.billing_cycle, fresh.by_calendar) != (seen.billing_cycle, seen.by_calendar) {
+        Some("has another billing cycle".to_owned())
+    } else if fresh.bill_start != seen.bill_start {
+        Some(format!("bills from {} on, it was {}", day(fresh.bill_start), day(seen.bill_start)))
+    } else {
+        None
+    }
 }
 
 /// A child agreement is billed by its parent's invoices: one of those is as good as one of its own.
@@ -144,10 +166,21 @@ impl LaneCheck<'_> {
         list: &Listed<'_>,
     ) -> Option<Finding> {
         let now = list.find(id);
-        if self.expects(id, seen, now) {
+        let is_included = |now: &&ObservedAddition| {
+            let terms = self.plan.sights.get(&agreement).and_then(|sight| sight.terms.as_ref());
+            seen.is_some() && terms.is_some_and(|terms| terms.included_in(id) != now.less_included)
+        };
+        let otherwise = now.filter(is_included);
+        if otherwise.is_none() && self.expects(id, seen, now) {
             return None;
         }
         let what = match now {
+            Some(now) if otherwise.is_some() => {
+                format!(
+                    "of addition {id} of agreement {agreement} {} units are included now",
+                    now.less_included.display()
+                )
+            }
             Some(_) => format!("addition {id} of agreement {agreement} is not what it was"),
             None => format!("addition {id} of agreement {agreement} is gone"),
         };

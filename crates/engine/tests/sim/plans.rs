@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::ids::{AdditionId, AgreementId, CatalogItemId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::period::BillingCycle;
-use trueup_domain::plan::{Action, AgreementSight, Change, DraftPlan, KeyParts, Role, Target, edit_key};
+use trueup_domain::plan::{
+    Action, AgreementSight, AgreementTerms, Change, DraftPlan, KeyParts, Role, Target, edit_key,
+};
 use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, BillFlag, ObservedAddition};
 
 /// A plan and the world it was made for.
@@ -143,6 +145,7 @@ pub fn scenario(seed: u64) -> Scenario {
             next_invoice: Some(date(2026, 3, 1)),
             prorates: false,
             end: None,
+            terms: Some(AgreementTerms::of(&agreement(id), std::iter::empty())),
             additions: held.iter().map(|a| (a.id, a.state.clone())).collect(),
         };
         plan.sights.insert(id, sight);

@@ -104,8 +104,11 @@ impl Psa for SimPsa {
     async fn list_agreements_changed(&self, _since: Millis) -> Result<Vec<Agreement>, PsaError> {
         Err(out_of_reach())
     }
-    async fn list_agreements_by_id(&self, _ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError> {
-        Err(out_of_reach())
+    async fn list_agreements_by_id(&self, ids: &[AgreementId]) -> Result<Vec<Agreement>, PsaError> {
+        self.read(|remote| {
+            remote.headers.values().filter(|agreement| ids.contains(&agreement.id)).cloned().collect()
+        })
+        .await
     }
     async fn list_additions(&self, agreement: AgreementId) -> Result<Vec<ObservedAddition>, PsaError> {
         turn().await;

@@ -243,6 +243,13 @@ impl<'p> Sim<'p> {
                 self.feed(worker, Event::Headers(Some(&headers)));
                 self.remote.headers = headers;
             }
+            Effect::ReadAgain(lanes) => {
+                self.remote.calls += 1;
+                let at = self.remote.now;
+                let headers = self.remote.headers.clone();
+                let fresh = if self.rng.chance(self.remote.faults / 8) { Err(error()) } else { Ok(&headers) };
+                self.feed(worker, Event::HeadersAgain { lanes: &lanes, at, fresh });
+            }
             Effect::Look(lane) => self.look(worker, lane),
             Effect::SaveIntents => {
                 if !self.journal.saved {
