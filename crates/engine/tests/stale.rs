@@ -7,11 +7,12 @@ use jiff::civil::date;
 use rstest::rstest;
 use sim::plans::{agreement, change, state};
 use std::collections::BTreeMap;
+use trueup_domain::finding::Severity;
 use trueup_domain::ids::{AdditionId, AgreementId, CompanyId};
 use trueup_domain::money::{Money, Quantity};
 use trueup_domain::period::{BillingCycle, CycleUnit};
 use trueup_domain::plan::{Action, AgreementSight, AgreementTerms, DraftPlan, Target};
-use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, ObservedAddition, Snapshot};
+use trueup_domain::psa::{AdditionState, Agreement, AgreementStatus, BillFlag, ObservedAddition, Snapshot};
 use trueup_engine::apply::ChangeState;
 use trueup_engine::apply::core::{Answer, Core, Effect, Entry, Event, Rules};
 use trueup_engine::apply::layout::Layout;
@@ -306,6 +307,52 @@ fn a_record_that_came_back_otherwise_is_done_and_said() {
     assert_eq!(run.core.returned(1), Some(&rounded));
     let codes: Vec<_> = report.findings.iter().map(|f| f.code.row().name).collect();
     assert_eq!(codes, ["TU7005"]);
+}
+
+/// ConnectWise answers an edit with the record as it was, or ended on another day: that is no edit that was carried out.
+#[rstest]
+#[case::as_it_was(None)]
+#[case::ended_on_another_day(Some(date(2026, 5, 31)))]
+fn an_edit_that_comes_back_undone_is_in_doubt_until_a_list_shows_it(
+    #[case] cancelled: Option<jiff::civil::Date>,
+) {
+    let (plan, written) = (plan(), BTreeMap::new());
+    let layout = Layout::of(&plan);
+    let mut run = Run::start(&plan, &layout, &written, Vec::new(), true);
+    run.read(header(), &held());
+    run.tell(Event::IntentsSaved);
+    let kept = AdditionState { cancelled, ..state(7, 5) };
+    run.answer(0, Answer::Done(Some(Box::new(seen(300, kept)))));
+    let report = run.core.report();
+    let states: Vec<_> = report.changes.iter().map(|c| c.state).collect();
+    assert_eq!(states, [ChangeState::InDoubt, ChangeState::Skipped]);
+    assert_eq!(run.core.returned(0), None);
+    let told: Vec<_> = report.findings.iter().map(|f| (f.code.row().name, f.severity)).collect();
+    assert_eq!(told, [("TU7005", Severity::Error)]);
+    // April's invoice would bill it once more.
+    let amount = report.findings[0].amount.map(|(amount, _)| amount);
+    assert_eq!(amount, Some(Money::from(110)), "{:?}", report.findings);
+    assert!(!run.wants(&Effect::Begin(1)));
+}
+
+/// A line that was made otherwise than it was sent is there: it is not made again, and what was sent is remembered.
+#[test]
+fn a_line_that_comes_back_unbilled_is_an_error_and_is_not_remembered_so() {
+    let (plan, written) = (plan(), BTreeMap::new());
+    let layout = Layout::of(&plan);
+    let mut run = Run::start(&plan, &layout, &written, Vec::new(), true);
+    run.read(header(), &held());
+    run.tell(Event::IntentsSaved);
+    let ended = plan.changes[0].action.after().unwrap().clone();
+    run.answer(0, Answer::Done(Some(Box::new(seen(300, ended)))));
+    let unbilled = AdditionState { bill: BillFlag::DoNotBill, ..state(7, 8) };
+    run.answer(1, Answer::Done(Some(Box::new(seen(500, unbilled)))));
+    let report = run.core.report();
+    assert_eq!((report.summary.applied, run.core.returned(1)), (2, None));
+    let told: Vec<_> = report.findings.iter().map(|f| (f.code.row().name, f.severity)).collect();
+    assert_eq!(told, [("TU7005", Severity::Error)]);
+    let amount = report.findings[0].amount.map(|(amount, _)| amount);
+    assert_eq!(amount, Some(Money::from(-352)), "{:?}", report.findings);
 }
 
 #[test]

@@ -67,6 +67,43 @@ fn a_refused_write_fails_its_task_and_is_tried_again() {
     assert_eq!(additions(&bench), 3);
 }
 
+/// ConnectWise answers a change with 200 and the record as it was: that is told with its money, and the next run looks and
+/// sends it again.
+#[test]
+fn a_change_that_is_answered_with_the_old_record_is_not_done() {
+    let mut bench = Bench::new("2023-03-20");
+    bench.connect("2023-03-01");
+    bench.env("TRUEUP_APPLY_SETTLE_SECONDS", "1");
+    bench.feed(&format!("{BASE}{}", sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    let lines = || {
+        let state = bench.ask("state");
+        state["resources"]["finance/agreements/{id}/additions"]["40"].as_array().unwrap().clone()
+    };
+    let old = lines().first().unwrap().to_string();
+    bench.feed(&upgrade()).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.control(
+        "faults",
+        &json!({"schedule": [{"match": {"method": "PATCH"}, "action": "status", "status": 200, "body": old}]}),
+    );
+    let first = bench.json(&["apply", "--all"]).exits(1).json();
+    assert_eq!(first["summary"]["in_doubt"], 1, "{first}");
+    let found = first["findings"].as_array().unwrap().iter().find(|f| f["code"] == "TU7005").unwrap();
+    assert_eq!(found["severity"], "error", "{first}");
+    assert!(found["amount"]["amount"].is_string(), "{first}");
+    let tasks = bench.json(&["task", "list", "--state", "in_doubt"]).exits(0).json();
+    assert_eq!(tasks["tasks"].as_array().map(Vec::len), Some(1), "{tasks}");
+    std::thread::sleep(Duration::from_millis(1_100));
+    bench.json(&["apply", "--all"]).exits(0);
+    let open: Vec<_> = lines().into_iter().filter(|line| line["cancelledDate"].is_null()).collect();
+    assert_eq!(open.iter().map(|line| &line["quantity"]).collect::<Vec<_>>(), [&json!(8.0)], "{open:?}");
+    let left = bench.json(&["finding", "list", "--state", "open"]).exits(0).json();
+    assert_eq!(left["findings"], json!([]));
+}
+
 #[test]
 fn what_cannot_be_reached_moves_no_task_to_applying() {
     let mut bench = ready();
