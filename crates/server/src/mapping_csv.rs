@@ -3,9 +3,11 @@
 //! Cells that a spreadsheet would run as a formula are written with a leading apostrophe, and read without it.
 
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::collections::btree_map::Entry;
-use std::io::{BufRead, BufReader, Read};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 use trueup_domain::finding::Code;
 use trueup_domain::ids::SourceId;
 use trueup_domain::mapping::{Mapping, MappingKind, MappingOrigin};
@@ -48,12 +50,56 @@ fn separator_of(input: &mut impl BufRead) -> u8 {
     found.unwrap_or(b',')
 }
 
+/// The lines with something in them that were read and not asked for yet: the byte on which each begins, and its number.
+type Begun = Rc<RefCell<VecDeque<(u64, u64)>>>;
+
+/// Counts lines as they are read. The table's reader says where it began to look for a row: with line ends of two bytes, or
+/// after blank lines, that is a line before it.
+struct Lines<R> {
+    input: R,
+    begun: Begun,
+    byte: u64,
+    line: u64,
+    is_blank: bool,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        for byte in buffer.iter().take(read) {
+            match byte {
+                b'\n' => (self.line, self.is_blank) = (self.line + 1, true),
+                b'\r' => {}
+                _ if self.is_blank => {
+                    self.begun.borrow_mut().push_back((self.byte, self.line));
+                    self.is_blank = false;
+                }
+                _ => {}
+            }
+            self.byte += 1;
+        }
+        Ok(read)
+    }
+}
+
+/// The line of the row that begins at or after a position; each is asked for once, in order.
+fn line_of(begun: &Begun, position: Option<&csv::Position>) -> u64 {
+    let from = position.map_or(0, csv::Position::byte);
+    let mut begun = begun.borrow_mut();
+    while begun.front().is_some_and(|(byte, _)| *byte < from) {
+        begun.pop_front();
+    }
+    begun.front().map_or(0, |(_, line)| *line)
+}
+
 /// Reads a file. Every bad row is refused with line, field and reason; the others are taken.
 pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
     let mut limited = BufReader::new(input.take(MAX_FILE_BYTES));
     let separator = separator_of(&mut limited);
+    let begun = Begun::default();
+    let lines = Lines { input: limited, begun: Rc::clone(&begun), byte: 0, line: 1, is_blank: true };
     let mut builder = csv::ReaderBuilder::new();
-    let mut reader = builder.delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(limited);
+    let mut reader = builder.delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(lines);
     let mut parsed = Parsed::default();
     let refuse = |line: u64, (field, reason): Fault| Refusal {
         file: file.to_owned(),
@@ -86,7 +132,7 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
     for row in reader.records() {
         match row {
             Ok(row) => {
-                let line = row.position().map_or(0, csv::Position::line);
+                let line = line_of(&begun, row.position());
                 if row.iter().all(str::is_empty) {
                     continue;
                 }
@@ -124,7 +170,7 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
                 }
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = line_of(&begun, error.position());
                 let reason = match error.kind() {
                     csv::ErrorKind::Utf8 { .. } => "the row is not UTF-8; save the file as UTF-8".to_owned(),
                     _ => format!("the row cannot be read: {error}"), // open set: the library's own
@@ -134,7 +180,7 @@ pub fn parse(input: impl Read, file: &str, source: &SourceId) -> Parsed {
         }
     }
     let line = reader.position().line();
-    if reader.into_inner().into_inner().limit() == 0 {
+    if reader.into_inner().input.into_inner().limit() == 0 {
         let reason = "the file is longer than 64 MiB, and what follows is not read; split it".to_owned();
         parsed.refused.push(refuse(line, (None, reason)));
     }

@@ -4,11 +4,17 @@ use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use rstest::rstest;
 use serde_json::json;
 
-#[test]
-fn every_bad_row_is_refused_with_its_field_and_the_rest_is_saved() {
+/// With the line ends of Windows the lines are the same ones, with and without the mark of UTF-8.
+#[rstest]
+#[case("\n", "")]
+#[case("\r\n", "")]
+#[case("\r\n", "\u{feff}")]
+fn every_bad_row_is_refused_with_its_field_and_the_rest_is_saved(#[case] end: &str, #[case] mark: &str) {
     let bench = Bench::new("2023-03-20");
-    let rows = "customer,c-100,12,,\ncustomer,c-101,abc,,\nplanet,x,1,,\nproduct,p,7,,colour=red\n";
-    let document = bench.map(rows).exits(1).json();
+    let rows = "kind,source_id,psa_id,scope,options\n\
+                customer,c-100,12,,\ncustomer,c-101,abc,,\nplanet,x,1,,\nproduct,p,7,,colour=red\n";
+    let file = bench.file("mappings.csv", &format!("{mark}{}", rows.replace('\n', end)));
+    let document = bench.json(&["mapping", "import", &file]).exits(1).json();
     assert_eq!(document["saved"], 1);
     let refused: Vec<(u64, &str)> = document["refused"]
         .as_array()
@@ -17,8 +23,13 @@ fn every_bad_row_is_refused_with_its_field_and_the_rest_is_saved() {
         .map(|r| (r["line"].as_u64().unwrap(), r["field"].as_str().unwrap()))
         .collect();
     assert_eq!(refused, [(3, "psa_id"), (4, "kind"), (5, "options")]);
+    // A row that says otherwise names the one before it; blank lines count.
+    let twice = ["product,q,7,,", "", "product,q,8,,", ""].join(end);
+    let refused = bench.map(&twice).exits(1).json()["refused"][0].clone();
+    assert_eq!(refused["line"], 4, "{refused}");
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("line 2")), "{refused}");
     let list = bench.json(&["mapping", "list"]).exits(0).json();
-    assert_eq!(list["mappings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["mappings"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
