@@ -1,6 +1,7 @@
 //! Undo: a plan that takes back what earlier plans wrote. It is kept like any other plan, and carried out by its id.
 
 mod history;
+mod lone;
 
 use crate::access::Account;
 use crate::failure::Failure;
@@ -130,6 +131,9 @@ async fn plan_seen(
     let mut draft = undo(&world, &views, &extent, &last, request.credit);
     draft.note_invoicers(&snapshot);
     written.note(&mut draft);
+    if matches!(request.wish, Wish::Additions(_)) {
+        lone::tell(&mut draft, &links, clock.today());
+    }
     draft.findings.extend(unbalanced(&draft, &world, &[], &completed));
     let stored = checked(draft, &world, clock, request.connection, request.actor);
     store.save_plan(request.org, &stored).await?;

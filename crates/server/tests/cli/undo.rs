@@ -419,3 +419,37 @@ fn an_undo_that_leaves_a_sale_billed_by_nobody_says_so() {
     let amount: Decimal = told[0]["amount"]["amount"].as_str().unwrap().parse().unwrap();
     assert!((amount + Decimal::new(20581, 2)).abs() < Decimal::ONE, "{back}");
 }
+
+/// Of an upgrade one line alone is taken back: the new line, so that nothing bills from April on, or the end of the old one, so
+/// that both do. Either is told with what it comes to; all of them, or the part alone, leave one line that goes on.
+#[test]
+fn an_undo_of_one_line_says_what_is_billed_beside_it() {
+    let (bench, plans) = sold("off");
+    let plan = bench.json(&["plan", "show", &plans[1]]).exits(0).json();
+    let changes = plan["changes"].as_array().unwrap();
+    let addition = |op: &str, role: &str| {
+        let of = |c: &&Value| c["op"] == op && c["role"] == role;
+        changes.iter().find(of).unwrap()["addition_id"].to_string()
+    };
+    let (part, new, old) =
+        (addition("create", "prorate"), addition("create", "recurring"), addition("cancel", "recurring"));
+    let told = |lines: &[&String]| {
+        let args = lines.iter().flat_map(|line| ["--addition", line.as_str()]);
+        let args: Vec<&str> = ["undo"].into_iter().chain(args).collect();
+        let undo = bench.json(&args).json();
+        assert!(!undo["changes"].as_array().unwrap().is_empty(), "{undo}");
+        let found = undo["findings"].as_array().unwrap().clone();
+        let found = found.into_iter().filter(|f| f["code"] == "TU8006");
+        found
+            .map(|f| (f["amount"]["amount"].clone(), f["message"].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let nothing = told(&[&new]);
+    assert_eq!(nothing.len(), 1, "{nothing:?}");
+    assert!(nothing[0].0 == "176.00" && nothing[0].1.contains("From 2023-04-01 on nothing"), "{nothing:?}");
+    let twice = told(&[&old]);
+    assert_eq!(twice.len(), 1, "{twice:?}");
+    assert!(twice[0].0 == "110.00" && twice[0].1.contains("several lines"), "{twice:?}");
+    assert_eq!(told(&[&part]), []);
+    assert_eq!(told(&[&part, &new, &old]), []);
+}
