@@ -7,6 +7,7 @@
 pub mod assess;
 mod beside;
 mod changed;
+pub(crate) mod corrected;
 mod decide;
 mod renewals;
 mod run;
@@ -339,6 +340,7 @@ pub async fn check_under(
         broken: Broken::default(),
     };
     let mut marks = Vec::new();
+    run.take_corrections();
     for source in picture.sources() {
         let name = format!("check/{source}");
         let known: Option<Mark> =

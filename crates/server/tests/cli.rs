@@ -7,6 +7,7 @@ mod cli {
     mod begun;
     pub mod bench;
     mod check;
+    mod corrected;
     mod doubt;
     mod drift;
     mod edits;

@@ -6,6 +6,7 @@ use crate::ports::Store;
 use crate::reconcile;
 use crate::records::TaskFilter;
 use crate::tasks::assess::subject_of;
+use crate::tasks::corrected;
 use std::collections::{BTreeMap, BTreeSet};
 use trueup_domain::feed::{Customer, Order, Product, Record, RecordKind, Subscription};
 use trueup_domain::finding::{Code, Finding};
@@ -171,6 +172,7 @@ pub(super) async fn demands_of(
         .collect();
     let orders = records(store, org, RecordKind::Order, &wanted).await?;
     let mut demands = BTreeMap::new();
+    let mut moved = Vec::new();
     for task in chosen.tasks.values_mut().filter(|t| !blocked.contains(&t.id)) {
         if let Some(given) = chosen.given.get(&task.id) {
             demands.insert(task.id.clone(), given.clone());
@@ -191,6 +193,13 @@ pub(super) async fn demands_of(
         };
         match orders.get(&(task.source.clone(), order_id.to_string())) {
             Some(Record::Order(order)) if order.is_completed() => {
+                if let Some(finding) = corrected::held(task, order) {
+                    findings.push(finding);
+                    task.state = TaskState::Failed;
+                    task.reason = Some(Code::Tu8006.to_string());
+                    moved.push((task.clone(), order.subscription.clone()));
+                    continue;
+                }
                 demands.insert(task.id.clone(), Demand::Order(Box::new(order.clone())));
             }
             Some(Record::Order(order)) => {
@@ -205,7 +214,29 @@ pub(super) async fn demands_of(
             }
         }
     }
+    for (earlier, now) in moved {
+        hold_behind(&earlier, &now, chosen, &mut demands);
+    }
     Ok((demands, findings))
+}
+
+/// What comes later waits for an order that was corrected since: of the subscription that it was of, and of the one that it
+/// is of now.
+fn hold_behind(
+    earlier: &Task,
+    now: &SubscriptionId,
+    chosen: &mut Chosen,
+    demands: &mut BTreeMap<TaskId, Demand>,
+) {
+    for task in chosen.tasks.values_mut() {
+        let is_of_one = task.source == earlier.source
+            && (task.subscription == earlier.subscription || task.subscription == *now);
+        let is_later = task.sequence() > earlier.sequence() && task.kind != TaskKind::Reconciliation;
+        if is_of_one && is_later && demands.remove(&task.id).is_some() {
+            task.state = TaskState::Blocked;
+            task.reason = Some(earlier.id.to_string());
+        }
+    }
 }
 
 /// The feed's records that the planner may look at.

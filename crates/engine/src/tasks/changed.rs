@@ -63,9 +63,13 @@ pub(super) async fn after_done(
                 row.version,
                 sum.unwrap_or_default()
             );
-            let mut finding = Finding::new(Code::Tu8006, subject_of(task), message).fix(
-                "Compare the order with the additions (`trueup audit explain`), and reconcile the customer.",
+            // A reconciliation goes by the record of the subscription, which may be older than the order.
+            let fix = format!(
+                "Compare the order with the additions (`trueup audit explain`). To bill what it says now, take it back \
+                 (`trueup undo --task {0}`) and in again (`trueup task unignore {0}`).",
+                task.id
             );
+            let mut finding = Finding::new(Code::Tu8006, subject_of(task), message).fix(fix);
             if change.withdrawn {
                 let fix = format!(
                     "Where it is not to be billed, take it back (`trueup undo --task {}`); else bring it in as completed.",
@@ -88,7 +92,7 @@ pub(super) async fn after_done(
 /// What tells these findings from those of plans about the same task.
 pub(super) const DETAIL: &str = "the order at the source";
 
-fn subject_of(task: &Task) -> Subject {
+pub(super) fn subject_of(task: &Task) -> Subject {
     Subject { detail: Some(DETAIL.to_owned()), ..assess::subject_of(task) }
 }
 

@@ -174,7 +174,7 @@ impl Run<'_> {
     /// Whose an order was that names nobody and came before a transfer: the record of its subscription names the new
     /// customer already, and the task before it, or an order that names somebody, the former one. Use is billed once its
     /// period is over, so that its period says whose it was.
-    fn before_transfer(&self, key: &Key, order: &Order) -> Former {
+    pub(super) fn before_transfer(&self, key: &Key, order: &Order) -> Former {
         if order.customer.is_some() {
             return Former::NoTransfer;
         }
@@ -198,7 +198,7 @@ impl Run<'_> {
         };
         let earlier = self.tasks.values().filter(|task| {
             (&task.source, &task.subscription) == (&key.0, &key.1)
-                && task.order_id.is_some()
+                && task.order_id.as_ref().is_some_and(|id| *id != order.id)
                 && task.completed_us < moved
         });
         if let Some(task) = earlier.max_by_key(|task| (task.completed_us, task.turn)) {
@@ -226,12 +226,7 @@ impl Run<'_> {
             let Some(id) = &task.order_id else { continue };
             let orders = self.completed_orders_of(&(task.source.clone(), task.subscription.clone()));
             let Some(own) = orders.iter().find(|order| order.id == *id) else { continue };
-            let moved = || {
-                let before = orders.iter().filter(|other| {
-                    other.kind == OrderKind::Transfer && other.completed_us < own.completed_us
-                });
-                before.max_by_key(|other| other.completed_us)?.customer.clone()
-            };
+            let moved = || self.moved_before(&(task.source.clone(), task.subscription.clone()), own);
             let whose = own.customer.clone().or_else(moved).filter(|customer| *customer != task.customer);
             others.extend(whose.map(|customer| (task.id.clone(), customer)));
         }
@@ -240,6 +235,14 @@ impl Run<'_> {
                 task.customer = customer;
             }
         }
+    }
+
+    /// To whom the last transfer before an order moved its subscription.
+    pub(super) fn moved_before(&self, key: &Key, order: &Order) -> Option<CustomerId> {
+        let orders = self.completed_orders_of(key).into_iter();
+        let before = orders
+            .filter(|other| other.kind == OrderKind::Transfer && other.completed_us < order.completed_us);
+        before.max_by_key(|other| other.completed_us)?.customer.clone()
     }
 
     pub(super) fn completed_orders_of(&self, key: &Key) -> Vec<&'_ Order> {
@@ -395,10 +398,7 @@ impl Run<'_> {
 
     /// Judges every task that is open and waits for nothing but us.
     pub(super) fn judge_all(&mut self) {
-        let mut orders: BTreeMap<(&SourceId, &OrderId), &Order> = BTreeMap::new();
-        for (source, rows) in &self.picture.orders {
-            orders.extend(rows.iter().map(|(_, order)| ((source, &order.id), order)));
-        }
+        let orders = self.orders_by_id();
         for task in self.tasks.values_mut() {
             if !may_judge(task) {
                 continue;

@@ -4,7 +4,7 @@ use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
 use serde_json::{Value, json};
 
 /// Quantity, first and last day of the additions of an agreement.
-fn lines(bench: &Bench, agreement: &str) -> Vec<String> {
+pub(super) fn lines(bench: &Bench, agreement: &str) -> Vec<String> {
     let state = bench.ask("state");
     let rows = state["resources"]["finance/agreements/{id}/additions"][agreement].as_array().cloned();
     let day =
