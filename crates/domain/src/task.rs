@@ -239,6 +239,10 @@ pub struct Beside {
     pub open: Vec<Order>,
     /// The first day that is not sold any more, where the subscription ended.
     pub ended: Option<jiff::civil::Date>,
+    /// Of the orders that were carried out those that the subscription's record may be older than: it came in before them, or
+    /// with them.
+    #[serde(default)]
+    pub newer: Vec<OrderId>,
 }
 
 /// The id of the task of an order.

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::ports::{Clock, Store};
-use crate::records::TaskFilter;
+use crate::records::{Millis, TaskFilter};
 use crate::tasks::reconciliation_task;
 use trueup_domain::feed::{OrderKind, Record, RecordKind, Subscription, SubscriptionStatus};
 use trueup_domain::ids::{CustomerId, OrganizationId, SourceId, TaskId};
@@ -39,7 +39,7 @@ pub async fn tasks_for(
         if &subscription.customer != wanted.customer || subscription.start >= wanted.period.end() {
             continue;
         }
-        let beside = beside(store, org, &row.source, subscription).await?;
+        let beside = beside(store, org, &row.source, (subscription, row.received_at)).await?;
         let ran = match beside.ended {
             Some(ended) => ended > wanted.period.start(),
             None => {
@@ -99,7 +99,8 @@ async fn nothing_ran(
     ))
 }
 
-/// What trueup carries out of a subscription by its orders, and the day on which it ended.
+/// What trueup carries out of a subscription by its orders, and the day on which it ended; `received_at` is when its record
+/// came in.
 ///
 /// # Errors
 /// The store's.
@@ -107,7 +108,7 @@ pub(crate) async fn beside(
     store: &dyn Store,
     org: &OrganizationId,
     source: &SourceId,
-    subscription: &Subscription,
+    (subscription, received_at): (&Subscription, Millis),
 ) -> Result<Beside, Failure> {
     let filter = TaskFilter {
         subscription: Some(subscription.id.to_string()),
@@ -120,8 +121,10 @@ pub(crate) async fn beside(
     let mut cancelled = None;
     for task in tasks {
         let Some(id) = &task.order_id else { continue };
-        let found = store.find_record(org, source, RecordKind::Order, id.as_str()).await?;
-        let Some(Record::Order(order)) = found.map(|row| row.record) else { continue };
+        let Some(found) = store.find_record(org, source, RecordKind::Order, id.as_str()).await? else {
+            continue;
+        };
+        let (Record::Order(order), ordered_at) = (found.record, found.received_at) else { continue };
         if !order.is_completed() {
             continue;
         }
@@ -130,7 +133,10 @@ pub(crate) async fn beside(
         }
         match task.state {
             TaskState::Ignored => {}
-            TaskState::Done => beside.carried.push(order),
+            TaskState::Done => {
+                beside.newer.extend((received_at <= ordered_at).then(|| order.id.clone()));
+                beside.carried.push(order);
+            }
             TaskState::New
             | TaskState::NeedsMapping
             | TaskState::Ready

@@ -118,6 +118,9 @@ pub fn plan(
         if quantity.is_zero() {
             continue;
         }
+        if levels::is_held_as_ended(builder, &target, wish, beside) {
+            continue;
+        }
         let Some(item) = item_of(builder, target.product)? else { continue };
         one(builder, &target, quantity, item, start, wish)?;
     }

@@ -181,9 +181,9 @@ pub(super) async fn demands_of(
         let Some(order_id) = &task.order_id else {
             let key = task.subscription.as_str();
             let row = store.find_record(org, &task.source, RecordKind::Subscription, key).await?;
-            let beside = match row.map(|row| row.record) {
-                Some(Record::Subscription(sold)) => {
-                    reconcile::beside(store, org, &task.source, &sold).await?
+            let beside = match row.map(|row| (row.record, row.received_at)) {
+                Some((Record::Subscription(sold), at)) => {
+                    reconcile::beside(store, org, &task.source, (&sold, at)).await?
                 }
                 Some(_) | None => Beside::default(),
             };

@@ -1,7 +1,7 @@
 //! From the feed to ConnectWise and back: plan, apply, explain.
 
 use super::bench::{BASE, Bench, MAPPINGS, order, sale, upgrade};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn ready(lines: &str) -> Bench {
     let mut bench = Bench::new("2023-03-20");
@@ -557,4 +557,34 @@ fn a_price_to_look_at_is_told() {
     let set = ["--set", "price_limit_percent=", "--set", "margin_floor_percent="];
     let plan = bench.json(&[&set[..], &["plan"]].concat()).exits(0).json();
     assert!(codes(&plan).is_empty(), "{}", plan["findings"]);
+}
+
+/// The record of a subscription may be older than its orders: what these ended does not begin again. A record that came in
+/// since, or a person's word, begins it.
+#[rstest::rstest]
+#[case::cancelled(order("CF-1", "cancellation", "2023-03-11", r#""charge":"cancellation","quantity":"0""#))]
+#[case::to_nothing(order(
+    "CH-9",
+    "change",
+    "2023-03-11",
+    r#""charge":"recurring","quantity":"-5","old_quantity":"5","new_quantity":"0""#
+))]
+fn a_reconciliation_begins_nothing_that_an_order_ended(#[case] end: String) {
+    let mut bench = ready(&sale());
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.feed(&end).exits(0);
+    bench.json(&["check"]).exits(0);
+    // That the used days are left out is told.
+    bench.json(&["apply", "--all"]);
+    bench.on("2023-05-02");
+    let reconcile = ["plan", "--reconcile", "2023-05-01..2023-06-01", "--customer", "c-100"];
+    let held = bench.json(&reconcile).exits(1).json();
+    assert_eq!((&held["changes"], &held["findings"][0]["code"]), (&json!([]), &json!("TU5001")), "{held}");
+    let told = held["findings"][0]["message"].as_str().unwrap();
+    assert!(told.contains("CF-1") || told.contains("CH-9"), "{told}");
+    let asked = [&reconcile[..], &["--no-adopt"]].concat();
+    assert_eq!(bench.json(&asked).exits(0).json()["totals"]["create"], 1);
+    let record = BASE.lines().find(|line| line.contains("\"subscription\"")).unwrap();
+    bench.feed(&record.replace("\"quantity\":\"5\"", "\"quantity\":\"6\"")).exits(0);
+    assert_eq!(bench.json(&reconcile).exits(0).json()["totals"]["create"], 1);
 }

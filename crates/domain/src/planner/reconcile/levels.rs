@@ -102,6 +102,50 @@ pub(super) fn before_what_is_open(target: &mut Target<'_>, beside: &Beside) {
     }
 }
 
+/// Whether an order leaves nothing of a product; none where it says nothing of it.
+fn ends(order: &Order, product: &ProductId) -> Option<bool> {
+    let line = || line_for(order, product);
+    match order.kind {
+        OrderKind::Cancellation => Some(true),
+        OrderKind::Change => {
+            let told = |line: &OrderLine| {
+                line.new_quantity.or_else(|| line.old_quantity.and_then(|old| old.plus(line.quantity).ok()))
+            };
+            line().map(|line| told(line).is_some_and(Quantity::is_zero))
+        }
+        OrderKind::Sales | OrderKind::Renewal | OrderKind::Transfer => line().map(|_| false),
+        OrderKind::Billing => None,
+    }
+}
+
+/// Keeps back what the last order of a product ended, where the record that has it still may be older than that order: it
+/// would be billed again (D225). A record that came in since, or a person's word, goes on.
+pub(super) fn is_held_as_ended(
+    builder: &mut Builder<'_, '_>,
+    target: &Target<'_>,
+    wish: Wish,
+    beside: &Beside,
+) -> bool {
+    let product = target.product;
+    let last = beside.carried.iter().rev().find_map(|order| Some((order, ends(order, product)?)));
+    let Some((order, true)) = last else { return false };
+    let is_meant = builder.adoption() == AdoptionAnswer::CreateBeside || wish.ended.is_some();
+    if is_meant || order.effective >= wish.period.end() || !beside.newer.contains(&order.id) {
+        return false;
+    }
+    let message = format!(
+        "Order {} ended {} on {} and was carried out; the subscription's record, which has {} of it, is not from after it.",
+        order.shown(),
+        builder.context.product_name(product),
+        order.effective,
+        target.quantity.shown()
+    );
+    let fix = "Import the subscription as it is now; where it is sold again, plan with `--no-adopt`.";
+    let finding = builder.about(Code::Tu5001, product, message).fix(fix);
+    builder.withhold(finding);
+    true
+}
+
 /// The days from `start` up to where an order that was carried out began to bill: what was sold in them, and nothing
 /// bills, is billed by a line that ends there.
 pub(super) fn before_what_changed_it(
