@@ -11,6 +11,7 @@ pub(crate) mod corrected;
 mod decide;
 mod renewals;
 mod run;
+mod sold_on;
 
 pub use beside::put_off;
 pub use decide::{Decision, decide};
@@ -339,8 +340,8 @@ pub async fn check_under(
         all_findings: Vec::new(),
         broken: Broken::default(),
     };
-    let mut marks = Vec::new();
     run.take_corrections();
+    let mut marks = Vec::new();
     for source in picture.sources() {
         let name = format!("check/{source}");
         let known: Option<Mark> =
@@ -364,6 +365,7 @@ pub async fn check_under(
     run.report.findings.extend(changed_orders);
     let gone = presence::all_gone(store, org, picture.sources()).await?;
     let mut beside = beside::ended_and_billed(&picture, &gone, clock.today());
+    beside.extend(sold_on::not_billed(&picture, &run.tasks, clock.today()));
     beside.extend(presence::targets_gone(&store.list_mappings(org).await?, &gone));
     beside.extend(beside::never_billed(store, org).await?);
     beside.extend(presence::gaps(store, org, picture.sources()).await?);

@@ -136,7 +136,7 @@ pub(super) async fn agreements(
 
 /// The addition as the local picture has it, or as it was last written where the agreement was not read; none where it
 /// is gone.
-fn as_it_is<'a>(picture: &'a Picture, link: &'a AdditionLink) -> Option<&'a AdditionState> {
+pub(super) fn as_it_is<'a>(picture: &'a Picture, link: &'a AdditionLink) -> Option<&'a AdditionState> {
     match picture.psa.as_ref().and_then(|psa| psa.additions.get(&link.agreement)) {
         Some(read) => read.iter().find(|there| there.id == link.addition).map(|there| &there.state),
         None => Some(&link.written),

@@ -628,3 +628,36 @@ fn a_task_is_shown_with_its_order() {
         assert!(shown.out.contains(&told), "{told}: {}", shown.out);
     }
 }
+
+/// Lines that are dated by the term end with it. Where the record alone says that it goes on, no order brings a next line:
+/// that is told with the amount of a period, until an order or the record says otherwise.
+#[test]
+fn what_is_sold_on_after_its_term_and_nothing_bills_is_told() {
+    let mut bench = Bench::new("2023-03-01");
+    bench.connect("2023-03-01");
+    bench.json(&["setting", "set", "line_mode", "commitment"]).exits(0);
+    let until = |end: &str| {
+        let term = format!(r#""term":{{"start":"2023-03-01","end":"{end}","auto_renew":true}},"items""#);
+        BASE.replace("\"items\"", &term)
+    };
+    bench.feed(&format!("{}{}", until("2023-05-01"), sale())).exits(0);
+    bench.map(MAPPINGS).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.on("2023-05-02");
+    assert_eq!(bench.json(&["check"]).exits(0).json()["findings"], serde_json::json!([]), "the term is over");
+    bench.feed(&until("2023-07-01")).exits(0);
+    let told = bench.json(&["check"]).exits(0).json();
+    let found = &told["findings"][0];
+    assert_eq!((&found["code"], &found["amount"]["amount"]), (&"TU8006".into(), &"110.00".into()), "{told}");
+    assert!(found["message"].as_str().is_some_and(|m| m.contains("2023-04-30")), "{found}");
+    let renewal = order("RE-1", "renewal", "2023-05-01", r#""charge":"recurring","quantity":"5""#)
+        .replace("2023-04-01", "2023-06-01")
+        .replace("2023-03-01", "2023-05-01");
+    bench.feed(&renewal).exits(0);
+    bench.json(&["check"]).exits(0);
+    bench.json(&["apply", "--all"]).exits(0);
+    bench.json(&["check"]).exits(0);
+    let open = bench.json(&["finding", "list", "--state", "open", "--code", "TU8006"]).exits(0).json();
+    assert_eq!(open["findings"].as_array().map(Vec::len), Some(0), "{open}");
+}
