@@ -9905,6 +9905,8 @@ export interface operations {
                 kind?: string;
                 /** @description Of this source. */
                 source?: string;
+                /** @description Of exactly this id at the source. */
+                source_id?: string;
                 /** @description Text in the id at the source or in ConnectWise. */
                 search?: string;
                 /** @description Rows of a page. */

@@ -59,25 +59,18 @@ export function orderOf(detail: Detail): Order | null {
   return (detail.order as { record?: Order } | null | undefined)?.record ?? null;
 }
 
-async function recordOf(org: string, kind: 'customers' | 'products', source: string, id: string) {
-  const params = { path: { org }, query: { source, search: id, limit: 200 } };
-  const page = await answer(
-    kind === 'customers' ? api.GET(`${BASE}/customers`, { params }) : api.GET(`${BASE}/products`, { params }),
-  );
-  return page.items.find((row) => row.source === source && row.id === id);
-}
-
-/** What something is mapped to; of what an order names, its source need not have told more than the id. */
-async function mappingOf(org: string, kind: 'customer' | 'product' | 'fee', source: string, id: string) {
-  const query = { kind, source, search: id, limit: 200 };
+/**
+ * What something is mapped to, asked for by its exact id: a search finds short ids within others, more than fit a page. Of what
+ * an order names, its source need not have told more than the id, so its record is not asked for.
+ */
+async function mappingOf(org: string, kind: 'customer' | 'product' | 'agreement' | 'fee', source: string, id: string) {
+  const query = { kind, source, source_id: id, limit: 1 };
   const page = await answer(api.GET(`${BASE}/mappings`, { params: { path: { org }, query } }));
-  return page.items.find((one) => one.source_id === id);
+  return page.items[0];
 }
 
 /** Whether something that an order names is mapped, and to what. */
 async function standingOf(org: string, kind: 'customer' | 'product', source: string, id: string) {
-  const row = await recordOf(org, kind === 'customer' ? 'customers' : 'products', source, id);
-  if (row !== undefined) return { id, mapped: row.mapped, psa_id: row.psa_id ?? null };
   const mapping = await mappingOf(org, kind, source, id);
   return { id, mapped: mapping !== undefined, psa_id: mapping?.psa_id ?? null };
 }
@@ -99,16 +92,13 @@ export async function loadKnown(org: string, task: string): Promise<Known> {
   const ids = [
     ...new Set(lines.flatMap((line) => (line.product == null || isFee(line) ? [] : [line.product]))),
   ];
-  const mappings = api.GET(`${BASE}/mappings`, {
-    params: { path: { org }, query: { kind: 'agreement', source, search: subscription_id, limit: 200 } },
-  });
   const [customer, chosen, fee, ...products] = await Promise.all([
     standingOf(org, 'customer', source, customer_id),
-    answer(mappings),
+    mappingOf(org, 'agreement', source, subscription_id),
     lines.some((line) => isFee(line) && costs(line)) ? mappingOf(org, 'fee', source, FEE).then((one) => one !== undefined) : null,
     ...ids.map((id) => standingOf(org, 'product', source, id)),
   ]);
-  const agreement = chosen.items.find((one) => one.source_id === subscription_id)?.psa_id ?? null;
+  const agreement = chosen?.psa_id ?? null;
   const names = await fetchNames(org, {
     customers: [{ source, id: customer_id }],
     products: ids.map((id) => ({ source, id })),

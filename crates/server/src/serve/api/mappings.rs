@@ -97,6 +97,8 @@ pub struct MappingQuery {
     kind: Option<String>,
     /// Of this source.
     source: Option<String>,
+    /// Of exactly this id at the source.
+    source_id: Option<String>,
     /// Text in the id at the source or in ConnectWise.
     search: Option<String>,
     /// Rows of a page.
@@ -196,6 +198,7 @@ pub async fn list(
     all.retain(|m| {
         (kinds.is_empty() || kinds.contains(&m.kind))
             && query.source.as_ref().is_none_or(|source| m.source.as_str() == source)
+            && query.source_id.as_ref().is_none_or(|id| &m.source_id == id)
             && (m.source_id.to_lowercase().contains(&search)
                 || m.psa_id.is_some_and(|id| id.to_string().contains(&search)))
     });
