@@ -208,3 +208,36 @@ fn a_reader_of_german_meets_no_english_from_signing_in_to_the_exceptions() {
     assert_eq!(reader.wrong, Vec::<String>::new());
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+/// In German a point groups the thousands: 1.000 is no 1, and what could be either is refused as it was typed.
+#[test]
+fn a_german_thousand_is_a_thousand() {
+    let _alone = alone();
+    let Some(browser) = Browser::start_in("de-DE") else { return };
+    let world = World::start();
+    let german = catalogue("de");
+    let word = |key: &str| german[key].as_str();
+    browser.open(&format!("http://{}/", world.service.at));
+    browser.fill(word("signIn.email"), FIRST);
+    browser.fill(word("signIn.password"), PASSWORD);
+    browser.click(word("signIn.submit"));
+    browser.sees(word("overview.now"));
+    let kept = || {
+        let all = world.operator().get("/api/v1/organizations/default/settings").is(200).json();
+        let items = all["items"].as_array().unwrap().clone();
+        items.into_iter().find(|one| one["key"] == "approval.two_above").unwrap()["value"].clone()
+    };
+    let before = kept();
+    browser.open(&world.page("/settings?tab=approval"));
+    browser.click(&format!("{}: {}", "Ändern", word("setting.approval.two_above")));
+    browser.fill(word("settings.value"), "1.00");
+    browser.click(word("action.save"));
+    browser.sees("\u{201e}1.00\u{201c} ist keine Zahl");
+    assert_eq!(kept(), before, "nothing is sent that could be read in two ways");
+    browser.fill(word("settings.value"), "12.000,5");
+    browser.click(word("action.save"));
+    browser.sees_no_more("ist keine Zahl");
+    browser.until("the dialog to close", "return document.querySelector('[role=dialog]') === null", &[]);
+    assert_eq!(kept(), json!("12000.5"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

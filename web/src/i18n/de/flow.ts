@@ -112,6 +112,7 @@ export const flow: Record<keyof typeof en, string> = {
   'reconcile.period.other': 'Andere Tage',
   'reconcile.from': 'Erster Tag',
   'reconcile.until': 'Letzter Tag',
+  'reconcile.far': 'Geben Sie ein Jahr bis 9999 ein.',
   'reconcile.order': 'Der letzte Tag liegt vor dem ersten.',
   'reconcile.invoiced': 'Auch Positionen für Tage vorschlagen, die schon in Rechnung gestellt sind',
   'reconcile.invoiced.hint': 'Sie kommen mit der nächsten Rechnung. Ohne das werden solche Tage nur genannt.',

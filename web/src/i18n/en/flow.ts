@@ -105,6 +105,7 @@ export const flow = {
   'reconcile.period.other': 'Other days',
   'reconcile.from': 'First day',
   'reconcile.until': 'Last day',
+  'reconcile.far': 'Enter a year up to 9999.',
   'reconcile.order': 'The last day lies before the first.',
   'reconcile.invoiced': 'Also propose lines for days that are invoiced already',
   'reconcile.invoiced.hint': 'They come with the next invoice. Without this, such days are only told.',

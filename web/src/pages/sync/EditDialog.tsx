@@ -95,7 +95,7 @@ export function EditDialog(props: {
   const isText = (name: Name) => name === 'description' || name === 'invoice_description';
   return (
     <Modal opened onClose={props.close} title={t('sync.edit.of', { name: props.name })} size="lg">
-      <form onSubmit={submit} noValidate>
+      <form onSubmit={submit}>
         <Stack>
           <Text size="sm">{t('sync.edit.lead')}</Text>
           <SimpleGrid cols={{ base: 1, xs: 2 }}>{fields.filter((name) => !isText(name)).map(field)}</SimpleGrid>
