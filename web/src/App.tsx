@@ -23,10 +23,16 @@ const schemes = localStorageColorSchemeManager({ key: 'trueup-color-scheme' });
 const client = new QueryClient({
   defaultOptions: {
     queries: {
+      // Without a network a question is asked all the same, and fails: the reader sees at once how it stands.
+      networkMode: 'always',
+      refetchOnReconnect: true,
       staleTime: 10_000,
       // A refusal stays a refusal; only what did not arrive is asked for again.
       retry: (failures, error) => failures < 2 && problemOf(error).status >= 500,
     },
+    // What could not be sent has failed. Kept for later it would be written when the network is back, though its dialog was
+    // cancelled or its page left long ago.
+    mutations: { networkMode: 'always' },
   },
 });
 

@@ -12,6 +12,7 @@ interface Known {
   ended: boolean;
   retry: () => void;
   begin: (session: Session) => void;
+  /** Ends the session; throws where the service did not, and then it still stands. */
   signOut: () => Promise<void>;
 }
 
@@ -60,7 +61,12 @@ export function SessionProvider({ children }: { children: ReactNode }) {
         client.setQueryData(KEY, begun);
       },
       signOut: async () => {
-        await api.DELETE('/api/v1/session');
+        try {
+          await answer(api.DELETE('/api/v1/session'));
+        } catch (error) {
+          // A session that is over already needs no ending. Whatever else comes back, this one still stands.
+          if (problemOf(error).status !== 401) throw error;
+        }
         setEnded(false);
         forget();
       },

@@ -26,6 +26,8 @@ mod http;
 mod keyboard;
 #[path = "browser/mapping.rs"]
 mod mapping;
+#[path = "browser/network.rs"]
+mod network;
 #[path = "browser/organizations.rs"]
 mod organizations;
 #[path = "browser/pictures.rs"]

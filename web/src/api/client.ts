@@ -24,25 +24,40 @@ api.use({
     if (csrf !== null && request.method !== 'GET') request.headers.set('x-csrf-token', csrf);
     return request;
   },
-  onResponse({ response, request }) {
+  async onResponse({ response, request }) {
     const isSession = new URL(request.url).pathname === '/api/v1/session';
     if (response.status === 401 && !isSession) onSignedOut();
-    return response;
+    return (await isOurs(response)) ? response : Response.json(answered(response.status), { status: 502 });
   },
   onError() {
     return Object.assign(new Error('unreachable'), unreachable);
   },
 });
 
-// Nobody answered: told in the same form as a refusal. The words come from the catalogue.
-const unreachable: Problem = {
-  type: 'urn:trueup:problem:unreachable',
-  title: '',
-  status: 503,
-  detail: '',
-  fix: '',
-  fields: [],
-};
+/** What is no refusal of the service, told in the same form as one. The words come from the catalogue. */
+export type OwnKind = 'unreachable' | 'answered' | 'page';
+const OWN = 'urn:trueup:problem:';
+
+function own(kind: OwnKind, status: number, detail = ''): Problem {
+  return { type: `${OWN}${kind}`, title: '', status, detail, fix: '', fields: [] };
+}
+
+/** Nobody answered. */
+const unreachable = own('unreachable', 503);
+/** Somebody answered who is not trueup: what stands before it, mostly. */
+const answered = (status: number) => own('answered', status);
+
+/** Which problem of the console itself it is; null for those of the service. */
+export function ownKind(problem: Problem): OwnKind | null {
+  const kind = problem.type.startsWith(OWN) ? problem.type.slice(OWN.length) : '';
+  return kind === 'unreachable' || kind === 'answered' || kind === 'page' ? kind : null;
+}
+
+/** Whether an answer has the form in which the service answers: JSON, or nothing at all where it went well. */
+async function isOurs(response: Response): Promise<boolean> {
+  if (response.ok) return !(response.headers.get('content-type') ?? '').startsWith('text/html');
+  return isProblem(await response.clone().json().catch(() => null));
+}
 
 export const queries = createQueries(api);
 
@@ -67,7 +82,7 @@ export async function answer<T>(asked: Promise<{ data?: T; error?: unknown }>): 
 
 export function problemOf(error: unknown): Problem {
   if (error instanceof Refused) return error.problem;
-  return isProblem(error) ? error : unreachable;
+  return isProblem(error) ? error : own('page', 0, error instanceof Error ? error.message : String(error));
 }
 
 /** Bodies that are no JSON go past the typed client. */
@@ -81,6 +96,6 @@ export async function send(path: string, method: string, type: string, body: str
     throw new Refused(unreachable);
   }
   const data: unknown = await response.json().catch(() => null);
-  if (!response.ok) throw new Refused(isProblem(data) ? data : { ...unreachable, status: response.status });
+  if (!response.ok) throw new Refused(isProblem(data) ? data : answered(response.status));
   return data;
 }

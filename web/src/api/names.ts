@@ -40,10 +40,36 @@ export class Names {
 
 export const NO_NAMES = new Names({ customers: [], products: [], companies: {}, agreements: {}, catalog_items: {} });
 
+/** As many of each kind as one question may name. */
 const MOST = 1000;
 
 function once<T>(values: T[] | undefined, key: (value: T) => string): T[] {
-  return [...new Map((values ?? []).map((value) => [key(value), value])).values()].slice(0, MOST);
+  return [...new Map((values ?? []).map((value) => [key(value), value])).values()];
+}
+
+/** A wish in as many parts as it takes to ask for all of it. */
+export function inPieces(wish: Schemas['NamesWish']): Schemas['NamesWish'][] {
+  const longest = Math.max(0, ...Object.values(wish).map((list) => list.length));
+  return Array.from({ length: Math.ceil(longest / MOST) }, (_, piece) => {
+    const part = <T,>(list: T[] | undefined) => (list ?? []).slice(piece * MOST, (piece + 1) * MOST);
+    return {
+      customers: part(wish.customers),
+      products: part(wish.products),
+      companies: part(wish.companies),
+      agreements: part(wish.agreements),
+      catalog_items: part(wish.catalog_items),
+    };
+  });
+}
+
+function joined(all: Schemas['NamesDoc'][]): Schemas['NamesDoc'] {
+  return {
+    customers: all.flatMap((one) => one.customers),
+    products: all.flatMap((one) => one.products),
+    companies: Object.assign({}, ...all.map((one) => one.companies)) as Schemas['NamesDoc']['companies'],
+    agreements: Object.assign({}, ...all.map((one) => one.agreements)) as Schemas['NamesDoc']['agreements'],
+    catalog_items: Object.assign({}, ...all.map((one) => one.catalog_items)) as Schemas['NamesDoc']['catalog_items'],
+  };
 }
 
 export async function fetchNames(org: string, wish: Wish): Promise<Names> {
@@ -55,7 +81,9 @@ export async function fetchNames(org: string, wish: Wish): Promise<Names> {
     agreements: once(wish.agreements, String),
     catalog_items: once(wish.catalog_items, String),
   };
-  if (Object.values(body).every((list) => list.length === 0)) return NO_NAMES;
+  const pieces = inPieces(body);
+  if (pieces.length === 0) return NO_NAMES;
   const path = '/api/v1/organizations/{org}/names';
-  return new Names(await answer(api.POST(path, { params: { path: { org } }, body })));
+  const found = await Promise.all(pieces.map((piece) => answer(api.POST(path, { params: { path: { org } }, body: piece }))));
+  return new Names(joined(found));
 }

@@ -30,6 +30,14 @@ function firstOf(today: string, months: number): string {
   return new Date(Date.UTC(year, month - 1 + months, 1)).toISOString().slice(0, 10);
 }
 
+/** The last day that has one after it: days are written with four digits of the year. */
+const LAST_DAY = '9999-12-30';
+
+/** Whether a day can be asked about: a browser also lets years be typed that no calendar here has. */
+function isAskable(day: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}$/.test(day) && day <= LAST_DAY;
+}
+
 function dayAfter(day: string): string {
   const date = new Date(`${day}T00:00:00Z`);
   date.setUTCDate(date.getUTCDate() + 1);
@@ -56,7 +64,8 @@ function Ask() {
   const today = overview.data?.today;
   const wrong = span === 'other' && from !== '' && until !== '' && until < from;
   const ready =
-    customer !== null && today !== undefined && !wrong && (span !== 'other' || (from !== '' && until !== ''));
+    customer !== null && today !== undefined && !wrong && (span !== 'other' || (isAskable(from) && isAskable(until)));
+  const far = (day: string) => (day !== '' && !isAskable(day) ? t('reconcile.far') : undefined);
   const compare = useMutation({
     mutationFn: () => {
       const months = span === 'last' ? -1 : 0;
@@ -120,15 +129,18 @@ function Ask() {
                 <TextInput
                   type="date"
                   label={t('reconcile.from')}
+                  max={LAST_DAY}
                   value={from}
+                  error={far(from)}
                   onChange={(event) => setFrom(event.currentTarget.value)}
                 />
                 <TextInput
                   type="date"
                   label={t('reconcile.until')}
+                  max={LAST_DAY}
                   value={until}
                   onChange={(event) => setUntil(event.currentTarget.value)}
-                  error={wrong ? t('reconcile.order') : undefined}
+                  error={far(until) ?? (wrong ? t('reconcile.order') : undefined)}
                 />
               </Group>
             )}

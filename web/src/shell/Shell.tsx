@@ -6,6 +6,7 @@ import {
   Burger,
   Group,
   Menu,
+  Modal,
   NavLink,
   Stack,
   Text,
@@ -15,12 +16,14 @@ import {
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconBook, IconLanguage, IconLogout, IconMoon, IconSun, IconUser } from '@tabler/icons-react';
+import { useMutation } from '@tanstack/react-query';
 import { Suspense, useEffect, useRef } from 'react';
 import { Link, NavLink as RouterLink, Outlet, useLocation } from 'react-router';
 import { LANGUAGES, useWords, type Language } from '../i18n';
 import { useKnown, useOrg, useSession } from '../session';
 import { useWord } from '../ui/Badges';
 import { Waiting } from '../ui/Page';
+import { ProblemNote } from '../ui/Problem';
 import { Boundary } from './Boundary';
 import { OrganizationPicker } from './OrganizationPicker';
 import { PLACES, type Place } from './routes';
@@ -165,8 +168,10 @@ function Account() {
   const { t, language, setLanguage } = useWords();
   const session = useSession();
   const { signOut } = useKnown();
+  const leave = useMutation({ mutationFn: signOut });
   const say = useWord();
   return (
+    <>
     <Menu position="bottom-end" width={240}>
       <Menu.Target>
         <ActionIcon variant="subtle" color="gray" size="lg" aria-label={t('app.account')}>
@@ -195,11 +200,15 @@ function Account() {
         <Menu.Item component="a" href="/docs/" leftSection={<IconBook size={16} aria-hidden />}>
           {t('app.reference')}
         </Menu.Item>
-        <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => void signOut()}>
+        <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
           {t('app.signOut')}
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>
+    <Modal opened={leave.isError} onClose={leave.reset} title={t('app.signOut.failed')}>
+      <ProblemNote error={leave.error} retry={() => leave.mutate()} />
+    </Modal>
+    </>
   );
 }
 

@@ -1,6 +1,6 @@
 import { Alert, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle } from '@tabler/icons-react';
-import { problemOf } from '../api/client';
+import { ownKind, problemOf } from '../api/client';
 import { useWords } from '../i18n';
 import { useWord } from './Badges';
 import { OWN_WAY, withoutCommands } from './plain';
@@ -16,7 +16,7 @@ export function ProblemNote({ error, retry, about }: { error: unknown; retry?: (
   const refusal = useRefusal();
   const { said } = useSaid();
   const problem = problemOf(error);
-  const silent = problem.detail === '';
+  const foreign = ownKind(problem);
   // The API speaks English; what has a code is said in the reader's language.
   const coded = language !== 'en' && problem.code != null;
   const kind = problem.type.slice(problem.type.lastIndexOf(':') + 1);
@@ -35,13 +35,13 @@ export function ProblemNote({ error, retry, about }: { error: unknown; retry?: (
       variant="light"
       role="alert"
       icon={<IconAlertTriangle aria-hidden />}
-      title={[about, silent ? t('problem.unreachable') : title].filter((one) => one !== undefined).join(': ')}
+      title={[about, foreign === null ? title : t(`problem.${foreign}`, { status: problem.status })].filter((one) => one !== undefined).join(': ')}
       styles={{ title: { color: 'var(--mantine-color-text)' } }}
     >
       <Stack gap="xs">
         {!repeats && (
-          <Text size="sm" lang={silent ? undefined : 'en'}>
-            {silent ? t('problem.unreachable.detail') : said(withoutCommands(problem.detail) || title)}
+          <Text size="sm" lang={foreign === null ? 'en' : undefined}>
+            {foreign === null ? said(withoutCommands(problem.detail) || title) : t(`problem.${foreign}.detail`, { status: problem.status })}
           </Text>
         )}
         {problem.fields.length > 0 && (
@@ -53,8 +53,8 @@ export function ProblemNote({ error, retry, about }: { error: unknown; retry?: (
             ))}
           </ul>
         )}
-        <Text size="sm" lang={silent || plain === '' ? undefined : 'en'}>
-          {silent ? t('problem.unreachable.fix') : plain === '' ? own : plain}
+        <Text size="sm" lang={foreign !== null || plain === '' ? undefined : 'en'}>
+          {foreign !== null ? t(`problem.${foreign}.fix`) : plain === '' ? own : plain}
         </Text>
         {problem.their_words != null && (
           <Text size="sm">
@@ -68,6 +68,7 @@ export function ProblemNote({ error, retry, about }: { error: unknown; retry?: (
             </Button>
           )}
           {problem.code != null && <Code>{problem.code}</Code>}
+          {foreign === 'page' && <Code lang="en">{problem.detail}</Code>}
         </Group>
       </Stack>
     </Alert>

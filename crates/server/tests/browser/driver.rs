@@ -145,6 +145,14 @@ impl Browser {
         self.call("POST", "/goog/cdp/execute", &body);
     }
 
+    /// Takes the network away from the browser, or gives it back.
+    pub fn offline(&self, is_offline: bool) {
+        let conditions = json!({
+            "offline": is_offline, "latency": 0, "download_throughput": -1, "upload_throughput": -1,
+        });
+        self.call("POST", "/chromium/network_conditions", &json!({ "network_conditions": conditions }));
+    }
+
     /// What the page shows.
     #[track_caller]
     pub fn text(&self) -> String {
