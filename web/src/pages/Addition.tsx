@@ -50,12 +50,21 @@ interface Explanation {
 const ORDER = ['quantity', 'unitPrice', 'unitCost', 'effectiveDate', 'cancelledDate', 'product'];
 const PATH = '/api/v1/organizations/{org}/additions/{addition}/explanation';
 
+/** Whose agreement it is; none where ConnectWise has it no more. */
+async function companyOf(org: string, agreement: number): Promise<number | null> {
+  const path = '/api/v1/organizations/{org}/agreements/{agreement}';
+  const { data } = await api.GET(path, { params: { path: { org, agreement } } });
+  return data?.agreement.company_id ?? null;
+}
+
 async function load(org: string, addition: number) {
   const found = (await answer(
     api.GET(PATH, { params: { path: { org, addition } } }),
   )) as unknown as Explanation;
   const agreements = found.agreement_id === null ? [] : [found.agreement_id];
-  return { found, names: await fetchNames(org, { agreements }) };
+  const company = found.agreement_id === null ? null : await companyOf(org, found.agreement_id);
+  const companies = company === null ? [] : [company];
+  return { found, company, names: await fetchNames(org, { agreements, companies }) };
 }
 
 export default function AdditionPage() {
@@ -80,9 +89,10 @@ export default function AdditionPage() {
       </Page>
     );
   }
-  const { found, names } = explained.data;
+  const { found, company, names } = explained.data;
   const keys = Object.keys(found.values).sort((a, b) => rank(a) - rank(b));
   const lead = [
+    company === null ? null : names.company(company),
     found.agreement_id === null ? null : names.agreement(found.agreement_id),
     found.product_id,
     found.subscription_id,

@@ -90,7 +90,7 @@ export default function TasksPage() {
     placeholderData: keepPreviousData,
   });
   const [chosen, setChosen] = useState<Set<string>>(new Set());
-  useEffect(() => setChosen(new Set()), [org, state, kind, customer, source, age, wanted, pages.page]);
+  useEffect(() => setChosen(new Set()), [org, state, kind, sort, customer, source, age, wanted, pages.page]);
   const rows = list.data?.page.items;
   const names = list.data?.names;
   const isFiltered =

@@ -140,10 +140,10 @@ function OfAgreement(props: {
     <Box component="section" className="panel" aria-label={name}>
       <Group justify="space-between" px="md" py="sm" className="line" gap="sm">
         <Box>
-          <Text fw={600} size="sm">
+          <Text fw={600} size="sm" className="name">
             {names.company(group.company)}
           </Text>
-          <Text size="sm" c="dimmed">
+          <Text size="sm" c="dimmed" className="name">
             {names.agreement(group.agreement)}
           </Text>
         </Box>
@@ -156,6 +156,29 @@ function OfAgreement(props: {
   );
 }
 
+/** What tells lines apart that would read the same: their subscriptions, and where one has several of them also their orders. */
+export function toldApart(
+  changes: Pick<Change, 'change_id' | 'op' | 'catalog_item_id' | 'role' | 'subscription_id' | 'order_id'>[],
+): Map<string, string> {
+  const told = new Map<string, string>();
+  const alike = new Map<string, typeof changes>();
+  for (const change of changes) {
+    // What is only counted has no subscription but in name.
+    if (change.role === 'quantity') continue;
+    const reads = `${change.op} ${change.role} ${change.catalog_item_id}`;
+    alike.set(reads, [...(alike.get(reads) ?? []), change]);
+  }
+  for (const rows of alike.values()) {
+    if (rows.length === 1) continue;
+    for (const row of rows) {
+      const again = rows.filter((one) => one.subscription_id === row.subscription_id).length > 1;
+      const parts = again && row.order_id != null ? [row.subscription_id, row.order_id] : [row.subscription_id];
+      told.set(row.change_id, parts.join(' · '));
+    }
+  }
+  return told;
+}
+
 function Lines(props: {
   changes: Change[];
   names: Names;
@@ -165,6 +188,7 @@ function Lines(props: {
 }) {
   const { changes, names, label, act, standing } = props;
   const { t } = useWords();
+  const apart = toldApart(changes);
   return (
     <Box role="region" tabIndex={0} aria-label={label} style={{ overflowX: 'auto' }}>
       <table className="table">
@@ -185,7 +209,7 @@ function Lines(props: {
         </thead>
         <tbody>
           {changes.map((change) => (
-            <Line key={change.change_id} change={change} names={names} act={act} standing={standing(change)} />
+            <Line key={change.change_id} change={change} names={names} act={act} standing={standing(change)} apart={apart.get(change.change_id)} />
           ))}
         </tbody>
       </table>
@@ -198,8 +222,10 @@ function Line(props: {
   names: Names;
   act: ((change: Change) => ReactNode) | undefined;
   standing: Standing | undefined;
+  /** What tells it from a line that reads the same. */
+  apart: string | undefined;
 }) {
-  const { change, names, act, standing } = props;
+  const { change, names, act, standing, apart } = props;
   const { t } = useWords();
   const { money, change: signed, quantity, day } = useFormats();
   const say = useWord();
@@ -241,6 +267,11 @@ function Line(props: {
             <Text size="xs" c="dimmed">
               {say('change.role', change.role)}
             </Text>
+            {apart !== undefined && (
+              <Text size="xs" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
+                {apart}
+              </Text>
+            )}
             <Button
               variant="subtle"
               size="compact-xs"

@@ -120,7 +120,7 @@ export function FindingText({ finding, names = NO_NAMES }: { finding: Finding; n
         )}
       </Group>
       {about.length > 0 && (
-        <Text size="sm" fw={500}>
+        <Text size="sm" fw={500} className="name">
           {about.join(' · ')}
         </Text>
       )}
