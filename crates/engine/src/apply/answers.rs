@@ -167,13 +167,14 @@ impl Core<'_> {
         if let (Some(record), Some(wanted)) = (record, change.action.after())
             && !look::holds(&record.state, wanted)
         {
-            let is_overruled = is_overruled(&record.state, wanted);
-            self.findings.push(match is_overruled {
-                true => self.overruled(change, record, wanted).fix(
+            let found = if is_overruled(&record.state, wanted) {
+                self.overruled(change, record, wanted).fix(
                     "Set the line in ConnectWise to what was sent, or accept what it holds with a mapping of kind addition.",
-                ),
-                false => kept_otherwise(change, record, wanted),
-            });
+                )
+            } else {
+                kept_otherwise(change, record, wanted)
+            };
+            self.findings.push(found);
         }
     }
 
