@@ -21,6 +21,8 @@ enum Does {
     Later,
     /// Takes nothing for this address.
     Refuses,
+    /// Takes nothing any more today.
+    IsFull,
 }
 
 /// A mail that was taken: envelope and text.
@@ -92,6 +94,7 @@ impl Server {
                     match does {
                         Does::Later => say("451 come again")?,
                         Does::Refuses => say("550 nobody here")?,
+                        Does::IsFull => say("550 5.4.5 daily sending quota exceeded")?,
                         Does::Takes | Does::TakesSilently => say("250 fine")?,
                     }
                 }
@@ -242,6 +245,35 @@ fn an_address_that_nobody_has_is_said(#[values(Backend::Sqlite, Backend::Postgre
         person.put(&format!("{ORG}/settings/notify.to"), &json!({ "value": "x" })).problem(422),
         "invalid"
     );
+}
+
+/// Only the server of this day is at fault: the mail waits, it is said, and once it is taken there is nothing to say.
+#[rstest]
+fn a_mail_refused_by_the_server_itself_is_tried_again_and_its_finding_closes(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let server = Server::start(&[Does::IsFull, Does::IsFull, Does::Takes]);
+    let Some(service) = server.service(backend, &[LISTED]) else { return };
+    let person = service.operator();
+    set(&person, "notify.to", "ann@example.com");
+    an_error(&person, "first");
+    let told = |state: &str| {
+        let all = person.get(&format!("{ORG}/findings?code=TU9201&state={state}")).is(200).json();
+        let items = all["items"].as_array().unwrap().clone();
+        items.iter().any(|f| f["message"].as_str().unwrap().contains("ann@example.com"))
+    };
+    let wait = |state: &str| {
+        let began = Instant::now();
+        while !told(state) {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not {state}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait("open,recurred");
+    let got = server.wait(1);
+    assert_eq!(got[0].to, "ann@example.com");
+    wait("resolved");
+    assert!(!told("open,recurred"));
 }
 
 #[rstest]

@@ -4,15 +4,16 @@
 //! process that dies between the other side's word and writing it down sends a mail again with the same `Message-ID`,
 //! by which receivers know it.
 
+mod talk;
 mod text;
 
+use self::talk::Failure;
 use super::identity::Identity;
 use super::outbox;
 use super::state::Service;
-use crate::deployment::{MailOptions, MailSecurity};
+use crate::deployment::MailOptions;
+use lettre::Message;
 use lettre::message::header::ContentType;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use rand::Rng;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -184,9 +185,7 @@ async fn send_next(service: &Service, identity: &Identity) -> Result<bool, Store
     let failure = match sent {
         Ok(Ok(())) => None,
         Ok(Err(failure)) => Some(failure),
-        Err(_) => {
-            Some(Failure { status: None, words: "no answer within the time allowed".into(), for_good: false })
-        }
+        Err(_) => Some(Failure::for_now("no answer within the time allowed".to_owned())),
     };
     let tries = sending.delivery.tries.saturating_add(1);
     let end = claimed_at.saturating_add(took_ms);
@@ -197,78 +196,46 @@ async fn send_next(service: &Service, identity: &Identity) -> Result<bool, Store
         (Some(_), _) => Outcome::GivenUp,
     };
     let status = failure.as_ref().and_then(|f| f.status);
-    let error = failure.map(|f| f.words);
-    let attempt = Attempt { at, took_ms, status, answer: None, error: error.clone() };
+    let error = failure.as_ref().map(|f| f.words.clone());
+    let attempt = Attempt { at, took_ms, status, answer: None, error };
     service.store.finish_attempt(&sending.delivery, &owner, &attempt, outcome).await?;
-    if let (Outcome::GivenUp, Some(why)) = (outcome, error) {
-        say(service, &sending, &why).await?;
+    match failure {
+        None => say(service, &sending, None).await?,
+        // A plain no of the server is no passing trouble, also where a later no may be a yes.
+        Some(failure) if outcome == Outcome::GivenUp || failure.is_refusal() => {
+            say(service, &sending, Some(&failure.words)).await?;
+        }
+        Some(_) => {}
     }
     Ok(true)
 }
 
-async fn say(service: &Service, sending: &Sending, why: &str) -> Result<(), StoreError> {
+/// Says that an address gets no mail, and why; or that it gets them again.
+async fn say(service: &Service, sending: &Sending, why: Option<&str>) -> Result<(), StoreError> {
     let (org, to) = (&sending.delivery.org, &sending.delivery.target);
     let scope = format!("mail/{to}");
     let subject = Subject { detail: Some(scope.clone()), ..Subject::default() };
-    let finding = Finding::new(Code::Tu9201, subject, format!("A mail to {to} was not taken: {why}"))
-        .fix("Correct the address in the setting notify.to, or the mail server of the deployment.");
+    let finding = why.map(|why| {
+        Finding::new(Code::Tu9201, subject, format!("A mail to {to} was not taken: {why}"))
+            .fix("Correct the address in the setting notify.to, or the mail server of the deployment.")
+    });
     let (now, today) = (service.clock.now(), service.clock.today());
-    service.store.record_findings(org, &scope, now, today, &[finding]).await
-}
-
-/// Why a mail was not taken.
-struct Failure {
-    status: Option<u16>,
-    words: String,
-    /// Whether it would not be taken later either.
-    for_good: bool,
+    service.store.record_findings(org, &scope, now, today, finding.as_slice()).await
 }
 
 async fn send(options: &MailOptions, sending: &Sending) -> Result<(), Failure> {
-    let broken = |words: String| Failure { status: None, words, for_good: true };
     let event: Value = serde_json::from_str(&sending.body).unwrap_or_default();
     let mailing: Mailing = serde_json::from_value(event.get("data").cloned().unwrap_or(json!(null)))
-        .map_err(|error| broken(format!("the mail cannot be read back: {error}")))?;
+        .map_err(|error| Failure::for_good(format!("the mail cannot be read back: {error}")))?;
     let host = options.from.rsplit('@').next().unwrap_or("localhost").trim_end_matches('>');
+    let from = options.from.parse();
     let message = Message::builder()
-        .from(options.from.parse().map_err(|e| broken(format!("the sender's address is none: {e}")))?)
-        .to(mailing.to.parse().map_err(|e| broken(format!("the address is none: {e}")))?)
+        .from(from.map_err(|e| Failure::for_now(format!("the sender's address is none: {e}")))?)
+        .to(mailing.to.parse().map_err(|e| Failure::for_good(format!("the address is none: {e}")))?)
         .subject(mailing.subject)
         .message_id(Some(format!("<{}@{host}>", sending.delivery.event)))
         .header(ContentType::TEXT_PLAIN)
         .body(mailing.text)
-        .map_err(|error| broken(error.to_string()))?;
-    transport(options).map_err(broken)?.send(message).await.map(drop).map_err(|error| Failure {
-        status: error.status().map(u16::from),
-        for_good: error.is_permanent(),
-        words: chain(&error),
-    })
-}
-
-/// An error with its causes; the secret that was sent is in none of them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    words.chars().take(500).collect()
-}
-
-fn transport(options: &MailOptions) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    type Transport = AsyncSmtpTransport<Tokio1Executor>;
-    let builder = match options.security {
-        MailSecurity::Tls => Transport::relay(&options.host).map_err(|error| chain(&error))?,
-        MailSecurity::Starttls => Transport::starttls_relay(&options.host).map_err(|error| chain(&error))?,
-        MailSecurity::None => Transport::builder_dangerous(&options.host),
-    };
-    let builder = builder.port(options.port).timeout(Some(ANSWER));
-    let builder = match &options.user {
-        Some((user, password)) => {
-            builder.credentials(Credentials::new(user.clone(), password.reveal().to_owned()))
-        }
-        None => builder,
-    };
-    Ok(builder.build())
+        .map_err(|error| Failure::for_good(error.to_string()))?;
+    talk::hand_over(options, &message, ANSWER).await
 }
