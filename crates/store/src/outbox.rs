@@ -249,8 +249,10 @@ fn of_row(row: &QueryResult) -> Result<Delivery, StoreError> {
     })
 }
 
-/// What is due and in nobody's hands, one of each target: what waits for a slow one holds no other up.
-const DUE: &str = "state = 'waiting' AND channel = $1 AND next_at <= $2 AND lease_until <= $2 AND NOT EXISTS (\
+/// What is due and in nobody's hands, one of each target: what waits for a slow one holds no other up. No attempt waits
+/// longer than a day: such a row comes from a clock that was ahead.
+const DUE: &str = "state = 'waiting' AND channel = $1 AND (next_at <= $2 OR next_at - 86400000 > $2) \
+    AND lease_until <= $2 AND NOT EXISTS (\
     SELECT 1 FROM delivery AS other WHERE other.channel = $1 AND other.state = 'waiting' \
     AND other.lease_until > $2 AND other.org = delivery.org AND other.target = delivery.target)";
 

@@ -2,7 +2,7 @@
 
 use crate::db::{self, commit, write_tx};
 use crate::{audit, error, store::SqlStore};
-use sea_orm::{QueryResult, Value};
+use sea_orm::{DatabaseTransaction, QueryResult, Value};
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{Millis, NewAuditEntry};
@@ -28,6 +28,19 @@ pub struct Person {
     pub disabled: bool,
     /// When the person was added.
     pub created_at: Millis,
+}
+
+/// What ends with a change of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends<'a> {
+    /// Nothing.
+    Nothing,
+    /// Every session but the one with this hash.
+    SessionsBut(&'a str),
+    /// Every session.
+    Sessions,
+    /// Every session, and every token that the person made; it counts as revoked at this instant.
+    SessionsAndTokens(Millis),
 }
 
 impl std::fmt::Debug for Person {
@@ -73,6 +86,15 @@ fn values(person: &Person) -> [Value; 9] {
     ]
 }
 
+/// Keeps a person as it was read until the end of the transaction; whether it still is so.
+pub(crate) async fn hold(tx: &DatabaseTransaction, person: &Person) -> Result<bool, StoreError> {
+    // A write, so that other transactions wait on either database.
+    let sql = "UPDATE person SET id = id WHERE id = $1 AND COALESCE(org, '') = COALESCE($2, '') AND email = $3 \
+               AND name = $4 AND role = $5 AND password_hash = $6 AND must_change = $7 AND disabled = $8 \
+               AND created_at = $9";
+    Ok(db::run(tx, sql, values(person)).await? > 0)
+}
+
 impl SqlStore {
     /// Adds a person, with the audit entry of the organization concerned.
     ///
@@ -96,28 +118,44 @@ impl SqlStore {
         commit(tx).await
     }
 
-    /// Saves what changed about a person, with the audit entry. Ends all sessions but `keep`, where `end_sessions` asks
-    /// for it.
+    /// Saves what changed about a person, with the audit entry and what ends by it: where the person still is as `before`
+    /// says. Returns whether that was so; else nothing is changed, because a password takes its time to be hashed, and
+    /// who is shut out meanwhile must not come in again by it.
     ///
     /// # Errors
     /// The database's.
     pub async fn update_person(
         &self,
-        person: &Person,
-        end_sessions: bool,
-        keep: Option<&str>,
+        before: &Person,
+        after: &Person,
+        ends: Ends<'_>,
         (audit_of, entry): (&OrganizationId, &NewAuditEntry),
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let tx = write_tx(self).await?;
+        if !hold(&tx, before).await? {
+            return Ok(false);
+        }
         let sql = "UPDATE person SET org = $2, email = $3, name = $4, role = $5, password_hash = $6, \
                    must_change = $7, disabled = $8, created_at = $9 WHERE id = $1";
-        db::run(&*tx, sql, values(person)).await?;
-        if end_sessions {
+        db::run(&*tx, sql, values(after)).await?;
+        let kept = match ends {
+            Ends::Nothing => None,
+            Ends::SessionsBut(hash) => Some(hash),
+            Ends::Sessions | Ends::SessionsAndTokens(_) => Some(""),
+        };
+        if let Some(hash) = kept {
             let sql = "DELETE FROM session WHERE person = $1 AND hash <> $2";
-            db::run(&*tx, sql, [person.id.as_str().into(), keep.unwrap_or_default().into()]).await?;
+            db::run(&*tx, sql, [before.id.as_str().into(), hash.into()]).await?;
         }
         audit::append_in(&tx, audit_of, vec![entry]).await?;
-        commit(tx).await
+        if let Ends::SessionsAndTokens(at) = ends {
+            // A token may be of any organization below the person's.
+            db::see_everybody(&tx).await?;
+            let sql = "UPDATE api_token SET revoked_at = $2 WHERE created_by = $1 AND revoked_at IS NULL";
+            db::run(&*tx, sql, [before.id.as_str().into(), at.into()]).await?;
+        }
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// One person by id.

@@ -83,6 +83,18 @@ pub struct Run {
     pub fired_for: Option<String>,
 }
 
+/// Nothing waits longer. A row that says so comes from a clock that was ahead, and is due.
+const LONGEST_WAIT_MS: Millis = 24 * 60 * 60 * 1_000;
+
+/// From where a run is ended by a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelFrom {
+    /// Only while it waits.
+    Waiting,
+    /// Also while a worker is at it.
+    Anywhere,
+}
+
 impl Run {
     /// A run that nobody has begun; `kind` as the service names it, `request` JSON text of what is asked for.
     pub fn queued(org: &OrganizationId, kind: &str, actor: &str, request: String, now: Millis) -> Self {
@@ -276,24 +288,30 @@ impl SqlStore {
         db::query(&self.db, &sql, [org.as_str().into()]).await?.iter().map(of_row).collect()
     }
 
-    /// Ends a run that waits or is under way, with the audit entry: its worker finds its claim gone, and what it holds of
-    /// agreements is free. Returns whether it had not ended.
+    /// Ends a run that waits, or is under way where `from` allows that, with the audit entry: its worker finds its claim
+    /// gone, and what it holds of agreements is free. Returns whether it stood so.
     ///
     /// # Errors
     /// The database's.
     pub async fn cancel_run(
         &self,
         run: &Run,
-        at: Millis,
-        result: &str,
+        from: CancelFrom,
+        (at, result): (Millis, &str),
         entry: &NewAuditEntry,
     ) -> Result<bool, StoreError> {
         let tx = write_tx(self).await?;
         db::guard(&tx, "", "runs").await?;
-        let sql = "UPDATE run SET state = 'failed', finished_at = $3, result = $4, owner = NULL, lease_until = NULL \
-                   WHERE org = $1 AND id = $2 AND state IN ('queued', 'running')";
+        let states = match from {
+            CancelFrom::Waiting => "'queued'",
+            CancelFrom::Anywhere => "'queued', 'running'",
+        };
+        let sql = format!(
+            "UPDATE run SET state = 'failed', finished_at = $3, result = $4, owner = NULL, lease_until = NULL \
+             WHERE org = $1 AND id = $2 AND state IN ({states})"
+        );
         let values = [run.org.as_str().into(), run.id.as_str().into(), at.into(), result.into()];
-        if db::run(&*tx, sql, values).await? == 0 {
+        if db::run(&*tx, &sql, values).await? == 0 {
             return Ok(false);
         }
         free_lanes(&tx, &run.org, &run.id).await?;
@@ -336,7 +354,7 @@ impl SqlStore {
         let waiting = format!(
             "SELECT {columns} FROM (SELECT run.org AS due_org, run.id AS due_id FROM run \
              LEFT JOIN run_turn ON run_turn.org = run.org \
-             WHERE ((run.state = 'queued' AND run.not_before <= $1) \
+             WHERE ((run.state = 'queued' AND (run.not_before <= $1 OR run.not_before - {LONGEST_WAIT_MS} > $1)) \
              OR (run.state = 'running' AND run.lease_until <= $1)) \
              AND run.org NOT IN (SELECT other.org FROM run AS other WHERE other.state = 'running' \
              AND other.lease_until > $1) \

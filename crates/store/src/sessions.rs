@@ -1,6 +1,7 @@
 //! Sessions of people. The cookie's value is never stored: its hash is.
 
 use crate::db::{self, commit, write_tx};
+use crate::people::{self, Person};
 use crate::{error, store::SqlStore};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::Millis;
@@ -23,12 +24,16 @@ pub struct Session {
 }
 
 impl SqlStore {
-    /// Begins a session; those that ended are removed.
+    /// Begins a session of a person; those that ended are removed. Returns whether the person still is as was read:
+    /// with a password that was taken away meanwhile nothing begins.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
+    pub async fn add_session(&self, session: &Session, of: &Person) -> Result<bool, StoreError> {
         let tx = write_tx(self).await?;
+        if !people::hold(&tx, of).await? {
+            return Ok(false);
+        }
         db::run(&*tx, "DELETE FROM session WHERE expires_at <= $1", [session.created_at.into()]).await?;
         let sql = "INSERT INTO session (hash, person, csrf, created_at, seen_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
@@ -41,7 +46,8 @@ impl SqlStore {
             session.expires_at.into(),
         ];
         db::run(&*tx, sql, values).await?;
-        commit(tx).await
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// A session by the hash of its cookie.

@@ -2,9 +2,11 @@
 
 use super::quantity::{self, QuantityLineDoc};
 use crate::app::App;
+use crate::cli::{Cli, Command};
 use crate::failure::{CliError, Exit};
 use crate::output::contract::field_name;
 use crate::output::documents::instant;
+use crate::serve::INSTALLATION;
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,9 +26,9 @@ pub enum AuditCommand {
         /// The addition's id in ConnectWise
         addition: i64,
     },
-    /// Recomputes the chain of hashes
+    /// Recomputes the chain of hashes; with `--org '*'` of what concerns no single organization
     Verify,
-    /// Lists the newest entries
+    /// Lists the newest entries; with `--org '*'` of what concerns no single organization
     List {
         /// Of this addition
         #[arg(long, value_name = "ID")]
@@ -35,6 +37,12 @@ pub enum AuditCommand {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
+}
+
+/// Whether the audit of what concerns no single organization is meant: `--org '*'`, which no other command takes.
+pub fn is_of_installation(cli: &Cli) -> bool {
+    let reads = matches!(&cli.command, Command::Audit(AuditCommand::Verify | AuditCommand::List { .. }));
+    reads && cli.global.org.as_deref() == Some(INSTALLATION)
 }
 
 /// Runs one of the commands.

@@ -30,14 +30,20 @@ use crate::config;
 use crate::demo;
 use crate::failure::{CliError, Exit};
 use crate::output;
+use crate::serve::INSTALLATION;
 use clap::CommandFactory;
 use std::path::Path;
+use trueup_domain::ids::OrganizationId;
 
 /// Runs one command.
 ///
 /// # Errors
 /// Whatever stopped it.
-pub async fn run(cli: Cli) -> Result<Exit, CliError> {
+pub async fn run(mut cli: Cli) -> Result<Exit, CliError> {
+    let is_installation = audit::is_of_installation(&cli);
+    if is_installation {
+        cli.global.org = None;
+    }
     let options = config::resolve(&cli.global)?;
     match cli.command {
         Command::Sandbox(args) => return sandbox::run(args, options.today).await,
@@ -63,7 +69,10 @@ pub async fn run(cli: Cli) -> Result<Exit, CliError> {
     if let Command::Doctor = cli.command {
         return doctor::run(options).await;
     }
-    let app = App::open(options).await?;
+    let mut app = App::open(options).await?;
+    if is_installation {
+        app.options.org = OrganizationId::from(INSTALLATION);
+    }
     let done = on_installation(&app, cli.command).await;
     // Also after a failure; but what stopped the command is the news then.
     let closed = app.store().close().await;

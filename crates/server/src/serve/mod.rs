@@ -30,6 +30,7 @@ mod web;
 mod worker;
 
 pub use docs::document;
+pub use state::INSTALLATION;
 
 use crate::clock::SystemClock;
 use crate::commands::maintenance;

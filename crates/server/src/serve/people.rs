@@ -8,7 +8,7 @@ use serde_json::json;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::Clock;
 use trueup_engine::records::NewAuditEntry;
-use trueup_store::{Person, SqlStore};
+use trueup_store::{Ends, Person, SqlStore};
 
 /// A person to add.
 #[derive(Debug)]
@@ -87,9 +87,12 @@ pub async fn visitor(
         role: Role::Operator,
     };
     let (person, password) = add(store, clock, actor, wanted).await?;
-    let known = Person { must_change: false, ..person };
+    let known = Person { must_change: false, ..person.clone() };
     let entry = entry(clock, actor, "user.welcome", &known, &json!({ "email": known.email }));
-    store.update_person(&known, false, None, (&OrganizationId::from(INSTALLATION), &entry)).await?;
+    let home = OrganizationId::from(INSTALLATION);
+    if !store.update_person(&person, &known, Ends::Nothing, (&home, &entry)).await? {
+        return Err(changed_meanwhile());
+    }
     Ok(password)
 }
 
@@ -106,11 +109,21 @@ pub async fn reset(
 ) -> Result<(Person, String), Problem> {
     let password = secrets::one_time_password();
     let password_hash = secrets::hash_password(password.clone()).await.map_err(|_| Problem::internal())?;
-    let changed = Person { password_hash, must_change: true, ..person };
+    let changed = Person { password_hash, must_change: true, ..person.clone() };
     let detail = json!({ "email": changed.email });
     let entry = entry(clock, actor, "user.reset", &changed, &detail);
-    store.update_person(&changed, true, None, (audit_of, &entry)).await?;
+    if !store.update_person(&person, &changed, Ends::Sessions, (audit_of, &entry)).await? {
+        return Err(changed_meanwhile());
+    }
     Ok((changed, password))
+}
+
+/// What is answered where a person is no longer as it was read.
+pub fn changed_meanwhile() -> Problem {
+    Problem::conflict(
+        "somebody changed this person meanwhile, and nothing else was saved",
+        "Look at the person as it is now, then try again.",
+    )
 }
 
 fn entry(

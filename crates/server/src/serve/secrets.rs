@@ -68,11 +68,14 @@ pub async fn hash_password(password: String) -> Result<String, String> {
     hashed.await.map_err(|e| e.to_string())?
 }
 
+/// Kept where a hash would be for who has no password.
+pub const NO_PASSWORD: &str = "!";
+
 /// Whether a password fits a hash. Without a hash one is computed all the same, so that the time does not tell whether
 /// an address is known.
 pub async fn verify_password(password: String, hash: Option<String>) -> bool {
     let verified = tokio::task::spawn_blocking(move || {
-        let Some(hash) = hash else {
+        let Some(hash) = hash.filter(|hash| hash != NO_PASSWORD) else {
             let _: Result<PasswordHash, _> = Argon2::default().hash_password(password.as_bytes());
             return false;
         };

@@ -132,6 +132,55 @@ fn groups_give_role_and_place_and_may_add_people() {
     service.sign_in("new@example.com", PASSWORD).is(401);
 }
 
+/// An administrator of one organization adds the address of somebody who is to be more than that, and sets its password.
+#[rstest]
+fn who_took_the_address_before_does_not_get_the_rights_of_its_owner(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let provider = Provider::start();
+    let groups = [("TRUEUP_OIDC_GROUPS", "ops=operator")];
+    let Some(service) = provider.service_on(backend, &groups) else { return };
+    let operator = service.operator();
+    operator.organization("north", None);
+    let admin = operator.colleague("north", "admin");
+    let boss = || Says { groups: json!(["ops"]), ..says("boss@example.com") };
+    let body = json!({ "email": "boss@example.com", "role": "admin" });
+    let added = admin.post("/api/v1/organizations/north/users", &body).is(201).json();
+    let thief = Person::welcome(&service, "boss@example.com", added["one_time_password"].as_str().unwrap());
+    let body = json!({ "name": "mine", "rights": ["settings.read"] });
+    let token = thief.post("/api/v1/organizations/north/tokens", &body).is(201).json()["token"].clone();
+    let by_token = || {
+        let bearer = format!("Bearer {}", token.as_str().unwrap());
+        let ask =
+            Request::new("GET", "/api/v1/organizations/north/settings").header("authorization", &bearer);
+        ask.send(service.at)
+    };
+    by_token().is(200);
+
+    let who = session(&service, &sign_in(&provider, &service, boss()));
+    assert_eq!((who["role"].as_str(), who["organization"].as_str()), (Some("operator"), None));
+    assert_eq!(service.sign_in("boss@example.com", PASSWORD).problem(401), "wrong-password");
+    assert_eq!(thief.get("/api/v1/session").problem(401), "not-signed-in");
+    assert_eq!(by_token().problem(401), "not-signed-in");
+    // Who stays where they are stays signed in elsewhere.
+    let first = sign_in(&provider, &service, boss());
+    session(&service, &sign_in(&provider, &service, boss()));
+    session(&service, &first);
+}
+
+/// A one-time password opens nothing but its own change, and nothing at all once its owner came in another way.
+#[test]
+fn a_session_by_a_one_time_password_ends_when_the_owner_signs_in() {
+    let provider = Provider::start();
+    let service = provider.service(&[]);
+    let operator = service.operator();
+    let body = json!({ "email": "ann@example.com", "role": "admin" });
+    let added = operator.post("/api/v1/organizations/default/users", &body).is(201).json();
+    let early = Person::sign_in(&service, "ann@example.com", added["one_time_password"].as_str().unwrap());
+    session(&service, &sign_in(&provider, &service, says("ann@example.com")));
+    assert_eq!(early.get("/api/v1/organizations/default/settings").problem(401), "not-signed-in");
+}
+
 #[test]
 fn without_another_service_there_is_no_such_way() {
     let service = Service::sqlite();

@@ -147,6 +147,39 @@ fn people_are_added_changed_and_shut_out(#[values(Backend::Sqlite, Backend::Post
     assert_eq!(service.sign_in("billing@north.example.com", one_time).problem(401), "wrong-password");
 }
 
+/// A password takes its time to be hashed; who is shut out meanwhile stays so.
+#[rstest]
+fn a_shut_out_holds_against_a_change_of_the_password_under_way(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let operator = service.operator();
+    let other = format!("{PASSWORD} two");
+    let path = "/api/v1/organizations/default/users";
+    for (round, wait) in [0, 5, 20, 60].into_iter().enumerate() {
+        let email = format!("n{round}@example.com");
+        let added = operator.post(path, &json!({ "email": email, "role": "admin" })).is(201).json();
+        let person = Person::welcome(&service, &email, added["one_time_password"].as_str().unwrap());
+        let one = format!("{path}/{}", added["id"].as_str().unwrap());
+        std::thread::scope(|scope| {
+            let body = json!({ "current": PASSWORD, "new": other });
+            let change = scope.spawn(move || person.put("/api/v1/session/password", &body).status);
+            std::thread::sleep(Duration::from_millis(wait));
+            let shut_out = || operator.patch(&one, &json!({ "disabled": true }));
+            if shut_out().status != 200 {
+                // The password was changed in that very moment: nothing is saved over it, either.
+                shut_out().is(200);
+            }
+            let changed = change.join().unwrap();
+            assert!([200, 401, 409].contains(&changed), "{changed}");
+        });
+        let users = operator.get(path).is(200).json();
+        let row = users["items"].as_array().unwrap().iter().find(|u| u["id"] == added["id"]).unwrap();
+        assert_eq!(row["disabled"], true, "after {wait} ms");
+        assert_eq!(service.sign_in(&email, &other).problem(401), "wrong-password");
+    }
+}
+
 #[rstest]
 fn a_token_does_what_it_was_made_for_until_it_is_revoked(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
@@ -185,6 +218,36 @@ fn a_token_does_what_it_was_made_for_until_it_is_revoked(
     let garbage =
         Request::new("GET", "/api/v1/session").header("authorization", "Basic YTpi").send(service.at);
     assert_eq!(garbage.problem(401), "not-signed-in");
+}
+
+/// What operators do, and who signed in as one, is in the audit of no organization. They read it; nobody else learns of it.
+#[rstest]
+fn the_audit_of_the_installation_is_read_by_who_is_of_no_organization(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start(backend, &[]) else { return };
+    let path = "/api/v1/organizations/%2A/audit";
+    let newest = {
+        let operator = service.operator();
+        operator.organization("north", None);
+        let admin = operator.colleague("north", "admin");
+        let page = operator.get(&format!("{path}?action=session.")).is(200).json();
+        let begun = &page["items"][0];
+        assert_eq!((&begun["action"], &begun["actor"]), (&json!("session.begin"), &json!(FIRST)), "{page}");
+        let chain = operator.get(&format!("{path}/chain")).is(200).json();
+        assert_eq!(chain["ok"], true);
+        for path in [path.to_owned(), format!("{path}/chain")] {
+            assert_eq!(admin.get(&path).problem(404), "not-found");
+        }
+        assert_eq!(operator.get("/api/v1/organizations/%2A/settings").problem(404), "not-found");
+        operator.get(&format!("{path}?limit=1")).is(200).json()["items"][0]["number"].clone()
+    };
+    service.stop();
+    let listed = service.run(&["--org", "*", "audit", "list"]);
+    assert_eq!(listed["entries"][0]["number"], newest, "{listed}");
+    assert_eq!(service.run(&["--org", "*", "audit", "verify"])["intact"], true);
+    let refused = service.command(&["--org", "*", "task", "list"]).output().unwrap();
+    assert!(!refused.status.success());
 }
 
 #[rstest]

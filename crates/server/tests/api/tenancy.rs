@@ -247,6 +247,23 @@ fn a_setting_that_was_changed_since_it_was_read_is_not_replaced(
     assert_eq!(read().0, "on");
 }
 
+/// Whose an organization is, is known above and not in its own audit.
+#[rstest]
+fn an_audit_does_not_name_the_level_above(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let Some(service) = Service::start(backend, &[]) else { return };
+    let operator = service.operator();
+    operator.organization("secret-distributor", None);
+    operator.organization("shop", Some("secret-distributor"));
+    let admin = operator.colleague("shop", "admin");
+    let own = admin.get("/api/v1/organizations/shop/audit?action=organization.").is(200).json();
+    assert_eq!(own["items"][0]["detail"]["id"], "shop", "{own}");
+    let all = admin.get("/api/v1/organizations/shop/audit").is(200).text();
+    assert!(!all.contains("secret-distributor"), "{all}");
+    let path = "/api/v1/organizations/secret-distributor/audit?object=organization/shop";
+    let above = operator.get(path).is(200).json();
+    assert_eq!(above["items"][0]["detail"]["parent"], "secret-distributor", "{above}");
+}
+
 #[rstest]
 fn nobody_stands_below_what_is_less(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let Some(service) = Service::start(backend, &[]) else { return };

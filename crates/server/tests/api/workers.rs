@@ -242,6 +242,37 @@ fn a_service_that_was_killed_goes_on_within_two_seconds_of_its_start(
     assert!(world.sandbox.access["url"].is_string());
 }
 
+/// A run that was put back while the clock was years ahead is not waited for until then; and what waits is cancelled,
+/// whatever kind of run it is.
+#[rstest]
+fn a_run_put_back_under_a_clock_that_was_ahead_goes_on(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(mut service) = Service::start_as("api", backend, &[]) else { return };
+    let (pass, id) = {
+        let person = service.operator();
+        let start = || person.post(&format!("{ORG}/runs"), &json!({ "kind": "check" })).is(202).json();
+        let id = |run: &Value| run["run_id"].as_str().unwrap().to_owned();
+        let (first, second) = (start(), start());
+        let cancel = format!("{ORG}/jobs/{}/cancel", id(&second));
+        let ended = person.post(&cancel, &json!({})).is(200).json();
+        assert_eq!((&ended["kind"], &ended["state"]), (&json!("check"), &json!("error")));
+        assert_eq!(person.post(&cancel, &json!({})).problem(409), "conflict");
+        (person.pass(), id(&first))
+    };
+    service.behind_its_back(async |store| {
+        let now = Timestamp::now().as_millisecond();
+        let run = store.claim_run("w", now, 60_000).await.unwrap().unwrap();
+        store.put_run_back(&run, "w", now + 10 * 365 * 86_400_000).await.unwrap();
+    });
+    service.stop();
+    service.up_as("all");
+    let person = service.known(&pass);
+    let path = format!("{ORG}/runs/{id}");
+    let state = || person.get(&path).is(200).json()["state"].as_str().unwrap().to_owned();
+    assert_eq!(wait("the run", 20, || Some(state()).filter(|s| s != "queued" && s != "running")), "done");
+}
+
 #[rstest]
 fn one_organization_with_very_many_runs_keeps_no_other_waiting(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,

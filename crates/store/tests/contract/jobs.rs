@@ -5,7 +5,7 @@ use crate::support::rows::{entry, org};
 use crate::support::{Backend, Fixture};
 use rstest::rstest;
 use trueup_engine::ports::{Store, StoreError};
-use trueup_store::{Run, RunState, lane_owner};
+use trueup_store::{CancelFrom, Run, RunState, lane_owner};
 
 #[rstest]
 #[tokio::test]
@@ -35,9 +35,11 @@ async fn a_run_that_is_cancelled_is_over_for_its_worker_too(
     store.acquire_lease(&a, "agreement/1", &owner, 10, 60_000).await.unwrap().unwrap();
     store.acquire_lease(&a, "agreement/2", &other, 10, 60_000).await.unwrap().unwrap();
     let foreign = Run { org: org("b"), ..claimed.clone() };
-    assert!(!store.cancel_run(&foreign, 20, "{}", &said).await.unwrap());
-    assert!(store.cancel_run(&claimed, 20, "{}", &said).await.unwrap());
-    assert!(!store.cancel_run(&claimed, 21, "{}", &said).await.unwrap(), "it is over");
+    let cancel = async |run: &Run, from| store.cancel_run(run, from, (20, "{}"), &said).await.unwrap();
+    assert!(!cancel(&foreign, CancelFrom::Anywhere).await);
+    assert!(!cancel(&claimed, CancelFrom::Waiting).await, "a worker is at it");
+    assert!(cancel(&claimed, CancelFrom::Anywhere).await);
+    assert!(!cancel(&claimed, CancelFrom::Anywhere).await, "it is over");
     assert_eq!(store.find_run(&a, "r1").await.unwrap().unwrap().state, RunState::Failed);
     let late = store.finish_run(&claimed, "w1", 22, RunState::Done, None).await;
     assert_eq!(late, Err(StoreError::Fenced), "its worker writes nothing down any more");

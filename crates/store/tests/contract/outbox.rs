@@ -93,6 +93,28 @@ async fn what_is_committed_is_told_to_those_who_asked(
 
 #[rstest]
 #[tokio::test]
+async fn what_was_put_off_under_a_clock_that_was_ahead_is_due(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let store = &fixture.store;
+    tree(store).await;
+    add(store, &webhook("a", "w1", &[], false)).await;
+    store.save_tasks(&org("a"), 1, &[task("t1", "s", 1, TaskState::New)]).await.unwrap();
+    let claim = async |now: i64| store.claim_delivery("webhook", "x", now, now + 100).await.unwrap();
+    let sending = claim(10).await.unwrap();
+    // To the day it waits: no attempt waits longer.
+    let next = 20 + 86_400_000;
+    store
+        .finish_attempt(&sending.delivery, "x", &attempt(11, Some("no")), Outcome::Again(next))
+        .await
+        .unwrap();
+    assert!(claim(20).await.is_none());
+    assert!(claim(19).await.is_some());
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_delivery_is_in_one_pair_of_hands(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let Some(fixture) = Fixture::new(backend).await else { return };
     let store = &fixture.store;

@@ -8,7 +8,8 @@ use trueup_domain::task::TaskState;
 use trueup_engine::ports::{Store, StoreError};
 use trueup_engine::records::{OrganizationRow, TaskFilter};
 use trueup_store::{
-    ApiToken, Asked, AuditPage, KeptAnswer, Person, RecordPage, Run, RunState, Session, TaskOrder, TaskPage,
+    ApiToken, Asked, AuditPage, Ends, KeptAnswer, Person, RecordPage, Run, RunState, Session, TaskOrder,
+    TaskPage,
 };
 
 fn person(id: &str, at: Option<&str>) -> Person {
@@ -48,24 +49,51 @@ async fn people_and_their_sessions(#[values(Backend::Sqlite, Backend::Postgres)]
     assert_eq!(store.list_people(None).await.unwrap(), [person("p2", None)]);
     assert_eq!(store.list_people(Some(&org("b"))).await.unwrap(), []);
 
-    store.add_session(&session("h1", "p1", 100)).await.unwrap();
-    store.add_session(&session("h2", "p1", 100)).await.unwrap();
-    store.add_session(&session("h3", "p2", 100)).await.unwrap();
+    let (one, two) = (person("p1", Some("a")), person("p2", None));
+    for (hash, of) in [("h1", &one), ("h2", &one), ("h3", &two)] {
+        assert!(store.add_session(&session(hash, &of.id, 100), of).await.unwrap());
+    }
     store.touch_session("h1", 20).await.unwrap();
     assert_eq!(store.find_session("h1").await.unwrap().unwrap().seen_at, 20);
     assert_eq!(store.find_session("nobody").await.unwrap(), None);
-    let changed = Person { password_hash: "new".to_owned(), must_change: false, ..person("p1", Some("a")) };
+    let changed = Person { password_hash: "new".to_owned(), must_change: false, ..one.clone() };
     let audit = entry("user.password", None);
-    store.update_person(&changed, true, Some("h1"), (&home, &audit)).await.unwrap();
-    assert_eq!(store.find_person("p1").await.unwrap(), Some(changed));
+    assert!(store.update_person(&one, &changed, Ends::SessionsBut("h1"), (&home, &audit)).await.unwrap());
+    assert_eq!(store.find_person("p1").await.unwrap(), Some(changed.clone()));
     assert!(store.find_session("h1").await.unwrap().is_some());
     assert!(store.find_session("h2").await.unwrap().is_none());
     assert!(store.find_session("h3").await.unwrap().is_some());
     // A new session sweeps out what ended.
-    store.add_session(&Session { created_at: 200, ..session("h4", "p1", 300) }).await.unwrap();
+    let late = Session { created_at: 200, ..session("h4", "p1", 300) };
+    assert!(!store.add_session(&late, &one).await.unwrap(), "the password that it is for is gone");
+    assert!(store.add_session(&late, &changed).await.unwrap());
     assert!(store.find_session("h1").await.unwrap().is_none());
     store.end_session("h4").await.unwrap();
     assert!(store.find_session("h4").await.unwrap().is_none());
+}
+
+/// Two change a person at once: what was read before the other's change is not written over it.
+#[rstest]
+#[tokio::test]
+async fn a_person_is_changed_where_it_still_is_as_it_was_read(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(fixture) = Fixture::new(backend).await else { return };
+    let store = &fixture.store;
+    for (id, home, at) in [("p1", "a", Some("a")), ("p2", "*", None)] {
+        let read = person(id, at);
+        let home = org(home);
+        store.add_person(&read, &home, &entry("user.add", None)).await.unwrap();
+        assert!(store.add_session(&session(id, id, 100), &read).await.unwrap());
+        let out = Person { disabled: true, ..read.clone() };
+        let audit = entry("user.change", None);
+        assert!(store.update_person(&read, &out, Ends::Nothing, (&home, &audit)).await.unwrap());
+        let late = Person { password_hash: "new".to_owned(), ..read.clone() };
+        assert!(!store.update_person(&read, &late, Ends::Sessions, (&home, &audit)).await.unwrap());
+        assert_eq!(store.find_person(id).await.unwrap(), Some(out));
+        assert!(store.find_session(id).await.unwrap().is_some(), "nothing of the late change was done");
+        assert_eq!(store.list_audit(&home, None, 9).await.unwrap().len(), 2);
+    }
 }
 
 #[rstest]
@@ -99,6 +127,25 @@ async fn tokens_hold_until_they_are_revoked(#[values(Backend::Sqlite, Backend::P
     assert_eq!(store.find_token_by_hash("h").await.unwrap().unwrap().revoked_at, Some(8));
     assert_eq!(store.list_audit(&org("a"), None, 9).await.unwrap().len(), 2);
     assert_eq!(store.list_audit(&org("b"), None, 9).await.unwrap().len(), 0);
+    // All that a person made, of whatever organization; what was revoked before stays so.
+    let before = person("p1", Some("a"));
+    store.add_person(&before, &org("a"), &audit).await.unwrap();
+    for (id, at, maker) in [("t2", "b", "p1"), ("t3", "b", "p2")] {
+        let made = ApiToken {
+            org: org(at),
+            id: id.into(),
+            hash: id.into(),
+            created_by: maker.into(),
+            ..token.clone()
+        };
+        store.add_token(&made, &audit).await.unwrap();
+    }
+    let after = Person { role: "billing".to_owned(), ..before.clone() };
+    let ends = Ends::SessionsAndTokens(20);
+    assert!(store.update_person(&before, &after, ends, (&org("a"), &audit)).await.unwrap());
+    for (hash, revoked) in [("h", Some(8)), ("t2", Some(20)), ("t3", None)] {
+        assert_eq!(store.find_token_by_hash(hash).await.unwrap().unwrap().revoked_at, revoked, "{hash}");
+    }
 }
 
 #[rstest]
@@ -175,6 +222,11 @@ async fn one_worker_a_run_and_one_run_an_organization(
     assert_eq!(store.claim_run("w4", 79, 50).await.unwrap(), None, "it waits");
     let again = store.claim_run("w4", 80, 50).await.unwrap().unwrap();
     assert_eq!((again.id.as_str(), again.attempts, again.put_back), ("r3", 3, 1));
+    // To the day it waits; what is to wait longer was put back under a clock that was ahead.
+    let day = 86_400_000;
+    store.put_run_back(&again, "w4", 100 + day).await.unwrap();
+    assert_eq!(store.claim_run("w4", 100, 50).await.unwrap(), None);
+    assert_eq!(store.claim_run("w4", 99, 50).await.unwrap().unwrap().id, "r3");
     store.finish_run(&first, "w1", 70, RunState::NeedsPerson, Some("{}")).await.unwrap();
     let ended = store.find_run(&org("a"), "r1").await.unwrap().unwrap();
     assert_eq!(

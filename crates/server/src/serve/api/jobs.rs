@@ -23,7 +23,7 @@ use trueup_domain::mapping::MappingKind;
 use trueup_engine::jobs::{GridRow, Validation, Whom};
 use trueup_engine::mappings::release::Selection;
 use trueup_engine::ports::{Clock, Store};
-use trueup_store::{Run, RunState};
+use trueup_store::{CancelFrom, Run, RunState};
 use utoipa::{IntoParams, ToSchema};
 
 /// Customers of one job.
@@ -86,7 +86,7 @@ pub struct JobCustomerDoc {
 pub struct JobDoc {
     /// Id; it is a run as well, with its stream of progress.
     job_id: String,
-    /// `validate` or `upload`.
+    /// `validate` or `upload`; another kind only where a run that is no job was cancelled.
     kind: String,
     /// `queued`, `running`, `success` or `error`.
     #[schema(value_type = String)]
@@ -186,7 +186,11 @@ const KINDS: [RunKind; 2] = [RunKind::Validate, RunKind::Upload];
 
 async fn find(service: &Service, scope: &Scope, id: &str) -> Result<Run, Problem> {
     let run = service.store.find_run(&scope.org, id).await?;
-    run.filter(|run| KINDS.iter().any(|kind| kind.name() == run.kind)).ok_or_else(|| Problem::none("job", id))
+    run.filter(is_job).ok_or_else(|| Problem::none("job", id))
+}
+
+fn is_job(run: &Run) -> bool {
+    KINDS.iter().any(|kind| kind.name() == run.kind)
 }
 
 /// The jobs of an organization, the newest first
@@ -307,23 +311,33 @@ pub async fn upload(State(service): State<Service>, scope: Scope) -> Result<Resp
     start(&service, &scope, RunKind::Upload, &wish).await
 }
 
-/// Cancel a job
+/// Cancel a job, or any run that waits
 ///
-/// One that waits or is under way ends as `error` with that reason. What it wrote stays.
+/// A job that waits or is under way ends as `error` with that reason; what it wrote stays. A run of another kind is
+/// cancelled only while it waits for a worker.
 #[utoipa::path(post, path = "/api/v1/organizations/{org}/jobs/{job}/cancel", tag = "jobs",
     params(("org" = String, Path, description = "The organization"), ("job" = String, Path, description = "The job")),
     responses((status = 200, description = "As it stands now", body = JobDoc)))]
 pub async fn cancel(State(service): State<Service>, scope: Scope) -> Result<Json<JobDoc>, Problem> {
-    let run = find(&service, &scope, scope.part("job")).await?;
+    let id = scope.part("job");
+    let run = service.store.find_run(&scope.org, id).await?.ok_or_else(|| Problem::none("job", id))?;
+    let from = if is_job(&run) { CancelFrom::Anywhere } else { CancelFrom::Waiting };
     let actor = scope.app(&service).actor().to_owned();
     let problem =
         json!({ "title": "Cancelled", "detail": format!("{actor} cancelled it; what it wrote stays") });
     let entry = service.entry(&actor, "run.cancel", format!("run/{}", run.id), &json!({ "kind": run.kind }));
-    let now = service.clock.now();
-    if !service.store.cancel_run(&run, now, &problem.to_string(), &entry).await? {
-        return Err(Problem::conflict("the job ended already", "Look at what it says."));
+    let end = (service.clock.now(), problem.to_string());
+    if !service.store.cancel_run(&run, from, (end.0, &end.1), &entry).await? {
+        return Err(match from {
+            CancelFrom::Anywhere => Problem::conflict("the job ended already", "Look at what it says."),
+            CancelFrom::Waiting => Problem::conflict(
+                format!("the run {id} does not wait any more"),
+                "Look at what it says; only validations and uploads are cancelled under way.",
+            ),
+        });
     }
-    show(State(service), scope).await
+    let ended = service.store.find_run(&scope.org, id).await?;
+    Ok(Json(JobDoc::new(&ended.ok_or_else(|| Problem::none("job", id))?)))
 }
 
 /// The grid of a job as CSV

@@ -8,7 +8,7 @@ use crate::serve::gate;
 use crate::serve::oidc::{self, Known, OidcError};
 use crate::serve::problem::Problem;
 use crate::serve::rights::Role;
-use crate::serve::secrets;
+use crate::serve::secrets::NO_PASSWORD;
 use crate::serve::state::{INSTALLATION, Service};
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::Clock;
-use trueup_store::Person;
+use trueup_store::{Ends, Person};
 use utoipa::{IntoParams, ToSchema};
 
 /// The cookie of a sign-in under way.
@@ -214,7 +214,7 @@ async fn person_of(
     let found = service.store.find_person_by_email(&known.email).await?;
     let person = match (found, place) {
         (Some(person), _) if person.disabled => return Ok(Err("disabled")),
-        (Some(person), place) => follow(service, person, place).await?,
+        (Some(person), place) => return follow(service, person, place).await,
         (None, Some(place)) if oidc.create => made(service, known, place).await?,
         (None, _) => {
             tracing::warn!(email = known.email, "nobody here has this address");
@@ -235,32 +235,43 @@ async fn org_of(service: &Service, place: &GroupPlace) -> Result<Option<Option<O
     Ok(there.then_some(Some(org)))
 }
 
+/// Whoever gave the row its password need not be whose address it is, and must not come by what a group gives: who is
+/// moved by one signs in by the other service alone. The same for a one-time password that nobody used.
 async fn follow(
     service: &Service,
     person: Person,
     place: Option<&GroupPlace>,
-) -> Result<Option<Person>, Problem> {
+) -> Result<Result<Person, &'static str>, Problem> {
     let mut after = person.clone();
     if let Some(place) = place {
-        let Some(org) = org_of(service, place).await? else { return Ok(None) };
+        let Some(org) = org_of(service, place).await? else { return Ok(Err("unknown")) };
         after.role.clone_from(&place.role);
         after.org = org;
     }
     let moved = after.role != person.role || after.org != person.org;
-    // A one-time password that nobody ever used is none any more.
-    if after.must_change {
+    if moved || after.must_change {
         after.must_change = false;
-        after.password_hash = unusable().await?;
+        NO_PASSWORD.clone_into(&mut after.password_hash);
     }
-    if after != person {
-        let show = |p: &Person| json!({ "role": p.role, "organization": p.org });
-        let detail =
-            json!({ "email": person.email, "before": show(&person), "after": show(&after), "way": "oidc" });
-        let entry = service.entry(&person.email, "user.change", format!("user/{}", person.id), &detail);
-        let home = after.org.clone().unwrap_or_else(|| OrganizationId::from(INSTALLATION));
-        service.store.update_person(&after, moved, None, (&home, &entry)).await?;
+    if after == person {
+        return Ok(Ok(after));
     }
-    Ok(Some(after))
+    let dropped = after.password_hash != person.password_hash;
+    let ends = if moved && dropped {
+        // Somebody with the password may have made them.
+        Ends::SessionsAndTokens(service.clock.now())
+    } else {
+        Ends::Sessions
+    };
+    let show = |p: &Person| json!({ "role": p.role, "organization": p.org });
+    let detail = json!({
+        "email": person.email, "before": show(&person), "after": show(&after), "way": "oidc",
+        "password_dropped": dropped, "tokens_revoked": moved && dropped,
+    });
+    let entry = service.entry(&person.email, "user.change", format!("user/{}", person.id), &detail);
+    let home = after.org.clone().unwrap_or_else(|| OrganizationId::from(INSTALLATION));
+    let saved = service.store.update_person(&person, &after, ends, (&home, &entry)).await?;
+    Ok(if saved { Ok(after) } else { Err("failed") })
 }
 
 async fn made(service: &Service, known: &Known, place: &GroupPlace) -> Result<Option<Person>, Problem> {
@@ -272,7 +283,7 @@ async fn made(service: &Service, known: &Known, place: &GroupPlace) -> Result<Op
         email: known.email.clone(),
         name: known.name.clone().unwrap_or_else(|| known.email.clone()),
         role: role.name().to_owned(),
-        password_hash: unusable().await?,
+        password_hash: NO_PASSWORD.to_owned(),
         must_change: false,
         disabled: false,
         created_at: service.clock.now(),
@@ -282,11 +293,6 @@ async fn made(service: &Service, known: &Known, place: &GroupPlace) -> Result<Op
     let home = person.org.clone().unwrap_or_else(|| OrganizationId::from(INSTALLATION));
     service.store.add_person(&person, &home, &entry).await?;
     Ok(Some(person))
-}
-
-/// The hash of a password that nobody knows.
-async fn unusable() -> Result<String, Problem> {
-    secrets::hash_password(secrets::random()).await.map_err(|_| Problem::internal())
 }
 
 #[cfg(test)]

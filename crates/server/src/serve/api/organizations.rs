@@ -163,13 +163,15 @@ pub async fn add(
     }
     added?;
     let document = OrganizationDoc::from(&row);
-    let entry = service.entry(
-        &caller.actor,
-        "organization.add",
-        format!("organization/{}", row.id),
-        &json!(document),
-    );
-    service.store.append_audit(&row.id, &[entry]).await?;
+    let object = format!("organization/{}", row.id);
+    let told =
+        |detail: &serde_json::Value| service.entry(&caller.actor, "organization.add", object.clone(), detail);
+    if let Some(parent) = &row.parent {
+        service.store.append_audit(parent, &[told(&json!(document))]).await?;
+    }
+    // Its people may not know of the levels above them.
+    let own = OrganizationDoc { parent: None, ..OrganizationDoc::from(&row) };
+    service.store.append_audit(&row.id, &[told(&json!(own))]).await?;
     let location = format!("/api/v1/organizations/{}", row.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(document)).into_response())
 }

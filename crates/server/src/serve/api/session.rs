@@ -4,6 +4,7 @@ use crate::output::documents::instant;
 use crate::serve::extract::{Body, Known};
 use crate::serve::gate::cookie_name;
 use crate::serve::limiter::Attempt;
+use crate::serve::people;
 use crate::serve::problem::Problem;
 use crate::serve::rights::Right;
 use crate::serve::secrets;
@@ -19,7 +20,7 @@ use std::net::SocketAddr;
 use trueup_domain::ids::OrganizationId;
 use trueup_engine::ports::{Clock, Store};
 use trueup_engine::records::Millis;
-use trueup_store::{Person, Session};
+use trueup_store::{Ends, Person, Session};
 use utoipa::ToSchema;
 
 /// A session ends after so long, used or not.
@@ -156,7 +157,9 @@ pub async fn begin(service: &Service, person: &Person, way: &str) -> Result<(Ses
         seen_at: now,
         expires_at: now.saturating_add(LONGEST_MS),
     };
-    service.store.add_session(&session).await?;
+    if !service.store.add_session(&session, person).await? {
+        return Err(people::changed_meanwhile());
+    }
     let detail = json!({ "way": way });
     let entry = service.entry(&person.email, "session.begin", format!("user/{}", person.id), &detail);
     service.store.append_audit(&audit_home(person), &[entry]).await?;
@@ -271,6 +274,9 @@ pub async fn change_password(
     let changed = Person { password_hash, must_change: false, ..person.clone() };
     let entry = service.entry(&caller.actor, "user.password", format!("user/{}", person.id), &json!({}));
     let home = audit_home(person);
-    service.store.update_person(&changed, true, Some(&session.hash), (&home, &entry)).await?;
+    let ends = Ends::SessionsBut(&session.hash);
+    if !service.store.update_person(person, &changed, ends, (&home, &entry)).await? {
+        return Err(people::changed_meanwhile());
+    }
     Ok(Json(SessionDoc::of(session, &changed, caller.rights.clone())))
 }

@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trueup_store::Person;
+use trueup_store::{Ends, Person};
 use utoipa::ToSchema;
 
 /// A person.
@@ -173,7 +173,10 @@ pub async fn change(
     let show = |p: &Person| json!({ "name": p.name, "role": p.role, "disabled": p.disabled });
     let detail = json!({ "email": before.email, "before": show(&before), "after": show(&after) });
     let entry = service.entry(scope.actor(), "user.change", format!("user/{}", before.id), &detail);
-    service.store.update_person(&after, harder, None, (&scope.org, &entry)).await?;
+    let ends = if harder { Ends::Sessions } else { Ends::Nothing };
+    if !service.store.update_person(&before, &after, ends, (&scope.org, &entry)).await? {
+        return Err(people::changed_meanwhile());
+    }
     Ok(Json(UserDoc::from(&after)))
 }
 

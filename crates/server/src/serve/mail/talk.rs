@@ -107,7 +107,8 @@ async fn connect(options: &MailOptions, patience: Duration) -> Result<AsyncSmtpC
 async fn say(server: &mut AsyncSmtpConnection, message: &Message) -> Result<(), Failure> {
     let envelope = message.envelope();
     let mut parameters = Vec::new();
-    if envelope.has_non_ascii_addresses() {
+    let mut named = envelope.from().into_iter().chain(envelope.to());
+    if !named.all(|address| AsRef::<str>::as_ref(address).is_ascii()) {
         if !server.server_info().supports_feature(Extension::SmtpUtfEight) {
             return Err(Failure::for_good(
                 "the server takes no address with letters beyond ASCII".to_owned(),
