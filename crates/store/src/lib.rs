@@ -61,6 +61,7 @@ pub use outbox::{Attempt, Delivery, DeliveryState, EVENT_KINDS, Mailing, Outcome
 pub use pages::{AuditPage, RecordPage, TaskOrder, TaskPage};
 pub use people::{Ends, Person};
 pub use picture_pages::PicturePage;
+pub use plans::PlanRow;
 pub use retention::{Gone, Keep};
 pub use rotation::Rotated;
 pub use runs::{CancelFrom, Run, RunState, lane_owner};

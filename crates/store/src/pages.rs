@@ -200,7 +200,7 @@ pub(crate) fn field(store: &SqlStore, name: &str) -> String {
 }
 
 /// A field of a part of the document, as text.
-fn within(store: &SqlStore, part: &str, name: &str) -> String {
+pub(crate) fn within(store: &SqlStore, part: &str, name: &str) -> String {
     match store.db.get_database_backend() {
         DbBackend::Sqlite => format!("json_extract(doc, '$.{part}.{name}')"),
         _ => format!("(CAST(doc AS json) -> '{part}' ->> '{name}')"),

@@ -1,12 +1,13 @@
 //! Plans, and which tasks each of them answers.
 
 use crate::db::{self, commit, write_tx};
+use crate::pages::{self, Wanted};
 use crate::{error, outbox, store::SqlStore};
 use sea_orm::entity::prelude::*;
 use sea_orm::{IntoActiveModel, QueryOrder, QuerySelect};
 use std::collections::BTreeSet;
 use trueup_domain::ids::{OrganizationId, PlanId, TaskId};
-use trueup_domain::plan::{DraftPlan, TaskOutcome};
+use trueup_domain::plan::{DraftPlan, TaskOutcome, Totals};
 use trueup_engine::ports::StoreError;
 use trueup_engine::records::{Millis, PlanState, StoredPlan};
 
@@ -188,4 +189,63 @@ pub(crate) async fn find_of_task(
         .order_by_desc(answered::Column::CreatedAt)
         .order_by_desc(answered::Column::Plan);
     Ok(query.one(&store.db).await.map_err(error::of_db)?.map(|row| PlanId::from(row.plan)))
+}
+
+/// A plan in a list: without its changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanRow {
+    /// Id.
+    pub id: PlanId,
+    /// The connection.
+    pub connection: String,
+    /// When it was made.
+    pub created_at: Millis,
+    /// By whom.
+    pub actor: String,
+    /// Where it stands.
+    pub state: PlanState,
+    /// Its sums.
+    pub totals: Totals,
+}
+
+impl SqlStore {
+    /// A page of plans, the newest first, after the one that was made at an instant and has an id. Their changes stay in
+    /// the database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn page_plans(
+        &self,
+        org: &OrganizationId,
+        after: Option<&(Millis, PlanId)>,
+        limit: u32,
+    ) -> Result<Vec<PlanRow>, StoreError> {
+        let mut wanted = Wanted::of(org);
+        if let Some((at, id)) = after {
+            let (at, id) = (wanted.bind(*at), wanted.bind(id.as_str()));
+            wanted.and(&format!("(created_at, id) < ({at}, {id})"));
+        }
+        let limit = wanted.bind(i64::from(limit));
+        let sql = format!(
+            "SELECT id, connection, created_at, actor, state, COALESCE({}, {}) AS totals FROM plan WHERE {} \
+             ORDER BY created_at DESC, id DESC LIMIT {limit}",
+            pages::within(self, "checked", "totals"),
+            pages::within(self, "draft", "totals"),
+            wanted.sql
+        );
+        let rows = db::query(&self.db, &sql, wanted.values).await?;
+        rows.iter()
+            .map(|row| {
+                let text = |name: &str| row.try_get::<String>("", name).map_err(error::of_db);
+                Ok(PlanRow {
+                    id: PlanId::from(text("id")?),
+                    connection: text("connection")?,
+                    created_at: row.try_get("", "created_at").map_err(error::of_db)?,
+                    actor: text("actor")?,
+                    state: db::from_word("a plan's state", &text("state")?)?,
+                    totals: db::from_doc("the sums of a plan", &text("totals")?)?,
+                })
+            })
+            .collect()
+    }
 }

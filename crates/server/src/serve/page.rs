@@ -60,17 +60,22 @@ impl<T> Page<T> {
     }
 
     /// Of a list that is whole in memory, in its own order.
+    ///
+    /// # Errors
+    /// The row that the page before ended with is no longer there: to begin anew without a word would show rows twice.
     pub fn cut<R>(
         rows: Vec<R>,
         limit: u32,
         after: Option<&(String, String)>,
         mark: impl Fn(&R) -> (String, String),
         show: impl Fn(R) -> T,
-    ) -> Self {
-        let start =
-            after.map_or(0, |after| rows.iter().position(|row| &mark(row) == after).map_or(0, |at| at + 1));
+    ) -> Result<Self, Problem> {
+        let start = match after {
+            None => 0,
+            Some(after) => rows.iter().position(|row| &mark(row) == after).ok_or_else(gone)? + 1,
+        };
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-        Self::of(rows.into_iter().skip(start).take(wanted).collect(), limit, mark, show)
+        Ok(Self::of(rows.into_iter().skip(start).take(wanted).collect(), limit, mark, show))
     }
 }
 
@@ -110,6 +115,11 @@ pub fn foreign() -> Problem {
     Problem::field("cursor", "it was not given by this list, or not by this search of it")
 }
 
+/// What a cursor is answered whose row is gone.
+fn gone() -> Problem {
+    Problem::field("cursor", "the row that it goes on after is gone; begin again with the first page")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +132,7 @@ mod tests {
         let mut cursor: Option<String> = None;
         loop {
             let after = decode(cursor.as_deref()).unwrap();
-            let page: Page<u32> = Page::cut(rows.clone(), 3, after.as_ref(), mark, |row| row);
+            let page: Page<u32> = Page::cut(rows.clone(), 3, after.as_ref(), mark, |row| row).unwrap();
             seen.extend(page.items);
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -130,6 +140,8 @@ mod tests {
             }
         }
         assert_eq!(seen, rows);
+        let last = (String::new(), "7".to_owned());
+        assert!(Page::<u32>::cut(rows, 3, Some(&last), mark, |row| row).is_err(), "its row is gone");
         assert!(decode(Some("%%%")).is_err());
         assert!(limit(Some(0)).is_err());
         assert!(limit(Some(MOST + 1)).is_err());

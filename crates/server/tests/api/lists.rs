@@ -1,6 +1,7 @@
 //! Lists, what they are filtered by, and the state of the audit's chain.
 
 use crate::bench::{Backend, Service};
+use crate::sandbox::Sandbox;
 use crate::work::{FEED, ORG, run};
 use rstest::rstest;
 use serde_json::json;
@@ -63,6 +64,58 @@ fn sources_tasks_by_age_and_the_audit(#[values(Backend::Sqlite, Backend::Postgre
     assert_eq!(chain["last_hash"].as_str().unwrap().len(), 64);
     let nobody = person.colleague("default", "billing");
     assert_eq!(nobody.get(&format!("{ORG}/sources")).status, 200);
+}
+
+/// Whoever looks back over the plans while a night makes new ones comes to the oldest one, and to an end.
+#[rstest]
+fn every_plan_is_listed_while_new_ones_are_made(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let Some(service) = Service::start(backend, &[("TRUEUP_TODAY", "2023-03-20")]) else { return };
+    let (sandbox, person) = (Sandbox::start(), service.operator());
+    person.post(&format!("{ORG}/connections"), &sandbox.connection()).is(201);
+    let plans = format!("{ORG}/plans");
+    let make = || person.post(&plans, &json!({})).is(201).json()["plan_id"].as_str().unwrap().to_owned();
+    let made: Vec<String> = (0..7).map(|_| make()).collect();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = person.get(&format!("{plans}?limit=2{cursor}")).is(200).json();
+        let items = page["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|row| row["plan_id"].as_str().unwrap().to_owned()));
+        assert!(items.iter().all(|row| row["create"] == 0 && row["state"] == "proposed"), "{page}");
+        assert!(seen.len() <= made.len(), "it comes to no end: {seen:?}");
+        (0..3).for_each(|_| drop(make()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    seen.reverse();
+    assert_eq!(seen, made);
+}
+
+/// A row that is gone says nothing about where the next page begins.
+#[test]
+fn a_cursor_whose_row_is_gone_is_refused() {
+    let service = Service::sqlite();
+    let person = service.operator();
+    let mapping =
+        |id: &str| json!({ "kind": "customer", "source_id": id, "options": { "do_not_bill": "test" } });
+    for id in ["c-1", "c-2", "c-3"] {
+        person.put(&format!("{ORG}/mappings"), &mapping(id)).is(200);
+    }
+    let page = person.get(&format!("{ORG}/mappings?limit=1")).is(200).json();
+    let first = page["items"][0]["source_id"].as_str().unwrap();
+    let next = format!("{ORG}/mappings?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
+    person.get(&next).is(200);
+    let release = format!("{ORG}/mappings/release");
+    let asked = format!("{release}?kind=customer&source_id={first}");
+    let token = person.get(&asked).is(200).json()["token"].clone();
+    let body = json!({ "kind": "customer", "source_id": first, "token": token, "reason": "test" });
+    person.post(&release, &body).is(200);
+    let refused = person.get(&next);
+    assert!(refused.text().contains("first page"), "{}", refused.text());
+    assert_eq!(refused.problem(422), "invalid");
 }
 
 /// A cursor belongs to what was asked: with another list, organization or search it would leave rows out, or bring some

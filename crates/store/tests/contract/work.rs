@@ -69,7 +69,23 @@ async fn plans_keep_their_body_and_move(#[values(Backend::Sqlite, Backend::Postg
     second.state = PlanState::Applying;
     assert!(store.set_plan_state(&org, &"p3".into(), PlanState::Stale).await.is_err());
     assert_eq!(store.list_plans(&org, 10).await.unwrap(), [second.clone(), first]);
-    assert_eq!(store.list_plans(&org, 1).await.unwrap(), [second]);
+    assert_eq!(store.list_plans(&org, 1).await.unwrap(), [second.clone()]);
+    // Page by page, also where several were made in one instant and new ones come in meanwhile.
+    let third = plan("p0", 20, "t1", TaskOutcome::NeedsMapping);
+    store.save_plan(&org, &third).await.unwrap();
+    let mut seen = Vec::new();
+    let mut after = None;
+    while let Some(row) = store.page_plans(&org, after.as_ref(), 1).await.unwrap().pop() {
+        let newer = plan(&format!("p9{}", seen.len()), 30, "t1", TaskOutcome::NeedsMapping);
+        store.save_plan(&org, &newer).await.unwrap();
+        assert_eq!((row.connection.as_str(), row.state), (second.connection.as_str(), row.state));
+        assert_eq!(row.totals, second.body.plan().totals);
+        after = Some((row.created_at, row.id.clone()));
+        seen.push((row.id.to_string(), row.state));
+    }
+    let proposed = PlanState::Proposed;
+    let expected = [("p2", PlanState::Applying), ("p0", proposed), ("p1", proposed)];
+    assert_eq!(seen, expected.map(|(id, state)| (id.to_owned(), state)));
     // The second plan did not answer the task.
     assert_eq!(store.find_plan_of_task(&org, &"t1".into()).await.unwrap(), Some("p1".into()));
     assert_eq!(store.find_plan_of_task(&org, &"t2".into()).await.unwrap(), None);

@@ -95,7 +95,7 @@ pub async fn list(
     let filter = FindingFilter { states, code, severity, task: query.task.map(TaskId::from) };
     let found = findings::list(service.store.as_ref(), &scope.org, &filter).await?;
     let mark = |finding: &StoredFinding| (String::new(), finding.id.clone());
-    Ok(Json(Page::cut(found, limit, after.as_ref(), mark, |finding| StoredFindingDoc::from(&finding))))
+    Ok(Json(Page::cut(found, limit, after.as_ref(), mark, |finding| StoredFindingDoc::from(&finding))?))
 }
 
 async fn find(service: &Service, scope: &Scope) -> Result<StoredFinding, Problem> {

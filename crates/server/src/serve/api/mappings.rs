@@ -204,7 +204,7 @@ pub async fn list(
     });
     let mark =
         |m: &Mapping| (format!("{}/{}", m.kind.name(), m.source), format!("{}/{}", m.source_id, m.scope));
-    Ok(Json(Page::cut(all, limit, after.as_ref(), mark, |m| MappingDoc::from(&m))))
+    Ok(Json(Page::cut(all, limit, after.as_ref(), mark, |m| MappingDoc::from(&m))?))
 }
 
 /// A mapping that would break a rule.

@@ -104,7 +104,7 @@ pub async fn list(
         .filter(|row| row.id.as_str().contains(&search) || row.name.to_lowercase().contains(&search))
         .collect();
     let mark = |row: &&OrganizationRow| (String::new(), row.id.to_string());
-    Ok(Json(Page::cut(rows, limit, after.as_ref(), mark, |row| seen_from(row, &seen))))
+    Ok(Json(Page::cut(rows, limit, after.as_ref(), mark, |row| seen_from(row, &seen))?))
 }
 
 /// What stands above the caller's own organization is none of its business.

@@ -23,11 +23,8 @@ use trueup_engine::observe::Trust;
 use trueup_engine::planning::{Choice, LineEdit, PlanRequest, make_plan};
 use trueup_engine::ports::Store;
 use trueup_engine::reconcile::{Reconciliation, tasks_for};
-use trueup_engine::records::StoredPlan;
+use trueup_store::PlanRow;
 use utoipa::{IntoParams, ToSchema};
-
-/// Plans that a list looks back over at most.
-const MOST: u32 = 1_000;
 
 /// Which plans are listed.
 #[derive(Deserialize, IntoParams)]
@@ -76,15 +73,15 @@ pub struct PlanRowDoc {
     keep: usize,
 }
 
-impl From<&StoredPlan> for PlanRowDoc {
-    fn from(stored: &StoredPlan) -> Self {
-        let totals = &stored.body.plan().totals;
+impl From<PlanRow> for PlanRowDoc {
+    fn from(row: PlanRow) -> Self {
+        let totals = row.totals;
         Self {
-            plan_id: stored.id.to_string(),
-            created_at: instant(stored.created_at),
-            actor: stored.actor.clone(),
-            connection: stored.connection.clone(),
-            state: plan_state(stored.state),
+            plan_id: row.id.to_string(),
+            created_at: instant(row.created_at),
+            actor: row.actor,
+            connection: row.connection,
+            state: plan_state(row.state),
             create: totals.create,
             update: totals.update,
             cancel: totals.cancel,
@@ -170,11 +167,13 @@ pub async fn list(
 ) -> Result<Json<Page<PlanRowDoc>>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = page::decode(query.cursor.as_deref())?;
-    // The first page, which is nearly always the one that is asked for, reads no further than itself.
-    let look = if after.is_some() { MOST } else { limit + 1 };
-    let plans = service.store.list_plans(&scope.org, look).await?;
-    let mark = |plan: &StoredPlan| (String::new(), plan.id.to_string());
-    Ok(Json(Page::cut(plans, limit, after.as_ref(), mark, |plan| PlanRowDoc::from(&plan))))
+    let after = match after {
+        None => None,
+        Some((at, id)) => Some((at.parse::<i64>().map_err(|_| page::foreign())?, PlanId::from(id))),
+    };
+    let plans = service.store.page_plans(&scope.org, after.as_ref(), limit + 1).await?;
+    let mark = |plan: &PlanRow| (plan.created_at.to_string(), plan.id.to_string());
+    Ok(Json(Page::of(plans, limit, mark, PlanRowDoc::from)))
 }
 
 /// Make a plan
