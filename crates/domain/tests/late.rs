@@ -742,8 +742,7 @@ fn reconciling_never_bills_a_future_line_beside_its_replacement() {
 fn beside(of: Period, carried: &[&Order], open: &[&Order], ended: Option<&str>) -> (Task, Demand) {
     let (task, _) = reconcile(of, false);
     let own = |orders: &[&Order]| orders.iter().map(|o| (*o).clone()).collect();
-    let beside =
-        Beside { carried: own(carried), open: own(open), ended: ended.map(day), newer: Vec::new() };
+    let beside = Beside { carried: own(carried), open: own(open), ended: ended.map(day), newer: Vec::new() };
     (task, Demand::Reconcile { period: Some(of), confirm_invoiced: false, beside })
 }
 

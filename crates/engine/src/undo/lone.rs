@@ -65,7 +65,7 @@ fn of_product(
     let day = begins.chain([today]).max()?;
     let (was, now) = (on(&before, day), on(&after, day));
     let twice = now.len() > 1 && now.len() > was.len();
-    if !twice && !(now.is_empty() && !was.is_empty()) {
+    if !twice && (!now.is_empty() || was.is_empty()) {
         return None;
     }
     let name = &change.product;

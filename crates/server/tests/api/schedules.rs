@@ -62,7 +62,7 @@ fn schedules_are_set_paused_and_let_go_on(#[values(Backend::Sqlite, Backend::Pos
 const HOUR_MS: i64 = 3_600_000;
 
 #[expect(clippy::disallowed_methods, reason = "the process under test goes by the machine's clock")]
-fn now() -> i64 {
+pub fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 

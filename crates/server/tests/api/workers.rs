@@ -261,7 +261,7 @@ fn a_run_put_back_under_a_clock_that_was_ahead_goes_on(
         (person.pass(), id(&first))
     };
     service.behind_its_back(async |store| {
-        let now = Timestamp::now().as_millisecond();
+        let now = super::schedules::now();
         let run = store.claim_run("w", now, 60_000).await.unwrap().unwrap();
         store.put_run_back(&run, "w", now + 10 * 365 * 86_400_000).await.unwrap();
     });

@@ -46,6 +46,7 @@ pub fn chromedriver() -> Option<String> {
 const STARTS: usize = 10;
 
 /// One chromedriver and its port; none, and a word about it, where it ended before it listened.
+#[expect(clippy::zombie_processes, reason = "who ends is waited for here, who goes on by `Browser`")]
 fn begin(named: &str, dir: &Path) -> Option<(Child, u16)> {
     let mut driver = Command::new(named)
         .arg("--port=0")
@@ -60,7 +61,8 @@ fn begin(named: &str, dir: &Path) -> Option<(Child, u16)> {
     loop {
         let mut line = String::new();
         if out.read_line(&mut line).unwrap() == 0 {
-            eprintln!("chromedriver ended ({}): {said}", driver.wait().unwrap());
+            let ended = driver.wait();
+            eprintln!("chromedriver ended ({ended:?}): {said}");
             return None;
         }
         let words = line.trim().trim_end_matches('.');
