@@ -780,8 +780,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel a job
-         * @description One that waits or is under way ends as `error` with that reason. What it wrote stays.
+         * Cancel a job, or any run that waits
+         * @description A job that waits or is under way ends as `error` with that reason; what it wrote stays. A run of another kind is
+         *     cancelled only while it waits for a worker.
          *
          *     Needs the right `runs.write`.
          */
@@ -2982,7 +2983,7 @@ export interface components {
         JobDoc: {
             /** @description Id; it is a run as well, with its stream of progress. */
             job_id: string;
-            /** @description `validate` or `upload`. */
+            /** @description `validate` or `upload`; another kind only where a run that is no job was cancelled. */
             kind: string;
             /** @description `queued`, `running`, `success` or `error`. */
             state: string;
@@ -3851,7 +3852,7 @@ export interface components {
             items: {
                 /** @description Id; it is a run as well, with its stream of progress. */
                 job_id: string;
-                /** @description `validate` or `upload`. */
+                /** @description `validate` or `upload`; another kind only where a run that is no job was cancelled. */
                 kind: string;
                 /** @description `queued`, `running`, `success` or `error`. */
                 state: string;
