@@ -10,26 +10,21 @@ use trueup_domain::feed::{BillingModel, Subscription, SubscriptionItem};
 use trueup_domain::finding::{Code, Finding, Subject};
 use trueup_domain::ids::TaskId;
 use trueup_domain::mapping::ProductTarget;
-use trueup_domain::period::previous_day;
+use trueup_domain::period::{next_day, previous_day};
 use trueup_domain::plan::{AdditionLink, Role};
 use trueup_domain::task::{Task, TaskKind};
 
-/// Products whose lines are over while the record's term holds, with no order under way that would begin them again.
+/// Products whose lines are over before the record's term is, with no order under way that would begin them again.
 pub(super) fn not_billed(picture: &Picture, tasks: &BTreeMap<TaskId, Task>, today: Date) -> Vec<Finding> {
     // A reconciliation starts by a person alone, and nobody may.
     let open = tasks.values().filter(|t| !t.state.is_final() && t.kind != TaskKind::Reconciliation);
     let under_way: BTreeSet<_> = open.map(|task| (&task.source, &task.subscription)).collect();
     let mut found = Vec::new();
     for (key, sold) in &picture.subscriptions {
-        let holds = sold
-            .term
-            .as_ref()
-            .is_some_and(|term| term.start <= today && term.end.is_none_or(|end| today < end));
-        let goes_on = holds
+        let is_bound = sold.term.as_ref().is_some_and(|term| term.start <= today);
+        let goes_on = is_bound
             && sold.status.bills()
             && sold.billing_model == BillingModel::Advance
-            && sold.end.is_none_or(|end| today < end)
-            && sold.cancelled_on.is_none_or(|day| today < day)
             && picture.mappings.customer_not_billed(&key.0, &sold.customer).is_none();
         if goes_on && !under_way.contains(&(&key.0, &key.1)) {
             found.extend(sold.items.iter().filter_map(|item| of_item(picture, key, (sold, item), today)));
@@ -64,6 +59,12 @@ fn of_item(
     if by_an_order || lines.iter().any(|link| link.written.is_open()) {
         return None;
     }
+    // Days that are over by now count as well: a record may come in late.
+    let term = sold.term.as_ref().and_then(|term| term.end);
+    let until = [term, sold.end, sold.cancelled_on].into_iter().flatten().min();
+    if until.is_some_and(|end| end <= next_day(last)) {
+        return None;
+    }
     let price = item.unit_price.unwrap_or(line.written.unit_price);
     let subject = Subject {
         source: Some(key.0.clone()),
@@ -74,8 +75,7 @@ fn of_item(
         addition: Some(line.addition),
         ..Subject::default()
     };
-    let until = sold.term.as_ref().and_then(|term| term.end).map(previous_day);
-    let until = until.map(|day| format!(" to {day}")).unwrap_or_default();
+    let until = until.map(|end| format!(" to {}", previous_day(end))).unwrap_or_default();
     let message = format!(
         "Subscription {} has {} {}{until} by its record, and no order renewed it: addition {} billed it to {last}, and \
          nothing of trueup's bills it since.",

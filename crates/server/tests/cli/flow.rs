@@ -571,11 +571,11 @@ fn a_price_to_look_at_is_told() {
 ))]
 fn a_reconciliation_begins_nothing_that_an_order_ended(#[case] end: String) {
     let mut bench = ready(&sale());
+    bench.map(&format!("{MAPPINGS}fee,cancellation,7,,\n")).exits(0);
     bench.json(&["apply", "--all"]).exits(0);
     bench.feed(&end).exits(0);
     bench.json(&["check"]).exits(0);
-    // That the used days are left out is told.
-    bench.json(&["apply", "--all"]);
+    bench.json(&["apply", "--all"]).exits(0);
     bench.on("2023-05-02");
     let reconcile = ["plan", "--reconcile", "2023-05-01..2023-06-01", "--customer", "c-100"];
     let held = bench.json(&reconcile).exits(1).json();
