@@ -45,7 +45,8 @@ fn test_on_postgres(tools: &setup::TestTools) -> Result<()> {
         return Ok(());
     }
     let mut command = cargo();
-    command.args(["test", "-p", "trueup-server", "--no-fail-fast"]);
+    // Of the whole workspace, as before: of one crate alone the libraries would be built anew with other features.
+    command.args(["test", "--workspace", "--no-fail-fast"]);
     for suite in ["alerts", "quantity", "delta"] {
         command.args(["--test", suite]);
     }
